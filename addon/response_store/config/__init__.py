@@ -1,0 +1,39 @@
+"""Configuration: YAML, then the schema, then the rules, then frozen values."""
+
+from __future__ import annotations
+
+from response_store.errors import ConfigError
+
+from .load import URL_VARIABLE, load_config
+from .model import (
+    Backend,
+    CaptureConfig,
+    Config,
+    Durability,
+    OnStoreFailure,
+    RawBodies,
+    SqliteTarget,
+    StoreFalse,
+    TenantConfig,
+)
+from .secret import Secret
+from .summary import in_force
+from .tables import TableNames
+
+__all__ = [
+    "URL_VARIABLE",
+    "Backend",
+    "CaptureConfig",
+    "Config",
+    "ConfigError",
+    "Durability",
+    "OnStoreFailure",
+    "RawBodies",
+    "Secret",
+    "SqliteTarget",
+    "StoreFalse",
+    "TableNames",
+    "TenantConfig",
+    "in_force",
+    "load_config",
+]

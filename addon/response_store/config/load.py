@@ -1,0 +1,123 @@
+"""From a YAML file and the environment to a configuration, or to every problem at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from response_store.errors import ConfigError
+
+from .database import database_faults
+from .model import (
+    Backend,
+    CaptureConfig,
+    Config,
+    Durability,
+    OnStoreFailure,
+    RawBodies,
+    StoreFalse,
+    TenantConfig,
+)
+from .problems import Fault, Problem, report
+from .rules import rule_faults
+from .schema import key_name, schema_faults, with_defaults
+from .secret import Secret
+from .sqlite_url import sqlite_target
+from .tables import TableNames
+from .yaml_nodes import KeyPath
+from .yaml_source import Document, read_document
+
+URL_VARIABLE = "RESPONSE_STORE_DATABASE_URL"
+DEFAULTS = "defaults"
+
+
+def load_config(
+    path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
+) -> Config:
+    """The configuration in a YAML file, or the defaults where `path` is None.
+
+    `RESPONSE_STORE_DATABASE_URL` in `environ`, unless it is empty, wins over `database_url` in the
+    file. Opens nothing but the file and the schema. Raises `ConfigError` with every problem.
+    """
+    document = Document(DEFAULTS) if path is None else read_document(path)
+    url = environ.get(URL_VARIABLE) or None
+    settings, problems = _check(document, url)
+    if problems:
+        raise ConfigError(report(problems))
+    return _build(settings, document.source)
+
+
+def _check(document: Document, url: str | None) -> tuple[dict[str, Any], list[Problem]]:
+    problems = [
+        Problem(document.source, line, key_name(path), *fault)
+        for path, line, fault in document.faults
+    ]
+    if not document.readable:
+        return {}, problems
+    broken = list(schema_faults(document.values))
+    problems += [_located(document, path, fault) for path, fault in broken]
+    settings = with_defaults(_without(document.values, [path for path, _ in broken]))
+    if url is not None:
+        settings["database_url"] = url
+    problems += [_located(document, path, fault) for path, fault in rule_faults(settings)]
+    problems += _database_problems(document, settings, from_environment=url is not None)
+    return settings, problems
+
+
+def _without(values: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:
+    """The values but those that break the schema, so that the rules can judge the others."""
+    kept = {
+        key: _without(value, _under(key, broken)) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if (key,) not in broken
+    }
+    for key, value in values.items():
+        # A list counts as a whole: its other items keep their places in messages.
+        if isinstance(value, list) and _under(key, broken):
+            kept.pop(key, None)
+    return kept
+
+
+def _under(key: str, paths: list[KeyPath]) -> list[KeyPath]:
+    return [path[1:] for path in paths if path[:1] == (key,)]
+
+
+def _located(document: Document, path: KeyPath, fault: Fault) -> Problem:
+    return Problem(document.source, document.line(path), key_name(path), *fault)
+
+
+def _database_problems(
+    document: Document, settings: dict[str, Any], *, from_environment: bool
+) -> Iterator[Problem]:
+    for key, fault in database_faults(settings["backend"], settings["database_url"]):
+        if key == "database_url" and from_environment:
+            yield Problem(URL_VARIABLE, None, key, *fault)
+        else:
+            yield _located(document, (key,), fault)
+
+
+def _build(settings: dict[str, Any], source: str) -> Config:
+    capture, tenant = settings["capture"], settings["tenant"]
+    return Config(
+        backend=Backend.SQLITE,
+        database=sqlite_target(settings["database_url"]),
+        database_url=Secret(settings["database_url"]),
+        tables=TableNames(
+            settings["responses_table"],
+            settings["conversations_table"],
+            settings["exchanges_table"],
+        ),
+        capture=CaptureConfig(
+            hosts=tuple(capture["hosts"]),
+            apis=frozenset(capture["apis"]),
+            store_false=StoreFalse(capture["store_false"]),
+            raw_bodies=RawBodies(capture["raw_bodies"]),
+            max_body_bytes=capture["max_body_bytes"],
+        ),
+        tenant=TenantConfig(tenant["id"], tenant["header"] and tenant["header"].lower()),
+        completion_wait_ms=settings["completion_wait_ms"],
+        durability=Durability(settings["durability"]),
+        on_store_failure=OnStoreFailure(settings["on_store_failure"]),
+        source=source,
+    )

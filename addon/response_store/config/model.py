@@ -1,0 +1,116 @@
+"""What is in force: the configuration as frozen values."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal
+
+from .secret import Secret
+from .tables import TableNames
+
+
+class Backend(StrEnum):
+    """Which database keeps the records."""
+
+    SQLITE = "sqlite"
+    POSTGRES = "postgres"
+
+
+class StoreFalse(StrEnum):
+    """What becomes of exchanges whose request says `"store": false`."""
+
+    CAPTURE = "capture"
+    SKIP = "skip"
+
+
+class RawBodies(StrEnum):
+    """When the raw bytes of an answer are kept."""
+
+    ALWAYS = "always"
+    ON_ERROR = "on_error"
+    NEVER = "never"
+
+
+class Durability(StrEnum):
+    """What a commit survives: a loss of power, or the end of the process."""
+
+    POWER = "power"
+    PROCESS = "process"
+
+
+class OnStoreFailure(StrEnum):
+    """What happens to traffic while records can't be kept."""
+
+    CONTINUE = "continue"
+    REJECT = "reject"
+
+
+@dataclass(frozen=True, slots=True)
+class SqliteTarget:
+    """A SQLite database: a file, or memory where `path` is None.
+
+    `path` is relative to the working directory, or absolute. `mode` `rw` opens only a file that
+    exists, `rwc` makes it.
+    """
+
+    path: Path | None
+    mode: Literal["rw", "rwc"] = "rwc"
+    cache_shared: bool = False
+
+    def describe(self) -> str:
+        """A text that may be shown: what could be credentials before an `@` is masked."""
+        if self.path is None:
+            return ":memory:"
+        before, at, after = str(self.path).rpartition("@")
+        return f"***@{after}" if at and before else str(self.path)
+
+    def __repr__(self) -> str:
+        return f"SqliteTarget({self.describe()!r}, mode={self.mode!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureConfig:
+    """What is captured. `hosts` are patterns as in `fnmatch`, without character classes."""
+
+    hosts: tuple[str, ...]
+    apis: frozenset[str]
+    store_false: StoreFalse
+    raw_bodies: RawBodies
+    max_body_bytes: int
+    _admitted: re.Pattern[str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        pattern = "|".join(fnmatch.translate(host.lower()) for host in self.hosts)
+        object.__setattr__(self, "_admitted", re.compile(pattern))
+
+    def admits(self, host: str) -> bool:
+        """Whether traffic of this host is captured. Letter case and a final dot don't matter."""
+        return self._admitted.match(host.lower().removesuffix(".")) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TenantConfig:
+    """Whose records these are: `id`, unless the request header `header` (lower case) says it."""
+
+    id: str
+    header: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """All that is in force. `source` is the file it came from, or `defaults`."""
+
+    backend: Backend
+    database: SqliteTarget
+    database_url: Secret
+    tables: TableNames
+    capture: CaptureConfig
+    tenant: TenantConfig
+    completion_wait_ms: int
+    durability: Durability
+    on_store_failure: OnStoreFailure
+    source: str

@@ -1,0 +1,90 @@
+"""The rules that a schema can't say, key by key. Each yields its faults with the key's path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from .problems import Fault
+from .tables import collisions, name_faults
+from .yaml_nodes import KeyPath
+
+Found = Iterator[tuple[KeyPath, Fault]]
+
+TABLE_KEYS = ("responses_table", "conversations_table", "exchanges_table")
+
+# Headers that carry credentials: none of them is ever stored, so none can name a tenant.
+SECRET_HEADERS = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "chatgpt-account-id",
+        "cookie",
+        "proxy-authorization",
+        "set-cookie",
+        "x-api-key",
+        "x-codex-turn-metadata",
+    }
+)
+
+_HEADER_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
+_HOST_PATTERN = re.compile(r"[\w.*?:-]+")
+_PORT = re.compile(r"[^:]*:[0-9*]+")  # an IPv6 address has more colons
+
+
+def rule_faults(settings: dict[str, Any]) -> Found:
+    """What is wrong with settings that obey the schema."""
+    yield from _tables(settings)
+    yield from _hosts(settings["capture"]["hosts"])
+    yield from _tenant(settings["tenant"])
+    yield from _pool(settings["pool"])
+
+
+def _tables(settings: dict[str, Any]) -> Found:
+    names = [settings[key] for key in TABLE_KEYS]
+    faults = [
+        ((key,), fault)
+        for key, name in zip(TABLE_KEYS, names, strict=True)
+        for fault in name_faults(name)
+    ]
+    yield from faults or (((key,), fault) for key, fault in collisions(*names))
+
+
+def _hosts(hosts: Iterable[str]) -> Found:
+    for at, host in enumerate(hosts):
+        if not _HOST_PATTERN.fullmatch(host):
+            rule = "the host pattern is empty or has a character that no host has"
+        elif _PORT.fullmatch(host):
+            rule = "the host pattern has a port"
+        else:
+            continue
+        yield ("capture", "hosts", at), Fault(rule, _HOST_MEND)
+
+
+_HOST_MEND = "Write a host name or address alone, such as api.openai.com or *.openai.azure.com."
+
+
+def _tenant(tenant: dict[str, Any]) -> Found:
+    if not tenant["id"] or not tenant["id"].isprintable() or len(tenant["id"]) > _LONGEST_TENANT:
+        rule = f"the tenant must be 1 to {_LONGEST_TENANT} printable characters"
+        yield ("tenant", "id"), Fault(rule, "Write a name, such as team-a.")
+    header = tenant["header"]
+    if header is None:
+        return
+    if not _HEADER_TOKEN.fullmatch(header) or len(header) > _LONGEST_HEADER:
+        rule = "this can't be the name of a header"
+        yield ("tenant", "header"), Fault(rule, "Write a header's name, such as x-tenant-id.")
+    elif header.lower() in SECRET_HEADERS:
+        rule = "this header carries credentials, and what names a tenant is stored"
+        yield ("tenant", "header"), Fault(rule, "Take a header that holds no secret.")
+
+
+_LONGEST_TENANT = 255
+_LONGEST_HEADER = 128
+
+
+def _pool(pool: dict[str, Any]) -> Found:
+    if pool["min_connections"] > pool["max_connections"]:
+        rule = f"min_connections must not exceed max_connections ({pool['max_connections']})"
+        yield ("pool", "min_connections"), Fault(rule, "Lower it, or raise max_connections.")

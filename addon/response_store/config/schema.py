@@ -1,0 +1,166 @@
+"""What the schema says: the default of each key, the names of keys, and what breaks it.
+
+The messages are ours: those of jsonschema quote the value.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeAlias, cast
+
+from jsonschema import Draft202012Validator, TypeChecker, validators
+
+from response_store.resources import schema_text
+
+from .problems import Fault
+from .yaml_nodes import KeyPath
+
+_SchemaError: TypeAlias = (
+    Any  # jsonschema's ValidationError, whose fields are typed as perhaps unset
+)
+
+# Rules of ours judge these as well, and say more.
+_LEFT_TO_RULES = {"pattern", "minLength", "maxLength"}
+_POSTGRES_ONLY = {"ssl_mode", "ssl_root_cert"}
+_PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
+
+
+@functools.cache
+def schema() -> dict[str, Any]:
+    """The JSON Schema of the configuration."""
+    loaded: dict[str, Any] = json.loads(schema_text("config.schema.json"))
+    return loaded
+
+
+def with_defaults(
+    given: Mapping[str, Any], node: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The given values, and the default of each key that is absent or null."""
+    filled = {}
+    for key, rules in (node or schema())["properties"].items():
+        value = given.get(key)
+        if "properties" in rules:
+            filled[key] = with_defaults(value or {}, rules)
+        else:
+            filled[key] = rules["default"] if value is None else value
+    return filled
+
+
+def key_name(path: KeyPath) -> str:
+    """The key path as a text such as `capture.hosts[2]`, as far as it may be shown.
+
+    It ends where the schema's knowledge ends: what is nested under an unknown key or a text may be
+    anything, a password too.
+    """
+    name, rules = "", schema()
+    for part in path:
+        if isinstance(part, int):
+            if "items" not in rules:
+                break
+            name, rules = f"{name}[{part}]", rules["items"]
+            continue
+        if "properties" not in rules:
+            break
+        shown = part if _PLAIN_KEY.fullmatch(part) else "(a key that is not a plain word)"
+        name = f"{name}.{shown}" if name else shown
+        rules = rules["properties"].get(part, {})
+    return name
+
+
+def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
+    """What breaks the schema, with the path of the key; at most one fault a key."""
+    judged = set()
+    for error in _validator().iter_errors(values):
+        path = tuple(error.absolute_path)
+        if error.validator == "additionalProperties":
+            yield from _unknown_keys(path, error)
+        elif error.validator not in _LEFT_TO_RULES and path not in judged:
+            judged.add(path)
+            yield path, _fault_of(path, error)
+
+
+@functools.cache
+def _validator() -> Draft202012Validator:
+    strict = validators.extend(Draft202012Validator, type_checker=_types())  # type: ignore[no-untyped-call]
+    return cast("Draft202012Validator", strict(schema()))
+
+
+def _types() -> TypeChecker:
+    """The usual types, but 1.0 is no integer."""
+    checker: TypeChecker = Draft202012Validator.TYPE_CHECKER
+    return checker.redefine("integer", lambda _, value: type(value) is int)
+
+
+def _unknown_keys(path: KeyPath, error: _SchemaError) -> Iterator[tuple[KeyPath, Fault]]:
+    known = list(error.schema["properties"])
+    for key in error.instance:
+        if key not in known:
+            yield (*path, key), Fault("the key is unknown", _nearest(key, known))
+
+
+def _nearest(key: str, known: list[str]) -> str:
+    folded = {name.lower(): name for name in known}
+    near = difflib.get_close_matches(key.lower(), folded, n=1, cutoff=0.6)
+    return f"Did you mean {folded[near[0]]}?" if near else f"The keys here are {', '.join(known)}."
+
+
+def _fault_of(path: KeyPath, error: _SchemaError) -> Fault:
+    if path and path[0] in _POSTGRES_ONLY:
+        return Fault(f"{path[0]} is only valid with backend: postgres", "Take the key out.")
+    limit = error.validator_value
+    match error.validator:
+        case "type":
+            return _type_fault(error)
+        case "enum":
+            allowed = ", ".join(str(value) for value in limit if value is not None)
+            return Fault("the value is not one of those allowed", f"It is one of {allowed}.")
+        case "minimum":
+            return Fault(f"the number must be at least {limit}", f"Write {limit} or more.")
+        case "maximum":
+            return Fault(f"the number must be at most {limit}", f"Write {limit} or less.")
+        case "minItems":
+            return Fault("the list is empty", "Name at least one, or leave the key out.")
+        case "uniqueItems":
+            return Fault("the list names something twice", "Name it once.")
+        case _:
+            return Fault("the value breaks a rule of the schema", "See docs/configuration.md.")
+
+
+_TYPE_NAMES = {
+    "string": "a string",
+    "integer": "an integer",
+    "object": "a mapping",
+    "array": "a list",
+    "null": "null",
+}
+
+
+def _type_fault(error: _SchemaError) -> Fault:
+    wanted = error.validator_value
+    name = _TYPE_NAMES[wanted if isinstance(wanted, str) else wanted[0]]
+    rule = f"the type must be {name}, not {_found(error.instance)}"
+    if name == "a string" and isinstance(error.instance, bool | int | float):
+        return Fault(rule, "Put the value in quotes.")
+    return Fault(rule, f"Write {name}, or take the key out.")
+
+
+def _found(value: object) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "a boolean"
+        case int():
+            return "an integer"
+        case float():
+            return "a float"
+        case str():
+            return "a string"
+        case list():
+            return "a list"
+        case _:
+            return "a mapping"

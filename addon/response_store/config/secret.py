@@ -1,0 +1,47 @@
+"""A text that never shows itself."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn, Self
+
+
+class Secret:
+    """A text that prints as `***`, whatever prints it; `reveal` is the one way to it."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        """The text itself: only for the driver that needs it."""
+        return self._text
+
+    def __repr__(self) -> str:
+        return "***"
+
+    def __format__(self, spec: str) -> str:
+        return format("***", spec)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Secret):
+            return NotImplemented
+        return hmac.compare_digest(_as_bytes(self), _as_bytes(other))
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        """Refused: a pickle would carry the text to wherever it is written."""
+        raise TypeError("a Secret can't be pickled")
+
+
+def _as_bytes(secret: Secret) -> bytes:
+    return secret.reveal().encode("utf-8", "surrogatepass")

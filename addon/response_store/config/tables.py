@@ -1,0 +1,141 @@
+"""The names of the tables, and of all that is named after them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from typing import TypeAlias
+
+from .problems import Fault
+from .reserved_words import RESERVED_WORDS
+
+MAX_NAME = 128
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_ALLOWED = "Use ASCII letters, digits and underscores, with a letter or an underscore first."
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """Checked names: whoever holds one of these may put them into SQL.
+
+    Raises ValueError where `name_faults` or `collisions` finds anything.
+    """
+
+    responses: str
+    conversations: str
+    exchanges: str
+
+    def __post_init__(self) -> None:
+        names = (self.responses, self.conversations, self.exchanges)
+        if any(fault for name in names for fault in name_faults(name)):
+            raise ValueError("a table's name breaks a rule")
+        if any(collisions(*names)):
+            raise ValueError("two names collide")
+
+    @property
+    def responses_version(self) -> str:
+        return f"{self.responses}_schema_version"
+
+    @property
+    def exchanges_version(self) -> str:
+        return f"{self.exchanges}_schema_version"
+
+    @property
+    def conversations_tenant_index(self) -> str:
+        return f"idx_{self.conversations}_tenant_id"
+
+    @property
+    def exchanges_started_index(self) -> str:
+        return f"idx_{self.exchanges}_started_at"
+
+    @property
+    def exchanges_response_index(self) -> str:
+        return f"idx_{self.exchanges}_response_id"
+
+    @property
+    def exchanges_previous_index(self) -> str:
+        return f"idx_{self.exchanges}_previous_response_id"
+
+    @property
+    def exchanges_conversation_index(self) -> str:
+        return f"idx_{self.exchanges}_conversation_id"
+
+    @property
+    def exchanges_state_index(self) -> str:
+        return f"idx_{self.exchanges}_state"
+
+    def by_placeholder(self) -> dict[str, str]:
+        """Every name by the placeholder that stands for it in the SQL files."""
+        own = [field.name for field in fields(self)]
+        derived = [name for name, value in vars(type(self)).items() if isinstance(value, property)]
+        return {name: getattr(self, name) for name in own + derived}
+
+
+def name_faults(name: str) -> Iterator[Fault]:
+    """What is wrong with one name by itself."""
+    if not name:
+        yield Fault("the name is empty", _ALLOWED)
+    elif not _NAME.match(name):
+        yield Fault("the name is invalid: it must start with a letter or an underscore", _ALLOWED)
+    elif not _NAME.fullmatch(name):
+        yield Fault("the name has invalid characters", _ALLOWED)
+    elif len(name) > MAX_NAME:
+        yield Fault(f"the name exceeds {MAX_NAME} characters", "Take a shorter one.")
+    elif name.lower() in RESERVED_WORDS:
+        yield Fault("the name is a reserved word of SQLite or PostgreSQL", "Add a prefix.")
+    elif name.lower().startswith(("sqlite_", "pg_")):
+        yield Fault(
+            "the name starts with sqlite_ or pg_, which the databases keep reserved",
+            "Take another prefix.",
+        )
+
+
+# The key of the configuration that a name comes from, and what the name is of.
+_Named: TypeAlias = tuple[str, str]
+
+
+def collisions(responses: str, conversations: str, exchanges: str) -> Iterator[tuple[str, Fault]]:
+    """What clashes between the three tables and all that is named after them, with the key.
+
+    Tables and indexes share one space of names; letter case makes no difference. A PostgreSQL
+    primary key is an index named after its table, and the rules are the same for both databases,
+    so that one can be copied to the other.
+    """
+    taken: dict[str, _Named] = {}
+    told = set()
+    for key, what, name in _all_names(responses, conversations, exchanges):
+        holder_key, holder = taken.setdefault(name.lower(), (key, what))
+        # Where two tables clash, what is named after them does as well: once is enough.
+        if (holder_key, holder) == (key, what) or (holder_key, key) in told:
+            continue
+        told.add((holder_key, key))
+        if holder == what == "table":
+            yield key, Fault(f"the name is the same as {holder_key}", _DISTINCT)
+        else:
+            clash = f"its {what} and the {holder} of {holder_key} have one name: they collide"
+            yield key, Fault(clash, "Rename one of the two tables.")
+
+
+_DISTINCT = "Give each table a distinct name; letter case makes no difference."
+
+
+def _all_names(
+    responses: str, conversations: str, exchanges: str
+) -> Iterator[tuple[str, str, str]]:
+    tables = {
+        "responses_table": responses,
+        "conversations_table": conversations,
+        "exchanges_table": exchanges,
+    }
+    for key, table in tables.items():
+        yield key, "table", table
+        yield key, "primary key", f"{table}_pkey"
+    for key in ("responses_table", "exchanges_table"):
+        version = f"{tables[key]}_schema_version"
+        yield key, "version table", version
+        yield key, "version table's primary key", f"{version}_pkey"
+    yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
+    for column in ("started_at", "response_id", "previous_response_id", "conversation_id", "state"):
+        yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"

@@ -1,0 +1,64 @@
+"""What is wrong with a text that is not YAML, in our words.
+
+PyYAML's own messages quote the text around the error, which may be a database URL.
+"""
+
+from __future__ import annotations
+
+import yaml
+from yaml.reader import ReaderError
+
+from .problems import Fault
+
+# From the beginning of what PyYAML calls the problem to what it most often means.
+_MEANINGS = {
+    "found character '\\t'": Fault("a tab stands where YAML wants spaces", "Indent with spaces."),
+    "found undefined alias": Fault(
+        "a value starts with * and so names an anchor that does not exist",
+        'Put a text that starts with * in quotes, such as "*.example.com".',
+    ),
+    "expected alphabetic or numeric character": Fault(
+        "a value starts with * or & and so reads as an alias or anchor",
+        'Put a text that starts with * or & in quotes, such as "*.example.com".',
+    ),
+    "second occurrence": Fault("an anchor is given twice", "Give each anchor one name."),
+    "mapping values are not allowed": Fault(
+        "a colon stands where no key can be",
+        "Indent keys that belong together alike, and put texts with a colon in quotes.",
+    ),
+    "found unexpected end of stream": Fault("a quote is not closed", "Close the quote."),
+    "found unknown escape character": Fault(
+        "a text in double quotes has an unknown escape",
+        "Write \\\\ for a backslash, or use single quotes.",
+    ),
+    "could not find expected ':'": Fault(
+        "a key has no colon", "Write each key as name: value, with a blank after the colon."
+    ),
+    "but found another document": Fault(
+        "the file holds more than one YAML document", "Keep one, without --- lines between."
+    ),
+    "special characters are not allowed": Fault(
+        "a control character stands in the file", "Take it out."
+    ),
+}
+_UNKNOWN = Fault("this is not valid YAML", "Check indentation, quotes and brackets near this line.")
+
+
+def fault_of(error: yaml.YAMLError) -> Fault:
+    """The fault that an error of PyYAML stands for."""
+    said = _problem_text(error)
+    return next((fault for start, fault in _MEANINGS.items() if said.startswith(start)), _UNKNOWN)
+
+
+def line_of(error: yaml.YAMLError, text: str) -> int | None:
+    """The line where an error of PyYAML is."""
+    if isinstance(error, ReaderError):
+        return text.count("\n", 0, error.position) + 1
+    mark = getattr(error, "problem_mark", None)
+    return None if mark is None else int(mark.line) + 1
+
+
+def _problem_text(error: yaml.YAMLError) -> str:
+    if isinstance(error, ReaderError):
+        return str(error.reason)
+    return str(getattr(error, "problem", ""))

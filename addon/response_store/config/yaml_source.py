@@ -1,0 +1,112 @@
+"""Reads a YAML file into plain values, and remembers the line of each key.
+
+YAML as JSON understands it: mappings, lists, texts, numbers, booleans and null. Anything else
+(tags, keys that are no text, a key given twice) is a problem with its line. Nothing that PyYAML
+says is passed on: its messages quote the file.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import yaml
+
+from .problems import Fault
+from .yaml_errors import fault_of, line_of
+from .yaml_nodes import KeyPath, NodeReader
+
+MAX_BYTES = 256 * 1024  # PyYAML reads some 100 KB a second
+
+Located: TypeAlias = "tuple[KeyPath, int | None, Fault]"
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """The values of a file, the line of each key path, and what is wrong with its YAML.
+
+    `readable` is false where there is nothing that could be checked any further.
+    """
+
+    source: str
+    values: dict[str, Any] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    faults: tuple[Located, ...] = ()
+    readable: bool = True
+
+    def line(self, path: KeyPath) -> int | None:
+        """The line of a key, or of the nearest one around it."""
+        for end in range(len(path), 0, -1):
+            if path[:end] in self.lines:
+                return self.lines[path[:end]]
+        return None
+
+
+def read_document(path: str | os.PathLike[str]) -> Document:
+    """The document in a file; whatever is wrong with it is among its faults."""
+    source = _printable(os.fspath(path))
+    content = _read_bytes(path)
+    if isinstance(content, Fault):
+        return _unreadable(source, content)
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        return _unreadable(source, Fault("the file is not UTF-8", "Save it as UTF-8."), line)
+    return _parse(source, text)
+
+
+def _parse(source: str, text: str) -> Document:
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        return _unreadable(source, fault_of(error), line_of(error, text))
+    except RecursionError:
+        return _unreadable(source, Fault("the file is nested too deeply", "Nest it less."))
+    reader = NodeReader()
+    values = reader.read(node, ())
+    if values is None:
+        values = {}
+    if not isinstance(values, dict):
+        return _unreadable(source, _NO_MAPPING, reader.lines.get(()))
+    return Document(source, values, reader.lines, tuple(reader.faults), reader.complete)
+
+
+_NO_MAPPING = Fault("the file is not a mapping of keys", "Write lines such as: durability: power")
+
+
+def _read_bytes(path: str | os.PathLike[str]) -> bytes | Fault:
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            return Fault("this is not a regular file", "Name a YAML file.")
+        with Path(path).open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        return _why_unread(error)
+    if len(content) > MAX_BYTES:
+        return Fault(f"the file has more than {MAX_BYTES} bytes", "Name the configuration file.")
+    return content
+
+
+def _why_unread(error: OSError | ValueError) -> Fault:
+    match error:
+        case FileNotFoundError() | NotADirectoryError():
+            return Fault("there is no such file", "Check the path.")
+        case PermissionError():
+            return Fault("the file may not be read", "Allow this user to read it.")
+        case OSError():
+            return Fault(f"the file can't be read ({error.strerror})", "Check the path.")
+        case _:
+            return Fault("the path can't name a file", "Check the path.")
+
+
+def _unreadable(source: str, fault: Fault, line: int | None = None) -> Document:
+    return Document(source, faults=(((), line, fault),), readable=False)
+
+
+def _printable(path: str | bytes) -> str:
+    text = os.fsdecode(path)
+    return text if text.isprintable() else ascii(text)

@@ -1,0 +1,1 @@
+"""From records to databases, and back. Knows nothing of HTTP."""

@@ -1,0 +1,131 @@
+"""The rows that a store keeps, as plain values.
+
+An exchange is one request and whatever became of it; a response is the object that the API
+returned. Storage knows nothing of HTTP: everything here is text, numbers and bytes.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+
+class Api(StrEnum):
+    """Which API an exchange speaks."""
+
+    RESPONSES = "responses"
+    CHAT_COMPLETIONS = "chat_completions"
+
+
+class Transport(StrEnum):
+    """How the answer came."""
+
+    HTTP = "http"
+    SSE = "sse"
+    WEBSOCKET = "websocket"
+
+
+class State(StrEnum):
+    """What became of an exchange.
+
+    `OPEN` until it ends. `QUEUED` and `IN_PROGRESS` are answers that promise a later one
+    (background responses). The API's own ends are `COMPLETED`, `INCOMPLETE`, `FAILED` and
+    `CANCELLED`; the others are ends that the API has no word for: `REFUSED` (4xx or 5xx, or by
+    this proxy), `INTERRUPTED` (cut off), `UNREADABLE` and `TOO_LARGE`.
+    """
+
+    OPEN = "open"
+    QUEUED = "queued"
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    REFUSED = "refused"
+    INTERRUPTED = "interrupted"
+    UNREADABLE = "unreadable"
+    TOO_LARGE = "too_large"
+
+
+UNFINISHED = frozenset({State.QUEUED, State.IN_PROGRESS})
+"""States of a response that a later one replaces."""
+
+
+class EndedBy(StrEnum):
+    """Who or what ended an exchange."""
+
+    TERMINAL_EVENT = "terminal_event"
+    BODY = "body"  # the body came to its regular end
+    CLIENT = "client"
+    UPSTREAM = "upstream"
+    PROXY = "proxy"  # refused or killed here
+    PROXY_STOPPED = "proxy_stopped"
+
+
+class ResponseRow(msgspec.Struct, frozen=True):
+    """A row of the responses table. Fields up to `messages` are its columns, in order.
+
+    `created_at` is whole Unix seconds; `response_object`, `input` and `messages` are JSON text.
+    `final` says that the object is in a terminal state; `has_input` that `input` is known, not
+    merely absent (a polled snapshot does not repeat it).
+    """
+
+    tenant_id: str
+    id: str
+    created_at: int
+    model: str
+    response_object: str
+    input: str
+    messages: str
+    final: bool = True
+    has_input: bool = True
+
+
+class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A row of the exchanges table: fields are its columns, in order.
+
+    `started_at` is Unix seconds; `request_body` and `raw_response` are zstd frames; `result` is
+    JSON text.
+    """
+
+    exchange_id: str
+    tenant_id: str
+    response_id: str | None = None
+    previous_response_id: str | None = None
+    conversation_id: str | None = None
+    api: str
+    transport: str
+    state: str
+    ended_by: str | None = None
+    status_code: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    started_at: float
+    first_event_ms: float | None = None
+    duration_ms: float | None = None
+    requested_model: str | None = None
+    model: str | None = None
+    input_tokens: int | None = None
+    cached_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    total_tokens: int | None = None
+    method: str
+    scheme: str
+    host: str
+    path: str
+    user_agent: str | None = None
+    upstream_request_id: str | None = None
+    request_body: bytes | None = None
+    result: str | None = None
+    output_text: str | None = None
+    raw_response: bytes | None = None
+    recorder_id: str
+
+
+class Record(msgspec.Struct, frozen=True):
+    """What one exchange brings to the store: its row and, where there is one, its response."""
+
+    exchange: ExchangeRow
+    response: ResponseRow | None = None

@@ -1,0 +1,63 @@
+"""`response-store config check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from response_store.cli import main
+from response_store.config import ConfigError, load_config
+
+
+def check(path: Path, **environ: str) -> Result:
+    return CliRunner(env=environ).invoke(main, ["config", "check", str(path)])
+
+
+def test_a_good_file_is_told_and_exits_with_0(tmp_path: Path) -> None:
+    """What is in force goes to standard output."""
+    path = tmp_path / "store.yaml"
+    path.write_text("durability: process\n")
+    result = check(path)
+    assert result.exit_code == 0
+    assert result.stdout.startswith(f"{path}: ok\n")
+    assert "\n  durability              process\n" in result.stdout
+    assert result.stderr == ""
+
+
+def test_a_bad_file_gives_the_same_text_and_2(tmp_path: Path) -> None:
+    """Standard error holds exactly what mitmproxy would say, and nothing else."""
+    path = tmp_path / "store.yaml"
+    path.write_text("durability: full\nbackend: postgres\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path, {})
+    result = check(path)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr == f"{caught.value}\n"
+
+
+def test_a_missing_file_is_a_problem_like_any_other(tmp_path: Path) -> None:
+    """A missing file has the same form and status."""
+    result = check(tmp_path / "nowhere.yaml")
+    assert result.exit_code == 2
+    assert "there is no such file" in result.stderr
+
+
+def test_the_environment_counts(tmp_path: Path) -> None:
+    """The URL of the environment is what is checked, and never shown."""
+    path = tmp_path / "store.yaml"
+    path.write_text("")
+    result = check(path, RESPONSE_STORE_DATABASE_URL="postgres://u:s3cr3t@192.0.2.1/db")
+    assert result.exit_code == 2
+    assert "RESPONSE_STORE_DATABASE_URL" in result.stderr
+    assert "s3cr3t" not in result.output
+
+
+def test_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A check opens no database."""
+    monkeypatch.chdir(tmp_path)
+    Path("store.yaml").write_text("database_url: sqlite://x.db\n")
+    assert check(Path("store.yaml")).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["store.yaml"]

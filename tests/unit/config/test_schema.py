@@ -1,0 +1,63 @@
+"""The schema as a document of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from response_store.config import Durability, OnStoreFailure, RawBodies, StoreFalse
+from response_store.config.schema import schema
+from response_store.store.records import Api
+
+
+def keys(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    for key, rules in node["properties"].items():
+        yield f"{prefix}{key}", rules
+        if "properties" in rules:
+            yield from keys(rules, f"{prefix}{key}.")
+
+
+KEYS = dict(keys(schema()))
+
+
+def test_the_schema_is_valid() -> None:
+    """It obeys JSON Schema 2020-12."""
+    Draft202012Validator.check_schema(schema())
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_every_key_explains_itself(key: str) -> None:
+    """Editors show a title, a description and a default for each key, and the default is valid."""
+    rules = KEYS[key]
+    assert {"title", "description", "default", "type"} <= rules.keys()
+    assert Draft202012Validator(rules).is_valid(rules["default"])
+    assert rules["description"].endswith(".")
+
+
+@pytest.mark.parametrize("key", [key for key, rules in KEYS.items() if "properties" in rules])
+def test_no_mapping_takes_unknown_keys(key: str) -> None:
+    """Unknown keys are refused at every depth."""
+    assert KEYS[key]["additionalProperties"] is False
+
+
+@pytest.mark.parametrize(
+    ("key", "values"),
+    [
+        ("capture.store_false", StoreFalse),
+        ("capture.raw_bodies", RawBodies),
+        ("durability", Durability),
+        ("on_store_failure", OnStoreFailure),
+    ],
+)
+def test_enums_and_schema_agree(key: str, values: Any) -> None:
+    """What the schema allows is what the program knows."""
+    assert KEYS[key]["enum"] == [*values, None]
+
+
+def test_the_apis_are_those_that_are_captured() -> None:
+    """The schema names every API, and captures all by default."""
+    assert KEYS["capture.apis"]["items"]["enum"] == list(Api)
+    assert KEYS["capture.apis"]["default"] == list(Api)
