@@ -25,9 +25,7 @@ class Secret:
         return format("***", spec)
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Secret):
-            return NotImplemented
-        return hmac.compare_digest(_as_bytes(self), _as_bytes(other))
+        return isinstance(other, Secret) and hmac.compare_digest(_as_bytes(self), _as_bytes(other))
 
     def __hash__(self) -> int:
         return hash(self._text)

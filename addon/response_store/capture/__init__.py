@@ -1,0 +1,1 @@
+"""From what passes on the wire to records: classify, follow, read, build."""

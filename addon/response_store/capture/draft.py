@@ -1,0 +1,77 @@
+"""What the event loop hands to the writer: facts as they passed, nothing read yet.
+
+Reading bodies, masking, compressing and building rows is the writer thread's work, so that the
+event loop pays for none of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from response_store.capture.sse import Event
+from response_store.store.records import Api, EndedBy, Transport
+
+if TYPE_CHECKING:
+    from response_store.capture.request import ReadRequest, Skip
+
+
+@dataclass(slots=True)
+class Request:
+    """A request whose path says that it may be one of ours. `started_at` is Unix seconds."""
+
+    exchange_id: str
+    tenant_id: str
+    api: Api
+    method: str
+    scheme: str
+    host: str
+    path: str
+    user_agent: str | None
+    content_encoding: str
+    body: bytes | None  # None where mitmproxy streamed it past us
+    started_at: float
+    read: ReadRequest | Skip | None = field(default=None, repr=False)  # the writer's, read once
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `body` is as it came, still content-encoded; None where it was not kept."""
+
+    transport: Transport
+    status_code: int
+    content_encoding: str
+    upstream_request_id: str | None
+    body: Sequence[bytes] | None
+    terminal: Event | None = None
+    too_large: bool = False
+
+    @property
+    def size(self) -> int:
+        """Bytes of the body that are held."""
+        return sum(map(len, self.body)) if self.body else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an exchange ended, and what had come by then. Times are milliseconds since its start."""
+
+    ended_by: EndedBy
+    duration_ms: float
+    first_event_ms: float | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An exchange on its way to the store; without an ending it is still open."""
+
+    request: Request
+    ending: Ending | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes that this draft holds."""
+        body = len(self.request.body) if self.request.body else 0
+        return body + (self.ending.answer.size if self.ending and self.ending.answer else 0)

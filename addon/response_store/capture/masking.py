@@ -1,0 +1,152 @@
+"""Credentials in bodies: masked before anything is written.
+
+The API defines three places for them: `authorization` of an MCP tool, the values of its
+`headers`, and `value` of a container's `domain_secrets`. They are found wherever they are nested,
+by walking the tokens of the text: no recursion, so no nesting is too deep, and what is not JSON
+is walked as far as it looks like it. All else stays to the letter.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+MASK = b'"***"'
+# A string may lack its end where a body was cut off.
+_token = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL).finditer
+# Two looks before the walk, the cheaper first: do the names occur at all, then as a member's name.
+_suspicious = re.compile(
+    rb'(?<!\\)"(?:[aA]uthorization|headers|domain_secrets|[^"\\]{0,14}\\u00[0-9a-fA-F]{2}'
+    rb'[^"]{0,80})"\s*:'
+).search
+_MIN_ECHO = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
+_SCHEMES = frozenset({"bearer", "basic", "token"})
+
+
+class Masked(NamedTuple):
+    """A body without its credentials, and these as an answer may repeat them, longest first."""
+
+    body: bytes
+    secrets: tuple[bytes, ...]
+
+
+@dataclass(slots=True)
+class _Frame:
+    """An open object or array: where it hangs, and the member that is being read."""
+
+    is_object: bool
+    name: bytes  # the member of the parent that holds this one; an array hands its own on
+    in_array: bool
+    masks_all: bool = False
+    key: bytes = b""
+    expects_name: bool = field(default=False)
+
+
+def mask(body: bytes) -> Masked:
+    """Mask the credentials of a JSON text. Never raises; what holds none comes back as it is."""
+    if not _has_hints(body) or _suspicious(body) is None:
+        return Masked(body, ())
+    pieces: list[bytes] = []
+    secrets: list[bytes] = []
+    at = 0
+    for start, end in _credentials(body):
+        pieces += (body[at:start], MASK)
+        secrets.append(body[start + 1 : end - 1])
+        at = end
+    if not pieces:
+        return Masked(body, ())
+    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    longest_first = sorted(spellings, key=len, reverse=True)
+    return Masked(b"".join((*pieces, body[at:])), tuple(longest_first))
+
+
+def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
+    """Mask a request's credentials where an answer repeats them."""
+    for secret in secrets:
+        if secret in body:
+            body = body.replace(secret, MASK.strip(b'"'))
+    return body
+
+
+def _spellings(secret: bytes) -> Iterator[bytes]:
+    """The ways to write a secret (the inside of a JSON string) that are worth looking for."""
+    try:
+        value = str(json.loads(b'"' + secret + b'"'))
+    except ValueError:
+        value = secret.decode(errors="replace")
+    kind, _, rest = value.partition(" ")
+    values = (value, rest) if kind.lower() in _SCHEMES else (value,)
+    for each in filter(lambda each: len(each) >= _MIN_ECHO, values):
+        yield json.dumps(each)[1:-1].encode()
+        yield json.dumps(each, ensure_ascii=False)[1:-1].encode(errors="replace")
+        yield json.dumps(each)[1:-1].replace("/", "\\/").encode()
+
+
+def _has_hints(body: bytes) -> bool:
+    return (
+        b"uthorization" in body
+        or b"headers" in body
+        or b"domain_secrets" in body
+        or b"\\u00" in body
+    )
+
+
+def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
+    """Yield the span of each credential's string, quotes included."""
+    stack: list[_Frame] = []
+    for token in _token(body):
+        text = token[0]
+        if text[:1] != b'"':
+            _walk(stack, text)
+        elif stack and stack[-1].expects_name:
+            stack[-1].key, stack[-1].expects_name = _name(text), False
+        elif stack and _is_credential(stack):
+            yield token.span()
+
+
+def _walk(stack: list[_Frame], mark: bytes) -> None:
+    if mark in b"{[":
+        stack.append(_open(stack, mark == b"{"))
+    elif mark in b"}]":
+        if stack:
+            stack.pop()
+    elif mark == b"," and stack:
+        stack[-1].expects_name = stack[-1].is_object
+
+
+def _open(stack: list[_Frame], is_object: bool) -> _Frame:
+    if not stack:
+        return _Frame(is_object, b"", False, expects_name=is_object)
+    parent = stack[-1]
+    name = parent.key if parent.is_object else parent.name
+    masks_all = parent.masks_all or _is_credential_member(parent)
+    return _Frame(is_object, name, not parent.is_object, masks_all, expects_name=is_object)
+
+
+def _is_credential_member(tool: _Frame) -> bool:
+    """Whether what comes here is `headers` or `authorization` of a tool in some `tools` array."""
+    named = tool.key in (b"headers", b"authorization")
+    return named and tool.is_object and tool.in_array and tool.name == b"tools"
+
+
+def _is_credential(stack: list[_Frame]) -> bool:
+    frame = stack[-1]
+    if frame.masks_all or _is_credential_member(frame):
+        return True
+    if not frame.is_object:
+        return False
+    return frame.key == b"authorization" or (
+        frame.key == b"value" and frame.in_array and frame.name == b"domain_secrets"
+    )
+
+
+def _name(text: bytes) -> bytes:
+    if b"\\" not in text:
+        return text[1:-1].lower()
+    try:
+        return str(json.loads(text)).encode(errors="replace").lower()
+    except ValueError:
+        return text[1:-1]

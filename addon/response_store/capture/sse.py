@@ -1,0 +1,118 @@
+"""Server-sent events: bytes to frames, frames to events.
+
+Source: the WHATWG HTML standard, "Server-sent events", section 9.2.6. Real servers differ in
+line ends (LF, CRLF, CR), byte order marks, comments and a last frame without its blank line;
+all of these come out alike. Chunks may be cut anywhere, also inside a character or a CRLF.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+_BOM = b"\xef\xbb\xbf"
+_FRAME_END = b"\n\n"
+
+
+class Event(NamedTuple):
+    """One event: its name (empty where the server sends none) and its data, lines joined by LF."""
+
+    name: bytes
+    data: bytes
+
+
+class FrameSplitter:
+    """Gather chunks into blocks of whole frames, with LF as the only line end.
+
+    Holds at most the bytes of one unfinished frame, `held` of them, as a list, so that a frame of
+    many chunks costs no more than its length.
+    """
+
+    def __init__(self) -> None:
+        self.held = 0
+        self._pending: list[bytes] = []
+        self._tail = b""  # the last byte of what is pending: a frame's end may be cut in two
+        self._after_cr = False
+        self._at_start = True
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk; return the whole frames that it completes, or nothing."""
+        if self._at_start or self._after_cr or b"\r" in chunk:
+            chunk = self._normalised(chunk)
+        end = chunk.rfind(_FRAME_END) + len(_FRAME_END)
+        if end < len(_FRAME_END):
+            end = 1 if chunk[:1] == self._tail == b"\n" else 0
+        if not end:
+            self._keep(chunk)
+            return b""
+        block = b"".join((*self._pending, chunk[:end])) if self._pending else chunk[:end]
+        self._pending, self._tail, self.held = [], b"", 0
+        self._keep(chunk[end:])
+        return block
+
+    def rest(self) -> bytes:
+        """Return what is left at the end of the stream: a last frame without its blank line."""
+        rest = b"".join(self._pending)
+        self._pending, self._tail, self.held = [], b"", 0
+        return rest
+
+    def _keep(self, chunk: bytes) -> None:
+        if chunk:
+            self._pending.append(chunk)
+            self._tail = chunk[-1:]
+            self.held += len(chunk)
+
+    def _normalised(self, chunk: bytes) -> bytes:
+        if self._at_start and chunk:
+            chunk = self._without_bom(chunk)
+        if self._after_cr and chunk:
+            self._after_cr = False
+            if chunk.startswith(b"\n"):
+                chunk = chunk[1:]
+        if b"\r" in chunk:
+            self._after_cr = chunk.endswith(b"\r")
+            chunk = chunk.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        return chunk
+
+    def _without_bom(self, chunk: bytes) -> bytes:
+        # A mark that is cut in two waits in `_pending` and is taken off again here.
+        start = b"".join((*self._pending, chunk))
+        self._pending, self._tail = [], b""
+        if len(start) < len(_BOM) and _BOM.startswith(start):
+            self._pending = [start]
+            return b""
+        self._at_start = False
+        return start.removeprefix(_BOM)
+
+
+def events(block: bytes) -> Iterator[Event]:
+    """Yield the events of a block of frames. Frames without data are none."""
+    for frame in block.split(_FRAME_END):
+        event = parse_frame(frame)
+        if event is not None:
+            yield event
+
+
+def parse_frame(frame: bytes) -> Event | None:
+    """Read one frame: its `event` and `data` lines. Comments and other fields are passed over."""
+    name = b""
+    data: list[bytes] = []
+    for line in frame.split(b"\n"):
+        if line.startswith(b"data:"):
+            data.append(_value(line, 5))
+        elif line.startswith(b"event:"):
+            name = _value(line, 6)
+        elif line == b"data":
+            data.append(b"")
+    return Event(name, b"\n".join(data)) if data else None
+
+
+def all_events(stream: bytes) -> Iterator[Event]:
+    """Yield the events of a whole recorded stream, the unfinished last one included."""
+    splitter = FrameSplitter()
+    yield from events(splitter.feed(stream))
+    yield from events(splitter.rest())
+
+
+def _value(line: bytes, at: int) -> bytes:
+    return line[at + 1 :] if line[at : at + 1] == b" " else line[at:]

@@ -1,0 +1,64 @@
+"""Our own errors: counted, logged once a kind, and never in the way of traffic."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from response_store.counts import Counts
+
+logger = logging.getLogger(__name__)
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Faults:
+    """Takes errors of our own code. What is logged names the place, never a value."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._seen: set[str] = set()
+
+    def report(self, where: str, error: BaseException) -> None:
+        """Count an error, and log it unless one of its kind was logged before. Never raises."""
+        with contextlib.suppress(Exception):
+            self._report(where, error)
+
+    def _report(self, where: str, error: BaseException) -> None:
+        place = f"{type(error).__name__} at {_place(error)}"
+        self._counts.add(f"fault.{where}")
+        if place in self._seen:
+            return
+        self._seen.add(place)
+        logger.warning(
+            "response_store: an error of its own in %s (%s); traffic goes on, "
+            "what this exchange held may be missing. Please report it.",
+            where,
+            place,
+        )
+
+    def guarded(self, where: str, function: Callable[P, R], otherwise: R) -> Callable[P, R]:
+        """Wrap `function`: where it raises, report that and return `otherwise`."""
+
+        @functools.wraps(function)
+        def guard(*args: P.args, **kwargs: P.kwargs) -> R:
+            try:
+                return function(*args, **kwargs)
+            except Exception as error:  # noqa: BLE001 - that is what a guard is for
+                self.report(where, error)
+                return otherwise
+
+        return guard
+
+
+def _place(error: BaseException) -> str:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    if trace is None:
+        return "an unknown place"
+    return f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

@@ -1,0 +1,254 @@
+"""JSON as text: look inside without re-encoding.
+
+What the API sent is kept to the letter: number spelling, key order and escapes. So nothing here
+decodes a whole document; `members` and `elements` give the slices of it. msgspec slices fast but
+refuses lone surrogates and deep nesting; there the standard library's scanner slices instead.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+Text = bytes | Raw
+S = TypeVar("S", bound=msgspec.Struct)
+
+ABSENT = Raw(b"")
+NULL = b"null"
+_BOM = b"\xef\xbb\xbf"
+_BLANK = " \t\r\n"
+_blanks = re.compile(r"[ \t\r\n]*").match
+_scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
+_decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
+_raw_elements = msgspec.json.Decoder(list[Raw])
+_raw_members = msgspec.json.Decoder(dict[str, Raw])
+_text = msgspec.json.Decoder(str)
+_float = msgspec.json.Decoder(float)
+_scan_string: Callable[[str, int, bool], tuple[str, int]] = json.decoder.scanstring  # type: ignore[attr-defined]
+_int64 = range(-(2**63), 2**63)
+# Text that a database may refuse or cut at: NUL and lone surrogates.
+_surrogate = re.compile("[\ud800-\udfff]")
+_unstorable = re.compile("[\x00\ud800-\udfff]")
+
+
+class UnreadableError(ValueError):
+    """A text is not the JSON that was expected. The message is the reason, free of content."""
+
+
+def checked(body: bytes) -> bytes:
+    """Return `body` without a byte order mark; raise UnreadableError unless it is UTF-8."""
+    body, flaw = repaired(body)
+    if flaw is not None:
+        raise UnreadableError(flaw)
+    return body
+
+
+def repaired(body: bytes) -> tuple[bytes, str | None]:
+    """Return `body` as UTF-8 without a byte order mark, and what was wrong with it, if anything.
+
+    What is no UTF-8 becomes U+FFFD. A character that is cut off at the end is nothing wrong.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        cut_off = error.reason == "unexpected end of data"
+        flaw = None if cut_off else f"invalid UTF-8 at byte {error.start}"
+        return body.decode(errors="replace").encode(), flaw
+    return body, None
+
+
+def members(text: Text, fields: type[S]) -> S:
+    """Slice the members of a JSON object that `fields`, a Struct of `Raw` fields, names.
+
+    Absent members are `ABSENT`. Raises UnreadableError when `text` is no JSON object.
+    """
+    decoder = _decoders.get(fields) or _decoders.setdefault(fields, msgspec.json.Decoder(fields))
+    try:
+        found: S = decoder.decode(text)
+        return found
+    except (msgspec.MsgspecError, RecursionError):
+        scanned = _scan_object(_decoded(text))
+    return fields(
+        **{name: scanned[name] for name in fields.__struct_encode_fields__ if name in scanned}
+    )
+
+
+def all_members(text: Text) -> dict[str, Raw]:
+    """Slice every member of a JSON object, in order. Raises UnreadableError."""
+    try:
+        return _raw_members.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        scanned = _scan_object(_decoded(text))
+    # msgspec takes no lone surrogates, so it can't write them either.
+    return {_surrogate.sub("\ufffd", name): value for name, value in scanned.items()}
+
+
+def elements(text: Text) -> list[Raw]:
+    """Slice the elements of a JSON array. Raises UnreadableError when `text` is none."""
+    try:
+        return _raw_elements.decode(text)
+    except (msgspec.MsgspecError, RecursionError):
+        return _scan_array(_decoded(text))
+
+
+def present(text: Text) -> bool:
+    """Whether a sliced member is there and is not null."""
+    size = len(memoryview(text))
+    return size > 0 and (size != len(NULL) or bytes(text) != NULL)
+
+
+def as_str(text: Text) -> str:
+    """The slice itself, as it came."""
+    return str(memoryview(text), "utf-8")
+
+
+def as_text(text: Text) -> str | None:
+    """The value of a JSON string, fit for a text column; None for anything else."""
+    if bytes(memoryview(text)[:1]) != b'"':
+        return None
+    try:
+        value = _text.decode(text)
+    except msgspec.MsgspecError:
+        try:
+            value = json.loads(as_str(text), strict=False)
+        except ValueError:
+            return None
+    return storable(value)
+
+
+def as_int(text: Text) -> int | None:
+    """The value of a JSON number as a whole number that a BIGINT holds, else None."""
+    exact = bytes(memoryview(text)[:64])
+    if exact.lstrip(b"-").isdigit():
+        whole = int(exact)
+    else:
+        number = as_float(text)
+        if number is None:
+            return None
+        whole = int(number)
+    return whole if whole in _int64 else None
+
+
+def as_float(text: Text) -> float | None:
+    """The value of a JSON number, else None (also for one beyond a double)."""
+    if not 0 < len(memoryview(text)) <= 64:
+        return None
+    try:
+        return _float.decode(text)
+    except msgspec.MsgspecError:
+        return None
+
+
+def storable(text: str) -> str:
+    """`text` with what a database refuses (NUL, lone surrogates) as U+FFFD."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return _unstorable.sub("\ufffd", text)
+
+
+def string_inner(text: Text) -> bytes:
+    """What stands between the quotes of a JSON string, escapes untouched; empty for no string."""
+    body = bytes(text)
+    return body[1:-1] if body[:1] == b'"' else b""
+
+
+def array_inner(text: Text) -> bytes:
+    """What stands between the brackets of a JSON array."""
+    return bytes(text).strip()[1:-1].strip()
+
+
+def array(items: list[bytes]) -> bytes:
+    """A JSON array of already encoded items."""
+    return b"[" + b",".join(items) + b"]"
+
+
+def object_of(fields: dict[str, Any]) -> bytes:
+    """A JSON object; values that are `Raw` are embedded as they are."""
+    return msgspec.json.encode(fields)
+
+
+def string(value: str) -> Raw:
+    """A JSON string."""
+    return Raw(msgspec.json.encode(storable(value)))
+
+
+def _decoded(text: Text) -> str:
+    try:
+        return as_str(text)
+    except UnicodeDecodeError as error:
+        raise UnreadableError(f"invalid UTF-8 at byte {error.start}") from None
+
+
+def _scan_object(text: str) -> dict[str, Raw]:
+    found: dict[str, Raw] = {}
+    at = _expect(text, 0, "{", "a JSON object")
+    while text[at : at + 1] != "}":
+        at = _expect(text, at, '"', "a member's name")
+        name, at = _scan_name(text, at)
+        at = _expect(text, at, ":", "a colon")
+        value, at = _scan_value(text, at)
+        found[name] = value
+        at = _after_comma(text, at, "}")
+    _expect_end(text, at + 1)
+    return found
+
+
+def _scan_array(text: str) -> list[Raw]:
+    found: list[Raw] = []
+    at = _expect(text, 0, "[", "a JSON array")
+    while text[at : at + 1] != "]":
+        value, at = _scan_value(text, at)
+        found.append(value)
+        at = _after_comma(text, at, "]")
+    _expect_end(text, at + 1)
+    return found
+
+
+def _scan_name(text: str, at: int) -> tuple[str, int]:
+    try:
+        return _scan_string(text, at, False)
+    except ValueError:
+        raise UnreadableError(f"not JSON: a name without an end at character {at}") from None
+
+
+def _scan_value(text: str, at: int) -> tuple[Raw, int]:
+    try:
+        _, end = _scanner.raw_decode(text, at)
+    except RecursionError:
+        raise UnreadableError(f"nested too deeply at character {at}") from None
+    except ValueError:
+        raise UnreadableError(f"not JSON at character {at}") from None
+    return Raw(text[at:end].encode()), _skip(text, end)
+
+
+def _after_comma(text: str, at: int, close: str) -> int:
+    if text[at : at + 1] == close:
+        return at
+    after = _expect(text, at, ",", "a comma")
+    if text[after : after + 1] == close:
+        raise UnreadableError(f"not JSON: a comma before the end at character {at}")
+    return after
+
+
+def _expect(text: str, at: int, char: str, what: str) -> int:
+    at = _skip(text, at)
+    if text[at : at + 1] != char:
+        raise UnreadableError(f"not JSON: {what} expected at character {at}")
+    return _skip(text, at + 1) if char != '"' else at + 1
+
+
+def _expect_end(text: str, at: int) -> None:
+    at = _skip(text, at)
+    if at != len(text):
+        raise UnreadableError(f"not JSON: more text after the end at character {at}")
+
+
+def _skip(text: str, at: int) -> int:
+    found = _blanks(text, at)
+    return found.end() if found else at

@@ -1,0 +1,131 @@
+"""What slices mean: texts, numbers, and what a database takes of them."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import UnreadableError
+
+INTEGERS = [
+    (b"0", 0),
+    (b"-0", 0),
+    (b"17", 17),
+    (b"-17", -17),
+    (b"1741476542.75", 1741476542),
+    (b"-1.9", -1),
+    (b"1e3", 1000),
+    (b"9007199254740993", 2**53 + 1),
+    (b"9223372036854775807", 2**63 - 1),
+    (b"-9223372036854775808", -(2**63)),
+    (b"9223372036854775808", None),
+    (b"1e19", None),
+    (b"1e400", None),
+    (b"7" * 4500, None),
+    (b"-" + b"7" * 70, None),
+    (b"NaN", None),
+    (b"-Infinity", None),
+    (b"", None),
+    (b"null", None),
+    (b"true", None),
+    (b'"17"', None),
+    (b"[1]", None),
+    (b"{}", None),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), INTEGERS, ids=lambda case: repr(case)[:24])
+def test_integers(text: bytes, value: int | None) -> None:
+    """A number is a whole one that a BIGINT holds, or none."""
+    assert json_text.as_int(Raw(text)) == value
+    assert json_text.as_int(text) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"1.5", 1.5),
+        (b"-2", -2.0),
+        (b"1e400", None),
+        (b"9" * 65, None),
+        (b"", None),
+        (b'"1"', None),
+    ],
+)
+def test_floats(text: bytes, value: float | None) -> None:
+    """A number beyond a double, or an endless one, is none."""
+    assert json_text.as_float(Raw(text)) == value
+
+
+TEXTS = [
+    (b'"a"', "a"),
+    (b'""', ""),
+    (rb'"\u0041\n"', "A\n"),
+    (rb'"\ud83d\ude00"', "😀"),
+    (rb'"a\ud83db"', "a\ufffdb"),
+    (rb'"a\ude00\ud83d"', "a\ufffd\ufffd"),
+    (rb'"a\u0000b"', "a\ufffdb"),
+    (b'"a\x01b"', "a\x01b"),
+    (b"null", None),
+    (b"", None),
+    (b"1", None),
+    (b"[]", None),
+    (b'"broken', None),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), TEXTS, ids=repr)
+def test_texts(text: bytes, value: str | None) -> None:
+    """A string's value has what no database takes replaced."""
+    assert json_text.as_text(Raw(text)) == value
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(st.characters(exclude_categories=[]), max_size=20), st.booleans())
+def test_any_text(value: str, escaped: bool) -> None:
+    """Any string comes back, but for NUL and lone surrogates."""
+    try:
+        text = json.dumps(value, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        text = json.dumps(value).encode()
+    found = json_text.as_text(text)
+    assert found is not None
+    assert found == json_text.storable(json.loads(text))
+    assert json.loads(bytes(json_text.string(value))) == json_text.storable(value)
+    assert "\x00" not in found
+    found.encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "mended", "flaw"),
+    [
+        (b'{"a":1}', b'{"a":1}', None),
+        (b"\xef\xbb\xbf{}", b"{}", None),
+        ("é😀".encode(), "é😀".encode(), None),
+        (b"a\xffb", "a\ufffdb".encode(), "invalid UTF-8 at byte 1"),
+        (b"\xed\xa0\xbd", "\ufffd\ufffd\ufffd".encode(), "invalid UTF-8 at byte 0"),
+        (b"\xc0\x80", "\ufffd\ufffd".encode(), "invalid UTF-8 at byte 0"),
+        ("cut off é".encode()[:-1], "cut off \ufffd".encode(), None),
+    ],
+)
+def test_mending(body: bytes, mended: bytes, flaw: str | None) -> None:
+    """What is no UTF-8 is replaced and named; a mark goes, a cut-off end is no flaw."""
+    assert json_text.repaired(body) == (mended, flaw)
+    if flaw is None:
+        assert json_text.checked(body) == mended
+    else:
+        with pytest.raises(UnreadableError, match=flaw):
+            json_text.checked(body)
+
+
+def test_inner_texts() -> None:
+    """Strings and arrays can be joined as text, escapes untouched."""
+    assert json_text.string_inner(Raw(rb'"a\ud83d"')) == rb"a\ud83d"
+    assert json_text.string_inner(Raw(b"12")) == b""
+    assert json_text.array_inner(b" [ 1, 2 ] ") == b"1, 2"
+    assert json_text.array([b"1", b"[]"]) == b"[1,[]]"
