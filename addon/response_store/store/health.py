@@ -1,0 +1,97 @@
+"""The state of a store, as its writer sees it: readable from any thread, one log line a change."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+
+from response_store.errors import StoreError
+
+logger = logging.getLogger(__name__)
+
+
+class Phase(StrEnum):
+    """Where a store is in its life."""
+
+    NEW = "new"
+    OPENING = "opening"
+    READY = "ready"
+    WAITING = "waiting"  # failed; the next attempt comes by itself
+    FAILED = "failed"  # failed for a reason that somebody has to mend; attempts go on
+
+
+class Health:
+    """Phase, last error and commits of a store. Written by one thread, read by any."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._settled = threading.Event()
+        self.phase = Phase.NEW
+        self.error: StoreError | None = None
+        self.retry_at = 0.0
+        self.commits = 0
+        self.busy_since: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether the last attempt succeeded."""
+        return self.phase is Phase.READY
+
+    def available(self, longest: float) -> bool:
+        """Whether the store takes records: ready, and no commit hangs for over `longest` s."""
+        since = self.busy_since
+        return self.ready and (since is None or self._clock() - since < longest)
+
+    def retry_in(self) -> float:
+        """Seconds until the next attempt."""
+        return max(0.0, self.retry_at - self._clock())
+
+    def wait_opened(self, seconds: float) -> bool:
+        """Block until the first attempt to open has ended, at most `seconds`."""
+        return self._settled.wait(seconds)
+
+    # By the writer's thread
+
+    def opening(self) -> None:
+        """The first attempt begins."""
+        self.phase = Phase.OPENING
+
+    def opened(self) -> None:
+        """An attempt to open succeeded."""
+        self._recovered()
+        self._settled.set()
+
+    def busy(self) -> None:
+        """A commit begins."""
+        self.busy_since = self._clock()
+
+    def idle(self) -> None:
+        """Nothing is being committed."""
+        self.busy_since = None
+
+    def committed(self) -> None:
+        """A commit succeeded."""
+        self.busy_since = None
+        self.commits += 1
+        self._recovered()
+
+    def failed(self, error: StoreError, passing: bool, retry_at: float = 0.0) -> None:
+        """An attempt failed."""
+        self.busy_since = None
+        self.retry_at = retry_at
+        first_opening = self.phase is Phase.OPENING
+        changed = self.ready or first_opening or str(error) != str(self.error)
+        self.error = error
+        self.phase = Phase.WAITING if passing else Phase.FAILED
+        if changed and (passing or not first_opening):
+            logger.warning("response_store: %s; records wait, attempts go on", error)
+        self._settled.set()
+
+    def _recovered(self) -> None:
+        failed = self.phase in (Phase.WAITING, Phase.FAILED)
+        self.error = None
+        self.phase = Phase.READY
+        if failed:
+            logger.warning("response_store: the store is back, writing goes on")

@@ -1,0 +1,214 @@
+"""The SQLite store: one connection that writes, whole batches in one transaction each."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from response_store.config import Durability, SqliteTarget, TableNames
+from response_store.store import sqlite_schema
+from response_store.store.checkpoints import Checkpoints
+from response_store.store.merging import merge
+from response_store.store.recorders import Recorders
+from response_store.store.records import EndedBy, Record, ResponseRow, State
+from response_store.store.sqlite_connection import FileIdentity, connect, identity
+from response_store.store.sqlite_errors import leaves_connection_usable, translated
+from response_store.store.sqlite_statements import (
+    RESPONSE_COLUMNS,
+    insert_records,
+    parameters,
+    quoted,
+    record_view,
+)
+
+_MOST_ROWS = 32  # in one statement; the driver keeps up to 128 of them prepared
+_ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
+_LOOK_EVERY = 0.1  # seconds between looks whether the file is still the same
+
+
+class SqliteStore:
+    """Keeps records in a SQLite file (or memory). Used by one thread, but for `interrupt`."""
+
+    def __init__(
+        self, target: SqliteTarget, tables: TableNames, durability: Durability, recorder_id: str
+    ) -> None:
+        self._target = target
+        self._tables = tables
+        self._durability = durability
+        self._recorder_id = recorder_id
+        self._connection: sqlite3.Connection | None = None
+        self._file: FileIdentity | None = None
+        self._look_at = 0.0
+        self._recorders = Recorders(target.path) if target.path else None
+        self._checkpoints = Checkpoints(self._connect_again) if target.path else None
+
+    def describe(self) -> str:
+        """Where the records go."""
+        return f"SQLite {self._target.describe()}"
+
+    def open(self) -> None:
+        """Connect, prepare the schema, and close what killed recorders left open."""
+        if self._connection is not None:
+            if self._is_same_file():
+                return
+            self._drop_connection()  # deleted or replaced: what is written there is lost
+        where = self._target.describe()
+        with translated(where):
+            connection = connect(self._target, self._durability)
+            try:
+                sqlite_schema.prepare(connection, self._tables, where)
+                for statement in record_view(self._tables):
+                    connection.execute(statement)
+                if self._recorders is not None:
+                    self._enter(connection, self._recorders)
+            except BaseException:
+                connection.close()
+                raise
+            self._file = identity(self._target)
+        self._connection = connection
+        if self._checkpoints is not None:
+            self._checkpoints.start()
+
+    def _is_same_file(self) -> bool:
+        # Not before every batch: the look gives up the interpreter lock, see `record_view.sql`.
+        now = time.monotonic()
+        if now < self._look_at:
+            return True
+        self._look_at = now + _LOOK_EVERY
+        return self._file == identity(self._target)
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Commit a batch."""
+        connection = self._connection
+        assert connection is not None, "open comes before write"
+        with translated(self._target.describe()):
+            try:
+                self._write(connection, records)
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+
+    def after_acknowledge(self) -> None:
+        """Have a checkpoint made if one is due."""
+        if self._checkpoints is not None:
+            self._checkpoints.poke()
+
+    def interrupt(self) -> None:
+        """Break off a statement that runs."""
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # closed at the same moment
+                connection.interrupt()
+
+    def close(self) -> None:
+        """Close the connection, which checkpoints the file if nobody else has it open."""
+        if self._checkpoints is not None:
+            self._checkpoints.close()
+        self._drop_connection()
+        if self._recorders is not None:
+            self._recorders.leave()
+
+    def _connect_again(self) -> sqlite3.Connection:
+        return connect(replace(self._target, mode="rw"), self._durability)
+
+    def _write(self, connection: sqlite3.Connection, records: Sequence[Record]) -> None:
+        plain = all(_is_plain(record.response) for record in records)
+        if plain and 0 < len(records) <= _MOST_ROWS:
+            connection.execute(insert_records(len(records)), parameters(records))
+        else:
+            connection.execute("BEGIN IMMEDIATE")
+            for part in _parts(records, _MOST_ROWS if plain else 1):
+                settled = [self._settled(connection, record) for record in part]
+                connection.execute(insert_records(len(part)), parameters(settled))
+            connection.execute("COMMIT")
+        if self._checkpoints is not None:
+            self._checkpoints.note(sum(map(_size, records)))
+
+    def _settled(self, connection: sqlite3.Connection, record: Record) -> Record:
+        """Decide what becomes of the stored response, where the new one may not replace it."""
+        incoming = record.response
+        if incoming is None or _is_plain(incoming):
+            return record
+        stored = self._stored(connection, incoming)
+        return Record(record.exchange, merge(stored, incoming) if stored else incoming)
+
+    def _stored(self, connection: sqlite3.Connection, like: ResponseRow) -> ResponseRow | None:
+        row = connection.execute(
+            f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {quoted(self._tables.responses)} "
+            "WHERE tenant_id = ? AND id = ?",
+            (like.tenant_id, like.id),
+        ).fetchone()
+        if row is None:
+            return None
+        return ResponseRow(*row)
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Leave no trace of a failed batch; connect anew where the connection may be at fault."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            usable = leaves_connection_usable(error)
+        except sqlite3.Error:
+            usable = False
+        if not usable and self._target.path is not None:  # memory goes with its connection
+            self._drop_connection()
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+        if self._checkpoints is not None:
+            self._checkpoints.renew()
+
+    def _enter(self, connection: sqlite3.Connection, recorders: Recorders) -> None:
+        """Say that this recorder lives, and clear up after those that don't.
+
+        The write transaction keeps others from doing the same at the same moment: nobody takes
+        a lock file that is just being made for one that was left behind.
+        """
+        connection.execute("BEGIN IMMEDIATE")
+        recorders.enter(self._recorder_id)
+        self._close_abandoned(connection, recorders)
+        recorders.sweep()
+        connection.execute("COMMIT")
+
+    def _close_abandoned(self, connection: sqlite3.Connection, recorders: Recorders) -> None:
+        exchanges = quoted(self._tables.exchanges)
+        ids = connection.execute(
+            f"SELECT DISTINCT recorder_id FROM {exchanges} WHERE state = ?", (State.OPEN.value,)
+        ).fetchall()
+        for (recorder_id,) in ids:
+            if recorder_id != self._recorder_id and not recorders.is_alive(recorder_id):
+                connection.execute(
+                    f"UPDATE {exchanges} SET state = ?, ended_by = ? "
+                    "WHERE state = ? AND recorder_id = ?",
+                    (
+                        State.INTERRUPTED.value,
+                        EndedBy.PROXY_STOPPED.value,
+                        State.OPEN.value,
+                        recorder_id,
+                    ),
+                )
+
+
+def _is_plain(response: ResponseRow | None) -> bool:
+    """Whether a response replaces whatever is stored, so that nothing has to be read first."""
+    return response is None or (response.final and response.has_input)
+
+
+def _parts(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:
+    """Cut a batch into parts of at most `most` records."""
+    for at in range(0, len(records), most):
+        yield records[at : at + most]
+
+
+def _size(record: Record) -> int:
+    response, exchange = record.response, record.exchange
+    size = _ROW_OVERHEAD + len(exchange.request_body or b"") + len(exchange.raw_response or b"")
+    size += len(exchange.result or "") + len(exchange.output_text or "")
+    if response is not None:
+        size += len(response.response_object) + len(response.input) + len(response.messages)
+    return size

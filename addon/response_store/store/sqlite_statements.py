@@ -1,0 +1,111 @@
+"""The SQL that writes records, made of the tables' names and the rows' fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cache, lru_cache
+from typing import Any
+
+import msgspec
+
+from response_store.config import TableNames
+from response_store.resources import schema_text
+from response_store.store.records import ExchangeRow, Record, ResponseRow, State
+
+RESPONSE_COLUMNS = (
+    "tenant_id",
+    "id",
+    "created_at",
+    "model",
+    "response_object",
+    "input",
+    "messages",
+)
+EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
+# In the view both rows stand side by side; names that both have are told apart.
+_VIEW_RESPONSE = tuple(f"response_{name}_key" for name in RESPONSE_COLUMNS)
+_NO_RESPONSE = (None,) * len(RESPONSE_COLUMNS)
+_RANKS = {
+    0: (State.OPEN,),
+    1: (State.INTERRUPTED, State.UNREADABLE, State.TOO_LARGE),
+}
+_ENDED_RANK = 2
+
+
+def fill(name: str, tables: TableNames, **more: str) -> list[str]:
+    """Read a file of `schemas/sqlite` with its placeholders filled, as single statements."""
+    names = {key: quoted(value) for key, value in tables.by_placeholder().items()}
+    text = schema_text(f"sqlite/{name}").format(**names, **more)
+    lines = (line.partition("--")[0].rstrip() for line in text.splitlines())
+    return _statements("\n".join(line for line in lines if line))
+
+
+def record_view(tables: TableNames) -> list[str]:
+    """The statements that make the view which takes records."""
+    updates = (name for name in EXCHANGE_COLUMNS if name != "exchange_id")
+    return fill(
+        "record_view.sql",
+        tables,
+        view_columns=", ".join(f"NULL AS {name}" for name in _VIEW_RESPONSE + EXCHANGE_COLUMNS),
+        response_columns=", ".join(RESPONSE_COLUMNS),
+        new_response_values=", ".join(f"NEW.{name}" for name in _VIEW_RESPONSE),
+        exchange_columns=", ".join(EXCHANGE_COLUMNS),
+        new_exchange_values=", ".join(f"NEW.{name}" for name in EXCHANGE_COLUMNS),
+        exchange_updates=", ".join(f"{name} = excluded.{name}" for name in updates),
+        new_rank=_rank("excluded.state"),
+        old_rank=_rank(f"{quoted(tables.exchanges)}.state"),
+    )
+
+
+@cache
+@lru_cache(maxsize=64)
+def insert_records(count: int) -> str:
+    """One statement that hands `count` records to the view."""
+    row = "(" + ", ".join("?" * (len(_VIEW_RESPONSE) + len(EXCHANGE_COLUMNS))) + ")"
+    return "INSERT INTO record_view VALUES " + ", ".join([row] * count)
+
+
+def parameters(records: Iterable[Record]) -> list[Any]:
+    """The values of records, in the order of the view's columns."""
+    values: list[Any] = []
+    for record in records:
+        values += response_values(record.response) if record.response else _NO_RESPONSE
+        values += msgspec.structs.astuple(record.exchange)
+    return values
+
+
+def response_values(row: ResponseRow) -> tuple[Any, ...]:
+    """The values of a response, in the order of its columns."""
+    return (
+        row.tenant_id,
+        row.id,
+        row.created_at,
+        row.model,
+        row.response_object,
+        row.input,
+        row.messages,
+    )
+
+
+def quoted(name: str) -> str:
+    """A checked name as an SQL identifier."""
+    return f'"{name}"'
+
+
+def _rank(column: str) -> str:
+    cases = " ".join(
+        f"WHEN '{state.value}' THEN {rank}" for rank, states in _RANKS.items() for state in states
+    )
+    return f"CASE {column} {cases} ELSE {_ENDED_RANK} END"
+
+
+def _statements(text: str) -> list[str]:
+    found: list[str] = []
+    pending = ""
+    for line in text.splitlines(keepends=True):
+        pending += line
+        ends = "END;" if "TRIGGER" in pending else ";"
+        if pending.rstrip().endswith(ends):
+            found.append(pending.strip())
+            pending = ""
+    return found

@@ -1,0 +1,25 @@
+"""Every test here runs on every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract.backends import BACKENDS, Backend
+from tests.contract.contents import Contents
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
+    """An empty database."""
+    made = BACKENDS[request.param](tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def contents(backend: Backend) -> Contents:
+    """A store that is open, and what it holds."""
+    return Contents(backend)

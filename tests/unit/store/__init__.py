@@ -1,0 +1,1 @@
+"""The parts of the writing side, each by itself."""

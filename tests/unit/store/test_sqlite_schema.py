@@ -1,0 +1,153 @@
+"""What a SQLite file must look like, and what is made of one that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from response_store.config import TableNames
+from response_store.errors import PermanentStoreError
+from tests.harness.records import QUESTION, record, response
+from tests.unit.store.files import PRAXIS, opened, rows, script, store_on
+
+COLUMNS = "SELECT name, type, \"notnull\", pk FROM pragma_table_info('openai_responses')"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "responses.db"
+
+
+def refusal(path: Path, names: TableNames | None = None) -> str:
+    store = store_on(path, names=names) if names else store_on(path)
+    with pytest.raises(PermanentStoreError) as caught:
+        store.open()
+    store.close()
+    assert str(path) in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_fresh_file_gets_the_whole_schema(path: Path) -> None:
+    """Tables, indexes and both versions are there, and a second opening changes nothing."""
+    with opened(path):
+        pass
+    made = rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name")
+    names = {name for name, _ in made}
+    assert {"openai_responses", "openai_conversations", "openai_exchanges"} <= names
+    assert len([name for name in names if name.startswith("idx_openai_exchanges_")]) == 5
+    with opened(path):
+        pass
+    assert rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == made
+    for table in ("openai_responses", "openai_exchanges"):
+        assert rows(path, f"SELECT version FROM {table}_schema_version") == [(1,)]
+
+
+def test_our_shared_table_is_that_of_praxis(tmp_path: Path) -> None:
+    """The seven columns have the types, rules and key that praxis gives them."""
+    script(tmp_path / "theirs.db", PRAXIS)
+    with opened(tmp_path / "ours.db"):
+        pass
+    assert rows(tmp_path / "ours.db", COLUMNS) == rows(tmp_path / "theirs.db", COLUMNS)
+
+
+def test_a_file_of_praxis_is_extended(path: Path) -> None:
+    """A database that praxis made keeps its rows and its seven columns, and gains our table."""
+    script(path, PRAXIS)
+    before = rows(path, COLUMNS)
+    with opened(path) as store:
+        store.write([record(answer=response("old", asked=[QUESTION])), record("e2")])
+    assert rows(path, COLUMNS) == before
+    assert rows(path, "SELECT count(*) FROM openai_exchanges") == [(2,)]
+    assert "completed" in rows(path, "SELECT response_object FROM openai_responses")[0][0]
+
+
+def test_more_columns_are_fine(path: Path) -> None:
+    """Columns that another program added are left alone."""
+    script(path, PRAXIS + "ALTER TABLE openai_responses ADD COLUMN extra TEXT DEFAULT 'x';")
+    with opened(path) as store:
+        store.write([record(answer=response())])
+    assert rows(path, "SELECT extra FROM openai_responses") == [("x",), ("x",)]
+
+
+def test_all_missing_columns_are_told_at_once(path: Path) -> None:
+    """One error names every table and column; nothing was changed."""
+    script(
+        path,
+        "CREATE TABLE openai_responses (tenant_id TEXT, id TEXT, PRIMARY KEY (tenant_id, id));"
+        "CREATE TABLE openai_conversations (conversation_id TEXT);"
+        "CREATE TABLE openai_exchanges (exchange_id TEXT);"
+        "CREATE TABLE openai_exchanges_schema_version (version BIGINT);"
+        "INSERT INTO openai_exchanges_schema_version VALUES (1);",
+    )
+    before = rows(path, "SELECT sql FROM sqlite_master")
+    said = refusal(path)
+    for words in (
+        "table openai_responses lacks created_at, model, response_object, input, messages",
+        "table openai_conversations lacks tenant_id, created_at, metadata, messages",
+        "table openai_exchanges lacks tenant_id, response_id",
+    ):
+        assert words in said
+    assert rows(path, "SELECT sql FROM sqlite_master") == before
+
+
+@pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
+@pytest.mark.parametrize("version", ["2", "999", "0.5", "-1", "'new'", "9223372036854775807"])
+def test_another_version_is_refused(path: Path, table: str, version: str) -> None:
+    """Another version is an error that says what is stored and what is known."""
+    with opened(path):
+        pass
+    script(path, f"UPDATE {table}_schema_version SET version = {version}")
+    said = refusal(path)
+    assert f"{table}_schema_version says version {version.strip(chr(39))}" in said
+    assert "this program knows 1" in said
+
+
+def test_an_empty_version_table_is_stamped(path: Path) -> None:
+    """A version table without a row gets the version that was checked."""
+    script(path, PRAXIS + "DELETE FROM openai_responses_schema_version;")
+    with opened(path):
+        pass
+    assert rows(path, "SELECT version FROM openai_responses_schema_version") == [(1,)]
+
+
+@pytest.mark.parametrize("columns", ["id TEXT", "number BIGINT"])
+def test_a_version_table_of_another_kind(path: Path, columns: str) -> None:
+    """A table that only has the name of a version table is refused in words."""
+    script(path, f"CREATE TABLE openai_responses_schema_version ({columns})")
+    assert "openai_responses_schema_version" in refusal(path)
+
+
+def test_a_foreign_table_of_our_name_is_refused(path: Path) -> None:
+    """A table called like ours, of which our version table knows nothing, is not touched."""
+    script(path, "CREATE TABLE openai_exchanges (x)")
+    assert "openai_exchanges is not ours" in refusal(path)
+
+
+def test_a_dropped_table_is_missed(path: Path) -> None:
+    """Where the version says that our table is there, its absence is an error."""
+    with opened(path):
+        pass
+    script(path, "DROP TABLE openai_exchanges")
+    assert "openai_exchanges is missing" in refusal(path)
+
+
+def test_letter_case_makes_no_difference(path: Path) -> None:
+    """SQLite's names know no case: mixed-case names find tables and columns of other cases."""
+    script(path, PRAXIS.replace("messages TEXT", "MESSAGES TEXT"))
+    names = TableNames("OpenAI_Responses", "OPENAI_conversations", "Exchanges_of_Mine")
+    for _ in range(2):
+        with opened(path, names=names) as store:
+            store.write([record(answer=response())])
+    assert rows(path, "SELECT count(*) FROM openai_responses") == [(2,)]
+    assert rows(path, "SELECT count(*) FROM exchanges_of_mine") == [(1,)]
+
+
+def test_two_sets_of_tables_in_one_file(path: Path) -> None:
+    """Stores with other table names share a file and not a row."""
+    other = TableNames("a", "b", "c")
+    with opened(path) as one, opened(path, "other", names=other) as two:
+        one.write([record(answer=response())])
+        two.write([record("e2", response("r2"))])
+    assert rows(path, "SELECT exchange_id FROM c") == [("e2",)]
+    assert rows(path, "SELECT exchange_id FROM openai_exchanges") == [("e1",)]
