@@ -1,0 +1,147 @@
+"""One run of the recorder: store, writer and recorder, opened and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from response_store import __version__
+from response_store.capture.building import RecordBuilder
+from response_store.capture.draft import Draft
+from response_store.capture.recorder import Recorder
+from response_store.capture.request import Skip
+from response_store.config import Config
+from response_store.counts import Counts
+from response_store.errors import StoreError
+from response_store.faults import Faults
+from response_store.store.health import Phase
+from response_store.store.intake import Summary
+from response_store.store.records import ExchangeRow, Record, State
+from response_store.store.sqlite import SqliteStore
+from response_store.store.ticket import Fate, Ticket
+from response_store.store.writer import Writer
+
+logger = logging.getLogger(__name__)
+OPEN_WAIT = 3.0  # seconds that start-up waits for the store
+CLOSE_WAIT = 5.0  # seconds that a stop waits for the last commit
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """How a session ended."""
+
+    summary: Summary
+    closed_open: int
+    counts: dict[str, int]
+
+
+class Session:
+    """What is there while the proxy runs."""
+
+    def __init__(
+        self,
+        config: Config,
+        counts: Counts,
+        faults: Faults,
+        loop: asyncio.AbstractEventLoop,
+        announces: Callable[[], bool] = lambda: True,
+    ) -> None:
+        recorder_id = str(uuid.uuid4())
+        self.config = config
+        self.counts = counts
+        self._faults = faults
+        self._loop = loop
+        self._announces = announces
+        self._store = SqliteStore(config.database, config.tables, config.durability, recorder_id)
+        self._builder = RecordBuilder(config.capture, recorder_id)
+        self.writer: Writer[Draft] = Writer(
+            self._store, self._build, counts=counts, faults=faults, on_settled=self._settled
+        )
+        self.recorder = Recorder(config, self.writer, counts, loop)
+
+    def open(self) -> StoreError | None:
+        """Start; return the error that somebody has to mend before this can work, if any.
+
+        What exists by now stays, so the garbage collector need not look at it again and again:
+        a collection takes milliseconds otherwise, on the event loop.
+        """
+        gc.collect()
+        gc.freeze()
+        self.writer.start()
+        self.writer.health.wait_opened(OPEN_WAIT)
+        health = self.writer.health
+        return health.error if health.phase is Phase.FAILED else None
+
+    def close(self) -> Closing:
+        """End what is open, write what waits, and say how it went."""
+        closed = self.recorder.close_all()
+        summary = self.writer.close(CLOSE_WAIT)
+        return Closing(summary, closed, self.counts.snapshot())
+
+    def describe(self) -> str:
+        """What is in force, in a line."""
+        config = self.config
+        return (
+            f"response_store {__version__}: writing to {self._store.describe()} "
+            f"(durability {config.durability.value}, on store failure "
+            f"{config.on_store_failure.value}), configuration: {config.source}"
+        )
+
+    def status(self) -> str:
+        """What stands now, a line each."""
+        health, queue = self.writer.health, self.writer.queue
+        lines = [
+            f"store: {self._store.describe()}, {health.phase.value}",
+            f"last error: {health.error or 'none'}",
+            f"waiting: {queue.records} records, {queue.bytes} bytes",
+            f"open exchanges: {self.recorder.open_exchanges}",
+            f"held in memory: {self.recorder.budget.held} bytes",
+        ]
+        lines += [f"{name}: {number}" for name, number in self.counts.snapshot().items()]
+        return "\n".join(lines)
+
+    def _build(self, draft: Draft) -> Record | str:
+        built = self._builder.build(draft)
+        if isinstance(built, Skip):
+            self.counts.add(f"skipped.{built.value}")
+        return built
+
+    def _settled(self, tickets: list[Ticket[Draft]]) -> None:
+        """Pass a batch on to the event loop: one call a batch, whatever its size."""
+        # Judged here: by the time the loop looks, one that is only put off may be written.
+        written = [t for t in tickets if t.fate is Fate.WRITTEN] if self._announces() else []
+        if not written and all(ticket.future is None for ticket in tickets):
+            return
+        try:
+            self._loop.call_soon_threadsafe(self._settle, tickets, written)
+        except RuntimeError:  # the loop has ended; nobody waits any more
+            return
+
+    def _settle(self, tickets: list[Ticket[Draft]], written: list[Ticket[Draft]]) -> None:
+        self.recorder.settle(tickets)
+        for ticket in written:
+            _announce(ticket)
+
+
+def _announce(ticket: Ticket[Draft]) -> None:
+    if ticket.record is not None:
+        row = ticket.record.exchange
+        if row.state != State.OPEN:
+            logger.info("%s", log_line(row))
+
+
+def log_line(row: ExchangeRow) -> str:
+    """One line that tells a captured exchange: model, tokens, time, id."""
+    model = row.model or row.requested_model or "unknown model"
+    tokens = ""
+    if row.input_tokens is not None or row.output_tokens is not None:
+        tokens = f", {row.input_tokens or 0}+{row.output_tokens or 0} tokens"
+    seconds = f", {row.duration_ms / 1000:.2f} s" if row.duration_ms is not None else ""
+    return (
+        f"response_store: {row.state} {model}{tokens}{seconds}, "
+        f"{row.response_id or row.exchange_id}"
+    )

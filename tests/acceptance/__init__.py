@@ -1,0 +1,1 @@
+"""Real mitmdump processes, real clients, real files."""

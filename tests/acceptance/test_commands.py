@@ -1,0 +1,48 @@
+"""The commands that mitmproxy gains tell what was seen, kept and left out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.harness.clients import asking, fetch
+
+if TYPE_CHECKING:
+    from tests.conftest import MakeProxy
+    from tests.harness.proxy import Proxy
+
+
+def counts(proxy: Proxy) -> dict[str, str]:
+    """The lines of `response_store.status`, by name."""
+    lines = proxy.command("response_store.status").splitlines()
+    return {name: value for name, _, value in (line.partition(": ") for line in lines)}
+
+
+def test_flush(proxy: Proxy, tenant: str) -> None:
+    """After `response_store.flush` all that was captured is in the database."""
+    for streamed in (False, True):
+        fetch(proxy.port, asking(stream=streamed), tenant)
+    assert proxy.command("response_store.flush") == "all is written"
+    assert [row["state"] for row in proxy.database.exchanges(tenant)] == ["completed"] * 2
+
+
+def test_status(make_proxy: MakeProxy, tenant: str) -> None:
+    """`response_store.status` counts what was written and, by reason, what was left out."""
+    with make_proxy() as proxy:
+        for _ in range(3):
+            fetch(proxy.port, asking(), tenant)
+        fetch(proxy.port, asking(), tenant, method="OPTIONS")
+        fetch(proxy.port, asking(), tenant, path="/v1/responses/")
+        fetch(proxy.port, asking(), tenant, content_type="multipart/form-data; boundary=b")
+        fetch(proxy.port, {"model": "usual"}, tenant)
+        proxy.flush()
+        status = counts(proxy)
+        finished = proxy.terminate()
+    assert "responses.db" in status["store"]
+    assert status["written"] == "3"
+    assert status["skipped.method"] == "1"
+    assert status["skipped.content_type"] == "1"
+    assert status["skipped.body_shape"] == "1"
+    assert int(status["skipped.path"]) >= 1
+    (summary,) = [line for line in finished.stderr.splitlines() if "written" in line]
+    for words in ("3 written", "0 lost", "skipped.method 1", "skipped.body_shape 1"):
+        assert words in summary
