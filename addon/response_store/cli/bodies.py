@@ -1,0 +1,65 @@
+"""Bodies as they were on the wire, out of the zstd frames that the store keeps."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import zstandard
+
+from response_store.errors import StoreError
+
+_LONGEST_INTEGER = 300  # beyond it digits stay text: Python converts no more than 4,300
+_STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: _no_json())
+
+
+def unpacked(frame: bytes) -> bytes:
+    """The bytes in a zstd frame. Raises StoreError where the frame is damaged."""
+    try:
+        unpacker = zstandard.ZstdDecompressor().decompressobj()
+        body = unpacker.decompress(frame)
+    except zstandard.ZstdError:
+        raise StoreError(
+            "The stored body is damaged: it is no zstd frame. The row's other columns are fine:"
+            " see them with --json."
+        ) from None
+    if not unpacker.eof:
+        raise StoreError(
+            "The stored body is damaged: its zstd frame ends too early. The row's other columns"
+            " are fine: see them with --json."
+        )
+    return body
+
+
+def is_json(text: str) -> bool:
+    """Whether this is JSON, whatever its numbers; text too deep to follow counts as JSON."""
+    try:
+        _STRICT.decode(text)
+    except ValueError:
+        return False
+    except RecursionError:
+        return text.lstrip(" \t\r\n")[:1] in ("[", "{")
+    return True
+
+
+def document(text: str | None) -> object:
+    """The value of JSON text for display; None where it can't be read."""
+    if text is None:
+        return None
+    try:
+        return json.loads(text, parse_int=_integer, parse_float=_real, strict=False)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_json() -> None:
+    raise ValueError
+
+
+def _integer(digits: str) -> int | str:
+    return int(digits) if len(digits) <= _LONGEST_INTEGER else digits
+
+
+def _real(digits: str) -> float | str:
+    value = float(digits)
+    return value if math.isfinite(value) else digits

@@ -1,0 +1,47 @@
+"""Numbers as people read them; `-` where there is none."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+NONE = "-"
+_SECOND = 1000  # milliseconds
+_MINUTE = 60  # seconds
+_KIB = 1024
+_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+
+def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """Unix seconds as the local time of day."""
+    if seconds is None:
+        return NONE
+    try:
+        return datetime.fromtimestamp(seconds, tz=UTC).astimezone().strftime(form)
+    except (OverflowError, ValueError, OSError):
+        return str(seconds)
+
+
+def duration(milliseconds: float | None) -> str:
+    """`820 ms`, `4.2 s`, `3 min 07 s`."""
+    if milliseconds is None:
+        return NONE
+    if round(milliseconds) < _SECOND:
+        return f"{milliseconds:.0f} ms"
+    seconds = milliseconds / _SECOND
+    if round(seconds, 1) < _MINUTE:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), _MINUTE)
+    return f"{minutes} min {rest:02} s"
+
+
+def number(value: int | None) -> str:
+    """A count, ungrouped."""
+    return NONE if value is None else str(value)
+
+
+def size(count: int) -> str:
+    """Bytes as `512 B`, `3.4 KiB`, `1.2 GiB`."""
+    if count < _KIB:
+        return f"{count} B"
+    power = min((count.bit_length() - 1) // 10, len(_UNITS))
+    return f"{count / _KIB**power:.1f} {_UNITS[power - 1]}"

@@ -1,0 +1,134 @@
+"""`response-store list`: the newest exchanges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from response_store.cli import output
+from response_store.cli.figures import NONE, duration, local_time, number
+from response_store.cli.printable import one_line
+from response_store.cli.source import (
+    config_option,
+    database_option,
+    json_option,
+    opened,
+    tenant_option,
+)
+from response_store.store.query import Cursor, Page, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rich.console import Console
+
+DEFAULT_LIMIT = 20
+MOST = 100_000
+
+
+def _cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cursor | None:
+    try:
+        return Cursor.parse(text) if text is not None else None
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is no cursor. A cursor comes from the page before: as `next` with --json,"
+            " or in the line under the table."
+        ) from None
+
+
+HELP = """List captured exchanges, newest first.
+
+A terminal shows a table. A pipe gets a line an exchange with tabs between time, state, model,
+input tokens, output tokens, duration, host, id and the first words of the answer; "-" stands
+for what is not known.
+
+\b
+Examples:
+  response-store list
+  response-store list --limit 100 | cut -f 8
+  response-store list --database ~/captures/responses.db --json
+  response-store list --before 1767225600.25,6f1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52
+"""
+
+
+@click.command("list", help=HELP)
+@config_option
+@database_option
+@tenant_option
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
+    metavar="N", help="How many at most.",
+)  # fmt: skip
+@click.option(
+    "--before", callback=_cursor, metavar="CURSOR",
+    help="Older ones only: the cursor that the page before ended with.",
+)  # fmt: skip
+@json_option
+def list_command(
+    *,
+    config: Path | None,
+    database: Path | None,
+    tenant: str | None,
+    limit: int,
+    before: Cursor | None,
+    as_json: bool,
+) -> None:
+    """List captured exchanges, newest first."""
+    with opened(config, database, tenant) as source:
+        page = source.query.recent(source.tenant, limit=limit, before=before)
+    if as_json:
+        output.write_json(page_object(page))
+    elif output.to_terminal():
+        show_table(output.terminal(), page)
+    else:
+        output.write_text(plain(page.exchanges))
+
+
+def page_object(page: Page) -> dict[str, object]:
+    """The page as one JSON object: `exchanges`, and `next` for --before (or null)."""
+    exchanges = [msgspec.Raw(output.encoded(msgspec.structs.asdict(one))) for one in page.exchanges]
+    return {"exchanges": exchanges, "next": None if page.next is None else str(page.next)}
+
+
+def plain(exchanges: Iterable[Summary]) -> str:
+    """A line an exchange, tabs between the columns."""
+    return "".join("\t".join(_fields(one)) + "\n" for one in exchanges)
+
+
+def show_table(console: Console, page: Page) -> None:
+    """The table, as wide as the terminal, and the way to older exchanges."""
+    from response_store.cli.list_table import table  # noqa: PLC0415 (rich only here)
+
+    if not page.exchanges:
+        console.print("No exchange here. What the proxy captures is listed newest first.")
+        return
+    console.print(table(page.exchanges, console.width))
+    if page.next is not None:
+        console.print(f"older ones: --before {page.next}", soft_wrap=True)
+
+
+def _fields(one: Summary) -> tuple[str, ...]:
+    return (
+        local_time(one.started_at),
+        one_line(one.state),
+        one_line(one.model or one.requested_model or NONE),
+        number(one.input_tokens),
+        number(one.output_tokens),
+        duration(one.duration_ms),
+        one_line(one.host),
+        one_line(identifier(one)),
+        one_line(words(one)),
+    )
+
+
+def identifier(one: Summary) -> str:
+    """The id that `show` takes: the response's, else the exchange's."""
+    return one.response_id or one.exchange_id
+
+
+def words(one: Summary) -> str:
+    """How the answer begins, else why there is none."""
+    return one.output_start or one.error_code or NONE

@@ -1,0 +1,68 @@
+"""Where the commands write: a terminal gets colours and tables, a pipe gets plain text or JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from response_store.cli.printable import printable_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+
+
+def to_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout.isatty()
+
+
+def terminal() -> Console:
+    """Rich's console on standard output; text is shown as it is, without markup or emoji codes."""
+    from rich.console import Console  # noqa: PLC0415 (slow to load)
+
+    _tolerant()
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+def write_text(text: str) -> None:
+    """Write plain text; what the terminal's encoding lacks is written as an escape."""
+    _tolerant()
+    sys.stdout.write(text)
+    sys.stdout.flush()
+
+
+def write_bytes(data: bytes) -> None:
+    """Write bytes as they are."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.flush()
+
+
+def write_json(document: Mapping[str, object]) -> None:
+    """Write one JSON object on one line. A `msgspec.Raw` value is embedded as it stands."""
+    data = encoded(document)
+    if to_terminal():
+        data = printable_json(data.decode("utf-8", "replace")).encode()
+    write_bytes(data + b"\n")
+
+
+def encoded(document: Mapping[str, object]) -> bytes:
+    """A JSON object; lone surrogates become the escapes that JSON has for them."""
+    try:
+        return msgspec.json.encode(document)
+    except UnicodeEncodeError:
+        return msgspec.json.encode({key: _escaped(value) for key, value in document.items()})
+
+
+def _escaped(value: object) -> object:
+    return msgspec.Raw(json.dumps(value).encode()) if isinstance(value, str) else value
+
+
+def _tolerant() -> None:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,0 +1,164 @@
+"""One exchange as `show` gives it: a JSON object for programs, facts and turns for people."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from response_store.cli.bodies import document, is_json, unpacked
+from response_store.cli.conversation import Turn, answered, asked, spoken
+from response_store.cli.figures import NONE, duration, local_time, number
+from response_store.errors import StoreError
+from response_store.store.records import ExchangeRow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from response_store.store.lookup import Found
+
+_BODIES = ("request_body", "raw_response", "result")
+
+
+def as_object(found: Found) -> dict[str, object]:
+    """The columns of the exchange, then `request`, `result`, `input` and `response`.
+
+    Stored JSON is embedded as it stands. A request that is no JSON is in `request_base64`.
+    """
+    exchange, response = found.exchange, found.response
+    return {
+        **_columns(found),
+        **_request(exchange.request_body if exchange else None),
+        "result": _embedded(exchange.result if exchange else None),
+        "input": _embedded(response.input if response else None),
+        "response": _embedded(response.response_object if response else None),
+    }
+
+
+def raw_response(found: Found) -> bytes:
+    """The bytes of the answer as they came. Raises StoreError where they were not kept."""
+    frame = found.exchange.raw_response if found.exchange else None
+    if frame is None:
+        raise StoreError(
+            "The raw bytes of this answer were not kept. `capture.raw_bodies: always` in the"
+            " configuration keeps them from now on."
+        )
+    return unpacked(frame)
+
+
+def facts(found: Found) -> list[tuple[str, str]]:
+    """Name and value of what is known about the exchange, without the conversation."""
+    if found.exchange is None:
+        return list(_response_facts(found))
+    return [
+        (name, value) for name, value in _exchange_facts(found.exchange) if value and value != NONE
+    ]
+
+
+def turns(found: Found) -> list[Turn]:
+    """The conversation: what was asked, then what was answered."""
+    return [*_asked(found), *_answered(found)]
+
+
+def _columns(found: Found) -> dict[str, object]:
+    if found.exchange is not None:
+        columns: dict[str, Any] = msgspec.structs.asdict(found.exchange)
+    else:
+        columns = dict.fromkeys(ExchangeRow.__struct_fields__)
+    if found.exchange is None and found.response is not None:
+        columns.update(tenant_id=found.response.tenant_id, response_id=found.response.id)
+    return {name: value for name, value in columns.items() if name not in _BODIES}
+
+
+def _request(frame: bytes | None) -> dict[str, object]:
+    if frame is None:
+        return {"request": None}
+    body = _body(frame)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if is_json(text):
+        return {"request": msgspec.Raw(body)}
+    return {"request": None, "request_base64": base64.b64encode(body).decode()}
+
+
+def _body(frame: bytes) -> bytes:
+    try:
+        return unpacked(frame)
+    except StoreError:  # damaged: what is stored is still worth having
+        return frame
+
+
+def _embedded(text: str | None) -> object:
+    """JSON text as it stands; text that is no JSON as a JSON string."""
+    if text is None or not is_json(text):
+        return text
+    return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
+
+
+def _asked(found: Found) -> list[Turn]:
+    exchange, response = found.exchange, found.response
+    body = _body(exchange.request_body) if exchange and exchange.request_body else b""
+    turns = asked(document(body.decode("utf-8", "replace")))
+    return turns or spoken(document(response.input if response else None))
+
+
+def _answered(found: Found) -> list[Turn]:
+    exchange, response = found.exchange, found.response
+    turns = answered(document(response.response_object if response else None))
+    if turns or not exchange:
+        return turns
+    turns = answered(document(exchange.result))
+    said = [Turn("assistant", exchange.output_text)] if exchange.output_text else []
+    return turns or said
+
+
+def _response_facts(found: Found) -> Iterator[tuple[str, str]]:
+    if found.response is not None:
+        yield "response", found.response.id
+        yield "tenant", found.response.tenant_id
+        yield "model", found.response.model
+        yield "created", local_time(found.response.created_at)
+
+
+def _exchange_facts(row: ExchangeRow) -> Iterator[tuple[str, str | None]]:
+    yield "response", row.response_id
+    yield "exchange", row.exchange_id
+    yield "tenant", row.tenant_id
+    yield "state", f"{row.state}, ended by {row.ended_by}" if row.ended_by else row.state
+    yield "error", ": ".join(filter(None, (row.error_code, row.error_message)))
+    yield "model", _model(row)
+    yield "tokens", _tokens(row)
+    yield "time", local_time(row.started_at)
+    yield "took", _took(row)
+    yield "request", f"{row.method} {row.scheme}://{row.host}{row.path}"
+    yield "status", number(row.status_code)
+    yield "api", f"{row.api} over {row.transport}"
+    yield "client", row.user_agent
+    yield "previous", row.previous_response_id
+    yield "conversation", row.conversation_id
+    yield "upstream id", row.upstream_request_id
+
+
+def _model(row: ExchangeRow) -> str | None:
+    if row.model and row.requested_model and row.model != row.requested_model:
+        return f"{row.model} (asked for {row.requested_model})"
+    return row.model or row.requested_model
+
+
+def _tokens(row: ExchangeRow) -> str:
+    if row.input_tokens is None and row.output_tokens is None:
+        return ""
+    cached = f" ({row.cached_tokens} cached)" if row.cached_tokens else ""
+    reasoning = f" ({row.reasoning_tokens} reasoning)" if row.reasoning_tokens else ""
+    return f"{number(row.input_tokens)} in{cached}, {number(row.output_tokens)} out{reasoning}"
+
+
+def _took(row: ExchangeRow) -> str:
+    first = row.first_event_ms
+    told = duration(row.duration_ms)
+    if first is not None:
+        return f"{told}, first event after {duration(first)}"
+    return "" if told == NONE else told

@@ -1,0 +1,101 @@
+"""Which database a reading command looks at, and how its errors are told.
+
+The database is found as the addon finds it: `--config`, else RESPONSE_STORE_CONFIG, and
+RESPONSE_STORE_DATABASE_URL wins over the file; neither given, `responses.db` in the working
+directory. `--database` names another SQLite file and leaves the rest as configured.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+import click
+
+from response_store.cli.printable import printable
+from response_store.config import load_config
+from response_store.config.model import SqliteTarget
+from response_store.errors import ConfigError, ResponseStoreError, StoreError
+from response_store.store.query import Query
+
+STORE_FAILED = 1
+NOT_CONFIGURED = 2
+
+config_option = click.option(
+    "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    help="The proxy's YAML file; its database, table names and tenant count here too.",
+)  # fmt: skip
+database_option = click.option(
+    "--database", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    help="The SQLite file to read, whatever the configuration says.",
+)  # fmt: skip
+tenant_option = click.option(
+    "--tenant", metavar="NAME", help="Whose exchanges; else the tenant of the configuration."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
+
+
+class Told(click.ClickException):
+    """An error of the store: text and an exit status, no traceback."""
+
+    exit_code = STORE_FAILED
+
+    def __init__(self, error: ResponseStoreError) -> None:
+        super().__init__(printable(str(error)))
+
+
+class Misconfigured(Told):
+    """An error of the configuration, in the very words that the proxy has for it."""
+
+    exit_code = NOT_CONFIGURED
+
+    def show(self, file: IO[str] | None = None) -> None:
+        """Print the problems to standard error."""
+        click.echo(self.message, file=file, err=True)
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Show our own errors as text; let everything else pass."""
+    try:
+        yield
+    except ConfigError as error:
+        raise Misconfigured(error) from None
+    except ResponseStoreError as error:
+        raise Told(error) from None
+
+
+@dataclass(frozen=True)
+class Source:
+    """An open store and whose rows are asked for."""
+
+    query: Query
+    tenant: str
+
+
+@contextmanager
+def opened(
+    config: Path | None, database: Path | None, tenant: str | None = None
+) -> Iterator[Source]:
+    """Open the database for reading; errors inside the block are told as well."""
+    with errors_told():
+        settings = load_config(config or _configured())
+        target = SqliteTarget(database) if database else settings.database
+        if target.path is None:
+            raise StoreError(
+                "An in-memory database can be read by its proxy alone. Name a file in"
+                " database_url to look at what was captured, or give --database."
+            )
+        whole = replace(target, path=target.path.absolute())
+        name = str(whole.path) if database else whole.describe()
+        with Query.open(target.path, settings.tables, shown_as=name) as query:
+            yield Source(query, settings.tenant.id if tenant is None else tenant)
+
+
+def _configured() -> Path | None:
+    named = os.environ.get("RESPONSE_STORE_CONFIG")
+    return Path(named) if named else None

@@ -1,0 +1,89 @@
+"""What can be wrong with a SQLite store that is only read, and how to mend it."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+_CORRUPT = {"SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT"}
+_BUSY = {"SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_PROTOCOL"}
+_NO_ACCESS = {"SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY"}
+
+
+@contextmanager
+def translated(name: str) -> Iterator[None]:
+    """Turn the driver's errors into ours."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise _store_error(name, error) from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise PermanentStoreError(f"{name}: {reason}. Check the path and its folder.") from None
+    except UnicodeEncodeError:
+        raise StoreError(f"{name}: what was asked for is no text, so it is not stored.") from None
+
+
+def no_file(name: str, *, something: bool) -> StoreError:
+    """The error where no file is, or something else than a file."""
+    if something:
+        return PermanentStoreError(f"{name}: this is no file. Name the database file itself.")
+    return PermanentStoreError(
+        f"{name}: there is no database. Either nothing has been captured yet, or the proxy runs in"
+        " another folder or with another configuration: name the file with --database, or the"
+        " proxy's configuration with --config."
+    )
+
+
+def no_tables(name: str, missing: Sequence[str]) -> StoreError:
+    """The error where tables are missing."""
+    return PermanentStoreError(
+        f"{name}: tables are missing: {', '.join(missing)}. Either this is not the database of a"
+        " proxy, or it is one of a proxy that names its tables otherwise: give its configuration"
+        " with --config."
+    )
+
+
+def version_differs(name: str, table: str, stored: object, known: int) -> StoreError:
+    """The error where a table's schema is not the one that this program reads."""
+    where = f"{name}: table {table} says version {stored}, this program reads version {known}."
+    if isinstance(stored, int) and stored > known:
+        return PermanentStoreError(
+            f"{where} A newer program has written the database: upgrade mitmproxy-response-store."
+        )
+    return PermanentStoreError(
+        f"{where} Start a proxy of this version on the database once: it brings the tables up to"
+        " date."
+    )
+
+
+def _store_error(name: str, error: sqlite3.Error) -> StoreError:
+    full_name = getattr(error, "sqlite_errorname", None) or type(error).__name__
+    kind = "_".join(full_name.split("_")[:2])
+    if kind in _BUSY:
+        return PassingStoreError(
+            f"{name}: the database is locked by another program. Try again in a moment."
+        )
+    if kind in _CORRUPT:
+        return PermanentStoreError(
+            f"{name}: this is no SQLite database, or a damaged one ({full_name}). Check the path;"
+            ' what a damaged file still holds comes out with: sqlite3 FILE ".recover"'
+        )
+    if kind in _NO_ACCESS:
+        return PermanentStoreError(
+            f"{name}: the database can't be opened for reading ({full_name}). Check the"
+            " permissions of the file and its folder; a folder that can't be written needs the"
+            " proxy to be running, or a copy of the file (and its -wal) elsewhere."
+        )
+    if kind == "SQLITE_ERROR":
+        return PermanentStoreError(
+            f"{name}: the tables are not as this program knows them ({error}). Check the table"
+            " names in the configuration."
+        )
+    return PassingStoreError(f"{name}: reading failed ({full_name}). Check the disk and try again.")

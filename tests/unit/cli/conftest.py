@@ -1,0 +1,50 @@
+"""What the tests of the reading commands share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from click.testing import CliRunner, Result
+
+from response_store.cli import main
+from tests.unit.query.stored import Stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Command = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working directory of the test's own, two hours east of Greenwich, nothing configured."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("RESPONSE_STORE_CONFIG", "RESPONSE_STORE_DATABASE_URL", "NO_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TZ", "TEST-02:00")
+    time.tzset()
+    yield tmp_path
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.fixture
+def stored(place: Path) -> Stored:
+    """An empty database where the commands look by default."""
+    return Stored(place / "responses.db")
+
+
+@pytest.fixture
+def run() -> Command:
+    """Runs a command line of `response-store`, its output piped."""
+
+    def run(*arguments: str) -> Result:
+        result = CliRunner().invoke(main, [*arguments], prog_name="response-store")
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return result
+
+    return run

@@ -1,0 +1,166 @@
+"""`response-store list`."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from response_store.cli.list import show_table
+from response_store.store.query import Query
+from tests.unit.cli import rows
+from tests.unit.query.stored import NAMES, Stored
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Command
+
+GOLDEN = """\
+2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-
+2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there
+2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans
+2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\tinvalid_api_key
+2026-01-01 02:00:00\tcompleted\tgpt-5.1-2025-11-13\t120\t45\t1.8 s\tapi.openai.com\t\
+resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m
+"""
+
+
+def drawn(stored: Stored, width: int, limit: int = 20) -> str:
+    """The table on a terminal of that width, without colours."""
+    file = io.StringIO()
+    console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
+    with Query.open(stored.path, NAMES) as query:
+        show_table(console, query.recent("default", limit=limit))
+    return file.getvalue()
+
+
+def test_a_pipe_gets_plain_columns(stored: Stored, run: Command) -> None:
+    """Piped output is one line an exchange with tabs, whole ids and nothing a terminal obeys."""
+    rows.all_kinds(stored)
+    result = run("list")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == GOLDEN
+
+
+def test_a_long_id_is_whole_in_a_pipe(stored: Stored, run: Command) -> None:
+    """An id of 450 characters can be cut out of the line and shown."""
+    stored.exchange("e1", response_id="resp_" + "x" * 445)
+    identifier = run("list").stdout.split("\t")[7]
+    assert identifier == "resp_" + "x" * 445
+    assert run("show", identifier).exit_code == 0
+
+
+def test_an_empty_store_lists_nothing(stored: Stored, run: Command) -> None:
+    """No rows are no output and no error."""
+    result = run("list")
+    assert (result.exit_code, result.output) == (0, "")
+    assert json.loads(run("list", "--json").stdout) == {"exchanges": [], "next": None}
+
+
+def test_json_holds_what_is_known(stored: Stored, run: Command) -> None:
+    """A program gets numbers as numbers, times in Unix seconds, and null for the unknown."""
+    rows.all_kinds(stored)
+    listed = json.loads(run("list", "--json").stdout)
+    assert listed["next"] is None
+    newest, oldest = listed["exchanges"][0], listed["exchanges"][-1]
+    assert newest["model"] is newest["output_start"] is newest["response_id"] is None
+    assert oldest["exchange_id"] == rows.EXCHANGE_ID
+    assert oldest["started_at"] == 1767225600.25
+    assert oldest["cached_tokens"] == 64
+    assert oldest["output_start"] == "Sunny:\tand\n東京 \x1b[31mred\x1b[0m"
+
+
+def test_pages_follow_one_another(stored: Stored, run: Command) -> None:
+    """`next` is what --before takes, until it is null."""
+    rows.all_kinds(stored)
+    ids, cursor = [], []
+    for _ in range(5):
+        page = json.loads(run("list", "--limit", "2", "--json", *cursor).stdout)
+        ids += [one["exchange_id"] for one in page["exchanges"]]
+        if page["next"] is None:
+            break
+        cursor = ["--before", page["next"]]
+    assert ids == ["e-open", "e-chat", "e-partial", "e-refused", rows.EXCHANGE_ID]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--before", "yesterday"], ["--limit", "0"], ["--limit", "x"], ["--limit", "9" * 30], ["x"]],
+)
+def test_wrong_usage_ends_with_2(stored: Stored, run: Command, arguments: list[str]) -> None:
+    """A wrong option is told on standard error."""
+    result = run("list", *arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error" in result.stderr
+
+
+def test_a_tenant_sees_its_own(stored: Stored, run: Command) -> None:
+    """--tenant chooses whose exchanges are listed."""
+    stored.exchange("e1", tenant_id="ours")
+    assert run("list").stdout == ""
+    assert "e1" in run("list", "--tenant", "ours").stdout
+    assert run("list", "--tenant", "").stdout == ""
+
+
+def test_a_value_cannot_break_the_columns(stored: Stored, run: Command) -> None:
+    """Tabs and line ends in values become spaces: a line stays a line, a column a column."""
+    stored.exchange("a\tb", model="m\n\r\x0b\x0c\x1c\x85\u2028x", host="h\ti", output_text="\t\n")
+    (line,) = run("list").stdout.split("\n")[:-1]
+    assert line.split("\t")[2:8:5] == ["m x", "a b"]
+    assert len(line.split("\t")) == 9
+
+
+@pytest.mark.parametrize("started_at", [1e300, -1e300, float("inf"), -1.0, 0.0])
+def test_an_impossible_time_is_listed(stored: Stored, run: Command, started_at: float) -> None:
+    """A time beyond the calendar is shown as its number."""
+    stored.exchange("e1", started_at=started_at)
+    assert "e1" in run("list").stdout
+    assert run("list", "--json").exit_code == 0
+
+
+@pytest.mark.parametrize("width", [10, 20, 40, 41, 60, 70, 80, 90, 100, 130, 250])
+def test_a_row_is_a_line_at_any_width(stored: Stored, width: int) -> None:
+    """No line is wider than the terminal, wide characters count double, and a row is one line."""
+    rows.all_kinds(stored)
+    stored.exchange("w", model="模型" * 20, host="主机" * 20, output_text="東京👩‍👩‍👧" * 40)
+    lines = drawn(stored, width).splitlines()
+    assert len(lines) == 7
+    assert max(map(cell_len, lines)) <= width
+
+
+def test_forty_columns_show_what_matters(stored: Stored) -> None:
+    """A narrow terminal gets the time, the state and the beginning of the id."""
+    rows.whole(stored)
+    head, row = (line.rstrip() for line in drawn(stored, 40).splitlines())
+    assert head.split() == ["time", "state", "id"]
+    assert row.startswith("01-01 02:00  completed  resp_68a1b2c3")
+
+
+def test_a_wide_terminal_shows_everything(stored: Stored) -> None:
+    """A wide terminal has room for the whole id and the first words."""
+    rows.whole(stored)
+    shown = drawn(stored, 200)
+    for word in ("gpt-5.1-2025-11-13", "120/45", "1.8 s", rows.RESPONSE_ID, "Sunny: and 東京"):
+        assert word in shown
+
+
+def test_a_terminal_says_how_to_go_on(stored: Stored) -> None:
+    """Under a page that is not the last stands the cursor of the next, never cut."""
+    rows.all_kinds(stored)
+    assert "--before 1767225900.0,e-chat\n" in drawn(stored, 20, limit=2)
+    assert "--before" not in drawn(stored, 80)
+
+
+def test_a_terminal_says_that_there_is_nothing(stored: Stored) -> None:
+    """An empty table would look like a fault."""
+    assert "No exchange" in drawn(stored, 80)
+
+
+def test_captured_markup_stays_text(stored: Stored) -> None:
+    """What looks like rich markup or an emoji code is shown as it is."""
+    stored.exchange("e1", output_text="[red]x[/red] [/] :smile: \x1b]0;title\x07")
+    assert "[red]x[/red] [/] :smile: ␛]0;title␇" in drawn(stored, 250)

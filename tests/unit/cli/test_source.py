@@ -1,0 +1,130 @@
+"""How the reading commands find their database, and how they tell errors."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from response_store.config import TableNames
+from tests.unit.query.stored import Stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.cli.conftest import Command
+
+COMMANDS = [("list",), ("show", "e1"), ("status",)]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_without_a_configuration_it_is_in_the_working_directory(
+    stored: Stored, run: Command, command: tuple[str, ...]
+) -> None:
+    """The default is the file that the addon writes by default."""
+    stored.exchange("e1")
+    assert run(*command).exit_code == 0
+
+
+def test_the_configuration_names_database_tables_and_tenant(place: Path, run: Command) -> None:
+    """--config finds what a proxy with this configuration writes."""
+    stored = Stored(place / "other.db", TableNames("answers", "talks", "calls"))
+    stored.exchange("e1", tenant_id="team")
+    (place / "proxy.yaml").write_text(
+        "database_url: sqlite://other.db\nresponses_table: answers\nconversations_table: talks\n"
+        "exchanges_table: calls\ntenant:\n  id: team\n"
+    )
+    for command in COMMANDS:
+        assert "e1" in run(*command, "--config", "proxy.yaml").stdout or command == ("status",)
+
+
+def test_the_environment_names_the_configuration(
+    place: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RESPONSE_STORE_CONFIG counts where --config is absent."""
+    Stored(place / "a.db").exchange("in-a")
+    Stored(place / "b.db").exchange("in-b")
+    (place / "a.yaml").write_text("database_url: sqlite://a.db\n")
+    (place / "b.yaml").write_text("database_url: sqlite://b.db\n")
+    monkeypatch.setenv("RESPONSE_STORE_CONFIG", "a.yaml")
+    assert "in-a" in run("list").stdout
+    assert "in-b" in run("list", "--config", "b.yaml").stdout
+
+
+def test_the_environment_names_the_database(
+    place: Path, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RESPONSE_STORE_DATABASE_URL wins over the file, --database over both."""
+    Stored(place / "a.db").exchange("in-a")
+    Stored(place / "b.db").exchange("in-b")
+    (place / "b.yaml").write_text("database_url: sqlite://b.db\n")
+    monkeypatch.setenv("RESPONSE_STORE_DATABASE_URL", "sqlite://a.db")
+    assert "in-a" in run("list", "--config", "b.yaml").stdout
+    assert "in-b" in run("list", "--config", "b.yaml", "--database", "b.db").stdout
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_missing_database_ends_with_1(
+    place: Path, run: Command, command: tuple[str, ...]
+) -> None:
+    """The error names the whole path, and no file is made."""
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"Error: {place / 'responses.db'}: there is no database.")
+    assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_wrong_configuration_ends_with_2(
+    place: Path, run: Command, command: tuple[str, ...]
+) -> None:
+    """The configuration's own words are shown."""
+    (place / "proxy.yaml").write_text("databse_url: sqlite://x.db\n")
+    result = run(*command, "--config", "proxy.yaml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "databse_url" in result.stderr
+
+
+def test_a_missing_configuration_ends_with_2(run: Command) -> None:
+    """A configuration that is not there is told as such."""
+    result = run("list", "--config", "nowhere.yaml")
+    assert result.exit_code == 2
+    assert "nowhere.yaml" in result.stderr
+
+
+def test_memory_cannot_be_read_from_outside(run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An in-memory database is its proxy's own."""
+    monkeypatch.setenv("RESPONSE_STORE_DATABASE_URL", "sqlite::memory:")
+    result = run("list")
+    assert result.exit_code == 1
+    assert "in-memory" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_corrupt_file_ends_with_1(place: Path, run: Command, command: tuple[str, ...]) -> None:
+    """A file that is no database gives text, not a traceback."""
+    (place / "responses.db").write_bytes(b"\x1b[2J" * 1000)
+    result = run(*command)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "no SQLite database" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_newer_database_ends_with_1(
+    stored: Stored, run: Command, command: tuple[str, ...]
+) -> None:
+    """A database of a newer version is refused, not misread."""
+    stored.script("UPDATE {exchanges_version} SET version = 99")
+    result = run(*command)
+    assert result.exit_code == 1
+    assert "version 99" in result.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_undecodable_arguments_are_told(
+    stored: Stored, run: Command, command: tuple[str, ...]
+) -> None:
+    """Bytes that are no text, in a name or an id, give an error at most."""
+    assert run(*command, "--database", "no\udcff\x1b.db").exit_code == 1
+    if command != ("status",):
+        assert run(*command, "--tenant", "\udcff").exit_code == 1

@@ -1,0 +1,47 @@
+"""The reading side beside the store that writes."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from response_store.config import Durability, SqliteTarget
+from response_store.store.query import Query
+from response_store.store.records import ExchangeRow, Record, ResponseRow
+from response_store.store.sqlite import SqliteStore
+from tests.unit.query.stored import NAMES, REQUIRED
+
+
+def record(number: int) -> Record:
+    """A record with a response."""
+    exchange = ExchangeRow(
+        **{**REQUIRED, "exchange_id": f"e{number}", "started_at": float(number)},
+        response_id=f"resp_{number}",
+        output_text="grün \U0001f600",
+        request_body=b"\x00\xff",
+    )
+    response = ResponseRow(
+        "default", f"resp_{number}", number, "m", '{"id": "x", "n": 1e400}', "[]", "[]"
+    )
+    return Record(exchange, response)
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_what_the_store_commits_is_read(tmp_path: Path, durability: Durability) -> None:
+    """A reader that was open before sees each commit, field for field, while the store works on."""
+    target = SqliteTarget(tmp_path / "responses.db")
+    store = SqliteStore(target, NAMES, durability, "r1")
+    with closing(store):
+        store.open()
+        with Query.open(tmp_path / "responses.db", NAMES) as reading:
+            for number in range(3):
+                written = record(number)
+                store.write([written])
+                assert reading.exchange("default", f"e{number}") == written.exchange
+                found = reading.response("default", f"resp_{number}")
+                assert found is not None
+                assert found.response_object == '{"id": "x", "n": 1e400}'
+            assert reading.status().responses == 3
+            assert len(reading.recent("default", limit=10).exchanges) == 3
