@@ -1,0 +1,149 @@
+"""The command line of the benchmarks."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from benchmarks import report
+from benchmarks.completion import completion
+from benchmarks.first_event import first_event
+from benchmarks.instructions import instructions
+from benchmarks.lookup import lookup
+from benchmarks.machine import describe
+from benchmarks.memory import memory
+from benchmarks.profile import profile
+from benchmarks.results import Result, Results
+from benchmarks.rig import Rig
+from benchmarks.settings import Settings
+from benchmarks.stall import stall
+from benchmarks.throughput import json_throughput, sse_throughput
+from benchmarks.writer import writer
+
+BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
+    "json": json_throughput,
+    "sse": sse_throughput,
+    "first-event": first_event,
+    "completion": completion,
+    "stall": stall,
+    "memory": memory,
+    "writer": writer,
+    "lookup": lookup,
+    "instructions": instructions,
+    "profile": profile,
+}
+ASKED_FOR = ("profile",)  # left out unless it is named
+DEFAULTS = Settings()
+
+HELP = f"""Measure the addon beside a mitmproxy without it.
+
+NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}.
+
+\b
+Examples:
+  python -m benchmarks
+  python -m benchmarks json sse --windows 8 --seconds 0.5
+  python -m benchmarks profile
+"""
+
+
+@click.command(help=HELP)
+@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[NAMES]...")
+@click.option("--windows", default=DEFAULTS.windows, show_default=True, help="Windows a side.")
+@click.option("--seconds", default=DEFAULTS.seconds, show_default=True, help="Length of a window.")
+@click.option(
+    "--exchanges",
+    default=DEFAULTS.exchanges,
+    show_default=True,
+    help="Exchanges after which memory is looked at.",
+)
+@click.option(
+    "--rows", default=DEFAULTS.rows, show_default=True, help="Rows of the lookup's large database."
+)
+@click.option(
+    "--freezes",
+    default=DEFAULTS.freezes,
+    show_default=True,
+    help="How often the database is frozen, each way.",
+)
+@click.option(
+    "--freeze-seconds",
+    default=DEFAULTS.freeze_seconds,
+    show_default=True,
+    help="How long the database is frozen.",
+)
+@click.option(
+    "--instructions",
+    "counts",
+    nargs=2,
+    type=int,
+    default=DEFAULTS.instructions,
+    show_default=True,
+    help="Exchanges under valgrind, the fewer and the more.",
+)
+@click.option("--baseline", is_flag=True, help="Only what needs no addon, to judge the machine.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Where the databases go, on a real disk. Default: the checkout's own disk.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default="benchmarks/results/latest.json",
+    show_default=True,
+    help="The JSON file with every value; the table goes beside it, in Markdown.",
+)
+def main(
+    *,
+    names: tuple[str, ...],
+    windows: int,
+    seconds: float,
+    exchanges: int,
+    rows: int,
+    freezes: int,
+    freeze_seconds: float,
+    counts: tuple[int, int],
+    baseline: bool,
+    folder: Path | None,
+    output: Path,
+) -> None:
+    """Measure the addon beside a mitmproxy without it."""
+    settings = Settings(
+        windows=windows,
+        seconds=seconds,
+        exchanges=exchanges,
+        rows=rows,
+        freezes=freezes,
+        freeze_seconds=freeze_seconds,
+        instructions=counts,
+        addon=not baseline,
+    )
+    wanted = names or tuple(name for name in BENCHMARKS if name not in ASKED_FOR)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    results: list[Result] = []
+    with Rig(folder) as rig:
+        machine = describe(rig.folder)
+        click.echo(report.machine_line(machine), err=True)
+        for name in wanted:
+            results += run(name, rig, settings)
+            report.write_json(output, results, machine, settings)
+        complaints = rig.complaints
+    report.show(results, machine)
+    output.with_suffix(".md").write_text(report.markdown(results, machine))
+    if complaints:
+        raise click.ClickException("rows are missing: " + "; ".join(complaints))
+
+
+def run(name: str, rig: Rig, settings: Settings) -> list[Result]:
+    """One benchmark, with a line for whoever waits."""
+    click.echo(f"{name} ...", err=True)
+    start, found = time.monotonic(), []
+    for result in BENCHMARKS[name](rig, settings):
+        found.append(result)
+        click.echo(f"  {' | '.join(text for text in report.cells(result) if text)}", err=True)
+    click.echo(f"{name}: {time.monotonic() - start:.0f} s", err=True)
+    return found

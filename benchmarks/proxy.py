@@ -1,0 +1,109 @@
+"""A live mitmdump in reverse mode, on loopback."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.control import stop
+from benchmarks.processes import cpu_seconds, resident_bytes
+from benchmarks.sides import Side
+
+MITMDUMP = (sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()")
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A mitmdump that accepts connections."""
+
+    side: Side
+    port: int
+    pid: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.side.name
+
+    def cpu_seconds(self) -> float:
+        return cpu_seconds(self.pid)
+
+    def resident_bytes(self) -> int:
+        return resident_bytes(self.pid)
+
+
+@contextmanager
+def live_proxy(
+    side: Side,
+    *,
+    upstream: int,
+    folder: Path,
+    wrapper: Sequence[str] = (),
+    environment: dict[str, str] | None = None,
+    start_seconds: float = START_SECONDS,
+) -> Iterator[Proxy]:
+    """Start mitmdump for one side, in a folder of its own; end it with SIGTERM.
+
+    `wrapper` is a command to run it under (valgrind). Every side gets the same options but those
+    of `Side.arguments`; `-q` so that none of them spends time on printing.
+    """
+    folder.mkdir(parents=True)
+    port = free_port()
+    with (folder / "mitmdump.log").open("wb") as log:
+        process = subprocess.Popen(
+            [*wrapper, *MITMDUMP, *common_arguments(port, upstream, folder)]
+            + side.arguments(folder),
+            cwd=folder,
+            env={**os.environ, **(environment or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            wait_for_port(process, port, start_seconds)
+            yield Proxy(side, port, process.pid, folder)
+        except BaseException:
+            said = (folder / "mitmdump.log").read_text(errors="replace")
+            print(f"mitmdump ({side.name}, status {process.poll()}) said: {said}", file=sys.stderr)
+            raise
+        finally:
+            process.terminate()
+            stop(process)
+
+
+def common_arguments(port: int, upstream: int, folder: Path) -> list[str]:
+    """The options that every side has."""
+    return [
+        "-q",
+        *("--mode", f"reverse:http://127.0.0.1:{upstream}"),
+        *("--listen-host", "127.0.0.1", "--listen-port", str(port)),
+        *("--set", f"confdir={folder.parent / 'mitmproxy'}"),
+    ]
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def wait_for_port(process: subprocess.Popen[bytes], port: int, seconds: float) -> None:
+    """Wait until mitmdump listens; an error where it ends instead."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError("mitmdump ended before it listened")
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise TimeoutError(f"mitmdump does not listen after {seconds:.0f} s")

@@ -1,0 +1,85 @@
+"""The fake model server, far cheaper than the proxy: canned bytes from an asyncio protocol.
+
+    python -m benchmarks.upstream
+
+It listens on a free loopback port, prints it, and ends when its standard input does. The request
+header `x-benchmark` says what is wanted: `json`; `sse=0,0`, a stream in one write; or `sse=A,B`
+with a pause of A ms after the first event and of B ms before the terminal one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+import sys
+
+from benchmarks.control import until_stdin_closes
+from benchmarks.payloads import json_answer, sse_answer
+
+JSON = json_answer()
+SSE_PARTS = sse_answer()
+LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
+KIND = re.compile(rb"x-benchmark: sse=(\d+),(\d+)")
+numbers = itertools.count(1)
+
+
+class Answering(asyncio.BufferedProtocol):
+    """One connection: a request is answered as soon as it is whole."""
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self._room = memoryview(bytearray(1 << 16))  # plain protocols allocate 256 KB a read
+        self._request = b""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def get_buffer(self, size: int) -> memoryview:
+        return self._room
+
+    def buffer_updated(self, size: int) -> None:
+        self._request += self._room[:size]
+        head = self._request.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        length = LENGTH.search(self._request, 0, head)
+        if len(self._request) >= head + 4 + (int(length[1]) if length else 0):
+            request, self._request = self._request, b""
+            self.answer(request)
+
+    def answer(self, request: bytes) -> None:
+        number = next(numbers)
+        kind = KIND.search(request)
+        if kind is None:
+            self.transport.write(JSON.fill(number))
+            return
+        first, middle, last = (part.fill(number) for part in SSE_PARTS)
+        pause, rest = int(kind[1]) / 1000, int(kind[2]) / 1000
+        self.write_in_turn([(first, 0.0), (middle, pause), (last, rest)])
+
+    def write_in_turn(self, parts: list[tuple[bytes, float]]) -> None:
+        """Write the parts, each after its pause; those without one go out with the one before."""
+        data = parts.pop(0)[0]
+        while parts and not parts[0][1]:
+            data += parts.pop(0)[0]
+        if self.transport.is_closing():
+            return
+        self.transport.write(data)
+        if parts:
+            asyncio.get_running_loop().call_later(parts[0][1], self.write_in_turn, parts)
+
+
+async def serve() -> None:
+    """Answer until standard input closes."""
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Answering, "127.0.0.1", 0)
+    print(server.sockets[0].getsockname()[1], flush=True)
+    await until_stdin_closes()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
+    sys.exit(0)
