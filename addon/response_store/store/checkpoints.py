@@ -18,6 +18,8 @@ from response_store.errors import StoreError
 
 _EVERY_BYTES = 16 * 1024 * 1024  # a page that is written often is copied once
 _RESTART_PAGES = 8_192
+_BEHIND_BYTES = 48 * 1024 * 1024  # written since a checkpoint began that is not done yet
+_CATCH_UP = 0.1  # seconds that the writer then gives it, between two batches
 _PATIENCE_MS = 20  # that a restart waits, and may hold the writer up, for a reader
 
 
@@ -27,6 +29,9 @@ class Checkpoints:
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
         self._written = 0
+        self._behind = 0
+        self._idle = threading.Event()
+        self._idle.set()
         self._due = threading.Event()
         self._renew = threading.Event()
         self._stop = False
@@ -45,10 +50,15 @@ class Checkpoints:
         self._written += size
 
     def poke(self) -> None:
-        """Wake the thread if a checkpoint is due."""
-        if self._written >= _EVERY_BYTES:
-            self._written = 0
-            self._due.set()
+        """Wake the thread if a checkpoint is due; where it can't keep up, give it a moment."""
+        if self._written < _EVERY_BYTES:
+            return
+        self._behind = 0 if self._idle.is_set() else self._behind + self._written
+        self._written = 0
+        self._idle.clear()
+        self._due.set()
+        if self._behind >= _BEHIND_BYTES:
+            self._idle.wait(_CATCH_UP)
 
     def renew(self) -> None:
         """Let go of the connection: the file may be another one now."""
@@ -70,6 +80,7 @@ class Checkpoints:
                 self._renew.clear()
                 _close(connection)
                 connection = None
+                self._idle.set()
                 continue
             # A checkpoint that fails is tried again with the next one; the writer reports errors.
             try:
@@ -78,6 +89,7 @@ class Checkpoints:
             except (sqlite3.Error, OSError, StoreError):
                 _close(connection)
                 connection = None
+            self._idle.set()
         _close(connection)
 
     def _connected(self) -> sqlite3.Connection:
