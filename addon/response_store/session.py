@@ -136,12 +136,16 @@ def _announce(ticket: Ticket[Draft]) -> None:
 
 def log_line(row: ExchangeRow) -> str:
     """One line that tells a captured exchange: model, tokens, time, id."""
-    model = row.model or row.requested_model or "unknown model"
-    tokens = ""
+    parts = [f"{row.state} {row.model or row.requested_model or 'unknown model'}"]
     if row.input_tokens is not None or row.output_tokens is not None:
-        tokens = f", {row.input_tokens or 0}+{row.output_tokens or 0} tokens"
-    seconds = f", {row.duration_ms / 1000:.2f} s" if row.duration_ms is not None else ""
-    return (
-        f"response_store: {row.state} {model}{tokens}{seconds}, "
-        f"{row.response_id or row.exchange_id}"
-    )
+        parts.append(f"{row.input_tokens or 0}+{row.output_tokens or 0} tokens")
+    if row.duration_ms is not None:
+        parts.append(_time(row.duration_ms))
+    parts.append(row.response_id or row.exchange_id)
+    line = ", ".join(parts)
+    # Names and ids come from the upstream: they may not control the terminal.
+    return "response_store: " + "".join(c if c.isprintable() else "\ufffd" for c in line)
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
