@@ -102,7 +102,7 @@ class ResponseStore(Commands):
             self._guard("error", self._error, flow, self.session)
 
     def _request(self, flow: http.HTTPFlow, session: Session) -> None:
-        headers = facts.HeaderMap(flow.request.headers)
+        headers = facts.request_headers(flow, session.config.tenant)
         api = classify(
             flow.request.method,
             flow.request.path,
@@ -118,7 +118,7 @@ class ResponseStore(Commands):
         if isinstance(api, Skip):
             self.counts.add(f"skipped.{api.value}")
             return
-        request = facts.request_facts(flow, api, headers, session.config.tenant)
+        request = facts.passed(flow, api, headers, session.config.tenant)
         exchange = session.recorder.begin(flow.id, request, live=bool(flow.live))
         if exchange.live and session.recorder.rejects and flow.response is None:
             self._reject(flow, exchange, session)

@@ -32,7 +32,7 @@ ENOUGH = 5
 HURRY = 0.1  # a stream that we do not let through comes whole, and this one has no end
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def breakable(
     model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:

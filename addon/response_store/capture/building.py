@@ -14,7 +14,7 @@ from response_store.capture.answer_body import read_answer, read_part, without_e
 from response_store.capture.chat_completion import DONE
 from response_store.capture.compression import Compressor
 from response_store.capture.content_encoding import EncodingError, TooLargeError, decode
-from response_store.capture.draft import Answer, Draft, Ending
+from response_store.capture.draft import Answer, Draft, Ending, Request
 from response_store.capture.judging import (
     MESSAGE_CHARS,
     WELL,
@@ -61,24 +61,26 @@ class RecordBuilder:
 
     def build(self, draft: Draft) -> Record | Skip:
         """Turn a draft into a record, or say why it makes none."""
-        request = self._request(draft)
+        facts = draft.request.facts()
+        request = self._request(facts)
         if isinstance(request, Skip):
             return request
         if draft.ending is None:
-            return Record(self._row(draft, request, Reading(Outcome(), State.OPEN)))
-        reading = self._read(draft.request.api, draft.ending, request)
-        response = self._response(draft, request, reading)
-        return Record(self._row(draft, request, reading, stored=response is not None), response)
+            return Record(self._row(None, facts, request, Reading(Outcome(), State.OPEN)))
+        reading = self._read(facts.api, draft.ending, request)
+        response = self._response(facts, request, reading)
+        row = self._row(draft.ending, facts, request, reading, stored=response is not None)
+        return Record(row, response)
 
-    def _request(self, draft: Draft) -> ReadRequest | Skip:
-        read = draft.request.read
+    def _request(self, facts: Request) -> ReadRequest | Skip:
+        read = facts.read
         if read is None:
-            read = read_request(draft.request, self._capture.max_body_bytes)
+            read = read_request(facts, self._capture.max_body_bytes)
             if isinstance(read, ReadRequest) and not read.store:
                 read = Skip.STORE_FALSE if self._capture.store_false is StoreFalse.SKIP else read
             if isinstance(read, ReadRequest) and read.body and self._redact:
                 read = replace(read, body=self._redact(read.body), input=self._redact(read.input))
-            draft.request.read = read
+            facts.read = read
         return read
 
     # Reading the answer
@@ -126,16 +128,18 @@ class RecordBuilder:
 
     # Filling the columns
 
-    def _response(self, draft: Draft, request: ReadRequest, reading: Reading) -> ResponseRow | None:
+    def _response(
+        self, facts: Request, request: ReadRequest, reading: Reading
+    ) -> ResponseRow | None:
         outcome = reading.outcome
         if outcome.response is None or not outcome.response_id:
             return None
         if reading.state in (State.REFUSED, State.UNREADABLE):
             return None
         return ResponseRow(
-            tenant_id=draft.request.tenant_id,
+            tenant_id=facts.tenant_id,
             id=outcome.response_id,
-            created_at=_created_at(draft, outcome),
+            created_at=_created_at(facts, outcome),
             model=outcome.model or request.model or "",
             response_object=outcome.response.decode(),
             input=request.input.decode(),
@@ -145,10 +149,15 @@ class RecordBuilder:
         )
 
     def _row(
-        self, draft: Draft, request: ReadRequest, reading: Reading, stored: bool = False
+        self,
+        ending: Ending | None,
+        facts: Request,
+        request: ReadRequest,
+        reading: Reading,
+        stored: bool = False,
     ) -> ExchangeRow:
-        outcome, usage, facts = reading.outcome, reading.outcome.usage, draft.request
-        answer = draft.ending.answer if draft.ending else None
+        outcome, usage = reading.outcome, reading.outcome.usage
+        answer = ending.answer if ending else None
         fault = outcome.fault or _request_fault(request)
         result = None if stored else outcome.partial or outcome.response
         return ExchangeRow(
@@ -160,13 +169,13 @@ class RecordBuilder:
             api=facts.api.value,
             transport=(answer.transport if answer else Transport.HTTP).value,
             state=reading.state.value,
-            ended_by=_ended_by(draft.ending, outcome),
+            ended_by=_ended_by(ending, outcome),
             status_code=answer.status_code if answer else None,
             error_code=fault.code if fault else None,
             error_message=_clipped(fault.message) if fault else None,
             started_at=facts.started_at,
-            first_event_ms=draft.ending.first_event_ms if draft.ending else None,
-            duration_ms=draft.ending.duration_ms if draft.ending else None,
+            first_event_ms=ending.first_event_ms if ending else None,
+            duration_ms=ending.duration_ms if ending else None,
             requested_model=request.model,
             model=outcome.model,
             input_tokens=usage.input_tokens,
@@ -208,8 +217,8 @@ def _request_fault(request: ReadRequest) -> Fault | None:
     return Fault(UNREADABLE_REQUEST, request.reason) if request.reason else None
 
 
-def _created_at(draft: Draft, outcome: Outcome) -> int:
-    return outcome.created_at if outcome.created_at is not None else int(draft.request.started_at)
+def _created_at(facts: Request, outcome: Outcome) -> int:
+    return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
 
 
 def _messages(items: bytes, output: tuple[bytes, ...]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from response_store.capture.sse import Event
 from response_store.store.records import Api, EndedBy, Transport
@@ -33,6 +33,25 @@ class Request:
     body: bytes | None  # None where mitmproxy streamed it past us
     started_at: float
     read: ReadRequest | Skip | None = field(default=None, repr=False)  # the writer's, read once
+
+    def facts(self) -> Request:
+        """The request itself: nothing is left to be read."""
+        return self
+
+
+class RequestSource(Protocol):
+    """A request whose facts may still have to be read."""
+
+    @property
+    def api(self) -> Api: ...
+
+    @property
+    def body(self) -> bytes | None: ...
+
+    @property
+    def started_at(self) -> float: ...
+
+    def facts(self) -> Request: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +86,7 @@ class Ending:
 class Draft:
     """An exchange on its way to the store; without an ending it is still open."""
 
-    request: Request
+    request: RequestSource
     ending: Ending | None = None
 
     @property

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from response_store.capture.draft import Answer, Draft, Ending, Request
+from response_store.capture.draft import Answer, Draft, Ending, RequestSource
 from response_store.capture.facts import AnswerHead
 from response_store.capture.memory import Budget
 from response_store.capture.stream import StreamedBody
@@ -22,7 +22,7 @@ class Exchange:
     `live` is False for one that is read from a file.
     """
 
-    def __init__(self, request: Request, live: bool, limit: int, budget: Budget) -> None:
+    def __init__(self, request: RequestSource, live: bool, limit: int, budget: Budget) -> None:
         self.request = request
         self.live = live
         self.timer: Any = None  # the handle of what will write the open row

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from response_store.capture.classify import kept_path
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NAMESPACE = uuid.UUID("5f0e3a56-6d0c-5b5e-9a44-3c6f5f3f1c0e")
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
+_REQUEST_HEADERS = frozenset({b"content-type", b"upgrade", b"user-agent", b"content-encoding"})
+_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
 _MOST_CHARS = 1000
 
 
@@ -41,12 +43,16 @@ class AnswerHead:
 
 
 class HeaderMap:
-    """The headers of a message by lower-case name; of several of one name, the first."""
+    """The headers of a message that are asked for, by lower-case name; of several the first."""
 
     __slots__ = ("_values",)
 
-    def __init__(self, headers: Headers) -> None:
-        self._values = {name.lower(): value for name, value in reversed(headers.fields)}
+    def __init__(self, headers: Headers, wanted: frozenset[bytes]) -> None:
+        self._values = {
+            name: value
+            for key, value in reversed(headers.fields)
+            if (name := key.lower()) in wanted
+        }
 
     def get(self, name: bytes) -> str:
         """The value, or an empty text."""
@@ -54,29 +60,69 @@ class HeaderMap:
         return value.decode("utf-8", "replace") if value else ""
 
 
-def request_facts(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> Request:
-    """Take what is kept of a request."""
-    request = flow.request
-    named = headers.get(tenant.header.encode()) if tenant.header else ""
-    return Request(
-        exchange_id=exchange_id(flow.id, request.timestamp_start),
-        tenant_id=_clipped(named) or tenant.id,
+@dataclass(slots=True)
+class Passed:
+    """A request as it passed. What a row says of it is read when there is time: `facts`."""
+
+    flow_id: str
+    api: Api
+    method: str
+    scheme: bytes
+    host: str
+    path: str
+    headers: HeaderMap
+    body: bytes | None
+    started_at: float
+    tenant: TenantConfig
+    _facts: Request | None = field(default=None, repr=False)
+
+    def facts(self) -> Request:
+        """What is kept of the request; read once."""
+        if self._facts is None:
+            named = self.headers.get(self.tenant.header.encode()) if self.tenant.header else ""
+            self._facts = Request(
+                exchange_id=exchange_id(self.flow_id, self.started_at),
+                tenant_id=_clipped(named) or self.tenant.id,
+                api=self.api,
+                method=self.method,
+                scheme=self.scheme.decode("ascii", "replace"),
+                host=_clipped(self.host),
+                path=_clipped(kept_path(self.path)),
+                user_agent=_clipped(self.headers.get(b"user-agent")) or None,
+                content_encoding=self.headers.get(b"content-encoding"),
+                body=self.body,
+                started_at=self.started_at,
+            )
+        return self._facts
+
+
+def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
+    """The headers of a request that matter."""
+    wanted = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
+    return HeaderMap(flow.request.headers, wanted)
+
+
+def passed(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> Passed:
+    """Take what is there of a request, and read none of it."""
+    data = flow.request.data
+    return Passed(
+        flow_id=flow.id,
         api=api,
-        method=request.method,
-        scheme=request.scheme,
+        method=flow.request.method,
+        scheme=data.scheme,
         host=host(flow),
-        path=_clipped(kept_path(request.path)),
-        user_agent=_clipped(headers.get(b"user-agent")) or None,
-        content_encoding=headers.get(b"content-encoding"),
-        body=request.raw_content,
-        started_at=request.timestamp_start,
+        path=flow.request.path,
+        headers=headers,
+        body=data.content,
+        started_at=data.timestamp_start,
+        tenant=tenant,
     )
 
 
 def answer_head(flow: HTTPFlow) -> AnswerHead:
     """Take what is kept of an answer's head."""
     assert flow.response is not None
-    headers = HeaderMap(flow.response.headers)
+    headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
     request_id = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
     return AnswerHead(
         status_code=flow.response.status_code,
@@ -94,7 +140,7 @@ def host(flow: HTTPFlow) -> str:
     """
     reverse = flow.client_conn.proxy_mode.type_name == "reverse"
     named = None if reverse else flow.client_conn.sni
-    return _clipped(named or flow.request.host)
+    return named or flow.request.host
 
 
 def exchange_id(flow_id: str, started_at: float, turn: int = 0) -> str:

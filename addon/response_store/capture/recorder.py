@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-from response_store.capture.draft import Draft, Request
+from response_store.capture.draft import Draft, RequestSource
 from response_store.capture.exchange import Exchange
 from response_store.capture.gathering import Gathering
 from response_store.capture.memory import Budget
@@ -58,7 +58,7 @@ class Recorder:
             return False
         return not self._writer.health.available(HUNG_AFTER)
 
-    def begin(self, flow_id: str, request: Request, live: bool) -> Exchange:
+    def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange:
         """A request has been read."""
         self.close(flow_id, EndedBy.PROXY)  # a replayed flow keeps its id
         exchange = Exchange(request, live, self._config.capture.max_body_bytes, self.budget)
