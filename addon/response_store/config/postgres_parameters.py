@@ -1,0 +1,122 @@
+"""The parameters that a PostgreSQL URL may have, and the rules of their values.
+
+An allow-list: many of libpq's parameters open files, redirect the connection or change the session
+(`service`, `passfile`, `options`, `sslkeylogfile`, ...).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
+from .problems import Fault
+from .tls import ssl_parameter_faults
+from .traversal import climbs
+
+Pairs: TypeAlias = Sequence[tuple[str, str]]
+
+# Whole numbers, each with the least and the most. libpq hands the keepalive times to the system,
+# which refuses 0.
+NUMBERS = {
+    "connect_timeout": (0, 2**31 - 1),
+    "keepalives": (0, 1),
+    "keepalives_idle": (1, 32_767),
+    "keepalives_interval": (1, 32_767),
+    "keepalives_count": (1, 127),
+    "tcp_user_timeout": (0, 2**31 - 1),
+    "port": (1, 65_535),
+}
+ALLOWED = (
+    *("host", "hostaddr", "dbname", "user", "password"),
+    *("sslmode", "sslrootcert", "sslcert", "sslkey"),
+    *("application_name", "target_session_attrs"),
+    *NUMBERS,
+)
+
+# Spellings of other drivers, and libpq's obsolete ones.
+_OTHER_SPELLINGS = {
+    "ssl": "sslmode",
+    "ssl-mode": "sslmode",
+    "requiressl": "sslmode",
+    "ssl-ca": "sslrootcert",
+    "ssl-root-cert": "sslrootcert",
+    "ssl-cert": "sslcert",
+    "ssl-key": "sslkey",
+    "database": "dbname",
+    "username": "user",
+    "application-name": "application_name",
+}
+# Named in messages, so that one knows what is meant. Other names are not: what is misplaced there
+# may be a piece of a password.
+_REFUSED = frozenset(
+    "service servicefile passfile options sslkeylogfile requirepeer replication".split()
+)
+_WRITABLE = ("any", "read-write", "primary")
+_MAY_OVERRIDE = ("host", "port")  # what stands in the authority, as libpq does
+
+_KEEP_TO = f"Keep to {', '.join(ALLOWED)}."
+_CONNINFO = re.compile(r"=|^postgres(ql)?://")
+_DIGITS = re.compile(r"[0-9]{1,10}")
+
+
+def parameter_faults(pairs: Pairs) -> Iterator[Fault]:
+    """What is wrong with the parameters of a URL, each occurrence judged."""
+    names = [name for name, _ in pairs]
+    for name in ALLOWED:
+        if names.count(name) > 1:
+            yield Fault(f"the parameter {name} is repeated", "Give it once.")
+    for name, value in pairs:
+        yield from value_faults(name, value) if name in ALLOWED else _refusals(name, value)
+
+
+def given_twice_faults(authority: Sequence[str], pairs: Pairs) -> Iterator[Fault]:
+    """What stands before the parameters and in them: only host and port may be overridden."""
+    for name, _ in pairs:
+        if name in authority and name not in _MAY_OVERRIDE:
+            yield Fault(f"{name} is repeated: once as a parameter", "Give it once.")
+
+
+def value_faults(name: str, value: str) -> Iterator[Fault]:
+    """What is wrong with the value of an allowed parameter. Hosts are judged elsewhere."""
+    if name in ("host", "hostaddr"):
+        return
+    if not value:
+        yield Fault(f"the parameter {name} is empty", "Give it a value, or take it out.")
+    elif name != "password" and not value.isprintable():
+        yield Fault(f"{name} has a control or other invalid character", "Take it away.")
+    elif name == "dbname" and _CONNINFO.search(value):
+        rule = "the database name (dbname) is itself a connection string"
+        yield Fault(rule, "Write the name alone, without '='.")
+    elif name in NUMBERS and not _is_number(value, *NUMBERS[name]):
+        least, most = NUMBERS[name]
+        rule = f"the parameter {name} is not one whole number from {least} to {most}"
+        yield Fault(rule, _PORT if name == "port" else "Write digits alone.")
+    elif name == "target_session_attrs" and value not in _WRITABLE:
+        rule = "target_session_attrs has a value that is not allowed: this store writes"
+        yield Fault(rule, f"It is one of {', '.join(_WRITABLE)}.")
+    else:
+        yield from ssl_parameter_faults(name, value)
+
+
+_PORT = "Write one port, in digits alone; an IPv6 address as host stands in brackets."
+
+
+def _refusals(name: str, value: str) -> Iterator[Fault]:
+    if name in _OTHER_SPELLINGS:
+        rule = f"the parameter {name} is unknown to libpq or obsolete, and not allowed"
+        yield Fault(rule, f"Write {_OTHER_SPELLINGS[name]}. {_KEEP_TO}")
+    elif name in _REFUSED:
+        rule = f"the parameter {name} is not allowed: it could change what was checked"
+        yield Fault(rule, _KEEP_TO)
+    else:
+        yield Fault("the URL has a parameter that is unknown or not allowed", _KEEP_TO)
+    if climbs(value):
+        yield Fault(
+            "the value of a parameter has a '..' segment (path traversal)",
+            "Write paths without '..'.",
+        )
+
+
+def _is_number(text: str, least: int, most: int) -> bool:
+    return _DIGITS.fullmatch(text) is not None and least <= int(text) <= most

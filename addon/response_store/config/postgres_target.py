@@ -1,0 +1,161 @@
+"""A checked PostgreSQL database, and the parameters that connect to it and nothing else."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from psycopg import pq
+from psycopg.conninfo import make_conninfo
+
+from .addresses import Reach, kind_of, literal
+from .hosts import HostForm, judge_host
+from .postgres_parameters import NUMBERS
+from .postgres_url import url_parameters
+from .secret import Secret
+from .tls import SslMode, TlsPlan, TlsWarning, tls_plan, tls_warnings
+
+_OTHERS = frozenset({"application_name", "target_session_attrs", *NUMBERS} - {"port"})
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class PostgresTarget:
+    """A PostgreSQL database.
+
+    `host` is an address, a name or the folder of a Unix socket, in plain ASCII but for a socket;
+    `hostaddr` the address to go to, or None where the host is a name, which is resolved and checked
+    at each connection, or a socket. `reach` is what such a name may resolve to. `dbname` and `user`
+    None: as libpq does without them.
+    """
+
+    host: str
+    hostaddr: str | None
+    port: int = 5432
+    dbname: str | None = None
+    user: str | None = None
+    password: Secret | None = None
+    tls: TlsPlan = field(default_factory=TlsPlan)
+    others: tuple[tuple[str, str], ...] = ()
+    reach: Reach = Reach.PUBLIC_ADDRESSES
+
+    @property
+    def is_socket(self) -> bool:
+        return self.host.startswith("/")
+
+    @property
+    def is_name(self) -> bool:
+        """Whether the host has to be resolved."""
+        return self.hostaddr is None and not self.is_socket
+
+    def warnings(self) -> tuple[TlsWarning, ...]:
+        """What to warn of at start, as far as it shows without resolving a name."""
+        if self.is_socket:
+            return ()
+        address = literal(self.hostaddr or "")
+        return tls_warnings(self.tls, None if address is None else kind_of(address))
+
+    def describe(self) -> str:
+        """A text that may be shown: where it is, without user and password."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"postgres://{host}:{self.port}/{_masked(self.dbname or '')}"
+
+    def __repr__(self) -> str:
+        return f"PostgresTarget({self.describe()!r}, sslmode={self.tls.mode.value!r})"
+
+
+def _masked(name: str) -> str:
+    """A database's name; what stands before an @ may be credentials."""
+    before, at, after = name.rpartition("@")
+    return f"***@{after}" if at and before else name
+
+
+def postgres_target(
+    url: str, reach: Reach, ssl_mode: str | None = None, ssl_root_cert: str | None = None
+) -> PostgresTarget:
+    """What a URL and TLS settings without faults name."""
+    given = url_parameters(url)
+    host = judge_host(given.get("host") or given["hostaddr"])
+    address = literal(given.get("hostaddr") or host.text)
+    socket = host.form is HostForm.SOCKET
+    return PostgresTarget(
+        host=host.text,
+        hostaddr=None if address is None else str(address),
+        port=int(given.get("port", 5432)),
+        dbname=given.get("dbname"),
+        user=given.get("user"),
+        password=Secret(given["password"]) if "password" in given else None,
+        tls=TlsPlan(SslMode.DISABLE) if socket else tls_plan(given, ssl_mode, ssl_root_cert),
+        others=tuple((name, value) for name, value in given.items() if name in _OTHERS),
+        reach=reach,
+    )
+
+
+def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> dict[str, str]:
+    """All that libpq can be told, explicitly, so that no environment or service file adds to it.
+
+    `addresses` are the checked ones to go to, in order, and none for a socket. The values hold the
+    password: never show them. Only PGSERVICE with a service that doesn't exist still makes libpq
+    fail.
+    """
+    password = target.password.reveal() if target.password else ""
+    ours = {
+        "host": ",".join([target.host] * max(1, len(addresses))),
+        "hostaddr": ",".join(addresses),
+        "port": str(target.port),
+        "dbname": target.dbname or "",
+        "user": target.user or "",
+        "password": password,
+    }
+    return _neutral() | dict(target.others) | _tls_parameters(target.tls) | ours
+
+
+def connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secret:
+    """`connection_parameters` as the text that psycopg and its pool take."""
+    return Secret(make_conninfo(**connection_parameters(target, addresses)))
+
+
+def _tls_parameters(tls: TlsPlan) -> dict[str, str]:
+    files = {
+        "sslrootcert": tls.root_cert_file(),
+        "sslcert": tls.client_cert or "",
+        "sslkey": tls.client_key or "",
+    }
+    # Without a certificate of ours, the one in the home folder isn't sent either.
+    mode = {"sslcertmode": "allow" if tls.client_cert else "disable"}
+    return {"sslmode": tls.mode.value} | files | _known(mode)
+
+
+@functools.cache
+def _neutral() -> dict[str, str]:
+    """Every parameter of this libpq with the value that means its built-in default.
+
+    An empty value is that for most: as it is given, the environment is not asked.
+    """
+    compiled = {option.keyword.decode(): option.compiled for option in pq.Conninfo.parse(b"")}
+    empty = {name: (value or b"").decode() for name, value in compiled.items()}
+    return {name: value for name, value in empty.items() if name not in _NEVER_EMPTY} | _known(_OWN)
+
+
+# libpq refuses these when they are empty. A service can't be given as "none".
+_NEVER_EMPTY = frozenset("service servicefile scram_client_key scram_server_key".split())
+_OWN = {
+    "application_name": "response-store",
+    "client_encoding": "UTF8",
+    "connect_timeout": "10",
+    "gssencmode": "disable",  # it would come before TLS, and in its place
+    "keepalives": "1",
+    "keepalives_count": "5",  # 0 would be the system's, but Linux refuses it
+    "keepalives_idle": "60",
+    "keepalives_interval": "10",
+    "max_protocol_version": "3.0",
+    "min_protocol_version": "3.0",
+    "require_auth": "none,password,md5,gss,sspi,scram-sha-256",
+    "tcp_user_timeout": "0",
+}
+
+
+def _known(parameters: dict[str, str]) -> dict[str, str]:
+    """Those that this libpq knows: it refuses the others."""
+    known = {option.keyword.decode() for option in pq.Conninfo.parse(b"")}
+    return {name: value for name, value in parameters.items() if name in known}

@@ -1,0 +1,170 @@
+"""The rules of TLS to PostgreSQL: which mode, which certificates, and what to warn of.
+
+`ssl_mode` and `ssl_root_cert` of the YAML win over `sslmode` and `sslrootcert` of the URL.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import certifi
+
+from .addresses import AddressKind
+from .problems import Fault
+from .traversal import climbs
+
+
+class SslMode(StrEnum):
+    """How a connection is protected. libpq's `allow` is left out: it begins in plain text."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY_CA = "verify-ca"
+    VERIFY_FULL = "verify-full"
+
+    @property
+    def verifies(self) -> bool:
+        return self in (SslMode.VERIFY_CA, SslMode.VERIFY_FULL)
+
+
+class TlsWarning(StrEnum):
+    """What is allowed but unsafe, as a sentence for the log."""
+
+    PLAIN_TEXT = (
+        "ssl_mode is disable: everything goes to a public address in plain text, for anybody on "
+        "the way to read and change. ssl_mode: verify-full would protect it."
+    )
+    MAYBE_PLAIN_TEXT = (
+        "ssl_mode is prefer: the server is unverified, and anybody on the way to this public "
+        "address can have everything in plain text. ssl_mode: verify-full would protect it."
+    )
+    UNVERIFIED = (
+        "ssl_mode is require: the server is unverified, and anybody on the way to this public "
+        "address can pose as it. ssl_mode: verify-full would protect it."
+    )
+    ANY_NAME = (
+        "ssl_mode is verify-ca without ssl_root_cert: the certificate of any server that a public "
+        "authority signed is taken. Name your own authority, or use ssl_mode: verify-full."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TlsPlan:
+    """How to protect a connection. `root_cert` None stands for the system's authorities."""
+
+    mode: SslMode = SslMode.VERIFY_FULL
+    root_cert: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+    def root_cert_file(self) -> str:
+        """The file of authorities that libpq is given, or an empty text where none is needed.
+
+        Looks for the system's file at each call, so call it when connecting. `sslrootcert=system`
+        is no way: psycopg's binary wheel looks in the folder of its own OpenSSL.
+        """
+        if not self.mode.verifies:
+            return ""
+        return self.root_cert or ssl.get_default_verify_paths().cafile or certifi.where()
+
+
+PATH_PARAMETERS = ("sslrootcert", "sslcert", "sslkey")
+_MODE_MEND = f"It is one of {', '.join(SslMode)}."
+_SOCKET_MEND = "Take ssl_mode, ssl_root_cert and the ssl parameters out, or connect by an address."
+
+
+def tls_plan(url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None) -> TlsPlan:
+    """The plan of settings without faults. `url` holds the parameters of the URL."""
+    return TlsPlan(
+        SslMode(ssl_mode or url.get("sslmode") or SslMode.VERIFY_FULL),
+        ssl_root_cert or url.get("sslrootcert"),
+        url.get("sslcert"),
+        url.get("sslkey"),
+    )
+
+
+def ssl_parameter_faults(name: str, value: str) -> Iterator[Fault]:
+    """What is wrong with one TLS parameter of a URL by itself."""
+    if name == "sslmode" and value not in list(SslMode):
+        rule = "sslmode in the URL is not one of those allowed ('allow' is none of them)"
+        yield Fault(rule, _MODE_MEND)
+    if name in PATH_PARAMETERS:
+        yield from _path_faults(name, value)
+
+
+def tls_faults(
+    url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
+) -> Iterator[tuple[str, Fault]]:
+    """What is wrong with the settings of TLS together, with the key that is to blame.
+
+    `url` holds the parameters of the URL. `ssl_mode` is one of the five, or None where the YAML
+    has none.
+    """
+    if ssl_root_cert is not None:
+        yield from (("ssl_root_cert", fault) for fault in _path_faults(_ROOT, ssl_root_cert))
+    if ("sslcert" in url) != ("sslkey" in url):
+        rule = "sslcert and sslkey go together, and one of them is missing"
+        yield "database_url", Fault(rule, "Give both, or none.")
+    mode = ssl_mode or url.get("sslmode") or SslMode.VERIFY_FULL
+    if mode in _VERIFYING:
+        return
+    if ssl_root_cert is not None:
+        yield "ssl_root_cert", _UNUSED_ROOT
+    elif "sslrootcert" in url:
+        yield "database_url", _UNUSED_ROOT
+
+
+def socket_faults(
+    url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
+) -> Iterator[tuple[str, Fault]]:
+    """What asks for TLS although the connection goes to a Unix socket, where there is none."""
+    fault = Fault("a Unix socket has no TLS, so this would protect nothing", _SOCKET_MEND)
+    if ssl_mode in _PROTECTING:
+        yield "ssl_mode", fault
+    if ssl_root_cert is not None:
+        yield "ssl_root_cert", fault
+    if url.get("sslmode") in _PROTECTING or any(name in url for name in PATH_PARAMETERS):
+        yield "database_url", fault
+
+
+_ROOT = "ssl_root_cert"
+_VERIFYING = frozenset(mode for mode in SslMode if mode.verifies)
+_PROTECTING = _VERIFYING | {SslMode.REQUIRE}
+_UNUSED_ROOT = Fault(
+    "ssl_root_cert (in the URL: sslrootcert) needs a mode that verifies: verify-ca or verify-full",
+    "Write ssl_mode: verify-full, or take the certificate out.",
+)
+
+
+def _path_faults(name: str, path: str) -> Iterator[Fault]:
+    if not path:
+        yield Fault(f"the path of {name} is empty", "Name a file, or take it out.")
+    elif not path.isprintable():
+        yield Fault(f"the path of {name} has a NUL, control or other invalid character", _PATH)
+    elif climbs(path):
+        yield Fault(f"the path of {name} has a '..' segment (path traversal)", _PATH)
+    elif path == "system":
+        rule = f"{name} is 'system', which psycopg's own OpenSSL looks for in the wrong folder"
+        yield Fault(rule, "Take it out: the system's file is the default. Or name a file.")
+
+
+_PATH = "Write the path without '..', in printable characters."
+
+
+def tls_warnings(plan: TlsPlan, kind: AddressKind | None) -> tuple[TlsWarning, ...]:
+    """What to warn of at start. `kind` is that of the address, None where it isn't known yet."""
+    if plan.mode is SslMode.VERIFY_CA and plan.root_cert is None:
+        return (TlsWarning.ANY_NAME,)
+    warning = _TO_PUBLIC.get(plan.mode)
+    return (warning,) if warning and kind is AddressKind.PUBLIC else ()
+
+
+_TO_PUBLIC = {
+    SslMode.DISABLE: TlsWarning.PLAIN_TEXT,
+    SslMode.PREFER: TlsWarning.MAYBE_PLAIN_TEXT,
+    SslMode.REQUIRE: TlsWarning.UNVERIFIED,
+}

@@ -1,0 +1,21 @@
+"""Whether a path climbs with `..`, in whatever spelling."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import unquote
+
+
+def climbs(path: str) -> bool:
+    """Whether a path has a `..` segment, as written or percent-decoded any number of times."""
+    return any(".." in re.split(r"[/\\]", spelling) for spelling in _spellings(path))
+
+
+def _spellings(path: str) -> Iterator[str]:
+    while True:
+        yield path
+        decoded = unquote(path)
+        if decoded == path:
+            return
+        path = decoded

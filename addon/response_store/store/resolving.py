@@ -1,0 +1,90 @@
+"""Where a connection goes: checked at each one, since a name may resolve to anything next time.
+
+What was checked is what is connected to: the addresses are handed to libpq, which then asks no
+resolver. The name stays for the certificate.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+from response_store.config.addresses import NEVER, AddressKind, Reach, kind_of, plain
+from response_store.config.postgres_target import PostgresTarget, connection_string
+from response_store.config.secret import Secret
+from response_store.errors import PassingStoreError, PermanentStoreError
+
+Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
+"""Takes a name and a port, gives addresses as texts; raises OSError where there are none."""
+
+_MOST_ADDRESSES = 8  # each is tried for connect_timeout
+
+
+def system_resolver(name: str, port: int) -> Sequence[str]:
+    """What the system resolves a name to, the nearest first."""
+    answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    return [str(answer[4][0]) for answer in answers]
+
+
+def checked_connection_string(
+    target: PostgresTarget, resolver: Resolver = system_resolver
+) -> Secret:
+    """The connection string for one physical connection, pinned to checked addresses.
+
+    Raises PassingStoreError where the name doesn't resolve, and PermanentStoreError where it
+    resolves to what is not allowed.
+    """
+    return connection_string(target, checked_addresses(target, resolver))
+
+
+def checked_addresses(
+    target: PostgresTarget, resolver: Resolver = system_resolver
+) -> tuple[str, ...]:
+    """The addresses that a connection may go to now, in the resolver's order; none for a socket.
+
+    Every answer must be allowed, not only one of them. Raises as `checked_connection_string`.
+    """
+    if target.is_socket:
+        return ()
+    answers = _resolved(target, resolver) if target.hostaddr is None else [target.hostaddr]
+    checked = dict.fromkeys(_checked(answer, target.reach) for answer in answers)
+    return tuple(checked)[:_MOST_ADDRESSES]
+
+
+def _resolved(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
+    try:
+        answers = resolver(target.host, target.port)
+    except (OSError, UnicodeError):
+        answers = ()
+    if not answers:
+        raise PassingStoreError(
+            "The host name in database_url doesn't resolve to an address. "
+            "Check the name and the resolver."
+        )
+    return answers
+
+
+def _checked(answer: str, reach: Reach) -> str:
+    try:
+        address = plain(ipaddress.ip_address(answer))
+    except ValueError:
+        raise PermanentStoreError(
+            "The host name in database_url resolves to what is no IP address."
+        ) from None
+    if not reach.admits(kind := kind_of(address)):
+        raise PermanentStoreError(_refusal(kind))
+    return str(address)
+
+
+def _refusal(kind: AddressKind) -> str:
+    rule = f"The host in database_url leads to {kind}, which is not allowed"
+    if kind in NEVER:
+        return f"{rule}. Name the database's own host: no setting allows this one."
+    return (
+        f"{rule}: all its addresses must be public. To allow it, add this line to the YAML:\n"
+        "    allow_private_database_url: true\n"
+        "It admits every name, socket and address, this machine and its private networks too, but "
+        "those of cloud metadata services, multicast and unspecified ones."
+    )
