@@ -1,0 +1,143 @@
+"""The journal: a store that keeps records on the local disk, in order, until the database has them.
+
+One row a record, appended; the drainer takes them out at the other end. What it holds is bounded
+by `max_bytes`, of which a quarter at most are dead letters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from response_store.store import journal_errors as errors
+from response_store.store.journal_entry import insert, values
+from response_store.store.journal_file import JournalFile, drop
+from response_store.store.journal_level import JournalStatus
+from response_store.store.records import Record
+from response_store.store.sqlite_connection import FileIdentity
+from response_store.store.sqlite_errors import leaves_connection_usable
+
+_MOST_ROWS = 64  # in one statement; the driver keeps up to 128 of them prepared
+_ROW_OVERHEAD = 2 * 4096  # pages that a row touches, roughly
+_LOOK_EVERY = 0.1  # seconds between looks whether the file is still the same
+
+
+class Journal:
+    """The writer's end of a journal: a Store. Used by one thread, but for `interrupt`."""
+
+    def __init__(self, file: JournalFile, *, wall: Callable[[], float] = time.time) -> None:
+        self._file = file
+        self._wall = wall
+        self._connection: sqlite3.Connection | None = None
+        self._identity: FileIdentity | None = None
+        self._look_at = 0.0
+        self.last_sequence = 0  # of the last record that was written; `on_drained` tells as much
+
+    def describe(self) -> str:
+        """Where the records go."""
+        return self._file.where
+
+    @property
+    def status(self) -> JournalStatus:
+        """What waits, and what is dead. From any thread, without asking the file."""
+        return self._file.level.status
+
+    def open(self) -> None:
+        """Own the journal and connect. Raises PermanentStoreError where another proxy owns it."""
+        if self._connection is not None:
+            if self._is_same_file():
+                return
+            self._drop_connection()  # deleted or replaced: what is written there is lost
+        self._connection = self._file.connected(self, self._file.durability)
+        self._identity = self._file.identity
+        self._file.level.arrived.set()  # what an earlier run has left
+
+    def write(self, records: Sequence[Record]) -> None:
+        """Append a batch. Raises JournalFullError where it does not fit, for now."""
+        connection = self._connection
+        assert connection is not None, "open comes before write"
+        if not records:
+            return
+        at = self._wall()
+        rows = [self._row(record, at) for record in records]
+        size = sum(row[2] for row in rows)
+        level = self._file.level
+        with self._file.translated(), level.turn:
+            self._make_sure_it_fits(size)
+            try:
+                self._append(connection, rows)
+            except BaseException as error:
+                self._undo(connection, error)
+                raise
+            level.added(len(rows), size, at)
+        self._file.checkpoints.note(size + _ROW_OVERHEAD * len(rows))
+
+    def after_acknowledge(self) -> None:
+        """Wake the drainer, and have a checkpoint made if one is due."""
+        self._file.level.arrived.set()
+        self._file.checkpoints.poke()
+
+    def interrupt(self) -> None:
+        """Break off a statement that runs."""
+        connection = self._connection
+        if connection is not None:
+            with contextlib.suppress(sqlite3.Error):  # closed at the same moment
+                connection.interrupt()
+
+    def close(self) -> None:
+        """Close this end; the journal stays owned while the other end is open. Idempotent."""
+        self._drop_connection()
+        self._file.leave(self)
+
+    def _row(self, record: Record, at: float) -> tuple[Any, ...]:
+        try:
+            return values(record, at)
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
+            raise errors.not_encodable(self._file.where, error) from None
+
+    def _make_sure_it_fits(self, size: int) -> None:
+        level = self._file.level
+        if size > level.most:
+            raise errors.too_large(self._file.where, size, level.max_bytes)
+        if size > level.room:
+            raise errors.full(self._file.where, level.max_bytes - level.room, level.max_bytes)
+
+    def _append(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+        if len(rows) <= _MOST_ROWS:
+            self._insert(connection, rows)
+            return
+        connection.execute("BEGIN IMMEDIATE")
+        for at in range(0, len(rows), _MOST_ROWS):
+            self._insert(connection, rows[at : at + _MOST_ROWS])
+        connection.execute("COMMIT")
+
+    def _insert(self, connection: sqlite3.Connection, rows: list[tuple[Any, ...]]) -> None:
+        done = connection.execute(insert(len(rows)), [value for row in rows for value in row])
+        self.last_sequence = done.lastrowid or self.last_sequence
+
+    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
+        """Leave no trace of a failed batch; connect anew where the connection may be at fault."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            usable = leaves_connection_usable(error)
+        except sqlite3.Error:
+            usable = False
+        if not usable:
+            self._drop_connection()
+            self._file.doubt()
+
+    def _is_same_file(self) -> bool:
+        now = time.monotonic()
+        if now < self._look_at:
+            return True
+        self._look_at = now + _LOOK_EVERY
+        return self._file.is_now(self._identity)
+
+    def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        drop(connection)
+        self._file.checkpoints.renew()

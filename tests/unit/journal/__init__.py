@@ -1,0 +1,1 @@
+"""The journal, and the drainer that empties it."""
