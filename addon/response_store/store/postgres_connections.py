@@ -1,0 +1,147 @@
+"""Connections to a PostgreSQL server: each to an address that was checked, each set up alike."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import psycopg
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from response_store.config.postgres_target import PostgresTarget
+from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.store.postgres_errors import connecting
+from response_store.store.postgres_values import Connection, adapt
+from response_store.store.postgres_watchdog import Watchdog
+from response_store.store.resolving import (
+    Resolver,
+    checked_connection_string,
+    system_resolver,
+)
+
+_NEVER = 10.0 * 365 * 86400  # seconds
+_CLOSING = 1.0  # seconds that the pool's own threads get for their end
+# Whoever has asynchronous commits switched on would lose what we call durable; what is stronger
+# than a plain commit stays.
+_SET_UP = """
+SELECT set_config(name, CASE name WHEN 'synchronous_commit' THEN 'on' ELSE '0' END, false)
+FROM pg_settings
+WHERE (name = 'synchronous_commit' AND setting = 'off')
+   OR (name = 'idle_session_timeout' AND setting <> '0')"""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """How many connections there are, and how long they idle (0: for ever) and are waited for."""
+
+    min_connections: int = 0
+    max_connections: int = 10
+    idle_timeout_secs: int = 600
+    acquire_timeout_secs: int = 30
+
+
+class PostgresConnections:
+    """Makes single connections, and has a pool of them between `open` and `close`."""
+
+    def __init__(
+        self,
+        target: PostgresTarget,
+        watchdog: Watchdog,
+        limits: PoolLimits | None = None,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self._target = target
+        self._watchdog = watchdog
+        self._limits = limits or PoolLimits()
+        self._resolver = resolver
+        self._where = f"PostgreSQL {target.describe()}"
+        self._pool: ConnectionPool[Connection] | None = None
+        self._refused: StoreError | None = None
+
+    def connect(self) -> Connection:
+        """A connection outside of the pool, in autocommit mode. Tells at once why there is none."""
+        with connecting(self._where):
+            connection = psycopg.connect(self._connection_string(), autocommit=True)
+            try:
+                self._set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+            return connection
+
+    def open(self) -> None:
+        """Make the pool. Its connections come when they are asked for."""
+        _quieten()
+        limits = self._limits
+        self._pool = ConnectionPool(
+            self._connection_string,
+            kwargs={"autocommit": True},
+            configure=self._set_up,
+            min_size=limits.min_connections,
+            max_size=max(limits.min_connections, limits.max_connections),
+            max_idle=limits.idle_timeout_secs or _NEVER,
+            timeout=limits.acquire_timeout_secs,
+            reconnect_timeout=limits.acquire_timeout_secs,
+            num_workers=1,
+            name="response-store",
+            open=True,
+        )
+
+    @contextmanager
+    def lent(self) -> Iterator[Connection]:
+        """A connection of the pool. It is given back, but not after an error that may be its own.
+
+        Raises what kept the pool from connecting, and PassingStoreError where none is free in time.
+        """
+        assert self._pool is not None, "open comes before lent"
+        pool = self._pool
+        connection = self._taken(pool)
+        try:
+            yield connection
+        except RowRefusedError:
+            raise
+        except BaseException:
+            connection.close()
+            raise
+        finally:
+            pool.putconn(connection)
+
+    def close(self) -> None:
+        """Close the pool and its connections. Idempotent."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close(timeout=_CLOSING)
+
+    def _taken(self, pool: ConnectionPool[Connection]) -> Connection:
+        try:
+            return pool.getconn()
+        except (PoolTimeout, PoolClosed):
+            refused = self._refused
+        seconds = self._limits.acquire_timeout_secs
+        raise refused or PassingStoreError(
+            f"{self._where}: no connection within {seconds} s: is the server up, or the pool small?"
+        )
+
+    def _connection_string(self) -> str:
+        """Called for each physical connection; the pool itself would not tell why it fails."""
+        try:
+            checked = checked_connection_string(self._target, self._resolver)
+        except StoreError as error:
+            self._refused = error
+            raise
+        self._refused = None
+        return checked.reveal()
+
+    def _set_up(self, connection: Connection) -> None:
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        adapt(connection)
+        with self._watchdog.watching(connection):
+            connection.execute(_SET_UP)
+
+
+def _quieten() -> None:
+    """Keep the driver's own warnings off the log: they repeat texts of the server and of libpq."""
+    for name in ("psycopg", "psycopg.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

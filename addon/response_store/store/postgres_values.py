@@ -1,0 +1,48 @@
+"""How values travel to PostgreSQL: without a type, so that each column's own type is taken.
+
+One statement then stands for rows of any shape: the driver prepares a statement for each mixture
+of types it meets, and a missing value or a larger number would make another one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+import psycopg
+from psycopg.adapt import Buffer, Dumper
+from psycopg.pq import Format
+
+Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+
+_REPLACEMENT = "\ufffd".encode()
+
+
+class TextDumper(Dumper):
+    """Text; PostgreSQL's has no NUL, which becomes U+FFFD. Raises UnicodeEncodeError."""
+
+    def dump(self, obj: str) -> Buffer:
+        return obj.encode().replace(b"\0", _REPLACEMENT)
+
+
+class NumberDumper(Dumper):
+    """A number, written out."""
+
+    def dump(self, obj: float) -> Buffer:
+        return str(obj).encode()
+
+
+class BytesDumper(Dumper):
+    """Bytes, as they are."""
+
+    format = Format.BINARY
+
+    def dump(self, obj: Buffer) -> Buffer:
+        return obj
+
+
+def adapt(connection: Connection) -> None:
+    """Have a connection send values in this way."""
+    connection.adapters.register_dumper(str, TextDumper)
+    connection.adapters.register_dumper(int, NumberDumper)
+    connection.adapters.register_dumper(float, NumberDumper)
+    connection.adapters.register_dumper(bytes, BytesDumper)

@@ -1,0 +1,126 @@
+"""Breaks off what a database that has frozen would make us wait for, for ever.
+
+A query that waits for an answer can't be told to stop, but its line can be cut: the driver then
+sees its end, as if the server had closed it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+
+from response_store.errors import PassingStoreError
+
+_LOOKS = 4  # within the shortest deadline
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """How long a batch may take: `seconds`, and as long as `slowest` bytes/s need, up to `most`."""
+
+    seconds: float = 30.0
+    slowest: float = 1024.0
+    most: float = 600.0
+
+    def of(self, size: int) -> float:
+        """Seconds that a batch of so many bytes may take."""
+        return max(self.seconds, min(self.most, self.seconds + size / self.slowest))
+
+
+class _Line:
+    """The socket of a connection, as a handle of our own: the driver may close its own."""
+
+    def __init__(self, connection: psycopg.Connection[Any], until: float) -> None:
+        self._socket = socket.socket(fileno=os.dup(connection.fileno()))
+        self.until = until
+        self.cut_because: str | None = None
+
+    def cut(self, why: str) -> None:
+        self.cut_because = why
+        with contextlib.suppress(OSError):  # the other end was quicker
+            self._socket.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+class Watchdog:
+    """Watches connections to `where`, from a thread that starts with the first."""
+
+    def __init__(
+        self,
+        where: str,
+        deadline: Deadline | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._where = where
+        self._deadline = deadline or Deadline()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._lines: set[_Line] = set()
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    @contextlib.contextmanager
+    def watching(self, connection: psycopg.Connection[Any], size: int = 0) -> Iterator[None]:
+        """Watch what is done with a connection, which sends `size` bytes or so. From any thread.
+
+        Raises PassingStoreError where the line was cut.
+        """
+        line = _Line(connection, self._clock() + self._deadline.of(size))
+        with self._lock:
+            self._lines.add(line)
+            self._start()
+        try:
+            yield
+        except psycopg.Error:
+            if line.cut_because is None:
+                raise
+            raise PassingStoreError(f"{self._where}: {line.cut_because}") from None
+        finally:
+            with self._lock:
+                self._lines.discard(line)
+                line.close()
+
+    def cut(self, why: str) -> None:
+        """Cut the lines that are watched, if any. From any thread."""
+        with self._lock:
+            for line in self._lines:
+                line.cut(why)
+
+    def close(self) -> None:
+        """End the thread. Idempotent; watching again starts it again."""
+        with self._lock:
+            thread, self._thread = self._thread, None
+            self._stop.set()
+        if thread is not None:
+            thread.join()
+
+    def _start(self) -> None:
+        if self._thread is None:
+            self._stop = threading.Event()
+            self._thread = threading.Thread(
+                target=self._run,
+                args=(self._stop,),
+                name="response-store-watchdog",
+                daemon=True,
+            )
+            self._thread.start()
+
+    def _run(self, stop: threading.Event) -> None:
+        while not stop.wait(self._deadline.seconds / _LOOKS):
+            self._look()
+
+    def _look(self) -> None:
+        with self._lock:
+            for line in self._lines:
+                if line.cut_because is None and self._clock() > line.until:
+                    line.cut("the server gives no answer; the connection was closed")

@@ -1,0 +1,35 @@
+"""PostgreSQL as a backend of the contract suite: a line in its `BACKENDS` lets it run there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from response_store.store.postgres import PostgresStore
+from tests.harness.postgres_shared import shared_server, target_of
+from tests.harness.records import NAMES
+
+Row = dict[str, Any]
+
+
+class PostgresDatabase:
+    """A database of its own on the server that the tests share."""
+
+    many_stores = True
+
+    def __init__(self, folder: Path) -> None:
+        self.database = shared_server().create_database()
+        self._made: list[PostgresStore] = []
+
+    def store(self, recorder_id: str = "recorder") -> PostgresStore:
+        target = target_of(self.database.url())
+        self._made.append(PostgresStore(target, NAMES, recorder_id))
+        return self._made[-1]
+
+    def execute(self, statement: str) -> list[Row]:
+        return self.database.execute(statement)
+
+    def close(self) -> None:
+        for store in self._made:
+            store.close()
+        self.database.drop()

@@ -1,0 +1,57 @@
+"""Stores on databases of the tests' servers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+
+from response_store.config import TableNames
+from response_store.store.postgres import PostgresStore
+from response_store.store.postgres_connections import PoolLimits
+from response_store.store.postgres_watchdog import Deadline
+from tests.harness.postgres import PostgresDatabase
+from tests.harness.postgres_shared import target_of
+from tests.harness.records import NAMES
+
+SHORT = Deadline(seconds=1.0, most=2.0)
+LIMITS = PoolLimits(acquire_timeout_secs=3)
+IDS = "SELECT exchange_id FROM openai_exchanges ORDER BY 1"
+
+
+def store_on(
+    database: PostgresDatabase,
+    recorder_id: str = "recorder",
+    *,
+    names: TableNames = NAMES,
+    limits: PoolLimits = LIMITS,
+    deadline: Deadline | None = None,
+    **url: Any,
+) -> PostgresStore:
+    """A store that is not open yet; the rest goes into its URL."""
+    target = target_of(database.url(**url))
+    return PostgresStore(target, names, recorder_id, limits=limits, deadline=deadline)
+
+
+@contextmanager
+def opened(
+    database: PostgresDatabase, recorder_id: str = "recorder", **how: Any
+) -> Iterator[PostgresStore]:
+    """A store that is open for as long as the block lasts."""
+    with closing(store_on(database, recorder_id, **how)) as store:
+        store.open()
+        yield store
+
+
+def ids(database: PostgresDatabase) -> list[str]:
+    """The exchanges that are there."""
+    return [row["exchange_id"] for row in database.execute(IDS)]
+
+
+def hang_up(database: PostgresDatabase, where: str = "true") -> int:
+    """Have the server end sessions of the database, and return how many."""
+    statement = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        f"WHERE datname = %s AND pid <> pg_backend_pid() AND {where}"
+    )
+    return len(database.execute(statement, database.name))

@@ -1,0 +1,208 @@
+"""What a PostgreSQL database must look like, and what is made of one that does not."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from response_store.config import TableNames
+from response_store.errors import PermanentStoreError, StoreError
+from tests.harness.postgres import PostgresDatabase
+from tests.harness.records import NAMES, QUESTION, numbered, record, response
+from tests.unit.postgres_store.stores import ids, opened, store_on
+from tests.unit.store.files import PRAXIS
+
+COLUMNS = (
+    "SELECT column_name, data_type, is_nullable FROM information_schema.columns "
+    "WHERE table_name = 'openai_responses' ORDER BY ordinal_position"
+)
+KEY = (
+    "SELECT pg_get_constraintdef(oid) AS key FROM pg_constraint "
+    "WHERE conrelid = 'openai_responses'::regclass AND contype = 'p'"
+)
+NAMED = (
+    "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1"
+)
+RIGHTS = "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO"
+
+
+def refusal(database: PostgresDatabase, names: TableNames = NAMES, **how: str) -> str:
+    store = store_on(database, names=names, **how)
+    with pytest.raises(PermanentStoreError) as caught:
+        store.open()
+    store.close()
+    assert database.name in str(caught.value)
+    return str(caught.value)
+
+
+def made_by_praxis(database: PostgresDatabase, more: str = "") -> None:
+    database.execute(f"SET ROLE owner; {PRAXIS} {more}")
+
+
+def test_a_fresh_database_gets_the_whole_schema(database: PostgresDatabase) -> None:
+    """Tables, indexes and both versions are there, and a second opening changes nothing."""
+    with opened(database):
+        pass
+    made = database.execute(NAMED)
+    names = {row["relname"] for row in made}
+    assert set(NAMES.by_placeholder().values()) <= names
+    with opened(database):
+        pass
+    assert database.execute(NAMED) == made
+    for table in ("openai_responses", "openai_exchanges"):
+        assert database.execute(f"SELECT version FROM {table}_schema_version") == [{"version": 1}]
+
+
+def test_our_shared_table_is_that_of_praxis(database: PostgresDatabase) -> None:
+    """The seven columns have the types, rules and key that praxis gives them."""
+    with opened(database):
+        pass
+    ours = database.execute(COLUMNS) + database.execute(KEY)
+    other = database.server.create_database()
+    made_by_praxis(other)
+    theirs = other.execute(COLUMNS) + other.execute(KEY)
+    other.drop()
+    assert ours == theirs
+
+
+def test_a_database_of_praxis_is_extended(database: PostgresDatabase) -> None:
+    """A database that praxis made keeps its rows and its seven columns, and gains our table."""
+    made_by_praxis(database)
+    before = database.execute(COLUMNS)
+    with opened(database) as store:
+        store.write([record(answer=response("old", asked=[QUESTION])), record("e2")])
+    assert database.execute(COLUMNS) == before
+    assert ids(database) == ["e1", "e2"]
+    (row,) = database.execute("SELECT response_object FROM openai_responses")
+    assert "completed" in row["response_object"]
+
+
+def test_more_columns_are_fine(database: PostgresDatabase) -> None:
+    """Columns that another program added are left alone."""
+    made_by_praxis(database, "ALTER TABLE openai_responses ADD COLUMN extra TEXT DEFAULT 'x';")
+    with opened(database) as store:
+        store.write([record(answer=response())])
+    assert [row["extra"] for row in database.execute("SELECT extra FROM openai_responses")] == [
+        "x",
+        "x",
+    ]
+
+
+def test_all_problems_are_told_at_once(database: PostgresDatabase) -> None:
+    """One error names every table, column and version; nothing was changed."""
+    database.execute(
+        "SET ROLE owner;"
+        "CREATE TABLE openai_responses (tenant_id TEXT, id TEXT, PRIMARY KEY (tenant_id, id));"
+        "CREATE TABLE openai_conversations (conversation_id TEXT);"
+        "CREATE TABLE openai_exchanges (exchange_id TEXT);"
+        "CREATE TABLE openai_exchanges_schema_version (version BIGINT);"
+        "INSERT INTO openai_exchanges_schema_version VALUES (1);"
+        "CREATE TABLE openai_responses_schema_version (version BIGINT);"
+        "INSERT INTO openai_responses_schema_version VALUES (7);"
+    )
+    before = database.execute(NAMED)
+    said = refusal(database)
+    for words in (
+        "openai_responses_schema_version says version 7, this program knows 1",
+        "table openai_responses lacks created_at, model, response_object, input, messages",
+        "table openai_conversations lacks tenant_id, created_at, metadata, messages",
+        "table openai_exchanges lacks tenant_id, response_id",
+    ):
+        assert words in said
+    assert database.execute(NAMED) == before
+
+
+@pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
+@pytest.mark.parametrize("version", ["2", "-1", "9223372036854775807"])
+def test_another_version_is_refused(database: PostgresDatabase, table: str, version: str) -> None:
+    """Another version is an error that says what is stored and what is known."""
+    with opened(database):
+        pass
+    database.execute(f"UPDATE {table}_schema_version SET version = {version}")
+    said = refusal(database)
+    assert f"{table}_schema_version says version {version}, this program knows 1" in said
+
+
+def test_an_empty_version_table_is_stamped(database: PostgresDatabase) -> None:
+    """A version table without a row gets the version that was checked."""
+    made_by_praxis(database, "DELETE FROM openai_responses_schema_version;")
+    with opened(database):
+        pass
+    assert database.execute("TABLE openai_responses_schema_version") == [{"version": 1}]
+
+
+@pytest.mark.parametrize("columns", ["id TEXT", "version TEXT DEFAULT 'new'"])
+def test_a_version_table_of_another_kind(database: PostgresDatabase, columns: str) -> None:
+    """A table that only has the name of a version table is refused in words."""
+    database.execute(
+        f"SET ROLE owner; CREATE TABLE openai_responses_schema_version ({columns});"
+        "INSERT INTO openai_responses_schema_version DEFAULT VALUES"
+    )
+    assert "openai_responses_schema_version" in refusal(database)
+
+
+def test_a_foreign_table_of_our_name_is_refused(database: PostgresDatabase) -> None:
+    """A table called like ours, of which our version table knows nothing, is not touched."""
+    database.execute("SET ROLE owner; CREATE TABLE openai_exchanges (x INT)")
+    assert "openai_exchanges is not ours" in refusal(database)
+
+
+def test_names_are_folded(database: PostgresDatabase) -> None:
+    """Mixed-case names mean what they mean without quotes: praxis's tables in lower case."""
+    made_by_praxis(database)
+    names = TableNames("OpenAI_Responses", "OPENAI_conversations", "Exchanges_of_Mine")
+    for _ in range(2):
+        with opened(database, names=names) as store:
+            store.write([record(answer=response())])
+    assert len(database.execute("SELECT 1 FROM openai_responses")) == 2
+    assert len(database.execute("SELECT 1 FROM exchanges_of_mine")) == 1
+
+
+def test_two_sets_of_tables_in_one_database(database: PostgresDatabase) -> None:
+    """Stores with other table names share a database and not a row."""
+    other = TableNames("a", "b", "c")
+    with opened(database) as one, opened(database, "other", names=other) as two:
+        one.write([record(answer=response())])
+        two.write([record("e2", response("r2"))])
+    assert database.execute("SELECT exchange_id FROM c") == [{"exchange_id": "e2"}]
+    assert ids(database) == ["e1"]
+
+
+def test_a_role_without_create_works_where_the_tables_are(database: PostgresDatabase) -> None:
+    """Nothing is made that is there, so nobody needs the right to."""
+    with opened(database):
+        pass
+    role = database.server.create_role(f"writer_of_{database.name}")
+    database.execute(f"{RIGHTS} {role}")
+    with opened(database, user=role) as store:
+        store.write(numbered(3))
+    assert len(ids(database)) == 3
+
+
+def test_a_role_without_create_is_told_what_it_lacks(database: PostgresDatabase) -> None:
+    """Where tables are missing, the error names the right and not only the refusal."""
+    role = database.server.create_role(f"nobody_of_{database.name}")
+    assert "CREATE where they are still to be made (SQLSTATE 42501)" in refusal(database, user=role)
+
+
+def test_eight_start_at_once(database: PostgresDatabase) -> None:
+    """On an empty database all open, and each writes."""
+    errors: list[StoreError] = []
+    together = threading.Barrier(8)
+
+    def work(at: int) -> None:
+        together.wait()
+        try:
+            with opened(database, f"recorder-{at}") as store:
+                store.write(numbered(5, start=at * 5))
+        except StoreError as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(at,)) for at in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(ids(database)) == 40
