@@ -37,11 +37,6 @@ class Ticket(Generic[P]):
         if lock is not None:
             lock.acquire()
 
-    @property
-    def blocks(self) -> bool:
-        """Whether somebody may block for this ticket."""
-        return self._lock is not None
-
     def release(self) -> None:
         """Wake a blocked waiter; again is harmless, from another thread too."""
         lock, self._lock = self._lock, None

@@ -31,7 +31,6 @@ from response_store.store.ticket import Fate, Ticket
 logger = logging.getLogger(__name__)
 _CLOSING_PAUSE = 0.25  # seconds between attempts while closing, at most
 _AFTER_FAULT = 0.01  # seconds: an error that comes back at once must not keep a core busy
-_HEAD_START = 0.0001  # seconds that a thread takes to wake up, roughly
 _INTERRUPT_SHARE = 0.1  # of the time for closing, kept for breaking off what hangs
 
 
@@ -270,18 +269,8 @@ class Writer(Generic[P]):
         self.health.committed()
         self._counts.add("written", len(tickets))
         self._intake.written(tickets)
-        self._let_go(tickets)
-
-    def _let_go(self, tickets: list[Ticket[P]]) -> None:
-        """Wake those who block for a commit, before anything else is done.
-
-        They need the interpreter lock to go on, so this thread stays out of their way.
-        """
-        blocked = [ticket for ticket in tickets if ticket.blocks]
-        for ticket in blocked:
-            ticket.release()
-        if blocked:
-            time.sleep(_HEAD_START)
+        for ticket in tickets:
+            ticket.release()  # before the accounts: somebody may block for it
 
     def _note_failure(self, error: StoreError) -> None:
         pause = self._backoff.failed(self._clock())
