@@ -43,7 +43,6 @@ class Skip(StrEnum):
     BODY_SHAPE = "body_shape"  # not OpenAI's
     STORE_FALSE = "store_false"  # capture.store_false: skip
     WEBSOCKET = "websocket"
-    REPLACED = "replaced"  # answered by another addon or a replay without a response
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,6 @@ relative path: there is no host in these URLs. The text of the URL never becomes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -14,6 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from .model import SqliteTarget
 from .problems import Fault
+from .traversal import climbs
 
 _MEMORY = ":memory:"
 _FORMS = "Write sqlite://relative.db, sqlite:///absolute.db or sqlite::memory:."
@@ -69,22 +69,8 @@ def _path_faults(parts: _Parts) -> Iterator[Fault]:
         yield Fault("the URL has a second scheme: sqlite: or file:", _FORMS)
     elif path.endswith("/") or path.rpartition("/")[2] == ".":
         yield Fault("the path names a folder", "Name a file in it.")
-    if any(_climbs(spelling) for spelling in _spellings(parts.path)):
+    if climbs(parts.path):
         yield Fault("the path has a '..' segment (path traversal)", "Write the path without '..'.")
-
-
-def _spellings(path: str) -> Iterator[str]:
-    """The path as written, decoded once, and further, as long as decoding changes it."""
-    while True:
-        yield path
-        decoded = unquote(path)
-        if decoded == path:
-            return
-        path = decoded
-
-
-def _climbs(path: str) -> bool:
-    return ".." in re.split(r"[/\\]", path.removeprefix("file:"))
 
 
 def _is_utf8(path: str) -> bool:

@@ -8,8 +8,13 @@ from urllib.parse import unquote
 
 
 def climbs(path: str) -> bool:
-    """Whether a path has a `..` segment, as written or percent-decoded any number of times."""
-    return any(".." in re.split(r"[/\\]", spelling) for spelling in _spellings(path))
+    """Whether a path has a `..` segment, as written or percent-decoded any number of times.
+
+    A `file:` before it, which SQLite takes for the start of a URI, hides none.
+    """
+    return any(
+        ".." in re.split(r"[/\\]", spelling.removeprefix("file:")) for spelling in _spellings(path)
+    )
 
 
 def _spellings(path: str) -> Iterator[str]:

@@ -6,14 +6,9 @@ from dataclasses import dataclass
 
 from response_store.config import TableNames
 from response_store.resources import schema_text
+from response_store.store.ranks import rank
 from response_store.store.records import EndedBy, State
 from response_store.store.sqlite_statements import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, quoted
-
-_RANKS = {
-    0: (State.OPEN,),
-    1: (State.INTERRUPTED, State.UNREADABLE, State.TOO_LARGE),
-}
-_ENDED_RANK = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +71,7 @@ def statements(tables: TableNames) -> Statements:
 
 
 def _record_exchange(exchanges: str) -> str:
-    new, old = _rank("excluded.state"), _rank(f"{exchanges}.state")
+    new, old = rank("excluded.state"), rank(f"{exchanges}.state")
     return (
         f"{_insert(exchanges, EXCHANGE_COLUMNS)} ON CONFLICT (exchange_id) DO UPDATE SET "
         f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} WHERE {new} > {old} OR ({new} = {old} "
@@ -92,10 +87,3 @@ def _insert(table: str, columns: tuple[str, ...]) -> str:
 
 def _updates(columns: tuple[str, ...], *key: str) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)
-
-
-def _rank(column: str) -> str:
-    cases = " ".join(
-        f"WHEN '{state.value}' THEN {rank}" for rank, states in _RANKS.items() for state in states
-    )
-    return f"CASE {column} {cases} ELSE {_ENDED_RANK} END"

@@ -10,7 +10,8 @@ import msgspec
 
 from response_store.config import TableNames
 from response_store.resources import schema_text
-from response_store.store.records import ExchangeRow, Record, ResponseRow, State
+from response_store.store.ranks import rank
+from response_store.store.records import ExchangeRow, Record, ResponseRow
 
 RESPONSE_COLUMNS = (
     "tenant_id",
@@ -25,11 +26,6 @@ EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
 # In the view both rows stand side by side; names that both have are told apart.
 _VIEW_RESPONSE = tuple(f"response_{name}_key" for name in RESPONSE_COLUMNS)
 _NO_RESPONSE = (None,) * len(RESPONSE_COLUMNS)
-_RANKS = {
-    0: (State.OPEN,),
-    1: (State.INTERRUPTED, State.UNREADABLE, State.TOO_LARGE),
-}
-_ENDED_RANK = 2
 
 
 def fill(name: str, tables: TableNames, **more: str) -> list[str]:
@@ -52,8 +48,8 @@ def record_view(tables: TableNames) -> list[str]:
         exchange_columns=", ".join(EXCHANGE_COLUMNS),
         new_exchange_values=", ".join(f"NEW.{name}" for name in EXCHANGE_COLUMNS),
         exchange_updates=", ".join(f"{name} = excluded.{name}" for name in updates),
-        new_rank=_rank("excluded.state"),
-        old_rank=_rank(f"{quoted(tables.exchanges)}.state"),
+        new_rank=rank("excluded.state"),
+        old_rank=rank(f"{quoted(tables.exchanges)}.state"),
     )
 
 
@@ -90,13 +86,6 @@ def response_values(row: ResponseRow) -> tuple[Any, ...]:
 def quoted(name: str) -> str:
     """A checked name as an SQL identifier."""
     return f'"{name}"'
-
-
-def _rank(column: str) -> str:
-    cases = " ".join(
-        f"WHEN '{state.value}' THEN {rank}" for rank, states in _RANKS.items() for state in states
-    )
-    return f"CASE {column} {cases} ELSE {_ENDED_RANK} END"
 
 
 def _statements(text: str) -> list[str]:
