@@ -18,6 +18,9 @@ pytest.register_assert_rewrite("tests.harness")
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.model_server import ModelServer
 from tests.harness.proxy import Proxy, make_authority
+from tests.hypothesis_profiles import load_profile
+
+load_profile()
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
 

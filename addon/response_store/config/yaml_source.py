@@ -8,6 +8,7 @@ says is passed on: its messages quote the file.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -56,7 +57,17 @@ def read_document(path: str | os.PathLike[str]) -> Document:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         return _unreadable(source, Fault("the file is not UTF-8", "Save it as UTF-8."), line)
+    if odd := _ODD_LINE_BREAK.search(text):
+        return _unreadable(source, _NO_LINE_BREAK, text.count("\n", 0, odd.start()) + 1)
     return _parse(source, text)
+
+
+# YAML 1.1 starts a new line at these, and no editor shows it: what looks like one value is two.
+_ODD_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
+_NO_LINE_BREAK = Fault(
+    "a line separator that editors do not show (U+0085, U+2028 or U+2029) stands in the file",
+    "Take it out, or write it as an escape in double quotes.",
+)
 
 
 def _parse(source: str, text: str) -> Document:
