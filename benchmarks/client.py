@@ -9,28 +9,27 @@ Commands, one a line of JSON on standard input, each answered by one line:
     {"do": "count", "name": N, "exchanges": E}  the same, until E are done
     {"do": "burst", "name": N}                  one exchange on each connection, all at once
     {"do": "turns", "names": [N, M], "rounds": R}  one client at a time, in the order N M M N
+    {"do": "pace", "rates": {N: R}, "seconds": S}  R exchanges a second, whatever an answer takes
     {"do": "close", "name": N}                  answered by how many exchanges there were in all
 
 Times are seconds. A window counts what is completed until its last answer is there, over the
-time that this took: nothing is cut off, and nothing is counted that was not waited for.
+time that this took: nothing is cut off, and nothing is counted that was not waited for. At a pace
+an exchange is timed from when it was due, so that one that waits for a connection counts whole.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any
 
+from benchmarks.asking import Asking
 from benchmarks.control import answer, commands
-from benchmarks.payloads import request
-
-LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
-LAST_CHUNK = b"\r\n0\r\n\r\n"
+from benchmarks.websocket_client import Speaking
+from benchmarks.websocket_payloads import is_websocket
 
 
 @dataclass
@@ -52,82 +51,6 @@ class Timed:
         return {"done": done, "elapsed": elapsed, "first": self.first, "total": self.total}
 
 
-class Asking(asyncio.BufferedProtocol):
-    """One keep-alive connection with at most one request under way.
-
-    `whole` is called when an answer has ended. Plain calls, no futures or tasks: the load
-    generator shares two cores with what it measures.
-    """
-
-    transport: asyncio.Transport
-    whole: Callable[[Asking], None]
-
-    def __init__(self, kind: str) -> None:
-        self._request = request(kind)
-        self._streams = kind != "json"
-        self._buffer = memoryview(bytearray(1 << 16))  # plain protocols allocate 256 KB a read
-        self._head = b""
-        self._tail = b""
-        self._missing = -1  # bytes of a body whose length is known
-        self.closing = False
-        self.sent = self.first = self.ended = 0.0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
-
-    def connection_lost(self, error: Exception | None) -> None:
-        if not self.closing:
-            fail(f"the proxy closed a connection: {error}")
-
-    def ask(self) -> None:
-        """Send the request."""
-        self._head = self._tail = b""
-        self._missing, self.first = -1, 0.0
-        self.sent = time.perf_counter()
-        self.transport.write(self._request)
-
-    def get_buffer(self, size: int) -> memoryview:
-        return self._buffer
-
-    def buffer_updated(self, size: int) -> None:
-        data = bytes(self._buffer[:size])
-        if not self.first:
-            data = self._begin(data)
-            if not data:
-                return
-        if self._streams:
-            self._tail = data if len(data) > 6 else self._tail[-6:] + data
-            if not self._tail.endswith(LAST_CHUNK):
-                return
-        else:
-            self._missing -= len(data)
-            if self._missing:
-                return
-        self.ended = time.perf_counter()
-        self.whole(self)
-
-    def _begin(self, data: bytes) -> bytes:
-        """Take the head off; what is left is of the body."""
-        self._head += data
-        end = self._head.find(b"\r\n\r\n")
-        if end < 0 or len(self._head) == end + 4:
-            return b""
-        if not self._head.startswith(b"HTTP/1.1 200"):
-            fail(f"refused: {self._head[:200]!r}")
-        if not self._streams:
-            length = LENGTH.search(self._head, 0, end)
-            self._missing = int(length[1]) if length else -1
-        self.first = time.perf_counter()
-        return self._head[end + 4 :]
-
-
-def fail(text: str) -> NoReturn:
-    """End the process: figures from a broken load are worth nothing."""
-    print(text, file=sys.stderr, flush=True)
-    os._exit(1)
-
-
 class Connections:
     """The open connections to one proxy."""
 
@@ -138,11 +61,14 @@ class Connections:
     @classmethod
     async def open(cls, port: int, kind: str, connections: int) -> Connections:
         loop = asyncio.get_running_loop()
+        made: Callable[[str], Asking] = Speaking if is_websocket(kind) else Asking
         opened = [
-            await loop.create_connection(lambda: Asking(kind), "127.0.0.1", port)
+            await loop.create_connection(lambda: made(kind), "127.0.0.1", port)
             for _ in range(connections)
         ]
-        return cls([protocol for _, protocol in opened])
+        members = [protocol for _, protocol in opened]
+        await asyncio.gather(*(one.ready for one in members if isinstance(one, Speaking)))
+        return cls(members)
 
     async def window(self, seconds: float) -> Timed:
         """Ask on all connections until the time is over, then wait for what is under way."""
@@ -161,6 +87,13 @@ class Connections:
     async def one(self, timed: Timed) -> None:
         """Ask once on the first connection."""
         await self._ask_while(lambda _: False, 1, timed)
+
+    async def pace(self, rate: float, seconds: float) -> Timed:
+        """Ask `rate` times a second on whichever connection is free, then wait for the rest."""
+        pacing = _Pacing(self._members, rate, max(1, int(rate * seconds)))
+        await pacing.finished
+        self._done += len(pacing.timed.total)
+        return pacing.timed
 
     async def _ask_while(
         self,
@@ -197,6 +130,47 @@ class Connections:
         return self._done
 
 
+class _Pacing:
+    """Requests that are due at regular times, on connections that may be busy then."""
+
+    def __init__(self, members: list[Asking], rate: float, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._free, self._rate, self._count = list(members), rate, count
+        self._late: deque[float] = deque()
+        self._number = 0
+        self.timed = Timed()
+        self.finished: asyncio.Future[None] = self._loop.create_future()
+        for member in members:
+            member.whole = self._whole
+        self._tick()
+
+    def _tick(self) -> None:
+        """Ask all that is due by now."""
+        now = time.perf_counter()
+        while self._number < self._count and self._due() <= now:
+            self._late.append(self._due())
+            self._number += 1
+        self._ask()
+        if self._number < self._count:
+            self._loop.call_later(self._due() - now, self._tick)
+
+    def _due(self) -> float:
+        return self.timed.started + self._number / self._rate
+
+    def _ask(self) -> None:
+        while self._late and self._free:
+            member = self._free.pop()
+            member.ask()
+            member.sent = self._late.popleft()
+
+    def _whole(self, member: Asking) -> None:
+        self.timed.note(member)
+        self._free.append(member)
+        self._ask()
+        if len(self.timed.total) == self._count:
+            self.finished.set_result(None)
+
+
 async def turns(first: Connections, second: Connections, rounds: int) -> tuple[Timed, Timed]:
     """One client at a time, in the order first, second, second, first."""
     one, other = Timed(), Timed()
@@ -225,6 +199,9 @@ async def obey() -> None:
             case {"do": "turns", "names": [one, other], "rounds": rounds}:
                 both = await turns(opened[one], opened[other], rounds)
                 answer([timed.figures() for timed in both])
+            case {"do": "pace", "rates": rates, "seconds": seconds}:
+                paced = [opened[name].pace(rate, seconds) for name, rate in rates.items()]
+                answer([timed.figures() for timed in await asyncio.gather(*paced)])
             case {"do": "close", "name": name}:
                 answer(opened.pop(name).close())
             case _:

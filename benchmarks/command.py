@@ -15,12 +15,17 @@ from benchmarks.instructions import instructions
 from benchmarks.lookup import lookup
 from benchmarks.machine import describe
 from benchmarks.memory import memory
+from benchmarks.postgres_drain import postgres_drain
+from benchmarks.postgres_far import postgres_far
+from benchmarks.postgres_outage import postgres_outage
+from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
 from benchmarks.stall import stall
 from benchmarks.throughput import json_throughput, sse_throughput
+from benchmarks.websocket import websocket_completion, websocket_memory, websocket_throughput
 from benchmarks.writer import writer
 
 BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
@@ -30,28 +35,41 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "completion": completion,
     "stall": stall,
     "memory": memory,
+    "websocket-throughput": websocket_throughput,
+    "websocket-completion": websocket_completion,
+    "websocket-memory": websocket_memory,
     "writer": writer,
     "lookup": lookup,
     "instructions": instructions,
     "profile": profile,
+    "postgres-throughput": postgres_throughput,
+    "postgres-drain": postgres_drain,
+    "postgres-far": postgres_far,
+    "postgres-outage": postgres_outage,
 }
-ASKED_FOR = ("profile",)  # left out unless it is named
+GROUPS = {
+    group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-"))
+    for group in ("postgres", "websocket")
+}
+ASKED_FOR = ("profile", *GROUPS["postgres"])  # left out unless they are named
 DEFAULTS = Settings()
 
 HELP = f"""Measure the addon beside a mitmproxy without it.
 
-NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}.
+NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}. "websocket"
+and "postgres" stand for all that begin with them; the latter need a PostgreSQL server's programs.
 
 \b
 Examples:
   python -m benchmarks
   python -m benchmarks json sse --windows 8 --seconds 0.5
   python -m benchmarks profile
+  python -m benchmarks postgres --output benchmarks/results/postgres.json
 """
 
 
 @click.command(help=HELP)
-@click.argument("names", nargs=-1, type=click.Choice(list(BENCHMARKS)), metavar="[NAMES]...")
+@click.argument("names", nargs=-1, type=click.Choice([*BENCHMARKS, *GROUPS]), metavar="[NAMES]...")
 @click.option("--windows", default=DEFAULTS.windows, show_default=True, help="Windows a side.")
 @click.option("--seconds", default=DEFAULTS.seconds, show_default=True, help="Length of a window.")
 @click.option(
@@ -59,6 +77,15 @@ Examples:
     default=DEFAULTS.exchanges,
     show_default=True,
     help="Exchanges after which memory is looked at.",
+)
+@click.option(
+    "--turns",
+    default=DEFAULTS.turns,
+    show_default=True,
+    help="Turns on one WebSocket after which memory is looked at.",
+)
+@click.option(
+    "--sockets", default=DEFAULTS.sockets, show_default=True, help="WebSockets open at once."
 )
 @click.option(
     "--rows", default=DEFAULTS.rows, show_default=True, help="Rows of the lookup's large database."
@@ -84,6 +111,24 @@ Examples:
     show_default=True,
     help="Exchanges under valgrind, the fewer and the more.",
 )
+@click.option(
+    "--far-ms",
+    default=DEFAULTS.far_ms,
+    show_default=True,
+    help="Milliseconds to a far PostgreSQL server and back.",
+)
+@click.option(
+    "--outage-seconds",
+    default=DEFAULTS.outage_seconds,
+    show_default=True,
+    help="How long PostgreSQL is away.",
+)
+@click.option(
+    "--outage-rate",
+    default=DEFAULTS.outage_rate,
+    show_default=True,
+    help="Responses a second meanwhile.",
+)
 @click.option("--baseline", is_flag=True, help="Only what needs no addon, to judge the machine.")
 @click.option(
     "--folder",
@@ -103,10 +148,15 @@ def main(
     windows: int,
     seconds: float,
     exchanges: int,
+    turns: int,
+    sockets: int,
     rows: int,
     freezes: int,
     freeze_seconds: float,
     counts: tuple[int, int],
+    far_ms: float,
+    outage_seconds: float,
+    outage_rate: float,
     baseline: bool,
     folder: Path | None,
     output: Path,
@@ -116,13 +166,18 @@ def main(
         windows=windows,
         seconds=seconds,
         exchanges=exchanges,
+        turns=turns,
+        sockets=sockets,
         rows=rows,
         freezes=freezes,
         freeze_seconds=freeze_seconds,
         instructions=counts,
+        far_ms=far_ms,
+        outage_seconds=outage_seconds,
+        outage_rate=outage_rate,
         addon=not baseline,
     )
-    wanted = names or tuple(name for name in BENCHMARKS if name not in ASKED_FOR)
+    wanted = wanted_of(names)
     output.parent.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     with Rig(folder) as rig:
@@ -136,6 +191,14 @@ def main(
     output.with_suffix(".md").write_text(report.markdown(results, machine))
     if complaints:
         raise click.ClickException("rows are missing: " + "; ".join(complaints))
+
+
+def wanted_of(names: tuple[str, ...]) -> list[str]:
+    """The benchmarks to run, each once."""
+    if not names:
+        return [name for name in BENCHMARKS if name not in ASKED_FOR]
+    asked = [one for name in names for one in GROUPS.get(name, (name,))]
+    return list(dict.fromkeys(asked))
 
 
 def run(name: str, rig: Rig, settings: Settings) -> list[Result]:

@@ -20,7 +20,8 @@ GRACE = 10.0  # seconds that a child has to end by itself
 class Child:
     """A Python module of this package as a process that answers lines of JSON."""
 
-    def __init__(self, module: str) -> None:
+    def __init__(self, module: str, *, grace: float = GRACE) -> None:
+        self._grace = grace
         self._process = subprocess.Popen(
             [sys.executable, "-m", f"benchmarks.{module}"],
             cwd=ROOT,
@@ -71,7 +72,7 @@ class Child:
         """End it: by closing its standard input, then by force."""
         assert self._process.stdin and self._process.stdout
         self._process.stdin.close()
-        stop(self._process)
+        stop(self._process, grace=self._grace)
         self._process.stdout.close()
 
 

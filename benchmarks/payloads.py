@@ -128,9 +128,9 @@ def json_answer() -> Template:
     return Template(head.encode() + body)
 
 
-def events() -> list[dict[str, Any]]:
+def events(deltas: int = DELTAS) -> list[dict[str, Any]]:
     """The events of one stream, as OpenAI sends them for a short text."""
-    words = [WORDS[number % len(WORDS)] for number in range(DELTAS)]
+    words = [WORDS[number % len(WORDS)] for number in range(deltas)]
     text = "".join(words)
     place = {"item_id": "msg_" + "e" * 48, "output_index": 0, "content_index": 0}
     part = {"type": "output_text", "text": "", "annotations": []}

@@ -14,6 +14,12 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) * TICK
 
 
+def cpu_seconds_of_ended(pid: int) -> float:
+    """The same of its children that have ended."""
+    fields = _stat(pid)
+    return (int(fields[13]) + int(fields[14])) * TICK
+
+
 def resident_bytes(pid: int) -> int:
     """Resident memory of a process (VmRSS)."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():

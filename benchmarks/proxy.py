@@ -39,6 +39,14 @@ class Proxy:
     def resident_bytes(self) -> int:
         return resident_bytes(self.pid)
 
+    def behind(self) -> int:
+        """How many records the database does not have yet."""
+        return self.side.behind(self.folder)
+
+    def settle(self) -> None:
+        """Wait until the database has all of them."""
+        self.side.settle(self.folder)
+
 
 @contextmanager
 def live_proxy(
@@ -62,7 +70,7 @@ def live_proxy(
             [*wrapper, *MITMDUMP, *common_arguments(port, upstream, folder)]
             + side.arguments(folder),
             cwd=folder,
-            env={**os.environ, **(environment or {})},
+            env=inherited() | (environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -77,6 +85,11 @@ def live_proxy(
         finally:
             process.terminate()
             stop(process)
+
+
+def inherited() -> dict[str, str]:
+    """The environment without what would win over the configuration of a side."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("RESPONSE_STORE_")}
 
 
 def common_arguments(port: int, upstream: int, folder: Path) -> list[str]:

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import itertools
 import shutil
-import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +23,6 @@ from benchmarks.sides import Side
 
 CONNECTIONS = 16
 WARM_UP_EXCHANGES = 200
-COMPLETED = "SELECT count(*) FROM openai_exchanges WHERE state = 'completed'"
 
 
 class Rig:
@@ -65,15 +63,14 @@ class Rig:
         folder = self.folder / f"proxy-{next(self._numbers)}"
         with live_proxy(side, upstream=self.upstream_port, folder=folder, **options) as proxy:
             yield proxy
-        if side.durability is not None:
-            self._check(side, folder)
+            side.settle(folder)
+        # Figures of a capture that captures nothing would be fine ones, and worthless.
+        if complaint := side.complaint(folder, self._done[folder]):
+            self.complaints.append(f"{side.name}: {complaint}")
 
-    def _check(self, side: Side, folder: Path) -> None:
-        """Figures of a capture that captures nothing would be fine ones, and worthless."""
-        with closing(sqlite3.connect(side.database(folder))) as connection:
-            (rows,) = connection.execute(COMPLETED).fetchone()
-        if rows != self._done[folder]:
-            self.complaints.append(f"{side.name}: {self._done[folder]} exchanges, {rows} rows")
+    def exchanges(self, proxy: Proxy) -> int:
+        """How many exchanges a proxy has had, on connections that are closed."""
+        return self._done[proxy.folder]
 
     @contextmanager
     def connected(
@@ -82,18 +79,16 @@ class Rig:
         kind: str,
         connections: int = CONNECTIONS,
         warm_up: int = WARM_UP_EXCHANGES,
+        label: str = "",
     ) -> Iterator[None]:
-        """Keep-alive connections to each proxy, warm."""
+        """Keep-alive connections to each proxy, warm; the client knows them by name and label."""
         for proxy in proxies:
-            self.client(
-                do="open", name=proxy.name, port=proxy.port, kind=kind, connections=connections
-            )
-            self.client(do="count", name=proxy.name, exchanges=warm_up)
-        try:
-            yield
-        finally:
-            for proxy in proxies:
-                self._done[proxy.folder] += self.client(do="close", name=proxy.name)
+            name = proxy.name + label
+            self.client(do="open", name=name, port=proxy.port, kind=kind, connections=connections)
+            self.client(do="count", name=name, exchanges=warm_up)
+        yield  # an error ends the run, and the client with it: it may be busy for long
+        for proxy in proxies:
+            self._done[proxy.folder] += self.client(do="close", name=proxy.name + label)
 
     def client(self, timeout: float = 60.0, **command: Any) -> Any:
         """Have the load generator do something, and wait for the figures."""

@@ -12,10 +12,15 @@ class Settings:
     windows: int = 24  # a side
     seconds: float = 1.0  # a window
     exchanges: int = 20_000  # for the memory
+    turns: int = 10_000  # on one socket, for the memory; a fifth of them on many at once
+    sockets: int = 200
     freeze_seconds: float = 5.0
     freezes: int = 5
     rows: int = 1_000_000  # in the larger database of the lookup
     instructions: tuple[int, int] = (50, 150)  # exchanges under valgrind
+    far_ms: float = 50.0  # to a far PostgreSQL server and back
+    outage_seconds: float = 60.0
+    outage_rate: float = 200.0  # responses a second meanwhile
     addon: bool = True  # False: only what needs no addon, to judge the machine
 
     @property

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from benchmarks.places import CAPTURE_SCRIPT, SCRIPTS
+
+COMPLETED = "SELECT count(*) FROM openai_exchanges WHERE state = 'completed'"
 
 
 class Durability(StrEnum):
@@ -42,12 +46,34 @@ class Side:
         """The SQLite file of this side in its folder."""
         return folder / "responses.db"
 
+    def behind(self, folder: Path) -> int:
+        """How many records the database does not have yet, of those whose clients were answered."""
+        return 0
+
+    def settle(self, folder: Path) -> None:
+        """Wait until it has them."""
+
+    def complaint(self, folder: Path, exchanges: int) -> str | None:
+        """What is wrong with the rows that the proxy has left after so many exchanges."""
+        if self.durability is None:
+            return None
+        with closing(sqlite3.connect(self.database(folder))) as connection:
+            (rows,) = connection.execute(COMPLETED).fetchone()
+        return None if rows == exchanges else f"{exchanges} exchanges, {rows} rows"
+
+    def server_cpu_seconds(self) -> float:
+        """CPU time so far of a database server, where there is one."""
+        return 0.0
+
 
 PASS_THROUGH = SCRIPTS / "pass_through.py"
+FORGET_MESSAGES = SCRIPTS / "forget_messages.py"
 
 BARE = Side("bare")
 BARE_AGAIN = Side("bare again")
 STREAMING = Side("pass-through", (PASS_THROUGH,))
 STREAMING_AGAIN = Side("pass-through again", (PASS_THROUGH,))
+FORGETTING = Side("forgetting", (FORGET_MESSAGES,))
+FORGETTING_AGAIN = Side("forgetting again", (FORGET_MESSAGES,))
 POWER = Side("addon, power", durability=Durability.POWER)
 PROCESS = Side("addon, process", durability=Durability.PROCESS)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from benchmarks.results import Result, Results, Target
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
@@ -30,7 +32,7 @@ def compare(
     kind: str,
     what: str,
     base: tuple[Side, Side],
-    targets: dict[Side, Target],
+    targets: Mapping[Side, Target | None],
 ) -> Results:
     """Each side's windows over those of the first of `base`; the second is the A/A pair."""
     sides = [*base, *(targets if settings.addon else ())]
@@ -69,4 +71,12 @@ def explain(windows: Windows) -> str:
         f"proxy {cpu:.0f} us CPU each at {spread(windows.busy).median:.0%} of a core, "
         f"upstream {upstream:.0f}, client {client:.0f}; "
         f"p50 {spread(windows.p50).median * 1e3:.1f} ms"
-    )
+    ) + explain_server(windows)
+
+
+def explain_server(windows: Windows) -> str:
+    """CPU an exchange of a database server, and how far it was behind; empty without one."""
+    if not any(windows.server_cpu):
+        return ""
+    cpu, behind = spread(windows.server_cpu).median * 1e6, spread(windows.behind).median
+    return f"; PostgreSQL {cpu:.0f} us CPU each, {behind:.0f} records behind at a window's end"

@@ -55,11 +55,16 @@ def _overall_ms(blocks: Sequence[Sequence[float]], share: float) -> float:
     return percentile([value for block in blocks for value in block], share) * 1e3
 
 
-def take_turns(rig: Rig, pair: tuple[Proxy, Proxy], which: str, settings: Settings) -> Turns:
-    """Blocks of turns, as many as windows; `which` is `first` (event) or `total`."""
+def take_turns(
+    rig: Rig, pair: tuple[Proxy, Proxy], which: str, settings: Settings, rounds: int = ROUNDS
+) -> Turns:
+    """Blocks of turns, as many as windows; `which` is `first` (event) or `total`.
+
+    `rounds` is for windows of a second.
+    """
     base, other = pair
     turns = Turns([], [])
-    rounds = max(2, int(ROUNDS * settings.seconds))
+    rounds = max(2, int(rounds * settings.seconds))
     for number in range(settings.windows):
         there = number % 2 == 0
         names = [base.name, other.name] if there else [other.name, base.name]

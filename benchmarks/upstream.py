@@ -4,7 +4,8 @@
 
 It listens on a free loopback port, prints it, and ends when its standard input does. The request
 header `x-benchmark` says what is wanted: `json`; `sse=0,0`, a stream in one write; or `sse=A,B`
-with a pause of A ms after the first event and of B ms before the terminal one.
+with a pause of A ms after the first event and of B ms before the terminal one; or, in the request
+for a WebSocket, `websocket=D`, turns with D deltas each.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import sys
 
 from benchmarks.control import until_stdin_closes
 from benchmarks.payloads import json_answer, sse_answer
+from benchmarks.websocket_payloads import accept, deltas_wanted
+from benchmarks.websocket_upstream import Turns
 
 JSON = json_answer()
 SSE_PARTS = sse_answer()
@@ -32,6 +35,7 @@ class Answering(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._room = memoryview(bytearray(1 << 16))  # plain protocols allocate 256 KB a read
         self._request = b""
+        self._turns: Turns | None = None  # on a WebSocket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -41,6 +45,9 @@ class Answering(asyncio.BufferedProtocol):
         return self._room
 
     def buffer_updated(self, size: int) -> None:
+        if self._turns is not None:
+            self._turns.feed(bytes(self._room[:size]))
+            return
         self._request += self._room[:size]
         head = self._request.find(b"\r\n\r\n")
         if head < 0:
@@ -51,6 +58,11 @@ class Answering(asyncio.BufferedProtocol):
             self.answer(request)
 
     def answer(self, request: bytes) -> None:
+        deltas = deltas_wanted(request)
+        if deltas is not None:
+            self._turns = Turns(self.transport, deltas, numbers.__next__)
+            self.transport.write(accept(request))
+            return
         number = next(numbers)
         kind = KIND.search(request)
         if kind is None:

@@ -21,13 +21,18 @@ Item = TypeVar("Item")
 
 @dataclass
 class Windows:
-    """The windows of one side, in order. CPU times are seconds an exchange."""
+    """The windows of one side, in order. CPU times are seconds an exchange.
+
+    They are taken when the database has every record, the rate when every client has its answer.
+    """
 
     rate: list[float] = field(default_factory=list)  # exchanges a second
     cpu: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)  # CPU time over wall time: 1 is one core
     upstream_cpu: list[float] = field(default_factory=list)
     client_cpu: list[float] = field(default_factory=list)
+    server_cpu: list[float] = field(default_factory=list)  # of a database server
+    behind: list[float] = field(default_factory=list)  # records on their way at the end
     first: list[float] = field(default_factory=list)  # median seconds to the first event
     p50: list[float] = field(default_factory=list)  # seconds to the end
     p95: list[float] = field(default_factory=list)
@@ -56,14 +61,18 @@ def measure(rig: Rig, proxies: Sequence[Proxy], settings: Settings) -> dict[str,
 def one_window(rig: Rig, proxy: Proxy, seconds: float, into: Windows) -> None:
     """Load one proxy for one window, and note its figures."""
     before, (upstream, client) = proxy.cpu_seconds(), rig.cpu_seconds()
+    server = proxy.side.server_cpu_seconds()
     figures: dict[str, Any] = rig.client(
         timeout=seconds + 60, do="window", name=proxy.name, seconds=seconds
     )
-    used, (upstream_after, client_after) = proxy.cpu_seconds() - before, rig.cpu_seconds()
     done, elapsed = figures["done"], figures["elapsed"]
     into.rate.append(done / elapsed)
+    into.busy.append((proxy.cpu_seconds() - before) / elapsed)
+    into.behind.append(proxy.behind())
+    proxy.settle()
+    used, (upstream_after, client_after) = proxy.cpu_seconds() - before, rig.cpu_seconds()
     into.cpu.append(used / done)
-    into.busy.append(used / elapsed)
+    into.server_cpu.append((proxy.side.server_cpu_seconds() - server) / done)
     into.upstream_cpu.append((upstream_after - upstream) / done)
     into.client_cpu.append((client_after - client) / done)
     into.first.append(percentile(figures["first"], 0.5))

@@ -6,11 +6,14 @@ from response_store.errors import ConfigError
 
 from .load import URL_VARIABLE, load_config
 from .model import (
+    Acknowledge,
     Backend,
     CaptureConfig,
     Config,
     Durability,
+    JournalConfig,
     OnStoreFailure,
+    PoolConfig,
     RawBodies,
     SqliteTarget,
     StoreFalse,
@@ -22,12 +25,15 @@ from .tables import TableNames
 
 __all__ = [
     "URL_VARIABLE",
+    "Acknowledge",
     "Backend",
     "CaptureConfig",
     "Config",
     "ConfigError",
     "Durability",
+    "JournalConfig",
     "OnStoreFailure",
+    "PoolConfig",
     "RawBodies",
     "Secret",
     "SqliteTarget",

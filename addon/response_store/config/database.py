@@ -1,30 +1,116 @@
-"""Which database the settings name, and what is wrong with that."""
+"""Which database the settings name, and what is wrong with that.
+
+psycopg is imported only where PostgreSQL is named: it takes a fifth of a second.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
-from .model import Backend
+from .model import Backend, SqliteTarget
+from .postgres_names import postgres_name_faults
 from .problems import Fault
-from .sqlite_url import sqlite_url_faults
+from .rules import TABLE_KEYS
+from .schema import schema
+from .sqlite_url import sqlite_target, sqlite_url_faults
+from .tables import TableNames
+
+if TYPE_CHECKING:
+    from .addresses import Reach
+    from .postgres_target import PostgresTarget
 
 _POSTGRES_SCHEME = re.compile(r"\s*postgres(ql)?:", re.IGNORECASE)
-_NO_POSTGRES = Fault(
-    "PostgreSQL is not supported by this version", "Use backend: sqlite and a sqlite:// URL."
+_SQLITE_SCHEME = re.compile(r"\s*sqlite:", re.IGNORECASE)
+_POSTGRES_ONLY = (
+    "acknowledge",
+    "journal",
+    "allow_dns_database_url",
+    "allow_private_database_url",
+    "ssl_mode",
+    "ssl_root_cert",
 )
 
 
-def database_faults(backend: str | None, url: str) -> Iterator[tuple[str, Fault]]:
-    """What is wrong with backend and URL together, with the key that is to blame."""
-    if backend == Backend.POSTGRES:
-        yield "backend", _NO_POSTGRES
-    elif _POSTGRES_SCHEME.match(url):
-        if backend == Backend.SQLITE:
-            mismatch = "backend is sqlite, but the URL's scheme is that of PostgreSQL"
-            yield "database_url", Fault(mismatch, "Write a sqlite:// URL.")
-        else:
-            yield "database_url", _NO_POSTGRES
+def backend_of(settings: Mapping[str, Any]) -> Backend:
+    """The backend that the settings name, by key or else by the URL's scheme."""
+    if settings["backend"] is not None:
+        return Backend(settings["backend"])
+    named = _POSTGRES_SCHEME.match(settings["database_url"])
+    return Backend.POSTGRES if named else Backend.SQLITE
+
+
+def database_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+    """What is wrong with backend, URL and TLS together, with the key that is to blame."""
+    if backend_of(settings) is Backend.POSTGRES:
+        yield from _postgres_faults(settings)
+    else:
+        yield from _sqlite_faults(settings)
+
+
+def database_target(settings: Mapping[str, Any]) -> SqliteTarget | PostgresTarget:
+    """The database that settings without faults name."""
+    if backend_of(settings) is Backend.SQLITE:
+        return sqlite_target(settings["database_url"])
+    from .postgres_target import postgres_target  # noqa: PLC0415 (see above)
+
+    return postgres_target(
+        settings["database_url"],
+        _reach(settings),
+        settings["ssl_mode"],
+        settings["ssl_root_cert"],
+    )
+
+
+def _sqlite_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+    url = settings["database_url"]
+    if _POSTGRES_SCHEME.match(url):
+        mismatch = "backend is sqlite, but the URL's scheme is that of PostgreSQL"
+        yield "database_url", Fault(mismatch, "Write a sqlite:// URL, or backend: postgres.")
     else:
         for fault in sqlite_url_faults(url):
             yield "database_url", fault
+    for key in _POSTGRES_ONLY:
+        if settings[key] != _default(key):
+            rule = f"{key} is only valid with backend: postgres"
+            yield key, Fault(rule, "Take the key out.")
+
+
+def _postgres_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+    from .postgres_url import postgres_faults  # noqa: PLC0415 (see above)
+
+    url = settings["database_url"]
+    if url == schema()["properties"]["database_url"]["default"]:
+        missing = "backend is postgres, but there is no URL of a PostgreSQL database"
+        yield "database_url", Fault(missing, _WRITE_URL)
+    elif _SQLITE_SCHEME.match(url):
+        mismatch = "backend is postgres, but the URL's scheme is that of SQLite"
+        yield "database_url", Fault(mismatch, _WRITE_URL)
+    else:
+        yield from postgres_faults(
+            url, _reach(settings), settings["ssl_mode"], settings["ssl_root_cert"]
+        )
+    with contextlib.suppress(ValueError):  # names that break another rule are told already
+        names = (settings[key] for key in TABLE_KEYS)
+        yield from postgres_name_faults(TableNames(*names))
+
+
+_WRITE_URL = "Write postgres://user:password@address:5432/database, or backend: sqlite."
+
+
+def _reach(settings: Mapping[str, Any]) -> Reach:
+    from .addresses import reach_of  # noqa: PLC0415 (it is of use with PostgreSQL alone)
+
+    return reach_of(
+        allow_dns=settings["allow_dns_database_url"],
+        allow_private=settings["allow_private_database_url"],
+    )
+
+
+def _default(key: str) -> Any:
+    rules = schema()["properties"][key]
+    if "properties" in rules:
+        return {name: inner["default"] for name, inner in rules["properties"].items()}
+    return rules["default"]

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from response_store.errors import ConfigError
 
-from .database import database_faults
+from .database import backend_of, database_faults, database_target
 from .model import (
-    Backend,
+    Acknowledge,
     CaptureConfig,
     Config,
     Durability,
+    JournalConfig,
     OnStoreFailure,
+    PoolConfig,
     RawBodies,
     StoreFalse,
     TenantConfig,
@@ -23,7 +26,6 @@ from .problems import Fault, Problem, report
 from .rules import rule_faults
 from .schema import key_name, schema_faults, with_defaults
 from .secret import Secret
-from .sqlite_url import sqlite_target
 from .tables import TableNames
 from .yaml_nodes import KeyPath
 from .yaml_source import Document, read_document
@@ -90,7 +92,7 @@ def _located(document: Document, path: KeyPath, fault: Fault) -> Problem:
 def _database_problems(
     document: Document, settings: dict[str, Any], *, from_environment: bool
 ) -> Iterator[Problem]:
-    for key, fault in database_faults(settings["backend"], settings["database_url"]):
+    for key, fault in database_faults(settings):
         if key == "database_url" and from_environment:
             yield Problem(URL_VARIABLE, None, key, *fault)
         else:
@@ -100,8 +102,8 @@ def _database_problems(
 def _build(settings: dict[str, Any], source: str) -> Config:
     capture, tenant = settings["capture"], settings["tenant"]
     return Config(
-        backend=Backend.SQLITE,
-        database=sqlite_target(settings["database_url"]),
+        backend=backend_of(settings),
+        database=database_target(settings),
         database_url=Secret(settings["database_url"]),
         tables=TableNames(
             settings["responses_table"],
@@ -119,5 +121,10 @@ def _build(settings: dict[str, Any], source: str) -> Config:
         completion_wait_ms=settings["completion_wait_ms"],
         durability=Durability(settings["durability"]),
         on_store_failure=OnStoreFailure(settings["on_store_failure"]),
+        pool=PoolConfig(**settings["pool"]),
+        acknowledge=Acknowledge(settings["acknowledge"]),
+        journal=JournalConfig(
+            Path(settings["journal"]["path"]), settings["journal"]["max_bytes"]
+        ),
         source=source,
     )

@@ -7,10 +7,13 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from .secret import Secret
 from .tables import TableNames
+
+if TYPE_CHECKING:  # psycopg is imported only where PostgreSQL is used
+    from .postgres_target import PostgresTarget
 
 
 class Backend(StrEnum):
@@ -47,6 +50,13 @@ class OnStoreFailure(StrEnum):
 
     CONTINUE = "continue"
     REJECT = "reject"
+
+
+class Acknowledge(StrEnum):
+    """Which commit a client waits for: that of the local journal, or that of the database."""
+
+    JOURNAL = "journal"
+    DATABASE = "database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +111,32 @@ class TenantConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolConfig:
+    """Connections to PostgreSQL. Times are seconds; `idle_timeout_secs` 0 means never."""
+
+    min_connections: int
+    max_connections: int
+    idle_timeout_secs: int
+    acquire_timeout_secs: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    """Where records wait for PostgreSQL, and how many bytes of them may."""
+
+    path: Path
+    max_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
-    """All that is in force. `source` is the file it came from, or `defaults`."""
+    """All that is in force. `source` is the file it came from, or `defaults`.
+
+    `pool`, `acknowledge` and `journal` are of use with PostgreSQL alone.
+    """
 
     backend: Backend
-    database: SqliteTarget
+    database: SqliteTarget | PostgresTarget
     database_url: Secret
     tables: TableNames
     capture: CaptureConfig
@@ -113,4 +144,7 @@ class Config:
     completion_wait_ms: int
     durability: Durability
     on_store_failure: OnStoreFailure
+    pool: PoolConfig
+    acknowledge: Acknowledge
+    journal: JournalConfig
     source: str

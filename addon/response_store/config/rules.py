@@ -39,6 +39,7 @@ def rule_faults(settings: dict[str, Any]) -> Found:
     yield from _hosts(settings["capture"]["hosts"])
     yield from _tenant(settings["tenant"])
     yield from _pool(settings["pool"])
+    yield from _journal(settings["journal"]["path"])
 
 
 def _tables(settings: dict[str, Any]) -> Found:
@@ -88,3 +89,12 @@ def _pool(pool: dict[str, Any]) -> Found:
     if pool["min_connections"] > pool["max_connections"]:
         rule = f"min_connections must not exceed max_connections ({pool['max_connections']})"
         yield ("pool", "min_connections"), Fault(rule, "Lower it, or raise max_connections.")
+
+
+def _journal(path: str) -> Found:
+    if not path or "\0" in path or len(path) > _LONGEST_PATH:
+        rule = f"a path has 1 to {_LONGEST_PATH} characters, and no NUL among them"
+        yield ("journal", "path"), Fault(rule, "Write a file's path, such as journal.db.")
+
+
+_LONGEST_PATH = 4_096

@@ -25,7 +25,6 @@ _SchemaError: TypeAlias = (
 
 # Rules of ours judge these as well, and say more.
 _LEFT_TO_RULES = {"pattern", "minLength", "maxLength"}
-_POSTGRES_ONLY = {"ssl_mode", "ssl_root_cert"}
 _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
@@ -109,8 +108,6 @@ def _nearest(key: str, known: list[str]) -> str:
 
 
 def _fault_of(path: KeyPath, error: _SchemaError) -> Fault:
-    if path and path[0] in _POSTGRES_ONLY:
-        return Fault(f"{path[0]} is only valid with backend: postgres", "Take the key out.")
     limit = error.validator_value
     match error.validator:
         case "type":
@@ -135,6 +132,7 @@ _TYPE_NAMES = {
     "integer": "an integer",
     "object": "a mapping",
     "array": "a list",
+    "boolean": "a boolean",
     "null": "null",
 }
 
