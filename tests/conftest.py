@@ -1,4 +1,4 @@
-"""What tests share: a model server, and real proxies in front of it.
+"""What tests share: a model server, real proxies in front of it, and PostgreSQL servers.
 
 A proxy takes a second to start, so most tests use one that lives as long as the session and keep
 to a tenant of their own, which their requests name in the header `x-tenant`.
@@ -15,14 +15,30 @@ import pytest
 
 pytest.register_assert_rewrite("tests.harness")
 
+from tests import sampling
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.model_server import ModelServer
+from tests.harness.postgres_fixtures import *  # noqa: F403
 from tests.harness.proxy import Proxy, make_authority
 from tests.hypothesis_profiles import load_profile
 
 load_profile()
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
+
+
+def pytest_report_header() -> str:
+    """Say when this is not the whole."""
+    one = sampling.one_of()
+    return f"a sample: 1 of {one} cases of a table" if one > 1 else "all tests"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what only one Python runs."""
+    if (one := sampling.one_of()) > 1:
+        items[:], left = sampling.part(items, one)
+        config.hook.pytest_deselected(items=left)
+
 
 MakeProxy = Callable[..., Proxy]
 

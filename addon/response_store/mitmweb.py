@@ -41,7 +41,7 @@ class Commands:
         if session is None:
             return "store: not running"
         session.recorder.flush()
-        waiting = session.writer.queue.records
+        waiting = session.storage.waiting.records
         if not waiting:
             return ALL_WRITTEN
         # In a thread: a command runs on the event loop, which never waits for the database.
@@ -50,10 +50,11 @@ class Commands:
 
 
 def _tell_when_written(session: Session) -> None:
-    if session.writer.drain(_FLUSH_SECONDS):
+    if session.storage.drain(_FLUSH_SECONDS):
         logger.info("response_store: %s", ALL_WRITTEN)
     else:
-        logger.warning("response_store: %d records still wait", session.writer.queue.records)
+        waiting = session.storage.waiting.records
+        logger.warning("response_store: %d records still wait", waiting)
 
 
 def listening_warnings(master: Any, options: Any) -> Iterator[str]:

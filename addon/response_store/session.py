@@ -1,4 +1,4 @@
-"""One run of the recorder: store, writer and recorder, opened and closed together."""
+"""One run of the recorder: storage and recorder, opened and closed together."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from response_store.capture.building import RecordBuilder
 from response_store.capture.draft import Draft
 from response_store.capture.recorder import Recorder
 from response_store.capture.request import Skip
-from response_store.config import Config
+from response_store.capture.websockets import Sockets
+from response_store.config import Backend, Config, Serve
 from response_store.counts import Counts
 from response_store.errors import StoreError
 from response_store.faults import Faults
-from response_store.store.health import Phase
-from response_store.store.intake import Summary
-from response_store.store.records import ExchangeRow, Record, State
-from response_store.store.sqlite import SqliteStore
+from response_store.served import service_of
+from response_store.store.backends import storage_of
+from response_store.store.records import Change, Deletion, ExchangeRow, State
+from response_store.store.storage import Ending, Storage
 from response_store.store.ticket import Fate, Ticket
-from response_store.store.writer import Writer
 
 logger = logging.getLogger(__name__)
 OPEN_WAIT = 3.0  # seconds that start-up waits for the store
 CLOSE_WAIT = 5.0  # seconds that a stop waits for the last commit
+FILE_READ_WAIT = 10.0  # seconds without progress that the end of a flow file waits longer
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
     """How a session ended."""
 
-    summary: Summary
+    ending: Ending
     closed_open: int
     counts: dict[str, int]
 
@@ -54,14 +55,17 @@ class Session:
         self.config = config
         self.counts = counts
         self._faults = faults
-        self._loop = loop
+        self.loop = loop
         self._announces = announces
-        self._store = SqliteStore(config.database, config.tables, config.durability, recorder_id)
-        self._builder = RecordBuilder(config.capture, recorder_id)
-        self.writer: Writer[Draft] = Writer(
-            self._store, self._build, counts=counts, faults=faults, on_settled=self._settled
+        self._builder = RecordBuilder(
+            config.capture, recorder_id, deletes_unknown=config.serve is Serve.PREFER
         )
-        self.recorder = Recorder(config, self.writer, counts, loop)
+        self.storage: Storage[Draft] = storage_of(
+            config, recorder_id, self._build, counts=counts, faults=faults, on_settled=self._settled
+        )
+        self.recorder = Recorder(config, self.storage, counts, loop)
+        self.sockets = Sockets(config, self.recorder, counts)
+        self.serving = service_of(config, self.storage, counts)
 
     def open(self) -> StoreError | None:
         """Start; return the error that somebody has to mend before this can work, if any.
@@ -71,43 +75,54 @@ class Session:
         """
         gc.collect()
         gc.freeze()
-        self.writer.start()
-        self.writer.health.wait_opened(OPEN_WAIT)
-        health = self.writer.health
-        return health.error if health.phase is Phase.FAILED else None
+        self.storage.start()
+        return self.storage.wait_opened(OPEN_WAIT)
 
-    def close(self) -> Closing:
-        """End what is open, write what waits, and say how it went."""
+    def close(self, patience: float = 0.0) -> Closing:
+        """End what is open, write what waits, and say how it went.
+
+        A database that is behind is waited for while it takes something in `patience` seconds.
+        """
+        if self.serving is not None:
+            self.serving.close()
         closed = self.recorder.close_all()
-        summary = self.writer.close(CLOSE_WAIT)
-        return Closing(summary, closed, self.counts.snapshot())
+        ending = self.storage.close(CLOSE_WAIT, patience)
+        return Closing(ending, closed, self.counts.snapshot())
 
     def describe(self) -> str:
         """What is in force, in a line."""
         config = self.config
         return (
-            f"response_store {__version__}: writing to {self._store.describe()} "
-            f"(durability {config.durability.value}, on store failure "
-            f"{config.on_store_failure.value}), configuration: {config.source}"
+            f"response_store {__version__}: writing to {self.storage.describe()} "
+            f"({self._promises()}), configuration: {config.source}"
         )
 
     def status(self) -> str:
         """What stands now, a line each."""
-        health, queue = self.writer.health, self.writer.queue
         lines = [
-            f"store: {self._store.describe()}, {health.phase.value}",
-            f"last error: {health.error or 'none'}",
-            f"waiting: {queue.records} records, {queue.bytes} bytes",
+            *self.storage.status_lines(),
             f"open exchanges: {self.recorder.open_exchanges}",
             f"held in memory: {self.recorder.budget.held} bytes",
         ]
         lines += [f"{name}: {number}" for name, number in self.counts.snapshot().items()]
         return "\n".join(lines)
 
-    def _build(self, draft: Draft) -> Record | str:
+    def _promises(self) -> str:
+        config = self.config
+        promises = [f"durability {config.durability.value}"]
+        if config.backend is Backend.POSTGRES:
+            promises.append(f"acknowledge {config.acknowledge.value}")
+        promises.append(f"on store failure {config.on_store_failure.value}")
+        if config.serve is not Serve.OFF:
+            promises.append(f"serve {config.serve.value}")
+        return ", ".join(promises)
+
+    def _build(self, draft: Draft) -> Change | str:
         built = self._builder.build(draft)
         if isinstance(built, Skip):
             self.counts.add(f"skipped.{built.value}")
+        elif isinstance(built, Deletion):
+            self.counts.add("deleted")
         return built
 
     def _settled(self, tickets: list[Ticket[Draft]]) -> None:
@@ -117,7 +132,7 @@ class Session:
         if not written and all(ticket.future is None for ticket in tickets):
             return
         try:
-            self._loop.call_soon_threadsafe(self._settle, tickets, written)
+            self.loop.call_soon_threadsafe(self._settle, tickets, written)
         except RuntimeError:  # the loop has ended; nobody waits any more
             return
 

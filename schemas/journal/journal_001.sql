@@ -2,12 +2,12 @@
 -- The payload stands last, so that counting and looking up do not read it.
 CREATE TABLE waiting (
     sequence    INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    kind        TEXT    NOT NULL,  -- record
+    kind        TEXT    NOT NULL,  -- record, deletion
     queued_at   REAL    NOT NULL,  -- Unix seconds
     size        INTEGER NOT NULL,  -- bytes of the payload
     tenant_id   TEXT    NOT NULL,
     response_id TEXT,
-    exchange_id TEXT    NOT NULL,
+    exchange_id TEXT    NOT NULL,  -- empty for a deletion
     payload     BLOB    NOT NULL   -- msgpack
 );
 

@@ -140,3 +140,19 @@ def test_configuration_changes_at_work(make_proxy: MakeProxy, tenant: str) -> No
         other = Database(proxy.folder / "other.db")
         assert_completed(other.ended(tenant), streamed=False, model="gpt-5")
         assert len(proxy.database.exchanges(tenant)) == 2
+
+
+def test_a_new_configuration_that_cannot_work(make_proxy: MakeProxy, tenant: str) -> None:
+    """Where the new database can't be opened, the old one goes on, and the log says why."""
+    with make_proxy() as proxy:
+        (proxy.folder / "notes.txt").write_text("no database " * 100, encoding="utf-8")
+        (proxy.folder / "other.yaml").write_text(
+            "tenant:\n  header: x-tenant\ndatabase_url: sqlite://notes.txt\n", encoding="utf-8"
+        )
+        fetch(proxy.port, asking(), tenant)
+        proxy.command("set", "response_store_config=other.yaml")
+        fetch(proxy.port, asking(), tenant)
+        assert len(proxy.database.all_ended(tenant, 2)) == 2
+        said = proxy.output()
+    assert "notes.txt" in said
+    assert "the configuration before stays in force" in said

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
 
+pytestmark = pytest.mark.one_python
+
 STOPPED = {"state": "interrupted", "ended_by": "proxy_stopped"}
 
 

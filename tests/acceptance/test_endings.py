@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from time import monotonic
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.fakes import bodies
-from tests.fakes.answers import End, Gate
+from tests.fakes.answers import PLAIN, End, Gate, json_answer
 from tests.harness.clients import RawClient, Reply, asking, fetch, sdk, trusting
 from tests.harness.database import unpacked
 from tests.harness.expected import assert_completed, assert_holds
@@ -196,6 +197,41 @@ def test_stream_that_ends_badly(
     assert_holds(row, {"state": state, "ended_by": ended_by, "error_code": code})
     assert_holds(row, {"output_text": text, "transport": "sse", "status_code": reply.status})
     assert unpacked(row["raw_response"]) == sent
+
+
+BODIES = {
+    "failed": ({"error": {"code": "server_error", "message": "Oh."}}, "server_error"),
+    "incomplete": ({"incomplete_details": {"reason": "content_filter"}}, "content_filter"),
+    "cancelled": ({}, None),
+}
+
+
+@pytest.mark.parametrize("status", BODIES)
+def test_body_that_ends_badly(
+    proxy: Proxy, model_server: ModelServer, tenant: str, status: str
+) -> None:
+    """A response that comes in one piece says itself how it ended, and is stored so."""
+    fields, code = BODIES[status]
+    answer = bodies.whole_response(status=status, **fields)
+    fetch(proxy.port, asking(model_server.play(json_answer(answer))), tenant)
+    row = proxy.database.ended(tenant)
+    assert_holds(row, {"state": status, "ended_by": "body", "error_code": code})
+    assert_holds(row, {"output_text": bodies.TEXT, "status_code": 200})
+    assert unpacked(row["raw_response"]) == model_server.recordings.only(tenant).body
+    assert json.loads(proxy.database.response(tenant)["response_object"]) == answer
+
+
+@pytest.mark.parametrize("nested", [False, True], ids=["flat", "nested"])
+def test_stream_of_an_error_alone(
+    proxy: Proxy, model_server: ModelServer, tenant: str, *, nested: bool
+) -> None:
+    """A stream that holds nothing but an error has failed without a response."""
+    model = model_server.play(PLAIN.answer([bodies.error_event(nested=nested)]))
+    fetch(proxy.port, asking(model, stream=True), tenant)
+    row = proxy.database.ended(tenant)
+    assert_holds(row, {"state": "failed", "ended_by": "body", "response_id": None})
+    assert_holds(row, {"error_code": "rate_limit_exceeded", "error_message": "Slow down, please."})
+    assert proxy.database.responses(tenant) == []
 
 
 REFUSALS = {

@@ -11,6 +11,8 @@ from contextlib import ExitStack, closing, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes.answers import Gate
 from tests.harness.clients import RawClient, asking, fetch
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
+
+pytestmark = pytest.mark.one_python
 
 FROZEN = 5.0
 STREAMS = 8
@@ -131,7 +135,8 @@ def test_reject(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -
             again = fetch(proxy.port, asking(stream=True), tenant)
             assert again.status == 503
             assert len(model_server.recordings.of(tenant)) == asked
-            assert fetch(proxy.port, None, tenant, method="GET", path="/v1/models").status == 200
+            for path in ("/v1/models", "/v1/responses/resp_1"):
+                assert fetch(proxy.port, None, tenant, method="GET", path=path).status == 200
         assert int(refused.header("retry-after")) > 0
         assert refused.header("content-type").startswith("application/json")
         error = refused.json["error"]
@@ -142,6 +147,10 @@ def test_reject(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -
             "requests pass again",
             timeout=20,
         )
+        proxy.flush()
+        turned = [row for row in proxy.database.exchanges(tenant) if row["status_code"] == 503]
+    assert {(row["state"], row["ended_by"]) for row in turned} == {("refused", "proxy")}
+    assert {row["error_code"] for row in turned} == {error["code"]}
 
 
 def turned_away(proxy: Proxy, tenant: str) -> Any:

@@ -1,7 +1,7 @@
 """The databases that the contract is checked on.
 
 A backend makes stores on one database and reads its tables back by plain SQL, without the code
-under test. Another database joins by a class of the same methods and its line in `BACKENDS`.
+under test. Each of `BACKENDS` is a class of the same methods.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from response_store.config import Durability, SqliteTarget
 from response_store.store.base import Store
 from response_store.store.sqlite import SqliteStore
+from tests.harness.postgres_backend import PostgresDatabase
 from tests.harness.records import NAMES
 
 Row = dict[str, Any]
@@ -80,4 +81,5 @@ def _rows(connection: sqlite3.Connection, statement: str) -> list[Row]:
 BACKENDS: dict[str, Callable[[Path], Backend]] = {
     "sqlite": SqliteFile,
     "sqlite-memory": SqliteMemory,
+    "postgres": PostgresDatabase,
 }

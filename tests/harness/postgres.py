@@ -27,6 +27,7 @@ from typing import Any, Self
 from urllib.parse import quote, urlencode
 
 import psycopg
+from filelock import FileLock
 from psycopg import sql
 from psycopg.rows import dict_row
 
@@ -58,6 +59,8 @@ SETTINGS = {
     "max_connections": "60",
     "shared_buffers": "32MB",
     "autovacuum": "off",
+    # In the folder of the server, which goes with it even if it was killed.
+    "dynamic_shared_memory_type": "mmap",
     "wal_level": "minimal",
     "max_wal_senders": "0",
 }
@@ -82,20 +85,26 @@ PORT_TAKEN = "Address already in use"
 
 
 class Template:
-    """An initialised data folder to copy servers from, in a folder that holds the servers too."""
+    """An initialised data folder to copy servers from, in a folder that holds the servers too.
 
-    def __init__(self) -> None:
-        self.folder = reachable_folder()
+    Processes that name the same folder share it: one of them makes it. Otherwise it is this one's
+    own, and goes with it.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._is_shared = folder is not None
+        self.folder = folder or reachable_folder()
         self._numbers = itertools.count(1)
         try:
-            self.programs = self._make()
+            with FileLock(self.folder / "lock"):
+                self.programs = self._make()
         except BaseException:
             self.close()
             raise
 
     def copy(self) -> Path:
         """A new folder for a server: `data` is in it, a copy of the template."""
-        folder = self.new_folder(str(next(self._numbers)))
+        folder = self.new_folder(f"{os.getpid()}-{next(self._numbers)}")
         self.programs.run("/bin/cp", "-a", str(self.folder / "template"), str(folder / "data"))
         return folder
 
@@ -106,8 +115,9 @@ class Template:
         return self.programs.give(folder)
 
     def close(self) -> None:
-        """Remove it, and what the servers left behind."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove it, and what the servers left behind, unless others share it."""
+        if not self._is_shared:
+            shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:
         return self
@@ -122,10 +132,13 @@ class Template:
 
     def _make(self) -> Programs:
         self.programs = find_programs(self.folder)
-        data = str(self.new_folder("template"))
+        if (self.folder / "template").exists():
+            return self.programs
+        data = str(self.new_folder("making"))
         how = ["--encoding=UTF8", "--locale=C", "--no-sync", "--wal-segsize=1"]
         self.programs.run("initdb", "-D", data, "--auth=trust", f"--username={SUPERUSER}", *how)
         self.programs.run("postgres", "--single", "-F", "-D", data, "template1", typed=PREPARATION)
+        (self.folder / "making").rename(self.folder / "template")
         return self.programs
 
 

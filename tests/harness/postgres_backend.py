@@ -1,4 +1,4 @@
-"""PostgreSQL as a backend of the contract suite: a line in its `BACKENDS` lets it run there."""
+"""PostgreSQL as a backend of the contract suite."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Any
 
 from response_store.store.postgres import PostgresStore
-from tests.harness.postgres_shared import shared_server, target_of
+from tests.harness.postgres import OWNER
+from tests.harness.postgres_shared import shared_database, target_of
 from tests.harness.records import NAMES
 
 Row = dict[str, Any]
 
 
 class PostgresDatabase:
-    """A database of its own on the server that the tests share."""
+    """The shared database. Another one for each would take ten times as long as most tests."""
 
     many_stores = True
 
     def __init__(self, folder: Path) -> None:
-        self.database = shared_server().create_database()
+        self.database = shared_database()
         self._made: list[PostgresStore] = []
 
     def store(self, recorder_id: str = "recorder") -> PostgresStore:
@@ -32,4 +33,4 @@ class PostgresDatabase:
     def close(self) -> None:
         for store in self._made:
             store.close()
-        self.database.drop()
+        self.execute(f"DROP OWNED BY {OWNER}")

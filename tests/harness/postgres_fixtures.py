@@ -1,9 +1,7 @@
-"""Fixtures of PostgreSQL servers, for a `conftest.py` to import.
+"""Fixtures of PostgreSQL servers; `tests/conftest.py` has them for every folder.
 
-from tests.harness.postgres_fixtures import *
-
-The shared servers live as long as the session: a test leaves them as they were, and keeps to
-databases of its own. A test that stops, kills or reconfigures a server makes its own.
+The shared servers live as long as the run: a test leaves them as they were, and keeps to databases
+of its own. A test that stops, kills or reconfigures a server makes its own.
 """
 
 from __future__ import annotations
@@ -13,9 +11,10 @@ from typing import Any, TypeAlias
 
 import pytest
 
+from tests.harness import postgres_shared
 from tests.harness.line import Line
 from tests.harness.postgres import Postgres, PostgresDatabase, Template
-from tests.harness.postgres_certificates import PostgresCertificates, make_postgres_certificates
+from tests.harness.postgres_certificates import PostgresCertificates
 
 MakePostgres: TypeAlias = Callable[..., Postgres]
 MakeLine: TypeAlias = Callable[..., Line]
@@ -29,36 +28,48 @@ __all__ = [
     "postgres_certificates",
     "postgres_database",
     "postgres_template",
+    "pytest_configure",
+    "pytest_unconfigure",
 ]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Have a folder that the workers of this run share."""
+    if _is_first(config):
+        postgres_shared.open_run()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the servers of this process."""
+    postgres_shared.close_run(first=_is_first(config))
+
+
+def _is_first(config: pytest.Config) -> bool:
+    return not hasattr(config, "workerinput")
+
+
 @pytest.fixture(scope="session")
-def postgres_certificates(tmp_path_factory: pytest.TempPathFactory) -> PostgresCertificates:
+def postgres_certificates() -> PostgresCertificates:
     """An authority, and certificates that are right and wrong."""
-    return make_postgres_certificates(tmp_path_factory.mktemp("postgres_certificates"))
+    return postgres_shared.shared_certificates()
 
 
 @pytest.fixture(scope="session")
-def postgres_template() -> Iterator[Template]:
+def postgres_template() -> Template:
     """What servers are copied from, initialised once."""
-    with Template() as template:
-        yield template
+    return postgres_shared.shared_template()
 
 
 @pytest.fixture(scope="session")
-def postgres(
-    postgres_template: Template, postgres_certificates: PostgresCertificates
-) -> Iterator[Postgres]:
+def postgres() -> Postgres:
     """The shared server that speaks TLS, with the right certificate, and plain text."""
-    with Postgres(postgres_template, certificate=postgres_certificates.right) as server:
-        yield server
+    return postgres_shared.shared_tls_server()
 
 
 @pytest.fixture(scope="session")
-def plain_postgres(postgres_template: Template) -> Iterator[Postgres]:
+def plain_postgres() -> Postgres:
     """The shared server that speaks plain text only."""
-    with Postgres(postgres_template) as server:
-        yield server
+    return postgres_shared.shared_server()
 
 
 @pytest.fixture

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from response_store.resources import script_path
 from response_store.session import log_line
 from response_store.store.records import ExchangeRow
 
@@ -44,3 +49,31 @@ def row(**changes: Any) -> ExchangeRow:
 def test_log_line(changes: dict[str, Any], line: str) -> None:
     """The line names state, model, tokens, time and id, and can't control a terminal."""
     assert log_line(row(**changes)) == f"response_store: {line}"
+
+
+def test_psycopg_is_for_postgresql_alone(tmp_path: Path) -> None:
+    """A session on SQLite imports neither the driver nor the modules that use it."""
+    code = """
+import asyncio, sys
+from response_store.config import load_config
+from response_store.counts import Counts
+from response_store.faults import Faults
+from response_store.session import Session
+
+counts = Counts()
+session = Session(load_config(None, {}), counts, Faults(counts), asyncio.new_event_loop())
+print(session.open(), session.close().ending.summary.lost)
+names = [name.removeprefix("response_store.store.") for name in sys.modules]
+print([name for name in names if name.startswith(("psycopg", "postgres", "journal"))])
+"""
+    path = os.pathsep.join([str(script_path().parent), os.environ.get("PYTHONPATH", "")])
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert said.stdout.splitlines()[-2:] == ["None 0", "[]"]

@@ -66,14 +66,16 @@ def test_the_command_checks_a_configuration(tmp_path: Path) -> None:
 
 
 def test_mitmdump_loads_the_script(tmp_path: Path) -> None:
-    """mitmdump takes the installed script without complaint and shows its option."""
+    """mitmdump takes the installed script, which looks for the configuration it is told."""
     mitmdump = Path(sys.executable).with_name("mitmdump")
+    option = "response_store_config=nowhere.yaml"
     done = subprocess.run(
-        [mitmdump, "-s", PACKAGE / "_script" / "capture.py", "--options"],
+        [mitmdump, "-s", PACKAGE / "_script" / "capture.py", "-p", "0", "--set", option],
         capture_output=True,
         text=True,
         check=False,
         cwd=tmp_path,
+        timeout=30,
     )
-    assert done.returncode == 0, done.stderr
-    assert "response_store_config" in done.stdout
+    assert done.returncode == 1, done.stderr
+    assert "nowhere.yaml: there is no such file" in done.stdout + done.stderr

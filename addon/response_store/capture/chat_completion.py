@@ -23,7 +23,7 @@ from response_store.store.records import State
 
 DONE = b"[DONE]"
 # Members of a delta that are names, not texts that grow.
-_WHOLE = frozenset({"role", "id", "type", "name"})
+_WHOLE = frozenset({"role", "id", "type", "name", "format"})
 # Members of a delta that are objects and grow like the delta itself.
 _NESTED = frozenset({"function", "function_call", "audio"})
 _DEEPEST = 8  # levels that grow; the API needs three

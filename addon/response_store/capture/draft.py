@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Request:
-    """A request whose path says that it may be one of ours. `started_at` is Unix seconds."""
+    """A request whose path says that it may be one of ours. `started_at` is Unix seconds.
+
+    `follows` is the id of the response that it asks after, or asks to delete; None where it
+    creates one.
+    """
 
     exchange_id: str
     tenant_id: str
@@ -32,7 +36,15 @@ class Request:
     content_encoding: str
     body: bytes | None  # None where mitmproxy streamed it past us
     started_at: float
+    follows: str | None = None
+    transport: Transport = Transport.HTTP  # how it came; the answer to HTTP may come as SSE
+    given: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
     read: ReadRequest | Skip | None = field(default=None, repr=False)  # the writer's, read once
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it asks to delete a response."""
+        return self.follows is not None and self.method == "DELETE"
 
     def facts(self) -> Request:
         """The request itself: nothing is left to be read."""
@@ -50,6 +62,9 @@ class RequestSource(Protocol):
 
     @property
     def started_at(self) -> float: ...
+
+    @property
+    def follows(self) -> str | None: ...
 
     def facts(self) -> Request: ...
 

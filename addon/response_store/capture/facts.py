@@ -11,7 +11,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from response_store.capture.classify import kept_path
+from response_store.capture.classify import followed_id, kept_path
 from response_store.capture.draft import Request
 from response_store.config import TenantConfig
 from response_store.json_text import storable
@@ -74,15 +74,15 @@ class Passed:
     body: bytes | None
     started_at: float
     tenant: TenantConfig
+    follows: str | None = None
     _facts: Request | None = field(default=None, repr=False)
 
     def facts(self) -> Request:
         """What is kept of the request; read once."""
         if self._facts is None:
-            named = self.headers.get(self.tenant.header.encode()) if self.tenant.header else ""
             self._facts = Request(
                 exchange_id=exchange_id(self.flow_id, self.started_at),
-                tenant_id=_clipped(named) or self.tenant.id,
+                tenant_id=tenant_of(self.headers, self.tenant),
                 api=self.api,
                 method=self.method,
                 scheme=self.scheme.decode("ascii", "replace"),
@@ -92,6 +92,7 @@ class Passed:
                 content_encoding=self.headers.get(b"content-encoding"),
                 body=self.body,
                 started_at=self.started_at,
+                follows=storable(self.follows) if self.follows else None,
             )
         return self._facts
 
@@ -100,6 +101,12 @@ def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
     """The headers of a request that matter."""
     wanted = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
     return HeaderMap(flow.request.headers, wanted)
+
+
+def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
+    """Whose a request is."""
+    named = headers.get(tenant.header.encode()) if tenant.header else ""
+    return _clipped(named) or tenant.id
 
 
 def passed(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> Passed:
@@ -116,6 +123,7 @@ def passed(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -
         body=data.content,
         started_at=data.timestamp_start,
         tenant=tenant,
+        follows=followed_id(flow.request.path),
     )
 
 

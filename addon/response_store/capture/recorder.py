@@ -17,12 +17,11 @@ from response_store.capture.memory import Budget
 from response_store.config import Config, OnStoreFailure, RawBodies
 from response_store.counts import Counts
 from response_store.store.records import EndedBy
+from response_store.store.storage import Storage
 from response_store.store.ticket import Fate, Ticket
-from response_store.store.writer import Writer
 
 OPEN_ROW_AFTER = 0.25  # seconds
 SSE_WAIT = 0.015  # seconds: below the 20 ms that a stalled loop may last
-HUNG_AFTER = 2.0  # seconds that one commit may take until the store counts as away
 _BUDGET_BODIES = 4  # bodies of full length that may be held at once
 
 
@@ -32,13 +31,14 @@ class Recorder:
     def __init__(
         self,
         config: Config,
-        writer: Writer[Draft],
+        storage: Storage[Draft],
         counts: Counts,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._config = config
-        self._writer = writer
+        self._storage = storage
+        self._writer = storage.writer
         self._counts = counts
         self._loop = loop
         self._clock = clock
@@ -52,11 +52,19 @@ class Recorder:
         return len(self._exchanges)
 
     @property
+    def may_reject(self) -> bool:
+        """Whether requests are refused whenever what they bring could not be kept."""
+        return self._config.on_store_failure is OnStoreFailure.REJECT
+
+    @property
     def rejects(self) -> bool:
-        """Whether requests are refused now, because what they bring could not be kept."""
-        if self._config.on_store_failure is not OnStoreFailure.REJECT:
-            return False
-        return not self._writer.health.available(HUNG_AFTER)
+        """Whether requests are refused now."""
+        return self.may_reject and self._storage.unavailable_for() is not None
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds until it is worth asking again."""
+        return self._storage.unavailable_for() or 0.0
 
     def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange:
         """A request has been read."""
@@ -64,7 +72,8 @@ class Recorder:
         exchange = Exchange(request, live, self._config.capture.max_body_bytes, self.budget)
         self._exchanges[flow_id] = exchange
         self._counts.add("seen")
-        if live:
+        # Whether somebody who asks after a response gets one is known only at the end.
+        if live and request.follows is None:
             exchange.timer = self._loop.call_later(OPEN_ROW_AFTER, self._write_open, exchange)
         return exchange
 
@@ -107,7 +116,7 @@ class Recorder:
             return None
         future: asyncio.Future[None] = self._loop.create_future()
         self._gathering.add((draft, future))
-        return self._wait(future) if live else future
+        return self._wait(future, self._storage.commits) if live else future
 
     def flush(self) -> None:
         """Give the writer all that has gathered for it."""
@@ -153,15 +162,15 @@ class Recorder:
         return exchange.amended(now) if keeps_raw else None
 
     def _worth_waiting(self) -> bool:
-        health, patience = self._writer.health, self._writer.async_patience
-        if health.ready and patience.left(health.commits):
+        storage, patience = self._storage, self._writer.async_patience
+        if storage.acknowledges and patience.left(storage.commits):
             return True
         self._counts.add("wait.skipped")
         return False
 
-    async def _wait(self, future: asyncio.Future[None]) -> None:
+    async def _wait(self, future: asyncio.Future[None], commits: int) -> None:
         seconds = self._config.completion_wait_ms / 1000
-        timer = self._loop.call_later(seconds, self._expire, future, self._writer.health.commits)
+        timer = self._loop.call_later(seconds, self._expire, future, commits)
         await future
         timer.cancel()
 

@@ -43,6 +43,11 @@ class Skip(StrEnum):
     BODY_SHAPE = "body_shape"  # not OpenAI's
     STORE_FALSE = "store_false"  # capture.store_false: skip
     WEBSOCKET = "websocket"
+    COMPACTION = "compaction"  # a compacted conversation is no response
+    INPUT_TOKENS = "input_tokens"  # counting tokens makes no response
+    INPUT_ITEMS = "input_items"  # a page of what was asked
+    DELETION = "deletion"  # asked to delete a response, and it was not deleted
+    NO_RESPONSE = "no_response"  # asked after a response, and none came
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest | Skip:
     seen = json_text.members(json_text.checked(masked.body), _Body)
     if not _is_ours(seen):
         return Skip.BODY_SHAPE
-    items = _input_items(seen.input if api is Api.RESPONSES else seen.messages)
+    items = input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
         secrets=masked.secrets,
@@ -133,7 +138,7 @@ def _is_ours(seen: _Body) -> bool:
     return json_text.present(seen.model) and any(map(json_text.present, contents))
 
 
-def _input_items(text: Raw) -> bytes | None:
+def input_items(text: Raw) -> bytes | None:
     """The input as a JSON array of items; a string is one message of the user."""
     if not json_text.present(text):
         return None

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-_BOM = b"\xef\xbb\xbf"
-_FRAME_END = b"\n\n"
+BOM = b"\xef\xbb\xbf"
+FRAME_END = b"\n\n"
 
 
 class Event(NamedTuple):
@@ -35,12 +35,17 @@ class FrameSplitter:
         self._after_cr = False
         self._at_start = True
 
+    @property
+    def between(self) -> bool:
+        """Whether the stream stands between two frames: nothing is held, nothing is awaited."""
+        return not (self.held or self._pending or self._at_start or self._after_cr)
+
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; return the whole frames that it completes, or nothing."""
         if self._at_start or self._after_cr or b"\r" in chunk:
             chunk = self._normalised(chunk)
-        end = chunk.rfind(_FRAME_END) + len(_FRAME_END)
-        if end < len(_FRAME_END):
+        end = chunk.rfind(FRAME_END) + len(FRAME_END)
+        if end < len(FRAME_END):
             end = 1 if chunk[:1] == self._tail == b"\n" else 0
         if not end:
             self._keep(chunk)
@@ -78,16 +83,16 @@ class FrameSplitter:
         # A mark that is cut in two waits in `_pending` and is taken off again here.
         start = b"".join((*self._pending, chunk))
         self._pending, self._tail = [], b""
-        if len(start) < len(_BOM) and _BOM.startswith(start):
+        if len(start) < len(BOM) and BOM.startswith(start):
             self._pending = [start]
             return b""
         self._at_start = False
-        return start.removeprefix(_BOM)
+        return start.removeprefix(BOM)
 
 
 def events(block: bytes) -> Iterator[Event]:
     """Yield the events of a block of frames. Frames without data are none."""
-    for frame in block.split(_FRAME_END):
+    for frame in block.split(FRAME_END):
         event = parse_frame(frame)
         if event is not None:
             yield event

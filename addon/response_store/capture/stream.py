@@ -11,7 +11,7 @@ import re
 from response_store.capture.content_encoding import Decoding, EncodingError
 from response_store.capture.memory import Budget
 from response_store.capture.response_events import is_terminal
-from response_store.capture.sse import Event, FrameSplitter, events
+from response_store.capture.sse import FRAME_END, Event, FrameSplitter, events
 from response_store.store.records import Api
 
 # A terminal event can't be in a block without one of these; searching is far cheaper than reading.
@@ -43,6 +43,25 @@ class StreamedBody:
         self._unfinished = 0  # bytes of the decoded frame that is not whole yet
         self._decoding = _decoding(content_encoding)  # None: nothing is watched for any more
         self._frames = FrameSplitter()
+        self._steady = False  # watched, and between two frames
+
+    def passes(self, chunk: bytes) -> bool:
+        """Take a chunk that changes nothing: whole frames between others, none of them terminal.
+
+        False: nothing was taken, `feed` has to look. Most chunks pass here, and each costs the
+        event loop its time while a client waits.
+        """
+        if (
+            not self._steady
+            or chunk[-2:] != FRAME_END
+            or self._has_mark(chunk)
+            or self._size + len(chunk) > self._limit
+            or not self._budget.take(len(chunk))
+        ):
+            return False
+        self._size += len(chunk)
+        self.chunks.append(chunk)
+        return True
 
     def feed(self, chunk: bytes) -> bool:
         """Take a chunk; return True when it completes the terminal event."""
@@ -51,6 +70,7 @@ class StreamedBody:
             return False
         if self._decoding.identity:
             self._watch(chunk)
+            self._steady = self.first_event and self._frames.between
         else:
             self._watch_decoded(chunk, self._decoding)
         if self.terminal is None:
@@ -101,6 +121,7 @@ class StreamedBody:
 
     def _stop_watching(self) -> None:
         self._decoding = None
+        self._steady = False
         self._frames = FrameSplitter()
         self._budget.give_back(self._unfinished)
         self._unfinished = 0

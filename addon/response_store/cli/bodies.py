@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import math
 
-import zstandard
-
 from response_store.errors import StoreError
+from response_store.store import packed
 
 _LONGEST_INTEGER = 300  # beyond it digits stay text: Python converts no more than 4,300
 _STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda _: _no_json())
@@ -16,19 +15,12 @@ _STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda
 def unpacked(frame: bytes) -> bytes:
     """The bytes in a zstd frame. Raises StoreError where the frame is damaged."""
     try:
-        unpacker = zstandard.ZstdDecompressor().decompressobj()
-        body = unpacker.decompress(frame)
-    except zstandard.ZstdError:
+        return packed.unpacked(frame)
+    except packed.DamagedFrameError as error:
         raise StoreError(
-            "The stored body is damaged: it is no zstd frame. The row's other columns are fine:"
+            f"The stored body is damaged: {error}. The row's other columns are fine:"
             " see them with --json."
         ) from None
-    if not unpacker.eof:
-        raise StoreError(
-            "The stored body is damaged: its zstd frame ends too early. The row's other columns"
-            " are fine: see them with --json."
-        )
-    return body
 
 
 def is_json(text: str) -> bool:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
-from response_store.config import ConfigError, in_force, load_config
+from response_store.cli.printable import one_line, printable
+from response_store.config import Config, ConfigError, config_warnings, in_force, load_config
+
+_FAILED = 2
 
 
 @click.group("config")
@@ -16,20 +20,46 @@ def config_group() -> None:
 
 @config_group.command("check")
 @click.argument("file", type=click.Path(path_type=Path))
-def check_command(file: Path) -> None:
+@click.option("--connect", is_flag=True, help="Go to the database as well, and change nothing.")
+def check_command(file: Path, connect: bool) -> None:
     """Check the configuration in FILE, without opening the database.
 
-    Prints what is in force and exits with 0, or prints every problem and exits with 2.
+    Prints what is in force and exits with 0, or prints every problem and exits with 2. What is
+    allowed but unsafe gives a warning.
+
+    With --connect, also go to the database as the proxy would, and tell what is there: addresses,
+    TLS, certificate, server, schema, rights. Exits with 2 where the proxy could not work there.
 
     \b
-    Example:
+    Examples:
       response-store config check response-store.yaml
+      response-store config check --connect response-store.yaml
     """
     try:
         config = load_config(file)
     except ConfigError as error:
         click.echo(str(error), err=True)
-        raise click.exceptions.Exit(2) from None
+        raise click.exceptions.Exit(_FAILED) from None
     click.echo(f"{config.source}: ok")
-    for key, value in in_force(config).items():
-        click.echo(f"  {key:<22}  {value}")
+    _print(in_force(config).items())
+    for warning in config_warnings(config):
+        click.echo(f"Warning: {warning}", err=True)
+    if connect:
+        _connect(config)
+
+
+def _connect(config: Config) -> None:
+    from response_store.store.connection_check import check_connection  # noqa: PLC0415 (slow)
+
+    found = check_connection(config)
+    click.echo(f"connection: {'refused' if found.problems else 'ok'}")
+    _print(found.facts)
+    for problem in found.problems:
+        click.echo(printable(problem), err=True)
+    if found.problems:
+        raise click.exceptions.Exit(_FAILED)
+
+
+def _print(facts: Iterable[tuple[str, str]]) -> None:
+    for name, value in facts:
+        click.echo(f"  {name:<22}  {one_line(value)}")

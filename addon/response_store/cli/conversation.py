@@ -7,7 +7,8 @@ as expected is shown by its type or left out, and nothing here raises.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 _TEXT_PARTS = {"text", "input_text", "output_text", "summary_text", "reasoning_text"}
@@ -26,36 +27,72 @@ class Turn(NamedTuple):
     text: str
 
 
-def asked(request: object) -> list[Turn]:
-    """The turns of a request body: instructions, then input, prompt or messages."""
+@dataclass(frozen=True)
+class Item:
+    """An item of an input or an output: what it says, and the call that it is of.
+
+    Items are equal that say the same of the same call: a client that sends an answer back leaves
+    out ids, states and annotations.
+    """
+
+    turns: tuple[Turn, ...]
+    call: str | None = None
+    identifier: str | None = field(default=None, compare=False)
+    refers: bool = field(default=False, compare=False)  # to the item that has the identifier
+
+
+def turns(items: Iterable[Item]) -> list[Turn]:
+    """What items say, in their order."""
+    return [turn for item in items for turn in item.turns]
+
+
+def instructed(request: object) -> str:
+    """The instructions of a request body."""
+    return _text(_fields(request).get("instructions"))
+
+
+def asked(request: object) -> list[Item]:
+    """The items of a request body: input, prompt or messages."""
     body = _fields(request)
-    turns = [Turn("instructions", _text(body.get("instructions")))]
-    for name in ("input", "prompt", "messages"):
-        turns.extend(spoken(body.get(name)))
-    return [turn for turn in turns if turn.text]
+    items = [item for name in ("input", "prompt", "messages") for item in spoken(body.get(name))]
+    told = [replace(item, turns=tuple(turn for turn in item.turns if turn.text)) for item in items]
+    return [item for item in told if item.turns]
 
 
-def answered(result: object) -> list[Turn]:
-    """The turns of an answer: a response's output items or a chat completion's choices."""
+def answered(result: object) -> list[Item]:
+    """The items of an answer: a response's output or a chat completion's choices."""
     body = _fields(result)
-    turns = list(_items(body.get("output"), "assistant"))
-    for choice in _list(body.get("choices")):
-        turns.extend(_turns(_fields(_fields(choice).get("message")), "assistant"))
-    return turns
+    choices = (_fields(choice).get("message") for choice in _list(body.get("choices")))
+    messages = (_item(_fields(message), "assistant") for message in choices)
+    return [*_items(body.get("output"), "assistant"), *messages]
 
 
-def spoken(content: object) -> list[Turn]:
-    """The turns of an input: a plain text is the user's."""
+def spoken(content: object) -> list[Item]:
+    """The items of an input: a plain text is the user's."""
     if isinstance(content, str):
-        return [Turn("user", content)]
+        return [Item((Turn("user", content),))]
     return list(_items(content, "user"))
 
 
-def _items(items: object, speaker: str) -> Iterator[Turn]:
+def _items(items: object, speaker: str) -> Iterator[Item]:
     for item in _list(items):
         if isinstance(item, str):
-            yield Turn(speaker, item)
-        yield from _turns(_fields(item), speaker)
+            yield Item((Turn(speaker, item),))
+        else:
+            yield _item(_fields(item), speaker)
+
+
+def _item(item: Fields, speaker: str) -> Item:
+    return Item(
+        turns=tuple(_turns(item, speaker)),
+        call=_name(item.get("call_id")),
+        identifier=_name(item.get("id")),
+        refers=item.get("type") == "item_reference",
+    )
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
 
 
 def _turns(item: Fields, speaker: str) -> Iterator[Turn]:
@@ -68,6 +105,8 @@ def _turns(item: Fields, speaker: str) -> Iterator[Turn]:
         yield Turn("tool result", _text(item.get("output")))
     elif kind in ("function_call", "custom_tool_call", "mcp_call"):
         yield from _call(item)
+    elif kind == "item_reference":
+        yield Turn("item reference", _text(item.get("id")))
     elif kind:
         yield Turn(kind.replace("_", " "), _unknown(item))
 

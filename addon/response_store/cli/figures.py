@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 NONE = "-"
 _SECOND = 1000  # milliseconds
 _MINUTE = 60  # seconds
+_HOUR = 60  # minutes
+_DAY = 24  # hours
 _KIB = 1024
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
@@ -22,7 +24,7 @@ def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """`820 ms`, `4.2 s`, `3 min 07 s`."""
+    """`820 ms`, `4.2 s`, `3 min 07 s`, `5 h 20 min`, `3 d 04 h`."""
     if milliseconds is None:
         return NONE
     if round(milliseconds) < _SECOND:
@@ -31,7 +33,13 @@ def duration(milliseconds: float | None) -> str:
     if round(seconds, 1) < _MINUTE:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), _MINUTE)
-    return f"{minutes} min {rest:02} s"
+    if minutes < _HOUR:
+        return f"{minutes} min {rest:02} s"
+    hours, minutes = divmod(minutes, _HOUR)
+    if hours < _DAY:
+        return f"{hours} h {minutes:02} min"
+    days, hours = divmod(hours, _DAY)
+    return f"{days} d {hours:02} h"
 
 
 def number(value: int | None) -> str:

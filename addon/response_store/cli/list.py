@@ -9,12 +9,14 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.figures import NONE, duration, local_time, number
+from response_store.cli.journal import waiting_noted
 from response_store.cli.printable import one_line
 from response_store.cli.source import (
     config_option,
     database_option,
+    errors_told,
     json_option,
-    opened,
+    source,
     tenant_option,
 )
 from response_store.store.query import Cursor, Page, Summary
@@ -43,7 +45,8 @@ HELP = """List captured exchanges, newest first.
 
 A terminal shows a table. A pipe gets a line an exchange with tabs between time, state, model,
 input tokens, output tokens, duration, host, id and the first words of the answer; "-" stands
-for what is not known.
+for what is not known. With PostgreSQL, a note on standard error says how many records still wait
+in the proxy's journal.
 
 \b
 Examples:
@@ -77,8 +80,15 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List captured exchanges, newest first."""
-    with opened(config, database, tenant) as source:
-        page = source.query.recent(source.tenant, limit=limit, before=before)
+    with errors_told():
+        asked = source(config, database, tenant)
+        with waiting_noted(asked.journal):
+            with asked.open() as query:
+                page = query.recent(asked.tenant, limit=limit, before=before)
+            _write(page, as_json)
+
+
+def _write(page: Page, as_json: bool) -> None:
     if as_json:
         output.write_json(page_object(page))
     elif output.to_terminal():

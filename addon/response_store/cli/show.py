@@ -1,4 +1,4 @@
-"""`response-store show`: one exchange, as a conversation or as JSON."""
+"""`response-store show`: one exchange, or a thread of them, as a conversation or as JSON."""
 
 from __future__ import annotations
 
@@ -7,35 +7,49 @@ from typing import TYPE_CHECKING
 import click
 
 from response_store.cli import output, shown
+from response_store.cli.journal import journal_if_readable
 from response_store.cli.printable import one_line, printable
 from response_store.cli.source import (
+    Source,
     config_option,
     database_option,
     errors_told,
     json_option,
-    opened,
+    note,
+    source,
     tenant_option,
 )
+from response_store.cli.thread import show_thread
+from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from response_store.store.journal_reading import JournalReading
     from response_store.store.lookup import Found
 
 
 _CUT = "\u2026"  # where a table has cut an id short
 HELP = """Show one exchange: what was asked, what was answered, what it cost.
 
-ID is a response's id, an exchange's id, or the beginning of either, if no other begins so.
+ID is a response's id, an exchange's id, or the beginning of either, if no other begins so. With
+PostgreSQL, what still waits in the proxy's journal is found as well, even while the database is
+away.
 
 With --json: every column of the exchange, the request's body, and the response as the API
 sent it, to the letter.
+
+With --thread: the whole conversation that the response is part of, oldest first, each item once.
+It goes by previous_response_id and conversation, up to the first response that is stored and on
+to the newest; where it parts, along the branch that was begun last. With --json: a list of what
+--json gives for each response.
 
 \b
 Examples:
   response-store show resp_68a1
   response-store show resp_68a1 --json | jq .response.usage
   response-store show resp_68a1 --raw > answer.sse
+  response-store show --thread resp_68a1
 """
 
 
@@ -46,6 +60,10 @@ Examples:
 @tenant_option
 @json_option
 @click.option(
+    "--thread", "whole_thread", is_flag=True,
+    help="The whole conversation that it is part of, oldest first.",
+)  # fmt: skip
+@click.option(
     "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
 )
 def show_command(
@@ -55,17 +73,46 @@ def show_command(
     database: Path | None,
     tenant: str | None,
     as_json: bool,
+    whole_thread: bool,
     raw: bool,
 ) -> None:
     """Show one exchange: what was asked, what was answered, what it cost."""
     if as_json and raw:
         raise click.UsageError("--json and --raw exclude each other.")
+    if whole_thread and raw:
+        raise click.UsageError("--thread and --raw exclude each other.")
     if raw and output.to_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
-    with opened(config, database, tenant) as source:
-        found = source.query.find(source.tenant, identifier.removesuffix(_CUT))
     with errors_told():
-        _write(found, as_json, raw)
+        asked, wanted = source(config, database, tenant), identifier.removesuffix(_CUT)
+        if whole_thread:
+            show_thread(asked, wanted, as_json)
+        else:
+            _write(_found(asked, wanted), as_json, raw)
+
+
+def _found(asked: Source, identifier: str) -> Found:
+    """What is stored or, with PostgreSQL, still waits in the journal."""
+    with journal_if_readable(asked.journal) as journal:
+        if journal is None:
+            with asked.open() as query:
+                return query.find(asked.tenant, identifier)
+        return _found_with(journal, asked, identifier)
+
+
+def _found_with(journal: JournalReading, asked: Source, identifier: str) -> Found:
+    from response_store.store.journal_shelf import find  # noqa: PLC0415 (with PostgreSQL alone)
+
+    try:
+        with asked.open() as query:
+            return find(journal, asked.tenant, identifier, query)
+    except (PassingStoreError, PermanentStoreError) as away:
+        try:
+            found = find(journal, asked.tenant, identifier)
+        except StoreError as error:
+            raise StoreError(f"{away}\n{error}") from None
+        note(f"Note: {away}\nThis is what waits for it in the journal.")
+        return found
 
 
 def _write(found: Found, as_json: bool, raw: bool) -> None:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from response_store.cli import conversation
 from response_store.cli.bodies import document, is_json, unpacked
-from response_store.cli.conversation import Turn, answered, asked, spoken
+from response_store.cli.conversation import Item, Turn, answered, asked, instructed, spoken
 from response_store.cli.figures import NONE, duration, local_time, number
+from response_store.cli.tokens import Tokens
 from response_store.errors import StoreError
-from response_store.store.records import ExchangeRow
+from response_store.store.records import Api, ExchangeRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,14 +53,36 @@ def facts(found: Found) -> list[tuple[str, str]]:
     """Name and value of what is known about the exchange, without the conversation."""
     if found.exchange is None:
         return list(_response_facts(found))
-    return [
-        (name, value) for name, value in _exchange_facts(found.exchange) if value and value != NONE
-    ]
+    told = [*_exchange_facts(found.exchange), ("stored", _missing(found.exchange, found))]
+    return [(name, value) for name, value in told if value and value != NONE]
+
+
+class Exchanged(NamedTuple):
+    """What both sides said. Of a warm-up no answer was asked for."""
+
+    instructions: str
+    asked: list[Item]
+    answered: list[Item]
+    warm_up: bool = False
+
+
+def exchanged(found: Found) -> Exchanged:
+    """The instructions, the items that were asked with, and those that were answered."""
+    exchange, response = found.exchange, found.response
+    body = _body(exchange.request_body) if exchange and exchange.request_body else b""
+    request = document(body.decode("utf-8", "replace"))
+    instructions, items = instructed(request), asked(request)
+    if not (instructions or items):
+        items = spoken(document(response.input if response else None))
+    warm_up = isinstance(request, dict) and request.get("generate") is False
+    return Exchanged(instructions, items, _answered(found), warm_up)
 
 
 def turns(found: Found) -> list[Turn]:
     """The conversation: what was asked, then what was answered."""
-    return [*_asked(found), *_answered(found)]
+    told = exchanged(found)
+    first = [Turn("instructions", told.instructions)] if told.instructions else []
+    return [*first, *conversation.turns([*told.asked, *told.answered])]
 
 
 def _columns(found: Found) -> dict[str, object]:
@@ -98,21 +122,15 @@ def _embedded(text: str | None) -> object:
     return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
 
 
-def _asked(found: Found) -> list[Turn]:
+def _answered(found: Found) -> list[Item]:
     exchange, response = found.exchange, found.response
-    body = _body(exchange.request_body) if exchange and exchange.request_body else b""
-    turns = asked(document(body.decode("utf-8", "replace")))
-    return turns or spoken(document(response.input if response else None))
-
-
-def _answered(found: Found) -> list[Turn]:
-    exchange, response = found.exchange, found.response
-    turns = answered(document(response.response_object if response else None))
-    if turns or not exchange:
-        return turns
-    turns = answered(document(exchange.result))
-    said = [Turn("assistant", exchange.output_text)] if exchange.output_text else []
-    return turns or said
+    items = answered(document(response.response_object if response else None))
+    if conversation.turns(items) or not exchange:
+        return items
+    items = answered(document(exchange.result))
+    if conversation.turns(items) or not exchange.output_text:
+        return items
+    return [Item((Turn("assistant", exchange.output_text),))]
 
 
 def _response_facts(found: Found) -> Iterator[tuple[str, str]]:
@@ -130,7 +148,7 @@ def _exchange_facts(row: ExchangeRow) -> Iterator[tuple[str, str | None]]:
     yield "state", f"{row.state}, ended by {row.ended_by}" if row.ended_by else row.state
     yield "error", ": ".join(filter(None, (row.error_code, row.error_message)))
     yield "model", _model(row)
-    yield "tokens", _tokens(row)
+    yield "tokens", str(Tokens.of(row))
     yield "time", local_time(row.started_at)
     yield "took", _took(row)
     yield "request", f"{row.method} {row.scheme}://{row.host}{row.path}"
@@ -142,18 +160,17 @@ def _exchange_facts(row: ExchangeRow) -> Iterator[tuple[str, str | None]]:
     yield "upstream id", row.upstream_request_id
 
 
+def _missing(row: ExchangeRow, found: Found) -> str | None:
+    """What is said of a response that the exchange names and nothing holds."""
+    if found.response or row.result or not row.response_id or row.api != Api.RESPONSES:
+        return None
+    return "no: the response was deleted, or never stored"
+
+
 def _model(row: ExchangeRow) -> str | None:
     if row.model and row.requested_model and row.model != row.requested_model:
         return f"{row.model} (asked for {row.requested_model})"
     return row.model or row.requested_model
-
-
-def _tokens(row: ExchangeRow) -> str:
-    if row.input_tokens is None and row.output_tokens is None:
-        return ""
-    cached = f" ({row.cached_tokens} cached)" if row.cached_tokens else ""
-    reasoning = f" ({row.reasoning_tokens} reasoning)" if row.reasoning_tokens else ""
-    return f"{number(row.input_tokens)} in{cached}, {number(row.output_tokens)} out{reasoning}"
 
 
 def _took(row: ExchangeRow) -> str:

@@ -2,7 +2,8 @@
 
 The database is found as the addon finds it: `--config`, else RESPONSE_STORE_CONFIG, and
 RESPONSE_STORE_DATABASE_URL wins over the file; neither given, `responses.db` in the working
-directory. `--database` names another SQLite file and leaves the rest as configured.
+directory. `--database` names another SQLite file and leaves the rest as configured. psycopg is
+imported only where the database is a PostgreSQL one.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -21,6 +22,11 @@ from response_store.config import load_config
 from response_store.config.model import SqliteTarget
 from response_store.errors import ConfigError, ResponseStoreError, StoreError
 from response_store.store.query import Query
+
+if TYPE_CHECKING:
+    from response_store.config.model import JournalConfig
+    from response_store.config.postgres_target import PostgresTarget
+    from response_store.config.tables import TableNames
 
 STORE_FAILED = 1
 NOT_CONFIGURED = 2
@@ -58,6 +64,11 @@ class Misconfigured(Told):
         click.echo(self.message, file=file, err=True)
 
 
+def note(text: str) -> None:
+    """Say something on standard error, beside what is asked for."""
+    click.echo(printable(text), err=True)
+
+
 @contextmanager
 def errors_told() -> Iterator[None]:
     """Show our own errors as text; let everything else pass."""
@@ -71,29 +82,50 @@ def errors_told() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Source:
-    """An open store and whose rows are asked for."""
+    """Which database is asked, and whose rows are asked for. Nothing is open yet.
 
-    query: Query
+    With PostgreSQL there is a `journal`, which may hold what the database does not have yet.
+    """
+
+    target: SqliteTarget | PostgresTarget
+    tables: TableNames
     tenant: str
+    shown_as: str
+    journal: JournalConfig | None = None
 
+    def open(self) -> Query:
+        """Open the database for reading. Raises StoreError."""
+        if not isinstance(self.target, SqliteTarget):
+            from response_store.store.postgres_reading import (  # noqa: PLC0415 (slow to load)
+                PostgresReading,
+            )
 
-@contextmanager
-def opened(
-    config: Path | None, database: Path | None, tenant: str | None = None
-) -> Iterator[Source]:
-    """Open the database for reading; errors inside the block are told as well."""
-    with errors_told():
-        settings = load_config(config or _configured())
-        target = SqliteTarget(database) if database else settings.database
-        if target.path is None:
+            return Query(PostgresReading(self.target, self.tables))
+        if self.target.path is None:
             raise StoreError(
                 "An in-memory database can be read by its proxy alone. Name a file in"
                 " database_url to look at what was captured, or give --database."
             )
-        whole = replace(target, path=target.path.absolute())
-        name = str(whole.path) if database else whole.describe()
-        with Query.open(target.path, settings.tables, shown_as=name) as query:
-            yield Source(query, settings.tenant.id if tenant is None else tenant)
+        return Query.open(self.target.path, self.tables, shown_as=self.shown_as)
+
+
+def source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
+    """What the options and the configuration name. Raises ConfigError."""
+    settings = load_config(config or _configured())
+    whose = settings.tenant.id if tenant is None else tenant
+    if database is not None:
+        target = SqliteTarget(database)
+        return Source(target, settings.tables, whose, str(database.absolute()))
+    if isinstance(settings.database, SqliteTarget):
+        return Source(settings.database, settings.tables, whose, _whole(settings.database))
+    shown_as = settings.database.describe()
+    return Source(settings.database, settings.tables, whose, shown_as, settings.journal)
+
+
+def _whole(target: SqliteTarget) -> str:
+    """The whole path of a file, as it may be shown."""
+    path = target.path.absolute() if target.path else None
+    return replace(target, path=path).describe()
 
 
 def _configured() -> Path | None:

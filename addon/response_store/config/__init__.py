@@ -15,6 +15,7 @@ from .model import (
     OnStoreFailure,
     PoolConfig,
     RawBodies,
+    Serve,
     SqliteTarget,
     StoreFalse,
     TenantConfig,
@@ -22,6 +23,7 @@ from .model import (
 from .secret import Secret
 from .summary import in_force
 from .tables import TableNames
+from .unsafe import config_warnings
 
 __all__ = [
     "URL_VARIABLE",
@@ -36,10 +38,12 @@ __all__ = [
     "PoolConfig",
     "RawBodies",
     "Secret",
+    "Serve",
     "SqliteTarget",
     "StoreFalse",
     "TableNames",
     "TenantConfig",
+    "config_warnings",
     "in_force",
     "load_config",
 ]

@@ -70,12 +70,22 @@ def _sqlite_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
         mismatch = "backend is sqlite, but the URL's scheme is that of PostgreSQL"
         yield "database_url", Fault(mismatch, "Write a sqlite:// URL, or backend: postgres.")
     else:
-        for fault in sqlite_url_faults(url):
+        faults = list(sqlite_url_faults(url))
+        for fault in faults:
             yield "database_url", fault
+        if not faults and settings["serve"] in _SERVING and sqlite_target(url).path is None:
+            yield "serve", _IN_MEMORY
     for key in _POSTGRES_ONLY:
         if settings[key] != _default(key):
             rule = f"{key} is only valid with backend: postgres"
             yield key, Fault(rule, "Take the key out.")
+
+
+_SERVING = ("prefer", "only")
+_IN_MEMORY = Fault(
+    "what is in memory can't be served: only the connection that writes it sees it",
+    "Name a file in database_url, or take serve out.",
+)
 
 
 def _postgres_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:

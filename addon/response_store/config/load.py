@@ -19,6 +19,7 @@ from .model import (
     OnStoreFailure,
     PoolConfig,
     RawBodies,
+    Serve,
     StoreFalse,
     TenantConfig,
 )
@@ -121,10 +122,10 @@ def _build(settings: dict[str, Any], source: str) -> Config:
         completion_wait_ms=settings["completion_wait_ms"],
         durability=Durability(settings["durability"]),
         on_store_failure=OnStoreFailure(settings["on_store_failure"]),
+        serve=Serve(settings["serve"] or Serve.OFF),
+        serve_remote=settings["serve_remote"],
         pool=PoolConfig(**settings["pool"]),
         acknowledge=Acknowledge(settings["acknowledge"]),
-        journal=JournalConfig(
-            Path(settings["journal"]["path"]), settings["journal"]["max_bytes"]
-        ),
+        journal=JournalConfig(Path(settings["journal"]["path"]), settings["journal"]["max_bytes"]),
         source=source,
     )

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from .secret import Secret
+from .secret import Secret, masked
 from .tables import TableNames
 
 if TYPE_CHECKING:  # psycopg is imported only where PostgreSQL is used
@@ -52,6 +52,17 @@ class OnStoreFailure(StrEnum):
     REJECT = "reject"
 
 
+class Serve(StrEnum):
+    """Whether requests for stored responses are answered here.
+
+    `PREFER` asks the upstream for what is not here, `ONLY` never.
+    """
+
+    OFF = "off"
+    PREFER = "prefer"
+    ONLY = "only"
+
+
 class Acknowledge(StrEnum):
     """Which commit a client waits for: that of the local journal, or that of the database."""
 
@@ -73,10 +84,7 @@ class SqliteTarget:
 
     def describe(self) -> str:
         """A text that may be shown: what could be credentials before an `@` is masked."""
-        if self.path is None:
-            return ":memory:"
-        before, at, after = str(self.path).rpartition("@")
-        return f"***@{after}" if at and before else str(self.path)
+        return ":memory:" if self.path is None else masked(str(self.path))
 
     def __repr__(self) -> str:
         return f"SqliteTarget({self.describe()!r}, mode={self.mode!r})"
@@ -144,6 +152,8 @@ class Config:
     completion_wait_ms: int
     durability: Durability
     on_store_failure: OnStoreFailure
+    serve: Serve
+    serve_remote: bool
     pool: PoolConfig
     acknowledge: Acknowledge
     journal: JournalConfig

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from .addresses import Reach, kind_of, literal
+from .addresses import AddressKind, Reach, kind_of, literal
 from .hosts import HostForm, judge_host
 from .postgres_parameters import NUMBERS
 from .postgres_url import url_parameters
-from .secret import Secret
-from .tls import SslMode, TlsPlan, TlsWarning, tls_plan, tls_warnings
+from .secret import Secret, masked
+from .tls import SslMode, TlsPlan, TlsWarning, name_warnings, tls_plan, tls_warnings
 
 _OTHERS = frozenset({"application_name", "target_session_attrs", *NUMBERS} - {"port"})
 
@@ -52,22 +52,25 @@ class PostgresTarget:
         """What to warn of at start, as far as it shows without resolving a name."""
         if self.is_socket:
             return ()
+        if self.is_name and self.reach is not Reach.PRIVATE:
+            return tls_warnings(self.tls, AddressKind.PUBLIC)  # it leads nowhere else
+        if self.is_name and _may_be_public(self.host):
+            return name_warnings(self.tls)
         address = literal(self.hostaddr or "")
         return tls_warnings(self.tls, None if address is None else kind_of(address))
 
     def describe(self) -> str:
         """A text that may be shown: where it is, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgres://{host}:{self.port}/{_masked(self.dbname or '')}"
+        return f"postgres://{host}:{self.port}/{masked(self.dbname or '')}"
 
     def __repr__(self) -> str:
         return f"PostgresTarget({self.describe()!r}, sslmode={self.tls.mode.value!r})"
 
 
-def _masked(name: str) -> str:
-    """A database's name; what stands before an @ may be credentials."""
-    before, at, after = name.rpartition("@")
-    return f"***@{after}" if at and before else name
+def _may_be_public(name: str) -> bool:
+    """Whether a name may lead to a public address: one without a dot is of the network here."""
+    return "." in name and judge_host(name).form is HostForm.NAME
 
 
 def postgres_target(

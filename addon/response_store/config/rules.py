@@ -40,6 +40,7 @@ def rule_faults(settings: dict[str, Any]) -> Found:
     yield from _tenant(settings["tenant"])
     yield from _pool(settings["pool"])
     yield from _journal(settings["journal"]["path"])
+    yield from _serving(settings)
 
 
 def _tables(settings: dict[str, Any]) -> Found:
@@ -92,9 +93,22 @@ def _pool(pool: dict[str, Any]) -> Found:
 
 
 def _journal(path: str) -> Found:
-    if not path or "\0" in path or len(path) > _LONGEST_PATH:
-        rule = f"a path has 1 to {_LONGEST_PATH} characters, and no NUL among them"
-        yield ("journal", "path"), Fault(rule, "Write a file's path, such as journal.db.")
+    if not path or not path.isprintable() or len(path) > _LONGEST_PATH:
+        rule = f"the path must be 1 to {_LONGEST_PATH} printable characters"
+    elif "://" in path:
+        rule = "this is a URL, not the path of a file"
+    else:
+        return
+    yield ("journal", "path"), Fault(rule, "Write a file's path, such as journal.db.")
 
 
 _LONGEST_PATH = 4_096
+
+
+def _serving(settings: dict[str, Any]) -> Found:
+    if settings["serve"] in _SERVING and "responses" not in settings["capture"]["apis"]:
+        rule = "serve answers for responses, and capture.apis leaves them out"
+        yield ("serve",), Fault(rule, "Add responses to capture.apis, or take serve out.")
+
+
+_SERVING = ("prefer", "only")

@@ -79,7 +79,7 @@ def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
             yield from _unknown_keys(path, error)
         elif error.validator not in _LEFT_TO_RULES and path not in judged:
             judged.add(path)
-            yield path, _fault_of(path, error)
+            yield path, _fault_of(error)
 
 
 @functools.cache
@@ -107,13 +107,13 @@ def _nearest(key: str, known: list[str]) -> str:
     return f"Did you mean {folded[near[0]]}?" if near else f"The keys here are {', '.join(known)}."
 
 
-def _fault_of(path: KeyPath, error: _SchemaError) -> Fault:
+def _fault_of(error: _SchemaError) -> Fault:
     limit = error.validator_value
     match error.validator:
         case "type":
             return _type_fault(error)
         case "enum":
-            allowed = ", ".join(str(value) for value in limit if value is not None)
+            allowed = ", ".join(value for value in limit if isinstance(value, str))
             return Fault("the value is not one of those allowed", f"It is one of {allowed}.")
         case "minimum":
             return Fault(f"the number must be at least {limit}", f"Write {limit} or more.")

@@ -41,5 +41,11 @@ class Secret:
         raise TypeError("a Secret can't be pickled")
 
 
+def masked(text: str) -> str:
+    """A path or name that may be shown: what stands before an @ may be credentials."""
+    before, at, after = text.rpartition("@")
+    return f"***@{after}" if at and before else text
+
+
 def _as_bytes(secret: Secret) -> bytes:
     return secret.reveal().encode("utf-8", "surrogatepass")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from .model import Config
+from typing import TYPE_CHECKING
+
+from .model import Config, SqliteTarget
+from .secret import masked
+
+if TYPE_CHECKING:
+    from .postgres_target import PostgresTarget
 
 
 def in_force(config: Config) -> dict[str, str]:
@@ -24,4 +30,31 @@ def in_force(config: Config) -> dict[str, str]:
         "completion_wait_ms": str(config.completion_wait_ms),
         "durability": config.durability,
         "on_store_failure": config.on_store_failure,
+        "serve": config.serve,
+        "serve_remote": str(config.serve_remote).lower(),
+    } | _of_postgres(config)
+
+
+def _of_postgres(config: Config) -> dict[str, str]:
+    """What counts with PostgreSQL alone."""
+    if isinstance(config.database, SqliteTarget):
+        return {}
+    pool, journal = config.pool, config.journal
+    return {
+        "acknowledge": config.acknowledge,
+        "journal.path": masked(str(journal.path)),
+        "journal.max_bytes": str(journal.max_bytes),
+        "database hosts": config.database.reach.value,
+        "ssl_mode": config.database.tls.mode,
+        "ssl_root_cert": _authorities(config.database),
+        "pool.min_connections": str(pool.min_connections),
+        "pool.max_connections": str(pool.max_connections),
+        "pool.idle_timeout_secs": str(pool.idle_timeout_secs),
+        "pool.acquire_timeout_secs": str(pool.acquire_timeout_secs),
     }
+
+
+def _authorities(target: PostgresTarget) -> str:
+    if not target.tls.mode.verifies:
+        return "none: the server is not verified"
+    return masked(target.tls.root_cert or "those that the system trusts")

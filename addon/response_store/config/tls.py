@@ -50,6 +50,16 @@ class TlsWarning(StrEnum):
         "ssl_mode is verify-ca without ssl_root_cert: the certificate of any server that a public "
         "authority signed is taken. Name your own authority, or use ssl_mode: verify-full."
     )
+    NAME_PLAIN_TEXT = (
+        "ssl_mode is disable, and the database's host is a name: should that lead to a public "
+        "address, everything goes there in plain text, for anybody on the way to read and change. "
+        "ssl_mode: verify-full would protect it."
+    )
+    NAME_UNVERIFIED = (
+        "The server is unverified: ssl_mode is prefer or require, and the database's host is a "
+        "name. Should that lead to a public address, anybody on the way can pose as the server. "
+        "ssl_mode: verify-full would protect it."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,4 +177,17 @@ _TO_PUBLIC = {
     SslMode.DISABLE: TlsWarning.PLAIN_TEXT,
     SslMode.PREFER: TlsWarning.MAYBE_PLAIN_TEXT,
     SslMode.REQUIRE: TlsWarning.UNVERIFIED,
+}
+
+
+def name_warnings(plan: TlsPlan) -> tuple[TlsWarning, ...]:
+    """What to warn of at start where a name may lead to any address."""
+    warning = _TO_A_NAME.get(plan.mode)
+    return (warning,) if warning else tls_warnings(plan, None)
+
+
+_TO_A_NAME = {
+    SslMode.DISABLE: TlsWarning.NAME_PLAIN_TEXT,
+    SslMode.PREFER: TlsWarning.NAME_UNVERIFIED,
+    SslMode.REQUIRE: TlsWarning.NAME_UNVERIFIED,
 }

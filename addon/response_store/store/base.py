@@ -1,11 +1,11 @@
-"""What a store is: a place that takes batches of records, each batch whole or not at all."""
+"""What a store is: a place that takes batches of changes, each batch whole or not at all."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
 
-from response_store.store.records import Record
+from response_store.store.records import Change
 
 
 class Store(Protocol):
@@ -20,8 +20,8 @@ class Store(Protocol):
     def open(self) -> None:
         """Connect, and make or check the schema. Again after an error; no-op when open."""
 
-    def write(self, records: Sequence[Record]) -> None:
-        """Write all records in one transaction; return when they are durable."""
+    def write(self, changes: Sequence[Change]) -> None:
+        """Make all changes, in order, in one transaction; return when they are durable."""
 
     def after_acknowledge(self) -> None:
         """Do what can wait until the waiters have been told."""

@@ -13,13 +13,17 @@ from response_store.counts import Counts
 from response_store.errors import PassingStoreError, RowRefusedError, StoreError
 from response_store.faults import Faults
 from response_store.store.base import Store
-from response_store.store.drain_batch import records_of
+from response_store.store.drain_batch import changes_of
 from response_store.store.health import Health
 from response_store.store.journal_entry import Entry, UnreadableEntryError
 from response_store.store.journal_outlet import Outlet
 
 logger = logging.getLogger(__name__)
 _SUSPECTED = 5  # attempts that a row gets which fails in a way that nobody thought of
+
+
+class UnexpectedError(PassingStoreError):
+    """A row failed in a way that nobody thought of: a smaller batch would not help."""
 
 
 class Delivery:
@@ -82,10 +86,10 @@ class Delivery:
                 self._note_success(part)
 
     def _write(self, part: list[Entry]) -> None:
-        records = records_of(part, self._recorder_id, self._outlet.follows)
+        changes = changes_of(part, self._recorder_id, self._outlet.follows)
         self._health.busy()
         try:
-            self._target.write(records)
+            self._target.write(changes)
         finally:
             self._health.idle()
 
@@ -104,7 +108,7 @@ class Delivery:
             times = times + 1 if sequence == part[0].sequence else 1
             self._suspect = part[0].sequence, times
             if times < _SUSPECTED:
-                raise PassingStoreError(f"writing failed unexpectedly ({kind})")
+                raise UnexpectedError(f"writing failed unexpectedly ({kind})")
         return self._halved(part, f"an error of its own ({kind})")
 
     def _bury(self, entry: Entry, reason: str) -> None:
@@ -129,7 +133,7 @@ class Delivery:
 def _unreadable(entry: Entry) -> str | None:
     """Why an entry can't be read, if so."""
     try:
-        entry.record  # noqa: B018 - decodes it, once
+        entry.change  # noqa: B018 - decodes it, once
     except UnreadableEntryError as error:
         return str(error)
     return None

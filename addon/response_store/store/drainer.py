@@ -18,14 +18,15 @@ from response_store.errors import PassingStoreError, PermanentStoreError, StoreE
 from response_store.faults import Faults
 from response_store.store.backoff import Backoff
 from response_store.store.base import Store
-from response_store.store.delivery import Delivery
+from response_store.store.delivery import Delivery, UnexpectedError
 from response_store.store.health import Health, Phase
 from response_store.store.journal_entry import Entry
 from response_store.store.journal_level import JournalStatus
 from response_store.store.journal_outlet import Outlet
 
-_IDLE = 5.0  # seconds: a wake-up that was missed costs no more
+_IDLE = 2.0  # seconds between looks whether the target, of which nothing is asked, is there
 _INTERRUPT_SHARE = 0.1  # of the time for closing, kept for breaking off what hangs
+_HOPELESS = 1.0  # seconds for closing where the target does not work as it is
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +74,8 @@ class Drainer:
         self._give_up = threading.Event()  # end now; what waits stays in the journal
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
-        self.health = Health(clock)  # of the target
+        self._most_records = self._limits.records
+        self.health = Health(clock, "the database")
         self._delivery = Delivery(
             outlet, target, health=self.health, counts=counts, faults=faults,
             recorder_id=recorder_id, on_settled=self._settled,
@@ -105,17 +107,22 @@ class Drainer:
     def close(self, seconds: float) -> JournalStatus:
         """Drain while that works, at most `seconds` long, and end; return what stays behind.
 
-        What stays is drained by the next run. Idempotent.
+        What stays is drained by the next run, which may come at once: a thread that hangs in the
+        target gives the journal up. Idempotent.
         """
         self._stop.set()
         self._level.arrived.set()
         thread = self._thread
         if thread is not None:
+            if not self.health.ready:
+                seconds = min(seconds, _HOPELESS)
             thread.join(seconds * (1 - _INTERRUPT_SHARE))
             if thread.is_alive():
                 self._give_up.set()
                 self._target.interrupt()
                 thread.join(seconds * _INTERRUPT_SHARE)
+            if thread.is_alive():
+                self._outlet.dismiss(seconds * _INTERRUPT_SHARE)
         return self.status
 
     # In the drainer's thread
@@ -132,7 +139,7 @@ class Drainer:
             self._faults.report("drainer", error)
             self.health.failed(StoreError("the drainer thread ended; restart the proxy"), False)
         finally:
-            for close in (self._target.close, self._outlet.close):
+            for close in (self._outlet.close, self._target.close):
                 self._guarded("close", close)
 
     def _is_over(self) -> bool:
@@ -145,9 +152,8 @@ class Drainer:
         """Open what is not open and deliver a batch; return whether that worked."""
         try:
             self._outlet.open()
-            self._target.open()
-            entries = self._outlet.take(self._limits.records, self._limits.bytes)
-            self._delivery.deliver(entries, self._give_up.is_set)
+            self._open_target()
+            self._deliver_some()
         except StoreError as error:
             self._note_failure(error)
             return False
@@ -159,14 +165,38 @@ class Drainer:
         self.health.opened()
         return True
 
+    def _deliver_some(self) -> None:
+        """Deliver the oldest entries; fewer after a failure, as a line may be slow, then more."""
+        most = self._most_records
+        entries = self._outlet.take(most, self._limits.bytes)
+        try:
+            self._delivery.deliver(entries, self._give_up.is_set)
+        except UnexpectedError:
+            raise
+        except StoreError:
+            self._most_records = max(1, len(entries) // 2)
+            raise
+        self._most_records = min(2 * most, self._limits.records)
+
+    def _open_target(self) -> None:
+        self.health.busy()  # where the target is far it takes its time, and nothing is drained
+        try:
+            self._target.open()
+        finally:
+            self.health.idle()
+
     def _wait_for_more(self) -> None:
-        """Sleep until something has arrived, and a moment longer, so that more comes along."""
+        """Sleep until something has arrived, and a moment longer, so that more comes along.
+
+        At most `_IDLE`: then the target is opened again, if need be.
+        """
         arrived = self._level.arrived
         while self._has_time():
             self._outlet.rest()
             arrived.clear()
-            if self._has_time():  # looked at again: it may have arrived before the clearing
-                arrived.wait(_IDLE)
+            # Looked at again: it may have arrived before the clearing.
+            if self._has_time() and not arrived.wait(_IDLE):
+                return
         if self.status.records < self._limits.records:
             self._stop.wait(self._limits.gather)
 

@@ -23,11 +23,17 @@ class Phase(StrEnum):
 
 
 class Health:
-    """Phase, last error and commits of a store. Written by one thread, read by any."""
+    """Phase, last error and commits of a store. Written by one thread, read by any.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    `name` is what the log calls the store that is back.
+    """
+
+    def __init__(self, clock: Callable[[], float], name: str = "the store") -> None:
         self._clock = clock
         self._settled = threading.Event()
+        self._left_to_caller = True  # to show why the first opening can't work
+        self.name = name
+        self.failures = 0  # since the last success
         self.phase = Phase.NEW
         self.error: StoreError | None = None
         self.retry_at = 0.0
@@ -49,8 +55,13 @@ class Health:
         return max(0.0, self.retry_at - self._clock())
 
     def wait_opened(self, seconds: float) -> bool:
-        """Block until the first attempt to open has ended, at most `seconds`."""
-        return self._settled.wait(seconds)
+        """Block until the first attempt to open has ended, at most `seconds`.
+
+        Whoever has waited in vain is not told any more: the log tells how the attempt ends.
+        """
+        if not self._settled.wait(seconds):
+            self._left_to_caller = False
+        return self._settled.is_set()
 
     # By the writer's thread
 
@@ -80,18 +91,20 @@ class Health:
     def failed(self, error: StoreError, passing: bool, retry_at: float = 0.0) -> None:
         """An attempt failed."""
         self.busy_since = None
+        self.failures += 1
         self.retry_at = retry_at
         first_opening = self.phase is Phase.OPENING
         changed = self.ready or first_opening or str(error) != str(self.error)
         self.error = error
         self.phase = Phase.WAITING if passing else Phase.FAILED
-        if changed and (passing or not first_opening):
+        if changed and (passing or not first_opening or not self._left_to_caller):
             logger.warning("response_store: %s; records wait, attempts go on", error)
         self._settled.set()
 
     def _recovered(self) -> None:
         failed = self.phase in (Phase.WAITING, Phase.FAILED)
         self.error = None
+        self.failures = 0
         self.phase = Phase.READY
         if failed:
-            logger.warning("response_store: the store is back, writing goes on")
+            logger.warning("response_store: %s is back, writing goes on", self.name)

@@ -1,6 +1,6 @@
-"""The journal: a store that keeps records on the local disk, in order, until the database has them.
+"""The journal: a store that keeps changes on the local disk, in order, until the database has them.
 
-One row a record, appended; the drainer takes them out at the other end. What it holds is bounded
+One row a change, appended; the drainer takes them out at the other end. What it holds is bounded
 by `max_bytes`, of which a quarter at most are dead letters.
 """
 
@@ -16,7 +16,7 @@ from response_store.store import journal_errors as errors
 from response_store.store.journal_entry import insert, values
 from response_store.store.journal_file import JournalFile, drop
 from response_store.store.journal_level import JournalStatus
-from response_store.store.records import Record
+from response_store.store.records import Change
 from response_store.store.sqlite_connection import FileIdentity
 from response_store.store.sqlite_errors import leaves_connection_usable
 
@@ -55,14 +55,14 @@ class Journal:
         self._identity = self._file.identity
         self._file.level.arrived.set()  # what an earlier run has left
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
         """Append a batch. Raises JournalFullError where it does not fit, for now."""
         connection = self._connection
         assert connection is not None, "open comes before write"
-        if not records:
+        if not changes:
             return
         at = self._wall()
-        rows = [self._row(record, at) for record in records]
+        rows = [self._row(change, at) for change in changes]
         size = sum(row[2] for row in rows)
         level = self._file.level
         with self._file.translated(), level.turn:
@@ -92,9 +92,9 @@ class Journal:
         self._drop_connection()
         self._file.leave(self)
 
-    def _row(self, record: Record, at: float) -> tuple[Any, ...]:
+    def _row(self, change: Change, at: float) -> tuple[Any, ...]:
         try:
-            return values(record, at)
+            return values(change, at)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise errors.not_encodable(self._file.where, error) from None
 

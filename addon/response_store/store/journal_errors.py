@@ -37,6 +37,11 @@ def owned(where: str) -> PermanentStoreError:
     )
 
 
+def dismissed(where: str) -> PassingStoreError:
+    """The error where somebody comes back who was told to go."""
+    return PassingStoreError(f"{where} is in the hands of a later session")
+
+
 def not_lockable(where: str) -> PermanentStoreError:
     """The error where the file system knows no locks."""
     return PermanentStoreError(

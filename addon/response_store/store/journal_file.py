@@ -39,6 +39,7 @@ class JournalFile:
         self._target = SqliteTarget(path)
         self._guard = threading.Lock()
         self._users: set[object] = set()
+        self._dismissed: set[object] = set()
         self._lock: FileLock | None = None
         self._measured: FileIdentity | None = None  # of the file that the level tells of
 
@@ -48,6 +49,7 @@ class JournalFile:
         Raises PermanentStoreError where another proxy owns the journal or the file is no journal.
         """
         with self.translated(), self.level.turn:
+            self.check_in(user)
             self._enter(user)
             connection = connect(self._target, durability)
             try:
@@ -78,6 +80,26 @@ class JournalFile:
                 self.checkpoints.close()
                 self.checkpoints = self._new_checkpoints(self._target.path)
                 self._unlock()
+
+    def dismiss(self, user: object, seconds: float) -> None:
+        """Have a user leave for good, from any thread: it hangs, and others need the journal.
+
+        It stays where it is at work in the file for longer than `seconds`.
+        """
+        if self.level.turn.acquire(timeout=seconds):
+            try:
+                self._dismissed.add(user)
+                self.leave(user)
+            finally:
+                self.level.turn.release()
+
+    def check_in(self, user: object) -> None:
+        """See that a user was not dismissed; with the turn, if it is to stay so.
+
+        Raises PassingStoreError.
+        """
+        if user in self._dismissed:
+            raise errors.dismissed(self.where)
 
     @contextlib.contextmanager
     def translated(self) -> Iterator[None]:

@@ -69,6 +69,7 @@ class Outlet:
         """The oldest entries; at least one, where there is one. They stay until `remove`."""
         entries: list[Entry] = []
         size = 0
+        self._file.check_in(self)
         with self._file.translated(), closing(self._open().execute(_TAKE, (most_records,))) as rows:
             for row in rows:
                 entries.append(Entry(*row))
@@ -133,6 +134,7 @@ class Outlet:
         """Rewrite the file, which is quick while next to nothing is in it. It may fail."""
         level = self._file.level
         with suppress(StoreError), self._file.translated(), level.turn:
+            self._file.check_in(self)
             if not level.status.records and self._free_bytes() >= _SHRINK_AFTER:
                 self._open().execute("VACUUM")
                 self._file.checkpoints.note(_SHRINK_AFTER)  # which cuts the file
@@ -141,6 +143,13 @@ class Outlet:
         (pages,) = self._open().execute("PRAGMA freelist_count").fetchone()
         (size,) = self._open().execute("PRAGMA page_size").fetchone()
         return int(pages * size)
+
+    def dismiss(self, seconds: float) -> None:
+        """Give the journal up, from any thread, because the one that uses this end hangs.
+
+        Nothing is taken out here any more; `close` is still to be called.
+        """
+        self._file.dismiss(self, seconds)
 
     def close(self) -> None:
         """Close this end; the journal stays owned while the other end is open. Idempotent."""
@@ -151,6 +160,7 @@ class Outlet:
     def _changing(self) -> Iterator[sqlite3.Connection]:
         """A transaction that the block commits."""
         with self._file.translated(), self._file.level.turn:
+            self._file.check_in(self)
             connection = self._open()
             try:
                 connection.execute("BEGIN IMMEDIATE")

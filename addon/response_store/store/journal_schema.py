@@ -9,6 +9,10 @@ from response_store.store import journal_errors as errors
 
 MIGRATIONS = ("journal_001.sql",)
 APPLICATION_ID = 0x52534A4C  # "RSJL", in the file's header
+# One statement, so that a journal which is just being made is seen before or after that.
+_HEADER = """
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+FROM pragma_application_id, pragma_user_version"""
 
 
 def prepare(connection: sqlite3.Connection, where: str) -> None:
@@ -31,9 +35,7 @@ def prepare(connection: sqlite3.Connection, where: str) -> None:
 
 def check(connection: sqlite3.Connection, where: str) -> int:
     """The version of the journal; 0 where the file is empty."""
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    application, version, tables = connection.execute(_HEADER).fetchone()
     if not (tables or application or version):
         return 0
     if application != APPLICATION_ID:

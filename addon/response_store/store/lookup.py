@@ -1,19 +1,21 @@
 """From what a user types to the one exchange or response that it means.
 
 An identifier is a response id, an exchange id, or the beginning of either. Several exchanges may
-name one response (a background response and its polls): the newest stands for it. A response may
-have no exchange at all where another program has written it.
+name one response (a background response, its polls, a stream that was resumed and cut): the one
+whose state has come furthest stands for it, of several such the newest. A response may have no
+exchange at all where another program has written it.
 
-`+tenant_id` keeps SQLite from searching by tenant, which would walk all of a tenant's rows.
+`tenant_id || ''` keeps planners from searching by tenant, which would walk all of a tenant's rows.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
 from response_store.errors import StoreError
+from response_store.store.ranks import rank
 from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
 
 if TYPE_CHECKING:
@@ -23,27 +25,27 @@ if TYPE_CHECKING:
     from response_store.store.records import ExchangeRow
 
 CANDIDATES = 10
-_SURROGATES, _BEHIND_SURROGATES = 0xD800, 0xE000  # no text holds the code points between
 
+STANDS_FIRST = f"{rank('state')} DESC, started_at DESC, exchange_id COLLATE {{bytewise}} DESC"
 BY_EXCHANGE = f"""
-SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND +tenant_id = ?"""
+SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND tenant_id || '' = ?"""
 BY_RESPONSE = f"""
 SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = (
-    SELECT exchange_id FROM {{exchanges}} WHERE response_id = ? AND +tenant_id = ?
-    ORDER BY started_at DESC, exchange_id DESC LIMIT 1)"""
+    SELECT exchange_id FROM {{exchanges}} WHERE response_id = ? AND tenant_id || '' = ?
+    ORDER BY {STANDS_FIRST} LIMIT 1)"""
 RESPONSE = f"""
 SELECT {", ".join(StoredResponse.__struct_fields__)} FROM {{responses}}
 WHERE tenant_id = ? AND id = ?"""
 
 EXCHANGES_FROM = """
 SELECT exchange_id FROM {exchanges}
-WHERE exchange_id >= ? AND exchange_id < ? AND +tenant_id = ? ORDER BY exchange_id LIMIT ?"""
+WHERE {begins[exchange_id]} AND tenant_id || '' = ? ORDER BY exchange_id LIMIT ?"""
 NAMED_FROM = """
 SELECT DISTINCT response_id FROM {exchanges}
-WHERE response_id >= ? AND response_id < ? AND +tenant_id = ? ORDER BY response_id LIMIT ?"""
+WHERE {begins[response_id]} AND tenant_id || '' = ? ORDER BY response_id LIMIT ?"""
 RESPONSES_FROM = """
 SELECT id FROM {responses}
-WHERE id >= ? AND id < ? AND tenant_id = ? ORDER BY id LIMIT ?"""
+WHERE {begins[id]} AND tenant_id = ? ORDER BY id LIMIT ?"""
 
 
 class Found(msgspec.Struct, frozen=True):
@@ -53,64 +55,88 @@ class Found(msgspec.Struct, frozen=True):
     response: StoredResponse | None
 
 
-def exchange(reading: Reading, tenant: str, exchange_id: str) -> ExchangeRow | None:
-    """The exchange with exactly this id."""
-    row = reading.row(BY_EXCHANGE, (exchange_id, tenant))
-    return exchange_row(row) if row else None
+class Shelf(Protocol):
+    """Where exchanges and responses are looked up, one tenant's at a time."""
+
+    @property
+    def name(self) -> str:
+        """What errors call it."""
+
+    def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
+        """The exchange with exactly this id."""
+
+    def standing(self, tenant: str, response_id: str) -> ExchangeRow | None:
+        """The exchange that stands for exactly this response."""
+
+    def response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        """The response with exactly this id."""
+
+    def beginning_with(self, tenant: str, beginning: str, most: int) -> set[str]:
+        """Ids of either kind that begin so; where there are more than `most`, more than `most`."""
 
 
-def response(reading: Reading, tenant: str, response_id: str) -> StoredResponse | None:
-    """The response with exactly this id."""
-    row = reading.row(RESPONSE, (tenant, response_id))
-    return StoredResponse(*row) if row else None
+class Tables:
+    """The shelf that a database's tables are."""
+
+    def __init__(self, reading: Reading) -> None:
+        self._reading = reading
+
+    @property
+    def name(self) -> str:
+        return self._reading.name
+
+    def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
+        row = self._reading.row(BY_EXCHANGE, (exchange_id, tenant))
+        return exchange_row(row) if row else None
+
+    def standing(self, tenant: str, response_id: str) -> ExchangeRow | None:
+        row = self._reading.row(BY_RESPONSE, (response_id, tenant))
+        return exchange_row(row) if row else None
+
+    def response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        row = self._reading.row(RESPONSE, (tenant, response_id))
+        return StoredResponse(*row) if row else None
+
+    def beginning_with(self, tenant: str, beginning: str, most: int) -> set[str]:
+        values = self._reading.beginning(beginning)
+        if values is None:
+            return set()
+        return {
+            str(identifier)
+            for statement in (EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM)
+            for (identifier,) in self._reading.rows(statement, (*values, tenant, most + 1))
+        }
 
 
-def find(reading: Reading, tenant: str, identifier: str) -> Found:
+def find(shelf: Shelf, tenant: str, identifier: str) -> Found:
     """The one thing that an identifier means. Raises StoreError where it is none or several."""
-    found = _exactly(reading, tenant, identifier)
+    found = _exactly(shelf, tenant, identifier)
     if found is None:
-        found = _exactly(reading, tenant, _completed(reading, tenant, identifier))
+        found = _exactly(shelf, tenant, _completed(shelf, tenant, identifier))
     if found is None:  # cannot be: the completed identifier was read in the same snapshot
-        raise _nothing(reading, tenant, identifier)
+        raise _nothing(shelf, tenant, identifier)
     return found
 
 
-def _exactly(reading: Reading, tenant: str, identifier: str) -> Found | None:
-    row = reading.row(BY_RESPONSE, (identifier, tenant))
-    its_exchange = exchange_row(row) if row else exchange(reading, tenant, identifier)
-    response_id = its_exchange.response_id if its_exchange else identifier
-    its_response = response(reading, tenant, response_id) if response_id else None
-    return Found(its_exchange, its_response) if its_exchange or its_response else None
+def _exactly(shelf: Shelf, tenant: str, identifier: str) -> Found | None:
+    exchange = shelf.standing(tenant, identifier) or shelf.exchange(tenant, identifier)
+    response_id = exchange.response_id if exchange else identifier
+    response = shelf.response(tenant, response_id) if response_id else None
+    return Found(exchange, response) if exchange or response else None
 
 
-def _completed(reading: Reading, tenant: str, beginning: str) -> str:
-    after = _after(beginning)
-    if not beginning or after is None:
-        raise _nothing(reading, tenant, beginning)
-    candidates = {
-        str(identifier)
-        for statement in (EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM)
-        for (identifier,) in reading.rows(statement, (beginning, after, tenant, CANDIDATES + 1))
-    }
+def _completed(shelf: Shelf, tenant: str, beginning: str) -> str:
+    candidates = shelf.beginning_with(tenant, beginning, CANDIDATES) if beginning else set()
     if not candidates:
-        raise _nothing(reading, tenant, beginning)
+        raise _nothing(shelf, tenant, beginning)
     if len(candidates) > 1:
         raise _ambiguous(beginning, sorted(candidates))
     return candidates.pop()
 
 
-def _after(beginning: str) -> str | None:
-    """The first text that sorts behind all that begin so: the last character, one up."""
-    kept = beginning.rstrip("\U0010ffff")
-    if not kept:
-        return None
-    code = ord(kept[-1]) + 1
-    return kept[:-1] + chr(_BEHIND_SURROGATES if code == _SURROGATES else code)
-
-
-def _nothing(reading: Reading, tenant: str, identifier: str) -> StoreError:
+def _nothing(shelf: Shelf, tenant: str, identifier: str) -> StoreError:
     return StoreError(
-        f"{reading.name}: nothing is stored under {identifier!r} for tenant {tenant!r}."
+        f"{shelf.name}: nothing is stored under {identifier!r} for tenant {tenant!r}."
         " See what is there with: response-store list"
     )
 

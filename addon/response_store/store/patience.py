@@ -11,7 +11,7 @@ class Patience:
 
     def left(self, commits: int) -> bool:
         """Whether to wait, given how many commits there have been."""
-        return self._ran_out_at is None or commits > self._ran_out_at
+        return self._ran_out_at != commits
 
     def ran_out(self, commits: int) -> None:
         """Note a wait that ran out; `commits` is their number when it began."""

@@ -14,7 +14,7 @@ from response_store.store.postgres_errors import WorthARetryError, translated
 from response_store.store.postgres_recorder import PostgresRecorder
 from response_store.store.postgres_statements import folded, statements
 from response_store.store.postgres_watchdog import Deadline, Watchdog
-from response_store.store.records import Record
+from response_store.store.records import Change
 from response_store.store.resolving import Resolver, system_resolver
 
 
@@ -65,24 +65,24 @@ class PostgresStore:
             self._leave()
             raise
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
         """Commit a batch.
 
         Connections that idled may have died meanwhile, and another proxy may have locked the same
         rows: such a batch gets a second attempt at once, with fresh connections.
         """
         try:
-            self._commit(records)
+            self._commit(changes)
         except WorthARetryError:
             self.open()
-            self._commit(records)
+            self._commit(changes)
 
     def after_acknowledge(self) -> None:
         """Nothing can wait: the server looks after its files."""
 
     def interrupt(self) -> None:
-        """Cut the line of a batch that is under way."""
-        self._watchdog.cut("writing was interrupted")
+        """Cut the line of a batch that is under way, and of all that would follow."""
+        self._watchdog.give_up("writing was interrupted")
 
     def close(self) -> None:
         """Close all connections."""
@@ -106,15 +106,15 @@ class PostgresStore:
         ):
             connection.execute("SELECT 1")
 
-    def _commit(self, records: Sequence[Record]) -> None:
+    def _commit(self, changes: Sequence[Change]) -> None:
         assert self._recorder is not None, "open comes before write"
         try:
             with (
                 self._connections.lent() as connection,
                 translated(self._where),
-                self._watchdog.watching(connection, size(records)),
+                self._watchdog.watching(connection, size(changes)),
             ):
-                write_batch(connection, self._statements, records)
+                write_batch(connection, self._statements, changes)
         except RowRefusedError:
             raise
         except BaseException:

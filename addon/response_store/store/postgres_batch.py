@@ -1,4 +1,4 @@
-"""A batch of records in one transaction: responses first, then exchanges, each by its key.
+"""A batch of changes in one transaction: responses first, then exchanges, each by its key.
 
 The order of keys is the same for everyone, so that two proxies with rows in common wait for each
 other rather than lock each other out.
@@ -6,58 +6,63 @@ other rather than lock each other out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
 import psycopg
 
+from response_store.store.columns import response_values
 from response_store.store.merging import merge
 from response_store.store.postgres_statements import Statements
 from response_store.store.postgres_values import Connection
-from response_store.store.records import Record, ResponseRow
-from response_store.store.sqlite_statements import response_values
+from response_store.store.records import Change, Deletion, Record, ResponseRow
+from response_store.store.weighing import is_plain, large_columns
 
 _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 _Key: TypeAlias = tuple[str, str]
+_End: TypeAlias = ResponseRow | Deletion
 
 _ROW_OVERHEAD = 1024  # bytes on the wire beside the large columns, roughly
 
 
-def write_batch(connection: Connection, statements: Statements, records: Sequence[Record]) -> None:
+def write_batch(connection: Connection, statements: Statements, changes: Sequence[Change]) -> None:
     """Commit a batch. Raises the driver's errors, and UnicodeEncodeError for a lone surrogate."""
-    if not records:
+    if not changes:
         return
     # The pipeline ends before the transaction does: what is refused is told by its end, which also
     # sends all that large rows left in the driver's buffer, as its `sync` would not.
     with connection.transaction(), connection.pipeline():
         cursor = connection.cursor()
-        responses = _settled(cursor, statements, records)
-        if responses:
-            cursor.executemany(statements.replace_response, map(response_values, responses))
-        exchanges = sorted((each.exchange for each in records), key=attrgetter("exchange_id"))
-        cursor.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
+        for gone, run in groupby(_settled(cursor, statements, changes), _is_deletion):
+            statement = statements.delete_response if gone else statements.replace_response
+            cursor.executemany(statement, map(_values, run))
+        found = (each.exchange for each in changes if isinstance(each, Record))
+        exchanges = sorted(found, key=attrgetter("exchange_id"))
+        if exchanges:
+            cursor.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
 
 
-def size(records: Iterable[Record]) -> int:
+def size(changes: Sequence[Change]) -> int:
     """How many bytes a batch sends, roughly."""
-    return sum(map(_size, records))
+    return sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
 
 
-def _settled(
-    cursor: _Cursor, statements: Statements, records: Sequence[Record]
-) -> list[ResponseRow]:
-    """The responses to write, one for each key, in the order of keys.
+def _settled(cursor: _Cursor, statements: Statements, changes: Sequence[Change]) -> list[_End]:
+    """What becomes of each response, in the order of keys: written or deleted, once.
 
-    What replaces whatever is stored is written without a look. For the others the stored row is
-    locked first; where there is none, the first one is put there, which makes others wait.
+    What replaces whatever is stored is written without a look, and so is what follows a deletion.
+    For the others the stored row is locked first; where there is none, the first one is put there,
+    which makes others wait.
     """
-    incoming: dict[_Key, list[ResponseRow]] = {}
-    for record in records:
-        if (row := record.response) is not None:
-            incoming.setdefault((row.tenant_id, row.id), []).append(row)
-    unsure = {key: rows[0] for key, rows in incoming.items() if not any(map(_is_plain, rows))}
+    incoming: dict[_Key, list[_End]] = {}
+    for change in changes:
+        end = change if isinstance(change, Deletion) else change.response
+        if end is not None:
+            incoming.setdefault((end.tenant_id, end.id), []).append(end)
+    unsure = {key: first for key, ends in incoming.items() if (first := _unsure(ends))}
     stored = _locked(cursor, statements, unsure)
     result = []
     for key in sorted(incoming):
@@ -66,6 +71,13 @@ def _settled(
         if after is not before:
             result.append(after)
     return result
+
+
+def _unsure(ends: Sequence[_End]) -> ResponseRow | None:
+    """The first row, where what is stored counts; None where that is replaced or deleted."""
+    rows = [end for end in ends if isinstance(end, ResponseRow)]
+    sure = len(rows) < len(ends) or any(map(is_plain, rows))
+    return None if sure else rows[0]
 
 
 def _locked(
@@ -98,27 +110,22 @@ def _each(
         more = cursor.nextset()
 
 
-def _folded(stored: ResponseRow | None, incoming: Sequence[ResponseRow]) -> ResponseRow:
+def _folded(stored: ResponseRow | None, incoming: Sequence[_End]) -> _End:
     """What the stored row becomes by all that comes, one after the other."""
-    current = stored
-    for row in incoming:
-        if current is None or _is_plain(row):
-            current = row
-        elif row is not current:
-            current = merge(current, row) or current
-    assert current is not None, "a key has at least one row"
+    current: _End | None = stored
+    for end in incoming:
+        if isinstance(end, Deletion) or not isinstance(current, ResponseRow) or is_plain(end):
+            current = end
+        elif end is not current:
+            current = merge(current, end) or current
+    assert current is not None, "a key has at least one end"
     return current
 
 
-def _is_plain(response: ResponseRow) -> bool:
-    """Whether a response replaces whatever is stored, so that nothing has to be read first."""
-    return response.final and response.has_input
+def _is_deletion(end: _End) -> bool:
+    return isinstance(end, Deletion)
 
 
-def _size(record: Record) -> int:
-    response, exchange = record.response, record.exchange
-    held = _ROW_OVERHEAD + len(exchange.request_body or b"") + len(exchange.raw_response or b"")
-    held += len(exchange.result or "") + len(exchange.output_text or "")
-    if response is not None:
-        held += len(response.response_object) + len(response.input) + len(response.messages)
-    return held
+def _values(end: _End) -> tuple[Any, ...]:
+    """What the statement for this end takes."""
+    return (end.tenant_id, end.id) if isinstance(end, Deletion) else response_values(end)

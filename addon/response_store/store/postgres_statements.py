@@ -6,24 +6,25 @@ from dataclasses import dataclass
 
 from response_store.config import TableNames
 from response_store.resources import schema_text
+from response_store.store.columns import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, quoted
 from response_store.store.ranks import rank
 from response_store.store.records import EndedBy, State
-from response_store.store.sqlite_statements import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, quoted
 
 
 @dataclass(frozen=True, slots=True)
 class Statements:
     """What a store says, each with a `%s` for each value.
 
-    `replace_response` and `add_response` take the values of a response, `lock_response` its key;
-    `record_exchange` the values of an exchange. Rows of exchanges are replaced only upwards: an
-    open one by an ended one, one that was cut off by a whole one, one without its raw answer by
-    one that has more of it.
+    `replace_response` and `add_response` take the values of a response, `lock_response` and
+    `delete_response` its key; `record_exchange` the values of an exchange. Rows of exchanges are
+    replaced only upwards: an open one by an ended one, one that was cut off by a whole one, one
+    without its raw answer by one that has more of it.
     """
 
     replace_response: str
     add_response: str
     lock_response: str
+    delete_response: str
     record_exchange: str
     open_recorders: str
     close_abandoned: str
@@ -58,6 +59,7 @@ def statements(tables: TableNames) -> Statements:
             f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {responses} "
             "WHERE tenant_id = %s AND id = %s FOR UPDATE"
         ),
+        delete_response=f"DELETE FROM {responses} WHERE tenant_id = %s AND id = %s",
         record_exchange=_record_exchange(exchanges),
         open_recorders=(
             f"SELECT DISTINCT recorder_id FROM {exchanges} WHERE state = '{State.OPEN.value}'"

@@ -66,6 +66,7 @@ class Watchdog:
         self._clock = clock
         self._lock = threading.Lock()
         self._lines: set[_Line] = set()
+        self._over: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -79,6 +80,8 @@ class Watchdog:
         with self._lock:
             self._lines.add(line)
             self._start()
+            if self._over is not None:
+                line.cut(self._over)
         try:
             yield
         except psycopg.Error:
@@ -95,6 +98,12 @@ class Watchdog:
         with self._lock:
             for line in self._lines:
                 line.cut(why)
+
+    def give_up(self, why: str) -> None:
+        """Cut the lines that are watched, and from now on each that would be. From any thread."""
+        with self._lock:
+            self._over = why
+        self.cut(why)
 
     def close(self) -> None:
         """End the thread. Idempotent; watching again starts it again."""

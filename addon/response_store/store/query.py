@@ -1,27 +1,31 @@
 """Questions to a store: what was captured, newest first or by id.
 
 Everything is asked for one tenant, and every statement finds its rows through an index
-(`status.py` alone counts whole tables, through their indexes). A page ends where the next one
-begins: at a `Cursor`, the pair (started_at, exchange_id) that orders the exchanges, so that
-pages neither repeat nor skip a row while new ones are written.
+(`status.py` alone counts whole tables, through their indexes where it can). A page ends where the
+next one begins: at a `Cursor`, the pair (started_at, exchange_id) that orders the exchanges, so
+that pages neither repeat nor skip a row while new ones are written.
 """
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Self
 
 import msgspec
 
 from response_store.store import lookup
-from response_store.store.reading import Reading
+from response_store.store.sqlite_reading import SqliteReading
 from response_store.store.status import StoreStatus, status
+from response_store.store.threads import ThreadTables
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
     from response_store.config.tables import TableNames
     from response_store.store.lookup import Found
+    from response_store.store.reading import Reading
     from response_store.store.records import ExchangeRow
     from response_store.store.rows import StoredResponse
 
@@ -80,12 +84,13 @@ class Page(msgspec.Struct, frozen=True):
 
 _SUMMARY = ", ".join(Summary.__struct_fields__[:-1])
 _START = f"substr(output_text, 1, {OPENING_CHARACTERS})"
-_NEWEST = "ORDER BY started_at DESC, exchange_id DESC LIMIT ?"
+_ID = "exchange_id COLLATE {bytewise}"
+_NEWEST = f"ORDER BY started_at DESC, {_ID} DESC LIMIT ?"
 
 RECENT = f"SELECT {_SUMMARY}, {_START} FROM {{exchanges}} WHERE tenant_id = ? {_NEWEST}"
 BEFORE = (
     f"SELECT {_SUMMARY}, {_START} FROM {{exchanges}}"
-    f" WHERE tenant_id = ? AND (started_at, exchange_id) < (?, ?) {_NEWEST}"
+    f" WHERE tenant_id = ? AND (started_at, {_ID}) < (?, ?) {_NEWEST}"
 )
 
 
@@ -94,11 +99,12 @@ class Query:
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
+        self._tables = ThreadTables(reading)
 
     @classmethod
     def open(cls, path: Path, names: TableNames, *, shown_as: str | None = None) -> Query:
         """Open a SQLite store for reading; errors call it `shown_as`. Raises StoreError."""
-        return cls(Reading(path, names, shown_as=shown_as))
+        return cls(SqliteReading(path, names, shown_as=shown_as))
 
     def recent(self, tenant: str, *, limit: int, before: Cursor | None = None) -> Page:
         """The newest `limit` exchanges, or the newest that are older than a cursor."""
@@ -114,19 +120,25 @@ class Query:
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """The exchange with exactly this id."""
-        return lookup.exchange(self._reading, tenant, exchange_id)
+        return self._tables.exchange(tenant, exchange_id)
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
         """The response with exactly this id."""
-        return lookup.response(self._reading, tenant, response_id)
+        return self._tables.response(tenant, response_id)
 
     def find(self, tenant: str, identifier: str) -> Found:
         """What a response id, an exchange id, or a unique beginning of either names.
 
         Raises StoreError where nothing or more than one thing is meant.
         """
+        with self.snapshot() as tables:
+            return lookup.find(tables, tenant, identifier)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ThreadTables]:
+        """Look up several things, threads among them, in one state of the database."""
         with self._reading.snapshot():
-            return lookup.find(self._reading, tenant, identifier)
+            yield self._tables
 
     def status(self) -> StoreStatus:
         """What the whole database holds, all tenants together."""

@@ -7,8 +7,10 @@ from response_store.store.records import State
 _RANKS = {
     0: (State.OPEN,),
     1: (State.INTERRUPTED, State.UNREADABLE, State.TOO_LARGE),
+    2: (State.QUEUED,),
+    3: (State.IN_PROGRESS,),
 }
-_ENDED_RANK = 2
+_ENDED_RANK = 4
 
 
 def rank(column: str) -> str:

@@ -1,146 +1,101 @@
-"""One read-only look at a SQLite store, while proxies may be writing to it.
+"""What the queries ask a database through, whichever it is: one read-only look at a store.
 
-The file is opened with `mode=ro`: nothing here can create, migrate or change a database. SQLite
-itself may put its `-wal` and `-shm` files beside a database in WAL mode, which is how readers
-and writers find each other; `immutable` would avoid that and read torn pages, so it is not used.
+Statements are SQL that SQLite and PostgreSQL both understand, with a `?` for each value and words
+in braces for the rest:
+
+- `{exchanges}`, `{responses}` and the like: the tables;
+- `{begins[id]}`: that the column `id` begins with a text; takes the values of `beginning`;
+- `{bytewise}`: the name of the collation that compares texts by their bytes;
+- `{by_state}`: what keeps SQLite's planner with the index on states.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from response_store.store.reading_errors import no_file, no_tables, translated, version_differs
-from response_store.store.sqlite_schema import MIGRATIONS, SHARED_VERSION
-from response_store.store.sqlite_statements import quoted
+import msgspec
+
+from response_store.store.columns import quoted
+from response_store.store.reading_errors import version_differs
+from response_store.store.schema_state import MIGRATIONS, SHARED_VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-    from pathlib import Path
-    from types import TracebackType
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from response_store.config.tables import TableNames
 
-BUSY_SECONDS = 2.0
+Row: TypeAlias = tuple[Any, ...]
 
-_TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
-
-Row = tuple[Any, ...]
+ID_COLUMNS = ("exchange_id", "response_id", "id")
 
 
-class Reading:
-    """An open read-only connection; statements name the tables as `{exchanges}`, `{responses}`.
+class SqlitePlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A SQLite file and its size."""
 
-    For one thread. Raises `PermanentStoreError` where the file is missing, not a database, holds
-    other tables or another version; `PassingStoreError` where it is locked.
-    """
+    database: str
+    database_bytes: int
+    wal_bytes: int
 
-    def __init__(
-        self,
-        path: Path,
-        names: TableNames,
-        *,
-        shown_as: str | None = None,
-        busy_seconds: float = BUSY_SECONDS,
-    ) -> None:
-        self.path = path
-        self.name = shown_as or str(path)
-        self.versions: dict[str, int] = {}
-        self._filled: dict[str, str] = {}
-        self._quoted = {key: quoted(name) for key, name in names.by_placeholder().items()}
-        self._connection = self._connected(busy_seconds)
-        try:
-            self._check(names)
-        except BaseException:
-            self.close()
-            raise
+
+class PostgresPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """A PostgreSQL database, and the size of each table with its indexes."""
+
+    database: str
+    server_version: str
+    table_bytes: dict[str, int]
+
+
+Place: TypeAlias = SqlitePlace | PostgresPlace
+
+
+class Reading(Protocol):
+    """An open connection that changes nothing. For one thread; all methods raise StoreError."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the database: safe to show."""
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each part of the schema."""
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
         """Every row of a statement."""
-        with translated(self.name):
-            return self._connection.execute(self._sql(statement), values).fetchall()
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """The first row of a statement, if any."""
-        with translated(self.name):
-            found: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
-            return found
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
+    def beginning(self, text: str) -> tuple[object, ...] | None:
+        """The values of `{begins[...]}`; None where nothing can be meant."""
+
+    def snapshot(self) -> AbstractContextManager[None]:
         """Several statements that see one state of the database."""
-        self.rows("BEGIN")
-        try:
-            yield
-        finally:
-            self._connection.rollback()
 
-    def sizes(self) -> tuple[int, int]:
-        """Bytes of the database file and of its write-ahead log."""
-        return self._size(self.path), self._size(self.path.with_name(self.path.name + "-wal"))
+    def place(self) -> Place:
+        """Where the rows are, and how much room they take."""
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
-        self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
+def table_words(names: TableNames) -> dict[str, str]:
+    """The words that stand for tables and indexes."""
+    return {key: quoted(name) for key, name in names.by_placeholder().items()}
 
-    def _sql(self, statement: str) -> str:
-        filled = self._filled.get(statement)
-        if filled is None:
-            filled = self._filled[statement] = statement.format(**self._quoted)
-        return filled
 
-    def _connected(self, busy_seconds: float) -> sqlite3.Connection:
-        with translated(self.name):
-            if not self.path.is_file():
-                raise no_file(self.name, something=self.path.exists())
-            connection = sqlite3.connect(
-                f"{self.path.absolute().as_uri()}?mode=ro",
-                uri=True,
-                timeout=busy_seconds,
-                isolation_level=None,
-            )
-        connection.text_factory = _text
-        return connection
+def wanted_tables(names: TableNames) -> tuple[str, ...]:
+    """The tables that a reader can't do without."""
+    return names.responses, names.exchanges, names.responses_version, names.exchanges_version
 
-    def _size(self, path: Path) -> int:
-        with translated(self.name), suppress(FileNotFoundError):
-            return path.stat().st_size
-        return 0
 
-    def _check(self, names: TableNames) -> None:
-        present = {str(name).lower() for (name,) in self.rows(_TABLES)}
-        wanted = (
-            names.responses, names.exchanges, names.responses_version, names.exchanges_version,
-        )  # fmt: skip
-        missing = [name for name in wanted if name.lower() not in present]
-        if missing:
-            raise no_tables(self.name, missing)
-        self._check_version("responses", names.responses_version, SHARED_VERSION)
-        self._check_version("exchanges", names.exchanges_version, len(MIGRATIONS))
-
-    def _check_version(self, what: str, table: str, known: int) -> None:
-        found = self.row(f"SELECT max(version) FROM {{{what}_version}}")
+def checked_versions(reading: Reading, names: TableNames) -> dict[str, int]:
+    """The versions of the schema. Raises PermanentStoreError where they are not those we read."""
+    known = {"responses": SHARED_VERSION, "exchanges": len(MIGRATIONS)}
+    tables = {"responses": names.responses_version, "exchanges": names.exchanges_version}
+    for what, table in tables.items():
+        found = reading.row(f"SELECT max(version) FROM {{{what}_version}}")
         stored = found[0] if found else None
-        if stored != known:
-            raise version_differs(self.name, table, stored, known)
-        self.versions[what] = known
-
-
-def _text(stored: bytes) -> str:
-    """Text as stored, whatever it holds: lone surrogates pass, other wrong bytes are replaced."""
-    try:
-        return stored.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
-        return stored.decode("utf-8", "replace")
+        if stored != known[what]:
+            raise version_differs(reading.name, table, stored, known[what])
+    return known

@@ -1,4 +1,4 @@
-"""What can be wrong with a SQLite store that is only read, and how to mend it."""
+"""What can be wrong with a store that is only read, and how to mend it: any, and a SQLite file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def translated(name: str) -> Iterator[None]:
         reason = error.strerror or type(error).__name__
         raise PermanentStoreError(f"{name}: {reason}. Check the path and its folder.") from None
     except UnicodeEncodeError:
-        raise StoreError(f"{name}: what was asked for is no text, so it is not stored.") from None
+        raise not_stored(name) from None
 
 
 def no_file(name: str, *, something: bool) -> StoreError:
@@ -41,12 +41,17 @@ def no_file(name: str, *, something: bool) -> StoreError:
     )
 
 
+def not_stored(name: str) -> StoreError:
+    """The error where something is asked for that no database can hold."""
+    return StoreError(f"{name}: what was asked for is no text, so it is not stored.")
+
+
 def no_tables(name: str, missing: Sequence[str]) -> StoreError:
     """The error where tables are missing."""
     return PermanentStoreError(
-        f"{name}: tables are missing: {', '.join(missing)}. Either this is not the database of a"
-        " proxy, or it is one of a proxy that names its tables otherwise: give its configuration"
-        " with --config."
+        f"{name}: tables are missing: {', '.join(missing)}. Either no proxy has written to this"
+        " database yet, or it is one of a proxy that names its tables otherwise: give its"
+        " configuration with --config."
     )
 
 

@@ -7,6 +7,7 @@ returned. Storage knows nothing of HTTP: everything here is text, numbers and by
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TypeAlias
 
 import msgspec
 
@@ -129,3 +130,19 @@ class Record(msgspec.Struct, frozen=True):
 
     exchange: ExchangeRow
     response: ResponseRow | None = None
+
+
+class Deletion(msgspec.Struct, frozen=True):
+    """A response that is to go from the store, because the API has deleted it.
+
+    It takes its place among the records: what came before it goes, what comes after it stays. Only
+    the row of the responses table goes; exchanges are history, and what other responses hold of it
+    is theirs. A response that is not there is no error.
+    """
+
+    tenant_id: str
+    id: str
+
+
+Change: TypeAlias = Record | Deletion
+"""What a store is given, one after the other."""

@@ -11,18 +11,19 @@ from dataclasses import replace
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.store import sqlite_schema
 from response_store.store.checkpoints import Checkpoints
+from response_store.store.columns import RESPONSE_COLUMNS, quoted
 from response_store.store.merging import merge
 from response_store.store.recorders import Recorders
-from response_store.store.records import EndedBy, Record, ResponseRow, State
+from response_store.store.records import Change, Deletion, EndedBy, Record, ResponseRow, State
 from response_store.store.sqlite_connection import FileIdentity, connect, identity
 from response_store.store.sqlite_errors import leaves_connection_usable, translated
 from response_store.store.sqlite_statements import (
-    RESPONSE_COLUMNS,
+    delete_response,
     insert_records,
     parameters,
-    quoted,
     record_view,
 )
+from response_store.store.weighing import all_plain, is_plain, large_columns
 
 _MOST_ROWS = 32  # in one statement; the driver keeps up to 128 of them prepared
 _ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
@@ -80,13 +81,13 @@ class SqliteStore:
         self._look_at = now + _LOOK_EVERY
         return self._file == identity(self._target)
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
         """Commit a batch."""
         connection = self._connection
         assert connection is not None, "open comes before write"
         with translated(self._target.describe()):
             try:
-                self._write(connection, records)
+                self._write(connection, changes)
             except BaseException as error:
                 self._undo(connection, error)
                 raise
@@ -114,23 +115,34 @@ class SqliteStore:
     def _connect_again(self) -> sqlite3.Connection:
         return connect(replace(self._target, mode="rw"), self._durability)
 
-    def _write(self, connection: sqlite3.Connection, records: Sequence[Record]) -> None:
-        plain = all(_is_plain(record.response) for record in records)
-        if plain and 0 < len(records) <= _MOST_ROWS:
-            connection.execute(insert_records(len(records)), parameters(records))
+    def _write(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        if not all_plain(changes):
+            self._write_each(connection, changes)
+        elif 0 < len(changes) <= _MOST_ROWS:
+            connection.execute(insert_records(len(changes)), parameters(changes))
         else:
             connection.execute("BEGIN IMMEDIATE")
-            for part in _parts(records, _MOST_ROWS if plain else 1):
-                settled = [self._settled(connection, record) for record in part]
-                connection.execute(insert_records(len(part)), parameters(settled))
+            for part in _parts(changes, _MOST_ROWS):
+                connection.execute(insert_records(len(part)), parameters(part))
             connection.execute("COMMIT")
         if self._checkpoints is not None:
-            self._checkpoints.note(sum(map(_size, records)))
+            self._checkpoints.note(sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD))
+
+    def _write_each(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        """One after the other: what one becomes depends on what those before it have left."""
+        connection.execute("BEGIN IMMEDIATE")
+        for change in changes:
+            if isinstance(change, Deletion):
+                connection.execute(delete_response(self._tables), (change.tenant_id, change.id))
+            else:
+                settled = self._settled(connection, change)
+                connection.execute(insert_records(1), parameters([settled]))
+        connection.execute("COMMIT")
 
     def _settled(self, connection: sqlite3.Connection, record: Record) -> Record:
         """Decide what becomes of the stored response, where the new one may not replace it."""
         incoming = record.response
-        if incoming is None or _is_plain(incoming):
+        if incoming is None or is_plain(incoming):
             return record
         stored = self._stored(connection, incoming)
         return Record(record.exchange, merge(stored, incoming) if stored else incoming)
@@ -194,21 +206,7 @@ class SqliteStore:
                 )
 
 
-def _is_plain(response: ResponseRow | None) -> bool:
-    """Whether a response replaces whatever is stored, so that nothing has to be read first."""
-    return response is None or (response.final and response.has_input)
-
-
 def _parts(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:
     """Cut a batch into parts of at most `most` records."""
     for at in range(0, len(records), most):
         yield records[at : at + most]
-
-
-def _size(record: Record) -> int:
-    response, exchange = record.response, record.exchange
-    size = _ROW_OVERHEAD + len(exchange.request_body or b"") + len(exchange.raw_response or b"")
-    size += len(exchange.result or "") + len(exchange.output_text or "")
-    if response is not None:
-        size += len(response.response_object) + len(response.input) + len(response.messages)
-    return size

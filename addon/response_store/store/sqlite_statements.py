@@ -10,19 +10,15 @@ import msgspec
 
 from response_store.config import TableNames
 from response_store.resources import schema_text
-from response_store.store.ranks import rank
-from response_store.store.records import ExchangeRow, Record, ResponseRow
-
-RESPONSE_COLUMNS = (
-    "tenant_id",
-    "id",
-    "created_at",
-    "model",
-    "response_object",
-    "input",
-    "messages",
+from response_store.store.columns import (
+    EXCHANGE_COLUMNS,
+    RESPONSE_COLUMNS,
+    quoted,
+    response_values,
 )
-EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
+from response_store.store.ranks import rank
+from response_store.store.records import Record
+
 # In the view both rows stand side by side; names that both have are told apart.
 _VIEW_RESPONSE = tuple(f"response_{name}_key" for name in RESPONSE_COLUMNS)
 _NO_RESPONSE = (None,) * len(RESPONSE_COLUMNS)
@@ -61,6 +57,11 @@ def insert_records(count: int) -> str:
     return "INSERT INTO record_view VALUES " + ", ".join([row] * count)
 
 
+def delete_response(tables: TableNames) -> str:
+    """The statement that removes a response, by tenant and id."""
+    return f"DELETE FROM {quoted(tables.responses)} WHERE tenant_id = ? AND id = ?"
+
+
 def parameters(records: Iterable[Record]) -> list[Any]:
     """The values of records, in the order of the view's columns."""
     values: list[Any] = []
@@ -68,24 +69,6 @@ def parameters(records: Iterable[Record]) -> list[Any]:
         values += response_values(record.response) if record.response else _NO_RESPONSE
         values += msgspec.structs.astuple(record.exchange)
     return values
-
-
-def response_values(row: ResponseRow) -> tuple[Any, ...]:
-    """The values of a response, in the order of its columns."""
-    return (
-        row.tenant_id,
-        row.id,
-        row.created_at,
-        row.model,
-        row.response_object,
-        row.input,
-        row.messages,
-    )
-
-
-def quoted(name: str) -> str:
-    """A checked name as an SQL identifier."""
-    return f'"{name}"'
 
 
 def _statements(text: str) -> list[str]:

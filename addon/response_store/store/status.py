@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from response_store.store.reading import Place
 from response_store.store.records import State
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ COUNTS = "SELECT state, api, count(*) FROM {exchanges} GROUP BY state, api"
 RESPONSES = "SELECT count(*) FROM {responses}"
 # Open rows are few, whatever statistics say of other states: the planner must not scan for them.
 OLDEST_OPEN = """
-SELECT started_at FROM {exchanges} INDEXED BY {exchanges_state_index}
+SELECT started_at FROM {exchanges} {by_state}
 WHERE state = ? ORDER BY started_at LIMIT 1"""
 
 # Walks the index from tenant to tenant: the first and the last time of all rows would need a scan.
@@ -36,9 +37,7 @@ FROM tenant"""
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over all tenants; times are Unix seconds, sizes bytes."""
 
-    database: str
-    database_bytes: int
-    wal_bytes: int
+    place: Place
     versions: dict[str, int]
     exchanges: int
     responses: int
@@ -54,16 +53,13 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
 def status(reading: Reading) -> StoreStatus:
     """Count everything."""
     states, apis = Counter[str](), Counter[str]()
-    for state, api, count in reading.rows(COUNTS):
+    for state, api, count in sorted(reading.rows(COUNTS)):
         states[state] += count
         apis[api] += count
     tenants, first, last = reading.rows(SPAN)[0]
     oldest_open = reading.row(OLDEST_OPEN, (State.OPEN.value,))
-    database_bytes, wal_bytes = reading.sizes()
     return StoreStatus(
-        database=reading.name,
-        database_bytes=database_bytes,
-        wal_bytes=wal_bytes,
+        place=reading.place(),
         versions=dict(reading.versions),
         exchanges=states.total(),
         responses=reading.rows(RESPONSES)[0][0],

@@ -25,7 +25,7 @@ from response_store.store.base import Store
 from response_store.store.health import Health, Phase
 from response_store.store.intake import Intake, Limits, Queue, Summary
 from response_store.store.patience import Patience
-from response_store.store.records import Record
+from response_store.store.records import Change, Record
 from response_store.store.ticket import Fate, Ticket
 
 logger = logging.getLogger(__name__)
@@ -47,14 +47,14 @@ P = TypeVar("P", bound=Payload)
 class Writer(Generic[P]):
     """Takes payloads, builds their records and commits them, in order.
 
-    `build` runs in the writer's thread and gives a record, or the reason for making none.
+    `build` runs in the writer's thread and gives a change, or the reason for making none.
     `on_settled` is called there with the tickets of each batch; it must not block or raise.
     """
 
     def __init__(
         self,
         store: Store,
-        build: Callable[[P], Record | str],
+        build: Callable[[P], Change | str],
         *,
         counts: Counts,
         faults: Faults,
@@ -190,11 +190,11 @@ class Writer(Generic[P]):
             self._faults.report("close", error)
 
     def _process(self, batch: list[Ticket[P]]) -> None:
-        records = [self._record(ticket) for ticket in batch]
+        changes = [self._change(ticket) for ticket in batch]
         pending = [
-            (ticket, record)
-            for ticket, record in zip(batch, records, strict=True)
-            if record is not None
+            (ticket, change)
+            for ticket, change in zip(batch, changes, strict=True)
+            if change is not None
         ]
         if pending:
             self._write_until_done(pending)
@@ -202,7 +202,7 @@ class Writer(Generic[P]):
         if pending and self.health.ready:
             self._guarded("after_acknowledge", self._store.after_acknowledge)
 
-    def _record(self, ticket: Ticket[P]) -> Record | None:
+    def _change(self, ticket: Ticket[P]) -> Change | None:
         try:
             built = self._build(ticket.payload)
         except Exception as error:  # noqa: BLE001 - the next record may be fine
@@ -212,10 +212,11 @@ class Writer(Generic[P]):
         if isinstance(built, str):
             ticket.fate, ticket.reason = Fate.SKIPPED, built
             return None
-        ticket.record = built
+        if isinstance(built, Record):
+            ticket.record = built
         return built
 
-    def _write_until_done(self, pending: list[tuple[Ticket[P], Record]]) -> None:
+    def _write_until_done(self, pending: list[tuple[Ticket[P], Change]]) -> None:
         put_off = False
         while not self._attempt([one for one in pending if one[0].fate is Fate.PENDING]):
             if not put_off:
@@ -225,7 +226,7 @@ class Writer(Generic[P]):
             if not self._pause():
                 return
 
-    def _attempt(self, pending: list[tuple[Ticket[P], Record]]) -> bool:
+    def _attempt(self, pending: list[tuple[Ticket[P], Change]]) -> bool:
         """Try once; return whether nothing is left to do.
 
         A batch that holds a bad row is halved until that one stands alone: it is counted and
@@ -237,7 +238,7 @@ class Writer(Generic[P]):
             try:
                 self.health.busy()
                 self._store.open()
-                self._store.write([record for _, record in part])
+                self._store.write([change for _, change in part])
             except RowRefusedError as error:
                 parts += self._halved(part, str(error))
             except StoreError as error:
@@ -252,8 +253,8 @@ class Writer(Generic[P]):
         return True
 
     def _halved(
-        self, part: list[tuple[Ticket[P], Record]], why: str
-    ) -> list[list[tuple[Ticket[P], Record]]]:
+        self, part: list[tuple[Ticket[P], Change]], why: str
+    ) -> list[list[tuple[Ticket[P], Change]]]:
         """Both halves of a refused batch, the first one last; none of a row that stands alone."""
         if len(part) > 1:
             middle = len(part) // 2

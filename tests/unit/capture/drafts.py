@@ -67,7 +67,8 @@ def streamed(
     """An answer that was watched as it streamed; `by` counts where no terminal event passed."""
     body = StreamedBody(api, encoding, LIMIT, Budget(LIMIT))
     for chunk in chunks:
-        body.feed(chunk)
+        if not body.passes(chunk):
+            body.feed(chunk)
     ended_by = by if body.terminal is None else EndedBy.TERMINAL_EVENT
     answer = Answer(
         Transport.SSE, status, encoding, "req_1", tuple(chunks), body.terminal, body.too_large

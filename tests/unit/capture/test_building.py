@@ -17,6 +17,7 @@ from response_store.config import RawBodies, StoreFalse
 from response_store.store.records import Api, EndedBy, ExchangeRow, State, Transport
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
+from tests.sampling import examples
 from tests.unit.capture.drafts import (
     QUESTION,
     STARTED,
@@ -559,7 +560,7 @@ def test_echo_over_two_deltas() -> None:
 # Anything
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     answer=st.binary(max_size=60) | st.sampled_from(FRAMES),
     asked=st.sampled_from([b'{"model":"m","input":"\\ud83d"}', b'{"model":1,"input":{}}']),

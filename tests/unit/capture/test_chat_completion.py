@@ -14,6 +14,7 @@ from response_store.capture.outcome import Fault, Outcome, Usage
 from response_store.capture.sse import Event
 from response_store.store.records import State
 from tests.fakes import bodies
+from tests.sampling import examples
 from tests.unit.capture.odd_json import objects
 
 Json = dict[str, Any]
@@ -244,7 +245,7 @@ NAMES = ["type", "choices", "index", "delta", "content", "tool_calls", "function
 NAMES += ["usage", "error", "finish_reason", "id", "created", "logprobs", "message", "name"]
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=examples(70), deadline=None)
 @given(st.lists(objects(NAMES, ["function", "text"]), max_size=5), st.booleans())
 def test_any_chunks(chunks: list[bytes], done: bool) -> None:
     """Whatever the members hold, folding raises nothing, and what comes out is JSON."""

@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.classify import classify, kept_path
+from response_store.capture.classify import classify, followed_id, kept_path
 from response_store.capture.request import Skip
 from response_store.store.records import Api
+from tests.sampling import examples
 
 JSON = "application/json"
 REQUESTS = [
@@ -30,8 +31,30 @@ REQUESTS = [
     ("POST", "/v1/responses/", JSON, "", Skip.PATH),
     ("POST", "//v1/responses", JSON, "", Skip.PATH),
     ("POST", "/v1//responses", JSON, "", Skip.PATH),
-    ("POST", "/v1/responses/resp_1/cancel", JSON, "", Skip.PATH),
-    ("POST", "/v1/responses/compact", JSON, "", Skip.PATH),
+    ("GET", "/v1/responses/resp_1", "", "", Api.RESPONSES),
+    ("GET", "/openai/v1/responses/r?stream=true&starting_after=4", "", "", Api.RESPONSES),
+    ("POST", "/v1/responses/resp_1/cancel", "", "", Api.RESPONSES),
+    ("GET", "/v1/responses/resp_1/cancel", "", "", Skip.METHOD),
+    ("POST", "/v1/responses/resp_1", JSON, "", Skip.METHOD),
+    ("HEAD", "/v1/responses/resp_1", "", "", Skip.METHOD),
+    ("DELETE", "/v1/responses/resp_1", "", "", Api.RESPONSES),
+    ("DELETE", "/v1/responses/resp_1/cancel", "", "", Skip.METHOD),
+    ("GET", "/v1/responses/resp_1/input_items?limit=5", "", "", Skip.INPUT_ITEMS),
+    ("POST", "/v1/responses/compact", JSON, "", Skip.COMPACTION),
+    ("GET", "/v1/responses/compact", "", "", Skip.COMPACTION),
+    ("POST", "/v1/responses/input_tokens", JSON, "", Skip.INPUT_TOKENS),
+    ("GET", "/v1/responses/input_tokens", "", "", Skip.INPUT_TOKENS),
+    ("POST", "/v1/responses/compact/cancel", JSON, "", Skip.PATH),
+    ("GET", "/v1/responses/resp_1/", "", "", Api.RESPONSES),
+    ("DELETE", "/v1/responses/resp_1/?x=/", "", "", Api.RESPONSES),
+    ("GET", "/v1/responses/resp_1/input_items/", "", "", Skip.INPUT_ITEMS),
+    ("GET", "/v1/responses/compact/", "", "", Skip.COMPACTION),
+    ("GET", "/v1/responses/resp_1//", "", "", Skip.PATH),
+    ("GET", "/v1/responses/", "", "", Skip.PATH),
+    ("GET", "/v1/responses//resp_1", "", "", Skip.PATH),
+    ("POST", "/v1/responses/resp_1/cancel/", JSON, "", Api.RESPONSES),
+    ("POST", "/v1/responses/resp_1/bless", JSON, "", Skip.PATH),
+    ("GET", "/v1/my_responses/resp_1", "", "", Skip.PATH),
     ("POST", "/v1/my_responses", JSON, "", Skip.PATH),
     ("POST", "/v1/completions", JSON, "", Skip.PATH),
     ("POST", "/x?y=/v1/responses", JSON, "", Skip.PATH),
@@ -44,6 +67,27 @@ REQUESTS = [
 def test_requests(method: str, path: str, content_type: str, upgrade: str, api: Api | Skip) -> None:
     """A request is ours by the end of its path, its method and its content type."""
     assert classify(method, path, content_type, upgrade) is api
+
+
+FOLLOWED = [
+    ("/v1/responses", None),
+    ("/v1/responses?x=/responses/resp_1", None),
+    ("/v1/chat/completions", None),
+    ("/v1/responses/resp_1", "resp_1"),
+    ("/v1/responses/resp_1?stream=true", "resp_1"),
+    ("/v1/responses/resp_1/?stream=true", "resp_1"),
+    ("/v1/responses/", None),
+    ("/v1/responses/resp_1/cancel", "resp_1"),
+    ("/v1/responses/a%2Fb%3D", "a/b="),
+    ("/v1/responses/%ff", "\ufffd"),
+    ("/responses/x/responses/y", "y"),
+]
+
+
+@pytest.mark.parametrize(("path", "response_id"), FOLLOWED)
+def test_followed_id(path: str, response_id: str | None) -> None:
+    """A path behind the API's end names the response that is asked after."""
+    assert followed_id(path) == response_id
 
 
 PATHS = [
@@ -66,7 +110,7 @@ def test_paths(path: str, kept: str) -> None:
     assert kept_path(path) == kept
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.text(st.characters(exclude_categories=[]), max_size=15), st.text("=&;?%#s\ud83d", max_size=9)
 )

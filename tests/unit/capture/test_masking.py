@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.capture.masking import mask, mask_echoes
+from tests.sampling import examples
 
 SECRET = "s3cr3t-of-mine"
 
@@ -148,7 +149,7 @@ bodies = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(bodies, st.booleans())
 def test_any_body(value: Any, escaped: bool) -> None:
     """Whatever surrounds them, no credential is left, and JSON stays JSON."""
@@ -171,7 +172,7 @@ def shape(value: Any) -> Any:
     return "" if isinstance(value, str) else value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.sampled_from(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from response_store.capture.plain_response import read_plain
 from response_store.capture.response_object import read_carefully
+from tests.sampling import examples
 
 USUAL: dict[str, Any] = {
     "id": "resp_1",
@@ -58,7 +59,7 @@ def test_the_usual_shape_is_read() -> None:
     assert quick.output_text == "Hé\ufffdllo"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.dictionaries(st.sampled_from(sorted(USUAL)), odd, max_size=3))
 def test_both_ways_agree(changes: dict[str, Any]) -> None:
     """Whatever type a member has, the quick way says the same or nothing."""

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from response_store.capture.draft import Request
 from response_store.capture.request import ReadRequest, Skip, read_request
 from response_store.store.records import Api
+from tests.sampling import examples
 
 LIMIT = 100_000
 
@@ -173,7 +174,7 @@ def test_unreadable(body: bytes, reason: str) -> None:
     assert (found.body, found.reason, found.has_input) == (body, reason, False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=50), st.sampled_from(["", "gzip", "br", "zstd", "deflate", "odd"]))
 def test_any_bytes(body: bytes, encoding: str) -> None:
     """Any bytes are read or skipped."""

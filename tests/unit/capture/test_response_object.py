@@ -13,6 +13,7 @@ from response_store.capture.response_object import is_response, read_response
 from response_store.json_text import UnreadableError
 from response_store.store.records import State
 from tests.fakes import bodies
+from tests.sampling import examples
 from tests.unit.capture.odd_json import objects
 
 
@@ -141,7 +142,7 @@ NAMES = ["type", "id", "object", "created_at", "model", "status", "output", "usa
 NAMES += ["incomplete_details", "conversation", "input_tokens", "input_tokens_details", "content"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(objects(NAMES, ["message", "output_text"]))
 def test_any_object(text: bytes) -> None:
     """Whatever its members hold, an object is read, and kept as it is."""

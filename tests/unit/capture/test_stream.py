@@ -8,7 +8,7 @@ import zlib
 import brotli
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from response_store.capture.memory import Budget
@@ -18,6 +18,7 @@ from response_store.store.records import Api
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, at_random
 from tests.fakes.dialects import BOM, CHAT, DIALECTS, OPENAI
+from tests.sampling import examples
 
 LIMIT = 1 << 20
 PLAIN: tuple[str, object] = ("", list)
@@ -41,7 +42,7 @@ def body_of(api: Api = Api.RESPONSES, encoding: str = "", total: int = 4 * LIMIT
 
 def completing(body: StreamedBody, chunks: list[bytes]) -> list[int]:
     """The places of the chunks that completed the terminal event."""
-    return [at for at, chunk in enumerate(chunks) if body.feed(chunk)]
+    return [at for at, chunk in enumerate(chunks) if not body.passes(chunk) and body.feed(chunk)]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -56,6 +57,41 @@ def test_terminal(coding: str, split: str) -> None:
     assert whole.feed(b"".join(OPENAI.frames(EVENTS)))
     assert body.terminal == whole.terminal is not None
     assert body.chunks == chunks
+
+
+pieces = st.sampled_from(
+    [b"data: x", b"data: response.completed", b"\n", b"\r", b"\n\n", b": c\n\n", BOM, b"", b"x" * 9]
+    + [b"data: y\n\n", b'data: {"type":"response.completed"}\n\n', b"data: y\r\n\r\n"]
+)
+
+
+@given(st.lists(pieces, max_size=12), st.sampled_from([15, LIMIT]), st.sampled_from([20, LIMIT]))
+@example([b"data: y\n\n"] * 2, 15, LIMIT)
+@example([b"data: y\n\n"] * 3, LIMIT, 20)
+@example(
+    [b"data: y\n\n", b"data: y\r\n\n", b"data: y\r\r: c\r\n\n", b"\ndata: z\n\n"], LIMIT, LIMIT
+)
+def test_the_short_way_changes_nothing(chunks: list[bytes], limit: int, total: int) -> None:
+    """What passes without a look leaves the body as if each chunk had been looked at."""
+    short = StreamedBody(Api.RESPONSES, "", limit, Budget(total))
+    long = StreamedBody(Api.RESPONSES, "", limit, Budget(total))
+    for chunk in chunks:
+        ends = not short.passes(chunk) and short.feed(chunk)
+        assert ends == long.feed(chunk)
+        assert short.chunks == long.chunks
+        assert short.terminal == long.terminal
+        assert (short.first_event, short.too_large) == (long.first_event, long.too_large)
+
+
+def test_most_chunks_take_the_short_way() -> None:
+    """Of a stream that comes event by event only the first and the terminal one are looked at."""
+    body = body_of()
+    looked_at = [frame for frame in OPENAI.frames(EVENTS) if not body.passes(frame)]
+    assert len(looked_at) == len(EVENTS)  # nothing was watched before the first
+    body.feed(looked_at[0])
+    looked_at = [frame for frame in OPENAI.frames(EVENTS)[1:] if not body.passes(frame)]
+    assert len(looked_at) == 1
+    assert b"response.completed" in looked_at[0]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -79,7 +115,7 @@ def test_completing_chunk(dialect: str, split: str) -> None:
     assert b"response.completed" in body.terminal.data
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     longest=st.integers(1, 3000),
@@ -143,7 +179,7 @@ def test_first_event() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "zstd", "gzip, br", "odd"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(chunks=st.lists(st.binary(max_size=60), max_size=8))
 def test_any_bytes(encoding: str, chunks: list[bytes]) -> None:
     """Arbitrary bytes never raise, and are kept as they came."""
@@ -182,7 +218,7 @@ def test_budget_used_up() -> None:
     assert (one.chunks, budget.held) == ([], 0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     plain=st.lists(st.integers(0, 300), max_size=12),
     encoding=st.sampled_from(["", "gzip"]),

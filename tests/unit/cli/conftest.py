@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 from click.testing import CliRunner, Result
 
 from response_store.cli import main
 from tests.unit.query.stored import Stored
+from tests.unit.query.stored_in_postgres import (
+    StoredInPostgres,
+    session_stored,
+    stored_in_postgres,
+)
+
+__all__ = ["session_stored", "stored_in_postgres"]
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Command = Callable[..., Result]
+Anywhere: TypeAlias = Stored | StoredInPostgres
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +43,24 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def stored(place: Path) -> Stored:
     """An empty database where the commands look by default."""
     return Stored(place / "responses.db")
+
+
+@pytest.fixture
+def configured(
+    place: Path, stored_in_postgres: StoredInPostgres, monkeypatch: pytest.MonkeyPatch
+) -> StoredInPostgres:
+    """An empty PostgreSQL database that the commands are configured for."""
+    stored_in_postgres.configure(place / "proxy.yaml")
+    monkeypatch.setenv("RESPONSE_STORE_CONFIG", "proxy.yaml")
+    return stored_in_postgres
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def anywhere(request: pytest.FixtureRequest) -> Anywhere:
+    """An empty database, of either kind, where the commands look."""
+    name = "stored" if request.param == "sqlite" else "configured"
+    made: Anywhere = request.getfixturevalue(name)
+    return made
 
 
 @pytest.fixture

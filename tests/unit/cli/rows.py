@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.unit.query.stored import Stored, packed
+from tests.unit.cli.conftest import Anywhere
+from tests.unit.query.stored import packed
 
 RESPONSE_ID = "resp_68a1b2c3d4e5f607"
 EXCHANGE_ID = "0e1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52"
@@ -24,7 +25,7 @@ REQUEST = (
 )
 
 
-def whole(stored: Stored) -> None:
+def whole(stored: Anywhere) -> None:
     """An exchange of which everything is known."""
     stored.exchange(
         EXCHANGE_ID, response_id=RESPONSE_ID, previous_response_id="resp_before",
@@ -39,7 +40,7 @@ def whole(stored: Stored) -> None:
     stored.response(RESPONSE_ID, response_object=RESPONSE)
 
 
-def refused(stored: Stored) -> None:
+def refused(stored: Anywhere) -> None:
     """An exchange that the API refused."""
     stored.exchange(
         "e-refused", started_at=1767225700.0, state="refused", ended_by="body", status_code=401,
@@ -48,7 +49,7 @@ def refused(stored: Stored) -> None:
     )  # fmt: skip
 
 
-def partial(stored: Stored) -> None:
+def partial(stored: Anywhere) -> None:
     """A response that was cut off: what arrived is in `result`."""
     stored.exchange(
         "e-partial", response_id="resp_cut", started_at=1767225800.0, state="interrupted",
@@ -57,7 +58,7 @@ def partial(stored: Stored) -> None:
     )  # fmt: skip
 
 
-def chat(stored: Stored) -> None:
+def chat(stored: Anywhere) -> None:
     """A chat completion: it has no response, its object is in `result`."""
     stored.exchange(
         "e-chat", started_at=1767225900.0, api="chat_completions", path="/v1/chat/completions",
@@ -70,12 +71,12 @@ def chat(stored: Stored) -> None:
     )  # fmt: skip
 
 
-def bare(stored: Stored) -> None:
+def bare(stored: Anywhere) -> None:
     """An exchange that is open: nothing is known but that it began."""
     stored.exchange("e-open", started_at=1767226000.0, state="open")
 
 
-def all_kinds(stored: Stored) -> None:
+def all_kinds(stored: Anywhere) -> None:
     """One row of each kind."""
     for add in (whole, refused, partial, chat, bare):
         add(stored)

@@ -16,7 +16,7 @@ from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Command
+    from tests.unit.cli.conftest import Anywhere, Command
 
 GOLDEN = """\
 2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-
@@ -37,32 +37,32 @@ def drawn(stored: Stored, width: int, limit: int = 20) -> str:
     return file.getvalue()
 
 
-def test_a_pipe_gets_plain_columns(stored: Stored, run: Command) -> None:
+def test_a_pipe_gets_plain_columns(anywhere: Anywhere, run: Command) -> None:
     """Piped output is one line an exchange with tabs, whole ids and nothing a terminal obeys."""
-    rows.all_kinds(stored)
+    rows.all_kinds(anywhere)
     result = run("list")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == GOLDEN
 
 
-def test_a_long_id_is_whole_in_a_pipe(stored: Stored, run: Command) -> None:
+def test_a_long_id_is_whole_in_a_pipe(anywhere: Anywhere, run: Command) -> None:
     """An id of 450 characters can be cut out of the line and shown."""
-    stored.exchange("e1", response_id="resp_" + "x" * 445)
+    anywhere.exchange("e1", response_id="resp_" + "x" * 445)
     identifier = run("list").stdout.split("\t")[7]
     assert identifier == "resp_" + "x" * 445
     assert run("show", identifier).exit_code == 0
 
 
-def test_an_empty_store_lists_nothing(stored: Stored, run: Command) -> None:
+def test_an_empty_store_lists_nothing(anywhere: Anywhere, run: Command) -> None:
     """No rows are no output and no error."""
     result = run("list")
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads(run("list", "--json").stdout) == {"exchanges": [], "next": None}
 
 
-def test_json_holds_what_is_known(stored: Stored, run: Command) -> None:
+def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
     """A program gets numbers as numbers, times in Unix seconds, and null for the unknown."""
-    rows.all_kinds(stored)
+    rows.all_kinds(anywhere)
     listed = json.loads(run("list", "--json").stdout)
     assert listed["next"] is None
     newest, oldest = listed["exchanges"][0], listed["exchanges"][-1]
@@ -73,9 +73,9 @@ def test_json_holds_what_is_known(stored: Stored, run: Command) -> None:
     assert oldest["output_start"] == "Sunny:\tand\n東京 \x1b[31mred\x1b[0m"
 
 
-def test_pages_follow_one_another(stored: Stored, run: Command) -> None:
+def test_pages_follow_one_another(anywhere: Anywhere, run: Command) -> None:
     """`next` is what --before takes, until it is null."""
-    rows.all_kinds(stored)
+    rows.all_kinds(anywhere)
     ids, cursor = [], []
     for _ in range(5):
         page = json.loads(run("list", "--limit", "2", "--json", *cursor).stdout)
@@ -98,26 +98,26 @@ def test_wrong_usage_ends_with_2(stored: Stored, run: Command, arguments: list[s
     assert "Error" in result.stderr
 
 
-def test_a_tenant_sees_its_own(stored: Stored, run: Command) -> None:
+def test_a_tenant_sees_its_own(anywhere: Anywhere, run: Command) -> None:
     """--tenant chooses whose exchanges are listed."""
-    stored.exchange("e1", tenant_id="ours")
+    anywhere.exchange("e1", tenant_id="ours")
     assert run("list").stdout == ""
     assert "e1" in run("list", "--tenant", "ours").stdout
     assert run("list", "--tenant", "").stdout == ""
 
 
-def test_a_value_cannot_break_the_columns(stored: Stored, run: Command) -> None:
+def test_a_value_cannot_break_the_columns(anywhere: Anywhere, run: Command) -> None:
     """Tabs and line ends in values become spaces: a line stays a line, a column a column."""
-    stored.exchange("a\tb", model="m\n\r\x0b\x0c\x1c\x85\u2028x", host="h\ti", output_text="\t\n")
+    anywhere.exchange("a\tb", model="m\n\r\x0b\x0c\x1c\x85\u2028x", host="h\ti", output_text="\t\n")
     (line,) = run("list").stdout.split("\n")[:-1]
     assert line.split("\t")[2:8:5] == ["m x", "a b"]
     assert len(line.split("\t")) == 9
 
 
 @pytest.mark.parametrize("started_at", [1e300, -1e300, float("inf"), -1.0, 0.0])
-def test_an_impossible_time_is_listed(stored: Stored, run: Command, started_at: float) -> None:
+def test_an_impossible_time_is_listed(anywhere: Anywhere, run: Command, started_at: float) -> None:
     """A time beyond the calendar is shown as its number."""
-    stored.exchange("e1", started_at=started_at)
+    anywhere.exchange("e1", started_at=started_at)
     assert "e1" in run("list").stdout
     assert run("list", "--json").exit_code == 0
 

@@ -141,6 +141,7 @@ def test_an_ascii_world_is_served(stored: Stored, command: tuple[str, ...]) -> N
         (("list", "--json"), ["mitmproxy", "rich", "psycopg"]),
         (("list",), ["mitmproxy", "rich", "psycopg"]),
         (("show", rows.RESPONSE_ID, "--json"), ["mitmproxy", "rich", "psycopg"]),
+        (("status",), ["mitmproxy", "rich", "psycopg"]),
     ],
 )
 def test_a_start_loads_no_more_than_it_needs(

@@ -16,7 +16,7 @@ from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored, packed
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Command
+    from tests.unit.cli.conftest import Anywhere, Command
 
 GOLDEN = f"""\
 response\tresp_68a1b2c3d4e5f607
@@ -86,9 +86,9 @@ Hi there
 """
 
 
-def test_a_pipe_gets_the_conversation_as_text(stored: Stored, run: Command) -> None:
+def test_a_pipe_gets_the_conversation_as_text(anywhere: Anywhere, run: Command) -> None:
     """Piped output has the facts, then each turn under its speaker, with nothing cut to a width."""
-    rows.whole(stored)
+    rows.whole(anywhere)
     result = run("show", "resp_68")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == GOLDEN
@@ -100,35 +100,35 @@ def test_a_chat_completion_is_a_conversation(stored: Stored, run: Command) -> No
     assert run("show", "e-chat").stdout == GOLDEN_CHAT
 
 
-def test_a_partial_answer_is_shown(stored: Stored, run: Command) -> None:
+def test_a_partial_answer_is_shown(anywhere: Anywhere, run: Command) -> None:
     """Where no item is whole, the text that arrived is shown."""
-    rows.partial(stored)
+    rows.partial(anywhere)
     shown = run("show", "resp_cut").stdout
     assert "state\tinterrupted, ended by client\n" in shown
     assert shown.endswith("--- assistant\nHalf an ans\n")
 
 
-def test_a_refusal_is_shown(stored: Stored, run: Command) -> None:
+def test_a_refusal_is_shown(anywhere: Anywhere, run: Command) -> None:
     """An error's code and message stand among the facts."""
-    rows.refused(stored)
+    rows.refused(anywhere)
     shown = run("show", "e-refused").stdout
     assert "error\tinvalid_api_key: Incorrect API key. See the docs.\n" in shown
     assert "status\t401\n" in shown
     assert shown.endswith("--- user\nHello\n")
 
 
-def test_a_bare_row_is_shown(stored: Stored, run: Command) -> None:
+def test_a_bare_row_is_shown(anywhere: Anywhere, run: Command) -> None:
     """A row of which nothing is known is shown without empty facts."""
-    rows.bare(stored)
+    rows.bare(anywhere)
     assert run("show", "e-open").stdout == (
         "exchange\te-open\ntenant\tdefault\nstate\topen\ntime\t2026-01-01 02:06:40\n"
         "request\tPOST https://api.openai.com/v1/responses\napi\tresponses over http\n"
     )
 
 
-def test_a_response_without_an_exchange_is_shown(stored: Stored, run: Command) -> None:
-    """What another program wrote is shown from its own row, the stored input included."""
-    stored.response(
+def test_a_response_without_an_exchange_is_shown(anywhere: Anywhere, run: Command) -> None:
+    """What another program wrote is shown from its own row, the anywhere input included."""
+    anywhere.response(
         "resp_p", response_object=rows.RESPONSE, input='[{"role":"user","content":"x"}]'
     )
     shown = run("show", "resp_p").stdout
@@ -139,19 +139,19 @@ def test_a_response_without_an_exchange_is_shown(stored: Stored, run: Command) -
     assert document["input"] == [{"role": "user", "content": "x"}]
 
 
-def test_json_embeds_what_came_to_the_letter(stored: Stored, run: Command) -> None:
-    """Number spelling, key order, blanks and escapes of the stored texts are kept."""
-    rows.whole(stored)
+def test_json_embeds_what_came_to_the_letter(anywhere: Anywhere, run: Command) -> None:
+    """Number spelling, key order, blanks and escapes of the anywhere texts are kept."""
+    rows.whole(anywhere)
     data = run("show", rows.RESPONSE_ID, "--json").stdout_bytes
     assert b'"response":' + rows.RESPONSE.encode() + b"}" in data
     assert b'"request":' + rows.REQUEST + b"," in data
 
 
-def test_json_has_every_column(stored: Stored, run: Command) -> None:
+def test_json_has_every_column(anywhere: Anywhere, run: Command) -> None:
     """All columns but the packed bodies are there under their names, the unknown as null."""
-    rows.whole(stored)
+    rows.whole(anywhere)
     document = json.loads(run("show", rows.RESPONSE_ID, "--json").stdout)
-    with Query.open(stored.path, NAMES) as query:
+    with anywhere.open() as query:
         row = query.exchange("default", rows.EXCHANGE_ID)
     assert row is not None
     for name in set(row.__struct_fields__) - {"request_body", "raw_response", "result"}:
@@ -257,15 +257,15 @@ def test_text_that_is_no_text_is_shown(stored: Stored, run: Command, column: str
             assert json.loads(run(*arguments, "--json").stdout)
 
 
-def test_raw_gives_the_bytes_of_the_answer(stored: Stored, run: Command) -> None:
+def test_raw_gives_the_bytes_of_the_answer(anywhere: Anywhere, run: Command) -> None:
     """The answer comes as it was on the wire, byte for byte."""
-    rows.whole(stored)
+    rows.whole(anywhere)
     assert run("show", rows.RESPONSE_ID, "--raw").stdout_bytes == b"data: {}\n\n\xff"
 
 
-def test_raw_says_where_nothing_was_kept(stored: Stored, run: Command) -> None:
+def test_raw_says_where_nothing_was_kept(anywhere: Anywhere, run: Command) -> None:
     """An answer whose bytes were not kept is an error that names the setting."""
-    rows.chat(stored)
+    rows.chat(anywhere)
     result = run("show", "e-chat", "--raw")
     assert result.exit_code == 1
     assert "raw_bodies" in result.stderr
@@ -276,23 +276,23 @@ def test_raw_and_json_exclude_each_other(stored: Stored, run: Command) -> None:
     assert run("show", "x", "--raw", "--json").exit_code == 2
 
 
-def test_an_ambiguous_id_lists_what_it_could_be(stored: Stored, run: Command) -> None:
+def test_an_ambiguous_id_lists_what_it_could_be(anywhere: Anywhere, run: Command) -> None:
     """The candidates are named, and can't play tricks on the terminal."""
-    stored.exchange("e1\x1b[2J")
-    stored.exchange("e2")
+    anywhere.exchange("e1\x1b[2J")
+    anywhere.exchange("e2")
     result = run("show", "e")
     assert (result.exit_code, result.stdout) == (1, "")
     assert result.stderr.startswith("Error: 'e' begins more than one id.")
     assert "  e1␛[2J\n  e2\n" in result.stderr
 
 
-def test_an_id_from_a_narrow_table_is_found(stored: Stored, run: Command) -> None:
+def test_an_id_from_a_narrow_table_is_found(anywhere: Anywhere, run: Command) -> None:
     """An id that the table cut short, copied with its ellipsis, is a beginning."""
-    rows.whole(stored)
+    rows.whole(anywhere)
     assert run("show", "resp_68a1…").stdout == GOLDEN
 
 
-def test_an_unknown_id_names_the_next_command(stored: Stored, run: Command) -> None:
+def test_an_unknown_id_names_the_next_command(anywhere: Anywhere, run: Command) -> None:
     """Who mistyped an id is told how to see the ids."""
     result = run("show", "resp_x")
     assert result.exit_code == 1

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
 from response_store.config import TableNames
+from tests.harness.postgres import PostgresDatabase
 from tests.unit.query.stored import Stored
+from tests.unit.query.stored_in_postgres import StoredInPostgres
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +39,38 @@ def test_the_configuration_names_database_tables_and_tenant(place: Path, run: Co
     )
     for command in COMMANDS:
         assert "e1" in run(*command, "--config", "proxy.yaml").stdout or command == ("status",)
+
+
+def test_the_configuration_of_a_postgresql_database(
+    place: Path, run: Command, plain_database: PostgresDatabase
+) -> None:
+    """The same settings count there; letter case of table names does not."""
+    with closing(StoredInPostgres(plain_database, TableNames("Answers", "talks", "CALLS"))) as made:
+        made.exchange("e1", tenant_id="team")
+        made.configure(
+            place / "proxy.yaml",
+            responses_table="answers", conversations_table="talks", exchanges_table="Calls",
+            tenant="{id: team}",
+        )  # fmt: skip
+        for command in COMMANDS:
+            result = run(*command, "--config", "proxy.yaml")
+            assert result.exit_code == 0
+            assert "e1" in result.stdout or command == ("status",)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_postgresql_database_without_tables_ends_with_1(
+    place: Path, run: Command, plain_database: PostgresDatabase, command: tuple[str, ...]
+) -> None:
+    """The missing tables are named, wherever the command tells errors."""
+    stored = StoredInPostgres(plain_database)
+    stored.close()
+    stored.configure(place / "proxy.yaml")
+    stored.script("DROP TABLE {exchanges}")
+    result = run(*command, "--config", "proxy.yaml")
+    assert result.exit_code == 1
+    told = result.stdout if command == ("status",) else result.stderr
+    assert "tables are missing: openai_exchanges." in told
 
 
 def test_the_environment_names_the_configuration(

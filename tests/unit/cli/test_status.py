@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.unit.cli import rows
 
 if TYPE_CHECKING:
-    from tests.unit.cli.conftest import Command
+    from tests.unit.cli.conftest import Anywhere, Command
     from tests.unit.query.stored import Stored
+    from tests.unit.query.stored_in_postgres import StoredInPostgres
 
 
 def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:
@@ -30,17 +33,47 @@ def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:
     )
 
 
-def test_json_has_the_counts(stored: Stored, run: Command) -> None:
+def test_a_pipe_gets_the_same_facts_of_postgresql(
+    configured: StoredInPostgres, run: Command
+) -> None:
+    """The counts are told as SQLite's are; the place is told otherwise, and so is the journal."""
+    rows.all_kinds(configured)
+    result = run("status")
+    assert (result.exit_code, result.stderr) == (0, "")
+    database, server, sizes, *counts = result.stdout.splitlines()
+    assert database == f"database\t{configured.shown}"
+    assert re.fullmatch(r"server\tPostgreSQL \d+[.\d]*( .*)?", server)
+    assert re.fullmatch(
+        r"size\t[\d.]+ KiB: openai_responses [\d.]+ KiB, openai_conversations [\d.]+ KiB, "
+        r"openai_exchanges [\d.]+ KiB",
+        sizes,
+    )
+    assert counts == [
+        "schema\tresponses version 1, exchanges version 1",
+        "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused",
+        "apis\t4 responses, 1 chat_completions",
+        "responses\t1",
+        "tenants\t1",
+        "open\t1, the oldest since 2026-01-01 02:06:40",
+        "first\t2026-01-01 02:00:00",
+        "last\t2026-01-01 02:06:40",
+        f"journal\t{Path.cwd() / 'response-store-journal.db'}, not there yet",
+        "waiting\tnothing",
+        "dead letters\tnone",
+    ]
+
+
+def test_json_has_the_counts(anywhere: Anywhere, run: Command) -> None:
     """A program gets the same as numbers."""
-    rows.all_kinds(stored)
+    rows.all_kinds(anywhere)
     found = json.loads(run("status", "--json").stdout)
     assert found["by_state"] == {"completed": 2, "interrupted": 1, "open": 1, "refused": 1}
     assert found["exchanges"] == 5
     assert found["last_started_at"] == 1767226000.0
-    assert found["database"] == str(stored.path)
+    assert found["database"] == anywhere.shown
 
 
-def test_an_empty_store_has_a_status(stored: Stored, run: Command) -> None:
+def test_an_empty_store_has_a_status(anywhere: Anywhere, run: Command) -> None:
     """Nothing captured yet is a status, not an error."""
     lines = dict(line.split("\t") for line in run("status").stdout.splitlines())
     assert (lines["exchanges"], lines["apis"], lines["open"], lines["last"]) == (
@@ -49,3 +82,10 @@ def test_an_empty_store_has_a_status(stored: Stored, run: Command) -> None:
         "0",
         "-",
     )
+
+
+def test_dead_letters_are_of_postgresql(stored: Stored, run: Command) -> None:
+    """SQLite keeps none: to ask for them is wrong usage, and what to do is said."""
+    result = run("status", "--dead-letters")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "backend: postgres" in result.stderr

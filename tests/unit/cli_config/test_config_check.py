@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,28 @@ def test_nothing_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     Path("store.yaml").write_text("database_url: sqlite://x.db\n")
     assert check(Path("store.yaml")).exit_code == 0
     assert [path.name for path in tmp_path.iterdir()] == ["store.yaml"]
+
+
+def test_what_is_unsafe_is_warned_of(tmp_path: Path) -> None:
+    """A mode that verifies nothing is no error, and standard error says what is at stake."""
+    path = tmp_path / "store.yaml"
+    path.write_text("database_url: postgres://u:s3cr3t@1.2.3.4/db\nssl_mode: prefer\n")
+    result = check(path)
+    assert result.exit_code == 0
+    assert "\n  ssl_root_cert           none: the server is not verified\n" in result.stdout
+    assert result.stderr.startswith("Warning: ssl_mode is prefer: the server is unverified")
+    assert result.stderr.count("\n") == 1
+    assert "s3cr3t" not in result.output
+
+
+def test_nothing_is_connected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without being told to, a check asks neither a resolver nor a server."""
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("a socket was made")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    path = tmp_path / "store.yaml"
+    path.write_text("database_url: postgres://u@db.example.net/db\nallow_dns_database_url: true\n")
+    assert check(path).exit_code == 0

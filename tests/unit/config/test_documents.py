@@ -9,10 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from response_store.config import ConfigError, load_config
+from response_store.config import Acknowledge, Backend, Config, ConfigError, TableNames, load_config
+from response_store.config.addresses import Reach
+from response_store.config.postgres_names import postgres_name_faults
+from response_store.config.postgres_parameters import ALLOWED
 from response_store.config.schema import with_defaults
+from response_store.config.tls import SslMode
 
 from .conftest import Load
+from .test_rules import POSTGRES_ONLY
 from .test_schema import KEYS
 
 ROOT = Path(__file__).parents[3]
@@ -41,6 +46,12 @@ def alternatives(text: str) -> list[Alternative]:
     return found
 
 
+def blocks(text: str) -> list[dict[str, Any]]:
+    """The configurations with PostgreSQL that stand in comments, each without its comment signs."""
+    found = re.findall(r"^#\n((?:#   .+\n)+)", text, re.MULTILINE)
+    return [yaml.safe_load(re.sub(r"^#   ", "", block, flags=re.MULTILINE)) for block in found]
+
+
 def test_the_example_is_the_defaults(load: Load) -> None:
     """Every key stands in the example, with its default."""
     assert yaml.safe_load(EXAMPLE) == with_defaults({})
@@ -51,16 +62,53 @@ def test_the_example_is_the_defaults(load: Load) -> None:
 def test_each_commented_alternative_loads(alternative: Alternative, load: Load) -> None:
     """Each alternative, put in the place of its key, loads and changes something."""
     values = yaml.safe_load(EXAMPLE)
+    if POSTGRES_ONLY.keys() & {alternative.key, alternative.parent}:
+        values["database_url"] = "postgres://recorder@1.2.3.4/responses"
+    before = load(values)
     mapping = values if alternative.parent is None else values[alternative.parent]
     assert mapping[alternative.key] != alternative.value
     mapping[alternative.key] = alternative.value
-    load(values)
+    after = load(values)
+    assert after != before or alternative in SAYING_WHAT_HOLDS
+
+
+SAYING_WHAT_HOLDS = (
+    Alternative(None, "backend", "sqlite"),
+    Alternative(None, "ssl_mode", "verify-full"),
+)
 
 
 def test_no_alternative_is_overlooked() -> None:
-    """Every key that can have another value shows one, and so the reader above finds them."""
+    """Every key shows another value, and so the reader above finds them."""
     shown = {f"{one.parent}.{one.key}" if one.parent else one.key for one in alternatives(EXAMPLE)}
-    assert shown == set(LEAVES) - {"ssl_mode", "ssl_root_cert"}
+    assert shown == set(LEAVES)
+
+
+def in_the_example(block: dict[str, Any]) -> dict[str, Any]:
+    """The example with the keys of a block in the place of its own."""
+    return yaml.safe_load(EXAMPLE) | block
+
+
+def test_postgresql_stands_in_the_example(load: Load) -> None:
+    """Each block, in the place of the keys of the same names, loads as what it is said to be."""
+    by_name, private, plain = (load(in_the_example(block)) for block in blocks(EXAMPLE))
+    assert {by_name.backend, private.backend, plain.backend} == {Backend.POSTGRES}
+    assert by_name.database.is_name
+    assert by_name.database.reach is Reach.PUBLIC_NAMES
+    assert by_name.database.tls.mode is SslMode.VERIFY_FULL
+    assert private.database.reach is Reach.PRIVATE
+    assert private.database.tls.root_cert == "/etc/response-store/ca.pem"
+    assert private.acknowledge is Acknowledge.DATABASE
+    assert private.journal.max_bytes == 10 * 2**30
+    assert plain.database.tls.mode is SslMode.DISABLE
+    assert plain.database.password is None
+
+
+def test_a_block_stands_alone(load: Load) -> None:
+    """Each block is a configuration by itself as well."""
+    alone: list[Config] = [load(block) for block in blocks(EXAMPLE)]
+    within = [load(in_the_example(block)) for block in blocks(EXAMPLE)]
+    assert [config.database for config in alone] == [config.database for config in within]
 
 
 def rows(text: str) -> dict[str, str]:
@@ -93,7 +141,7 @@ def test_the_page_shows_a_real_refusal(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_every_limit_of_the_page_is_the_schema_s() -> None:
     """Numbers in the page's table are the bounds in the schema."""
-    for key in ("capture.max_body_bytes", "completion_wait_ms"):
+    for key in ("capture.max_body_bytes", "completion_wait_ms", "journal.max_bytes"):
         row = next(line for line in PAGE.splitlines() if line.startswith(f"| `{key}`"))
         for bound in ("minimum", "maximum"):
             assert f"{schema_bound(key, bound):,}" in row
@@ -101,3 +149,33 @@ def test_every_limit_of_the_page_is_the_schema_s() -> None:
 
 def schema_bound(key: str, bound: str) -> int:
     return int(KEYS[key][bound])
+
+
+def section(name: str) -> str:
+    return PAGE.partition(f"### {name}\n")[2].partition("\n#")[0]
+
+
+def test_the_page_names_every_parameter_of_a_url() -> None:
+    """The list of what may stand in a PostgreSQL URL is that of the rules."""
+    _, _, listed = section("The URL").partition("each once:")
+    named = re.findall(r"`([a-z_]+)`", re.sub(r"\(.*?\)", "", listed.partition(". ")[0]))
+    assert sorted(named) == sorted(ALLOWED)
+
+
+def test_the_page_names_every_tls_mode() -> None:
+    """The table of modes is that of the program, and says which of them verify."""
+    told = dict(re.findall(r"^\| `([a-z-]+)`.*\| ([^|]+) \|$", section("TLS"), re.MULTILINE))
+    assert {SslMode(mode): text != "no" for mode, text in told.items()} == {
+        mode: mode.verifies for mode in SslMode
+    }
+
+
+def test_the_page_names_the_longest_names() -> None:
+    """The limits on names of tables are those of the rules."""
+    told = re.findall(r"(\d+)(?:\s+characters)? for `([a-z]+)_table`", section("Names of tables"))
+    longest = {table: table[0] * int(number) for number, table in told}
+    assert list(longest) == ["responses", "conversations", "exchanges"]
+    assert not list(postgres_name_faults(TableNames(**longest)))
+    for table, name in longest.items():
+        faults = postgres_name_faults(TableNames(**longest | {table: name + "x"}))
+        assert [key for key, _ in faults] == [f"{table}_table"]

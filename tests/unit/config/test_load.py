@@ -9,7 +9,20 @@ from pathlib import Path
 
 import pytest
 
-from response_store.config import Backend, ConfigError, in_force, load_config
+from response_store.config import (
+    Acknowledge,
+    Backend,
+    ConfigError,
+    JournalConfig,
+    PoolConfig,
+    Serve,
+    config_warnings,
+    in_force,
+    load_config,
+)
+from response_store.config.addresses import Reach
+from response_store.config.postgres_target import PostgresTarget
+from response_store.config.tls import SslMode, TlsPlan
 
 from .conftest import Load, Refusal
 
@@ -21,9 +34,23 @@ def test_no_file_means_the_defaults() -> None:
     config = load_config(None, {})
     assert config.source == "defaults"
     assert config.backend is Backend.SQLITE
+    assert config.acknowledge is Acknowledge.JOURNAL
+    assert config.journal == JournalConfig(Path("response-store-journal.db"), 2**30)
+    assert config.pool == PoolConfig(0, 10, 600, 30)
     assert config.database.path == Path("responses.db")
     assert config.capture.apis == {"responses", "chat_completions"}
     assert config.completion_wait_ms == 1000
+
+
+def test_serving(load: Load) -> None:
+    """Whether it is served, and to whom, is told among what is in force; remote is warned of."""
+    assert in_force(load("")).items() >= {"serve": "off", "serve_remote": "false"}.items()
+    here, remote = load({"serve": "only"}), load({"serve": "prefer", "serve_remote": True})
+    assert (here.serve, here.serve_remote) == (Serve.ONLY, False)
+    assert in_force(remote).items() >= {"serve": "prefer", "serve_remote": "true"}.items()
+    assert config_warnings(here) == config_warnings(load({"serve_remote": True})) == ()
+    (warning,) = config_warnings(remote)
+    assert "everyone who reaches this proxy" in warning
 
 
 def test_the_source_is_the_file(load: Load, tmp_path: Path) -> None:
@@ -35,6 +62,47 @@ def test_the_environment_wins_over_the_file(load: Load) -> None:
     """The URL in the environment replaces the one in the file, even a bad one."""
     config = load("database_url: sqlite://../file.db", {URL: "sqlite://environment.db"})
     assert config.database.path == Path("environment.db")
+
+
+@pytest.mark.parametrize("content", ["", "backend: postgres\n"])
+def test_the_environment_may_name_postgresql(content: str, load: Load) -> None:
+    """The scheme of the URL in the environment says the backend, where the file does not."""
+    config = load(content, {URL: "postgres://u:s3cr3t@1.2.3.4:6432/db"})
+    assert config.backend is Backend.POSTGRES
+    assert config.database.describe() == "postgres://1.2.3.4:6432/db"
+    assert "s3cr3t" not in f"{config!r} {in_force(config)}"
+
+
+def test_the_environment_is_bound_to_the_file(refusal: Refusal) -> None:
+    """What the file says of backend, names and addresses holds for that URL too."""
+    for content, url in (
+        ("backend: sqlite", "postgres://u:s3cr3t@1.2.3.4/db"),
+        ("backend: postgres", "postgres://u:s3cr3t@db.example.net/db"),
+        ("allow_dns_database_url: true", "postgres://u:s3cr3t@10.0.0.1/db"),
+    ):
+        said = refusal(content, {URL: url})
+        assert f"\n{URL}: database_url: " in said
+        assert "store.yaml" not in said
+        assert "s3cr3t" not in said
+
+
+def test_postgresql_is_loaded_as_it_is_written(load: Load) -> None:
+    """Every key of PostgreSQL comes to where it belongs."""
+    config = load(
+        "database_url: postgres://u:p@db.example.net/db\n"
+        "allow_dns_database_url: true\n"
+        "ssl_mode: verify-ca\n"
+        "ssl_root_cert: /ca.pem\n"
+        "acknowledge: database\n"
+        "journal: {path: /var/j.db, max_bytes: 1048576}\n"
+        "pool: {min_connections: 1, max_connections: 2, idle_timeout_secs: 3}\n"
+    )
+    assert isinstance(config.database, PostgresTarget)
+    assert config.database.reach is Reach.PUBLIC_NAMES
+    assert config.database.tls == TlsPlan(SslMode.VERIFY_CA, "/ca.pem")
+    assert config.acknowledge is Acknowledge.DATABASE
+    assert config.journal == JournalConfig(Path("/var/j.db"), 1_048_576)
+    assert config.pool == PoolConfig(1, 2, 3, 30)
 
 
 def test_an_empty_variable_counts_as_absent(load: Load) -> None:
@@ -101,6 +169,59 @@ def test_what_is_in_force_holds_no_secret(load: Load) -> None:
     assert "s3cr3t" not in str(summary)
 
 
+def test_what_is_in_force_with_postgresql(load: Load) -> None:
+    """The summary has what counts with PostgreSQL alone, and no user and no password."""
+    config = load(
+        "database_url: postgres://ann:s3cr3t@10.0.0.1/db\n"
+        "allow_private_database_url: true\n"
+        "ssl_root_cert: /ca.pem\n"
+        "journal: {path: 'ann:s3cr3t@j.db'}\n"
+    )
+    summary = in_force(config)
+    assert summary["database"] == "postgres://10.0.0.1:5432/db"
+    assert (summary["ssl_mode"], summary["ssl_root_cert"]) == ("verify-full", "/ca.pem")
+    assert summary["journal.path"] == "***@j.db"
+    assert summary["acknowledge"] == "journal"
+    assert summary["pool.idle_timeout_secs"] == "600"
+    assert summary["database hosts"].startswith("all names, addresses and sockets")
+    assert "s3cr3t" not in str(summary)
+    assert "ann" not in str(summary)
+    assert not {"acknowledge", "ssl_mode", "journal.path"} & in_force(load("")).keys()
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "words"),
+    [
+        ("1.2.3.4", "", None),
+        ("1.2.3.4", "ssl_mode: disable", "plain text"),
+        ("1.2.3.4", "ssl_mode: prefer", "the server is unverified"),
+        ("1.2.3.4", "ssl_mode: require", "the server is unverified"),
+        ("1.2.3.4", "ssl_mode: verify-ca", "any server that a public authority signed"),
+        ("10.0.0.1", "allow_private_database_url: true\nssl_mode: disable", None),
+        ("db.example.net", "allow_dns_database_url: true\nssl_mode: prefer", "prefer: the server"),
+        ("db.example.net", "allow_private_database_url: true\nssl_mode: prefer", "Should that"),
+        ("db.example.net", "allow_private_database_url: true\nssl_mode: disable", "plain text"),
+        ("db", "allow_private_database_url: true\nssl_mode: prefer", None),
+        ("localhost.", "allow_private_database_url: true\nssl_mode: prefer", None),
+        ("db.localhost", "allow_private_database_url: true\nssl_mode: prefer", None),
+        ("%2Frun%2Fpg", "allow_private_database_url: true", None),
+    ],
+)
+def test_what_is_unsafe_gives_a_warning(
+    host: str, keys: str, words: str | None, load: Load
+) -> None:
+    """Modes that don't verify are warned of, where the server may be at a public address."""
+    found = config_warnings(load(f"database_url: postgres://u:s3cr3t@{host}/db\n{keys}\n"))
+    assert len(found) == (words is not None)
+    assert words is None or words in found[0]
+    assert "s3cr3t" not in str(found)
+
+
+def test_sqlite_gives_no_warning(load: Load) -> None:
+    """There is nobody on the way to a file."""
+    assert config_warnings(load("")) == ()
+
+
 def test_loading_opens_no_connection(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     """Validation needs no network."""
 
@@ -110,14 +231,23 @@ def test_loading_opens_no_connection(load: Load, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     load("durability: process")
+    load("database_url: postgres://u@db.example.net/db\nallow_private_database_url: true")
     with pytest.raises(ConfigError):
         load("durability: full")
 
 
-def test_loading_opens_only_the_file_and_the_schema(tmp_path: Path) -> None:
-    """In a fresh process, no file beside the YAML, the schema and Python's own is opened."""
+@pytest.mark.parametrize(
+    ("url", "imports"), [("sqlite:///x.db", False), ("postgres://u:p@1.2.3.4/db", True)]
+)
+def test_loading_opens_only_the_file_and_the_schema(
+    url: str, imports: bool, tmp_path: Path
+) -> None:
+    """In a fresh process, no file beside the YAML, the schema and Python's own is opened.
+
+    psycopg, which takes long to import, is imported for PostgreSQL alone.
+    """
     path = tmp_path / "store.yaml"
-    path.write_text(f"database_url: sqlite://{tmp_path}/x.db\n")
+    path.write_text(f"database_url: {url}\n")
     program = (
         "import sys\n"
         "from response_store.config import load_config\n"
@@ -130,5 +260,5 @@ def test_loading_opens_only_the_file_and_the_schema(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=tmp_path
     )
-    assert done.stdout.split("\n")[0] == f"{[str(path)]} False False"
+    assert done.stdout.split("\n")[0] == f"{[str(path)]} False {imports}"
     assert [entry.name for entry in tmp_path.iterdir()] == ["store.yaml"]

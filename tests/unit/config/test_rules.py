@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from response_store.config import Serve
 from response_store.config.rules import SECRET_HEADERS
 
 from .conftest import Load, Refusal
@@ -22,9 +23,8 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     [
         ("backend", "sqllite", "not one of those allowed"),
         ("backend", 5, "must be a string, not an integer"),
-        ("backend", "postgres", "PostgreSQL is not supported by this version"),
-        ("database_url", "postgres://u:p@192.0.2.1/db", "PostgreSQL is not supported"),
-        ("database_url", "PostgreSQL://u:p@192.0.2.1/db", "PostgreSQL is not supported"),
+        ("database_url", "postgres://u:p@224.0.0.1/db", "the host is a multicast"),
+        ("database_url", "PostgreSQL://u:p@192.0.2.1/db", "the URL's scheme is wrong"),
         ("database_url", True, "must be a string, not a boolean"),
         ("exchanges_table", None, "must be a string, not null"),
         ("exchanges_table", "a b", "invalid characters"),
@@ -55,8 +55,18 @@ def nested(key: str, value: Any) -> dict[str, Any]:
         ("completion_wait_ms", 0.5, "must be an integer, not a float"),
         ("durability", "full", "not one of those allowed"),
         ("on_store_failure", "stop", "not one of those allowed"),
-        ("ssl_mode", "disable", "ssl_mode is only valid with backend: postgres"),
-        ("ssl_root_cert", "/ca.pem", "ssl_root_cert is only valid with backend: postgres"),
+        ("ssl_mode", "full", "not one of those allowed"),
+        ("ssl_mode", True, "must be a string, not a boolean"),
+        ("acknowledge", "none", "not one of those allowed"),
+        ("serve", "on", "not one of those allowed"),
+        ("serve", True, "not one of those allowed"),
+        ("serve", 0, "must be a string, not an integer"),
+        ("serve_remote", "true", "must be a boolean, not a string"),
+        ("allow_dns_database_url", "yes", "must be a boolean, not a string"),
+        ("allow_private_database_url", 1, "must be a boolean, not an integer"),
+        ("journal", "journal.db", "must be a mapping, not a string"),
+        ("journal.max_bytes", 1, "must be at least 1048576"),
+        ("journal.max_bytes", 2**50, "must be at most 1099511627776"),
         ("pool.acquire_timeout_secs", 2**64 - 1, "must be at most"),
     ],
 )
@@ -88,10 +98,68 @@ def test_no_header_with_credentials_names_a_tenant(header: str, refusal: Refusal
     assert "carries credentials" in refusal({"tenant": {"header": header.title()}})
 
 
-@pytest.mark.parametrize(
-    "key",
-    ["allow_private_database_url", "acknowledge", "journal", "serve", "retention", "redact"],
-)
+POSTGRES_ONLY = {
+    "acknowledge": ("database", "journal"),
+    "allow_dns_database_url": (True, False),
+    "allow_private_database_url": (True, False),
+    "journal": ({"path": "x.db"}, {"path": "response-store-journal.db", "max_bytes": 2**30}),
+    "ssl_mode": ("verify-full", None),
+    "ssl_root_cert": ("/ca.pem", None),
+}
+
+
+@pytest.mark.parametrize("key", POSTGRES_ONLY)
+def test_a_key_of_postgresql_is_refused_with_sqlite(key: str, load: Load, refusal: Refusal) -> None:
+    """A key that would do nothing is refused, unless it says what holds anyway."""
+    other, default = POSTGRES_ONLY[key]
+    for backend in ({}, {"backend": "sqlite"}, {"database_url": "sqlite://x.db"}):
+        said = refusal({**backend, key: other})
+        assert f": {key}: {key} is only valid with backend: postgres\n    Take the key out." in said
+        assert load({**backend, key: default}) == load(backend)
+    load({"database_url": "postgres://u@1.2.3.4/db", key: other})
+
+
+@pytest.mark.parametrize("path", ["", "a\0b", "a\nb", "a" * 4097, "postgres://u:c4n4ry@1.2.3.4/db"])
+def test_a_bad_path_of_the_journal_is_refused(path: str, refusal: Refusal) -> None:
+    """The journal is one file, and what looks like a URL in its place is not shown."""
+    config = {"database_url": "postgres://u@1.2.3.4/db", "journal": {"path": path}}
+    said = refusal(config)
+    assert said.count("journal.path: ") == 1
+    assert "Write a file's path" in said
+    assert "c4n4ry" not in said
+
+
+def test_postgresql_needs_a_url(refusal: Refusal) -> None:
+    """The default of the URL is a SQLite file, so that PostgreSQL by key alone is not enough."""
+    assert "there is no URL of a PostgreSQL database" in refusal({"backend": "postgres"})
+    said = refusal({"backend": "postgres", "database_url": "sqlite://x.db"})
+    assert "the URL's scheme is that of SQLite" in said
+
+
+def test_serving_needs_responses(load: Load, refusal: Refusal) -> None:
+    """What is not captured can't be served, and what is in memory can't be looked up."""
+    chat = {"capture": {"apis": ["chat_completions"]}}
+    memory = {"database_url": "sqlite::memory:"}
+    for serve in ("prefer", "only"):
+        assert ": serve: serve answers for responses, and" in refusal({"serve": serve, **chat})
+        assert ": serve: what is in memory can't be served" in refusal({"serve": serve, **memory})
+        assert refusal({"serve": serve, "database_url": "sqlite://../x.db"}).count("serve") == 0
+    load({"serve": "off", **chat, **memory})
+
+
+@pytest.mark.parametrize("text", ["serve: off", 'serve: "off"', "serve: false", "serve:"])
+def test_not_serving_however_it_is_written(text: str, load: Load) -> None:
+    """YAML takes `off` for false."""
+    assert load(text) == load("")
+    assert load(text).serve is Serve.OFF
+
+
+def test_an_unknown_way_of_serving_is_told_the_known_ones(refusal: Refusal) -> None:
+    """`on` is true in YAML, and says too little."""
+    assert "It is one of off, prefer, only." in refusal("serve: on")
+
+
+@pytest.mark.parametrize("key", ["retention", "redact"])
 def test_a_key_without_effect_is_unknown(key: str, refusal: Refusal) -> None:
     """A key is accepted only when it does something."""
     assert f"{key}: the key is unknown" in refusal({key: None})
@@ -117,7 +185,9 @@ def test_an_unknown_key_gets_the_nearest(key: str, near: str, refusal: Refusal) 
     "key",
     ["backend", "database_url", "capture", "capture.hosts", "capture.apis", "capture.store_false"]
     + ["capture.raw_bodies", "capture.max_body_bytes", "tenant", "tenant.id", "tenant.header"]
-    + ["completion_wait_ms", "durability", "on_store_failure", "pool", "pool.max_connections"],
+    + ["completion_wait_ms", "durability", "on_store_failure", "pool", "pool.max_connections"]
+    + ["acknowledge", "journal", "journal.path", "journal.max_bytes", "ssl_mode", "ssl_root_cert"]
+    + ["allow_dns_database_url", "allow_private_database_url", "serve", "serve_remote"],
 )
 def test_null_is_the_default(key: str, load: Load) -> None:
     """Null is the same as leaving the key out."""

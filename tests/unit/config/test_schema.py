@@ -8,8 +8,17 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from response_store.config import Durability, OnStoreFailure, RawBodies, StoreFalse
+from response_store.config import (
+    Acknowledge,
+    Backend,
+    Durability,
+    OnStoreFailure,
+    RawBodies,
+    Serve,
+    StoreFalse,
+)
 from response_store.config.schema import schema
+from response_store.config.tls import SslMode
 from response_store.store.records import Api
 
 
@@ -50,11 +59,19 @@ def test_no_mapping_takes_unknown_keys(key: str) -> None:
         ("capture.raw_bodies", RawBodies),
         ("durability", Durability),
         ("on_store_failure", OnStoreFailure),
+        ("backend", Backend),
+        ("acknowledge", Acknowledge),
+        ("ssl_mode", SslMode),
     ],
 )
 def test_enums_and_schema_agree(key: str, values: Any) -> None:
     """What the schema allows is what the program knows."""
     assert KEYS[key]["enum"] == [*values, None]
+
+
+def test_ways_of_serving_and_schema_agree() -> None:
+    """As for the others, and `off` as YAML reads it."""
+    assert KEYS["serve"]["enum"] == [*Serve, False, None]
 
 
 def test_the_apis_are_those_that_are_captured() -> None:

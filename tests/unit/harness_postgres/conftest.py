@@ -1,10 +1,8 @@
-"""Servers that a test may ask for, without a certificate authority of the system's."""
+"""Nothing of the machine's own settings takes part."""
 
 from __future__ import annotations
 
 import pytest
-
-from tests.harness.postgres_fixtures import *  # noqa: F403
 
 
 @pytest.fixture(autouse=True)

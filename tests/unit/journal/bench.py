@@ -15,7 +15,7 @@ from response_store.store.drainer import Drainer, DrainLimits
 from response_store.store.journal import Journal
 from response_store.store.journal_file import JournalFile
 from response_store.store.journal_outlet import Outlet
-from response_store.store.records import Record
+from response_store.store.records import Change, Record
 from tests.harness.records import record
 from tests.unit.store.scripted import PATIENT, ScriptedStore
 
@@ -23,15 +23,20 @@ MEGABYTE = 1024 * 1024
 
 
 class Target(ScriptedStore):
-    """A scripted store that keeps the records as well."""
+    """A scripted store that keeps the changes as well."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.records: list[Record] = []
+        self.changes: list[Change] = []
 
-    def write(self, records: Sequence[Record]) -> None:
-        super().write(records)
-        self.records += records
+    @property
+    def records(self) -> list[Record]:
+        """All that is no deletion."""
+        return [change for change in self.changes if isinstance(change, Record)]
+
+    def write(self, changes: Sequence[Change]) -> None:
+        super().write(changes)
+        self.changes += changes
 
 
 class JournalBench:
@@ -62,9 +67,9 @@ class JournalBench:
         """One batch, and what comes after the acknowledgement."""
         self.write_records(*[record(name, **columns) for name in names])
 
-    def write_records(self, *records: Record) -> None:
+    def write_records(self, *changes: Change) -> None:
         self.journal.open()
-        self.journal.write(records)
+        self.journal.write(changes)
         self.journal.after_acknowledge()
 
     def start(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from response_store.store.drain_batch import records_of
+from response_store.store.drain_batch import changes_of
 from response_store.store.journal_entry import RECORD, Entry, values
 from response_store.store.records import Record
 from tests.harness.records import record, response
@@ -22,31 +22,31 @@ def never(_: Entry) -> bool:
 def test_an_open_row_whose_end_is_there_is_left_out() -> None:
     """Of an exchange that began and ended in one batch, only the end is written."""
     opened, ended, other = record("e1", state="open"), record("e1"), record("e2", state="open")
-    assert records_of(entries(opened, other, ended), "recorder", never) == [other, ended]
+    assert changes_of(entries(opened, other, ended), "recorder", never) == [other, ended]
 
 
 def test_an_open_row_behind_its_end_stays() -> None:
     """Only what comes later replaces; the target knows what to do with the rest."""
     opened, ended = record("e1", state="open"), record("e1")
-    assert records_of(entries(ended, opened), "recorder", never) == [ended, opened]
+    assert changes_of(entries(ended, opened), "recorder", never) == [ended, opened]
 
 
 def test_an_open_row_that_brings_a_response_stays() -> None:
     """A response is never left out."""
     opened = record("e1", response(status="queued"), state="open")
     ended = record("e1")
-    assert records_of(entries(opened, ended), "recorder", never) == [opened, ended]
+    assert changes_of(entries(opened, ended), "recorder", never) == [opened, ended]
 
 
 def test_ends_are_all_written() -> None:
     """Several records of one exchange that are no open rows stay, in order."""
     ends = [record("e1", state="queued"), record("e1"), record("e1", state="interrupted")]
-    assert records_of(entries(*ends), None, never) == ends
+    assert changes_of(entries(*ends), None, never) == ends
 
 
 def test_an_open_row_of_a_killed_recorder_is_closed() -> None:
     """The journal has one owner: whoever left an open row in it before is dead."""
-    (closed, ours) = records_of(
+    (closed, ours) = changes_of(
         entries(
             record("e1", state="open", recorder_id="dead", host="h"), record("e2", state="open")
         ),
@@ -61,10 +61,10 @@ def test_an_open_row_of_a_killed_recorder_is_closed() -> None:
 def test_an_open_row_whose_end_waits_further_on_is_not_closed() -> None:
     """What a recorder told before it was killed is not overwritten by a guess."""
     opened = record("e1", state="open", recorder_id="dead")
-    assert records_of(entries(opened), "recorder", lambda entry: True) == [opened]
+    assert changes_of(entries(opened), "recorder", lambda entry: True) == [opened]
 
 
 def test_without_a_recorder_nothing_is_closed() -> None:
     """Who does not say which recorder this is has open rows written as they are."""
     opened = record("e1", state="open", recorder_id="dead")
-    assert records_of(entries(opened), None, never) == [opened]
+    assert changes_of(entries(opened), None, never) == [opened]

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from response_store.errors import PassingStoreError, RowRefusedError
-from response_store.store.journal_entry import decoded, values
+from response_store.store.journal_entry import RECORD, decoded, values
 from response_store.store.journal_errors import JournalFullError
 from response_store.store.journal_level import JournalStatus
 from response_store.store.records import Record
@@ -32,7 +32,7 @@ def taken(bench: JournalBench, most: int = 1000, size: int = 2**40) -> list[Reco
     entries = bench.outlet.take(most, size)
     if entries:
         bench.outlet.remove(entries)
-    return [entry.record for entry in entries]
+    return [entry.change for entry in entries]
 
 
 @pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 128, 129, 300])
@@ -53,7 +53,7 @@ def test_every_value_comes_back() -> None:
         text, response(status="queued"), output_text=text, raw_response=b"\x00\xff",
         duration_ms=0.1, input_tokens=2**53 + 1, result="1e400",
     )  # fmt: skip
-    assert decoded(values(one, 0.0)[-1]) == one
+    assert decoded(RECORD, values(one, 0.0)[-1]) == one
 
 
 def test_an_empty_batch_is_fine(bench: JournalBench) -> None:

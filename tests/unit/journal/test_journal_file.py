@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from response_store.errors import PermanentStoreError
+from response_store.store import journal_schema
 from response_store.store.journal_errors import JournalFullError
 from tests.harness.records import numbered
 from tests.unit.journal.bench import JournalBench
@@ -136,6 +139,15 @@ def test_a_database_of_something_else(make_bench: MakeBench, path: Path) -> None
     before = rows(path, "SELECT name FROM sqlite_master ORDER BY name")
     assert "no journal" in fails(make_bench())
     assert rows(path, "SELECT name FROM sqlite_master ORDER BY name") == before
+
+
+def test_a_journal_that_is_just_being_made(bench: JournalBench, path: Path) -> None:
+    """Who looks at that moment sees it made or not: one statement reads all that tells which."""
+    read: list[str] = []
+    with closing(sqlite3.connect(path)) as connection:
+        connection.set_trace_callback(read.append)
+        assert journal_schema.check(connection, "here") == len(journal_schema.MIGRATIONS)
+    assert len([statement for statement in read if not statement.startswith("--")]) == 1
 
 
 def test_a_newer_version(bench: JournalBench, make_bench: MakeBench, path: Path) -> None:

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import UnreadableError
+from tests.sampling import examples
 
 INTEGERS = [
     (b"0", 0),
@@ -85,7 +86,7 @@ def test_texts(text: bytes, value: str | None) -> None:
     assert json_text.as_text(Raw(text)) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters(exclude_categories=[]), max_size=20), st.booleans())
 def test_any_text(value: str, escaped: bool) -> None:
     """Any string comes back, but for NUL and lone surrogates."""

@@ -17,6 +17,8 @@ from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.records import numbered, record, response
 from tests.unit.postgres_store.stores import SHORT, hang_up, ids, opened, store_on
 
+pytestmark = pytest.mark.one_python
+
 NO_LOCK = "pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
 PATIENT = Deadline(seconds=0.5, slowest=1024)
 

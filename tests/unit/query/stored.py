@@ -10,6 +10,7 @@ from typing import Any
 import zstandard
 
 from response_store.config.tables import TableNames
+from response_store.store.query import Query
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas" / "sqlite"
 NAMES = TableNames("openai_responses", "openai_conversations", "openai_exchanges")
@@ -22,6 +23,10 @@ REQUIRED = {
     "tenant_id": "default", "api": "responses", "transport": "http", "state": "completed",
     "started_at": 1767225600.25, "method": "POST", "scheme": "https", "host": "api.openai.com",
     "path": "/v1/responses", "recorder_id": "r1",
+}  # fmt: skip
+RESPONSE = {
+    "tenant_id": "default", "created_at": 1767225600, "model": "gpt-5.1", "response_object": "{}",
+    "input": "[]", "messages": "[]",
 }  # fmt: skip
 
 
@@ -36,6 +41,20 @@ class Stored:
         for file in (SCHEMAS / "shared_tables.sql", *sorted(SCHEMAS.glob("exchanges_*.sql"))):
             self.script(file.read_text())
         self.script(VERSION_TABLES)
+
+    @property
+    def shown(self) -> str:
+        """What the commands call the database."""
+        return str(self.path)
+
+    def open(self) -> Query:
+        """A look at it."""
+        return Query.open(self.path, NAMES)
+
+    def configure(self, path: Path, **settings: Any) -> None:
+        """Write a configuration that names it."""
+        lines = {"database_url": f"sqlite://{self.path}"} | settings
+        path.write_text("".join(f"{key}: {value}\n" for key, value in lines.items()))
 
     def script(self, text: str) -> None:
         """Run statements; `{exchanges}` and the like stand for the tables."""
@@ -52,11 +71,7 @@ class Stored:
 
     def response(self, response_id: str, **columns: Any) -> None:
         """Add a response."""
-        row = {
-            "tenant_id": "default", "id": response_id, "created_at": 1767225600,
-            "model": "gpt-5.1", "response_object": "{}", "input": "[]", "messages": "[]",
-        }  # fmt: skip
-        self.insert("{responses}", {**row, **columns})
+        self.insert("{responses}", {**RESPONSE, "id": response_id, **columns})
 
     def insert(self, table: str, *rows: dict[str, Any]) -> None:
         """Add rows of the same columns."""

@@ -12,6 +12,7 @@ from response_store.store.query import Query
 from response_store.store.records import ExchangeRow, Record, ResponseRow
 from response_store.store.sqlite import SqliteStore
 from tests.unit.query.stored import NAMES, REQUIRED
+from tests.unit.query.stored_in_postgres import StoredInPostgres
 
 
 def record(number: int) -> Record:
@@ -45,3 +46,21 @@ def test_what_the_store_commits_is_read(tmp_path: Path, durability: Durability) 
                 assert found.response_object == '{"id": "x", "n": 1e400}'
             assert reading.status().responses == 3
             assert len(reading.recent("default", limit=10).exchanges) == 3
+
+
+def test_what_goes_to_postgresql_is_read(stored_in_postgres: StoredInPostgres) -> None:
+    """A look that was open before sees each commit there as well, field for field."""
+    with stored_in_postgres.open() as reading:
+        for number in range(3):
+            written = record(number)
+            stored_in_postgres._store.write([written])
+            assert reading.exchange("default", f"e{number}") == written.exchange
+            found = reading.response("default", f"resp_{number}")
+            assert found is not None
+            assert found.response_object == '{"id": "x", "n": 1e400}'
+        assert reading.status().responses == 3
+        with reading.snapshot() as tables:
+            assert tables.exchange("default", "e3") is None
+            stored_in_postgres._store.write([record(3)])
+            assert tables.exchange("default", "e3") is None
+        assert reading.exchange("default", "e3") == record(3).exchange

@@ -11,7 +11,7 @@ import pytest
 from response_store.config.tables import TableNames
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.query import Query
-from response_store.store.reading import Reading
+from response_store.store.sqlite_reading import SqliteReading
 from tests.unit.query.stored import NAMES, Stored
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_a_locked_database_is_worth_another_try(stored: Stored) -> None:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(PassingStoreError, match="locked"):
-            Reading(stored.path, NAMES, busy_seconds=0.01)
+            SqliteReading(stored.path, NAMES, busy_seconds=0.01)
 
 
 def test_a_table_of_other_columns_is_an_error(stored: Stored) -> None:

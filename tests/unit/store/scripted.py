@@ -12,7 +12,7 @@ from response_store.counts import Counts
 from response_store.errors import PassingStoreError, RowRefusedError
 from response_store.faults import Faults
 from response_store.store.backoff import Backoff
-from response_store.store.records import Record
+from response_store.store.records import Change, Deletion
 from response_store.store.ticket import Ticket
 from response_store.store.writer import Writer
 from tests.harness.records import record
@@ -31,7 +31,10 @@ class Payload:
 
 
 class ScriptedStore:
-    """Keeps names in a list. `script` and `openings` hold what the next calls raise, or None."""
+    """Keeps names in a list, those of deletions with a minus sign.
+
+    `script` and `openings` hold what the next calls raise, or None.
+    """
 
     def __init__(self) -> None:
         self.batches: list[list[str]] = []
@@ -61,7 +64,7 @@ class ScriptedStore:
             raise error
         self.opened = True
 
-    def write(self, records: Sequence[Record]) -> None:
+    def write(self, changes: Sequence[Change]) -> None:
         self.attempts += 1
         self.at_work.set()
         assert self.may_go_on.wait(PATIENT)
@@ -71,7 +74,7 @@ class ScriptedStore:
             raise self.down
         if self.script and (error := self.script.popleft()) is not None:
             raise error
-        names = [one.exchange.exchange_id for one in records]
+        names = [name_of(one) for one in changes]
         if self.refused.intersection(names):
             raise RowRefusedError("a row breaks a rule")
         self.batches.append(names)
@@ -94,6 +97,11 @@ class ScriptedStore:
         """Let the next write hang."""
         self.at_work.clear()
         self.may_go_on.clear()
+
+
+def name_of(change: Change) -> str:
+    """What a scripted store calls a change."""
+    return f"-{change.id}" if isinstance(change, Deletion) else change.exchange.exchange_id
 
 
 class Bench:

@@ -20,6 +20,8 @@ from response_store.store.sqlite import SqliteStore
 from tests.harness.records import record
 from tests.unit.store.files import opened, rows
 
+pytestmark = pytest.mark.one_python
+
 MEGABYTE = 1024 * 1024
 BOUND = 100 * MEGABYTE
 

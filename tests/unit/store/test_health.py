@@ -85,6 +85,26 @@ def test_a_first_opening_that_can_not_work_is_left_to_its_caller(
     assert health.wait_opened(0)
 
 
+def test_a_first_opening_that_nobody_waits_for_any_more_is_logged(
+    health: Health, caplog: Any
+) -> None:
+    """Whoever has waited in vain can't show the error any more, so the log does."""
+    health.opening()
+    assert not health.wait_opened(0)
+    health.failed(CORRUPT, False)
+    assert len(caplog.messages) == 1
+
+
+def test_failures_are_counted_until_the_next_success(health: Health) -> None:
+    """How often it failed in a row is there to be shown."""
+    opened(health)
+    health.failed(LOCKED, True)
+    health.failed(LOCKED, True)
+    assert health.failures == 2
+    health.committed()
+    assert health.failures == 0
+
+
 def test_a_late_opening_is_told(health: Health, caplog: Any) -> None:
     """A store that was locked at first and opens later is said to be back."""
     health.opening()
@@ -92,6 +112,14 @@ def test_a_late_opening_is_told(health: Health, caplog: Any) -> None:
     health.opened()
     assert health.ready
     assert len(caplog.messages) == 2
+
+
+def test_the_one_that_is_back_has_a_name(clock: Clock, caplog: Any) -> None:
+    """Where there are two stores, the log says which is back."""
+    health = opened(Health(clock, "the database"))
+    health.failed(LOCKED, True)
+    health.opened()
+    assert caplog.messages[-1] == "response_store: the database is back, writing goes on"
 
 
 def test_waiting_for_the_first_attempt(health: Health) -> None:

@@ -1,0 +1,290 @@
+"""One socket: messages in, drafts out.
+
+Several responses pass on a socket, several at a time. Each is a turn, an exchange of its own: it
+begins with a `response.create`, or with a response that nobody asked for (steering), and ends
+with its terminal event, with an error, or with the socket.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.capture.draft import Draft, RequestSource
+from response_store.capture.exchange import Exchange
+from response_store.capture.facts import AnswerHead
+from response_store.capture.memory import Budget
+from response_store.capture.websocket_event import (
+    CONNECTION_LIMIT,
+    CREATE,
+    NO_LANE,
+    STEER,
+    Kind,
+    ServerMessage,
+    read_client,
+    read_server,
+)
+from response_store.capture.websocket_lanes import Lane, Lanes
+from response_store.capture.websocket_request import TurnRequest, UnaskedRequest
+from response_store.capture.websocket_turn import Turn
+from response_store.counts import Counts
+from response_store.store.records import EndedBy
+
+_MOST_STEERS = 64  # that may wait for their responses
+_REFUSED = 503
+_REFUSAL = {
+    "message": (
+        "The response store is out of reach, and this proxy is configured to refuse requests "
+        "whose answers it can't keep. Try again later."
+    ),
+    "type": "server_error",
+    "param": None,
+    "code": "response_store_unavailable",
+}
+
+
+class Exchanges(Protocol):
+    """Live exchanges by key: where turns begin and end."""
+
+    @property
+    def budget(self) -> Budget: ...
+
+    def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange: ...
+
+    def finish(
+        self, flow_id: str, by: EndedBy, body: bytes | None = None, at: float | None = None
+    ) -> Draft | None: ...
+
+
+class Socket:
+    """State of one socket. Used by the event loop's thread only.
+
+    `head` is the answer to the upgrade, as that of a stream of events: turns inherit it. Times
+    (`at`) are Unix seconds. What can't be read is counted and changes nothing.
+    """
+
+    def __init__(
+        self,
+        flow_id: str,
+        upgrade: RequestSource,
+        head: AnswerHead,
+        *,
+        exchanges: Exchanges,
+        counts: Counts,
+        limit: int,
+        live: bool = True,
+    ) -> None:
+        self.live = live
+        self._flow_id = flow_id
+        self._upgrade = upgrade
+        self._head = head
+        self._exchanges = exchanges
+        self._counts = counts
+        self._limit = limit
+        self._lanes = Lanes()
+        self._turns = 0
+        self._steers: list[tuple[str, bytes]] = []
+
+    def client(self, content: bytes, at: float) -> None:
+        """A message of the client passes."""
+        try:
+            message = read_client(content)
+        except json_text.UnreadableError:
+            self._counts.add("websocket.unreadable")
+            return
+        if message.type == CREATE:
+            self._ask(message.lane, message.previous_response_id, content, at)
+        elif message.type == STEER:
+            self._steer(message.previous_response_id or "", content)
+
+    def refuse(self, content: bytes, at: float) -> tuple[Draft | None, bytes] | None:
+        """A message of the client that this proxy refuses, if it asks for a response.
+
+        Returns its draft and the error that the client gets instead.
+        """
+        try:
+            message = read_client(content)
+        except json_text.UnreadableError:
+            return None
+        if message.type != CREATE:
+            return None
+        turn = self._ask(message.lane, message.previous_response_id, content, at)
+        lane = {"stream_id": Raw(message.lane)} if message.lane != NO_LANE else {}
+        error = {"type": "error", "status": _REFUSED, **lane, "error": _REFUSAL}
+        answer = json_text.object_of(error)
+        turn.refused(_REFUSED)
+        turn.feed(answer, at)
+        return self._end(turn, EndedBy.PROXY, at), answer
+
+    def server(self, content: bytes, at: float) -> list[Draft]:
+        """A message of the server passes; returns the drafts of the turns that it ends."""
+        try:
+            message = read_server(content)
+        except json_text.UnreadableError:
+            self._counts.add("websocket.unreadable")
+            return []
+        if message.kind is Kind.ERROR:
+            return self._error(message, content, at)
+        turn = self._turn(message, at)
+        if turn is None:
+            self._counts.add("websocket.beside")
+            return []
+        draft = turn.feed(content, at)
+        if message.kind is not Kind.TERMINAL:
+            return []
+        return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at, draft))
+
+    def end(self, by: EndedBy, at: float) -> list[Draft]:
+        """The socket has ended, and with it every turn; returns their drafts."""
+        while self._steers:
+            self._drop_steer(0)
+        drafts = [self._end(turn, by, at) for turn in self._lanes.all()]
+        return [draft for draft in drafts if draft is not None]
+
+    # Beginning
+
+    def _ask(self, lane: bytes, previous: str | None, content: bytes, at: float) -> Turn:
+        held = self._hold(content)
+        request = TurnRequest(
+            self._flow_id, self._upgrade, self._next(), content if held else None, at
+        )
+        turn = self._begin(request, lane, held)
+        turn.previous_response_id = previous
+        self._release(self._lanes.ask(turn))
+        return turn
+
+    def _begin(self, request: TurnRequest, lane: bytes, held: int = 0) -> Turn:
+        key = f"{self._flow_id}#{request.number}"
+        exchange = self._exchanges.begin(key, request, self.live)
+        exchange.answered(self._head)
+        exchange.start_stream(self._head)
+        return Turn(key, request, exchange, lane, held)
+
+    def _next(self) -> int:
+        self._turns += 1
+        return self._turns
+
+    def _hold(self, content: bytes) -> int:
+        """Count a message against the budget; 0 where it may not be held."""
+        size = len(content)
+        return size if size <= self._limit and self._exchanges.budget.take(size) else 0
+
+    # Binding
+
+    def _turn(self, message: ServerMessage, at: float) -> Turn | None:
+        """The turn of a message, begun here where nobody asked for its response."""
+        lane = self._lanes.of(message)
+        if message.response_id is None:
+            return lane.latest if lane else None
+        turn = self._lanes.bound(message.response_id)
+        if turn is not None or self._lanes.has_ended(message.response_id):
+            return turn
+        turn = self._asked(lane, message) or self._unasked(message, at)
+        self._lanes.bind(turn, message.response_id)
+        return turn
+
+    def _asked(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
+        """The turn that waits for this response."""
+        if lane is None:
+            return None
+        if not lane.waiting:
+            failed = lane.failed
+            late = message.kind is Kind.TERMINAL and failed and failed.response_id is None
+            return failed if late else None
+        turn = lane.waiting[0]
+        previous = message.previous_response_id
+        steered = any(steered == previous for steered, _ in self._steers)
+        return None if steered and turn.previous_response_id != previous else turn
+
+    def _unasked(self, message: ServerMessage, at: float) -> Turn:
+        previous = message.previous_response_id
+        steered = [at for at, (steered, _) in enumerate(self._steers) if steered == previous]
+        taken = [self._drop_steer(place) for place in reversed(steered)]
+        request = UnaskedRequest(
+            self._flow_id,
+            self._upgrade,
+            self._next(),
+            None,
+            at,
+            previous_response_id=previous,
+            stored=message.stored,
+            steered=tuple(reversed(taken)),
+        )
+        return self._begin(request, message.lane)
+
+    def _steer(self, response_id: str, content: bytes) -> None:
+        if len(self._steers) == _MOST_STEERS:
+            self._drop_steer(0)
+        if self._hold(content):
+            self._steers.append((response_id, content))
+        else:
+            self._counts.add("websocket.steer_too_large")
+
+    def _drop_steer(self, place: int) -> bytes:
+        _, content = self._steers.pop(place)
+        self._exchanges.budget.give_back(len(content))
+        return content
+
+    # Ending
+
+    def _error(self, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+        if message.code == CONNECTION_LIMIT:
+            return self._limit_reached(message, content, at)
+        lane = self._lanes.of(message)
+        if lane is None:
+            return self._beside(content, at)
+        turn = lane.accused
+        if turn is None:
+            self._counts.add("websocket.beside")
+            return []
+        return self._fail(turn, message, content, at)
+
+    def _fail(self, turn: Turn, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+        """End a turn with an error. It stays in its lane: `response.failed` may follow."""
+        if turn.response_id is None:
+            turn.refused(message.status)
+        turn.feed(content, at)
+        self._give_back(turn)
+        draft = self._exchanges.finish(turn.key, EndedBy.BODY, None, at)
+        self._release(self._lanes.fail(turn))
+        return _some(draft)
+
+    def _limit_reached(self, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+        """Nothing more is answered here; what runs may still end well, or end with the socket."""
+        open_turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
+        waiting = [turn for turn in open_turns if turn.response_id is None]
+        self._beside(content, at, [turn for turn in open_turns if turn.response_id is not None])
+        return [draft for turn in waiting for draft in self._fail(turn, message, content, at)]
+
+    def _beside(self, content: bytes, at: float, turns: list[Turn] | None = None) -> list[Draft]:
+        """An error that names no turn: those that run note it, and tell it if nothing follows."""
+        if turns is None:
+            turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
+        if not turns:
+            self._counts.add("websocket.beside")
+        for turn in turns:
+            turn.feed(content, at)
+        return []
+
+    def _end(self, turn: Turn, by: EndedBy, at: float, draft: Draft | None = None) -> Draft | None:
+        """End a turn for good; `draft` is there where its terminal event has ended the exchange."""
+        finished = self._exchanges.finish(turn.key, by, None, at)
+        draft = draft or finished or turn.exchange.amended(at)
+        self._lanes.end(turn)
+        self._release(turn)
+        return draft
+
+    def _release(self, turn: Turn | None) -> None:
+        if turn is not None:
+            self._give_back(turn)
+            turn.release()
+
+    def _give_back(self, turn: Turn) -> None:
+        self._exchanges.budget.give_back(turn.held)
+        turn.held = 0
+
+
+def _some(draft: Draft | None) -> list[Draft]:
+    return [] if draft is None else [draft]

@@ -1,0 +1,68 @@
+"""A thread as one conversation: of each response what is new, and nothing twice.
+
+Some clients send the whole conversation again with every request. What stands in an input before
+the last item that the model has said in this thread is history: of that, only what has not been
+shown yet is new. Behind it a text may be said twice, as people do say "go on" twice; but what was
+asked and has got no answer yet (of a warm-up, or of a request that failed) is not asked anew by
+being repeated, and a call or the result of a call is one thing wherever it stands.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from response_store.cli.conversation import Item, Turn, turns
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from response_store.cli.shown import Exchanged
+
+
+class Transcript:
+    """What has been shown of a thread so far."""
+
+    def __init__(self) -> None:
+        self._instructions = ""
+        self._shown: set[Item] = set()
+        self._said: set[Item] = set()  # by the model
+        self._unanswered: list[Item] = []
+        self._named: dict[str, Item] = {}
+
+    def add(self, exchanged: Exchanged) -> list[Turn]:
+        """The turns of the next response that are new."""
+        asked = [self._meant(item) for item in exchanged.asked]
+        fresh = self._fresh([item for item in asked if item.turns])
+        said = [item for item in exchanged.answered if item.turns]
+        self._remember(fresh, said)
+        return [*self._instructed(exchanged.instructions), *turns([*fresh, *said])]
+
+    def _instructed(self, instructions: str) -> list[Turn]:
+        """Instructions do not carry over: each request repeats them."""
+        if not instructions or instructions == self._instructions:
+            return []
+        self._instructions = instructions
+        return [Turn("instructions", instructions)]
+
+    def _meant(self, item: Item) -> Item:
+        return self._named.get(item.identifier or "", item) if item.refers else item
+
+    def _fresh(self, asked: list[Item]) -> list[Item]:
+        behind = 1 + max((at for at, item in enumerate(asked) if item in self._said), default=-1)
+        history, rest = asked[:behind], asked[behind:]
+        repeated = len(self._unanswered)
+        if rest[:repeated] == self._unanswered:
+            rest = rest[repeated:]
+        return [
+            *(item for item in history if item not in self._shown),
+            *(item for item in rest if item.call is None or item not in self._shown),
+        ]
+
+    def _remember(self, asked: list[Item], said: Iterable[Item]) -> None:
+        said = [*said]
+        self._said.update(said)
+        self._shown.update(asked, said)
+        self._unanswered = [] if said else [*self._unanswered, *asked]
+        for item in (*asked, *said):
+            if item.identifier:
+                self._named[item.identifier] = item

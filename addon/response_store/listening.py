@@ -1,0 +1,66 @@
+"""Who can reach the proxy: whether it listens to other machines than this one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+from mitmproxy.connection import Client
+from mitmproxy.proxy.mode_specs import ProxyMode
+
+from response_store.config import Config, Serve
+
+_NO_HTTP_FROM_OUTSIDE = ("local", "dns")  # programs of this machine; no HTTP at all
+
+
+def serving_refusal(config: Config, options: Any, bound: Iterator[str]) -> str | None:
+    """Why stored responses may not be served, if so.
+
+    `options` are mitmproxy's; `bound` the addresses at which it listens already.
+    """
+    if config.serve is Serve.OFF or config.serve_remote:
+        return None
+    remote = next((host for host in (*_to_listen(options), *bound) if not _is_here(host)), None)
+    if remote is None:
+        return None
+    return (
+        f"Response Store: {config.source}: serve: {config.serve.value} gives stored responses to "
+        f"whoever asks, and mitmproxy listens to other machines ({remote}).\n"
+        "    Add --listen-host 127.0.0.1 to mitmproxy, and name no other address in --mode; or "
+        "write serve_remote: true, if all who reach this proxy may read and delete what is stored."
+    )
+
+
+def is_from_here(client: Client) -> bool:
+    """Whether a client is a program of this machine."""
+    if client.proxy_mode.type_name in _NO_HTTP_FROM_OUTSIDE:
+        return True
+    return bool(client.peername) and _is_here(client.peername[0])
+
+
+def _to_listen(options: Any) -> Iterator[str]:
+    """The hosts of the servers that the options name; empty for all interfaces."""
+    if not options.server:
+        return
+    for spec in options.mode:
+        try:
+            mode = ProxyMode.parse(spec)
+        except ValueError:
+            continue  # mitmproxy refuses it
+        if mode.type_name == "tun":
+            yield "a TUN interface"
+        elif mode.type_name not in _NO_HTTP_FROM_OUTSIDE:
+            yield mode.listen_host(options.listen_host) or "all interfaces"
+
+
+def _is_here(host: str) -> bool:
+    """Whether a host is reached from this machine alone. Names but `localhost` are not."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    inside = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (inside or address).is_loopback

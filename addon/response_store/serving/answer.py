@@ -1,0 +1,74 @@
+"""Answers, and the one shape that every error has.
+
+Source: the API reference, "Error codes" and "Delete a model response".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from response_store import json_text
+
+JSON = "application/json"
+EVENT_STREAM = "text/event-stream; charset=utf-8"
+RETRY_AFTER = 1  # seconds
+_INVALID = "invalid_request_error"
+_SERVER = "server_error"
+_UNAVAILABLE = "response_store_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer; the names of `headers` are in lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def json_answer(body: bytes, status: int = 200) -> Answer:
+    """An answer whose body is JSON text."""
+    return Answer(status, (("content-type", JSON),), body)
+
+
+def stream_answer(body: bytes) -> Answer:
+    """An answer whose body is a stream of events."""
+    return Answer(200, (("content-type", EVENT_STREAM), ("cache-control", "no-cache")), body)
+
+
+def deleted(response_id: str) -> Answer:
+    """A response has gone."""
+    told = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
+    return json_answer(json_text.object_of(told))
+
+
+def not_found(response_id: str) -> Answer:
+    """There is no such response, or it is another tenant's."""
+    return _error(404, f"No response found with id '{response_id}'.", _INVALID)
+
+
+def refused(reason: str) -> Answer:
+    """A request breaks a rule."""
+    return _error(400, reason, _INVALID)
+
+
+def broken() -> Answer:
+    """A row can't be read; what is wrong with it is nothing for the client."""
+    return _error(500, "Internal server error.", _SERVER)
+
+
+def unavailable() -> Answer:
+    """The store is out of reach for now."""
+    text = "The response store is out of reach. Try again later."
+    answer = _error(503, text, _SERVER, _UNAVAILABLE)
+    return Answer(503, (*answer.headers, ("retry-after", str(RETRY_AFTER))), answer.body)
+
+
+def _error(status: int, message: str, kind: str, code: str | None = None) -> Answer:
+    error = {
+        "message": json_text.string(message),
+        "type": kind,
+        "param": None,
+        "code": code or kind,
+    }
+    return json_answer(json_text.object_of({"error": error}), status)

@@ -1,0 +1,113 @@
+"""The events that one output item could have come in.
+
+First the item as it begins, then what fills it, then the item whole.
+
+Source: the API reference, "Streaming events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.serving.events import Fields, Made
+from response_store.serving.made_parts import (
+    EMPTY_LIST,
+    EMPTY_TEXT,
+    content_part_events,
+    summary_part_events,
+    text_events,
+)
+from response_store.serving.slices import Members, members_of, parts_of, present, string_of, text_of
+
+_NULL = Raw(json_text.NULL)
+# How items begin: what fills up later, where it is there at all.
+_BEGINNING: dict[str, Members] = {
+    "message": {"content": EMPTY_LIST},
+    "reasoning": {"summary": EMPTY_LIST, "content": EMPTY_LIST},
+    "function_call": {"arguments": EMPTY_TEXT},
+    "mcp_call": {"arguments": EMPTY_TEXT, "output": _NULL, "error": _NULL},
+    "mcp_list_tools": {"tools": EMPTY_LIST},
+    "custom_tool_call": {"input": EMPTY_TEXT},
+    "code_interpreter_call": {"code": EMPTY_TEXT, "outputs": _NULL},
+    "file_search_call": {"results": _NULL},
+    "image_generation_call": {"result": _NULL},
+}
+# The text of an item: its member, and the name of its events.
+_TEXTS = {
+    "function_call": ("arguments", "response.function_call_arguments"),
+    "mcp_call": ("arguments", "response.mcp_call_arguments"),
+    "custom_tool_call": ("input", "response.custom_tool_call_input"),
+    "code_interpreter_call": ("code", "response.code_interpreter_call_code"),
+}
+# The steps of the API's own tools: before their text, and after it.
+_BEFORE = {
+    "web_search_call": ("in_progress", "searching"),
+    "file_search_call": ("in_progress", "searching"),
+    "image_generation_call": ("in_progress", "generating"),
+    "code_interpreter_call": ("in_progress",),
+    "mcp_call": ("in_progress",),
+    "mcp_list_tools": ("in_progress",),
+}
+_AFTER = {"code_interpreter_call": ("interpreting",)}
+_CAN_FAIL = ("mcp_call", "mcp_list_tools")
+
+
+def item_events(index: int, item: bytes) -> Iterator[Made]:
+    """The events of an output item (JSON text)."""
+    members = members_of(item)
+    kind = text_of(members, "type") or ""
+    begun = Raw(_begun(kind, members) if members else item)
+    yield Made("response.output_item.added", {"output_index": index, "item": begun})
+    place = {"item_id": _item_id(index, members), "output_index": index}
+    yield from _steps(kind, _BEFORE.get(kind, ()), place)
+    yield from _filling(kind, members, place)
+    yield from _steps(kind, _end(kind, members), place)
+    yield Made("response.output_item.done", {"output_index": index, "item": Raw(item)})
+
+
+def _begun(kind: str, members: Members) -> bytes:
+    beginning = {"status": json_text.string("in_progress"), **_BEGINNING.get(kind, {})}
+    return json_text.object_of(
+        members | {name: value for name, value in beginning.items() if name in members}
+    )
+
+
+def _item_id(index: int, members: Members) -> Raw:
+    """The id of an item, or a name that is at least its own in this response."""
+    return string_of(members, "id") or json_text.string(f"item_{index}")
+
+
+def _steps(kind: str, steps: tuple[str, ...], place: Fields) -> Iterator[Made]:
+    for step in steps:
+        yield Made(f"response.{kind}.{step}", place)
+
+
+def _filling(kind: str, members: Members, place: Fields) -> Iterator[Made]:
+    if kind in _TEXTS:
+        member, name = _TEXTS[kind]
+        *deltas, done = text_events(name, member, members, place)
+        yield from deltas
+        # Some versions of the SDK want to know the function here.
+        named = {"name": members["name"]} if kind == "function_call" and "name" in members else {}
+        yield done._replace(fields={**done.fields, **named})
+    if kind == "reasoning":
+        for index, part in enumerate(parts_of(members, "summary")):
+            yield from summary_part_events(part, {**place, "summary_index": index})
+    if kind in ("reasoning", "message"):
+        for index, part in enumerate(parts_of(members, "content")):
+            yield from content_part_events(part, {**place, "content_index": index})
+
+
+def _end(kind: str, members: Members) -> tuple[str, ...]:
+    """The last steps of a tool. An end that there is no event for is told by its item."""
+    if kind not in _BEFORE:
+        return ()
+    status = text_of(members, "status")
+    failed = status == "failed" or present(members, "error")
+    if kind in _CAN_FAIL and failed:
+        return ("failed",)
+    after = _AFTER.get(kind, ())
+    return (*after, "completed") if status in ("completed", None) else after

@@ -1,0 +1,80 @@
+"""The events that texts and the parts of an item could have come in.
+
+Texts are cut into pieces of a few words' length, between characters and never inside an escape.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.serving.events import Fields, Made
+from response_store.serving.slices import Members, members_of, parts_of, present, string_of, text_of
+
+EMPTY_TEXT, EMPTY_LIST = Raw(b'""'), Raw(b"[]")
+_OUTPUT_TEXT = "response.output_text"
+_SUMMARY = "response.reasoning_summary"
+# The text of a part: its member, and the name of its events.
+_TEXTS = {
+    "output_text": ("text", _OUTPUT_TEXT),
+    "refusal": ("refusal", "response.refusal"),
+    "reasoning_text": ("text", "response.reasoning_text"),
+}
+_PIECE = 64  # characters
+_PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # two escapes, one character
+_pieces = re.compile(rf"(?:{_PAIR}|\\u[0-9a-fA-F]{{4}}|\\.|[^\\]){{1,{_PIECE}}}", re.DOTALL).findall
+
+
+def text_events(name: str, member: str, members: Members, place: Fields) -> Iterator[Made]:
+    """The events of the text that is a member: `<name>.delta`, again and again, `<name>.done`."""
+    yield from _deltas(name, members.get(member, ABSENT), place)
+    yield _done(name, member, members, place)
+
+
+def summary_part_events(part: Raw, place: Fields) -> Iterator[Made]:
+    """The events of a part of a reasoning item's summary."""
+    members = members_of(part)
+    begun = Raw(json_text.object_of(members | {"text": EMPTY_TEXT}))
+    yield Made(f"{_SUMMARY}_part.added", {**place, "part": begun})
+    yield from text_events(f"{_SUMMARY}_text", "text", members, place)
+    yield Made(f"{_SUMMARY}_part.done", {**place, "part": part})
+
+
+def content_part_events(part: Raw, place: Fields) -> Iterator[Made]:
+    """The events of a part of an item's content. What is no text comes whole."""
+    members = members_of(part)
+    member, name = _TEXTS.get(text_of(members, "type") or "", ("", ""))
+    begun = members | {member: EMPTY_TEXT} if name else members
+    if name == _OUTPUT_TEXT:
+        begun |= {"annotations": EMPTY_LIST, "logprobs": EMPTY_LIST}
+    shown = Raw(json_text.object_of(begun)) if name else part
+    yield Made("response.content_part.added", {**place, "part": shown})
+    if name == _OUTPUT_TEXT:
+        yield from _output_text(members, place)
+    elif name:
+        yield from text_events(name, member, members, place)
+    yield Made("response.content_part.done", {**place, "part": part})
+
+
+def _output_text(members: Members, place: Fields) -> Iterator[Made]:
+    """A text with its annotations, and with its log probabilities at its end."""
+    no_logprobs = {**place, "logprobs": EMPTY_LIST}
+    yield from _deltas(_OUTPUT_TEXT, members.get("text", ABSENT), no_logprobs)
+    for index, annotation in enumerate(parts_of(members, "annotations")):
+        told = {**place, "annotation_index": index, "annotation": annotation}
+        yield Made(f"{_OUTPUT_TEXT}.annotation.added", told)
+    known = members["logprobs"] if present(members, "logprobs") else EMPTY_LIST
+    yield _done(_OUTPUT_TEXT, "text", members, {**place, "logprobs": known})
+
+
+def _deltas(name: str, text: Raw, place: Fields) -> Iterator[Made]:
+    for piece in _pieces(json_text.string_inner(text).decode()):
+        yield Made(f"{name}.delta", {**place, "delta": Raw(f'"{piece}"'.encode())})
+
+
+def _done(name: str, member: str, members: Members, place: Fields) -> Made:
+    return Made(f"{name}.done", {**place, member: string_of(members, member) or EMPTY_TEXT})

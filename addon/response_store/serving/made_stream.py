@@ -1,0 +1,55 @@
+"""The stream of events that a response could have come in, made of the response.
+
+It carries what the response holds, to the letter, in the order in which the API sends it. A
+response that still runs is told as far as it is, without an end.
+
+Source: the API reference, "Streaming events".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.capture.response_object import read_response
+from response_store.serving.events import Made, on_one_line
+from response_store.serving.made_items import item_events
+from response_store.store.records import UNFINISHED, State
+
+# There is no event for a response that was cancelled; its object says what it is.
+_TERMINAL = {
+    State.COMPLETED: "response.completed",
+    State.INCOMPLETE: "response.incomplete",
+    State.CANCELLED: "response.incomplete",
+    State.FAILED: "response.failed",
+}
+# Not known before the end.
+_LATER = ("usage", "error", "incomplete_details", "completed_at")
+
+
+def made_stream(text: bytes) -> Iterator[Made]:
+    """The events of a response (JSON text). Raises UnreadableError."""
+    text = on_one_line(text)
+    outcome = read_response(text)
+    whole = {"response": Raw(text)}
+    state = outcome.state or (State.FAILED if outcome.fault else State.COMPLETED)
+    if state in UNFINISHED:
+        yield Made("response.created", whole)
+        yield Made(f"response.{state.value}", whole)
+        return
+    begun = {"response": _begun(text)}
+    yield Made("response.created", begun)
+    yield Made("response.in_progress", begun)
+    for index, item in enumerate(outcome.items):
+        yield from item_events(index, item)
+    yield Made(_TERMINAL[state], whole)
+
+
+def _begun(text: bytes) -> Raw:
+    """The response as it was when nothing of it was there yet."""
+    members = json_text.all_members(text)
+    known = {name: Raw(json_text.NULL) for name in _LATER if name in members}
+    start = {"status": json_text.string("in_progress"), "output": Raw(b"[]")}
+    return Raw(json_text.object_of(members | known | start))

@@ -1,0 +1,113 @@
+"""Recorded streams: what came when the response was created.
+
+A recording is replayed only where it is the whole stream of the response: from its creation to its
+terminal event. Anything else (a resumed stream's tail, a broken frame) is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.capture.response_events import fold
+from response_store.capture.sse import Event, all_events
+from response_store.json_text import ABSENT
+from response_store.serving.events import frame_of, on_one_line
+from response_store.serving.slices import members_of
+from response_store.store.packed import DamagedFrameError, unpacked
+
+_CREATED = "response.created"
+_PADDING = "obfuscation"
+
+
+class _Data(msgspec.Struct):
+    type: Raw = ABSENT
+    sequence_number: Raw = ABSENT
+
+
+class Recording:
+    """The whole stream of one response."""
+
+    def __init__(self, body: bytes, events: list[Event]) -> None:
+        self._body = body
+        self._events = events
+
+    def replayed(self, starting_after: int | None, *, obfuscation: bool) -> bytes | None:
+        """The stream as it came, but for what is left out; None where that can't be told."""
+        if starting_after is None and (obfuscation or f'"{_PADDING}"'.encode() not in self._body):
+            return self._body
+        events = self._events
+        if starting_after is not None:
+            later = _later(events, starting_after)
+            if later is None:
+                return None
+            events = later
+        return b"".join(frame_of(e if obfuscation else _without_padding(e)) for e in events)
+
+
+def read_recording(packed: bytes | None, response_id: str) -> Recording | None:
+    """The stream in a zstd frame, if it is the whole one of this response."""
+    body = _unpacked(packed) if packed else None
+    if body is None:
+        return None
+    events = list(all_events(body))
+    first = next(filter(_is_object, events), None)
+    if first is None or _kind(first) != _CREATED:
+        return None
+    outcome = fold(events)
+    whole = outcome.terminal and outcome.flaw is None and outcome.response_id == response_id
+    return Recording(body, events) if whole else None
+
+
+def _later(events: list[Event], starting_after: int) -> list[Event] | None:
+    """The events behind a number; None where there are none, or where not all have numbers.
+
+    What is no event of the API's, as a ping or the mark at the end, goes with the one before it.
+    """
+    numbers = list(_numbers(events))
+    told = [n for n, event in zip(numbers, events, strict=True) if _is_object(event)]
+    if None in told or starting_after > max(number for number in told if number is not None):
+        return None
+    later, behind = [], False
+    for event, number in zip(events, numbers, strict=True):
+        behind = behind if number is None else number > starting_after
+        if behind:
+            later.append(event)
+    return later
+
+
+def _is_object(event: Event) -> bool:
+    return event.data.lstrip(b" \t\n")[:1] == b"{"
+
+
+def _numbers(events: list[Event]) -> Iterator[int | None]:
+    for event in events:
+        try:
+            yield json_text.as_int(json_text.members(event.data, _Data).sequence_number)
+        except json_text.UnreadableError:
+            yield None
+
+
+def _kind(event: Event) -> str:
+    try:
+        kind = json_text.as_text(json_text.members(event.data, _Data).type)
+    except json_text.UnreadableError:
+        kind = None
+    return kind or event.name.decode(errors="replace")
+
+
+def _without_padding(event: Event) -> Event:
+    if f'"{_PADDING}"'.encode() not in event.data:
+        return event
+    kept = {name: value for name, value in members_of(event.data).items() if name != _PADDING}
+    return event._replace(data=on_one_line(json_text.object_of(kept))) if kept else event
+
+
+def _unpacked(packed: bytes) -> bytes | None:
+    try:
+        return unpacked(packed)
+    except DamagedFrameError:
+        return None

@@ -1,0 +1,44 @@
+"""What answering needs of a store."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+import msgspec
+
+
+class Wanted(StrEnum):
+    """What of a stored response an answer is made of. The rest may be left unread: it is large."""
+
+    PRESENCE = "presence"  # only whether it is there
+    OBJECT = "object"
+    INPUT = "input"
+    STREAM = "stream"  # the object, and the recorded stream where there is one
+
+
+class Found(msgspec.Struct, frozen=True):
+    """A stored response, as far as it was wanted.
+
+    `response_object` and `input` are JSON text. `recorded` is the answer as it came, a zstd frame:
+    `raw_response` of the oldest exchange of this tenant that names the response, came as events
+    and ended with a terminal event (later ones may be tails of it). None where none was kept.
+    """
+
+    response_object: str = ""
+    input: str = ""
+    recorded: bytes | None = None
+
+
+class Stored(Protocol):
+    """Where stored responses are looked up. Ids compare exactly, one tenant's at a time.
+
+    Both methods raise PassingStoreError where the store is out of reach, and another StoreError
+    where a row can't be read. They may block: call them from a thread that may.
+    """
+
+    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+        """A response, with every write that was acknowledged; None where there is none."""
+
+    def delete(self, tenant: str, response_id: str) -> bool:
+        """Delete a response, durably; False where there was none."""

@@ -1,0 +1,43 @@
+"""Whether a proxy could keep its records where a configuration says. Changes nothing there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from response_store.config import Config, SqliteTarget
+from response_store.store.schema_state import MIGRATIONS, SHARED_VERSION
+
+PRESENT = f"present, version {SHARED_VERSION} of the shared tables, {len(MIGRATIONS)} of our own"
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found, as names and values in order, and what keeps a store from working there.
+
+    Both may be shown once control characters are made visible: a server may say anything.
+    """
+
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def note(self, name: str, value: str) -> None:
+        """Add a fact."""
+        self.facts.append((name, value))
+
+    def object_to(self, problem: str) -> None:
+        """Add a problem: where, which rule, how to mend it."""
+        self.problems.append(problem)
+
+
+def check_connection(config: Config) -> Findings:
+    """Go to the configured database as the store would. Raises nothing: what fails is a problem."""
+    findings = Findings()
+    if isinstance(config.database, SqliteTarget):
+        from .sqlite_check import check_sqlite  # noqa: PLC0415 (only one of the two is needed)
+
+        check_sqlite(config.database, config.tables, findings)
+    else:
+        from .postgres_check import check_postgres  # noqa: PLC0415 (psycopg is slow to import)
+
+        check_postgres(config.database, config.tables, findings)
+    return findings

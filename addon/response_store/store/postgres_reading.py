@@ -1,0 +1,171 @@
+"""A read-only look at a PostgreSQL store, while proxies may be writing to it.
+
+One connection, made the way the store makes its own: to an address that was checked at this
+moment. Each look is a read-only transaction, and nothing is left behind in the session, so that a
+pooler between here and the server does no harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg.adapt import Buffer, Loader
+from psycopg.pq import TransactionStatus
+
+from response_store.config.postgres_target import PostgresTarget
+from response_store.config.tables import TableNames
+from response_store.store.columns import quoted
+from response_store.store.postgres_errors import connecting
+from response_store.store.postgres_reading_errors import translated
+from response_store.store.postgres_statements import folded
+from response_store.store.postgres_values import Connection, adapt
+from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.reading import (
+    ID_COLUMNS,
+    PostgresPlace,
+    Row,
+    checked_versions,
+    table_words,
+    wanted_tables,
+)
+from response_store.store.reading_errors import no_tables
+from response_store.store.resolving import Resolver, checked_connection_string, system_resolver
+
+SECONDS = 30.0
+_GRACE = 5.0  # that the server has for saying itself that the time is over
+_LOCK_SECONDS = 5.0
+_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
+_NO_ENCODING = "SQL_ASCII"
+
+
+class PostgresReading:
+    """A `Reading` of a PostgreSQL database. No statement takes longer than `seconds`.
+
+    Raises `PermanentStoreError` where somebody has to mend something first: no access, no tables,
+    another version; `PassingStoreError` where the server is away or busy.
+    """
+
+    def __init__(
+        self,
+        target: PostgresTarget,
+        names: TableNames,
+        *,
+        seconds: float = SECONDS,
+        resolver: Resolver = system_resolver,
+    ) -> None:
+        self.name = f"PostgreSQL {target.describe()}"
+        self.versions: dict[str, int] = {}
+        self._shown = target.describe()
+        self._names = folded(names)
+        self._limits = [f"{1000 * limit:.0f}ms" for limit in (seconds, min(_LOCK_SECONDS, seconds))]
+        self._words: dict[str, Any] = {
+            **table_words(self._names),
+            "begins": {column: f"{column} LIKE ?" for column in ID_COLUMNS},
+            "bytewise": '"C"',
+            "by_state": "",
+        }
+        self._watchdog = Watchdog(self.name, Deadline(seconds + _GRACE))
+        self._connection = self._connected(target, resolver)
+        try:
+            with self.snapshot():
+                self._check()
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Every row of a statement."""
+        if self._connection.info.transaction_status is TransactionStatus.IDLE:
+            with self.snapshot():
+                return self._rows(statement, values)
+        return self._rows(statement, values)
+
+    def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
+        """The first row of a statement, if any."""
+        return next(iter(self.rows(statement, values)), None)
+
+    def beginning(self, text: str) -> tuple[object, ...]:
+        """The pattern of what begins so. Only LIKE means that whatever the collation."""
+        escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
+        return (f"{escaped}%",)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Several statements that see one state of the database."""
+        with self._translated():
+            self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            self._connection.execute(_LIMITS, self._limits)
+        try:
+            yield
+        finally:
+            if not self._connection.closed:
+                with self._translated():
+                    self._connection.execute("ROLLBACK")
+
+    def place(self) -> PostgresPlace:
+        """The server's version, and the size of each table that is there."""
+        tables = (self._names.responses, self._names.conversations, self._names.exchanges)
+        asked = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
+        sizes = self.rows(f"SELECT {asked}", [quoted(table) for table in tables])[0]
+        found = zip(tables, sizes, strict=True)
+        return PostgresPlace(
+            database=self._shown,
+            server_version=self._connection.info.parameter_status("server_version") or "unknown",
+            table_bytes={table: size for table, size in found if size is not None},
+        )
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._connection.close()
+        self._watchdog.close()
+
+    def _connected(self, target: PostgresTarget, resolver: Resolver) -> Connection:
+        # The driver's own warnings repeat texts of the server.
+        logging.getLogger("psycopg").setLevel(logging.CRITICAL)
+        checked = checked_connection_string(target, resolver)
+        with connecting(self.name):
+            connection = psycopg.connect(checked.reveal(), autocommit=True, prepare_threshold=None)
+            try:
+                _set_up(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        with translated(self.name), self._watchdog.watching(self._connection):
+            yield
+
+    def _rows(self, statement: str, values: Sequence[object]) -> list[Row]:
+        filled = statement.format(**self._words).replace("?", "%s")
+        with self._translated():
+            return self._connection.execute(filled, list(values)).fetchall()
+
+    def _check(self) -> None:
+        wanted = wanted_tables(self._names)
+        asked = ", ".join("to_regclass(?)" for _ in wanted)
+        present = self.rows(f"SELECT {asked}", [quoted(table) for table in wanted])[0]
+        missing = [table for table, there in zip(wanted, present, strict=True) if there is None]
+        if missing:
+            raise no_tables(self.name, missing)
+        self.versions = checked_versions(self, self._names)
+
+
+def _set_up(connection: Connection) -> None:
+    adapt(connection)
+    if connection.info.parameter_status("server_encoding") == _NO_ENCODING:
+        # The server would refuse to send what it has cut in the middle of a character.
+        connection.execute(f"SET client_encoding TO {_NO_ENCODING}")
+        connection.adapters.register_loader("text", _BytesAsText)
+
+
+class _BytesAsText(Loader):
+    """Text of a database without an encoding, as well as it can be read."""
+
+    def load(self, data: Buffer) -> str:
+        return bytes(data).decode("utf-8", "replace")

@@ -1,0 +1,62 @@
+"""What can be wrong with a PostgreSQL store that is only read, and how to mend it.
+
+Where the reader's mend is that of the store, the words are the store's (`postgres_errors.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.store import postgres_errors
+from response_store.store.reading_errors import not_stored
+
+_NO_RIGHT = "42501"
+_NO_SUCH_VALUE = "22"
+_TOO_LONG = "57014"
+_LOCKED = "55P03"
+_WRONG_STATEMENT = "42"
+
+
+@contextmanager
+def translated(where: str) -> Iterator[None]:
+    """Turn the driver's errors into ours; `where` names the database."""
+    with postgres_errors.translated(where):
+        try:
+            yield
+        except psycopg.Error as error:
+            if (ours := _reader_error(where, error.sqlstate or "")) is not None:
+                raise ours from None
+            raise
+        except UnicodeEncodeError:
+            raise not_stored(where) from None
+
+
+def _reader_error(where: str, state: str) -> StoreError | None:
+    """Our error where a reader has to mend something else than a store."""
+    if state == _NO_RIGHT:
+        return PermanentStoreError(
+            f"{where}: the role may not read (SQLSTATE {state}). Grant it SELECT on the tables and"
+            " USAGE on their schema, or connect as another role."
+        )
+    if state.startswith(_NO_SUCH_VALUE):
+        return not_stored(where)
+    if state == _TOO_LONG:
+        return PassingStoreError(
+            f"{where}: the answer took too long, so it was broken off (SQLSTATE {state}). Try"
+            " again when the server has less to do."
+        )
+    if state == _LOCKED:
+        return PassingStoreError(
+            f"{where}: a table is locked by another program (SQLSTATE {state}). Try again in a"
+            " moment."
+        )
+    if state.startswith(_WRONG_STATEMENT):
+        return PermanentStoreError(
+            f"{where}: the tables are not as this program knows them (SQLSTATE {state}). Check the"
+            " table names in the configuration."
+        )
+    return None

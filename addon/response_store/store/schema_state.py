@@ -1,0 +1,98 @@
+"""What state a database's schema is in, and whether this program can work with it.
+
+The shared tables keep praxis-proxy/ai's version; ours has its own, with ordered migrations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol, TypeAlias
+
+from response_store.config import TableNames
+from response_store.errors import PermanentStoreError
+from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
+
+SHARED_VERSION = 1
+MIGRATIONS = ("exchanges_001.sql",)
+
+Version: TypeAlias = int | str | None
+
+
+class Catalogue(Protocol):
+    """What a database tells of its tables."""
+
+    def columns(self, table: str) -> set[str]:
+        """The names of a table's columns, in lower case; none where there is no such table."""
+
+    def highest(self, table: str) -> object:
+        """The highest `version` in a table that is there; None where it is empty."""
+
+
+def version(catalogue: Catalogue, table: str) -> Version:
+    """The version that a table tells; None where there is no such table, or nothing in it."""
+    columns = catalogue.columns(table)
+    if not columns:
+        return None
+    if "version" not in columns:
+        return "nothing"
+    stored = catalogue.highest(table)
+    return stored if stored is None or isinstance(stored, int) else str(stored)
+
+
+def check(catalogue: Catalogue, tables: TableNames, where: str) -> None:
+    """Raise PermanentStoreError, with every problem at once, where this schema is not ours."""
+    problems = _version_problems(catalogue, tables) + _column_problems(catalogue, tables)
+    if problems:
+        raise PermanentStoreError(
+            f"{where}: {'; '.join(problems)}. Name other tables in the configuration, or mend these"
+        )
+
+
+def pending(catalogue: Catalogue, tables: TableNames) -> Iterator[tuple[int, str]]:
+    """The migrations that are still to be made, as version and file, in order."""
+    stored = int(version(catalogue, tables.exchanges_version) or 0)
+    return enumerate(MIGRATIONS[stored:], start=stored + 1)
+
+
+def _version_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
+    shared = version(catalogue, tables.responses_version)
+    own = version(catalogue, tables.exchanges_version)
+    problems = []
+    if shared not in (None, SHARED_VERSION):
+        problems.append(_differs(tables.responses_version, shared, SHARED_VERSION))
+    if own is not None and not (isinstance(own, int) and 0 <= own <= len(MIGRATIONS)):
+        problems.append(_differs(tables.exchanges_version, own, len(MIGRATIONS)))
+    return problems
+
+
+def _differs(table: str, stored: Version, known: int) -> str:
+    return (
+        f"{table} says version {stored}, this program knows {known}: use the release that made it"
+    )
+
+
+def _column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
+    """What is wrong with tables that are there already; those that are not will be made."""
+    problems = []
+    for table, expected in (
+        (tables.responses, RESPONSE_COLUMNS),
+        (tables.conversations, CONVERSATION_COLUMNS),
+    ):
+        columns = catalogue.columns(table)
+        if columns and (missing := [name for name in expected if name not in columns]):
+            problems.append(f"table {table} lacks {', '.join(missing)}")
+    return problems + _own_problems(catalogue, tables)
+
+
+def _own_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
+    table, known = tables.exchanges, version(catalogue, tables.exchanges_version)
+    columns = catalogue.columns(table)
+    if not known:
+        foreign = f"table {table} is not ours: {tables.exchanges_version} knows nothing of it"
+        return [foreign] if columns else []
+    if not columns:
+        return [f"table {table} is missing, though {tables.exchanges_version} says that it is here"]
+    missing = [name for name in EXCHANGE_COLUMNS if name not in columns]
+    if known == len(MIGRATIONS) and missing:
+        return [f"table {table} lacks {', '.join(missing)}"]
+    return []

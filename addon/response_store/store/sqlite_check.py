@@ -1,0 +1,82 @@
+"""Whether a store could work in a SQLite file. The file is opened for reading, and never made."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from response_store.config import SqliteTarget, TableNames
+from response_store.config.secret import masked
+from response_store.errors import StoreError
+from response_store.store import sqlite_schema
+from response_store.store.connection_check import PRESENT, Findings
+from response_store.store.sqlite_connection import BUSY_TIMEOUT_MS, real_path
+from response_store.store.sqlite_errors import translated
+
+
+def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -> None:
+    """Look at the file, and note what there is to know. Raises nothing: what fails is a problem."""
+    if target.path is None:
+        findings.note("file", "none: memory, gone when the proxy ends")
+        return
+    path = real_path(target.path)
+    findings.note("file", masked(str(path)))
+    where = target.describe()
+    if fault := _fault_of_place(path, makes=target.mode == "rwc"):
+        findings.object_to(f"SQLite {where}: {fault}")
+    elif not path.exists():
+        findings.note("schema", "absent: file and tables are made at start")
+    else:
+        findings.note("size", f"{path.stat().st_size} bytes")
+        _judge_schema(path, tables, where, findings)
+
+
+def _fault_of_place(path: Path, *, makes: bool) -> str | None:
+    if path.is_dir():
+        return "this is a folder: name a file in it"
+    if not path.parent.is_dir():
+        return "its folder does not exist: make it"
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        return "its folder may not be written: give write access"
+    if not path.exists():
+        return None if makes else "the file does not exist, and mode=rw makes none: leave it out"
+    if not path.is_file():
+        return "this is no regular file: name another one"
+    return None if os.access(path, os.R_OK | os.W_OK) else "the file may not be read and written"
+
+
+def _judge_schema(path: Path, tables: TableNames, where: str, findings: Findings) -> None:
+    """Have the store look at the schema; what it would make is refused to it here."""
+    try:
+        with translated(where), closing(_opened(path)) as connection:
+            ready = _is_ready(connection, tables, where)
+            some = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
+    except StoreError as error:
+        findings.object_to(str(error))
+        return
+    if ready:
+        findings.note("schema", PRESENT)
+    else:
+        findings.note("schema", f"{'incomplete' if some else 'absent'}: it is made at start")
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.as_uri()}?mode=ro",
+        uri=True,
+        timeout=BUSY_TIMEOUT_MS / 1000,
+        isolation_level=None,
+    )
+
+
+def _is_ready(connection: sqlite3.Connection, tables: TableNames, where: str) -> bool:
+    """Whether nothing has to be made. Raises what the store would at start."""
+    try:
+        sqlite_schema.prepare(connection, tables, where)
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
+            raise
+        return False
+    return True

@@ -1,0 +1,164 @@
+"""A read-only look at a SQLite store, while proxies may be writing to it.
+
+The file is opened with `mode=ro`: nothing here can create, migrate or change a database. SQLite
+itself may put its `-wal` and `-shm` files beside a database in WAL mode, which is how readers
+and writers find each other; `immutable` would avoid that and read torn pages, so it is not used.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Self
+
+from response_store.store.columns import quoted
+from response_store.store.reading import (
+    ID_COLUMNS,
+    SqlitePlace,
+    checked_versions,
+    table_words,
+    wanted_tables,
+)
+from response_store.store.reading_errors import no_file, no_tables, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+    from types import TracebackType
+
+    from response_store.config.tables import TableNames
+    from response_store.store.reading import Row
+
+BUSY_SECONDS = 2.0
+
+_TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+
+_SURROGATES, _BEHIND_SURROGATES = 0xD800, 0xE000  # no text holds the code points between
+
+
+class SqliteReading:
+    """A `Reading` of a file.
+
+    Raises `PermanentStoreError` where the file is missing, not a database, holds
+    other tables or another version; `PassingStoreError` where it is locked.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        names: TableNames,
+        *,
+        shown_as: str | None = None,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> None:
+        self.path = path
+        self.name = shown_as or str(path)
+        self.versions: dict[str, int] = {}
+        self._filled: dict[str, str] = {}
+        self._words = {
+            **table_words(names),
+            "begins": {column: f"{column} >= ? AND {column} < ?" for column in ID_COLUMNS},
+            "bytewise": "BINARY",
+            "by_state": f"INDEXED BY {quoted(names.exchanges_state_index)}",
+        }
+        self._connection = self._connected(busy_seconds)
+        try:
+            self._check(names)
+        except BaseException:
+            self.close()
+            raise
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
+        """Every row of a statement."""
+        with translated(self.name):
+            return self._connection.execute(self._sql(statement), values).fetchall()
+
+    def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
+        """The first row of a statement, if any."""
+        with translated(self.name):
+            found: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
+            return found
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Several statements that see one state of the database."""
+        self.rows("BEGIN")
+        try:
+            yield
+        finally:
+            self._connection.rollback()
+
+    def beginning(self, text: str) -> tuple[object, ...] | None:
+        """The first text that begins so, and the first behind all that do."""
+        after = first_behind(text)
+        return None if after is None else (text, after)
+
+    def place(self) -> SqlitePlace:
+        """The file and its size."""
+        wal = self.path.with_name(self.path.name + "-wal")
+        return SqlitePlace(
+            database=self.name, database_bytes=self._size(self.path), wal_bytes=self._size(wal)
+        )
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _sql(self, statement: str) -> str:
+        filled = self._filled.get(statement)
+        if filled is None:
+            filled = self._filled[statement] = statement.format(**self._words)
+        return filled
+
+    def _connected(self, busy_seconds: float) -> sqlite3.Connection:
+        with translated(self.name):
+            if not self.path.is_file():
+                raise no_file(self.name, something=self.path.exists())
+            connection = sqlite3.connect(
+                f"{self.path.absolute().as_uri()}?mode=ro",
+                uri=True,
+                timeout=busy_seconds,
+                isolation_level=None,
+            )
+        connection.text_factory = _text
+        return connection
+
+    def _size(self, path: Path) -> int:
+        with translated(self.name), suppress(FileNotFoundError):
+            return path.stat().st_size
+        return 0
+
+    def _check(self, names: TableNames) -> None:
+        present = {str(name).lower() for (name,) in self.rows(_TABLES)}
+        missing = [name for name in wanted_tables(names) if name.lower() not in present]
+        if missing:
+            raise no_tables(self.name, missing)
+        self.versions = checked_versions(self, names)
+
+
+def _text(stored: bytes) -> str:
+    """Text as stored, whatever it holds: lone surrogates pass, other wrong bytes are replaced."""
+    try:
+        return stored.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return stored.decode("utf-8", "replace")
+
+
+def first_behind(beginning: str) -> str | None:
+    """The first text that sorts behind all that begin so: the last character, one up."""
+    kept = beginning.rstrip("\U0010ffff")
+    if not kept:
+        return None
+    code = ord(kept[-1]) + 1
+    return kept[:-1] + chr(_BEHIND_SURROGATES if code == _SURROGATES else code)

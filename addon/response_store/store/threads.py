@@ -1,0 +1,261 @@
+"""Threads: responses that continue one another, from the oldest to the newest.
+
+What a response continues is the response that its `previous_response_id` names; a warm-up is a
+link like any other. A thread goes from the response that was asked for to the oldest that can be
+reached so, and the other way to the newest: where several responses continue one, to that which
+was begun last. Where no response is named, the conversation links: what was begun before the
+oldest, and after the newest, in the conversation that these name.
+
+A link that is missing ends the thread, a loop is walked once, and neither way is followed further
+than `DEPTH` responses.
+
+`|| ''` keeps planners from the indexes of tenants and of responses, which would walk all rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from response_store.store.lookup import STANDS_FIRST, Found, Shelf, Tables, find
+from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from response_store.store.reading import Reading
+    from response_store.store.records import ExchangeRow
+
+DEPTH = 10_000
+BATCH = 100  # responses that are read at once
+
+OLDER = """
+WITH RECURSIVE thread (step, response_id) AS (
+    SELECT 0, CAST(? AS TEXT)
+    UNION ALL
+    SELECT step + 1, (
+        SELECT previous_response_id FROM {exchanges} AS turn
+        WHERE turn.response_id = thread.response_id AND previous_response_id IS NOT NULL
+            AND tenant_id || '' = ?
+        ORDER BY started_at, exchange_id LIMIT 1)
+    FROM thread WHERE step < ? AND thread.response_id IS NOT NULL)
+SELECT response_id FROM thread WHERE step > 0 AND response_id IS NOT NULL ORDER BY step"""
+NEWER = """
+WITH RECURSIVE thread (step, response_id) AS (
+    SELECT 0, CAST(? AS TEXT)
+    UNION ALL
+    SELECT step + 1, (
+        SELECT turn.response_id || '' AS name FROM {exchanges} AS turn
+        WHERE turn.previous_response_id = thread.response_id AND turn.response_id || '' <> ''
+            AND tenant_id || '' = ?
+        GROUP BY name ORDER BY min(started_at) DESC, name DESC LIMIT 1)
+    FROM thread WHERE step < ? AND thread.response_id IS NOT NULL)
+SELECT response_id FROM thread WHERE step > 0 AND response_id IS NOT NULL ORDER BY step"""
+CONVERSATION = """
+SELECT response_id || '' AS name, min(started_at) AS began FROM {exchanges}
+WHERE conversation_id = ? AND response_id || '' <> '' AND tenant_id || '' = ?
+GROUP BY name ORDER BY began, name"""
+SUCCESSORS = """
+SELECT response_id || '' AS name FROM {exchanges}
+WHERE previous_response_id = ? AND response_id <> previous_response_id AND tenant_id || '' = ?
+GROUP BY name ORDER BY min(started_at), name"""
+
+
+def standing(count: int) -> str:
+    """A statement for `count` ids of responses; it takes the ids, then the tenant twice.
+
+    A row is an id, the exchange that stands for that response, and how many continue it.
+    """
+    ids = ", ".join(["(CAST(? AS TEXT))"] * count)
+    return f"""
+WITH wanted (id) AS (VALUES {ids})
+SELECT id, (
+    SELECT exchange_id FROM {{exchanges}} WHERE response_id = id AND tenant_id || '' = ?
+    ORDER BY {STANDS_FIRST} LIMIT 1), (
+    SELECT count(DISTINCT response_id) FROM {{exchanges}}
+    WHERE previous_response_id = id AND response_id <> id AND tenant_id || '' = ?)
+FROM wanted"""
+
+
+def exchanges(count: int) -> str:
+    """A statement for `count` exchanges; it takes their ids."""
+    return f"SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({_marks(count)})"
+
+
+def responses(count: int) -> str:
+    """A statement for `count` responses; it takes the tenant, then the ids."""
+    columns = ", ".join(StoredResponse.__struct_fields__)
+    return f"SELECT {columns} FROM {{responses}} WHERE tenant_id = ? AND id IN ({_marks(count)})"
+
+
+def _marks(count: int) -> str:
+    return ", ".join(["?"] * count)
+
+
+class Member(msgspec.Struct, frozen=True):
+    """A response of a thread. `branches` are the ones that continue it, where they are several."""
+
+    found: Found
+    branches: tuple[str, ...] = ()
+
+
+class ThreadShelf(Shelf, Protocol):
+    """A shelf on which threads can be followed."""
+
+    def older(self, tenant: str, response_id: str) -> list[str]:
+        """What a response continues, and so on; the last one may be missing. May hold a loop."""
+
+    def newer(self, tenant: str, response_id: str) -> list[str]:
+        """What continues a response, and so on, each time what was begun last. As `older`."""
+
+    def begun(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
+        """The responses of a conversation and when each was begun, in that order."""
+
+    def members(self, tenant: str, response_ids: Sequence[str]) -> dict[str, Member]:
+        """What is known of each of at most `BATCH` responses; the missing ones are left out."""
+
+
+class ThreadTables(Tables):
+    """The thread shelf that a database's tables are."""
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        self._asked = reading
+
+    def older(self, tenant: str, response_id: str) -> list[str]:
+        return self._ids(OLDER, response_id, tenant, DEPTH)
+
+    def newer(self, tenant: str, response_id: str) -> list[str]:
+        return self._ids(NEWER, response_id, tenant, DEPTH)
+
+    def begun(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
+        rows = self._asked.rows(CONVERSATION, (conversation_id, tenant))
+        return [(name, started_at) for name, started_at in rows]
+
+    def members(self, tenant: str, response_ids: Sequence[str]) -> dict[str, Member]:
+        ids, count = tuple(response_ids), len(response_ids)
+        found = self._asked.rows(responses(count), (tenant, *ids))
+        stored = {row.id: row for row in (StoredResponse(*columns) for columns in found)}
+        places = self._asked.rows(standing(count), (*ids, tenant, tenant))
+        rows = self._exchanges([one for _, one, _ in places if one is not None])
+        members: dict[str, Member] = {}
+        for name, one, branches in places:
+            if one is not None or name in stored:
+                several = self._ids(SUCCESSORS, name, tenant) if branches > 1 else ()
+                members[name] = Member(Found(rows.get(one), stored.get(name)), tuple(several))
+        return members
+
+    def _exchanges(self, ids: Sequence[str]) -> dict[str, ExchangeRow]:
+        found = self._asked.rows(exchanges(len(ids)), ids) if ids else ()
+        return {row.exchange_id: row for row in map(exchange_row, found)}
+
+    def _ids(self, statement: str, *values: object) -> list[str]:
+        return [name for (name,) in self._asked.rows(statement, values)]
+
+
+@dataclass(frozen=True, slots=True)
+class Thread:
+    """Responses from the oldest to the newest. Nothing but their ids is read yet.
+
+    `last` is an exchange without a response, behind all of them: it was asked for. `continues` is
+    what the oldest continues, where that is not shown: it is missing or, if `cut`, too far back.
+    """
+
+    ids: tuple[str, ...]
+    last: Found | None
+    continues: str | None
+    cut: bool
+    _shelf: ThreadShelf
+    _tenant: str
+
+    def __len__(self) -> int:
+        return len(self.ids) + (self.last is not None)
+
+    def members(self) -> Iterator[Member]:
+        """Read the members, some at a time. To be done before the shelf is closed."""
+        for start in range(0, len(self.ids), BATCH):
+            batch = self.ids[start : start + BATCH]
+            known = self._shelf.members(self._tenant, batch)
+            yield from (known[name] for name in batch if name in known)
+        if self.last is not None:
+            yield Member(self.last)
+
+
+def thread(shelf: ThreadShelf, tenant: str, identifier: str) -> Thread:
+    """The thread of the one thing that an identifier means. Raises StoreError as `find` does."""
+    asked = find(shelf, tenant, identifier)
+    name = _response_id(asked)
+    older, continues, cut = _older(shelf, tenant, asked)
+    newer = _once(shelf.newer(tenant, name), {name, *older}) if name else []
+    chain = [*reversed(older), *filter(None, [name]), *newer]
+    oldest = _stored(shelf, tenant, older[-1]) if older else asked
+    newest = _stored(shelf, tenant, newer[-1]) if newer else asked
+    earlier = [] if cut else _in_conversation(shelf, tenant, oldest, chain)[0]
+    later = _in_conversation(shelf, tenant, newest, chain)[1] if name else []
+    return Thread(
+        ids=(*earlier, *chain, *later),
+        last=None if name else asked,
+        continues=None if earlier else continues,
+        cut=cut,
+        _shelf=shelf,
+        _tenant=tenant,
+    )
+
+
+def _older(shelf: ThreadShelf, tenant: str, found: Found) -> tuple[list[str], str | None, bool]:
+    """What is continued, from the newest; what the last of it continues; whether that is cut."""
+    name = _response_id(found)
+    first = None if name else _previous(found)
+    start = name or first
+    named = [*filter(None, [first]), *(shelf.older(tenant, start) if start else [])]
+    older = _once(named, {name} if name else set())
+    last = _stored(shelf, tenant, older[-1]) if older else None
+    if older and last is None:
+        return older[:-1], older[-1], False
+    if last is not None and len(older) >= DEPTH:
+        return older, _previous(last), True
+    return older, None, False
+
+
+def _in_conversation(
+    shelf: ThreadShelf, tenant: str, found: Found | None, chain: Sequence[str]
+) -> tuple[list[str], list[str]]:
+    """What was begun before and after something in the conversation that it names."""
+    exchange = found.exchange if found else None
+    if exchange is None or exchange.conversation_id is None:
+        return [], []
+    begun = shelf.begun(tenant, exchange.conversation_id)
+    name = exchange.response_id or ""
+    place = (dict(begun).get(name, exchange.started_at), name)
+    placed = [(began, one) for one, began in begun if one not in {*chain}]
+    before = [one for began, one in placed if (began, one) < place]
+    after = [one for began, one in placed if (began, one) > place]
+    return before[-DEPTH:], after[:DEPTH]
+
+
+def _once(names: Iterable[str], seen: set[str]) -> list[str]:
+    """Names up to the first that is seen again."""
+    fresh = []
+    for name in names:
+        if name in seen:
+            break
+        seen.add(name)
+        fresh.append(name)
+    return fresh
+
+
+def _stored(shelf: ThreadShelf, tenant: str, response_id: str) -> Found | None:
+    member = shelf.members(tenant, [response_id]).get(response_id)
+    return member.found if member else None
+
+
+def _response_id(found: Found) -> str | None:
+    if found.response is not None:
+        return found.response.id
+    return found.exchange.response_id if found.exchange else None
+
+
+def _previous(found: Found) -> str | None:
+    return found.exchange.previous_response_id if found.exchange else None

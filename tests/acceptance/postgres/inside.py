@@ -1,0 +1,53 @@
+"""A script for mitmproxy that measures its event loop, and makes our watchdog impatient.
+
+The command `harness.stall` tells the longest stand-still of the loop since it was asked last.
+A database that gives no answer is given up after HARNESS_DEADLINE seconds, however much was sent.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+from mitmproxy import command
+
+sys.path.append(os.environ["HARNESS_PACKAGE"])
+
+from response_store.store.postgres_watchdog import Deadline
+
+PERIOD = 0.002
+
+
+class Ticker:
+    """Ticks on the event loop, and knows the longest pause between two ticks."""
+
+    def __init__(self) -> None:
+        self.longest = self.last = 0.0
+
+    def running(self) -> None:
+        """Start to tick."""
+        self.last = time.monotonic()
+        self.tick()
+
+    def tick(self) -> None:
+        """Note the pause, and come again."""
+        self.note()
+        asyncio.get_running_loop().call_later(PERIOD, self.tick)
+
+    def note(self) -> None:
+        """Note how long ago the last look was."""
+        now = time.monotonic()
+        self.longest, self.last = max(self.longest, now - self.last), now
+
+    @command.command("harness.stall")
+    def stall(self) -> str:
+        """Tell the longest pause in seconds, and begin anew."""
+        self.note()
+        longest, self.longest = self.longest, 0.0
+        return f"{longest:.3f}"
+
+
+_, slowest, _ = Deadline.__init__.__defaults__ or ()
+deadline = float(os.environ["HARNESS_DEADLINE"])
+Deadline.__init__.__defaults__ = (deadline, slowest, deadline)
+addons = [Ticker()]

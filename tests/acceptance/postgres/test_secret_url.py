@@ -1,0 +1,69 @@
+"""The password of the database is in nothing that the proxy says or writes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
+
+if TYPE_CHECKING:
+    from tests.acceptance.postgres.conftest import OnPostgres
+    from tests.harness.postgres import Postgres
+    from tests.harness.proxy import Proxy
+
+CANARY = "canary-password"
+DEBUG = {"options": {"termlog_verbosity": "debug"}}
+HANG_UP = """
+SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+WHERE datname = %s AND pid <> pg_backend_pid()"""
+
+
+def written(proxy: Proxy) -> dict[str, str]:
+    """All that is in the proxy's folder, by file, but the configuration that it was given."""
+    return {
+        path.name: path.read_bytes().decode("latin-1")
+        for path in proxy.folder.iterdir()
+        if path.is_file() and path.name != "config.yaml"
+    }
+
+
+def test_password(on_postgres: OnPostgres, plain_postgres: Postgres, tenant: str) -> None:
+    """Whether the password is right, wrong, or no longer right, it is nowhere to be read."""
+    role = plain_postgres.create_role(f"secret_{tenant.replace('-', '_')}", password=CANARY)
+    database = plain_postgres.create_database(owner=role)
+    url = database.url(user=role, password=CANARY)
+    environment = {"RESPONSE_STORE_DATABASE_URL": url}
+    try:
+        with on_postgres("postgres://nowhere", how=DEBUG | {"environment": environment}) as proxy:
+            ask(proxy, tenant, 1)
+            rows_of(database).ended(tenant)
+            proxy.command("options.save", "options.yaml")
+            database.execute(f"ALTER ROLE {role} PASSWORD 'another'")
+            database.execute(HANG_UP, database.name)
+            ask(proxy, tenant, 1)
+            wait_for_store(proxy, "failed")
+            told = proxy.command("response_store.status")
+            seen = written(proxy)
+            tables = rows_of(database).dump()
+            proxy.terminate()
+        assert "refuses user or password" in told
+        assert "response-store-journal.db" in seen
+        assert "response_store_config" in seen["options.yaml"]
+        texts = {"status": told, "tables": tables} | seen | written(proxy)
+        assert [place for place, text in texts.items() if CANARY in text] == []
+    finally:
+        database.drop()
+
+
+def test_password_that_is_wrong_at_the_start(
+    on_postgres: OnPostgres, plain_postgres: Postgres, tenant: str
+) -> None:
+    """A password that the server refuses ends mitmdump with status 1 and a reason without it."""
+    role = plain_postgres.create_role(f"wrong_{tenant.replace('-', '_')}", password="right")
+    url = plain_postgres.url(user=role, password=CANARY)
+    proxy = on_postgres(url, how=DEBUG | {"control": False})
+    finished = proxy.run()
+    assert finished.returncode == 1
+    assert "refuses user or password" in finished.output
+    assert "Traceback" not in finished.output
+    assert [place for place, text in written(proxy).items() if CANARY in text] == []

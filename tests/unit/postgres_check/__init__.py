@@ -1,0 +1,1 @@
+"""Tests of the check that goes to a PostgreSQL database."""

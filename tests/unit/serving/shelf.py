@@ -1,0 +1,100 @@
+"""Stored responses in real databases, served over real HTTP."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from response_store.config import Durability, SqliteTarget
+from response_store.serving.request import asked
+from response_store.serving.serve import serve
+from response_store.serving.stored import Found, Stored, Wanted
+from response_store.store.kept_reading import KeptReading, Pause
+from response_store.store.postgres_reading import PostgresReading
+from response_store.store.reading import Reading
+from response_store.store.records import Deletion, Record
+from response_store.store.serving_reads import ServingReads
+from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite_reading import SqliteReading
+from tests.fakes.recordings import TAG
+from tests.harness.ports import free_port
+from tests.harness.postgres_shared import target_of
+from tests.harness.records import NAMES
+
+
+class SqliteShelf:
+    """A SQLite store that is written and served. Rows go through the real store."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS, "recorder")
+        self._store.open()
+
+    def write(self, *records: Record) -> None:
+        self._store.write(records)
+
+    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+        return look_up(lambda: SqliteReading(self._path, NAMES), tenant, response_id, wanted)
+
+    def delete(self, tenant: str, response_id: str) -> bool:
+        there = self.find(tenant, response_id, Wanted.OBJECT) is not None
+        self._store.write([Deletion(tenant, response_id)])
+        return there
+
+    def close(self) -> None:
+        self._store.close()
+
+
+class ShelfAway:
+    """A PostgreSQL store whose server is away."""
+
+    def __init__(self) -> None:
+        self._target = target_of(f"postgresql://u:p@127.0.0.1:{free_port()}/store?sslmode=disable")
+
+    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+        return look_up(lambda: PostgresReading(self._target, NAMES), tenant, response_id, wanted)
+
+    def delete(self, tenant: str, response_id: str) -> bool:
+        return self.find(tenant, response_id, Wanted.OBJECT) is not None
+
+
+def look_up(make: Callable[[], Reading], *asked: Any) -> Found | None:
+    """A response of a database that is opened for this alone."""
+    kept = KeptReading(make, lambda: None, Pause())
+    with closing(ServingReads(kept)) as reads:
+        return reads.find(*asked)
+
+
+@contextmanager
+def serving(stored: Stored) -> Iterator[str]:
+    """A server that answers out of a store, and its URL. The tenant is in a header."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            wanted = asked(self.command, self.path)
+            assert wanted is not None, self.path
+            answer = serve(stored, self.headers.get(TAG, "default"), wanted)
+            self.send_response(answer.status)
+            for name, value in (*answer.headers, ("content-length", str(len(answer.body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        do_GET = do_DELETE = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), name="serving")
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(10)

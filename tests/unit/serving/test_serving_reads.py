@@ -1,0 +1,358 @@
+"""What is looked up for an answer, in the database and in the journal before it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from response_store.config import Durability, SqliteTarget
+from response_store.errors import PassingStoreError, StoreError
+from response_store.serving.stored import Found, Wanted
+from response_store.store.journal import Journal
+from response_store.store.journal_file import JournalFile
+from response_store.store.kept_reading import PAUSE, KeptReading, Pause
+from response_store.store.postgres_reading import PostgresReading
+from response_store.store.reading import Reading
+from response_store.store.records import Change, Deletion, Record
+from response_store.store.served_tables import FOUND, RECORDED
+from response_store.store.serving_reads import ServingReads
+from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite_connection import identity
+from response_store.store.sqlite_reading import SqliteReading
+from tests.contract.backends import Backend, SqliteFile
+from tests.harness.ports import free_port
+from tests.harness.postgres import Postgres, PostgresDatabase
+from tests.harness.postgres_backend import PostgresDatabase as PostgresContract
+from tests.harness.postgres_shared import target_of
+from tests.harness.records import ANSWER, NAMES, QUESTION, record, response
+from tests.sampling import examples
+
+MEGABYTE = 1024 * 1024
+STREAM = {"transport": "sse", "ended_by": "terminal_event"}
+
+
+def sqlite_reads(path: Path, journal: Path | None = None) -> ServingReads:
+    """What looks up the responses of a file, and of a journal before it."""
+    target = SqliteTarget(path)
+    kept = KeptReading(lambda: SqliteReading(path, NAMES), lambda: identity(target), Pause())
+    return ServingReads(kept, journal)
+
+
+def away() -> Reading:
+    """A database whose server is away."""
+    url = f"postgresql://u:p@127.0.0.1:{free_port()}/store?sslmode=disable"
+    return PostgresReading(target_of(url), NAMES)
+
+
+def reads_away(journal: Path) -> ServingReads:
+    """What looks up responses while the database is away."""
+    return ServingReads(KeptReading(away, lambda: None, Pause()), journal)
+
+
+def written(path: Path, changes: Sequence[Change]) -> Path:
+    """A SQLite store that holds changes, written one by one."""
+    store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS, "recorder")
+    with closing(store):
+        store.open()
+        for change in changes:
+            store.write([change])
+    return path
+
+
+def journalled(path: Path, changes: Sequence[Change]) -> Path:
+    """A journal that holds changes."""
+    file = JournalFile(path, max_bytes=MEGABYTE, durability=Durability.PROCESS)
+    with closing(Journal(file)) as journal:
+        journal.open()
+        for change in changes:
+            journal.write([change])
+    return path
+
+
+# Both databases
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def reads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServingReads]:
+    """A database with some responses, and what looks them up."""
+    backend: Backend
+    if request.param == "sqlite":
+        backend = SqliteFile(tmp_path)
+        made = sqlite_reads(backend.path)
+    else:
+        backend = database = PostgresContract(tmp_path)
+        make = lambda: PostgresReading(target_of(database.database.url()), NAMES)  # noqa: E731
+        made = ServingReads(KeptReading(make, lambda: None, Pause()))
+    store = backend.store()
+    store.open()
+    whole = response("r1", asked=[QUESTION], answered=[ANSWER])
+    store.write(
+        [
+            record("e1", whole, raw_response=b"tail", started_at=3.0, **STREAM),
+            record("e2", whole, raw_response=b"whole", started_at=2.0, **STREAM),
+            record("e3", whole, raw_response=b"cut", started_at=1.0, transport="sse"),
+            record("e4", whole, raw_response=b"json", started_at=1.0, ended_by="terminal_event"),
+            record("e5", whole, raw_response=None, started_at=1.0, **STREAM),
+            record("e6", response("r1", tenant_id="t2"), raw_response=b"theirs", started_at=0.5,
+                   **STREAM),
+            record("e7", response("r2", asked=[])),
+        ]
+    )  # fmt: skip
+    with closing(made):
+        yield made
+    backend.close()
+
+
+def test_only_what_is_wanted_is_read(reads: ServingReads) -> None:
+    """Each answer gets the columns that it is made of, and nothing else."""
+    row = response("r1", asked=[QUESTION], answered=[ANSWER])
+    assert reads.find("t1", "r1", Wanted.PRESENCE) == Found()
+    assert reads.find("t1", "r1", Wanted.OBJECT) == Found(row.response_object)
+    assert reads.find("t1", "r1", Wanted.INPUT) == Found(input=row.input)
+    assert reads.find("t1", "r2", Wanted.STREAM) == Found(response("r2").response_object)
+
+
+def test_the_recorded_stream_is_the_oldest_whole_one(reads: ServingReads) -> None:
+    """Tails, other transports, other tenants and streams that were cut are none."""
+    found = reads.find("t1", "r1", Wanted.STREAM)
+    assert found is not None
+    assert found.recorded == b"whole"
+
+
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize(
+    ("tenant", "name"),
+    [("t1", "r3"), ("t3", "r1"), ("t2", "r2"), ("T1", "r1"), ("t1", "R1"), ("t1", "r1%"), ("", "")],
+)
+def test_nothing_else_is_found(reads: ServingReads, wanted: Wanted, tenant: str, name: str) -> None:
+    """Ids and tenants compare exactly."""
+    assert reads.find(tenant, name, wanted) is None
+
+
+# The journal
+
+EXCHANGES = {"e1": ("r1", 1.0), "e2": ("r1", 2.0), "e3": ("r2", 1.5)}
+
+
+@st.composite
+def a_change(draw: st.DrawFn) -> Change:
+    """A record of one of three exchanges, two of which name one response, or a deletion."""
+    exchange_id = draw(st.sampled_from([*EXCHANGES]))
+    response_id, started_at = EXCHANGES[exchange_id]
+    if draw(st.integers(0, 3)) == 0:
+        return Deletion("t1", response_id)
+    raw = draw(st.sampled_from([None, b"x", b"longer"]))
+    how = draw(st.sampled_from([STREAM, {"transport": "http", "ended_by": "body"}]))
+    status = draw(st.sampled_from([None, "queued", "in_progress", "completed", "failed"]))
+    more = {"started_at": started_at, "raw_response": raw, **how}
+    if status is None:
+        return record(exchange_id, None, "completed", response_id=response_id, **more)
+    asked = draw(st.sampled_from([None, [], [QUESTION]]))
+    answer = response(response_id, status, asked=asked, answered=[ANSWER])
+    return record(exchange_id, answer, status, **more)
+
+
+@settings(deadline=None, max_examples=examples(40))
+@given(changes=st.lists(a_change(), max_size=6), drained=st.integers(0, 6))
+def test_it_is_as_if_the_journal_had_been_drained(
+    changes: list[Change], drained: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Wherever the drainer stands, the same is found as after its work."""
+    folder = tmp_path_factory.mktemp("reads")
+    whole = written(folder / "whole.db", changes)
+    part = written(folder / "part.db", changes[:drained])
+    # One that is written and not yet removed is in both.
+    path = journalled(folder / "journal.db", changes[max(0, drained - 1) :])
+    with (
+        closing(sqlite_reads(whole)) as after,
+        closing(sqlite_reads(part, path)) as before,
+    ):
+        for name in ("r1", "r2"):
+            for wanted in (Wanted.PRESENCE, Wanted.OBJECT, Wanted.INPUT):
+                found = after.find("t1", name, wanted)
+                assert before.find("t1", name, wanted) == found, (name, wanted)
+                assert before.find("t2", name, wanted) is None
+
+
+def test_recordings_on_either_side_of_the_drainer(tmp_path: Path) -> None:
+    """The oldest recorded stream counts, and of an exchange that was amended all of it."""
+    row = response("r1", asked=[QUESTION])
+    changes: list[Record] = [
+        record("e2", row, raw_response=b"second", started_at=2.0, **STREAM),
+        record("e1", row, raw_response=b"first", started_at=1.0, **STREAM),
+        record("e1", row, raw_response=b"first, amended", started_at=1.0, **STREAM),
+        record("e3", row, raw_response=b"cut", started_at=0.5, transport="sse"),
+        record("e1", row, raw_response=b"short", started_at=1.0, **STREAM),
+    ]
+    for drained in range(len(changes) + 1):
+        part = written(tmp_path / f"{drained}.db", changes[:drained])
+        path = journalled(tmp_path / f"{drained}-journal.db", changes[drained:])
+        with closing(sqlite_reads(part, path)) as reads:
+            found = reads.find("t1", "r1", Wanted.STREAM)
+        assert found is not None
+        assert found.recorded == b"first, amended", drained
+
+
+FINAL = record("e1", response("r1", asked=[QUESTION]), raw_response=b"whole", **STREAM)
+LATE = record("e2", response("r1"))
+GONE = Deletion("t1", "r1")
+
+
+@pytest.mark.parametrize(
+    ("changes", "stored"),
+    [([FINAL], True), ([LATE, FINAL], True), ([FINAL, LATE], True), ([FINAL, GONE], False)]
+    + [([GONE], False), ([GONE, LATE], True), ([GONE, FINAL], True)],
+)
+def test_a_journal_that_says_all(tmp_path: Path, changes: list[Change], stored: bool) -> None:
+    """While the database is away, what the journal alone decides is answered."""
+    with closing(reads_away(journalled(tmp_path / "journal.db", changes))) as reads:
+        for wanted in Wanted:
+            assert (reads.find("t1", "r1", wanted) is not None) is stored, wanted
+
+
+def test_a_recording_in_the_journal_alone(tmp_path: Path) -> None:
+    """A stream that waits is replayed while the database is away."""
+    with closing(reads_away(journalled(tmp_path / "journal.db", [FINAL]))) as reads:
+        found = reads.find("t1", "r1", Wanted.STREAM)
+    assert found is not None
+    assert found.recorded == b"whole"
+
+
+@pytest.mark.parametrize("changes", [[], [LATE], [record("e3", response("r1", "queued"))]])
+@pytest.mark.parametrize("wanted", Wanted)
+def test_a_journal_that_says_too_little(
+    tmp_path: Path, changes: list[Change], wanted: Wanted
+) -> None:
+    """While the database is away, nobody knows what it holds."""
+    with (
+        closing(reads_away(journalled(tmp_path / "journal.db", changes))) as reads,
+        pytest.raises(PassingStoreError),
+    ):
+        reads.find("t1", "r1", wanted)
+
+
+# Rows that can't be read, and databases that change
+
+
+def test_a_row_that_is_no_text(tmp_path: Path) -> None:
+    """What another program put there as bytes is an error, and not shown."""
+    path = written(tmp_path / "responses.db", [FINAL])
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE openai_responses SET response_object = x'c4', input = x'c4'")
+    with closing(sqlite_reads(path)) as reads:
+        for wanted in (Wanted.OBJECT, Wanted.STREAM, Wanted.INPUT):
+            with pytest.raises(StoreError, match="is no text"):
+                reads.find("t1", "r1", wanted)
+        assert reads.find("t1", "r1", Wanted.PRESENCE) == Found()
+
+
+def test_a_file_that_was_replaced(tmp_path: Path) -> None:
+    """What is at the path now is looked at, not what was there when it was opened."""
+    path = written(tmp_path / "responses.db", [FINAL])
+    with closing(sqlite_reads(path)) as reads:
+        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+        written(tmp_path / "other.db", []).replace(path)
+        assert reads.find("t1", "r1", Wanted.PRESENCE) is None
+
+
+def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
+    """A connection that its server has ended is made anew, and whoever asks notices nothing."""
+    target = target_of(plain_database.url())
+    from response_store.store.postgres import PostgresStore
+
+    with closing(PostgresStore(target, NAMES, "recorder")) as store:
+        store.open()
+        store.write([FINAL])
+    kept = KeptReading(lambda: PostgresReading(target, NAMES), lambda: None, Pause())
+    with closing(ServingReads(kept)) as reads:
+        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+        plain_database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+
+
+class Attempts:
+    """Opens a database that is away, and counts."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self) -> Reading:
+        self.count += 1
+        return away()
+
+
+def test_several_do_not_knock_at_once() -> None:
+    """After one attempt that failed there is a pause, for all; then there is another."""
+    now, attempts = [0.0], Attempts()
+    pause = Pause(lambda: now[0])
+    kept = [KeptReading(attempts, lambda: None, pause) for _ in range(3)]
+
+    def ask_all() -> None:
+        for one in kept:
+            with pytest.raises(PassingStoreError, match="PostgreSQL"):
+                one.ask(lambda reading: reading.name)
+
+    ask_all()
+    assert attempts.count == 1
+    now[0] += PAUSE
+    ask_all()
+    assert attempts.count == 2
+
+
+# Plans
+
+
+PLANS = {
+    **{wanted: (FOUND[wanted], ("t1", "r1"), "openai_responses") for wanted in Wanted},
+    "recorded": (RECORDED, ("r1", "t1"), "idx_openai_exchanges_response_id"),
+}
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_sqlite_goes_by_an_index(tmp_path: Path, name: str) -> None:
+    """No look-up walks through a table."""
+    statement, values, index = PLANS[name]
+    path = written(tmp_path / "responses.db", [FINAL])
+    with closing(SqliteReading(path, NAMES)) as reading:
+        plan = [row[3] for row in reading.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
+    assert any("SEARCH" in step and index in step for step in plan), plan
+    assert not any("SCAN" in step for step in plan), plan
+
+
+FILL = """
+INSERT INTO openai_exchanges (exchange_id, tenant_id, response_id, api, transport, state, ended_by,
+    started_at, method, scheme, host, path, recorder_id, raw_response)
+SELECT md5(n::text), 't1', 'r' || n, 'responses', 'sse', 'completed', 'terminal_event', n, 'POST',
+    'https', 'h', '/', 'r1', '\\x00' FROM generate_series(1, 20000) AS n"""
+FILL_RESPONSES = """
+INSERT INTO openai_responses
+SELECT tenant_id, response_id, 1, 'm', '{}', '[]', '[]' FROM openai_exchanges"""
+
+
+@pytest.mark.one_python
+def test_postgresql_goes_by_an_index(plain_postgres: Postgres) -> None:
+    """Nor there, with and without statistics."""
+    database = plain_postgres.create_database()
+    target = target_of(database.url())
+    from response_store.store.postgres import PostgresStore
+
+    with closing(PostgresStore(target, NAMES, "recorder")) as store:
+        store.open()
+    database.execute(FILL)
+    database.execute(FILL_RESPONSES)
+    for _ in range(2):
+        with closing(PostgresReading(target, NAMES)) as reading:
+            for name, (statement, values, index) in PLANS.items():
+                plan = [line for (line,) in reading.rows(f"EXPLAIN {statement}", values)]
+                assert any(index in line and "Index" in line for line in plan), (name, plan)
+        database.execute("ANALYZE")
+    database.drop()
