@@ -169,6 +169,7 @@ def test_a_poll_that_was_under_way(client: Client) -> None:
     assert client.stored() == []
 
 
+@pytest.mark.one_python
 def test_from_a_flow_file(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -> None:
     """A flow file that tells of a deletion leaves the response out, however often it is read."""
     with make_proxy("live", arguments=["-w", "flows"]) as live:

@@ -242,6 +242,7 @@ def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, br
 # To whom
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize("how", [{"listen_host": "0.0.0.0"}, {"mode": "regular@0.0.0.0:0"}])
 def test_not_to_other_machines(make_proxy: MakeProxy, how: dict[str, str]) -> None:
     """mitmdump ends with status 1, says why, and has served nothing and made no database."""
@@ -255,6 +256,7 @@ def test_not_to_other_machines(make_proxy: MakeProxy, how: dict[str, str]) -> No
     assert not proxy.database.path.exists()
 
 
+@pytest.mark.one_python
 def test_to_other_machines_with_leave(make_proxy: MakeProxy, tenant: str) -> None:
     """With `serve_remote` it starts, and warns; while it listens so, that can't be taken back."""
     config = PREFER | {"serve_remote": True}
@@ -271,6 +273,7 @@ def test_to_other_machines_with_leave(make_proxy: MakeProxy, tenant: str) -> Non
         assert get(proxy, tenant, name).json["id"] == name
 
 
+@pytest.mark.one_python
 def test_not_later_either(make_proxy: MakeProxy, tenant: str) -> None:
     """While it is served, mitmproxy can't be made to listen to other machines."""
     with make_proxy(config=ONLY) as proxy:

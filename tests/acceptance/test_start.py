@@ -81,6 +81,7 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_database(make_proxy: MakeProxy, name: str) -> None:
     """A file that is no database of ours ends mitmdump at once, and is left as it is."""
@@ -94,6 +95,7 @@ def test_broken_database(make_proxy: MakeProxy, name: str) -> None:
     assert contents(path) == before
 
 
+@pytest.mark.one_python
 @pytest.mark.parametrize("where", ["file", "folder"])
 def test_read_only(make_proxy: MakeProxy, tmp_path: Path, where: str) -> None:
     """A file or a folder that can't be written ends mitmdump at once."""
@@ -196,6 +198,7 @@ def test_checked_configuration(tmp_path: Path, name: str) -> None:
     assert "Traceback" not in text
 
 
+@pytest.mark.one_python
 def test_missing_configuration(make_proxy: MakeProxy) -> None:
     """A configuration file that is not there is an error, not the defaults."""
     options = {"response_store_config": "nowhere.yaml"}
@@ -203,6 +206,7 @@ def test_missing_configuration(make_proxy: MakeProxy) -> None:
     assert_refused(proxy.run(), "nowhere.yaml")
 
 
+@pytest.mark.one_python
 def test_configuration_from_the_environment(make_proxy: MakeProxy, tenant: str) -> None:
     """The file and the database may be named in the environment."""
     environment = {

@@ -443,6 +443,7 @@ def test_secrets_are_masked(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     assert "canary" not in proxy.database.dump().replace("x-canary", "")
 
 
+@pytest.mark.one_python
 def test_socket_outlives_a_configuration(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
@@ -458,6 +459,7 @@ def test_socket_outlives_a_configuration(
             assert_holds(row, WELL)
 
 
+@pytest.mark.one_python
 def test_stopped_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> None:
     """A proxy that is stopped closes the turns that run."""
     with make_proxy() as proxy:
@@ -471,6 +473,7 @@ def test_stopped_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: s
     assert_holds(row, HALF | {"ended_by": "proxy_stopped", "transport": "websocket"})
 
 
+@pytest.mark.one_python
 def test_killed_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> None:
     """The open turn of a proxy that was killed is closed by the next one."""
     with make_proxy() as proxy:
@@ -500,6 +503,7 @@ def strict(
         yield proxy
 
 
+@pytest.mark.one_python
 def test_large_answer(strict: Proxy, switch: WebSocketSwitch, tenant: str) -> None:
     """An answer above the limit passes, its row says so, and the next turn is whole."""
     sizes = iter([LIMIT, 10])
@@ -583,6 +587,7 @@ def counting(tmp_path: Path) -> Path:
     return script
 
 
+@pytest.mark.one_python
 def test_handled_messages_are_let_go(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str, counting: Path
 ) -> None:
@@ -666,6 +671,7 @@ def test_reject(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> 
 PARTS = ("addon.ResponseStore.", "capture.websocket", "capture.recorder", "capture.exchange")
 
 
+@pytest.mark.one_python
 @pytest.mark.timeout(180)
 def test_any_function_may_raise(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.acceptance.postgres.looking import JOURNAL, STAYS, closing_line, rows_of, status
 from tests.fakes import bodies
 from tests.harness.clients import QUESTION, asking, fetch, sdk
@@ -62,6 +64,7 @@ def test_what_is_unsafe(on_postgres: OnPostgres, plain_database: PostgresDatabas
     assert "response_store: " in warned
 
 
+@pytest.mark.one_python
 def test_flow_file(on_postgres: OnPostgres, plain_database: PostgresDatabase, tenant: str) -> None:
     """Reading a flow file ends when the database has all of it; once more changes nothing."""
     with on_postgres(plain_database.url(), "live", how={"arguments": ["-w", "flows"]}) as proxy:
@@ -85,6 +88,7 @@ def test_flow_file(on_postgres: OnPostgres, plain_database: PostgresDatabase, te
         copy.drop()
 
 
+@pytest.mark.one_python
 def test_two_proxies_on_one_journal(
     on_postgres: OnPostgres, plain_database: PostgresDatabase, tenant: str
 ) -> None:

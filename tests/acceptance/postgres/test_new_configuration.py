@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import yaml
 
 from tests.acceptance.postgres.looking import ask, assert_each_once, journal, rows_of, status
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from tests.acceptance.postgres.conftest import OnPostgres
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.postgres_fixtures import MakeLine
+
+pytestmark = pytest.mark.one_python
 
 STALL = 4.0  # seconds that the change may hold up the traffic: the old session gets one or two
 

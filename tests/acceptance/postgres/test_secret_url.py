@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
 
 if TYPE_CHECKING:
     from tests.acceptance.postgres.conftest import OnPostgres
     from tests.harness.postgres import Postgres
     from tests.harness.proxy import Proxy
+
+pytestmark = pytest.mark.one_python
 
 CANARY = "canary-password"
 DEBUG = {"options": {"termlog_verbosity": "debug"}}

@@ -24,6 +24,8 @@ from tests.harness.postgres_shared import target_of
 from tests.unit.query.stored import NAMES
 from tests.unit.query.stored_in_postgres import StoredInPostgres
 
+pytestmark = pytest.mark.one_python
+
 CANARY = "c4n4ry-p4ssword"
 
 

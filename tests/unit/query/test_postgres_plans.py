@@ -12,6 +12,8 @@ from response_store.store.query import Query
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.query.stored_in_postgres import StoredInPostgres
 
+pytestmark = pytest.mark.one_python
+
 ROWS = 20_000
 FILL = """
 INSERT INTO openai_exchanges (exchange_id, tenant_id, response_id, previous_response_id,
