@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
+from tests.harness.ports import free_port
 
 if TYPE_CHECKING:
     from tests.acceptance.postgres.conftest import OnPostgres
-    from tests.harness.postgres import Postgres
+    from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.proxy import Proxy
 
 pytestmark = pytest.mark.one_python
@@ -71,3 +73,21 @@ def test_password_that_is_wrong_at_the_start(
     assert "refuses user or password" in finished.output
     assert "Traceback" not in finished.output
     assert [place for place, text in written(proxy).items() if CANARY in text] == []
+
+
+def test_password_in_mitmweb(
+    on_postgres: OnPostgres, plain_database: PostgresDatabase, tenant: str
+) -> None:
+    """The pages of mitmweb show the options, the commands and the log, and no password."""
+    port, key = free_port(), "key-of-the-pages"
+    web = {"web_open_browser": "false", "web_port": str(port), "web_password": key}
+    url = plain_database.url(password=CANARY)
+    with (
+        on_postgres(url, how={"program": "mitmweb", "options": web}) as proxy,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", params={"token": key}) as client,
+    ):
+        ask(proxy, tenant, 1)
+        pages = {page: client.get(page) for page in ("options", "commands", "events", "state", "")}
+    assert {page: answer.status_code for page, answer in pages.items()} == dict.fromkeys(pages, 200)
+    assert "response_store_config" in pages["options"].text
+    assert [page for page, answer in pages.items() if CANARY in answer.text] == []
