@@ -22,6 +22,7 @@ from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
+from benchmarks.serving import serving_capture, serving_get, serving_input_items
 from benchmarks.settings import Settings
 from benchmarks.stall import stall
 from benchmarks.throughput import json_throughput, sse_throughput
@@ -38,6 +39,9 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "websocket-throughput": websocket_throughput,
     "websocket-completion": websocket_completion,
     "websocket-memory": websocket_memory,
+    "serving-get": serving_get,
+    "serving-input-items": serving_input_items,
+    "serving-capture": serving_capture,
     "writer": writer,
     "lookup": lookup,
     "instructions": instructions,
@@ -49,15 +53,16 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
 }
 GROUPS = {
     group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-"))
-    for group in ("postgres", "websocket")
+    for group in ("postgres", "serving", "websocket")
 }
 ASKED_FOR = ("profile", *GROUPS["postgres"])  # left out unless they are named
 DEFAULTS = Settings()
 
 HELP = f"""Measure the addon beside a mitmproxy without it.
 
-NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}. "websocket"
-and "postgres" stand for all that begin with them; the latter need a PostgreSQL server's programs.
+NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}. "websocket",
+"serving" and "postgres" stand for all that begin with them; the last need a PostgreSQL server's
+programs.
 
 \b
 Examples:
@@ -88,7 +93,10 @@ Examples:
     "--sockets", default=DEFAULTS.sockets, show_default=True, help="WebSockets open at once."
 )
 @click.option(
-    "--rows", default=DEFAULTS.rows, show_default=True, help="Rows of the lookup's large database."
+    "--rows",
+    default=DEFAULTS.rows,
+    show_default=True,
+    help="Rows of the large database of lookup and serving.",
 )
 @click.option(
     "--freezes",

@@ -16,7 +16,7 @@ class Settings:
     sockets: int = 200
     freeze_seconds: float = 5.0
     freezes: int = 5
-    rows: int = 1_000_000  # in the larger database of the lookup
+    rows: int = 1_000_000  # in the larger database of lookup and serving
     instructions: tuple[int, int] = (50, 150)  # exchanges under valgrind
     far_ms: float = 50.0  # to a far PostgreSQL server and back
     outage_seconds: float = 60.0

@@ -42,6 +42,7 @@ class ResponseStore(Traffic, Commands):
         )
 
     def configure(self, updated: set[str]) -> None:
+        self.options_changed()
         if OPTION not in updated:
             if self._running and self.config is not None and _LISTENING & updated:
                 self._check_listening(self.config)

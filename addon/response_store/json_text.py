@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -163,7 +163,7 @@ def array_inner(text: Text) -> bytes:
     return bytes(text).strip()[1:-1].strip()
 
 
-def array(items: list[bytes]) -> bytes:
+def array(items: Sequence[Text]) -> bytes:
     """A JSON array of already encoded items."""
     return b"[" + b",".join(items) + b"]"
 

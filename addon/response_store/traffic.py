@@ -7,12 +7,13 @@ goes on whatever happens.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import cache
 from typing import Any
 
 from mitmproxy import ctx, http
 from mitmproxy.connection import ConnectionState
 
-from response_store.capture import facts
+from response_store.capture import facts, refusal
 from response_store.capture.classify import classify
 from response_store.capture.draft import Draft
 from response_store.capture.exchange import Exchange
@@ -28,11 +29,6 @@ from response_store.serving.service import Service
 from response_store.session import Session
 from response_store.store.records import EndedBy
 
-_REJECTION = (
-    b'{"error":{"message":"The response store is out of reach, and this proxy is configured to '
-    b'refuse requests whose answers it can\'t keep. Try again later.","type":"server_error",'
-    b'"param":null,"code":"response_store_unavailable"}}'
-)
 StreamCallable = Callable[[bytes], bytes | Iterable[bytes]]
 
 
@@ -48,6 +44,8 @@ class Traffic:
         self.faults = faults
         self.session: Session | None = None
         self._unread: dict[str, http.HTTPFlow] = {}
+        # mitmproxy copies an option whenever it is read; messages are many.
+        self._messages_kept = cache(lambda: messages_kept(ctx.master, ctx.options))
 
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         session = self.session
@@ -92,6 +90,10 @@ class Traffic:
             "websocket_end", self.session.sockets.ended, flow
         )
         return waits
+
+    def options_changed(self) -> None:
+        """Forget what was made of mitmproxy's options."""
+        self._messages_kept.cache_clear()
 
     def read_requests(self) -> None:
         """Read what has passed and is not read yet."""
@@ -156,8 +158,8 @@ class Traffic:
     def _reject(self, flow: http.HTTPFlow, exchange: Exchange, session: Session) -> None:
         retry_after = max(1, round(session.recorder.retry_after + 0.5))
         flow.response = http.Response.make(
-            503,
-            _REJECTION,
+            refusal.STATUS,
+            refusal.BODY,
             {"content-type": "application/json", "retry-after": str(retry_after)},
         )
         self.counts.add("rejected")
@@ -212,8 +214,7 @@ class Traffic:
             session.recorder.hand_over(draft)
 
     def _websocket_message(self, flow: http.HTTPFlow, session: Session) -> Awaitable[None] | None:
-        keep = messages_kept(ctx.master, ctx.options)
-        return session.sockets.message(flow, keep, _tell_client)
+        return session.sockets.message(flow, self._messages_kept(), _tell_client)
 
     def _finish(
         self, flow: http.HTTPFlow, exchange: Exchange, session: Session, by: EndedBy

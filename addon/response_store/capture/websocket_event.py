@@ -58,6 +58,9 @@ class ServerMessage:
     code: str | None = None
 
 
+_PIECE = ServerMessage(Kind.OTHER, NO_LANE)
+
+
 class _Client(msgspec.Struct):
     type: Raw = ABSENT
     stream_id: Raw = ABSENT
@@ -113,8 +116,10 @@ def _read_plain(content: bytes) -> ServerMessage | None:
         seen = _decode_plain(content)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if seen.type in ("", _ERROR) or seen.type in TERMINAL or json_text.present(seen.response):
+    if seen.type in ("", _ERROR) or seen.type in TERMINAL or seen.response is not ABSENT:
         return None
+    if seen.stream_id is ABSENT:
+        return _PIECE
     return ServerMessage(Kind.OTHER, _lane(seen.stream_id))
 
 

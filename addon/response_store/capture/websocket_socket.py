@@ -12,6 +12,7 @@ from typing import Protocol
 from msgspec import Raw
 
 from response_store import json_text
+from response_store.capture import refusal
 from response_store.capture.draft import Draft, RequestSource
 from response_store.capture.exchange import Exchange
 from response_store.capture.facts import AnswerHead
@@ -33,16 +34,6 @@ from response_store.counts import Counts
 from response_store.store.records import EndedBy
 
 _MOST_STEERS = 64  # that may wait for their responses
-_REFUSED = 503
-_REFUSAL = {
-    "message": (
-        "The response store is out of reach, and this proxy is configured to refuse requests "
-        "whose answers it can't keep. Try again later."
-    ),
-    "type": "server_error",
-    "param": None,
-    "code": "response_store_unavailable",
-}
 
 
 class Exchanges(Protocol):
@@ -112,9 +103,9 @@ class Socket:
             return None
         turn = self._ask(message.lane, message.previous_response_id, content, at)
         lane = {"stream_id": Raw(message.lane)} if message.lane != NO_LANE else {}
-        error = {"type": "error", "status": _REFUSED, **lane, "error": _REFUSAL}
+        error = {"type": "error", "status": refusal.STATUS, **lane, "error": refusal.ERROR}
         answer = json_text.object_of(error)
-        turn.refused(_REFUSED)
+        turn.refused(refusal.STATUS)
         turn.feed(answer, at)
         return self._end(turn, EndedBy.PROXY, at), answer
 

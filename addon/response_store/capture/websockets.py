@@ -119,6 +119,8 @@ class Sockets:
         return []
 
     def _hand_over(self, drafts: list[Draft], live: bool) -> Awaitable[None] | None:
+        if not drafts:
+            return None
         waits = [self._recorder.hand_over_and_wait(draft, live) for draft in drafts]
         waiting = [wait for wait in waits if wait is not None]
         return _all(waiting) if waiting else None

@@ -38,12 +38,21 @@ class _Item(msgspec.Struct):
     content: Raw = ABSENT
 
 
-class _Named(NamedTuple):
-    """An item with the id that it goes out with; None where it is no object and can have none."""
+class _Id(msgspec.Struct):
+    id: str | None = None
 
-    text: Raw
-    id: str | None
-    is_made: bool
+
+_decode_ids = msgspec.json.Decoder(list[_Id]).decode
+
+
+class _Names(NamedTuple):
+    """The ids that items go out with, None where one is no object and can have none.
+
+    `made` are the places of those that are not the item's own.
+    """
+
+    ids: list[str | None]
+    made: set[int]
 
 
 def items_of(text: str) -> list[Raw]:
@@ -65,46 +74,57 @@ def items_of(text: str) -> list[Raw]:
 
 def item_list(asked: InputItems, items: Sequence[Raw]) -> bytes:
     """A page of items as the API's list object. Raises CursorError."""
-    named = _named(items, asked.id)
-    if asked.order is Order.DESCENDING:
-        named.reverse()
-    names = [item.id for item in named]
-    start = place_after(asked.after, names, asked.limit)
-    page = named[start : start + asked.limit]
-    has_more = start + len(page) < len(named) and bool(page)
-    last = page[-1].id if page else None
+    names = _names(items, asked.id)
+    step = -1 if asked.order is Order.DESCENDING else 1
+    ids = names.ids[::step]
+    start = place_after(asked.after, ids, asked.limit)
+    page = range(len(ids))[::step][start : start + asked.limit]
+    has_more = start + len(page) < len(ids) and bool(page)
+    last = names.ids[page[-1]] if page else None
     if last is None and has_more:
-        last = number_cursor(start + len(page), names)
+        last = number_cursor(start + len(page), ids)
     return json_text.object_of(
         {
             "object": "list",
-            "data": [_shown(item) for item in page],
-            "first_id": _string(page[0].id if page else None),
+            "data": [_shown(items[at], names.ids[at], at in names.made) for at in page],
+            "first_id": _string(names.ids[page[0]] if page else None),
             "last_id": _string(last),
             "has_more": has_more,
         }
     )
 
 
-def _named(items: Sequence[Raw], response_id: str) -> list[_Named]:
-    own = [_own_id(item) for item in items]
-    taken, seen = set(own), set[str]()
+def _names(items: Sequence[Raw], response_id: str) -> _Names:
+    own = _own_ids(items)
+    taken, seen, made = set(own), set[str | None](), set[int]()
+    if len(taken) == len(own) and "" not in taken:
+        return _Names(own, made)
     whose = hashlib.sha256(response_id.encode()).hexdigest()[:24]
-    named = []
-    for place, (item, name) in enumerate(zip(items, own, strict=True)):
-        if name is None or (name and name not in seen):
-            named.append(_Named(item, name, is_made=False))
-        else:
-            named.append(_Named(item, _made_id(whose, place, taken), is_made=True))
-        seen.add(name or "")
-    return named
+    for place, name in enumerate(own):
+        if name == "" or (name is not None and name in seen):
+            own[place] = _made_id(whose, place, taken)
+            made.add(place)
+        seen.add(name)
+    return _Names(own, made)
+
+
+def _own_ids(items: Sequence[Raw]) -> list[str | None]:
+    """The ids of items; lists are long, so all are read at once where all are as they should be."""
+    try:
+        found = _decode_ids(json_text.array(items))
+    except (msgspec.MsgspecError, RecursionError):
+        return [_own_id(item) for item in items]
+    return [_useful(json_text.storable(item.id or "")) for item in found]
 
 
 def _own_id(item: Raw) -> str | None:
     """The id of an item, empty where it has none of use; None for what is no object."""
     if not _is_object(item):
         return None
-    name = json_text.as_text(json_text.members(item, _Item).id) or ""
+    return _useful(json_text.as_text(json_text.members(item, _Item).id) or "")
+
+
+def _useful(name: str) -> str:
     return "" if _LOST in name else name
 
 
@@ -115,16 +135,16 @@ def _made_id(whose: str, place: int, taken: set[str | None]) -> str:
     return made
 
 
-def _shown(item: _Named) -> Raw:
+def _shown(item: Raw, name: str | None, is_made: bool) -> Raw:
     """An item as it goes out: with its id, and written out where it came in the short form."""
-    if item.id is None:
-        return item.text
-    more = _written_out(json_text.members(item.text, _Item))
-    if item.is_made:
-        more = {"id": json_text.string(item.id), **more}
+    if name is None:
+        return item
+    more = _written_out(json_text.members(item, _Item))
+    if is_made:
+        more = {"id": json_text.string(name), **more}
     if not more:
-        return item.text
-    return Raw(json_text.object_of(more | json_text.all_members(item.text) | more))
+        return item
+    return Raw(json_text.object_of(more | json_text.all_members(item) | more))
 
 
 def _written_out(seen: _Item) -> dict[str, Raw]:

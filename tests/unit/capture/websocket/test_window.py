@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+from mitmproxy.test import taddons
 from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
+from response_store.addon import ResponseStore
 from response_store.capture.websocket_window import SEEN, SEEN_BYTES, Window, messages_kept
 
 
@@ -61,3 +63,14 @@ def test_some_stay_where_a_user_looks(master: type) -> None:
     shown = SimpleNamespace(**OPTIONS)
     assert messages_kept(master.__new__(master), shown) == SEEN
     assert messages_kept(DumpMaster.__new__(DumpMaster), shown) == 1
+
+
+def test_a_change_at_run_time_counts() -> None:
+    """Whoever begins to write flows while the proxy runs gets whole ones from then on."""
+    addon = ResponseStore()
+    with taddons.context(addon) as context:
+        for name, value in OPTIONS.items():
+            context.options.add_option(name, str | None, value, "")
+        before = addon._messages_kept()
+        context.options.update(hardump="all.har")
+        assert (before, addon._messages_kept()) == (SEEN, None)
