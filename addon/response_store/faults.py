@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -41,18 +40,15 @@ class Faults:
             place,
         )
 
-    def guarded(self, where: str, function: Callable[P, R], otherwise: R) -> Callable[P, R]:
-        """Wrap `function`: where it raises, report that and return `otherwise`."""
-
-        @functools.wraps(function)
-        def guard(*args: P.args, **kwargs: P.kwargs) -> R:
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:  # noqa: BLE001 - that is what a guard is for
-                self.report(where, error)
-                return otherwise
-
-        return guard
+    def guard(
+        self, where: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+    ) -> R | None:
+        """What `function` returns; where it raises, report that and return None."""
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:  # noqa: BLE001 - that is what a guard is for
+            self.report(where, error)
+            return None
 
 
 def _place(error: BaseException) -> str:

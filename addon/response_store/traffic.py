@@ -52,44 +52,37 @@ class Traffic:
         if session is None:
             return None
         if session.serving is not None:
-            asked = self._guard("serve", _asked, flow, session.serving, session.config)
+            asked = self.faults.guard("serve", _asked, flow, session.serving, session.config)
             if asked is not None:
                 return self._serve(flow, asked, session, session.serving)
-        self._guard("request", self._passes, flow, session)
+        self.faults.guard("request", self._passes, flow, session)
         return None
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         self._read_request(flow.id)
         if self.session is not None:
-            self._guard("responseheaders", self._responseheaders, flow, self.session)
+            self.faults.guard("responseheaders", self._responseheaders, flow, self.session)
 
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         self._read_request(flow.id)
         if self.session is None:
             return None
-        waits: Awaitable[None] | None = self._guard("response", self._response, flow, self.session)
-        return waits
+        return self.faults.guard("response", self._response, flow, self.session)
 
     def error(self, flow: http.HTTPFlow) -> None:
         self._read_request(flow.id)
         if self.session is not None:
-            self._guard("error", self._error, flow, self.session)
+            self.faults.guard("error", self._error, flow, self.session)
 
     def websocket_message(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         if self.session is None:
             return None
-        waits: Awaitable[None] | None = self._guard(
-            "websocket_message", self._websocket_message, flow, self.session
-        )
-        return waits
+        return self.faults.guard("websocket_message", self._websocket_message, flow, self.session)
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         if self.session is None:
             return None
-        waits: Awaitable[None] | None = self._guard(
-            "websocket_end", self.session.sockets.ended, flow
-        )
-        return waits
+        return self.faults.guard("websocket_end", self.session.sockets.ended, flow)
 
     def options_changed(self) -> None:
         """Forget what was made of mitmproxy's options."""
@@ -115,7 +108,7 @@ class Traffic:
         if answer is not None:
             flow.response = http.Response.make(answer.status, answer.body, dict(answer.headers))
         elif self.session is not None:
-            self._guard("request", self._passes, flow, self.session)
+            self.faults.guard("request", self._passes, flow, self.session)
 
     def _passes(self, flow: http.HTTPFlow, session: Session) -> None:
         if flow.live and not session.recorder.may_reject:
@@ -127,7 +120,7 @@ class Traffic:
     def _read_request(self, flow_id: str) -> None:
         flow = self._unread.pop(flow_id, None)
         if flow is not None and self.session is not None:
-            self._guard("request", self._request, flow, self.session)
+            self.faults.guard("request", self._request, flow, self.session)
 
     def _request(self, flow: http.HTTPFlow, session: Session) -> None:
         headers = facts.request_headers(flow, session.config.tenant)
@@ -226,13 +219,6 @@ class Traffic:
         draft = session.recorder.finish(flow.id, by, body, at)
         _put_back(flow, exchange)
         return draft
-
-    def _guard(self, where: str, hook: Callable[..., Any], *args: Any) -> Any:
-        try:
-            return hook(*args)
-        except Exception as error:  # noqa: BLE001 - traffic goes on whatever we do wrong
-            self.faults.report(where, error)
-            return None
 
 
 def _asked(flow: http.HTTPFlow, serving: Service, config: Config) -> Asked | None:

@@ -19,10 +19,9 @@ def test_once_a_kind(caplog: pytest.LogCaptureFixture) -> None:
     """An error is logged once for its place, counted each time, and its text never shown."""
     counts = Counts()
     faults = Faults(counts)
-    guarded = faults.guarded("a hook", fail, None)
     with caplog.at_level(logging.DEBUG):
         for value in ("c4n4ry-1", "c4n4ry-2", "c4n4ry-3"):
-            assert guarded(value) is None
+            assert faults.guard("a hook", fail, value) is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING  # an error would end mitmproxy while it starts
     assert "ValueError at test_faults.py:" in record.getMessage()
@@ -35,8 +34,8 @@ def test_once_a_kind(caplog: pytest.LogCaptureFixture) -> None:
 def test_other_kinds(caplog: pytest.LogCaptureFixture) -> None:
     """Another kind of error, or one from elsewhere, is said as well."""
     faults = Faults(Counts())
-    faults.guarded("x", fail, None)("")
-    faults.guarded("x", lambda: 1 // 0, 0)()
+    faults.guard("x", fail, "")
+    faults.guard("x", lambda: 1 // 0)
     faults.report("x", KeyError("c4n4ry"))
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 3
@@ -48,14 +47,14 @@ def test_other_kinds(caplog: pytest.LogCaptureFixture) -> None:
 def test_guard() -> None:
     """A guard hands arguments and results through, and lets the end of the process pass."""
     faults = Faults(Counts())
-    assert faults.guarded("x", max, 0)(1, 5) == 5
-    assert faults.guarded("x", lambda: 1 // 0, 7)() == 7
+    assert faults.guard("x", max, 1, 5) == 5
+    assert faults.guard("x", int, "x", base=16) is None
 
     def leave() -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        faults.guarded("x", leave, None)()
+        faults.guard("x", leave)
 
 
 def test_counts() -> None:

@@ -14,10 +14,11 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.outcome import Outcome, Usage
+from response_store.capture.outcome import Outcome
 from response_store.capture.response_events import flaw
-from response_store.capture.response_object import details, read_fault
+from response_store.capture.response_object import read_fault
 from response_store.capture.sse import Event
+from response_store.capture.usage import read_usage
 from response_store.json_text import ABSENT
 from response_store.store.records import State
 
@@ -43,7 +44,6 @@ class _Choice(msgspec.Struct):
     index: Raw = ABSENT
     message: Raw = ABSENT
     delta: Raw = ABSENT
-    finish_reason: Raw = ABSENT
 
 
 class _Message(msgspec.Struct):
@@ -52,14 +52,6 @@ class _Message(msgspec.Struct):
 
 class _Part(msgspec.Struct):
     text: Raw = ABSENT
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: Raw = ABSENT
-    prompt_tokens_details: Raw = ABSENT
-    completion_tokens: Raw = ABSENT
-    completion_tokens_details: Raw = ABSENT
-    total_tokens: Raw = ABSENT
 
 
 class _Indexed(msgspec.Struct):
@@ -84,7 +76,7 @@ def read_completion(text: json_text.Text, state: State | None = State.COMPLETED)
         created_at=json_text.as_int(seen.created),
         partial=bytes(text),
         output_text=_first_text(seen.choices),
-        usage=_usage(seen.usage),
+        usage=read_usage(seen.usage, "prompt", "completion"),
         fault=fault,
     )
 
@@ -248,19 +240,3 @@ def _first_text(choices: Raw) -> str | None:
     except (json_text.UnreadableError, IndexError):
         return None
     return "".join(filter(None, map(json_text.as_text, parts))) or None
-
-
-def _usage(text: Raw) -> Usage:
-    if not json_text.present(text):
-        return Usage()
-    try:
-        seen = json_text.members(text, _Usage)
-    except json_text.UnreadableError:
-        return Usage()
-    return Usage(
-        input_tokens=json_text.as_int(seen.prompt_tokens),
-        cached_tokens=json_text.as_int(details(seen.prompt_tokens_details).cached_tokens),
-        output_tokens=json_text.as_int(seen.completion_tokens),
-        reasoning_tokens=json_text.as_int(details(seen.completion_tokens_details).reasoning_tokens),
-        total_tokens=json_text.as_int(seen.total_tokens),
-    )

@@ -10,8 +10,9 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.outcome import Fault, Outcome, Usage
+from response_store.capture.outcome import Fault, Outcome
 from response_store.capture.plain_response import STATES, read_plain
+from response_store.capture.usage import read_usage
 from response_store.json_text import ABSENT
 
 
@@ -27,19 +28,6 @@ class _Response(msgspec.Struct):
     incomplete_details: Raw = ABSENT
     previous_response_id: Raw = ABSENT
     conversation: Raw = ABSENT
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: Raw = ABSENT
-    input_tokens_details: Raw = ABSENT
-    output_tokens: Raw = ABSENT
-    output_tokens_details: Raw = ABSENT
-    total_tokens: Raw = ABSENT
-
-
-class _Details(msgspec.Struct):
-    cached_tokens: Raw = ABSENT
-    reasoning_tokens: Raw = ABSENT
 
 
 class _Fault(msgspec.Struct):
@@ -89,7 +77,7 @@ def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> 
         response=bytes(text),
         items=items,
         output_text=output_text(items),
-        usage=_usage(seen.usage),
+        usage=read_usage(seen.usage),
         fault=read_fault(seen.error) or _incomplete(seen.incomplete_details),
         previous_response_id=json_text.as_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
@@ -154,30 +142,6 @@ def _item_texts(item: bytes) -> list[str]:
         return []
     shown = (part for part in parts if json_text.as_text(part.type) == "output_text")
     return [text for part in shown if (text := json_text.as_text(part.text)) is not None]
-
-
-def _usage(text: Raw) -> Usage:
-    if not json_text.present(text):
-        return Usage()
-    try:
-        seen = json_text.members(text, _Usage)
-    except json_text.UnreadableError:
-        return Usage()
-    return Usage(
-        input_tokens=json_text.as_int(seen.input_tokens),
-        cached_tokens=json_text.as_int(details(seen.input_tokens_details).cached_tokens),
-        output_tokens=json_text.as_int(seen.output_tokens),
-        reasoning_tokens=json_text.as_int(details(seen.output_tokens_details).reasoning_tokens),
-        total_tokens=json_text.as_int(seen.total_tokens),
-    )
-
-
-def details(text: Raw) -> _Details:
-    """Read `…_tokens_details` of either API; empty where it is absent or no object."""
-    try:
-        return json_text.members(text, _Details) if json_text.present(text) else _Details()
-    except json_text.UnreadableError:
-        return _Details()
 
 
 def _incomplete(text: Raw) -> Fault | None:

@@ -80,7 +80,6 @@ class SqliteTarget:
 
     path: Path | None
     mode: Literal["rw", "rwc"] = "rwc"
-    cache_shared: bool = False
 
     def describe(self) -> str:
         """A text that may be shown: what could be credentials before an `@` is masked."""

@@ -51,7 +51,7 @@ def sqlite_target(url: str) -> SqliteTarget:
     in_memory = parts.decoded == _MEMORY or given.get("mode") == "memory"
     mode: Literal["rw", "rwc"] = "rw" if given.get("mode") == "rw" else "rwc"
     path = None if in_memory else Path(parts.decoded)
-    return SqliteTarget(path, mode, given.get("cache") == "shared")
+    return SqliteTarget(path, mode)
 
 
 def _split(url: str) -> _Parts:

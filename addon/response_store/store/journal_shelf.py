@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.store import lookup
-from response_store.store.merging import merge
+from response_store.store.merging import laid_over
 from response_store.store.ranks import rank
 from response_store.store.records import Deletion, Record, ResponseRow
 from response_store.store.rows import StoredResponse
@@ -69,11 +69,7 @@ class JournalShelf:
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
         stored = self._below.response(tenant, response_id) if self._below else None
         row = ResponseRow(*msgspec.structs.astuple(stored)) if stored else None
-        for change in reversed(self._journal.find(tenant, response_id)):
-            if isinstance(change, Deletion):
-                row = None
-            elif (incoming := change.response) is not None:
-                row = incoming if row is None else merge(row, incoming) or row
+        row = laid_over(row, reversed(self._journal.find(tenant, response_id)))
         columns = StoredResponse.__struct_fields__
         return StoredResponse(*(getattr(row, name) for name in columns)) if row else None
 

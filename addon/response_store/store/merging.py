@@ -7,12 +7,14 @@ that brings it comes late.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.store.records import ResponseRow, State
+from response_store.store.records import Change, Deletion, ResponseRow, State
 
 _RANKS = {State.QUEUED.value: 0, State.IN_PROGRESS.value: 1}
 _FINAL = 2
@@ -29,6 +31,17 @@ def rank(response_object: str) -> int:
     except (json_text.UnreadableError, UnicodeEncodeError):
         return _FINAL
     return _RANKS.get(json_text.as_text(status) or "", _FINAL)
+
+
+def laid_over(stored: ResponseRow | None, changes: Iterable[Change]) -> ResponseRow | None:
+    """What is stored of one response once its changes, the oldest first, are written."""
+    row = stored
+    for change in changes:
+        if isinstance(change, Deletion):
+            row = None
+        elif (incoming := change.response) is not None:
+            row = incoming if row is None else merge(row, incoming) or row
+    return row
 
 
 def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:

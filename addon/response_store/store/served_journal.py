@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from response_store.serving.stored import Found, Wanted
-from response_store.store.merging import merge
+from response_store.store.merging import laid_over
 from response_store.store.records import Deletion, EndedBy, Record, Transport
 from response_store.store.served_tables import Recorded
+from response_store.store.weighing import is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +34,7 @@ class Waiting:
 
     def over(self, stored: ResponseRow | None) -> ResponseRow | None:
         """What is stored of the response once they are written."""
-        row = stored
-        for change in reversed(self._changes):
-            if isinstance(change, Deletion):
-                row = None
-            elif (incoming := change.response) is not None:
-                row = incoming if row is None else merge(row, incoming) or row
-        return row
+        return laid_over(stored, reversed(self._changes))
 
     def recorded(self, stored: Recorded | None) -> Recorded | None:
         """The oldest recorded stream, where `stored` is that of the database."""
@@ -68,7 +63,7 @@ def found_of(row: ResponseRow, wanted: Wanted, recorded: Recorded | None) -> Fou
 def _settles(change: Change) -> bool:
     if isinstance(change, Deletion):
         return True
-    return change.response is not None and change.response.final and change.response.has_input
+    return change.response is not None and is_plain(change.response)
 
 
 def _recorded(record: Record) -> Recorded | None:

@@ -17,7 +17,7 @@ from response_store.config.sqlite_url import sqlite_target, sqlite_url_faults
         ("sqlite:responses.db", SqliteTarget(Path("responses.db"))),
         ("sqlite:///srv/x.db", SqliteTarget(Path("/srv/x.db"))),
         ("sqlite://a%20b/%3F.db?mode=rw", SqliteTarget(Path("a b/?.db"), "rw")),
-        ("sqlite://x.db?mode=rwc&cache=shared", SqliteTarget(Path("x.db"), "rwc", True)),
+        ("sqlite://x.db?mode=rwc&cache=shared", SqliteTarget(Path("x.db"))),
         ("sqlite://x.db?cache=private", SqliteTarget(Path("x.db"))),
         ("sqlite://x.db?", SqliteTarget(Path("x.db"))),
         ("sqlite://été.db", SqliteTarget(Path("été.db"))),
@@ -25,12 +25,12 @@ from response_store.config.sqlite_url import sqlite_target, sqlite_url_faults
         ("sqlite::memory:", SqliteTarget(None)),
         ("sqlite://:memory:", SqliteTarget(None)),
         ("sqlite://%3Amemory:", SqliteTarget(None)),
-        ("sqlite::memory:?cache=shared", SqliteTarget(None, cache_shared=True)),
+        ("sqlite::memory:?cache=shared", SqliteTarget(None)),
         ("sqlite://x.db?mode=memory", SqliteTarget(None)),
     ],
 )
 def test_a_url_names_a_database(url: str, target: SqliteTarget) -> None:
-    """A URL without faults gives path, mode and cache."""
+    """A URL without faults gives path and mode."""
     assert list(sqlite_url_faults(url)) == []
     assert sqlite_target(url) == target
 
