@@ -16,7 +16,7 @@ from response_store.config import Config, ConfigError, config_warnings, load_con
 from response_store.counts import Counts
 from response_store.faults import Faults
 from response_store.listening import serving_refusal
-from response_store.mitmweb import Commands, listening_warnings
+from response_store.mitmweb import Commands, add_contentview, listening_warnings, marks_of
 from response_store.session import FILE_READ_WAIT, Closing, Session
 from response_store.traffic import Traffic
 
@@ -40,6 +40,8 @@ class ResponseStore(Traffic, Commands):
         loader.add_option(
             OPTION, str, "", "Path of Response Store's YAML configuration. Empty: the defaults."
         )
+        self.name_for_mitmweb(loader)
+        add_contentview()
 
     def configure(self, updated: set[str]) -> None:
         self.options_changed()
@@ -81,8 +83,14 @@ class ResponseStore(Traffic, Commands):
         if refusal is not None:
             logger.error("%s", refusal)
             return
+        self.marks = self.marks or marks_of(ctx.master)
         session = Session(
-            config, self.counts, self.faults, asyncio.get_running_loop(), announces=_shows_info
+            config,
+            self.counts,
+            self.faults,
+            asyncio.get_running_loop(),
+            announces=_shows_info,
+            watch=self.marks.written if self.marks else None,
         )
         error = session.open()
         if error is not None:

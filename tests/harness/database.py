@@ -97,7 +97,8 @@ class Database:
 def as_text(value: Any) -> str:
     """A value of a table as text; a packed blob as what it holds."""
     if isinstance(value, bytes):
-        return unpacked(value).decode("utf-8", "backslashreplace")
+        body = unpacked(value) if value.startswith(zstandard.FRAME_HEADER) else value
+        return body.decode("utf-8", "backslashreplace")
     return str(value)
 
 

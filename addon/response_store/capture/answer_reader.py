@@ -5,8 +5,6 @@ Nothing here raises for what an answer holds: what can't be read is a reading th
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from response_store import json_text
 from response_store.capture.answer_body import read_answer, read_part, without_echoes
 from response_store.capture.chat_completion import DONE
@@ -40,11 +38,9 @@ def keeps_raw(capture: CaptureConfig, state: State) -> bool:
 class AnswerReader:
     """Reads answers. Not thread-safe: it remembers streams that broke off."""
 
-    def __init__(
-        self, capture: CaptureConfig, redact: Callable[[bytes], bytes] | None = None
-    ) -> None:
+    def __init__(self, capture: CaptureConfig, *, keeps_undecodable: bool = True) -> None:
         self._capture = capture
-        self._redact = redact
+        self._keeps_undecodable = keeps_undecodable  # where not: nobody could redact it
         self._heads = Heads()
 
     def read(self, facts: Request, ending: Ending, request: ReadRequest) -> Reading:
@@ -67,8 +63,9 @@ class AnswerReader:
         except EncodingError as error:
             part = self._scrub(error.decoded, request)
             outcome = terminal or without_echoes(read_part(api, answer, part), request.secrets)
-            undecoded = self._scrub(b"".join(answer.body), request)
-            return undecodable(outcome, str(error), undecoded, answer)
+            if self._keeps_undecodable:
+                part = self._scrub(b"".join(answer.body), request)
+            return undecodable(outcome, str(error), part, answer)
         body = self._scrub(body, request)
         stream = self._heads.before(facts, answer, body)
         try:
@@ -89,5 +86,4 @@ class AnswerReader:
         return read_terminal(Event(answer.terminal.name, data))
 
     def _scrub(self, body: bytes, request: ReadRequest) -> bytes:
-        body = mask_echoes(mask(body).body, request.secrets)
-        return self._redact(body) if self._redact else body
+        return mask_echoes(mask(body).body, request.secrets)

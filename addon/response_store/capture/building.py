@@ -6,8 +6,7 @@ is kept as raw bytes with the reason. One that asked for a deletion gives that.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from response_store.capture.answer_reader import AnswerReader
 from response_store.capture.deletions import Deletions
@@ -20,6 +19,9 @@ from response_store.capture.row_filler import RowFiller, transport
 from response_store.config import CaptureConfig, StoreFalse
 from response_store.store.records import Change, Record, State
 
+if TYPE_CHECKING:
+    from response_store.redaction.rows import Redaction
+
 _NO_BODY = ReadRequest(None)  # of a request that asks after a response
 
 
@@ -30,18 +32,24 @@ class RecordBuilder:
         self,
         capture: CaptureConfig,
         recorder_id: str,
-        redact: Callable[[bytes], bytes] | None = None,
+        redact: Redaction | None = None,
         *,
         deletes_unknown: bool = False,
     ) -> None:
         self._capture = capture
         self._redact = redact
-        self._answers = AnswerReader(capture, redact)
-        self._rows = RowFiller(capture, recorder_id)
+        self._answers = AnswerReader(capture, keeps_undecodable=redact is None)
+        self._rows = RowFiller(capture, recorder_id, finishes=redact is None)
         self._deletions = Deletions(of_unknown=deletes_unknown)
 
     def build(self, draft: Draft) -> Change | Skip:
         """Turn a draft into a change, or say why it makes none."""
+        change = self._change(draft)
+        if self._redact is None or isinstance(change, Skip):
+            return change
+        return self._redact.change(change)
+
+    def _change(self, draft: Draft) -> Change | Skip:
         facts = draft.request.facts()
         if draft.ending is not None and facts.deletes:
             return self._deletions.read(facts, draft.ending)
@@ -61,8 +69,6 @@ class RecordBuilder:
             read = facts.given or read_request(facts, self._capture.max_body_bytes)
             if isinstance(read, ReadRequest) and not read.store:
                 read = Skip.STORE_FALSE if self._capture.store_false is StoreFalse.SKIP else read
-            if isinstance(read, ReadRequest) and read.body and self._redact:
-                read = replace(read, body=self._redact(read.body), input=self._redact(read.input))
             facts.read = read
         return read
 

@@ -14,6 +14,7 @@ from response_store.store.records import EndedBy, State
 
 UNREADABLE_BODY = "unreadable_body"
 MESSAGE_CHARS = 2000
+_READ_BYTES = 65_536  # of a plain refusal: more than is kept, as redacting comes before clipping
 WELL = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_PROGRESS})
 """States in which nothing is missing, so that the bytes need not be kept."""
 
@@ -77,5 +78,5 @@ def undecodable(outcome: Outcome, reason: str, body: bytes, answer: Answer) -> R
 
 
 def _plain_fault(body: bytes) -> Fault | None:
-    text = json_text.storable(body[: MESSAGE_CHARS * 4].decode(errors="replace")).strip()
+    text = json_text.storable(body[:_READ_BYTES].decode(errors="replace")).strip()
     return Fault(None, text) if text else None

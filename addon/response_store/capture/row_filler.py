@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from response_store import json_text
 from response_store.capture.answer_reader import keeps_raw
 from response_store.capture.compression import Compressor
@@ -24,12 +26,16 @@ UNREADABLE_REQUEST = "unreadable_request"
 
 
 class RowFiller:
-    """Fills the rows of one recorder. Not thread-safe: it reuses one compressor."""
+    """Fills the rows of one recorder. Not thread-safe: it reuses one compressor.
 
-    def __init__(self, capture: CaptureConfig, recorder_id: str) -> None:
+    Unless it `finishes` them, bodies are not packed yet and messages not clipped.
+    """
+
+    def __init__(self, capture: CaptureConfig, recorder_id: str, *, finishes: bool = True) -> None:
         self._capture = capture
         self._recorder_id = recorder_id
-        self._zstd = Compressor()
+        self._pack: Callable[[bytes], bytes] = Compressor().frame if finishes else bytes
+        self._message_chars = MESSAGE_CHARS if finishes else None
 
     def response(
         self, facts: Request, request: ReadRequest, reading: Reading
@@ -80,7 +86,7 @@ class RowFiller:
             ended_by=_ended_by(ending, outcome),
             status_code=answer.status_code if answer else None,
             error_code=fault.code if fault else None,
-            error_message=_clipped(fault.message) if fault else None,
+            error_message=self._clipped(fault.message) if fault else None,
             started_at=facts.started_at,
             first_event_ms=ending.first_event_ms if ending else None,
             duration_ms=ending.duration_ms if ending else None,
@@ -97,17 +103,20 @@ class RowFiller:
             path=facts.path,
             user_agent=facts.user_agent,
             upstream_request_id=answer.upstream_request_id if answer else None,
-            request_body=self._zstd.frame(request.body) if request.body else None,
+            request_body=self._pack(request.body) if request.body else None,
             result=result.decode() if result else None,
             output_text=outcome.output_text,
             raw_response=self._raw(reading),
             recorder_id=self._recorder_id,
         )
 
+    def _clipped(self, message: str | None) -> str | None:
+        return message[: self._message_chars] if message else message
+
     def _raw(self, reading: Reading) -> bytes | None:
         if not reading.body or not keeps_raw(self._capture, reading.state):
             return None
-        return self._zstd.frame(reading.body)
+        return self._pack(reading.body)
 
 
 def transport(facts: Request, answer: Answer | None) -> Transport:
@@ -136,7 +145,3 @@ def _messages(items: bytes, output: tuple[bytes, ...]) -> str:
     """Input items, then output items, as one JSON array."""
     parts = (json_text.array_inner(items), b",".join(output))
     return (b"[" + b",".join(part for part in parts if part) + b"]").decode()
-
-
-def _clipped(message: str | None) -> str | None:
-    return message[:MESSAGE_CHARS] if message else message

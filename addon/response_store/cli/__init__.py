@@ -8,21 +8,61 @@ from response_store import __version__
 
 from .lazy import LazyGroup
 
+HELP = """Keep the OpenAI responses that your tools receive, and look at them.
+
+\b
+Examples:
+  response-store run -- python agent.py
+  response-store list --since today
+  response-store show --thread resp_68a1
+"""
+
 
 @click.group(
+    help=HELP,
     cls=LazyGroup,
     commands_at={
+        "completion": "response_store.cli.completion:completion_command",
         "config": "response_store.cli.config:config_group",
+        "copy": "response_store.cli.copy_:copy_command",
+        "export": "response_store.cli.export:export_command",
+        "import": "response_store.cli.import_:import_command",
         "list": "response_store.cli.list:list_command",
+        "run": "response_store.cli.run:run_command",
+        "prune": "response_store.cli.prune:prune_command",
         "script-path": "response_store.cli.script_path:script_path_command",
+        "search": "response_store.cli.search:search_command",
         "show": "response_store.cli.show:show_command",
+        "stats": "response_store.cli.stats:stats_command",
         "status": "response_store.cli.status:status_command",
+        "tail": "response_store.cli.tail:tail_command",
+    },
+    sections={
+        "Capture": {
+            "run": "Run a command, and keep every response that it receives.",
+            "script-path": "Print the path of the script that mitmproxy loads.",
+        },
+        "Look": {
+            "list": "List exchanges, newest first.",
+            "show": "Show one exchange, or a whole conversation.",
+            "search": "Find words in what was asked and answered.",
+            "stats": "Count exchanges, tokens, times and errors.",
+            "tail": "Show the last exchanges, and with -f new ones live.",
+            "status": "Say what the database holds, and what waits for it.",
+        },
+        "Keep": {
+            "export": "Write what is stored as JSON Lines.",
+            "import": "Bring the rows of an export into the database.",
+            "copy": "Copy to another database: SQLite, PostgreSQL.",
+            "prune": "Remove what is old, too much or not wanted.",
+        },
+        "Set up": {
+            "config": "Check a configuration, and its database.",
+            "completion": "Have your shell complete commands, options and names.",
+        },
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(__version__, prog_name="response-store")
 def main() -> None:
-    """Look at the OpenAI responses that mitmproxy captured.
-
-    To capture them: mitmdump -s "$(response-store script-path)"
-    """
+    """Keep the OpenAI responses that your tools receive, and look at them."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from response_store.cli.printable import one_line, printable
 from response_store.config import Config, ConfigError, config_warnings, in_force, load_config
+from response_store.telling.printable import one_line, printable
 
 _FAILED = 2
 

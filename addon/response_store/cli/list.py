@@ -8,9 +8,8 @@ import click
 import msgspec
 
 from response_store.cli import output
-from response_store.cli.figures import NONE, duration, local_time, number
 from response_store.cli.journal import waiting_noted
-from response_store.cli.printable import one_line
+from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -20,6 +19,9 @@ from response_store.cli.source import (
     tenant_option,
 )
 from response_store.store.query import Cursor, Page, Summary
+from response_store.store.selection import Selection
+from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 
 DEFAULT_LIMIT = 20
 MOST = 100_000
+NOTHING = (
+    "No exchange of this tenant yet. Capture some with: response-store run -- COMMAND\n"
+    "What there is of all tenants: response-store status"
+)
+NOTHING_LEFT = "No exchange that passes these filters. See all of them with: response-store list"
 
 
 def _cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cursor | None:
@@ -45,15 +52,21 @@ HELP = """List captured exchanges, newest first.
 
 A terminal shows a table. A pipe gets a line an exchange with tabs between time, state, model,
 input tokens, output tokens, duration, host, id and the first words of the answer; "-" stands
-for what is not known. With PostgreSQL, a note on standard error says how many records still wait
-in the proxy's journal.
+for what is not known.
+
+A filter that is given several times takes any of what it names; of different filters all count.
+Times are local, and those of the start.
+
+With PostgreSQL, a note on standard error says how many records still wait in the proxy's journal.
 
 \b
 Examples:
   response-store list
   response-store list --limit 100 | cut -f 8
+  response-store list --model 'gpt-5*' --state failed --since yesterday
+  response-store list --since '3 days ago' --until 2h --host api.openai.com
   response-store list --database ~/captures/responses.db --json
-  response-store list --before 1767225600.25,6f1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52
+  response-store list --before 1767225600.25,6f1c5a0e-8f43-5a51-9d0e-0b7f
 """
 
 
@@ -61,6 +74,7 @@ Examples:
 @config_option
 @database_option
 @tenant_option
+@selection_options
 @click.option(
     "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
     metavar="N", help="How many at most.",
@@ -75,6 +89,7 @@ def list_command(
     config: Path | None,
     database: Path | None,
     tenant: str | None,
+    selection: Selection,
     limit: int,
     before: Cursor | None,
     as_json: bool,
@@ -84,23 +99,28 @@ def list_command(
         asked = source(config, database, tenant)
         with waiting_noted(asked.journal):
             with asked.open() as query:
-                page = query.recent(asked.tenant, limit=limit, before=before)
-            _write(page, as_json)
+                page = query.recent(asked.tenant, limit=limit, before=before, selection=selection)
+            _write(page, as_json, narrowed=selection != Selection())
 
 
-def _write(page: Page, as_json: bool) -> None:
+def _write(page: Page, as_json: bool, narrowed: bool) -> None:
     if as_json:
         output.write_json(page_object(page))
     elif output.to_terminal():
-        show_table(output.terminal(), page)
+        show_table(output.terminal(), page, narrowed=narrowed)
     else:
         output.write_text(plain(page.exchanges))
 
 
 def page_object(page: Page) -> dict[str, object]:
     """The page as one JSON object: `exchanges`, and `next` for --before (or null)."""
-    exchanges = [msgspec.Raw(output.encoded(msgspec.structs.asdict(one))) for one in page.exchanges]
+    exchanges = [msgspec.Raw(output.encoded(as_object(one))) for one in page.exchanges]
     return {"exchanges": exchanges, "next": None if page.next is None else str(page.next)}
+
+
+def as_object(one: Summary) -> dict[str, object]:
+    """An exchange as programs get it, in lists."""
+    return msgspec.structs.asdict(one)
 
 
 def plain(exchanges: Iterable[Summary]) -> str:
@@ -108,16 +128,20 @@ def plain(exchanges: Iterable[Summary]) -> str:
     return "".join("\t".join(_fields(one)) + "\n" for one in exchanges)
 
 
-def show_table(console: Console, page: Page) -> None:
-    """The table, as wide as the terminal, and the way to older exchanges."""
+def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
+    """The table, as wide as the terminal, and the way to older exchanges.
+
+    `narrowed` says that filters may have left something out.
+    """
     from response_store.cli.list_table import table  # noqa: PLC0415 (rich only here)
 
     if not page.exchanges:
-        console.print("No exchange here. What the proxy captures is listed newest first.")
+        console.print(NOTHING_LEFT if narrowed else NOTHING, soft_wrap=True)
         return
     console.print(table(page.exchanges, console.width))
     if page.next is not None:
-        console.print(f"older ones: --before {page.next}", soft_wrap=True)
+        same = "the same with " if narrowed else ""
+        console.print(f"older ones: {same}--before {page.next}", soft_wrap=True)
 
 
 def _fields(one: Summary) -> tuple[str, ...]:

@@ -8,9 +8,9 @@ from rich.table import Table
 from rich.text import Text
 
 from response_store.cli.colours import state_style
-from response_store.cli.figures import NONE, duration, local_time, number
 from response_store.cli.list import identifier, words
-from response_store.cli.printable import one_line
+from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 
 class Column(NamedTuple):
-    """A column: from which width of the terminal it is there, and how wide it may get."""
+    """A column: from which width of the terminal it is there, and how wide it may get.
+
+    A column with a `ratio` shares what the others leave.
+    """
 
     name: str
     text: Callable[[Summary], str]
@@ -37,23 +40,32 @@ COLUMNS = (
     Column("time", lambda one: local_time(one.started_at, "%m-%d %H:%M"), most=11),
     Column("state", lambda one: one.state, most=11),
     Column("model", lambda one: one.model or one.requested_model or NONE, from_width=60, most=18),
-    Column("in/out", _tokens, from_width=70, right=True),
-    Column("took", lambda one: duration(one.duration_ms), from_width=90, right=True),
+    Column("in/out", _tokens, from_width=70, most=15, right=True),
+    Column("took", lambda one: duration(one.duration_ms), from_width=90, most=12, right=True),
     Column("host", lambda one: one.host, from_width=130, most=24),
     Column("id", identifier, ratio=1),
     Column("answer", words, from_width=100, ratio=2),
 )
 
 
-def table(exchanges: Sequence[Summary], width: int) -> Table:
-    """A table that fits into `width` cells; a row is one line."""
+def table(
+    exchanges: Sequence[Summary], width: int, *, header: bool = True, steady: bool = False
+) -> Table:
+    """A table that fits into `width` cells; a row is one line.
+
+    The columns of a `steady` one have the same places whatever stands in them, so that tables of
+    one width go on under one another.
+    """
     shown = [column for column in COLUMNS if width >= column.from_width]
-    drawn = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold")
+    drawn = Table(
+        box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold", show_header=header
+    )
     for column in shown:
         drawn.add_column(
             column.name,
             no_wrap=True,
             overflow="ellipsis",
+            min_width=column.most if steady else None,
             max_width=column.most,
             ratio=column.ratio,
             justify="right" if column.right else "left",

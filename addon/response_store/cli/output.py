@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.cli.printable import printable_json
+from response_store.telling.printable import printable_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from response_store.cli import output, shown
+from response_store.cli import completion_values, output
 from response_store.cli.journal import journal_if_readable
-from response_store.cli.printable import one_line, printable
 from response_store.cli.source import (
     Source,
     config_option,
@@ -21,6 +20,8 @@ from response_store.cli.source import (
 )
 from response_store.cli.thread import show_thread
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.telling import shown
+from response_store.telling.printable import one_line, printable
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ Examples:
 
 
 @click.command("show", help=HELP)
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", shell_complete=completion_values.identifiers)
 @config_option
 @database_option
 @tenant_option

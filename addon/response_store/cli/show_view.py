@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from response_store.cli import shown
 from response_store.cli.colours import ERROR, LABEL, state_style
 from response_store.cli.facts import print_facts
-from response_store.cli.printable import one_line, printable
+from response_store.telling import shown
+from response_store.telling.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

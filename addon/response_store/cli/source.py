@@ -17,11 +17,12 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from response_store.cli.printable import printable
+from response_store.cli import completion_values
 from response_store.config import load_config
 from response_store.config.model import SqliteTarget
 from response_store.errors import ConfigError, ResponseStoreError, StoreError
 from response_store.store.query import Query
+from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
     from response_store.config.model import JournalConfig
@@ -40,8 +41,9 @@ database_option = click.option(
     help="The SQLite file to read, whatever the configuration says.",
 )  # fmt: skip
 tenant_option = click.option(
-    "--tenant", metavar="NAME", help="Whose exchanges; else the tenant of the configuration."
-)
+    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    help="Whose exchanges; else the tenant of the configuration.",
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 

@@ -8,7 +8,6 @@ import click
 
 from response_store.cli import output
 from response_store.cli.journal import journal_of
-from response_store.cli.printable import one_line
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
@@ -20,6 +19,7 @@ from response_store.cli.source import (
 )
 from response_store.cli.status_facts import database_facts, database_object
 from response_store.errors import StoreError
+from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path

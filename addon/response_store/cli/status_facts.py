@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from response_store.cli.figures import local_time, size
-from response_store.cli.printable import one_line
 from response_store.store.reading import SqlitePlace
+from response_store.telling.figures import local_time, size
+from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

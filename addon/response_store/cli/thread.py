@@ -5,16 +5,17 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from response_store.cli import output, shown
-from response_store.cli.conversation import Turn
-from response_store.cli.figures import NONE, local_time
+from response_store.cli import output
 from response_store.cli.journal import journal_if_readable, waiting_noted
-from response_store.cli.printable import one_line, printable, printable_json
 from response_store.cli.source import note
-from response_store.cli.tokens import Tokens, tokens_of, total
 from response_store.cli.transcript import Transcript
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.threads import thread
+from response_store.telling import shown
+from response_store.telling.conversation import Turn
+from response_store.telling.figures import NONE, local_time
+from response_store.telling.printable import one_line, printable, printable_json
+from response_store.telling.tokens import Tokens, tokens_of, total
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

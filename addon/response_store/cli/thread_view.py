@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from response_store.cli.colours import LABEL, state_style
-from response_store.cli.printable import one_line, printable
 from response_store.cli.thread import continued, sections, summed
+from response_store.telling.printable import one_line, printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from response_store.cli.conversation import Item, Turn, turns
+from response_store.telling.conversation import Item, Turn, turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from response_store.cli.shown import Exchanged
+    from response_store.telling.shown import Exchanged
 
 
 class Transcript:

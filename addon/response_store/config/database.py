@@ -75,6 +75,8 @@ def _sqlite_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
             yield "database_url", fault
         if not faults and settings["serve"] in _SERVING and sqlite_target(url).path is None:
             yield "serve", _IN_MEMORY
+        if not faults and _retains(settings) and sqlite_target(url).path is None:
+            yield "retention", _NOTHING_TO_RETAIN
     for key in _POSTGRES_ONLY:
         if settings[key] != _default(key):
             rule = f"{key} is only valid with backend: postgres"
@@ -86,6 +88,15 @@ _IN_MEMORY = Fault(
     "what is in memory can't be served: only the connection that writes it sees it",
     "Name a file in database_url, or take serve out.",
 )
+
+_NOTHING_TO_RETAIN = Fault(
+    "what is in memory goes with the proxy: nobody else can remove anything from it",
+    "Name a file in database_url, or take retention out.",
+)
+
+
+def _retains(settings: Mapping[str, Any]) -> bool:
+    return any(value is not None for value in settings["retention"].values())
 
 
 def _postgres_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:

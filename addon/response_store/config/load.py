@@ -19,11 +19,13 @@ from .model import (
     OnStoreFailure,
     PoolConfig,
     RawBodies,
+    RetentionConfig,
     Serve,
     StoreFalse,
     TenantConfig,
 )
 from .problems import Fault, Problem, report
+from .redaction import redact_config
 from .rules import rule_faults
 from .schema import key_name, schema_faults, with_defaults
 from .secret import Secret
@@ -124,6 +126,8 @@ def _build(settings: dict[str, Any], source: str) -> Config:
         on_store_failure=OnStoreFailure(settings["on_store_failure"]),
         serve=Serve(settings["serve"] or Serve.OFF),
         serve_remote=settings["serve_remote"],
+        retention=RetentionConfig(**settings["retention"]),
+        redact=redact_config(settings["redact"]),
         pool=PoolConfig(**settings["pool"]),
         acknowledge=Acknowledge(settings["acknowledge"]),
         journal=JournalConfig(Path(settings["journal"]["path"]), settings["journal"]["max_bytes"]),

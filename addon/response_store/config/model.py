@@ -136,6 +136,28 @@ class JournalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class RetentionConfig:
+    """What is kept at run time: how many days, and how many bytes in all. None: no bound."""
+
+    max_age_days: int | None
+    max_bytes: int | None
+
+    def __bool__(self) -> bool:
+        return self.max_age_days is not None or self.max_bytes is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RedactConfig:
+    """Secrets that are not stored: names of known patterns, and the user's own, name and regex."""
+
+    patterns: tuple[str, ...]
+    custom: tuple[tuple[str, str], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.patterns or self.custom)
+
+
+@dataclass(frozen=True, slots=True)
 class Config:
     """All that is in force. `source` is the file it came from, or `defaults`.
 
@@ -153,6 +175,8 @@ class Config:
     on_store_failure: OnStoreFailure
     serve: Serve
     serve_remote: bool
+    retention: RetentionConfig
+    redact: RedactConfig
     pool: PoolConfig
     acknowledge: Acknowledge
     journal: JournalConfig

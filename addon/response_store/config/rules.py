@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from .problems import Fault
+from .redaction import redact_faults
 from .tables import collisions, name_faults
 from .yaml_nodes import KeyPath
 
@@ -41,6 +42,7 @@ def rule_faults(settings: dict[str, Any]) -> Found:
     yield from _pool(settings["pool"])
     yield from _journal(settings["journal"]["path"])
     yield from _serving(settings)
+    yield from redact_faults(settings["redact"])
 
 
 def _tables(settings: dict[str, Any]) -> Found:

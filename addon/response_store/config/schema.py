@@ -62,6 +62,7 @@ def key_name(path: KeyPath) -> str:
                 break
             name, rules = f"{name}[{part}]", rules["items"]
             continue
+        rules = rules.get("then", rules)  # where a mapping is one of several forms
         if "properties" not in rules:
             break
         shown = part if _PLAIN_KEY.fullmatch(part) else "(a key that is not a plain word)"
@@ -119,6 +120,9 @@ def _fault_of(error: _SchemaError) -> Fault:
             return Fault(f"the number must be at least {limit}", f"Write {limit} or more.")
         case "maximum":
             return Fault(f"the number must be at most {limit}", f"Write {limit} or less.")
+        case "required":
+            missing = [key for key in limit if key not in error.instance]
+            return Fault(f"{' and '.join(missing)} missing here", f"Write {missing[0]}: as well.")
         case "minItems":
             return Fault("the list is empty", "Name at least one, or leave the key out.")
         case "uniqueItems":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import Config, SqliteTarget
+from .model import Config, RedactConfig, SqliteTarget
 from .secret import masked
 
 if TYPE_CHECKING:
@@ -32,6 +32,9 @@ def in_force(config: Config) -> dict[str, str]:
         "on_store_failure": config.on_store_failure,
         "serve": config.serve,
         "serve_remote": str(config.serve_remote).lower(),
+        "retention.max_age_days": str(config.retention.max_age_days or "none"),
+        "retention.max_bytes": str(config.retention.max_bytes or "none"),
+        "redact": _redacted(config.redact),
     } | _of_postgres(config)
 
 
@@ -52,6 +55,11 @@ def _of_postgres(config: Config) -> dict[str, str]:
         "pool.idle_timeout_secs": str(pool.idle_timeout_secs),
         "pool.acquire_timeout_secs": str(pool.acquire_timeout_secs),
     }
+
+
+def _redacted(redact: RedactConfig) -> str:
+    """The names alone: an expression may hold what nobody is to see."""
+    return ", ".join((*redact.patterns, *(name for name, _ in redact.custom))) or "off"
 
 
 def _authorities(target: PostgresTarget) -> str:

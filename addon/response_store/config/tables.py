@@ -66,6 +66,30 @@ class TableNames:
     def exchanges_state_index(self) -> str:
         return f"idx_{self.exchanges}_state"
 
+    @property
+    def exchanges_search(self) -> str:
+        return f"{self.exchanges}_search"
+
+    @property
+    def exchanges_search_words(self) -> str:
+        return f"{self.exchanges}_search_words"
+
+    @property
+    def exchanges_search_unfinished_index(self) -> str:
+        return f"idx_{self.exchanges}_search_state"
+
+    @property
+    def exchanges_search_words_index(self) -> str:
+        return f"idx_{self.exchanges}_search_words"
+
+    @property
+    def exchanges_search_trigger(self) -> str:
+        return f"{self.exchanges}_search_delete"
+
+    @property
+    def exchanges_search_words_trigger(self) -> str:
+        return f"{self.exchanges}_search_words_delete"
+
     def by_placeholder(self) -> dict[str, str]:
         """Every name by the placeholder that stands for it in the SQL files."""
         own = [field.name for field in fields(self)]
@@ -139,3 +163,12 @@ def _all_names(
     yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
     for column in ("started_at", "response_id", "previous_response_id", "conversation_id", "state"):
         yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"
+    for what in ("search", "search_words"):
+        yield "exchanges_table", f"{what} table", f"{exchanges}_{what}"
+        yield "exchanges_table", f"{what} table's primary key", f"{exchanges}_{what}_pkey"
+        yield "exchanges_table", f"{what} table's trigger", f"{exchanges}_{what}_delete"
+    for what in ("search_state", "search_words"):
+        yield "exchanges_table", f"{what} index", f"idx_{exchanges}_{what}"
+    # SQLite keeps a full-text table in tables of these names.
+    for what in ("data", "idx", "content", "docsize", "config"):
+        yield "exchanges_table", f"search_words {what} table", f"{exchanges}_search_words_{what}"

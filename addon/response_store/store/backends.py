@@ -7,6 +7,8 @@ import dataclasses
 from response_store.config import Config, SqliteTarget
 from response_store.counts import Counts
 from response_store.faults import Faults
+from response_store.search.catching_up import open_index
+from response_store.search.indexer import Indexer
 from response_store.store.base import Store
 from response_store.store.direct import Direct
 from response_store.store.sqlite import SqliteStore
@@ -38,6 +40,21 @@ def storage_of(
         counts=counts,
         faults=faults,
         on_settled=on_settled,
+    )
+
+
+def indexer_of(
+    config: Config, storage: Storage[P], *, counts: Counts, faults: Faults
+) -> Indexer | None:
+    """What keeps the search index up to date, not yet started; None where nobody could search."""
+    target = config.database
+    if isinstance(target, SqliteTarget) and target.path is None:
+        return None
+    return Indexer(
+        lambda: open_index(target, config.tables, busy_ms=0),
+        lambda: storage.writer.queue.records > 0,
+        counts=counts,
+        faults=faults,
     )
 
 

@@ -6,7 +6,6 @@ by `max_bytes`, of which a quarter at most are dead letters.
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
@@ -17,12 +16,12 @@ from response_store.store.journal_entry import insert, values
 from response_store.store.journal_file import JournalFile, drop
 from response_store.store.journal_level import JournalStatus
 from response_store.store.records import Change
-from response_store.store.sqlite_connection import FileIdentity
-from response_store.store.sqlite_errors import leaves_connection_usable
+from response_store.store.seldom import Seldom
+from response_store.store.sqlite_connection import LOOK_EVERY, FileIdentity
+from response_store.store.sqlite_transaction import interrupt, undone
 
 _MOST_ROWS = 64  # in one statement; the driver keeps up to 128 of them prepared
 _ROW_OVERHEAD = 2 * 4096  # pages that a row touches, roughly
-_LOOK_EVERY = 0.1  # seconds between looks whether the file is still the same
 
 
 class Journal:
@@ -33,7 +32,7 @@ class Journal:
         self._wall = wall
         self._connection: sqlite3.Connection | None = None
         self._identity: FileIdentity | None = None
-        self._look_at = 0.0
+        self._is_same_file = Seldom(lambda: file.is_now(self._identity), LOOK_EVERY)
         self.last_sequence = 0  # of the last record that was written; `on_drained` tells as much
 
     def describe(self) -> str:
@@ -82,10 +81,7 @@ class Journal:
 
     def interrupt(self) -> None:
         """Break off a statement that runs."""
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # closed at the same moment
-                connection.interrupt()
+        interrupt(self._connection)
 
     def close(self) -> None:
         """Close this end; the journal stays owned while the other end is open. Idempotent."""
@@ -120,22 +116,9 @@ class Journal:
 
     def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
         """Leave no trace of a failed batch; connect anew where the connection may be at fault."""
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            usable = leaves_connection_usable(error)
-        except sqlite3.Error:
-            usable = False
-        if not usable:
+        if not undone(connection, error):
             self._drop_connection()
             self._file.doubt()
-
-    def _is_same_file(self) -> bool:
-        now = time.monotonic()
-        if now < self._look_at:
-            return True
-        self._look_at = now + _LOOK_EVERY
-        return self._file.is_now(self._identity)
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None

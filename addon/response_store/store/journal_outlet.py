@@ -17,6 +17,7 @@ from response_store.store.journal_entry import Entry
 from response_store.store.journal_file import JournalFile, drop
 from response_store.store.journal_level import JournalStatus
 from response_store.store.sqlite_connection import FileIdentity
+from response_store.store.sqlite_transaction import roll_back
 
 _TAKE = """
 SELECT sequence, kind, exchange_id, size, payload FROM waiting ORDER BY sequence LIMIT ?"""
@@ -166,8 +167,7 @@ class Outlet:
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
             except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                roll_back(connection)
                 self._drop_connection()
                 self._file.doubt()
                 raise

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
+from response_store.closes import Closes
 from response_store.config import SqliteTarget
 from response_store.errors import RowRefusedError
 from response_store.store import journal_errors as errors
@@ -58,7 +57,7 @@ class DeadLetter:
     size: int
 
 
-class JournalReading:
+class JournalReading(Closes):
     """A read-only connection to a journal. For one thread, but any one.
 
     Raises PermanentStoreError where there is no journal, or one of a newer release.
@@ -169,17 +168,6 @@ class JournalReading:
                 yield
         except RowRefusedError:
             raise not_stored(self._where) from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _size(path: Path) -> int:

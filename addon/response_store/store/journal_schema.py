@@ -6,6 +6,7 @@ import sqlite3
 
 from response_store.resources import schema_text
 from response_store.store import journal_errors as errors
+from response_store.store.sqlite_transaction import transaction
 
 MIGRATIONS = ("journal_001.sql",)
 APPLICATION_ID = 0x52534A4C  # "RSJL", in the file's header
@@ -19,18 +20,12 @@ def prepare(connection: sqlite3.Connection, where: str) -> None:
     """Bring the tables up to date. Raises PermanentStoreError, or the driver's errors."""
     if check(connection, where) == len(MIGRATIONS):
         return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for number in range(check(connection, where), len(MIGRATIONS)):
             for statement in _statements(MIGRATIONS[number]):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def check(connection: sqlite3.Connection, where: str) -> int:

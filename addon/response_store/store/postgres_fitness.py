@@ -54,6 +54,7 @@ class _Judging:
         if read_only:
             self._object_to(f"the database is read-only: {_STANDBY if standby else _CLOSED}")
         missing = self._judge_rights()
+        self._judge_search()
         self._findings.note("create tables", _creating(schema, may_create))
         self._judge_schema(missing, schema, may_create)
 
@@ -76,6 +77,17 @@ class _Judging:
             if lacking := ", ".join(right for right in needed if right not in held):
                 self._object_to(f"the role may not {lacking} on table {table}: grant it that")
         return missing
+
+    def _judge_search(self) -> None:
+        """Note what the role may do with the search index: all but searching works without."""
+        for table in (self._tables.exchanges_search, self._tables.exchanges_search_words):
+            held = self._rights(table)
+            lacking = [] if held is None else [right for right in _RIGHTS if right not in held]
+            if lacking:
+                rights = ", ".join(lacking)
+                self._findings.note(
+                    f"table {table}", f"is not kept up: the role may not {rights} there"
+                )
 
     def _rights(self, table: str) -> list[str] | None:
         row = self._connection.execute(_MAY, (quoted(table),) * len(_RIGHTS)).fetchone()

@@ -25,7 +25,9 @@ from response_store.store.postgres_statements import folded
 from response_store.store.postgres_values import Connection, adapt
 from response_store.store.postgres_watchdog import Deadline, Watchdog
 from response_store.store.reading import (
+    CLIENT,
     ID_COLUMNS,
+    MEASURES,
     PostgresPlace,
     Row,
     checked_versions,
@@ -67,6 +69,11 @@ class PostgresReading:
             "begins": {column: f"{column} LIKE ?" for column in ID_COLUMNS},
             "bytewise": '"C"',
             "by_state": "",
+            "floor_of": "floor(",
+            "floor_end": ")",
+            "p50": {column: _percentile(column, 0.5) for column in MEASURES},
+            "p95": {column: _percentile(column, 0.95) for column in MEASURES},
+            "client": f"substring(user_agent FROM '{CLIENT}')",
         }
         self._watchdog = Watchdog(self.name, Deadline(seconds + _GRACE))
         self._connection = self._connected(target, resolver)
@@ -154,6 +161,10 @@ class PostgresReading:
         if missing:
             raise no_tables(self.name, missing)
         self.versions = checked_versions(self, self._names)
+
+
+def _percentile(column: str, part: float) -> str:
+    return f"percentile_disc({part}) WITHIN GROUP (ORDER BY {column})"
 
 
 def _set_up(connection: Connection) -> None:

@@ -6,7 +6,11 @@ in braces for the rest:
 - `{exchanges}`, `{responses}` and the like: the tables;
 - `{begins[id]}`: that the column `id` begins with a text; takes the values of `beginning`;
 - `{bytewise}`: the name of the collation that compares texts by their bytes;
-- `{by_state}`: what keeps SQLite's planner with the index on states.
+- `{by_state}`: what keeps SQLite's planner with the index on states;
+- `{floor_of} ... {floor_end}`: the largest whole number that is not above one that is not negative;
+- `{p50[duration_ms]}`, `{p95[duration_ms]}`: what half of the column's values do not exceed, and
+  what 95 % of them do not;
+- `{client}`: the product that the column `user_agent` names first.
 """
 
 from __future__ import annotations
@@ -28,6 +32,11 @@ if TYPE_CHECKING:
 Row: TypeAlias = tuple[Any, ...]
 
 ID_COLUMNS = ("exchange_id", "response_id", "id")
+MEASURES = ("first_event_ms", "duration_ms")
+CLIENT = "^([^ /]+(/[^0-9 /][^ /]*|))"
+"""A regular expression whose first group is the client that a user agent begins with: `codex` of
+`codex/0.36 (linux)`, `OpenAI/Python` of `OpenAI/Python 2.6.1`. PostgreSQL reads it as Python does.
+"""
 
 
 class SqlitePlace(msgspec.Struct, frozen=True, kw_only=True):

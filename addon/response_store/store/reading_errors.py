@@ -35,9 +35,9 @@ def no_file(name: str, *, something: bool) -> StoreError:
     if something:
         return PermanentStoreError(f"{name}: this is no file. Name the database file itself.")
     return PermanentStoreError(
-        f"{name}: there is no database. Either nothing has been captured yet, or the proxy runs in"
-        " another folder or with another configuration: name the file with --database, or the"
-        " proxy's configuration with --config."
+        f"{name}: there is no database. Either nothing has been captured yet, which this does:"
+        " response-store run -- COMMAND; or the proxy runs in another folder or with another"
+        " configuration: name the file with --database, or the proxy's configuration with --config."
     )
 
 
@@ -50,8 +50,8 @@ def no_tables(name: str, missing: Sequence[str]) -> StoreError:
     """The error where tables are missing."""
     return PermanentStoreError(
         f"{name}: tables are missing: {', '.join(missing)}. Either no proxy has written to this"
-        " database yet, or it is one of a proxy that names its tables otherwise: give its"
-        " configuration with --config."
+        " database yet, which this does: response-store run -- COMMAND; or it is one of a proxy"
+        " that names its tables otherwise: give its configuration with --config."
     )
 
 
@@ -60,11 +60,12 @@ def version_differs(name: str, table: str, stored: object, known: int) -> StoreE
     where = f"{name}: table {table} says version {stored}, this program reads version {known}."
     if isinstance(stored, int) and stored > known:
         return PermanentStoreError(
-            f"{where} A newer program has written the database: upgrade mitmproxy-response-store."
+            f"{where} A newer program has written the database. Upgrade this one:"
+            " pip install --upgrade mitmproxy-response-store"
         )
     return PermanentStoreError(
-        f"{where} Start a proxy of this version on the database once: it brings the tables up to"
-        " date."
+        f"{where} Start a proxy of this version on the database once, which brings the tables up"
+        " to date: response-store run -- true"
     )
 
 

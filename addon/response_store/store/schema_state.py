@@ -13,7 +13,8 @@ from response_store.errors import PermanentStoreError
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 
 SHARED_VERSION = 1
-MIGRATIONS = ("exchanges_001.sql",)
+MIGRATIONS = ("exchanges_001.sql", "exchanges_002.sql")
+_COLUMNS_SINCE = 1  # the version that has all columns of the exchanges table
 
 Version: TypeAlias = int | str | None
 
@@ -93,6 +94,6 @@ def _own_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
     if not columns:
         return [f"table {table} is missing, though {tables.exchanges_version} says that it is here"]
     missing = [name for name in EXCHANGE_COLUMNS if name not in columns]
-    if known == len(MIGRATIONS) and missing:
+    if isinstance(known, int) and known >= _COLUMNS_SINCE and missing:
         return [f"table {table} lacks {', '.join(missing)}"]
     return []

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -15,19 +13,20 @@ from response_store.store.columns import RESPONSE_COLUMNS, quoted
 from response_store.store.merging import merge
 from response_store.store.recorders import Recorders
 from response_store.store.records import Change, Deletion, EndedBy, Record, ResponseRow, State
-from response_store.store.sqlite_connection import FileIdentity, connect, identity
-from response_store.store.sqlite_errors import leaves_connection_usable, translated
+from response_store.store.seldom import Seldom
+from response_store.store.sqlite_connection import LOOK_EVERY, FileIdentity, connect, identity
+from response_store.store.sqlite_errors import translated
 from response_store.store.sqlite_statements import (
     delete_response,
     insert_records,
     parameters,
     record_view,
 )
+from response_store.store.sqlite_transaction import interrupt, undone
 from response_store.store.weighing import all_plain, is_plain, large_columns
 
 _MOST_ROWS = 32  # in one statement; the driver keeps up to 128 of them prepared
 _ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
-_LOOK_EVERY = 0.1  # seconds between looks whether the file is still the same
 
 
 class SqliteStore:
@@ -42,7 +41,8 @@ class SqliteStore:
         self._recorder_id = recorder_id
         self._connection: sqlite3.Connection | None = None
         self._file: FileIdentity | None = None
-        self._look_at = 0.0
+        # Not before every batch: the look gives up the interpreter lock, see `record_view.sql`.
+        self._is_same_file = Seldom(lambda: self._file == identity(target), LOOK_EVERY)
         self._recorders = Recorders(target.path) if target.path else None
         self._checkpoints = Checkpoints(self._connect_again) if target.path else None
 
@@ -73,14 +73,6 @@ class SqliteStore:
         if self._checkpoints is not None:
             self._checkpoints.start()
 
-    def _is_same_file(self) -> bool:
-        # Not before every batch: the look gives up the interpreter lock, see `record_view.sql`.
-        now = time.monotonic()
-        if now < self._look_at:
-            return True
-        self._look_at = now + _LOOK_EVERY
-        return self._file == identity(self._target)
-
     def write(self, changes: Sequence[Change]) -> None:
         """Commit a batch."""
         connection = self._connection
@@ -99,10 +91,7 @@ class SqliteStore:
 
     def interrupt(self) -> None:
         """Break off a statement that runs."""
-        connection = self._connection
-        if connection is not None:
-            with contextlib.suppress(sqlite3.Error):  # closed at the same moment
-                connection.interrupt()
+        interrupt(self._connection)
 
     def close(self) -> None:
         """Close the connection, which checkpoints the file if nobody else has it open."""
@@ -159,12 +148,7 @@ class SqliteStore:
 
     def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
         """Leave no trace of a failed batch; connect anew where the connection may be at fault."""
-        try:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            usable = leaves_connection_usable(error)
-        except sqlite3.Error:
-            usable = False
+        usable = undone(connection, error)
         if not usable and self._target.path is not None:  # memory goes with its connection
             self._drop_connection()
 

@@ -11,6 +11,7 @@ from response_store.config import Durability, SqliteTarget
 from response_store.errors import PermanentStoreError
 
 BUSY_TIMEOUT_MS = 1000
+LOOK_EVERY = 0.1  # seconds between looks whether a file is still the same
 WAL_BYTES_KEPT = 64 * 1024 * 1024
 _MODE = 0o600
 _SYNCHRONOUS = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL"}

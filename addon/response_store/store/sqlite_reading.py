@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from response_store.closes import Closes
+from response_store.store import sqlite_functions
 from response_store.store.columns import quoted
 from response_store.store.reading import (
     ID_COLUMNS,
@@ -24,7 +26,6 @@ from response_store.store.reading_errors import no_file, no_tables, translated
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
-    from types import TracebackType
 
     from response_store.config.tables import TableNames
     from response_store.store.reading import Row
@@ -36,7 +37,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
 _SURROGATES, _BEHIND_SURROGATES = 0xD800, 0xE000  # no text holds the code points between
 
 
-class SqliteReading:
+class SqliteReading(Closes):
     """A `Reading` of a file.
 
     Raises `PermanentStoreError` where the file is missing, not a database, holds
@@ -60,6 +61,7 @@ class SqliteReading:
             "begins": {column: f"{column} >= ? AND {column} < ?" for column in ID_COLUMNS},
             "bytewise": "BINARY",
             "by_state": f"INDEXED BY {quoted(names.exchanges_state_index)}",
+            **sqlite_functions.WORDS,
         }
         self._connection = self._connected(busy_seconds)
         try:
@@ -104,17 +106,6 @@ class SqliteReading:
         """Close the connection; closing twice is fine."""
         self._connection.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _sql(self, statement: str) -> str:
         filled = self._filled.get(statement)
         if filled is None:
@@ -132,6 +123,7 @@ class SqliteReading:
                 isolation_level=None,
             )
         connection.text_factory = _text
+        sqlite_functions.register(connection)
         return connection
 
     def _size(self, path: Path) -> int:

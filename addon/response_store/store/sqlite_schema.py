@@ -5,10 +5,12 @@ from __future__ import annotations
 import sqlite3
 
 from response_store.config import TableNames
+from response_store.errors import PermanentStoreError
 from response_store.store import schema_state
 from response_store.store.columns import quoted
 from response_store.store.schema_state import SHARED_VERSION
 from response_store.store.sqlite_statements import fill
+from response_store.store.sqlite_transaction import transaction
 
 
 def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:
@@ -17,16 +19,34 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> N
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
     catalogue = _Catalogue(connection)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         schema_state.check(catalogue, tables, f"SQLite {where}")
         _shared_tables(catalogue, tables)
         _own_table(catalogue, tables)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        _search_words(connection, tables)
+
+
+def has_fts5(connection: sqlite3.Connection) -> bool:
+    """Whether this SQLite was built with full-text search."""
+    return bool(
+        connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone()
+    )
+
+
+def require_fts5(connection: sqlite3.Connection, where: str) -> None:
+    """Raise PermanentStoreError where it was not: all but search works without."""
+    if not has_fts5(connection):
+        raise PermanentStoreError(
+            f"{where}: searching takes FTS5, which the SQLite of this Python was built without. "
+            "Take another Python, such as that of python.org; all but search works with this one"
+        )
+
+
+def has_search_words(connection: sqlite3.Connection, tables: TableNames) -> bool:
+    """Whether there is a full-text table that misses no deletion: its trigger says so."""
+    trigger = (tables.exchanges_search_words_trigger,)
+    found = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = ?"
+    return connection.execute(found, trigger).fetchone() is not None
 
 
 class _Catalogue:
@@ -60,6 +80,22 @@ def _own_table(catalogue: _Catalogue, tables: TableNames) -> None:
             connection.execute(statement)
         connection.execute(f"DELETE FROM {quoted(version)}")
         _stamp(connection, version, number)
+
+
+def _search_words(connection: sqlite3.Connection, tables: TableNames) -> None:
+    """Make the full-text table, whose index is filled later.
+
+    Without FTS5 it is neither made nor kept up: what fires at a deletion would fail, so it goes,
+    and the index is made anew by who has FTS5.
+    """
+    there, possible = has_search_words(connection, tables), has_fts5(connection)
+    if there and not possible:
+        connection.execute(f"DROP TRIGGER {quoted(tables.exchanges_search_words_trigger)}")
+    elif possible and not there:
+        connection.execute(f"DELETE FROM {quoted(tables.exchanges_search)}")
+        connection.execute(f"DROP TABLE IF EXISTS {quoted(tables.exchanges_search_words)}")
+        for statement in fill("search_words.sql", tables):
+            connection.execute(statement)
 
 
 def _stamp(connection: sqlite3.Connection, table: str, version: int) -> None:

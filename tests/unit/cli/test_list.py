@@ -11,7 +11,8 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli.list import show_table
-from response_store.store.query import Query
+from response_store.store.query import ALL, Query
+from response_store.store.selection import Selection
 from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored
 
@@ -28,12 +29,13 @@ resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m
 """
 
 
-def drawn(stored: Stored, width: int, limit: int = 20) -> str:
+def drawn(stored: Stored, width: int, limit: int = 20, selection: Selection = ALL) -> str:
     """The table on a terminal of that width, without colours."""
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
     with Query.open(stored.path, NAMES) as query:
-        show_table(console, query.recent("default", limit=limit))
+        page = query.recent("default", limit=limit, selection=selection)
+    show_table(console, page, narrowed=selection != ALL)
     return file.getvalue()
 
 
@@ -164,3 +166,101 @@ def test_captured_markup_stays_text(stored: Stored) -> None:
     """What looks like rich markup or an emoji code is shown as it is."""
     stored.exchange("e1", output_text="[red]x[/red] [/] :smile: \x1b]0;title\x07")
     assert "[red]x[/red] [/] :smile: ␛]0;title␇" in drawn(stored, 250)
+
+
+def several(stored: Anywhere) -> None:
+    """Exchanges an hour apart, from midnight of the first day of 2026 (local time)."""
+    midnight = 1767218400.0
+    columns = [
+        {"model": "gpt-5.1", "requested_model": "gpt-5"},
+        {"requested_model": "gpt-5-mini", "state": "refused"},
+        {"model": "O3", "host": "eu.api.openai.com"},
+        {"model": "100%_sure!", "state": "failed", "host": "API.example.com"},
+        {"state": "open", "host": "localhost"},
+    ]
+    for at, one in enumerate(columns):
+        stored.exchange(f"e{at}", started_at=midnight + 3600 * at, **one)
+
+
+FILTERS: list[tuple[list[str], str]] = [
+    (["--model", "gpt-5.1"], "0"),
+    (["--model", "gpt-5"], ""),
+    (["--model", "GPT-5*"], "10"),
+    (["--model", "o3", "--model", "gpt-5-mini"], "21"),
+    (["--model", "*%*"], "3"),
+    (["--model", "100__sure!"], ""),
+    (["--model", "100%_sure!"], "3"),
+    (["--model", "100!%!_sure!"], ""),
+    (["--model", "*"], "3210"),
+    (["--model", ""], ""),
+    (["--state", "open"], "4"),
+    (["--state", "OPEN", "--state", "failed"], "43"),
+    (["--host", "api.openai.com"], "10"),
+    (["--host", "*.openai.com"], "210"),
+    (["--host", "api.EXAMPLE.com", "--host", "localhost"], "43"),
+    (["--since", "2026-01-01 02:00"], "432"),
+    (["--until", "2026-01-01 02:00"], "10"),
+    (["--since", "2026-01-01T01:00", "--until", "2026-01-01 03:00"], "21"),
+    (["--since", "2026-01-01T01:00Z"], "43"),
+    (["--since", "yesterday"], ""),
+    (["--model", "gpt*", "--state", "refused", "--since", "2026-01-01"], "1"),
+    (["--state", "failed", "--host", "localhost"], ""),
+]
+
+
+def test_filters(anywhere: Anywhere, run: Command) -> None:
+    """Each filter passes what it names; several values widen it, several filters narrow."""
+    several(anywhere)
+    for filters, found in FILTERS:
+        result = run("list", *filters)
+        assert (result.exit_code, result.stderr) == (0, ""), filters
+        listed = [line.split("\t")[7] for line in result.stdout.splitlines()]
+        assert listed == [f"e{at}" for at in found], filters
+
+
+def test_filters_go_on_over_pages(anywhere: Anywhere, run: Command) -> None:
+    """With the same filters, --before goes on in what they pass."""
+    for at in range(9):
+        anywhere.exchange(f"e{at}", started_at=float(at), state="failed" if at % 2 else "completed")
+    options, ids = ["--state", "failed", "--until", "1970-01-02", "--limit", "1", "--json"], []
+    cursor: list[str] = []
+    while not cursor or cursor[1]:
+        page = json.loads(run("list", *options, *cursor).stdout)
+        ids += [one["exchange_id"] for one in page["exchanges"]]
+        cursor = ["--before", page["next"]]
+    assert ids == ["e7", "e5", "e3", "e1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--state", "broken"], "'refused'"),
+        (["--since", "someday"], "'3 days ago'"),
+        (["--since", "1h", "--until", "2h"], "--since must be earlier than --until"),
+        (["--since", "2026-01-01", "--until", "2026-01-01"], "nothing can begin between"),
+    ],
+)
+def test_a_wrong_filter_says_what_can_be_said(
+    stored: Stored, run: Command, arguments: list[str], says: str
+) -> None:
+    """The error shows what is allowed."""
+    result = run("list", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in " ".join(result.stderr.split())
+
+
+def test_a_filter_that_is_no_text_is_told(anywhere: Anywhere, run: Command) -> None:
+    """What no database can hold is an error of one line, or passes nothing."""
+    anywhere.exchange("e1", model="m")
+    for model in ("\udcff", "a\0b", "%"):
+        result = run("list", "--model", model)
+        assert result.stdout == ""
+        assert result.stderr.count("\n") == result.exit_code
+
+
+def test_a_terminal_knows_that_filters_left_something_out(stored: Stored) -> None:
+    """Neither an empty table nor the way to older ones forgets the filters."""
+    rows.all_kinds(stored)
+    assert "passes these filters" in drawn(stored, 120, selection=Selection(states=("queued",)))
+    completed = Selection(states=("completed",))
+    assert "older ones: the same with --before " in drawn(stored, 80, 1, selection=completed)

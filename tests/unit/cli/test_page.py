@@ -1,4 +1,4 @@
-"""`docs/cli.md` and `--help` say the same as the commands."""
+"""`docs/cli.md` says the same as the commands."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from response_store.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from tests.unit.cli.conftest import Command
 
 PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cli.md").read_text()
 
@@ -32,6 +30,8 @@ def commands(group: click.Group, *path: str) -> Iterator[tuple[str, click.Comman
 
 
 COMMANDS = dict(commands(main))
+OPTION = re.compile(r"^\| `(--[a-z-]+)", re.MULTILINE)
+ROW = re.compile(r"^\| `(--[a-z-]+)(.*)$", re.MULTILINE)
 SECTIONS = dict(
     re.findall(r"^## `response-store ([^`]+)`\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)
 )
@@ -50,8 +50,9 @@ def test_a_section_names_each_option(name: str) -> None:
         for parameter in COMMANDS[name].params
         if isinstance(parameter, click.Option)
         for option in parameter.opts
+        if option.startswith("--")  # a short one stands beside its long one
     }
-    documented = set(re.findall(r"^\| `(--[a-z-]+)", SECTIONS[name], re.MULTILINE))
+    documented = set(OPTION.findall(SECTIONS[name]))
     assert documented == options
 
 
@@ -61,9 +62,31 @@ def test_a_section_has_an_example(name: str) -> None:
     assert re.search(rf"^    .*response-store {name}", SECTIONS[name], re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", ["list", "show", "status"])
-def test_help_has_examples(run: Command, name: str) -> None:
-    """--help shows lines to copy, each on a line of its own."""
-    shown = run(name, "--help").stdout
-    assert re.search(rf"Examples:\n    response-store {name}", shown)
-    assert all(option in shown for option in re.findall(r"`(--[a-z-]+)", SECTIONS[name]))
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_section_has_the_defaults(name: str) -> None:
+    """What holds unless told otherwise stands in the option's row."""
+    lines = dict(ROW.findall(SECTIONS[name]))
+    for parameter in COMMANDS[name].params:
+        if isinstance(parameter, click.Option) and parameter.show_default:
+            line = lines[next(option for option in parameter.opts if option.startswith("--"))]
+            assert re.search(rf"\b{parameter.default}\b.*unless told", line), line
+
+
+@pytest.mark.parametrize(("name", "option"), [("list", "--state"), ("stats", "--by")])
+def test_a_section_has_the_choices(name: str, option: str) -> None:
+    """Each thing that can be said stands in the option's row."""
+    (parameter,) = [one for one in COMMANDS[name].params if option in one.opts]
+    assert isinstance(parameter.type, click.Choice)
+    named = re.findall(r"`([a-z_]+)`", dict(ROW.findall(SECTIONS[name]))[option])
+    assert named == [*parameter.type.choices]
+
+
+def test_the_sections_are_in_the_order_of_the_help() -> None:
+    """The page goes through the commands as --help does, under the same headings."""
+    assert list(SECTIONS) == list(COMMANDS)
+    assert re.findall(r"^\| \*\*(.+?)\*\* \|", PAGE, re.MULTILINE) == [*main.sections]
+
+
+def test_the_introduction_begins_with_capturing() -> None:
+    """Whoever reads the first lines knows how to get something to look at."""
+    assert "response-store run -- " in PAGE[: PAGE.index("\n## ")]

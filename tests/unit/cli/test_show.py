@@ -100,6 +100,40 @@ def test_a_chat_completion_is_a_conversation(stored: Stored, run: Command) -> No
     assert run("show", "e-chat").stdout == GOLDEN_CHAT
 
 
+def test_calls_of_every_kind_are_shown(stored: Stored, run: Command) -> None:
+    """Old function calls, custom tools, spoken answers, and what a server's tool failed with."""
+    stored.exchange(
+        "e1", api="chat_completions",
+        request_body=packed(b'{"messages":[{"role":"function","name":"f","content":"42"}]}'),
+        result='{"choices":[{"message":{"role":"assistant","content":null,'
+        '"audio":{"id":"a","transcript":"Spoken."},"function_call":{"name":"f","arguments":"{}"},'
+        '"tool_calls":[{"type":"custom","custom":{"name":"sh","input":"ls"}}]}}]}',
+    )  # fmt: skip
+    stored.response(
+        "resp_m",
+        response_object='{"output":[{"type":"mcp_call","name":"ask","arguments":"{}",'
+        '"error":{"code":7}}],"usage":{"input_tokens":3,"output_tokens":4}}',
+    )
+    assert run("show", "e1").stdout.partition("\n\n")[2] == (
+        "--- tool result\n42\n\n--- assistant\nSpoken.\n\n--- tool call f\n{}\n"
+        "\n--- tool call sh\nls\n"
+    )
+    shown = run("show", "resp_m").stdout
+    assert "tokens\t3 in, 4 out\n" in shown
+    assert shown.endswith('--- tool call ask\n{}\n\n--- tool error\n{"code": 7}\n')
+
+
+def test_tokens_that_another_row_counts_are_shown(stored: Stored, run: Command) -> None:
+    """The row of a response that was asked for once more counts none: the response names them."""
+    stored.exchange("e1", response_id="resp_1", method="GET")
+    stored.response(
+        "resp_1",
+        response_object='{"usage":{"input_tokens":9,"input_tokens_details":{"cached_tokens":8},'
+        '"output_tokens":2}}',
+    )
+    assert "tokens\t9 in (8 cached), 2 out\n" in run("show", "resp_1").stdout
+
+
 def test_a_partial_answer_is_shown(anywhere: Anywhere, run: Command) -> None:
     """Where no item is whole, the text that arrived is shown."""
     rows.partial(anywhere)

@@ -66,7 +66,7 @@ def test_a_postgresql_database_without_tables_ends_with_1(
     stored = StoredInPostgres(plain_database)
     stored.close()
     stored.configure(place / "proxy.yaml")
-    stored.script("DROP TABLE {exchanges}")
+    stored.script("DROP TABLE {exchanges} CASCADE")
     result = run(*command, "--config", "proxy.yaml")
     assert result.exit_code == 1
     told = result.stdout if command == ("status",) else result.stderr

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from response_store.cli.conversation import answered, asked
-from response_store.cli.shown import Exchanged
 from response_store.cli.transcript import Transcript
+from response_store.telling.conversation import answered, asked
+from response_store.telling.shown import Exchanged
 
 
 def user(text: str) -> dict[str, Any]:

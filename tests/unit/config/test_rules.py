@@ -159,12 +159,6 @@ def test_an_unknown_way_of_serving_is_told_the_known_ones(refusal: Refusal) -> N
     assert "It is one of off, prefer, only." in refusal("serve: on")
 
 
-@pytest.mark.parametrize("key", ["retention", "redact"])
-def test_a_key_without_effect_is_unknown(key: str, refusal: Refusal) -> None:
-    """A key is accepted only when it does something."""
-    assert f"{key}: the key is unknown" in refusal({key: None})
-
-
 @pytest.mark.parametrize(
     ("key", "near"),
     [

@@ -166,7 +166,7 @@ def test_a_deleted_journal_is_made_anew(bench: JournalBench, path: Path) -> None
     bench.outlet.open()
     for each in path.parent.iterdir():
         each.unlink()
-    bench.journal._look_at = 0.0
+    bench.journal._is_same_file._at = 0.0
     bench.write("after")
     assert rows(path, "SELECT exchange_id FROM waiting") == [("after",)]
     bench.outlet.open()

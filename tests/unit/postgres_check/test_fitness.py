@@ -80,7 +80,7 @@ def test_a_schema_that_is_there(
         pass
     told = look()
     assert told.fine
-    assert told.facts["schema"] == "present, version 1 of the shared tables, 1 of our own"
+    assert told.facts["schema"] == "present, version 1 of the shared tables, 2 of our own"
     for table in TABLES:
         assert told.facts[f"table {table}"] == "may SELECT, INSERT, UPDATE, DELETE"
     plain_database.execute(f"{RIGHTS} {role}")
@@ -106,6 +106,22 @@ def test_rights_that_are_missing(
     told = look(role)
     assert told.facts["table openai_responses"] == "may nothing"
     assert "may not SELECT on table openai_exchanges_schema_version" in told.problems
+
+
+def test_an_index_that_is_not_kept_up(
+    plain_database: PostgresDatabase, look: CheckDatabase, role: str
+) -> None:
+    """A role that may not write the search index is fine; the check says what goes without."""
+    with opened(plain_database):
+        pass
+    index = "openai_exchanges_search, openai_exchanges_search_words"
+    plain_database.execute(f"{RIGHTS} {role}; GRANT DELETE ON {index} TO {role}")
+    assert not [name for name in look(role).facts if "search" in name]
+    plain_database.execute(f"REVOKE DELETE, INSERT ON openai_exchanges_search_words FROM {role}")
+    told = look(role)
+    assert told.fine
+    lacking = [text for name, text in told.facts.items() if "search" in name]
+    assert lacking == ["is not kept up: the role may not INSERT, DELETE there"]
 
 
 def test_a_database_of_praxis(plain_database: PostgresDatabase, look: CheckDatabase) -> None:
@@ -135,9 +151,9 @@ def test_a_newer_schema(plain_database: PostgresDatabase, look: CheckDatabase) -
     """What a newer program made is refused in the store's own words."""
     with opened(plain_database):
         pass
-    plain_database.execute("UPDATE openai_exchanges_schema_version SET version = 2")
+    plain_database.execute("UPDATE openai_exchanges_schema_version SET version = 3")
     told = look()
-    assert "openai_exchanges_schema_version says version 2, this program knows 1" in told.problems
+    assert "openai_exchanges_schema_version says version 3, this program knows 2" in told.problems
     assert told.facts["schema"] == "present, but not one that this program can use"
 
 

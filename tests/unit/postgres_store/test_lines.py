@@ -194,7 +194,7 @@ def test_a_table_that_is_dropped_under_us(database: PostgresDatabase) -> None:
     """It is permanent, at the write and at the next opening."""
     with closing(store_on(database)) as store:
         store.open()
-        database.execute("DROP TABLE openai_exchanges")
+        database.execute("DROP TABLE openai_exchanges CASCADE")
         with pytest.raises(PermanentStoreError, match="42P01"):
             store.write([record()])
         with pytest.raises(PermanentStoreError, match="is missing"):

@@ -11,13 +11,14 @@ import zstandard
 
 from response_store.config.tables import TableNames
 from response_store.store.query import Query
+from response_store.store.schema_state import MIGRATIONS
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas" / "sqlite"
 NAMES = TableNames("openai_responses", "openai_conversations", "openai_exchanges")
-VERSION_TABLES = """
-CREATE TABLE IF NOT EXISTS {exchanges_version} (version BIGINT NOT NULL PRIMARY KEY);
-INSERT INTO {exchanges_version} VALUES (1);
-INSERT INTO {responses_version} VALUES (1);
+VERSION_TABLES = f"""
+CREATE TABLE IF NOT EXISTS {{exchanges_version}} (version BIGINT NOT NULL PRIMARY KEY);
+INSERT INTO {{exchanges_version}} VALUES ({len(MIGRATIONS)});
+INSERT INTO {{responses_version}} VALUES (1);
 """
 REQUIRED = {
     "tenant_id": "default", "api": "responses", "transport": "http", "state": "completed",

@@ -18,7 +18,7 @@ from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.unit.query.stored import NAMES, REQUIRED, RESPONSE
 
-EMPTIED = "TRUNCATE {exchanges}, {responses}, {conversations}"
+EMPTIED = "TRUNCATE {exchanges}, {responses}, {conversations} CASCADE"
 
 
 class StoredInPostgres:

@@ -15,6 +15,7 @@ from response_store.errors import StoreError
 from response_store.store import lookup, query, status
 from response_store.store.query import Cursor, Query
 from response_store.store.records import ExchangeRow
+from response_store.store.schema_state import MIGRATIONS
 from tests.unit.query.conftest import Anywhere
 from tests.unit.query.stored import NAMES, Stored
 
@@ -214,7 +215,7 @@ def test_the_status_counts(anywhere: Anywhere, reading: Query) -> None:
     assert (found.exchanges, found.responses, found.tenants) == (3, 1, 3)
     assert (found.open, found.oldest_open_started_at) == (2, 3.0)
     assert (found.first_started_at, found.last_started_at) == (3.0, 5.0)
-    assert found.versions == {"responses": 1, "exchanges": 1}
+    assert found.versions == {"responses": 1, "exchanges": len(MIGRATIONS)}
     assert found.place.database == anywhere.shown
     if isinstance(anywhere, Stored):
         assert found.place.database_bytes == anywhere.path.stat().st_size

@@ -1,0 +1,162 @@
+"""What a shell offers for arguments and options: stored names, files, programs.
+
+A prompt must not wait, and must not be written to. So the look at the database is read-only, is
+given up after half a second, and whatever goes wrong means that nothing is offered. psycopg takes
+longer to import than a look at a file, and is imported only where PostgreSQL is configured.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from click.shell_completion import CompletionItem
+
+if TYPE_CHECKING:
+    import click
+
+    from response_store.cli.source import Source
+
+SECONDS = 0.5
+NEWEST = 500  # exchanges that are looked at
+MOST = 100  # names that are offered
+
+# Captured names are put onto a command line: none may mean anything to a shell.
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
+_ROWS = """
+SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), host, state, started_at
+FROM {exchanges} WHERE tenant_id = ? ORDER BY started_at DESC LIMIT ?"""
+
+Offers: TypeAlias = Iterable[tuple[str, str | None]]
+"""Names, each with what a shell may say of it."""
+
+
+def identifiers(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The ids that `show` takes, the newest first; older ones if none of those begins so."""
+    return _offered(context, incomplete, lambda asked: _identifiers(asked, incomplete))
+
+
+def models(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The models of the newest exchanges."""
+    return _offered(context, incomplete, lambda asked: _column(asked, 1))
+
+
+def hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """The hosts of the newest exchanges."""
+    return _offered(context, incomplete, lambda asked: _column(asked, 2))
+
+
+def tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Every tenant of the database."""
+    return _offered(context, incomplete, _tenants)
+
+
+def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Files, which the shell itself completes."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def programs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """The program that is to be run, then files."""
+    words = context.params.get(str(parameter.name))
+    if words or not incomplete or os.sep in incomplete:
+        return files(context, parameter, incomplete)
+    found = sorted(set(_programs(incomplete)))[:MOST]
+    return [CompletionItem(name) for name in found] or files(context, parameter, incomplete)
+
+
+def _programs(beginning: str) -> Iterator[str]:
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                if entry.name.startswith(beginning) and os.access(entry.path, os.X_OK):
+                    yield entry.name
+
+
+def _identifiers(asked: Source, incomplete: str) -> Offers:
+    from response_store.telling.figures import local_time  # noqa: PLC0415 (only where it is asked)
+
+    rows = _rows(asked)
+    found = [
+        (name, f"{state} {model or ''} {local_time(began)}")
+        for name, model, _, state, began in rows
+        if name.startswith(incomplete)
+    ]
+    if found or not incomplete:
+        return found
+    with asked.open() as query, query.snapshot() as tables:
+        older = tables.beginning_with(asked.tenant, incomplete, MOST)
+    return [(name, None) for name in sorted(older)]
+
+
+def _column(asked: Source, place: int) -> Offers:
+    return [(str(row[place]), None) for row in _rows(asked) if row[place]]
+
+
+def _tenants(asked: Source) -> Offers:
+    from response_store.pruning.measures import tenants as all_tenants  # noqa: PLC0415
+
+    with asked.open() as query:
+        return [(name, None) for name in all_tenants(query.reading)]
+
+
+def _rows(asked: Source) -> list[tuple[str, str | None, str, str, float]]:
+    with asked.open() as query:
+        return list(query.reading.rows(_ROWS, (asked.tenant, NEWEST)))
+
+
+def _offered(
+    context: click.Context, incomplete: str, look: Callable[[Source], Offers]
+) -> list[CompletionItem]:
+    """What a look finds in time, each name once."""
+    found = dict(_in_time(lambda: look(_source(context))))
+    fitting = {
+        name: told
+        for name, told in found.items()
+        if name.startswith(incomplete) and _HARMLESS.fullmatch(name)
+    }
+    return [CompletionItem(name, help=_told(told)) for name, told in list(fitting.items())[:MOST]]
+
+
+def _told(text: str | None) -> str | None:
+    from response_store.telling.printable import one_line  # noqa: PLC0415 (only where it is asked)
+
+    return one_line(text) if text else None
+
+
+def _source(context: click.Context) -> Source:
+    """The database that the command line names so far, or the configuration."""
+    from response_store.cli.source import source  # noqa: PLC0415 (only where it is asked)
+
+    given = context.params
+    config, database = (_path(given.get(name)) for name in ("config", "database"))
+    return source(config, database, given.get("tenant"))
+
+
+def _path(given: Path | None) -> Path | None:
+    """A path as the shell would have it: what is typed has its `~` still."""
+    return given.expanduser() if given else None
+
+
+def _in_time(look: Callable[[], Offers]) -> Offers:
+    """What comes of a look within the time there is, whatever goes wrong."""
+    found: list[tuple[str, str | None]] = []
+
+    def looked() -> None:
+        # Of an error in the middle of a command line nobody can be told.
+        with suppress(Exception):
+            found.extend(look())
+
+    thread = threading.Thread(target=looked, name="response-store-completion", daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return [] if thread.is_alive() else found

@@ -1,0 +1,94 @@
+"""`response-store export`: rows as JSON Lines."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from response_store.cli import completion_values, output
+from response_store.cli.journal import waiting_noted
+from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.selecting import selection_options
+from response_store.cli.source import config_option, database_option, errors_told, note, source
+from response_store.config.model import SqliteTarget
+from response_store.telling.printable import printable_json
+from response_store.transfer.ends import are_one_file, read_end
+from response_store.transfer.exporting import export
+from response_store.transfer.files import STANDARD, Write, standard_output, whole_file
+from response_store.transfer.scope import count
+from response_store.transfer.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from response_store.store.selection import Selection
+
+HELP = """Write what is stored as JSON Lines: exchanges, responses and conversations.
+
+Nothing is lost: `response-store import` makes the same rows of it, in either database. All
+tenants' rows are written unless --tenant names one. Filters choose exchanges, and the responses
+and conversations that these name come with them.
+
+FILE is there once all of it is written, and not before. A name that ends with .zst or .gz packs
+it. Without --output the lines go to standard output.
+
+\b
+Examples:
+  response-store export --output captures.jsonl.zst
+  response-store export --since yesterday | jq -r .output_text
+  response-store export --tenant team-a --output team-a.jsonl
+  response-store export | ssh other response-store import -
+"""
+
+
+@click.command("export", help=HELP)
+@config_option
+@database_option
+@click.option(
+    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    help="Only this tenant's rows; else all tenants'.",
+)  # fmt: skip
+@selection_options
+@click.option(
+    "--output", "path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Where to; - is standard output.",
+)  # fmt: skip
+def export_command(
+    *,
+    config: Path | None,
+    database: Path | None,
+    tenant: str | None,
+    selection: Selection,
+    path: Path | None,
+) -> None:
+    """Write what is stored as JSON Lines."""
+    meant = msgspec.structs.replace(selection, tenant=tenant)
+    with errors_told(), told_when_interrupted(_AGAIN):
+        asked = source(config, database)
+        if path is not None and are_one_file(asked.target, SqliteTarget(path)):
+            raise click.UsageError(f"{path} is the database that is exported: name another file")
+        with waiting_noted(asked.journal), read_end(asked.target, asked.tables) as reading:
+            total = sum(count(reading, table, meant) for table in TABLES)
+            with _destination(path) as write, progress(total, "exporting") as so_far:
+                counts = export(reading, meant, write, so_far.advance)
+    if path is not None and str(path) != STANDARD:
+        note(f"{path}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
+
+
+_AGAIN = "No file was written. Run the command again to begin anew."
+
+
+@contextmanager
+def _destination(path: Path | None) -> Iterator[Write]:
+    if path is not None and str(path) != STANDARD:
+        with whole_file(path) as write:
+            yield write
+    elif output.to_terminal():
+        yield lambda data: output.write_text(printable_json(data.decode()))
+    else:
+        with standard_output() as write:
+            yield write

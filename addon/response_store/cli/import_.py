@@ -1,0 +1,102 @@
+"""`response-store import`: an export into a database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
+from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.source import (
+    STORE_FAILED,
+    config_option,
+    errors_told,
+    json_option,
+    note,
+    source,
+)
+from response_store.errors import ResponseStoreError
+from response_store.transfer.checking import BadLineError
+from response_store.transfer.ends import written_end
+from response_store.transfer.files import STANDARD, Lines, lines_of
+from response_store.transfer.importing import Import
+
+MOST_TOLD = 20
+HELP = """Bring the rows of an export into the database, which is made where it is missing.
+
+FILE is what `response-store export` has written, plain or packed with zstd or gzip; - is standard
+input. The rows keep their tenants. No row is lowered: what has come further in the database stays
+as it is. Importing a file twice changes nothing, so after an interruption import it again: what is
+there already is passed over.
+
+\b
+Examples:
+  response-store import captures.jsonl.zst
+  response-store import --database all.db captures.jsonl
+  zcat *.jsonl.gz | response-store import --config proxy.yaml -
+  response-store import --keep-going damaged.jsonl
+"""
+
+
+@click.command("import", help=HELP)
+@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@config_option
+@click.option(
+    "--database", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    help="The SQLite file to write, whatever the configuration says.",
+)  # fmt: skip
+@click.option("--keep-going", is_flag=True, help="Leave bad lines out, and count them.")
+@json_option
+def import_command(
+    *, path: Path, config: Path | None, database: Path | None, keep_going: bool, as_json: bool
+) -> None:
+    """Bring the rows of an export into the database."""
+    with errors_told(), told_when_interrupted(_AGAIN):
+        asked = source(config, database)
+        with lines_of(path) as lines, written_end(asked.target, asked.tables) as ends:
+            importing = Import(*ends)
+            _read(importing, lines, _Bad(path, keep_going))
+    result = importing.result
+    note_what_went_wrong(result.tallies)
+    for flaw in result.flaws:
+        note(f"{_name(path)}: {flaw} What is in it was imported.")
+    if result.bad_lines:
+        note(f"{_name(path)}: {result.bad_lines} bad lines were left out")
+    write_tallies(result.tallies, as_json, bad_lines=result.bad_lines, flaws=result.flaws)
+    if not result.is_well:
+        raise click.exceptions.Exit(STORE_FAILED)
+
+
+_AGAIN = (
+    "The batches that were written stay. Run the command again to go on: what is there already is"
+    " passed over."
+)
+
+
+class _Bad:
+    """What is done about a bad line."""
+
+    def __init__(self, path: Path, keep_going: bool) -> None:
+        self._name = _name(path)
+        self._keep_going = keep_going
+        self._told = 0
+
+    def __call__(self, number: int, error: BadLineError) -> None:
+        text = f"{self._name}:{number}: {error}"
+        if not self._keep_going:
+            raise ResponseStoreError(
+                f"{text} The lines before it were imported; --keep-going leaves bad ones out."
+            )
+        if self._told < MOST_TOLD:
+            note(text)
+        self._told += 1
+
+
+def _read(importing: Import, lines: Lines, bad: _Bad) -> None:
+    with progress(lines.total, "importing bytes") as so_far:
+        importing.take(lines, lambda _: so_far.advance(lines.moved()), bad)
+
+
+def _name(path: Path) -> str:
+    return "standard input" if str(path) == STANDARD else str(path)

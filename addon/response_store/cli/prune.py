@@ -1,0 +1,222 @@
+"""`response-store prune`: remove what is old, too much or not wanted, and give the room back."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+import msgspec
+
+from response_store.cli import completion_values, output
+from response_store.cli.progress import progress
+from response_store.cli.prune_rules import Rule, rule
+from response_store.cli.selecting import selection_options
+from response_store.cli.sizes import Size
+from response_store.cli.source import (
+    Source,
+    config_option,
+    database_option,
+    errors_told,
+    json_option,
+    note,
+    source,
+)
+from response_store.cli.times import PastTime
+from response_store.config.model import SqliteTarget
+from response_store.errors import StoreError
+from response_store.telling.figures import local_time, size
+from response_store.telling.printable import one_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from response_store.pruning.database import Database
+    from response_store.pruning.measures import Survey
+    from response_store.store.selection import Selection
+
+Facts: TypeAlias = list[tuple[str, str]]
+INTERRUPTED = 130
+_LEAST_REST = 0.001  # seconds, in which others get at the database
+_NOTHING_ASKED = (
+    "Say what is to go: --older-than 30d, --max-bytes 2GB, or a filter such as --state failed."
+    " With --dry-run nothing is removed."
+)
+_NOBODY_TO_ASK = "Nobody is there to be asked: add --yes, or --dry-run to see what would go."
+HELP = """Remove exchanges: by age, by size, or whatever the filters mean.
+
+Says what would go and asks, unless --yes. An exchange takes its response along, unless another
+exchange names it; what is open stays. Removing goes in small batches, so that proxies can go on
+writing. It can be broken off with Ctrl-C at any time: the same command goes on.
+
+A SQLite file gets smaller at the end if no proxy writes to it; else the room is used again, and
+--vacuum gets it back when they have ended. PostgreSQL uses room again by itself (autovacuum).
+
+\b
+Examples:
+  response-store prune --older-than 30d --dry-run
+  response-store prune --older-than 30d --yes
+  response-store prune --max-bytes 2GB
+  response-store prune --state failed --state refused --until 2026-01-01
+  response-store prune --older-than 90d --all-tenants --yes --json
+  response-store prune --vacuum
+"""
+
+
+@click.command("prune", help=HELP)
+@config_option
+@database_option
+@click.option(
+    "--older-than", type=PastTime(), metavar="AGE",
+    help="What was begun longer ago: 30d, 12h, '3 months ago', 2026-01-01.",
+)  # fmt: skip
+@click.option(
+    "--max-bytes", type=Size(), metavar="SIZE",
+    help="The oldest, of all tenants, until the rest takes no more than this: 500MB, 2GiB.",
+)  # fmt: skip
+@selection_options
+@click.option(
+    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    help="Whose; else the tenant of the configuration.",
+)  # fmt: skip
+@click.option("--all-tenants", is_flag=True, help="Those of every tenant.")
+@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+@click.option(
+    "--vacuum/--no-vacuum", default=None,
+    help="Make a SQLite file smaller at the end, also while proxies write, or never. Without"
+    " either: if no proxy writes. Writers wait meanwhile.",
+)  # fmt: skip
+@json_option
+def prune_command(
+    *,
+    config: Path | None,
+    database: Path | None,
+    older_than: float | None,
+    max_bytes: int | None,
+    selection: Selection,
+    tenant: str | None,
+    all_tenants: bool,
+    dry_run: bool,
+    yes: bool,
+    vacuum: bool | None,
+    as_json: bool,
+) -> None:
+    """Remove exchanges: by age, by size, or whatever the filters mean."""
+    with errors_told():
+        asked = source(config, database, tenant)
+        wanted = rule(
+            selection, older_than=older_than, max_bytes=max_bytes, tenant=tenant,
+            all_tenants=all_tenants, default_tenant=asked.tenant,
+        )  # fmt: skip
+        if wanted is None and not (vacuum and not dry_run):
+            raise click.UsageError(_NOTHING_ASKED)
+        found = _surveyed(asked, wanted) if wanted else None
+        if found is not None and (dry_run or not found.exchanges):
+            _write(_would_go(found), {"would_go": msgspec.structs.asdict(found)}, as_json)
+            if dry_run or not vacuum:
+                return
+        if found is not None and found.exchanges and not yes:
+            _ask(found)
+        _prune(asked, wanted if found and found.exchanges else None, found, vacuum, as_json)
+
+
+def _surveyed(asked: Source, wanted: Rule) -> Survey:
+    from response_store.pruning.database import open_reading  # noqa: PLC0415 (when it is used)
+
+    reading = open_reading(_reachable(asked), asked.tables, asked.shown_as)
+    try:
+        with reading.snapshot():
+            return wanted.survey(reading)
+    finally:
+        reading.close()
+
+
+def _ask(found: Survey) -> None:
+    if not _somebody_is_there():
+        raise click.UsageError(_NOBODY_TO_ASK)
+    for name, value in _would_go(found):
+        click.echo(f"{name}: {value}", err=True)
+    click.confirm("Remove them?", abort=True, err=True)
+
+
+def _somebody_is_there() -> bool:
+    return sys.stdin.isatty()
+
+
+def _prune(
+    asked: Source, wanted: Rule | None, found: Survey | None, vacuum: bool | None, as_json: bool
+) -> None:
+    from response_store.pruning.database import open_database  # noqa: PLC0415 (when it is used)
+    from response_store.pruning.sweep import Sweep  # noqa: PLC0415
+
+    with open_database(_reachable(asked), asked.tables, asked.shown_as) as database:
+        sweep = Sweep(database, _rest)
+        if wanted is not None and found is not None:
+            with progress(found.exchanges, "removing") as so_far:
+                sweep.on_gone = lambda gone: so_far.advance(gone.exchanges)
+                try:
+                    wanted.apply(sweep)
+                except KeyboardInterrupt:
+                    note(
+                        f"\nStopped: {sweep.exchanges} exchanges have gone, whole batches."
+                        " The same command goes on."
+                    )
+                    raise click.exceptions.Exit(INTERRUPTED) from None
+        space = _room_given_back(database, vacuum)
+    facts = [("removed", f"{sweep.exchanges} exchanges, {sweep.responses} responses"), *space[0]]
+    removed = {"exchanges": sweep.exchanges, "responses": sweep.responses}
+    _write(facts, {"removed": removed, **space[1]}, as_json)
+
+
+def _room_given_back(database: Database, vacuum: bool | None) -> tuple[Facts, dict[str, object]]:
+    """Make a file smaller where that is wanted, or fitting; say what became of the room."""
+    from response_store.pruning.sqlite_remover import SqliteRemover  # noqa: PLC0415
+
+    remover = database.remover
+    if not isinstance(remover, SqliteRemover):
+        return [("room", "used again by PostgreSQL, after its autovacuum")], {}
+    if vacuum or (vacuum is None and remover.free_bytes() and not remover.has_writers()):
+        saved = remover.vacuum()
+        return [("room", f"{size(max(saved, 0))} given back")], {"bytes_given_back": saved}
+    remover.truncate()
+    free = remover.free_bytes()
+    later = "" if not free else "; response-store prune --vacuum gives it back"
+    return [("room", f"{size(free)} free in the file, used again{later}")], {"bytes_free": free}
+
+
+def _reachable(asked: Source) -> SqliteTarget:
+    if isinstance(asked.target, SqliteTarget) and asked.target.path is None:
+        raise StoreError(
+            "An in-memory database can be reached by its proxy alone. Name a file in"
+            " database_url, or give --database."
+        )
+    return asked.target  # type: ignore[return-value]
+
+
+def _rest(taken: float) -> bool:
+    time.sleep(max(taken, _LEAST_REST))
+    return True
+
+
+def _would_go(found: Survey) -> Facts:
+    if not found.exchanges:
+        return [("would go", "nothing")]
+    return [
+        ("would go", f"{found.exchanges} exchanges"),
+        ("oldest", local_time(found.oldest)),
+        ("newest", local_time(found.newest)),
+        ("about", size(found.bytes)),
+    ]
+
+
+def _write(facts: Facts, found: dict[str, object], as_json: bool) -> None:
+    if as_json:
+        output.write_json(found)
+    elif output.to_terminal():
+        from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
+
+        print_facts(output.terminal(), facts)
+    else:
+        output.write_text("".join(f"{name}\t{one_line(value)}\n" for name, value in facts))

@@ -1,0 +1,165 @@
+"""What `run` says at the end, on standard error: a table, or lines for a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+import shlex
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from response_store.cli.journal import waiting_noted
+from response_store.cli.source import note
+from response_store.config.model import SqliteTarget
+from response_store.errors import StoreError
+from response_store.running.captured import Group, captured, tenants
+from response_store.telling.figures import NONE, local_time, number
+from response_store.telling.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from response_store.cli.source import Source
+    from response_store.running.run import Outcome
+    from response_store.store.reading import Reading
+
+NOTHING = (
+    "nothing captured: no request to a model passed through the proxy."
+    " For a client that ignores proxies: --base-url; for a server on this machine: --local"
+)
+_MOST_WARNINGS = 5
+_MOST_TENANTS = 3
+_CLOSING = re.compile(
+    r"^response_store: \d+ written, (?P<lost>\d+) lost(?P<rest>.*)$", re.MULTILINE
+)
+
+
+def summarize(asked: Source, outcome: Outcome, config: Path | None) -> None:
+    """Say what was captured, what the proxy warned of, and how to see more."""
+    said = "" if outcome.proxy_lost else outcome.said  # which is shown already
+    for line in _warnings(said):
+        note(f"proxy: {line}")
+    try:
+        with waiting_noted(asked.journal):
+            groups, whose = _captured(asked, outcome)
+    except StoreError as error:
+        note(f"response-store: what was captured can't be counted now: {error}")
+        return
+    for line in _closing(said, nothing=not groups):
+        note(f"proxy: {line}")
+    if groups is None:
+        note("response-store: the database was in memory, and is gone with its proxy")
+    elif not groups:
+        note(f"response-store: {NOTHING}")
+    else:
+        others = [one if one != asked.tenant else None for one in whose]
+        _write(groups, [next_command(outcome.since, config, one) for one in others])
+
+
+def next_command(since: float, config: Path | None, tenant: str | None = None) -> str:
+    """The command that lists what was captured, of a tenant other than the configuration's."""
+    named = f" --config {shlex.quote(str(config))}" if config is not None else ""
+    named += f" --tenant {shlex.quote(tenant)}" if tenant is not None else ""
+    return f"response-store list{named} --since {local_time(since, '%Y-%m-%dT%H:%M:%S')}"
+
+
+def headline(groups: Sequence[Group]) -> str:
+    """All groups in one line."""
+    count = sum(one.exchanges for one in groups)
+    failed = sum(one.exchanges for one in groups if one.error_code is not None)
+    text = f"response-store: {count} captured"
+    tokens = [sum(getattr(one, f"{kind}_tokens") or 0 for one in groups) for kind in _KINDS]
+    if any(tokens):
+        read, cached, made = tokens
+        text += f", {read} tokens in ({cached} cached), {made} out"
+    return text + (f", {failed} with errors" if failed else "")
+
+
+_KINDS = ("input", "cached", "output")
+
+
+def plain(groups: Sequence[Group]) -> str:
+    """A line a group, tabs between state, model, exchanges, tokens in and out, and error."""
+    return "".join("\t".join(_fields(one)) + "\n" for one in groups)
+
+
+def _fields(one: Group) -> tuple[str, ...]:
+    return (
+        one_line(one.state),
+        one_line(one.model or NONE),
+        number(one.exchanges),
+        number(one.input_tokens),
+        number(one.output_tokens),
+        one_line(one.error_code or NONE),
+    )
+
+
+def _write(groups: Sequence[Group], commands: Sequence[str]) -> None:
+    then = "\n".join(_next(commands))
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if not sys.stderr.isatty():
+        click.echo(f"{headline(groups)}\n{plain(groups)}{then}", err=True)
+        return
+    from rich.console import Console  # noqa: PLC0415 (slow to load)
+
+    from response_store.cli.run_table import table  # noqa: PLC0415 (rich only here)
+
+    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console.print(headline(groups), style="bold", soft_wrap=True)
+    console.print(table(groups, console.width))
+    console.print(then, soft_wrap=True)
+
+
+def _next(commands: Sequence[str]) -> Iterator[str]:
+    """A line for each tenant, because `list` lists one."""
+    for command in commands[:_MOST_TENANTS]:
+        yield f"next: {printable(command)}"
+    if len(commands) > _MOST_TENANTS:
+        yield f"and the same with {len(commands) - _MOST_TENANTS} more tenants"
+
+
+def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list[str]]:
+    """What was captured, and of which tenants."""
+    reading = _reading(asked)
+    if reading is None:
+        return None, []
+    ours = outcome.recorder_id, outcome.since
+    try:
+        return captured(reading, *ours), tenants(reading, *ours)
+    finally:
+        reading.close()
+
+
+def _reading(asked: Source) -> Reading | None:
+    """The database, open for reading; None for one in memory. Raises StoreError."""
+    if not isinstance(asked.target, SqliteTarget):
+        from response_store.store.postgres_reading import (  # noqa: PLC0415 (slow to load)
+            PostgresReading,
+        )
+
+        return PostgresReading(asked.target, asked.tables)
+    if asked.target.path is None:
+        return None
+    from response_store.store.sqlite_reading import SqliteReading  # noqa: PLC0415 (for one backend)
+
+    return SqliteReading(asked.target.path, asked.tables, shown_as=asked.shown_as)
+
+
+def _warnings(said: str) -> Iterator[str]:
+    """What the proxy warned of, each once and not too much of it."""
+    lines = dict.fromkeys(line.strip() for line in _CLOSING.sub("", said).splitlines())
+    found = [line for line in lines if line]
+    if len(found) > _MOST_WARNINGS:
+        yield f"{len(found) - _MOST_WARNINGS} more lines before these"
+    yield from found[-_MOST_WARNINGS:]
+
+
+def _closing(said: str, *, nothing: bool) -> Iterator[str]:
+    """What the proxy said at its end where something was lost, left waiting, or not captured."""
+    for found in _CLOSING.finditer(said):
+        if found["lost"] != "0" or ";" in found["rest"] or (nothing and found["rest"]):
+            yield found[0]

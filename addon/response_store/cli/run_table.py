@@ -1,0 +1,45 @@
+"""The table that `run` ends with on a terminal: the narrower, the fewer columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from response_store.cli.colours import ERROR, state_style
+from response_store.telling.figures import NONE, number
+from response_store.telling.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from response_store.running.captured import Group
+
+_TOKENS_FROM = 50
+_ERROR_FROM = 70
+
+
+def table(groups: Sequence[Group], width: int) -> Table:
+    """A table that fits into `width` cells; a row is one line."""
+    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    drawn.add_column("state", no_wrap=True, min_width=11, overflow="ellipsis", max_width=11)
+    drawn.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
+    drawn.add_column("count", no_wrap=True, min_width=5, justify="right")
+    if width >= _TOKENS_FROM:
+        drawn.add_column("in/out", no_wrap=True, justify="right")
+    if width >= _ERROR_FROM:
+        drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in groups:
+        drawn.add_row(*_cells(one)[: len(drawn.columns)])
+    return drawn
+
+
+def _cells(one: Group) -> tuple[Text, ...]:
+    return (
+        Text(one_line(one.state), style=state_style(one.state)),
+        Text(one_line(one.model or NONE)),
+        Text(number(one.exchanges)),
+        Text(f"{number(one.input_tokens)}/{number(one.output_tokens)}"),
+        Text(one_line(one.error_code or NONE), style=ERROR if one.error_code else ""),
+    )

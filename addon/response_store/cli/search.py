@@ -1,0 +1,183 @@
+"""`response-store search`: exchanges by the words in them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from response_store.cli import output
+from response_store.cli.journal import waiting_noted
+from response_store.cli.list import as_object, identifier
+from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.selecting import selection_options
+from response_store.cli.source import (
+    Source,
+    config_option,
+    database_option,
+    errors_told,
+    json_option,
+    note,
+    source,
+    tenant_option,
+)
+from response_store.errors import StoreError
+from response_store.search.asking import Answer, Hit, ask, may_be_asked
+from response_store.search.catching_up import catch_up, open_index
+from response_store.search.index import lacking
+from response_store.search.terms import Term, terms
+from response_store.telling.figures import NONE, local_time
+from response_store.telling.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from response_store.store.reading import Reading
+    from response_store.store.selection import Selection
+
+DEFAULT_LIMIT = 20
+MOST = 1_000
+_NO_WORDS = (
+    "Nothing to look for: a search takes words with letters or digits. Marks alone are not indexed."
+)
+
+HELP = """Search what was asked and answered, the best hits first.
+
+An exchange is found that has all WORDS: in its answer, in its tool calls with their results, in
+what the user said, or in its error. Letters of either case, with and without accents, are alike.
+An argument of several words is a phrase. A word that ends in * stands for all that begin so. Parts
+of snake_case, camelCase and paths are words too; in Chinese, Japanese, Korean and Thai any part of
+a sentence is found. What looks like an option goes behind --.
+
+What no proxy has indexed yet is indexed first, where this command may write to the database.
+
+A terminal shows each hit with the words around it. A pipe gets a line a hit with tabs between time,
+state, model, id, where it was found and the words around it.
+
+\b
+Examples:
+  response-store search timeout retry
+  response-store search "connection refused" --since yesterday
+  response-store search 'getUser*' --model 'gpt-5*' --json
+  response-store search 天气
+  response-store search -- --no-verify
+"""
+
+
+@click.command("search", help=HELP)
+@click.argument("words", nargs=-1, required=True)
+@config_option
+@database_option
+@tenant_option
+@selection_options
+@click.option(
+    "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
+    metavar="N", help="How many at most.",
+)  # fmt: skip
+@json_option
+def search_command(
+    *,
+    words: tuple[str, ...],
+    config: Path | None,
+    database: Path | None,
+    tenant: str | None,
+    selection: Selection,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """Search what was asked and answered, the best hits first."""
+    looked_for = terms(words)
+    if not looked_for:
+        raise click.UsageError(_NO_WORDS)
+    with errors_told():
+        asked = source(config, database, tenant)
+        chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
+        with waiting_noted(asked.journal), asked.open() as query:
+            answer = _answer(asked, query.reading, looked_for, chosen, limit)
+        _write(answer, as_json)
+
+
+def _answer(
+    asked: Source, reading: Reading, looked_for: Sequence[Term], chosen: Selection, limit: int
+) -> Answer:
+    why_not = _brought_up(asked, reading)
+    if why_not is not None and not may_be_asked(reading):
+        raise why_not
+    answer = ask(reading, looked_for, chosen, limit)
+    if answer.lacking and why_not is not None:
+        several = "1 exchange is" if answer.lacking == 1 else f"{answer.lacking:,} exchanges are"
+        note(f"Note: {several} not indexed, so not searched. {why_not}")
+    return answer
+
+
+def _brought_up(asked: Source, reading: Reading) -> StoreError | None:
+    """Index what is lacking; the reason where that can't be done."""
+    behind = lacking(reading.rows)
+    if not behind and may_be_asked(reading):
+        return None
+    try:
+        index = open_index(asked.target, asked.tables)
+        try:
+            with _told_how_to_go_on(), progress(behind, "indexing") as shown:
+                for _ in catch_up(index):
+                    shown.advance()
+        finally:
+            index.close()
+    except StoreError as error:
+        return error
+    return None
+
+
+def _told_how_to_go_on() -> AbstractContextManager[None]:
+    return told_when_interrupted("What is indexed stays; the same search goes on from there.")
+
+
+def _write(answer: Answer, as_json: bool) -> None:
+    if as_json:
+        output.write_json(as_json_object(answer))
+    elif output.to_terminal():
+        from response_store.cli.search_view import show  # noqa: PLC0415 (rich only here)
+
+        show(output.terminal(), answer)
+    else:
+        output.write_text(plain(answer.hits))
+
+
+def as_json_object(answer: Answer) -> dict[str, object]:
+    """One JSON object: `hits`, how many there are in `total`, and how many are `not_indexed`."""
+    hits = [msgspec.Raw(output.encoded(_hit_object(hit))) for hit in answer.hits]
+    return {"hits": hits, "total": answer.total, "not_indexed": answer.lacking}
+
+
+def _hit_object(hit: Hit) -> dict[str, object]:
+    columns = {name: value for name, value in as_object(hit.summary).items() if name != _START}
+    found = hit.snippet
+    return columns | {
+        "score": hit.score,
+        "where": found.label if found else None,
+        "snippet": found.text if found else None,
+        "marks": found.marks if found else [],
+    }
+
+
+_START = "output_start"
+
+
+def plain(hits: Sequence[Hit]) -> str:
+    """A line a hit, tabs between the columns."""
+    return "".join("\t".join(_fields(hit)) + "\n" for hit in hits)
+
+
+def _fields(hit: Hit) -> tuple[str, ...]:
+    one, found = hit.summary, hit.snippet
+    return (
+        local_time(one.started_at),
+        one_line(one.state),
+        one_line(one.model or one.requested_model or NONE),
+        one_line(identifier(one)),
+        found.label if found else NONE,
+        printable(found.text.strip()) if found else NONE,
+    )

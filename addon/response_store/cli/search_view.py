@@ -1,0 +1,63 @@
+"""Hits on a terminal: each with the words around what was looked for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.padding import Padding
+from rich.text import Text
+
+from response_store.cli.colours import LABEL, state_style
+from response_store.cli.list import identifier
+from response_store.telling.figures import NONE, local_time
+from response_store.telling.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from response_store.search.asking import Answer, Hit
+
+_FOUND = "bold black on yellow"
+_INDENT = (0, 0, 0, 2)
+NOTHING = "No exchange has all of these words. Try fewer, or the beginning of one: 'begin*'."
+
+
+def show(console: Console, answer: Answer) -> None:
+    """A line that says which exchange it is, which the terminal itself wraps; then the words."""
+    if not answer.hits:
+        console.print(NOTHING, soft_wrap=True)
+        return
+    for hit in answer.hits:
+        console.print(_heading(hit), soft_wrap=True)
+        if hit.snippet is not None:
+            console.print(Padding(_words(hit), _INDENT))
+        console.print()
+    console.print(Text(_count(answer), style="dim"), soft_wrap=True)
+
+
+def _heading(hit: Hit) -> Text:
+    one = hit.summary
+    return Text.assemble(
+        (local_time(one.started_at, "%m-%d %H:%M"), "bold"),
+        "  ",
+        (one_line(one.state), state_style(one.state)),
+        "  ",
+        one_line(one.model or one.requested_model or NONE),
+        "  ",
+        (one_line(identifier(one)), "bold"),
+    )
+
+
+def _words(hit: Hit) -> Text:
+    assert hit.snippet is not None, "asked for where there is one"
+    text = Text.assemble((hit.snippet.label, LABEL), "  ")
+    for fragment, found in hit.snippet.fragments:
+        text.append(printable(fragment), style=_FOUND if found else None)
+    return text
+
+
+def _count(answer: Answer) -> str:
+    shown = len(answer.hits)
+    if shown == answer.total:
+        return "1 hit" if shown == 1 else f"{shown} hits"
+    return f"{shown} of {answer.total:,} hits, the best first; more with --limit"

@@ -1,0 +1,27 @@
+"""A line of blocks, each as high as a number."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NOTHING = " "
+
+
+def sparkline(counts: Sequence[int], width: int) -> str:
+    """The counts in at most `width` characters: where there are more, neighbours are added up.
+
+    Nothing is a blank; the smallest number is already seen.
+    """
+    together = max(ceil(len(counts) / max(width, 1)), 1)
+    sums = [sum(counts[at : at + together]) for at in range(0, len(counts), together)]
+    most = max(sums, default=0)
+    return "".join(_block(count, most) for count in sums)
+
+
+def _block(count: int, most: int) -> str:
+    return BLOCKS[ceil(len(BLOCKS) * count / most) - 1] if count else NOTHING

@@ -1,0 +1,139 @@
+"""Answers as the contentview reads them: a body, a stream of events, a message of a socket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from response_store import json_text
+from response_store.capture.answer_body import read_answer
+from response_store.capture.chat_completion import DONE, is_completion
+from response_store.capture.draft import Answer
+from response_store.capture.outcome import Outcome
+from response_store.capture.response_events import fold, is_terminal, read_terminal
+from response_store.capture.sse import FRAME_END, Event, all_events
+from response_store.mitmweb.bounds import (
+    MOST,
+    MOST_EVENTS,
+    MOST_OF_ANSWER,
+    beginning,
+    is_readable,
+    read,
+)
+from response_store.mitmweb.recognising import is_stream
+from response_store.store.records import Api, Transport
+from response_store.telling.figures import size
+
+_LAST = 8  # events at the end of a stream among which the terminal one is looked for
+_STREAM = Answer(Transport.SSE, 200, "", None, None)
+_BODY = Answer(Transport.HTTP, 200, "", None, None)
+
+
+class _Lane(msgspec.Struct):
+    stream_id: msgspec.Raw = json_text.ABSENT
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What an answer says. `rest` is the text of a piece that makes no sense alone."""
+
+    outcome: Outcome
+    event: str = ""
+    rest: str = ""
+    note: str = ""
+
+
+def answer_told(data: bytes, api: Api | None) -> Told | None:
+    """Read the body of an answer; None where it is neither an object nor a stream."""
+    if is_stream(data):
+        return _stream_told(data, api or _api_of(data))
+    try:
+        return Told(read_answer(api or _api_of(data), _BODY, data))
+    except json_text.UnreadableError:
+        return None
+
+
+def message_told(data: bytes, messages: Sequence[Any], message: Any) -> Told:
+    """Read a message of a socket; the end of a response may need those before it."""
+    body = read(data)
+    if body is None:
+        return Told(fold([]))
+    event = Event(b"", data)
+    outcome = fold([event])
+    if not outcome.items and is_terminal(event) and isinstance(body, dict):
+        outcome = fold([*_before(messages, message, body.get("stream_id")), event])
+    told = body if isinstance(body, dict) else {}
+    kind, delta = told.get("type"), told.get("delta")
+    return Told(
+        outcome,
+        event=kind if isinstance(kind, str) else "",
+        rest=delta if isinstance(delta, str) else "",
+    )
+
+
+def _stream_told(data: bytes, api: Api) -> Told | None:
+    """Read a stream: its terminal event, where that says all, else what comes first."""
+    if api is Api.RESPONSES and (outcome := _ending(data)) is not None:
+        return Told(outcome)
+    begins = beginning(data)
+    try:
+        outcome = read_answer(api, _STREAM, begins)
+    except json_text.UnreadableError:
+        return None
+    cut = len(begins) < len(data)
+    note = f"of {size(len(data))} the first {size(len(begins))} are read" if cut else ""
+    return Told(outcome, note=note)
+
+
+def _ending(data: bytes) -> Outcome | None:
+    end = data[-MOST:]
+    end = end.replace(b"\r\n", b"\n") if end.endswith(b"\r\n") else end
+    last = end.rsplit(FRAME_END, _LAST)[-_LAST:]
+    for frame in reversed(last):
+        for event in all_events(frame):
+            if is_terminal(event) and is_readable(event.data, marks=MOST_OF_ANSWER):
+                return read_terminal(event)
+    return None
+
+
+def _before(messages: Sequence[Any], message: Any, lane: object) -> list[Event]:
+    """The events of a response whose terminal message this is, as far as they are still held."""
+    events: list[Event] = []
+    for content in _lane(messages, message, lane):
+        events.append(Event(b"", content))
+        if b'"response.created"' in content[:200]:
+            break
+    return events[::-1]
+
+
+def _lane(messages: Sequence[Any], message: Any, lane: object) -> Iterator[bytes]:
+    """The messages of the server in one lane before this one, the newest first."""
+    at = next((i for i, one in enumerate(messages) if one is message), 0)
+    so_far = 0
+    for one in reversed(messages[:at]):
+        so_far += len(one.content)
+        if so_far > MOST_EVENTS:
+            return
+        if not one.from_client and _lane_of(one.content) == lane:
+            yield one.content
+
+
+def _lane_of(content: bytes) -> str | None:
+    try:
+        return json_text.as_text(json_text.members(content, _Lane).stream_id)
+    except json_text.UnreadableError:
+        return None
+
+
+def _api_of(data: bytes) -> Api:
+    """The API of a body of which nothing else is known."""
+    if is_stream(data):
+        chunks = DONE in data[-_LAST * 10 :] or b'"chat.completion.chunk"' in data[:1000]
+        return Api.CHAT_COMPLETIONS if chunks else Api.RESPONSES
+    try:
+        return Api.CHAT_COMPLETIONS if is_completion(data) else Api.RESPONSES
+    except json_text.UnreadableError:
+        return Api.RESPONSES

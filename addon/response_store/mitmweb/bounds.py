@@ -1,0 +1,62 @@
+"""How much of a message is looked at, so that mitmproxy's event loop is held up for 50 ms at most.
+
+What a body costs depends less on its size than on how much is in it: a picture of 4 MiB is read in
+two milliseconds, as many bytes of empty lists in a second.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from response_store.capture.sse import FRAME_END
+from response_store.telling.bodies import document
+
+MOST = 4 << 20
+"""Bytes of an object."""
+MOST_EVENTS = 640 << 10
+"""Bytes of events that are put together, of a stream or a socket."""
+MOST_SHOWN = 256 << 10
+"""Characters of all that is shown."""
+MOST_INDENTED = 20_000
+"""Marks of an object that is shown as JSON."""
+MOST_OF_ANSWER = 60_000
+"""Marks of an answer, which is looked at more closely than what asks for it."""
+_MOST_MARKS = 200_000
+_MOST_FRAMES = 5_000
+_MOST_ITEMS = 2_000
+_LISTS = ("input", "prompt", "messages", "output", "choices")
+
+
+def is_readable(data: bytes, *, marks: int = _MOST_MARKS) -> bool:
+    """Whether an object is read at all: by its size, and by the marks that JSON is made of."""
+    return len(data) <= MOST and sum(map(data.count, (b",", b"[", b"{"))) <= marks
+
+
+def beginning(stream: bytes) -> bytes:
+    """As much of a stream's beginning as is put together."""
+    begins = stream[:MOST_EVENTS]
+    frames = begins.split(FRAME_END, _MOST_FRAMES)
+    return begins[: -len(frames[-1])] if len(frames) > _MOST_FRAMES and frames[-1] else begins
+
+
+def read(data: bytes) -> object:
+    """The value of JSON, its long lists without their middle; None where it is not read."""
+    if not is_readable(data):
+        return None
+    text = data.decode("utf-8", "replace")
+    try:
+        body: Any = json.loads(text, strict=False)  # a third of what `document` takes
+    except (ValueError, RecursionError):
+        body = document(text)
+    if isinstance(body, dict):
+        body.update({name: _shortened(body[name]) for name in _LISTS if name in body})
+    return body
+
+
+def _shortened(items: object) -> object:
+    if not isinstance(items, list) or len(items) <= _MOST_ITEMS:
+        return items
+    half = _MOST_ITEMS // 2
+    left_out = {"type": "left out", "items": len(items) - _MOST_ITEMS}
+    return [*items[:half], left_out, *items[-half:]]

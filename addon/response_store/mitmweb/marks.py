@@ -1,0 +1,96 @@
+"""Marks and comments on captured flows, where somebody looks at flows.
+
+mitmweb and the console have a view, the list of flows; a flow in it gets an emoji and a line once
+its exchange has ended and is written. mitmdump has none, and pays nothing. What a user has put on
+a flow stays, and what a user has taken off it is not put there again.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mitmproxy.flow import Flow
+from mitmproxy.hooks import UpdateHook
+
+from response_store.capture.facts import Passed
+from response_store.capture.websocket_request import TurnRequest
+from response_store.store.records import State
+
+if TYPE_CHECKING:
+    from response_store.capture.draft import RequestSource
+    from response_store.store.records import ExchangeRow
+
+MARKS = {
+    State.QUEUED: ":hourglass:",
+    State.IN_PROGRESS: ":hourglass:",
+    State.COMPLETED: ":white_check_mark:",
+    State.INCOMPLETE: ":warning:",
+    State.FAILED: ":x:",
+    State.CANCELLED: ":no_entry_sign:",
+    State.REFUSED: ":no_entry:",
+    State.INTERRUPTED: ":scissors:",
+    State.UNREADABLE: ":question:",
+    State.TOO_LARGE: ":elephant:",
+}
+"""The emoji of each state, as mitmproxy names them. An open exchange has none."""
+_REMEMBERED = 200
+
+
+@dataclass(slots=True)
+class _Ours:
+    """What we have put on a flow, and how many turns its socket has had."""
+
+    marked: str = ""
+    comment: str = ""
+    turns: int = 0
+
+
+class Marks:
+    """Marks flows. Used by the event loop's thread only; keeps no flow alive."""
+
+    def __init__(self, find: Callable[[str], Flow | None], updated: Callable[[Flow], None]) -> None:
+        self.ids: deque[str] = deque(maxlen=_REMEMBERED)  # of what was written, the newest last
+        self._find = find
+        self._updated = updated
+        self._ours: weakref.WeakKeyDictionary[Flow, _Ours] = weakref.WeakKeyDictionary()
+
+    def written(self, request: RequestSource, row: ExchangeRow) -> None:
+        """An exchange is written."""
+        mark = MARKS.get(State(row.state))
+        if mark is None or not isinstance(request, Passed | TurnRequest):
+            return
+        from response_store.mitmweb.told import identifier, told  # noqa: PLC0415 (only with a view)
+
+        self.ids.append(identifier(row))
+        flow = self._find(request.flow_id)
+        if flow is None:
+            return
+        ours = self._ours.setdefault(flow, _Ours())
+        comment = told(row)
+        if isinstance(request, TurnRequest):
+            ours.turns = max(ours.turns, request.number)
+            comment += f" (turn {request.number} of {ours.turns})"
+        if _put(flow, "marked", mark, ours) | _put(flow, "comment", comment, ours):
+            self._updated(flow)
+
+
+def _put(flow: Flow, name: str, value: str, ours: _Ours) -> bool:
+    """Set an attribute that is as we left it; say whether that changes it."""
+    before = getattr(ours, name)
+    if getattr(flow, name) != before or value == before:
+        return False
+    setattr(flow, name, value)
+    setattr(ours, name, value)
+    return True
+
+
+def marks_of(master: Any) -> Marks | None:
+    """Marks for a master that has a view; None for one that has none."""
+    view = master.addons.get("view")
+    if view is None:
+        return None
+    return Marks(view.get_by_id, lambda flow: master.addons.trigger(UpdateHook([flow])))

@@ -1,0 +1,116 @@
+"""What a database holds and what would go, in numbers; nothing is changed.
+
+A SQLite file takes the room of its pages in use: those that are free are filled again before it
+grows. In PostgreSQL the rows' own values are counted; indexes and the room of rows that are gone
+are not, as they shrink only when the server tidies up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from response_store.store.reading import SqlitePlace
+from response_store.store.records import State
+from response_store.store.selection import Condition, Selection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from response_store.store.reading import Reading
+
+# Walks the index from tenant to tenant: there are few of them, and many rows.
+_TENANTS = """
+WITH RECURSIVE tenant(id) AS (
+    SELECT min(tenant_id) FROM {exchanges}
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
+    FROM tenant WHERE tenant.id IS NOT NULL
+)
+SELECT id FROM tenant WHERE id IS NOT NULL"""
+_COUNT = "SELECT count(*) FROM {exchanges}"
+_NTH = "SELECT started_at FROM {exchanges} ORDER BY started_at LIMIT 1 OFFSET ?"
+_PAGES = """
+SELECT (page_count - freelist_count) * page_size
+FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"""
+_BULKY = ("request_body", "result", "output_text", "raw_response")
+_BULKY_OF_RESPONSE = ("response_object", "input", "messages")
+_ROW_BYTES = 600  # of the other columns and the indexes, roughly
+
+
+class Survey(msgspec.Struct, frozen=True):
+    """What a condition means: times are Unix seconds, `bytes` is about what they take."""
+
+    exchanges: int
+    oldest: float | None
+    newest: float | None
+    bytes: int
+
+
+def tenants(reading: Reading) -> list[str]:
+    """All tenants of the database."""
+    return [tenant for (tenant,) in reading.rows(_TENANTS)]
+
+
+def used_bytes(reading: Reading) -> int:
+    """The room that what is stored takes."""
+    if isinstance(reading.place(), SqlitePlace):
+        return int(reading.rows(_PAGES)[0][0])
+    total = 0
+    for table, columns in (("exchanges", _BULKY), ("responses", _BULKY_OF_RESPONSE)):
+        sizes = _sizes(reading, columns)
+        statement = f"SELECT coalesce(sum({sizes} + {_ROW_BYTES}), 0) FROM {{{table}}}"
+        total += int(reading.rows(statement)[0][0])
+    return total
+
+
+def survey(reading: Reading, selection: Selection) -> Survey:
+    """What would go."""
+    where = removable(selection)
+    row_bytes = f"{_sizes(reading, _BULKY)} + {_ROW_BYTES}"
+    count, oldest, newest, size = reading.rows(
+        f"SELECT count(*), min(started_at), max(started_at), coalesce(sum({row_bytes}), 0)"
+        f" FROM {{exchanges}} WHERE {where.sql}",
+        where.values,
+    )[0]
+    of_responses = reading.rows(
+        f"SELECT coalesce(sum({_sizes(reading, _BULKY_OF_RESPONSE)}), 0) FROM {{responses}}"
+        " WHERE (tenant_id, id) IN"
+        f" (SELECT tenant_id, response_id FROM {{exchanges}} WHERE {where.sql})",
+        where.values,
+    )[0][0]
+    return Survey(count, oldest, newest, int(size) + int(of_responses))
+
+
+def removable(selection: Selection) -> Condition:
+    """The condition of a selection, but for exchanges that are open: they are still written."""
+    sql, values = selection.condition()
+    return Condition(f"state <> '{State.OPEN.value}' AND ({sql})", tuple(values))
+
+
+def beyond(reading: Reading, max_bytes: int, share: float = 1.0) -> tuple[Selection, int] | None:
+    """The oldest exchanges that are too much, and how many; None where all fits.
+
+    As many as make up the excess if all are alike, or that `share` of them.
+    """
+    used = used_bytes(reading)
+    if used <= max_bytes:
+        return None
+    count = int(reading.rows(_COUNT)[0][0])
+    wanted = max(math.ceil(share * count * (used - max_bytes) / used), 1)
+    return oldest(reading, wanted), wanted
+
+
+def oldest(reading: Reading, wanted: int) -> Selection:
+    """The oldest so many exchanges; all, where there are not as many."""
+    found = reading.rows(_NTH, (wanted - 1,))
+    return Selection(until=math.nextafter(found[0][0], math.inf)) if found else Selection()
+
+
+def _sizes(reading: Reading, columns: Iterable[str]) -> str:
+    """The bytes of columns, as they are kept."""
+    in_file = isinstance(reading.place(), SqlitePlace)
+    size = "length(CAST({} AS BLOB))" if in_file else "pg_column_size({})"
+    return " + ".join(f"coalesce({size.format(column)}, 0)" for column in columns)

@@ -1,0 +1,103 @@
+"""Removing from PostgreSQL, beside the proxies that write to it.
+
+Nothing here waits for a lock: what somebody else writes at this moment is passed over, so that
+neither side holds up the other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg.errors import InsufficientPrivilege
+
+from response_store.config import TableNames
+from response_store.config.postgres_target import PostgresTarget
+from response_store.errors import PermanentStoreError
+from response_store.pruning.removing import Gone, Place, next_rows, places, remove_rows
+from response_store.store.postgres_connections import PostgresConnections
+from response_store.store.postgres_errors import translated
+from response_store.store.postgres_statements import folded
+from response_store.store.postgres_watchdog import Watchdog
+from response_store.store.reading import Row, table_words
+from response_store.store.selection import Selection
+
+
+class PostgresRemover:
+    """A `Remover` of a database whose tables are there."""
+
+    def __init__(self, target: PostgresTarget, names: TableNames) -> None:
+        self._where = f"PostgreSQL {target.describe()}"
+        self._names = folded(names)
+        self._words: dict[str, Any] = {
+            **table_words(self._names),
+            "bytewise": '"C"',
+            "by_time": "",
+            "lock": "FOR UPDATE SKIP LOCKED",
+        }
+        self._watchdog = Watchdog(self._where)
+        self._connection = PostgresConnections(target, self._watchdog).connect()
+
+    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
+        with (
+            translated(self._where),
+            self._watchdog.watching(self._connection),
+            self._permitted(),
+            self._connection.transaction(),
+        ):
+            rows = next_rows(self._execute, tenant, selection, after, most)
+            return remove_rows(
+                self._execute, tenant, selection, rows, before_responses=self._locked
+            )
+
+    def tidy(self) -> None:
+        """The server looks after its files."""
+
+    def may_begin(self) -> bool:
+        """Whether no other proxy removes from these tables; as long as the connection is there."""
+        with translated(self._where), self._watchdog.watching(self._connection):
+            row = self._connection.execute(
+                "SELECT pg_try_advisory_lock(%s)", (_lock_key(self._names.exchanges),)
+            ).fetchone()
+        return bool(row and row[0])
+
+    def close(self) -> None:
+        self._connection.close()
+        self._watchdog.close()
+
+    @contextmanager
+    def _permitted(self) -> Iterator[None]:
+        """Say which rights removing takes: a role that captures does without some of them."""
+        try:
+            yield
+        except InsufficientPrivilege:
+            tables = f"{self._names.exchanges}, {self._names.responses}"
+            raise PermanentStoreError(
+                f"{self._where}: the role may not remove rows:"
+                f" GRANT SELECT, UPDATE, DELETE ON {tables} to it, or prune as another role"
+            ) from None
+
+    def _locked(self, tenant: str, ids: Sequence[str]) -> Sequence[str]:
+        """The responses that nobody writes now, nor until the end of the transaction.
+
+        Locked by a statement of its own, so that the next one sees which exchanges name them.
+        """
+        found, _ = self._execute(
+            f"SELECT id FROM {{responses}} WHERE tenant_id = ? AND id IN ({places(ids)})"
+            " ORDER BY id {lock}",
+            (tenant, *ids),
+        )
+        return [row[0] for row in found]
+
+    def _execute(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
+        filled = statement.format(**self._words).replace("?", "%s")
+        cursor = self._connection.execute(filled, list(values))
+        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+
+
+def _lock_key(table: str) -> int:
+    """The lock of those who remove: locks are numbers, eight bytes long."""
+    digest = hashlib.blake2b(f"response-store retention {table}".encode(), digest_size=8)
+    return int.from_bytes(digest.digest(), "big", signed=True)

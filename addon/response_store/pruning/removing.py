@@ -1,0 +1,125 @@
+"""Removing one batch: the same steps in both databases.
+
+A response goes with the last exchange that names it, be it as its own or as the one that it
+continues. What no exchange ever named, as other programs write it, stays.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import accumulate
+from typing import NamedTuple, Protocol
+
+from response_store.pruning.measures import removable
+from response_store.store.reading import Row
+from response_store.store.selection import Selection
+
+_PLACES = "?"
+_BYTES = 1 << 20  # of bodies in a batch: others wait while they are removed
+
+
+class Place(NamedTuple):
+    """A place among a tenant's exchanges, which are taken from the oldest on."""
+
+    started_at: float
+    exchange_id: str
+
+
+BEGINNING = Place(-math.inf, "")
+
+
+class Gone(NamedTuple):
+    """What a batch removed, and where it ended; None: there was nothing behind that place."""
+
+    exchanges: int
+    responses: int
+    last: Place | None
+
+
+class Remover(Protocol):
+    """A connection that removes. For one thread; all methods but `close` raise StoreError."""
+
+    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
+        """Remove the first `most` exchanges behind a place, in one transaction."""
+
+    def tidy(self) -> None:
+        """Do now and then what keeps files from growing."""
+
+    def may_begin(self) -> bool:
+        """Whether nobody else removes for the same reason at this moment."""
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+
+
+class Execute(Protocol):
+    """Runs a statement in the words of `store/reading.py`."""
+
+    def __call__(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
+        """The rows, and how many were removed."""
+
+
+def next_rows(
+    execute: Execute, tenant: str, selection: Selection, after: Place, most: int
+) -> list[Row]:
+    """Keys of the next exchanges: id, response, the response before it, start, bytes of bodies.
+
+    Bodies may be large: where the first ones are much to remove at once, there are fewer rows.
+    """
+    where = removable(selection)
+    # A file knows no infinite numbers.
+    started_at = max(after.started_at, -1e300)
+    statement = (
+        "SELECT exchange_id, response_id, previous_response_id, started_at,"
+        " coalesce(length(request_body), 0) + coalesce(length(raw_response), 0)"
+        " FROM {exchanges} {by_time} WHERE tenant_id = ?"
+        " AND started_at >= ? AND (started_at, exchange_id COLLATE {bytewise}) > (?, ?)"
+        f" AND {where.sql} ORDER BY started_at, exchange_id COLLATE {{bytewise}} LIMIT ? {{lock}}"
+    )
+    values = (tenant, started_at, started_at, after.exchange_id, *where.values, most)
+    rows = execute(statement, values)[0]
+    sizes = accumulate(row[-1] for row in rows)
+    return rows[: max(sum(size <= _BYTES for size in sizes), 1)]
+
+
+def remove_rows(
+    execute: Execute,
+    tenant: str,
+    selection: Selection,
+    rows: Sequence[Row],
+    *,
+    before_responses: Callable[[str, Sequence[str]], Sequence[str]] = lambda _, ids: ids,
+) -> Gone:
+    """Remove exchanges, and the responses that nobody names any more. In a transaction.
+
+    `before_responses` says which of these responses may be looked at.
+    """
+    if not rows:
+        return Gone(0, 0, None)
+    where = removable(selection)
+    ids = [row[0] for row in rows]
+    _, exchanges = execute(
+        f"DELETE FROM {{exchanges}} WHERE exchange_id IN ({places(ids)}) AND {where.sql}",
+        (*ids, *where.values),
+    )
+    named = sorted({id_ for row in rows for id_ in row[1:3] if id_ is not None})
+    free = before_responses(tenant, named) if named else named
+    responses = 0
+    if free:
+        # `|| ''` keeps planners from the index of tenants, which would walk all rows.
+        statement = (
+            f"DELETE FROM {{responses}} WHERE tenant_id = ? AND id IN ({places(free)})"
+            + "".join(
+                f" AND NOT EXISTS (SELECT 1 FROM {{exchanges}} WHERE {column} = {{responses}}.id"
+                " AND {exchanges}.tenant_id || '' = ?)"
+                for column in ("response_id", "previous_response_id")
+            )
+        )
+        _, responses = execute(statement, (tenant, *free, tenant, tenant))
+    return Gone(exchanges, responses, Place(rows[-1][3], rows[-1][0]))
+
+
+def places(values: Sequence[object]) -> str:
+    """A `?` for each value."""
+    return ", ".join([_PLACES] * len(values))

@@ -1,0 +1,113 @@
+"""Removing from a SQLite file, beside the proxies that write to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from response_store.config import Durability, SqliteTarget, TableNames
+from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
+from response_store.store.columns import quoted
+from response_store.store.reading import Row, table_words
+from response_store.store.recorders import Recorders
+from response_store.store.selection import Selection
+from response_store.store.sqlite_connection import connect, real_path
+from response_store.store.sqlite_errors import translated
+from response_store.store.sqlite_transaction import transaction
+
+_TIDY_EVERY = 64  # batches
+_PATIENCE_MS = 200  # that the end of it all waits for readers
+
+
+class SqliteRemover:
+    """A `Remover` of a file that is there.
+
+    It writes without waiting for the disk: what a loss of power brings back is removed again, and
+    the lock that others wait for is held the shorter.
+    """
+
+    def __init__(self, target: SqliteTarget, names: TableNames) -> None:
+        self._where = target.describe()
+        self._path = target.path
+        self._batches = 0
+        self._words: dict[str, Any] = {
+            **table_words(names),
+            "bytewise": "BINARY",
+            "by_time": f"INDEXED BY {quoted(names.exchanges_started_index)}",
+            "lock": "",
+        }
+        with translated(self._where):
+            self._connection = connect(replace(target, mode="rw"), Durability.PROCESS)
+
+    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
+        with translated(self._where):
+            rows = next_rows(self._execute, tenant, selection, after, most)
+            if not rows:
+                return Gone(0, 0, None)
+            with transaction(self._connection):
+                return remove_rows(self._execute, tenant, selection, rows)
+
+    def tidy(self) -> None:
+        """Keep the write-ahead log short, without waiting for anybody."""
+        self._batches += 1
+        if self._batches % _TIDY_EVERY == 0:
+            with translated(self._where):
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+
+    def may_begin(self) -> bool:
+        return True
+
+    def free_bytes(self) -> int:
+        """The room in the file that nothing takes: what comes next fills it."""
+        with translated(self._where):
+            pages, size = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("freelist_count", "page_size")
+            )
+            return int(pages * size)
+
+    def has_writers(self) -> bool:
+        """Whether a proxy that lives writes to the file."""
+        if self._path is None:
+            return False
+        file = real_path(self._path)
+        prefix, suffix = f"{file.name}-recorder-", ".lock"
+        recorders = Recorders(self._path)
+        with translated(self._where):
+            self._connection.execute("BEGIN IMMEDIATE")  # as proxies do that come and go
+            try:
+                return any(
+                    recorders.is_alive(path.name.removeprefix(prefix).removesuffix(suffix))
+                    for path in sorted(file.parent.glob("*.lock"))
+                    if path.name.startswith(prefix)
+                )
+            finally:
+                self._connection.execute("ROLLBACK")
+
+    def vacuum(self) -> int:
+        """Write the file anew without free room; the bytes that it is smaller by."""
+        assert self._path is not None
+        with translated(self._where):
+            before = _size(self._path)
+            self._connection.execute("VACUUM")
+            self.truncate()
+            return before - _size(self._path)
+
+    def truncate(self) -> None:
+        """Empty the write-ahead log, unless a reader or writer is in the way."""
+        with translated(self._where):
+            self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def _execute(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
+        found = self._connection.execute(statement.format(**self._words), values)
+        return found.fetchall(), found.rowcount
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size

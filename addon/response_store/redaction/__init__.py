@@ -1,0 +1,1 @@
+"""Secrets in bodies and texts: found by patterns, and gone before anything is written."""

@@ -1,0 +1,24 @@
+"""From a configuration to the redaction that it asks for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from response_store.config import RedactConfig
+from response_store.counts import Counts
+from response_store.faults import Faults
+
+if TYPE_CHECKING:
+    from response_store.redaction.rows import Redaction
+
+
+def redaction_of(config: RedactConfig, counts: Counts, faults: Faults) -> Redaction | None:
+    """What takes the secrets out of records; None where they are kept as they are."""
+    if not config:
+        return None
+    # Nobody else needs RE2.
+    from response_store.capture.compression import Compressor  # noqa: PLC0415
+    from response_store.redaction.patterns import patterns_of  # noqa: PLC0415
+    from response_store.redaction.rows import Redaction  # noqa: PLC0415
+
+    return Redaction(patterns_of(config), Compressor().frame, counts, faults)

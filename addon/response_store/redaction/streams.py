@@ -1,0 +1,59 @@
+"""Texts that a stream carries in pieces: joined, they may be what no piece is."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from response_store.capture.sse import Event, all_events
+
+_PLACES = ("type", "item_id", "output_index", "content_index", "summary_index", "index")
+
+
+def joined_texts(stream: bytes) -> list[bytes]:
+    """The texts that the deltas of a stream come to, each on its own. Never raises."""
+    pieces: dict[Any, list[str]] = defaultdict(list)
+    for event in all_events(stream):
+        for place, piece in _deltas(_decoded(event), ()):
+            pieces[place].append(piece)
+    return ["".join(each).encode(errors="replace") for each in pieces.values()]
+
+
+def _decoded(event: Event) -> Any:
+    if b"delta" not in event.data:
+        return None
+    try:
+        return msgspec.json.decode(event.data)
+    except (msgspec.MsgspecError, RecursionError):
+        pass
+    try:
+        return json.loads(event.data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _deltas(value: Any, place: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], str]]:
+    """The texts under `delta`, each with what tells it from the others."""
+    if not isinstance(value, dict):
+        return
+    here = (*place, *(str(value.get(name)) for name in _PLACES))
+    if "delta" in value:
+        yield from _leaves(value["delta"], here)
+    for choice in value.get("choices") or () if isinstance(value.get("choices"), list) else ():
+        yield from _deltas(choice, here)
+
+
+def _leaves(value: Any, place: tuple[object, ...]) -> Iterator[tuple[tuple[object, ...], str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, dict):
+        for name, member in value.items():
+            yield from _leaves(member, (*place, name))
+    elif isinstance(value, list):
+        for at, member in enumerate(value):
+            number = member.get("index", at) if isinstance(member, dict) else at
+            yield from _leaves(member, (*place, str(number)))

@@ -1,0 +1,60 @@
+"""What one run has captured, by how it went, and of which tenants.
+
+A run's rows are those of its recorder, whose id is in each of them: another proxy that writes to
+the same database at the same time is not counted. The time only leads the search to the newest
+rows, whoever's they are.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from response_store.store.reading import Reading
+
+# Walks the index from tenant to tenant, and of each only through what is new.
+_TENANT = """
+WITH RECURSIVE tenant(id) AS (
+    SELECT min(tenant_id) FROM {exchanges}
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
+    FROM tenant WHERE tenant.id IS NOT NULL
+)"""
+_OURS = """
+FROM {exchanges}
+WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
+GROUPS = f"""{_TENANT}
+SELECT state, coalesce(model, requested_model), error_code, count(*),
+       CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
+       CAST(sum(output_tokens) AS BIGINT)
+{_OURS}
+GROUP BY 1, 2, 3"""
+TENANTS = f"""{_TENANT}
+SELECT tenant_id, count(*) {_OURS}
+GROUP BY 1"""
+
+
+class Group(msgspec.Struct, frozen=True):
+    """Exchanges of one model that ended alike. Tokens are sums of what is known, or None."""
+
+    state: str
+    model: str | None
+    error_code: str | None
+    exchanges: int
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+
+
+def captured(reading: Reading, recorder_id: str, since: float) -> list[Group]:
+    """What a recorder has kept since a time in Unix seconds; what there is most of comes first."""
+    groups = [Group(*row) for row in reading.rows(GROUPS, (since, recorder_id))]
+    return sorted(groups, key=lambda one: (-one.exchanges, one.state, one.model or ""))
+
+
+def tenants(reading: Reading, recorder_id: str, since: float) -> list[str]:
+    """Whose exchanges a recorder has kept since then; the one with most of them comes first."""
+    rows = reading.rows(TENANTS, (since, recorder_id))
+    return [tenant for tenant, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]

@@ -1,0 +1,54 @@
+"""What the proxy is told before it starts, and what it tells once it serves.
+
+Both go over one socket pair, a line of JSON each way; nothing secret stands on a command line or
+in an environment. Afterwards the socket only stays open: as it closes, its other end is gone.
+"""
+
+from __future__ import annotations
+
+import socket
+
+import msgspec
+
+FILE_NUMBER = "RESPONSE_STORE_RUN_SOCKET"
+"""The variable in which the proxy finds the number of its end."""
+_MOST = 1 << 20
+
+
+class Settings(msgspec.Struct, frozen=True):
+    """What the proxy is told.
+
+    `folder` is gone when both ends are; `trusted` is a file of authorities for upstream servers;
+    `credentials` are `user:password` for the proxy that it goes on through.
+    """
+
+    folder: str
+    trusted: str
+    credentials: str | None = None
+    open_browser: bool = False
+
+
+class Ready(msgspec.Struct, frozen=True):
+    """What the proxy tells: addresses as `host:port`, its authority in PEM, its page, its rows."""
+
+    proxy: str
+    reverse: str | None
+    authority: str
+    page: str | None
+    recorder_id: str
+
+
+def send(end: socket.socket, message: Settings | Ready) -> None:
+    """Send one message."""
+    end.sendall(msgspec.json.encode(message) + b"\n")
+
+
+def receive(end: socket.socket) -> bytes:
+    """The next message, as JSON; empty where the other end is gone."""
+    line = b""
+    while not line.endswith(b"\n") and len(line) < _MOST:
+        data = end.recv(65536)
+        if not data:
+            return b""
+        line += data
+    return line

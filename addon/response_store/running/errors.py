@@ -1,0 +1,32 @@
+"""What keeps a command from being run."""
+
+from __future__ import annotations
+
+from response_store.errors import ResponseStoreError
+
+PROXY_FAILED = 1
+NOT_CONFIGURED = 2
+PROXY_LOST = 125
+NOT_EXECUTABLE = 126
+NOT_FOUND = 127
+
+
+class RunError(ResponseStoreError):
+    """The command was not run; `status` is what a shell would end with, or ours."""
+
+    def __init__(self, text: str, status: int) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """A signal came before the command was started."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"signal {number}")
+        self.status = of_signal(number)
+
+
+def of_signal(number: int) -> int:
+    """The status that shells give to a command which a signal ended."""
+    return 128 + number

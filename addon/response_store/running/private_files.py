@@ -1,0 +1,27 @@
+"""A folder and files that their owner alone can read, and that are gone afterwards."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+PREFIX = "response-store-run-"
+
+
+def private_folder() -> TemporaryDirectory[str]:
+    """A context with a new folder for temporary files. Whoever removes it first is welcome."""
+    return TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+
+
+def private_file(path: Path) -> BinaryIO:
+    """A new file, open for writing."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
+
+
+def written(path: Path, text: str) -> Path:
+    """Write a new file; return its path."""
+    with private_file(path) as file:
+        file.write(text.encode())
+    return path

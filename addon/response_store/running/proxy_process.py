@@ -1,0 +1,123 @@
+"""The proxy's process: started beside the command, watched, and ended after it.
+
+It has a session of its own, so that Ctrl-C and Ctrl-Z at the terminal are for the command alone.
+What it says goes to a file in the private folder, because the terminal is the command's.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+import msgspec
+
+from response_store.resources import script_path
+from response_store.running import channel
+from response_store.running.channel import Ready, Settings
+from response_store.running.errors import PROXY_FAILED, RunError
+from response_store.running.private_files import private_file
+
+START_SECONDS = 60.0
+END_SECONDS = 20.0  # more than the proxy takes for its last commits
+_LOGGED_AT = re.compile(r"^\[\d\d:\d\d:\d\d\.\d{3}\](\[[^\]\s]*\])? ?", re.MULTILINE)
+_COMPANION = Path(__file__).parent / "script" / "beside_capture.py"
+
+
+class ProxyProcess:
+    """One mitmdump or mitmweb with the addon. `close` ends it, and may be called at any time."""
+
+    def __init__(self, program: str, arguments: Sequence[str], settings: Settings) -> None:
+        self._command = [
+            # Not by the program's file: it need not be beside the interpreter, nor on the PATH.
+            *(sys.executable, "-P", "-c", f"from mitmproxy.tools import main; main.{program}()"),
+            *("-s", str(_COMPANION), "-s", str(script_path())),
+            *arguments,
+        ]
+        self._settings = settings
+        self._log = Path(settings.folder, "mitmproxy.log")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._end: socket.socket | None = None
+        self._closing = False
+        self.was_killed = False
+
+    def start(self) -> None:
+        """Start the process."""
+        self._end, theirs = socket.socketpair()
+        with closing(theirs), private_file(self._log) as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                self._command,
+                env={**os.environ, channel.FILE_NUMBER: str(theirs.fileno())},
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def wait_ready(self) -> Ready:
+        """Wait until the process serves. Raises RunError with its own words."""
+        assert self._end is not None
+        self._end.settimeout(START_SECONDS)
+        line = b""
+        with suppress(OSError):
+            channel.send(self._end, self._settings)
+            line = channel.receive(self._end)
+        if not line:
+            self.close()
+            raise RunError(f"the proxy did not start.\n{self.said()}", PROXY_FAILED)
+        return msgspec.json.decode(line, type=Ready)
+
+    def watch(self, lost: Callable[[], None]) -> None:
+        """Call `lost`, in another thread, if the process ends before it is told to."""
+        threading.Thread(
+            target=self._watch, args=(lost,), name="response-store-proxy", daemon=True
+        ).start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process is gone."""
+        return self._process is None or self._process.poll() is not None
+
+    def said(self) -> str:
+        """All that the process has said so far, without the time and client before each entry."""
+        try:
+            said = self._log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+        return _LOGGED_AT.sub("", said).strip()
+
+    def close(self) -> None:
+        """End the process, which writes what it has; after `END_SECONDS` without mercy."""
+        self._closing = True
+        process, self._process = self._process, None
+        if process is not None:
+            self.was_killed = not _ended_by_itself(process)
+        if self._end is not None:
+            self._end.close()
+
+    def _watch(self, lost: Callable[[], None]) -> None:
+        process = self._process
+        if process is not None:
+            process.wait()
+            if not self._closing:
+                lost()
+
+
+def _ended_by_itself(process: subprocess.Popen[bytes]) -> bool:
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True

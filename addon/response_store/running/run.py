@@ -1,0 +1,163 @@
+"""A command with its proxy, from the start of the one to the end of the other."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from response_store.running.authorities import trusted_already
+from response_store.running.base_url import BaseUrl
+from response_store.running.channel import Ready, Settings
+from response_store.running.child_environment import child_environment
+from response_store.running.command import told_base_url
+from response_store.running.company_proxy import CompanyProxy
+from response_store.running.confdir import authority_is_there
+from response_store.running.errors import (
+    NOT_EXECUTABLE,
+    NOT_FOUND,
+    PROXY_LOST,
+    RunError,
+    of_signal,
+)
+from response_store.running.private_files import private_folder, written
+from response_store.running.proxy_process import ProxyProcess
+from response_store.running.signals import Signals
+from response_store.running.web_page import PORT_OF_ITS_OWN
+
+_LOOPBACK = "127.0.0.1:0"
+_LOOPBACK_AGAIN = "localhost:0"  # mitmproxy takes the same words twice for the same port
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is started around a command. `environ` is the environment that it would have had."""
+
+    environ: Mapping[str, str]
+    config: Path | None = None
+    base_url: BaseUrl | None = None
+    company_proxy: CompanyProxy | None = None
+    local: bool = False
+    web: bool = False
+    open_browser: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How it went: the status to end with, and what is known of the proxy.
+
+    `since` is when all began, in Unix seconds; `said` what the proxy said.
+    """
+
+    status: int
+    since: float
+    recorder_id: str
+    proxy_lost: bool
+    proxy_killed: bool
+    said: str
+
+
+def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outcome:
+    """Run the command and wait for its end, then for the proxy's last commit.
+
+    `tell` is given what the user should know at once. Raises RunError where the command was not
+    started, and Stopped where a signal came before; nothing is left behind either way.
+    """
+    since = time.time()
+    trusted = trusted_already(plan.environ)
+    with Signals() as signals, private_folder() as name:
+        folder = Path(name)
+        authorities = written(folder / "upstream-authorities.pem", trusted)
+        proxy = ProxyProcess(
+            "mitmweb" if plan.web else "mitmdump",
+            [*_modes(plan), *_options(plan, folder)],
+            _settings(plan, folder, authorities),
+        )
+        with closing(proxy):
+            with signals.held():
+                proxy.start()
+            ready = proxy.wait_ready()
+            if ready.page is not None:
+                tell(f"mitmweb: {ready.page}")
+            bundle = written(folder / "authorities.pem", trusted + ready.authority)
+            signals.starting()
+            child = _started(command, plan, ready, bundle)
+            signals.started(child)
+            proxy.watch(lambda: tell(_LOST))
+            returncode = child.wait()
+            lost = proxy.has_ended
+        return Outcome(
+            status=_status(returncode, proxy_lost=lost),
+            since=since,
+            recorder_id=ready.recorder_id,
+            proxy_lost=lost,
+            proxy_killed=proxy.was_killed,
+            said=proxy.said(),
+        )
+
+
+_LOST = (
+    "response-store: the proxy has ended before the command: what the command asks from now on"
+    " fails, and is not kept"
+)
+
+
+def _modes(plan: Plan) -> Iterator[str]:
+    yield from ("--listen-host", "127.0.0.1", "--mode")
+    if plan.company_proxy is None:
+        yield f"regular@{_LOOPBACK}"
+    else:
+        yield f"upstream:{plan.company_proxy.server}@{_LOOPBACK}"
+    if plan.base_url is not None:
+        yield from ("--mode", f"reverse:{plan.base_url.server}@{_LOOPBACK_AGAIN}")
+
+
+def _options(plan: Plan, folder: Path) -> Iterator[str]:
+    options = ["termlog_verbosity=warn"]
+    if not authority_is_there():
+        options.append(f"confdir={folder / 'mitmproxy'}")  # one for this run
+    if plan.config is not None:
+        options.append(f"response_store_config={plan.config.absolute()}")
+    if plan.web:
+        # The page is opened by us where that is asked for: not before its port is known.
+        options += [PORT_OF_ITS_OWN, "web_open_browser=false"]
+    else:
+        options.append("flow_detail=0")
+    for option in options:
+        yield from ("--set", option)
+
+
+def _settings(plan: Plan, folder: Path, authorities: Path) -> Settings:
+    return Settings(
+        folder=str(folder),
+        trusted=str(authorities),
+        credentials=plan.company_proxy.credentials if plan.company_proxy else None,
+        open_browser=plan.open_browser,
+    )
+
+
+def _started(
+    command: Sequence[str], plan: Plan, ready: Ready, bundle: Path
+) -> subprocess.Popen[bytes]:
+    base = plan.base_url.at(ready.reverse) if plan.base_url and ready.reverse else None
+    environment = child_environment(
+        plan.environ, proxy=f"http://{ready.proxy}", bundle=bundle, base=base, local=plan.local
+    )
+    try:
+        # What the caller has opened for the command, such as <(...), is open there too.
+        return subprocess.Popen(  # noqa: S603
+            told_base_url(command, base), env=environment, close_fds=False
+        )
+    except OSError as error:
+        status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE
+        raise RunError(f"{command[0]}: {os.strerror(error.errno or 0)}", status) from None
+
+
+def _status(returncode: int, *, proxy_lost: bool) -> int:
+    if returncode < 0:
+        return of_signal(-returncode)
+    return PROXY_LOST if returncode == 0 and proxy_lost else returncode

@@ -1,0 +1,117 @@
+"""The question to an index: which exchanges have all terms, the best first.
+
+Statements are in the words of `store/reading.py`; what differs between the databases is how one
+term is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from response_store.search import terms as spelling
+from response_store.search.index import lacking, row
+from response_store.search.said import said
+from response_store.search.snippets import Snippet, snippet
+from response_store.search.terms import Term
+from response_store.store.reading import Reading, Row
+from response_store.store.selection import Condition, Selection
+from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.summaries import Summary
+
+# bm25 is the smaller the better. It can't stand in an aggregate: hence two steps.
+_SQLITE_TERM = """
+SELECT found / 65536 AS entry, max(-score) AS score
+FROM (SELECT rowid AS found, rank AS score FROM {exchanges_search_words}
+      WHERE {exchanges_search_words} MATCH ? LIMIT -1 OFFSET 0)
+GROUP BY found / 65536"""
+_POSTGRES_TERM = """
+SELECT exchange_id AS entry, max(ts_rank(words, looked_for)) AS score
+FROM {exchanges_search_words}, CAST(? AS tsquery) AS looked_for
+WHERE words @@ looked_for GROUP BY exchange_id"""
+_WORDS_ARE_KEPT = """
+SELECT 1 FROM sqlite_master, pragma_module_list
+WHERE type = 'trigger' AND sqlite_master.name = trim('{exchanges_search_words_trigger}', '"')
+    AND pragma_module_list.name = 'fts5'"""
+_SUMMARY = ", ".join(f"e.{name}" for name in Summary.__struct_fields__[:-1])
+
+
+class Hit(NamedTuple):
+    """An exchange that has all terms; the higher the score, the better. No snippet: it changed."""
+
+    summary: Summary
+    score: float
+    snippet: Snippet | None
+
+
+class Answer(NamedTuple):
+    """The best hits, how many there are in all, and how many exchanges the index lacks."""
+
+    hits: tuple[Hit, ...]
+    total: int
+    lacking: int
+
+
+def ask(reading: Reading, terms: Sequence[Term], selection: Selection, limit: int) -> Answer:
+    """The best `limit` hits of a selection, in one state of the database. Raises StoreError.
+
+    No terms have no hits; a selection without a tenant has none either.
+    """
+    if not terms:
+        return Answer((), 0, lacking(reading.rows))
+    with reading.snapshot():
+        statement, values = _statement(reading, terms, selection)
+        found = reading.rows(statement, (*values, limit))
+        hits = tuple(_hit(reading, terms, columns) for columns in found)
+        total = int(found[0][1]) if found else 0
+        return Answer(hits, total, lacking(reading.rows))
+
+
+def may_be_asked(reading: Reading) -> bool:
+    """Whether the words have a place: a SQLite file that was never opened with FTS5 has none."""
+    if not isinstance(reading, SqliteReading):
+        return True
+    return bool(reading.rows(_WORDS_ARE_KEPT))
+
+
+def _statement(reading: Reading, terms: Sequence[Term], selection: Selection) -> Condition:
+    sqlite = isinstance(reading, SqliteReading)
+    one, spelled = (_SQLITE_TERM, spelling.fts5) if sqlite else (_POSTGRES_TERM, spelling.tsquery)
+    key = "entry_id" if sqlite else "exchange_id"
+    numbers = range(len(terms))
+    steps = ", ".join(f"t{number} AS MATERIALIZED ({one})" for number in numbers)
+    joined = " ".join(f"JOIN t{number} ON t{number}.entry = s.{key}" for number in numbers)
+    score = " + ".join(f"t{number}.score" for number in numbers)
+    narrowed = _narrowed(selection)
+    statement = f"""
+        WITH {steps}, best AS MATERIALIZED (
+            SELECT s.exchange_id, s.started_at, {score} AS score, count(*) OVER () AS total
+            FROM {{exchanges_search}} s {joined}
+            WHERE s.tenant_id = ? {narrowed.sql}
+            ORDER BY score DESC, s.started_at DESC, s.exchange_id LIMIT ?)
+        SELECT best.score, best.total, {_SUMMARY}
+        FROM best JOIN {{exchanges}} e ON e.exchange_id = best.exchange_id
+        ORDER BY best.score DESC, best.started_at DESC, best.exchange_id"""
+    spelt = (spelled(term) for term in terms)
+    return Condition(statement, (*spelt, selection.tenant, *narrowed.values))
+
+
+def _narrowed(selection: Selection) -> Condition:
+    """The filters but the tenant's, which the index knows itself."""
+    others = msgspec.structs.replace(selection, tenant=None)
+    if others == Selection():
+        return Condition("", ())
+    # Looked up for each hit, and not the other way round.
+    sql, values = others.condition()
+    among = f"SELECT 1 FROM {{exchanges}} x WHERE x.exchange_id = s.exchange_id AND ({sql})"
+    return Condition(f"AND EXISTS ({among})", values)
+
+
+def _hit(reading: Reading, terms: Sequence[Term], columns: Row) -> Hit:
+    score, _, *summary = columns
+    shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
+    found = row(reading.rows, shown.exchange_id)
+    texts = said(found).texts if found else ()
+    return Hit(shown, float(score), snippet(texts, terms))

@@ -1,0 +1,104 @@
+"""The index that one database has: what it lacks, and how an exchange is put into it.
+
+An exchange that has ended has one entry. What an index lacks are the exchanges without an entry,
+and those that were indexed in a state that may change and has changed. An entry is written in one
+short transaction or, where its text is long, in several; until the last of them its state begins
+with `#`, so that one that was broken off is found again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeAlias
+
+from response_store.search.parts import Part, parts
+from response_store.search.said import ROW, Row, said
+from response_store.store.records import State
+
+Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
+"""Runs a statement in the words of `store/reading.py`."""
+
+_CHANGED = """
+FROM {exchanges_search} s JOIN {exchanges} e ON e.exchange_id = s.exchange_id
+WHERE s.state NOT IN ('completed', 'incomplete', 'failed', 'cancelled', 'refused')
+    AND e.state <> s.state"""
+_LACKING = f"""
+SELECT (SELECT count(*) FROM {{exchanges}})
+    - (SELECT count(*) FROM {{exchanges}} WHERE state = '{State.OPEN.value}')
+    - (SELECT count(*) FROM {{exchanges_search}}),
+    (SELECT count(*) {_CHANGED})"""
+_MISSING = """
+SELECT e.exchange_id FROM {exchanges} e
+WHERE e.exchange_id > ? AND NOT EXISTS (
+    SELECT 1 FROM {exchanges_search} s WHERE s.exchange_id = e.exchange_id)
+ORDER BY e.exchange_id LIMIT ?"""
+_CHANGED_FROM = f"""
+SELECT s.exchange_id {_CHANGED} AND s.exchange_id > ? ORDER BY s.exchange_id LIMIT ?"""
+
+
+class Index(Protocol):
+    """An open connection to an index. For one thread, but for `interrupt`; raises StoreError."""
+
+    def is_good(self) -> bool:
+        """Whether this still is the database that its name means, as far as can be told."""
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        """Every row of a statement."""
+
+    def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
+        """Make or replace an entry; `breathe` is called outside of transactions."""
+
+    def interrupt(self) -> None:
+        """Break off what runs, from any thread."""
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+
+
+class Entry:
+    """An exchange as it is indexed. Its parts are made as they are asked for."""
+
+    def __init__(self, row: Row) -> None:
+        bounded = said(row)
+        self.exchange_id = row.exchange_id
+        self.tenant_id = row.tenant_id
+        self.started_at = row.started_at
+        self.state = row.state
+        self.characters = bounded.characters
+        self.cut = bounded.cut
+        self._texts = [text.text for text in bounded.texts]
+
+    def parts(self, breathe: Callable[[], None]) -> Iterator[Part]:
+        """Its parts, each made when it is asked for."""
+        return parts(self._texts, breathe)
+
+
+def lacking(rows: Rows) -> int:
+    """How many exchanges have ended and are not in the index as they are now."""
+    without, differing = rows(_LACKING, ())[0]
+    return max(0, int(without)) + int(differing)
+
+
+def missing(rows: Rows, after: str, most: int) -> list[str]:
+    """Exchanges without an entry, in the order of ids; open ones are among them."""
+    return [name for (name,) in rows(_MISSING, (after, most))]
+
+
+def changed(rows: Rows, after: str, most: int) -> list[str]:
+    """Exchanges that are not as they were when they were indexed."""
+    return [name for (name,) in rows(_CHANGED_FROM, (after, most))]
+
+
+def row(rows: Rows, exchange_id: str) -> Row | None:
+    """An exchange's texts; None where there is no such exchange."""
+    found = rows(ROW, (exchange_id,))
+    return Row(*found[0]) if found else None
+
+
+def bring_up(index: Index, exchange_id: str, breathe: Callable[[], None]) -> bool:
+    """Index an exchange as it is now. False where it is not there (any more), or open."""
+    found = row(index.rows, exchange_id)
+    if found is None or found.state == State.OPEN:
+        return False
+    index.put(Entry(found), breathe)
+    return True

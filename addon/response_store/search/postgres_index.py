@@ -1,0 +1,105 @@
+"""The index of a PostgreSQL database: a table of tsvectors, an entry in one transaction.
+
+Readers and the writer wait for none of it: what is locked are rows of the index, and the exchange
+against being deleted meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from response_store.config import TableNames
+from response_store.config.postgres_target import PostgresTarget
+from response_store.search.index import Entry
+from response_store.search.parts import GAP, HUMP, Part
+from response_store.store.postgres_connections import PostgresConnections
+from response_store.store.postgres_errors import translated
+from response_store.store.postgres_statements import folded
+from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.reading import table_words
+
+# What a crash of the server takes of the index is indexed again.
+_SETTINGS = """
+SELECT set_config('statement_timeout', '60s', false), set_config('lock_timeout', '2s', false),
+    set_config('synchronous_commit', 'off', false)"""
+_EXISTS = "SELECT 1 FROM {exchanges} WHERE exchange_id = ? FOR KEY SHARE"
+_ENTER = """
+INSERT INTO {exchanges_search} (exchange_id, tenant_id, started_at, state, characters, cut)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (exchange_id) DO UPDATE SET
+    state = excluded.state, characters = excluded.characters, cut = excluded.cut
+WHERE ({exchanges_search}.state, {exchanges_search}.characters, {exchanges_search}.cut)
+    <> (excluded.state, excluded.characters, excluded.cut)
+RETURNING 1"""
+_CLEAR = "DELETE FROM {exchanges_search_words} WHERE exchange_id = ?"
+_WRITE = "INSERT INTO {exchanges_search_words} (exchange_id, part, words) VALUES (?, ?, ?)"
+
+
+class PostgresIndex:
+    """An `Index` of a database, on a connection of its own."""
+
+    def __init__(self, target: PostgresTarget, names: TableNames) -> None:
+        self._where = f"PostgreSQL {target.describe()}"
+        self._words = table_words(folded(names))
+        self._watchdog = Watchdog(self._where, Deadline())
+        try:
+            self._connection = PostgresConnections(target, self._watchdog).connect()
+        except BaseException:
+            self._watchdog.close()
+            raise
+        try:
+            self.rows(_SETTINGS)
+        except BaseException:
+            self.close()
+            raise
+
+    def is_good(self) -> bool:
+        return not self._connection.closed
+
+    def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
+        with self._watched():
+            return self._run(statement, values)
+
+    def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
+        """Write an entry. Where two do so at once, the second finds it done."""
+        made = [tsvector(part) for part in entry.parts(breathe)]
+        with self._watched(), self._connection.transaction():
+            if not self._run(_EXISTS, (entry.exchange_id,)):
+                return
+            key = (entry.exchange_id, entry.tenant_id, entry.started_at)
+            values = (*key, entry.state, entry.characters, entry.cut)
+            if not self._run(_ENTER, values):
+                return
+            self._run(_CLEAR, (entry.exchange_id,))
+            for number, words in enumerate(made):
+                self._run(_WRITE, (entry.exchange_id, number, words))
+
+    def interrupt(self) -> None:
+        self._watchdog.give_up("indexing was interrupted")
+
+    def close(self) -> None:
+        self._connection.close()
+        self._watchdog.close()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        with translated(self._where), self._watchdog.watching(self._connection):
+            yield
+
+    def _run(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        filled = statement.format(**self._words).replace("?", "%s")
+        done = self._connection.execute(filled, list(values))
+        return done.fetchall() if done.description else []
+
+
+def tsvector(part: Part) -> str:
+    """The part as PostgreSQL reads a tsvector: each word with its places, humps without any."""
+    places = defaultdict(list)
+    for at, word in enumerate(part.words, start=1):
+        if word != GAP:
+            places[word].append(str(at))
+    placed = (f"'{word}':{','.join(found)}" for word, found in places.items())
+    return " ".join((*placed, *(f"'{HUMP}{hump}'" for hump in part.humps)))

@@ -1,0 +1,99 @@
+"""Text cut into the words that are indexed, each with its place.
+
+One segmentation for both databases. A word is a run of letters, digits and marks, without regard
+to case and accents. Scripts that put no blanks between words (Chinese, Japanese, Korean, Thai and
+the like) are cut into single characters, so that any part of a sentence is found as a phrase.
+A word in camelCase is indexed whole, and by its humps beside (`humps`).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+LONGEST = 128  # characters of a word that count
+
+# Thai and Lao, Myanmar, Hangul, Khmer, CJK and kana, wide and narrow forms, the CJK planes.
+_ALONE = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\u2fdf\u3005-\u3007\u3021-\u3029"
+    "\u3031-\u3035\u303b\u303c\u3041-\u312f\u3131-\u318f\u31a0-\u31bf\u31f0-\u31ff\u3200-\u4dbf"
+    "\u4e00-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff\uff66-\uffdc"
+    "\U0001aff0-\U0001b2ff\U00020000-\U0003ffff"
+)
+_MARKS = "".join(
+    char for char in map(chr, range(0x300, 0x2000)) if unicodedata.category(char) in ("Mn", "Mc")
+)
+_RUN = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
+_CUT = re.compile(rf"[{_ALONE}]|[^{_ALONE}]+")
+_ACCENTS = re.compile("[\u0300-\u036f]+")
+_HUMP = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*")
+_MOST_HUMPS = 8
+_LONGEST_CAMEL = 64
+
+# Images, files and encrypted content: not text, though it looks like one.
+_BASE64 = re.compile(
+    r"(?:data:[\w.+/-]{1,80};base64,)?[A-Za-z0-9+/_-]{200,}={0,2}"
+    r"|(?:[A-Za-z0-9+/]{60,}\r?\n){3,}[A-Za-z0-9+/]*={0,2}"
+)
+_MIXED = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9]"))
+
+
+class Segment(NamedTuple):
+    """A word as it is indexed, and the place of what it was made of."""
+
+    word: str
+    start: int
+    end: int
+
+
+def legible(text: str) -> str:
+    """The text that is cut and shown: characters composed, base64 left out."""
+    if not unicodedata.is_normalized("NFC", text):
+        text = unicodedata.normalize("NFC", text)
+    return _BASE64.sub(_without_base64, text)
+
+
+def segments(text: str) -> Iterator[Segment]:
+    """The words of a legible text, in order."""
+    for run in _RUN.finditer(text):
+        found, start = run[0], run.start()
+        if found.isascii():
+            yield Segment(found[:LONGEST].lower(), start, run.end())
+            continue
+        for piece in _CUT.finditer(found):
+            for word in _folded(piece[0]):
+                yield Segment(word, start + piece.start(), start + piece.end())
+
+
+def words(text: str) -> tuple[str, ...]:
+    """The words alone."""
+    return tuple(segment.word for segment in segments(text))
+
+
+def humps(text: str) -> tuple[str, ...]:
+    """Where a word as it is written is in camelCase: its humps, and its ends from one of them.
+
+    `getUserName` has `get`, `user`, `name` and `username`.
+    """
+    if not text.isascii() or text.islower() or len(text) > _LONGEST_CAMEL:
+        return ()
+    found = _HUMP.findall(text)
+    if not 1 < len(found) <= _MOST_HUMPS:
+        return ()
+    ends = ("".join(found[at:]) for at in range(1, len(found) - 1))
+    return tuple(hump.lower() for hump in (*found, *ends) if len(hump) > 1)
+
+
+@lru_cache(maxsize=16_384)
+def _folded(piece: str) -> tuple[str, ...]:
+    """One word, mostly; some characters stand for several, or for none."""
+    plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", piece.casefold()))
+    plain = unicodedata.normalize("NFC", plain.casefold())
+    return tuple(cut[:LONGEST] for run in _RUN.findall(plain) for cut in _CUT.findall(run))
+
+
+def _without_base64(found: re.Match[str]) -> str:
+    return " " if all(kind.search(found[0]) for kind in _MIXED) else found[0]

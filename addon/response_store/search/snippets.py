@@ -1,0 +1,148 @@
+"""Where in an exchange its words were found: a piece of the original text around them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from response_store.search.said import Text
+from response_store.search.segments import Segment, humps, legible, segments
+from response_store.search.terms import Term
+
+BEFORE = 60  # characters before the first match
+LENGTH = 200
+_MOST_MATCHES = 200
+_MORE = "\u2026"
+_BLANKS = re.compile(r"\s+")
+_BLANK = re.compile(r"\s")
+_NEAR = 20  # characters in which an end between two words is looked for
+
+
+class Match(NamedTuple):
+    """A place in a text, and the number of the term that is there."""
+
+    start: int
+    end: int
+    term: int
+
+
+class Fragment(NamedTuple):
+    """A part of a snippet, as one line; `found` where it is what was looked for."""
+
+    text: str
+    found: bool
+
+
+class Snippet(NamedTuple):
+    """Who says it, and what."""
+
+    label: str
+    fragments: tuple[Fragment, ...]
+
+    @property
+    def text(self) -> str:
+        """The snippet without marks."""
+        return "".join(fragment.text for fragment in self.fragments)
+
+    @property
+    def marks(self) -> list[tuple[int, int]]:
+        """Where in the text the matches begin and end, in characters."""
+        places, at = [], 0
+        for text, found in self.fragments:
+            if found:
+                places.append((at, at + len(text)))
+            at += len(text)
+        return places
+
+
+def snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | None:
+    """The piece with the most terms close together, of several such the first."""
+    best: tuple[int, str, str, list[Match]] | None = None
+    for label, said in texts:
+        text = legible(said)
+        for found in _windows(list(islice(matches(text, terms), _MOST_MATCHES))):
+            kinds = len({match.term for match in found})
+            if best is None or kinds > best[0]:
+                best = (kinds, label, text, found)
+        if best is not None and best[0] == len(terms):
+            break
+    return Snippet(best[1], tuple(_cut_out(best[2], best[3]))) if best else None
+
+
+def matches(text: str, terms: Sequence[Term]) -> Iterator[Match]:
+    """The places of terms in a legible text."""
+    longest = max((len(term.words) for term in terms), default=0)
+    window: list[Segment] = []
+    for segment in segments(text):
+        window.append(segment)
+        if len(window) > longest:
+            window.pop(0)
+        for number, term in enumerate(terms):
+            if (start := _ends_here(window, term, text)) is not None:
+                yield Match(start, segment.end, number)
+
+
+def _ends_here(window: Sequence[Segment], term: Term, text: str) -> int | None:
+    """Where a term begins that ends with the last word of the window."""
+    *before, last = term.words
+    segment = window[-1]
+    if not _is(segment.word, last, term.begins):
+        beside = () if before else humps(text[segment.start : segment.end])
+        if not any(_is(hump, last, term.begins) for hump in beside):
+            return None
+    if len(window) <= len(before):
+        return None
+    first = len(window) - 1 - len(before)
+    if any(window[first + at].word != word for at, word in enumerate(before)):
+        return None
+    return window[first].start
+
+
+def _is(word: str, looked_for: str, begins: bool) -> bool:
+    return word.startswith(looked_for) if begins else word == looked_for
+
+
+def _windows(found: Sequence[Match]) -> Iterator[list[Match]]:
+    """For each match: it and those that fit into one snippet with it."""
+    for at, first in enumerate(found):
+        end = first.start + LENGTH - BEFORE
+        yield [match for match in found[at:] if match.end <= end] or [first]
+
+
+def _cut_out(text: str, found: Sequence[Match]) -> Iterator[Fragment]:
+    """The fragments around some matches, blanks made one, with dots where text goes on."""
+    start = _begin(text, max(0, min(match.start for match in found) - BEFORE))
+    at, end = start, _end(text, max(start + LENGTH, found[0].end))
+    if start > 0:
+        yield Fragment(_MORE, False)
+    for match in sorted(found):
+        if match.start < at:
+            continue
+        yield from _fragment(text[at : match.start], False)
+        yield from _fragment(text[match.start : match.end], True)
+        at = match.end
+    yield from _fragment(text[at:end], False)
+    if end < len(text):
+        yield Fragment(_MORE, False)
+
+
+def _fragment(text: str, found: bool) -> Iterator[Fragment]:
+    if text:
+        yield Fragment(_BLANKS.sub(" ", text), found)
+
+
+def _begin(text: str, at: int) -> int:
+    """The beginning of a word near a place, if there is one."""
+    if at == 0:
+        return 0
+    blank = _BLANK.search(text, at - 1, at + _NEAR)
+    return blank.end() if blank else at
+
+
+def _end(text: str, at: int) -> int:
+    if at >= len(text):
+        return len(text)
+    blanks = [found.start() for found in _BLANK.finditer(text, at - _NEAR, at + 1)]
+    return blanks[-1] if blanks else at

@@ -1,0 +1,96 @@
+"""Exchanges as they end.
+
+A follower looks again and again, and each look gives what has ended since the one before. An
+exchange is told once, at its end; one whose answer is yet to come (`queued`, `in_progress`) once
+more with each further state that its row reaches, as the polls of a background response share one.
+
+How a database tells what is new in it differs, and so there are two followers.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from response_store.errors import PassingStoreError
+from response_store.store.records import UNFINISHED
+from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.summaries import Summary, newest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from response_store.store.reading import Reading
+    from response_store.store.selection import Selection
+
+MOST_TOLD = 20_000  # that are remembered
+
+
+class ReplacedError(PassingStoreError):
+    """Another file stands where the database was: open it anew."""
+
+
+class Follower(Protocol):
+    """Knows what has been told. Every method may raise StoreError, after which one looks on."""
+
+    @property
+    def pause(self) -> float:
+        """Seconds between two looks."""
+
+    def begin(self, reading: Reading, most: int) -> list[Summary]:
+        """The last `most` exchanges that have ended, the oldest first."""
+
+    def look(self, reading: Reading) -> list[Summary]:
+        """What has ended since; `reading` need not be the one of the look before."""
+
+
+def follower(reading: Reading, selection: Selection) -> Follower:
+    """The follower for a kind of database."""
+    ended = msgspec.structs.replace(selection, ended=True)
+    if isinstance(reading, SqliteReading):
+        from response_store.store.sqlite_following import SqliteFollower  # noqa: PLC0415 (a cycle)
+
+        return SqliteFollower(ended)
+    from response_store.store.postgres_following import (  # noqa: PLC0415 (a cycle)
+        PostgresFollower,
+    )
+
+    return PostgresFollower(ended)
+
+
+def last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:
+    """The last `most` exchanges of a selection that have ended, the oldest first."""
+    sql, values = msgspec.structs.replace(selection, ended=True).condition()
+    rows = reading.rows(newest(sql), (*values, most))
+    return [Summary(*row) for row in reversed(rows)]
+
+
+class Told:
+    """What has been told: the newest `MOST_TOLD`, with their states."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+
+    def fresh(self, exchanges: Iterable[Summary]) -> list[Summary]:
+        """Those that are to be told now, in the order of their ends; each is told then."""
+        new = {one.exchange_id: one for one in exchanges if self._is_new(one)}
+        self.add(new.values())
+        return sorted(new.values(), key=lambda one: (one.ended_at, one.exchange_id))
+
+    def add(self, exchanges: Iterable[Summary]) -> None:
+        """Take note of what is told."""
+        for one in exchanges:
+            self._states.pop(one.exchange_id, None)
+            self._states[one.exchange_id] = one.state
+        for oldest in [*islice(self._states, max(len(self._states) - MOST_TOLD, 0))]:
+            del self._states[oldest]
+
+    def unfinished(self, most: int) -> list[str]:
+        """The newest of those whose answer is yet to come."""
+        return [name for name, state in self._states.items() if state in UNFINISHED][-most:]
+
+    def _is_new(self, one: Summary) -> bool:
+        told = self._states.get(one.exchange_id)
+        return told is None or (told in UNFINISHED and told != one.state)

@@ -1,0 +1,65 @@
+"""Local days as SQL: the offset from UTC is what the zone had at each time, summer and winter."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from datetime import UTC, date, datetime
+from itertools import pairwise
+
+from response_store.store.selection import Condition
+
+_DAY = 86_400
+_LOOK_EVERY = 7 * _DAY  # no zone changes its offset twice a week
+_FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 to 2099
+_IMPOSSIBLE = 1e11  # seconds: the year 5138
+
+
+def day_number(first: float, last: float) -> Condition:
+    """An expression for the local day of `started_at`, exact from `first` to `last`.
+
+    Its value is what `day_name` takes; null where the time is beyond any calendar.
+    """
+    start, end = (int(min(_LAST, max(_FIRST, time))) for time in (first, last))
+    changes = _changes(start, end)
+    cases = " ".join(["WHEN started_at < ? THEN CAST(? AS DOUBLE PRECISION)"] * len(changes))
+    shifted = "started_at + CASE {} ELSE CAST(? AS DOUBLE PRECISION) END".format(
+        cases or "WHEN 1 = 0 THEN 0"
+    )
+    values = [value for at, before in changes for value in (float(at), float(before))]
+    sql = (
+        f"CASE WHEN started_at BETWEEN -{_IMPOSSIBLE:.0f} AND {_IMPOSSIBLE:.0f}"
+        f" THEN {{floor_of}} ({shifted}) / {_DAY} {{floor_end}} END"
+    )
+    return Condition(sql, (*values, float(_offset(end))))
+
+
+def day_name(number: float) -> str:
+    """`2026-01-31`, or the number where no calendar has that day."""
+    try:
+        return date.fromordinal(int(number) + date(1970, 1, 1).toordinal()).isoformat()
+    except (ValueError, OverflowError):
+        return str(int(number))
+
+
+def _changes(start: int, end: int) -> list[tuple[int, int]]:
+    """The times between at which the offset changes, each with the offset before it."""
+    looks = [*range(start, end, _LOOK_EVERY), end]
+    return [
+        (_change(earlier, later), _offset(earlier))
+        for earlier, later in pairwise(looks)
+        if _offset(earlier) != _offset(later)
+    ]
+
+
+def _change(earlier: int, later: int) -> int:
+    """The first second that has the offset of `later`."""
+    old = _offset(earlier)
+    return earlier + bisect_left(
+        range(later - earlier + 1), True, key=lambda after: _offset(earlier + after) != old
+    )
+
+
+def _offset(seconds: int) -> int:
+    """How far local time is ahead of UTC at that time, in seconds."""
+    offset = datetime.fromtimestamp(seconds, tz=UTC).astimezone().utcoffset()
+    return int(offset.total_seconds()) if offset else 0

@@ -1,0 +1,72 @@
+"""Which exchanges are meant: by tenant, model, state, host and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from response_store.store.records import State
+
+
+class Condition(NamedTuple):
+    """What stands behind WHERE, in the words of `reading.py`, and the values of its `?`."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Exchanges that pass every filter; a filter that is not set passes all.
+
+    `models` and `hosts` are names in which `*` stands for anything; letters of either case are
+    alike. A model is the one that answered or, where none did, the one that was asked for.
+    `since` and `until` are Unix seconds of the start; `until` itself is out. `ended` leaves out
+    what is still open.
+    """
+
+    tenant: str | None = None
+    models: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    ended: bool = False
+
+    def condition(self) -> Condition:
+        """The filters as SQL; always true where there are none."""
+        parts = list(self._parts())
+        sql = " AND ".join(part.sql for part in parts) or "1 = 1"
+        return Condition(sql, tuple(value for part in parts for value in part.values))
+
+    def _parts(self) -> Iterator[Condition]:
+        if self.tenant is not None:
+            yield Condition("tenant_id = ?", (self.tenant,))
+        if self.since is not None:
+            yield Condition("started_at >= ?", (self.since,))
+        if self.until is not None:
+            yield Condition("started_at < ?", (self.until,))
+        if self.states:
+            places = ", ".join("?" * len(self.states))
+            yield Condition(f"state IN ({places})", self.states)
+        if self.ended:
+            yield Condition("state <> ?", (State.OPEN.value,))
+        if self.models:
+            yield _named("coalesce(model, requested_model)", self.models)
+        if self.hosts:
+            yield _named("host", self.hosts)
+
+
+def _named(column: str, names: Sequence[str]) -> Condition:
+    # Only a database knows which letters it has two cases of.
+    one = f"lower({column}) LIKE lower(?) ESCAPE '!'"
+    sql = " OR ".join([one] * len(names))
+    return Condition(f"({sql})", tuple(_pattern(name) for name in names))
+
+
+def _pattern(name: str) -> str:
+    """The LIKE pattern of a name; `!` keeps its own wildcards from being any."""
+    for special in "!%_":
+        name = name.replace(special, f"!{special}")
+    return name.replace("*", "%")

@@ -1,0 +1,182 @@
+"""One exchange as `show` gives it: a JSON object for programs, facts and turns for people."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from response_store.errors import StoreError
+from response_store.store.records import Api, ExchangeRow
+from response_store.telling import conversation
+from response_store.telling.bodies import document, is_json, unpacked
+from response_store.telling.conversation import Item, Turn, answered, asked, instructed, spoken
+from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.tokens import tokens_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from response_store.store.lookup import Found
+
+_BODIES = ("request_body", "raw_response", "result")
+
+
+def as_object(found: Found) -> dict[str, object]:
+    """The columns of the exchange, then `request`, `result`, `input` and `response`.
+
+    Stored JSON is embedded as it stands. A request that is no JSON is in `request_base64`.
+    """
+    exchange, response = found.exchange, found.response
+    return {
+        **_columns(found),
+        **_request(exchange.request_body if exchange else None),
+        "result": _embedded(exchange.result if exchange else None),
+        "input": _embedded(response.input if response else None),
+        "response": _embedded(response.response_object if response else None),
+    }
+
+
+def raw_response(found: Found) -> bytes:
+    """The bytes of the answer as they came. Raises StoreError where they were not kept."""
+    frame = found.exchange.raw_response if found.exchange else None
+    if frame is None:
+        raise StoreError(
+            "The raw bytes of this answer were not kept. `capture.raw_bodies: always` in the"
+            " configuration keeps them from now on."
+        )
+    return unpacked(frame)
+
+
+def facts(found: Found) -> list[tuple[str, str]]:
+    """Name and value of what is known about the exchange, without the conversation."""
+    if found.exchange is None:
+        return [(name, value) for name, value in _response_facts(found) if value != NONE]
+    told = [*_exchange_facts(found.exchange, found), ("stored", _missing(found.exchange, found))]
+    return [(name, value) for name, value in told if value and value != NONE]
+
+
+class Exchanged(NamedTuple):
+    """What both sides said. Of a warm-up no answer was asked for."""
+
+    instructions: str
+    asked: list[Item]
+    answered: list[Item]
+    warm_up: bool = False
+
+
+def exchanged(found: Found) -> Exchanged:
+    """The instructions, the items that were asked with, and those that were answered."""
+    exchange, response = found.exchange, found.response
+    body = _body(exchange.request_body) if exchange and exchange.request_body else b""
+    request = document(body.decode("utf-8", "replace"))
+    instructions, items = instructed(request), asked(request)
+    if not (instructions or items):
+        items = spoken(document(response.input if response else None))
+    warm_up = isinstance(request, dict) and request.get("generate") is False
+    return Exchanged(instructions, items, _answered(found), warm_up)
+
+
+def turns(found: Found) -> list[Turn]:
+    """The conversation: what was asked, then what was answered."""
+    told = exchanged(found)
+    first = [Turn("instructions", told.instructions)] if told.instructions else []
+    return [*first, *conversation.turns([*told.asked, *told.answered])]
+
+
+def _columns(found: Found) -> dict[str, object]:
+    if found.exchange is not None:
+        columns: dict[str, Any] = msgspec.structs.asdict(found.exchange)
+    else:
+        columns = dict.fromkeys(ExchangeRow.__struct_fields__)
+    if found.exchange is None and found.response is not None:
+        columns.update(tenant_id=found.response.tenant_id, response_id=found.response.id)
+    return {name: value for name, value in columns.items() if name not in _BODIES}
+
+
+def _request(frame: bytes | None) -> dict[str, object]:
+    if frame is None:
+        return {"request": None}
+    body = _body(frame)
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if is_json(text):
+        return {"request": msgspec.Raw(body)}
+    return {"request": None, "request_base64": base64.b64encode(body).decode()}
+
+
+def _body(frame: bytes) -> bytes:
+    try:
+        return unpacked(frame)
+    except StoreError:  # damaged: what is stored is still worth having
+        return frame
+
+
+def _embedded(text: str | None) -> object:
+    """JSON text as it stands; text that is no JSON as a JSON string."""
+    if text is None or not is_json(text):
+        return text
+    return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
+
+
+def _answered(found: Found) -> list[Item]:
+    exchange, response = found.exchange, found.response
+    items = answered(document(response.response_object if response else None))
+    if conversation.turns(items) or not exchange:
+        return items
+    items = answered(document(exchange.result))
+    if conversation.turns(items) or not exchange.output_text:
+        return items
+    return [Item((Turn("assistant", exchange.output_text),))]
+
+
+def _response_facts(found: Found) -> Iterator[tuple[str, str]]:
+    if found.response is not None:
+        yield "response", found.response.id
+        yield "tenant", found.response.tenant_id
+        yield "model", found.response.model
+        yield "tokens", str(tokens_of(found)) or NONE
+        yield "created", local_time(found.response.created_at)
+
+
+def _exchange_facts(row: ExchangeRow, found: Found) -> Iterator[tuple[str, str | None]]:
+    yield "response", row.response_id
+    yield "exchange", row.exchange_id
+    yield "tenant", row.tenant_id
+    yield "state", f"{row.state}, ended by {row.ended_by}" if row.ended_by else row.state
+    yield "error", ": ".join(filter(None, (row.error_code, row.error_message)))
+    yield "model", _model(row)
+    yield "tokens", str(tokens_of(found))
+    yield "time", local_time(row.started_at)
+    yield "took", _took(row)
+    yield "request", f"{row.method} {row.scheme}://{row.host}{row.path}"
+    yield "status", number(row.status_code)
+    yield "api", f"{row.api} over {row.transport}"
+    yield "client", row.user_agent
+    yield "previous", row.previous_response_id
+    yield "conversation", row.conversation_id
+    yield "upstream id", row.upstream_request_id
+
+
+def _missing(row: ExchangeRow, found: Found) -> str | None:
+    """What is said of a response that the exchange names and nothing holds."""
+    if found.response or row.result or not row.response_id or row.api != Api.RESPONSES:
+        return None
+    return "no: the response was deleted, or never stored"
+
+
+def _model(row: ExchangeRow) -> str | None:
+    if row.model and row.requested_model and row.model != row.requested_model:
+        return f"{row.model} (asked for {row.requested_model})"
+    return row.model or row.requested_model
+
+
+def _took(row: ExchangeRow) -> str:
+    first = row.first_event_ms
+    told = duration(row.duration_ms)
+    if first is not None:
+        return f"{told}, first event after {duration(first)}"
+    return "" if told == NONE else told

@@ -1,0 +1,84 @@
+"""What a row holds as 32 bytes, made alike in Python and in PostgreSQL.
+
+The SHA-256 of all columns one after the other, each with its length before it: text as UTF-8, whole
+numbers and floats as eight bytes, blobs as they are; a null has the length -1. PostgreSQL makes it
+where the rows are, so that looking whether a row is there costs no more than its digest.
+
+A NUL in a text counts as U+FFFD, which PostgreSQL's tables hold in its place, and -0.0 as 0.0,
+which SQLite's do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from response_store.store.sqlite_reading import SqliteReading
+from response_store.transfer.paging import by_keys, rows_of
+from response_store.transfer.tables import Column, Key, Kind, Row, Table
+
+if TYPE_CHECKING:
+    from response_store.store.reading import Reading
+
+_NULL = struct.pack(">i", -1)
+_INTEGER = struct.Struct(">q")
+_REAL = struct.Struct(">d")
+_LENGTH = struct.Struct(">i")
+_REPLACEMENT = "\ufffd"
+
+
+def digest(table: Table, row: Row) -> bytes:
+    """The digest of a row."""
+    made = hashlib.sha256()
+    for column, value in zip(table.columns, row, strict=True):
+        if value is None:
+            made.update(_NULL)
+        else:
+            data = canonical(column.kind, value)
+            made.update(_LENGTH.pack(len(data)))
+            made.update(data)
+    return made.digest()
+
+
+def digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
+    """The digests of the rows with these keys, as far as they are there."""
+    if isinstance(reading, SqliteReading):
+        return {table.key_of(row): digest(table, row) for row in rows_of(reading, table, keys)}
+    name = f"{{{table.word}}}"
+    key = ", ".join(f"{name}.{column}" for column in table.key)
+    found = by_keys(reading, table, f"{key}, {_expression(table)}", keys)
+    return {tuple(row[:-1]): bytes(row[-1]) for row in found}
+
+
+def canonical(kind: Kind, value: Any) -> bytes:
+    """What stands for a value that is not null."""
+    if kind is Kind.PACKED:
+        return bytes(value)
+    if isinstance(value, str):
+        return value.replace("\0", _REPLACEMENT).encode("utf-8", "surrogatepass")
+    if kind is Kind.REAL:
+        return _REAL.pack(float(value) + 0.0)
+    if isinstance(value, int):
+        return _INTEGER.pack(value)
+    return repr(value).encode()  # what only another program can have put there
+
+
+def _expression(table: Table) -> str:
+    """The same, as PostgreSQL says it."""
+    return f"sha256({' || '.join(_sql(table, column) for column in table.columns)})"
+
+
+def _sql(table: Table, column: Column) -> str:
+    value = f"{{{table.word}}}.{column.name}"
+    match column.kind:
+        case Kind.PACKED:
+            data = value
+        case Kind.INTEGER:
+            data = f"int8send({value}::bigint)"
+        case Kind.REAL:
+            data = f"float8send({value}::double precision + 0)"
+        case _:
+            data = f"textsend({value}::text)"
+    return f"coalesce(int4send(octet_length({data})) || {data}, int4send(-1))"

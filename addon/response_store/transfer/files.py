@@ -1,0 +1,199 @@
+"""The files that exports are: written whole or not at all, read packed or plain.
+
+`.zst` and `.gz` in a name pack what is written; what is read says itself how it is packed.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import secrets
+import stat
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any, BinaryIO, TypeAlias, cast
+
+import zstandard
+
+from response_store.errors import ResponseStoreError
+
+STANDARD = "-"
+MOST_LINE = 1 << 30  # bytes
+
+Write: TypeAlias = Callable[[bytes], object]
+
+_ZSTD = b"\x28\xb5\x2f\xfd"
+_GZIP = b"\x1f\x8b"
+_LEVEL = 6
+_PIECE = 1 << 20
+_PACKED_PIECE = 1 << 14  # bytes: zstd may unpack them to 10,000 times as many
+
+
+class FileError(ResponseStoreError):
+    """A file can't be read or written. The text says which, why, and the mend."""
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Write]:
+    """What writes to a file that stands at `path` once the block has ended well, and not before.
+
+    It is made beside its place, readable by its owner alone. What is no regular file, such as a
+    named pipe, is written to at once. Raises FileError.
+    """
+    with _told(path, "written", "Make room, or name another place."), ExitStack() as stack:
+        if path.exists() and not path.is_file():
+            file: IO[bytes] = stack.enter_context(path.open("wb"))
+        else:
+            file = stack.enter_context(_replacing(Path(os.path.realpath(path))))
+        yield stack.enter_context(_packing(file, path.suffix)).write
+
+
+@contextmanager
+def standard_output() -> Iterator[Write]:
+    """What writes to standard output. Raises FileError, but lets a reader that went away pass."""
+    with _told(Path("standard output"), "written", "Make room, or name a file with --output."):
+        yield sys.stdout.buffer.write
+        sys.stdout.buffer.flush()
+
+
+class _Unzstd(io.RawIOBase):
+    """Frames of zstd, one after the other, as what is in them.
+
+    zstandard's own reader takes a frame that is cut off for one that has ended.
+    """
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        super().__init__()
+        self._file = file
+        self._rest = b""
+        self._unpacked = memoryview(b"")
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Raises EOFError where the last frame has no end, and ZstdError."""
+        while not self._unpacked:
+            if not (packed := self._rest or self._file.read1(_PACKED_PIECE)):
+                if self._frame is None:
+                    return 0
+                raise EOFError
+            self._frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._unpacked = memoryview(self._frame.decompress(packed))
+            self._rest = self._frame.unused_data if self._frame.eof else b""
+            if self._frame.eof:
+                self._frame = None
+        count = min(len(buffer), len(self._unpacked))
+        buffer[:count], self._unpacked = self._unpacked[:count], self._unpacked[count:]
+        return count
+
+
+class Lines:
+    """The lines of a file, unpacked; and how far the file has been read, as it is packed."""
+
+    def __init__(self, file: io.BufferedReader) -> None:
+        self.total = _size(file)
+        self._file = file
+        self._read = self._told = 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        unpacked = _unpacking(self._file)
+        while line := unpacked.readline(MOST_LINE + 1):
+            if len(line) > MOST_LINE:
+                raise FileError(f"a line is longer than {MOST_LINE >> 30} GiB: this is no export.")
+            self._read += len(line)
+            yield line
+
+    def moved(self) -> int:
+        """How many bytes have been read since the last call: of the file, or of the lines."""
+        now = self._read if self.total is None else self._file.tell()
+        before, self._told = self._told, now
+        return now - before
+
+
+@contextmanager
+def lines_of(path: Path) -> Iterator[Lines]:
+    """The lines of a file, or of standard input where it is `-`. Raises FileError."""
+    mend = "Check the path; where the file was cut off, get it once more."
+    with _told(path, "read", mend), ExitStack() as stack:
+        if str(path) == STANDARD:
+            yield Lines(_peekable(sys.stdin.buffer))
+        else:
+            yield Lines(stack.enter_context(path.open("rb")))
+
+
+def _size(file: io.BufferedReader) -> int | None:
+    """How many bytes there are, where that is known."""
+    with suppress(OSError):
+        found = os.fstat(file.fileno())
+        if stat.S_ISREG(found.st_mode):
+            return found.st_size
+    return None
+
+
+def _peekable(file: BinaryIO) -> io.BufferedReader:
+    if isinstance(file, io.BufferedReader):
+        return file
+    return io.BufferedReader(cast("io.RawIOBase", file), _PIECE)
+
+
+@contextmanager
+def _told(path: Path, done: str, mend: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        reason = error.strerror or "it is damaged"
+        raise FileError(f"{path}: it can't be {done}: {reason}. {mend}") from None
+    except (EOFError, zlib.error, zstandard.ZstdError):
+        raise FileError(f"{path}: it can't be {done}: it is cut off or damaged. {mend}") from None
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[IO[bytes]]:
+    # Its name is known before it is there: an interruption in between leaves nothing behind.
+    made = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    try:
+        with open(made, "xb", buffering=_PIECE, opener=_private) as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        made.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            made.unlink()
+        raise
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+@contextmanager
+def _packing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
+    match suffix.lower():
+        case ".gz":
+            # Without a name or a time in it, so that the same rows make the same file.
+            with gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packing:
+                yield cast("IO[bytes]", packing)
+        case ".zst":
+            writer = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+            with writer.stream_writer(file, closefd=False) as packing:
+                yield packing
+        case _:
+            yield file
+
+
+def _unpacking(file: io.BufferedReader) -> io.BufferedIOBase:
+    begins = file.peek(len(_ZSTD))
+    if begins.startswith(_ZSTD):
+        return io.BufferedReader(_Unzstd(file), _PIECE)
+    if begins.startswith(_GZIP):
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    return file

@@ -1,0 +1,163 @@
+"""A row as a line of JSON, and back, without a loss. `schemas/export.schema.json` describes it.
+
+- A column that is null is left out.
+- JSON that a column holds stands in the line as it is, to the letter, where it is an object or an
+  array on one line. Any other text stands there as a JSON string.
+- Packed bodies are unpacked, and stand there in the same two ways. Bytes that are no text are in
+  `NAME_base64`; what can't be unpacked is in `NAME_stored_base64`, as it is stored.
+- Numbers that JSON has no word for are `"Infinity"`, `"-Infinity"` and `"NaN"`.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from response_store.capture.compression import Compressor
+from response_store.errors import StoreError
+from response_store.store.packed import DamagedFrameError, unpacked
+from response_store.transfer.tables import Column, Kind, Row, Table
+
+BASE64 = "_base64"
+STORED = "_stored_base64"
+ODD_NUMBERS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
+
+_compressor = Compressor()
+
+
+def line_of(table: Table, row: Row) -> bytes:
+    """The line of a row, with its line end. Raises StoreError for values that no store writes."""
+    members: dict[str, object] = {"row": table.row}
+    for column, value in zip(table.columns, row, strict=True):
+        if value is not None:
+            members.update(_members(table, row, column, value))
+    return encoded(members)
+
+
+def encoded(members: Mapping[str, object]) -> bytes:
+    """One JSON object as a line; lone surrogates become the escapes that JSON has for them."""
+    try:
+        return msgspec.json.encode(members) + b"\n"
+    except UnicodeEncodeError:
+        escaped = {
+            name: Raw(json.dumps(value).encode()) if isinstance(value, str) else value
+            for name, value in members.items()
+        }
+        return msgspec.json.encode(escaped) + b"\n"
+
+
+def row_of(table: Table, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Row:
+    """The row of a line that was checked: its members as they stand there, and as values."""
+    return tuple(_value(column, members, decoded) for column in table.columns)
+
+
+def _members(table: Table, row: Row, column: Column, value: Any) -> Iterator[tuple[str, object]]:
+    name = column.name
+    match column.kind, value:
+        case Kind.TEXT, str():
+            yield name, value
+        case Kind.INTEGER, int():
+            yield name, value
+        case Kind.REAL, int() | float():
+            yield name, _number(float(value))
+        case Kind.JSON, str():
+            yield name, _document(value)
+        case Kind.PACKED, bytes() | memoryview():
+            yield _body(name, bytes(value))
+        case _:
+            raise StoreError(
+                f"{table.shown(table.key_of(row))}: its {name} is not {_MEANT[column.kind]}."
+                " Another program has written it: mend the row, or delete it."
+            )
+
+
+_MEANT = {
+    Kind.TEXT: "a text",
+    Kind.JSON: "a text",
+    Kind.INTEGER: "a whole number",
+    Kind.REAL: "a number",
+    Kind.PACKED: "a blob",
+}
+
+
+def _number(value: float) -> object:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
+
+
+def _document(text: str) -> object:
+    """JSON to the letter where it can stand in a line as it is, else the text as a string."""
+    if text[:1] in ("{", "[") and "\n" not in text and "\r" not in text:
+        try:
+            data = text.encode()
+            # One level deeper, as it will stand in the line.
+            if len(msgspec.json.decode(b"[%b]" % data, type=list[Raw])) == 1 and _whole(data):
+                return Raw(data)
+        except (UnicodeEncodeError, msgspec.MsgspecError, RecursionError):
+            pass
+    return text
+
+
+def _whole(data: bytes) -> bool:
+    """Whether it is one JSON value, without blanks around it."""
+    return bytes(msgspec.json.decode(data, type=Raw)) == data
+
+
+def _body(name: str, frame: bytes) -> tuple[str, object]:
+    try:
+        body = unpacked(frame)
+    except DamagedFrameError:
+        return name + STORED, base64.b64encode(frame).decode()
+    try:
+        return name, _document(body.decode())
+    except UnicodeDecodeError:
+        return name + BASE64, base64.b64encode(body).decode()
+
+
+def _value(column: Column, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Any:
+    name = column.name
+    if column.kind is Kind.PACKED:
+        return _frame(name, members, decoded)
+    value = decoded.get(name)
+    if value is None:
+        return None
+    return _READ[column.kind](members[name], value)
+
+
+def _text(member: Raw, value: Any) -> str:
+    """The text that stands there as a string, or as itself."""
+    return value if isinstance(value, str) else bytes(member).decode()
+
+
+def _real(_: Raw, value: Any) -> float:
+    if isinstance(value, str):
+        return ODD_NUMBERS[value]
+    try:
+        return float(value)
+    except OverflowError:  # as the same number with a point in it
+        return math.inf if value > 0 else -math.inf
+
+
+_READ: dict[Kind, Callable[[Raw, Any], Any]] = {
+    Kind.TEXT: _text,
+    Kind.JSON: _text,
+    Kind.INTEGER: lambda _, value: int(value),
+    Kind.REAL: _real,
+}
+
+
+def _frame(name: str, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> bytes | None:
+    if (stored := decoded.get(name + STORED)) is not None:
+        return base64.b64decode(stored)
+    if (packed := decoded.get(name + BASE64)) is not None:
+        return _compressor.frame(base64.b64decode(packed))
+    if (value := decoded.get(name)) is not None:
+        return _compressor.frame(_text(members[name], value).encode())
+    return None

@@ -1,0 +1,81 @@
+"""A table's rows in pages, by key: at most so many, and at most so heavy.
+
+Each page is read by itself, so no transaction is open in between. Rows that come behind the place
+where the reading is are found, those that come before it are not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from response_store.transfer.scope import condition
+
+if TYPE_CHECKING:
+    from response_store.store.reading import Reading
+    from response_store.store.selection import Selection
+    from response_store.transfer.tables import Key, Row, Table
+
+MOST_ROWS = 200
+MOST_WEIGHT = 8 << 20  # bytes or characters; a page has one row at least
+
+
+def key_pages(
+    reading: Reading,
+    table: Table,
+    selection: Selection,
+    *,
+    most_rows: int = MOST_ROWS,
+    most_weight: int = MOST_WEIGHT,
+) -> Iterator[list[Key]]:
+    """The keys of the rows that are meant, in the order of the table's key."""
+    after: Key | None = None
+    while found := _keys_after(reading, table, selection, after, most_rows):
+        page: list[Key] = []
+        weight = 0
+        for *key, heavy in found:
+            if page and weight + heavy > most_weight:
+                yield page
+                page, weight = [], 0
+            page.append(tuple(key))
+            weight += heavy
+        yield page
+        if len(found) < most_rows:
+            return
+        after = page[-1]
+
+
+def rows_of(reading: Reading, table: Table, keys: Sequence[Key]) -> list[Row]:
+    """The rows with these keys, in their order; those that are gone are left out."""
+    columns = ", ".join(f"{{{table.word}}}.{name}" for name in table.names)
+    rows = {table.key_of(row): row for row in by_keys(reading, table, columns, keys)}
+    return [rows[key] for key in keys if key in rows]
+
+
+def by_keys(reading: Reading, table: Table, columns: str, keys: Sequence[Key]) -> list[Row]:
+    """Some columns of the rows with these keys, in any order."""
+    if not keys:
+        return []
+    places = ", ".join(["(" + ", ".join("?" * len(table.key)) + ")"] * len(keys))
+    same = " AND ".join(
+        f"{{{table.word}}}.{name} = wanted.column{at}" for at, name in enumerate(table.key, 1)
+    )
+    return reading.rows(
+        f"SELECT {columns} FROM (VALUES {places}) AS wanted JOIN {{{table.word}}} ON {same}",
+        [value for key in keys for value in key],
+    )
+
+
+def _keys_after(
+    reading: Reading, table: Table, selection: Selection, after: Key | None, most: int
+) -> list[Row]:
+    where, values = condition(table, selection)
+    key = ", ".join(table.key)
+    weight = " + ".join(f"coalesce(length({name}), 0)" for name in table.heavy)
+    if after is not None:
+        where = f"({key}) > ({', '.join('?' * len(after))}) AND {where}"
+        values = (*after, *values)
+    return reading.rows(
+        f"SELECT {key}, {weight} FROM {{{table.word}}} WHERE {where} ORDER BY {key} LIMIT ?",
+        (*values, most),
+    )

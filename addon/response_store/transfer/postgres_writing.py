@@ -1,0 +1,116 @@
+"""Rows into a PostgreSQL database, while proxies may be writing to it as well."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import psycopg
+
+from response_store.config import TableNames
+from response_store.config.postgres_target import PostgresTarget
+from response_store.store import postgres_schema
+from response_store.store.columns import quoted
+from response_store.store.postgres_connections import PostgresConnections
+from response_store.store.postgres_errors import translated
+from response_store.store.postgres_statements import folded, statements
+from response_store.store.postgres_watchdog import Watchdog
+from response_store.store.resolving import Resolver, system_resolver
+from response_store.transfer.tables import RESPONSES, Row, Table
+from response_store.transfer.writing import settled, update_rule
+
+_Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
+
+
+class PostgresWriting:
+    """A `Writing` to a database whose tables are made where they are missing."""
+
+    def __init__(
+        self, target: PostgresTarget, tables: TableNames, resolver: Resolver = system_resolver
+    ) -> None:
+        self.name = f"PostgreSQL {target.describe()}"
+        names = folded(tables)
+        self._names = {
+            "responses": names.responses,
+            "conversations": names.conversations,
+            "exchanges": names.exchanges,
+        }
+        self._statements = statements(names)
+        self._watchdog = Watchdog(self.name)
+        try:
+            connections = PostgresConnections(target, self._watchdog, resolver=resolver)
+            self._connection = connections.connect()
+            try:
+                with translated(self.name), self._watchdog.watching(self._connection):
+                    postgres_schema.prepare(self._connection, names, self.name)
+            except BaseException:
+                self._connection.close()
+                raise
+        except BaseException:
+            self._watchdog.close()
+            raise
+
+    def write(self, table: Table, rows: Sequence[Row]) -> None:
+        """Commit rows of one table, each as far as the rules let it."""
+        # In the order of keys, as the stores write them, so that none locks another out.
+        rows = sorted(rows, key=table.key_of)
+        with self._transaction(rows) as cursor:
+            if table is RESPONSES:
+                self._write_responses(cursor, rows)
+            else:
+                cursor.executemany(_upsert(table, self._names[table.word]), rows)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        self._connection.close()
+        self._watchdog.close()
+
+    @contextmanager
+    def _transaction(self, rows: Sequence[Row]) -> Iterator[_Cursor]:
+        weight = sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
+        with (
+            translated(self.name),
+            self._watchdog.watching(self._connection, weight),
+            self._connection.transaction(),
+        ):
+            yield self._connection.cursor()
+
+    def _write_responses(self, cursor: _Cursor, rows: Sequence[Row]) -> None:
+        """Those that are not there are added; the others are locked, and settled."""
+        first = {RESPONSES.key_of(row): row for row in reversed(rows)}
+        added = _each(cursor, self._statements.add_response, list(first.values()))
+        new = {key for key, found in zip(first, added, strict=True) if found is not None}
+        rest = [
+            row for row in rows if (key := RESPONSES.key_of(row)) not in new or row != first[key]
+        ]
+        keys = sorted({RESPONSES.key_of(row) for row in rest})
+        locked = _each(cursor, self._statements.lock_response, keys)
+        stored = {key: row for key, row in zip(keys, locked, strict=True) if row is not None}
+        if changed := settled(stored, rest):
+            cursor.executemany(self._statements.replace_response, changed)
+
+
+def _each(cursor: _Cursor, statement: str, values: Sequence[Row]) -> Iterator[Row | None]:
+    """The only row, or None, that a statement gives for each of the values."""
+    if not values:
+        return
+    cursor.executemany(statement, values, returning=True)
+    more: bool | None = True
+    while more:
+        yield cursor.fetchone()
+        more = cursor.nextset()
+
+
+@functools.cache
+def _upsert(table: Table, name: str) -> str:
+    places = ", ".join(["%s"] * len(table.columns))
+    updates = ", ".join(
+        f"{column} = excluded.{column}" for column in table.names if column not in table.key
+    )
+    return (
+        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
+        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
+        f" WHERE {update_rule(table, quoted(name))}"
+    )

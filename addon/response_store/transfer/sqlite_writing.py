@@ -1,0 +1,106 @@
+"""Rows into a SQLite file, while proxies may be writing to it as well."""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from response_store.config import Durability, SqliteTarget, TableNames
+from response_store.store import sqlite_schema
+from response_store.store.columns import quoted
+from response_store.store.sqlite_connection import connect
+from response_store.store.sqlite_errors import translated
+from response_store.store.sqlite_transaction import transaction
+from response_store.transfer.tables import RESPONSES, Key, Kind, Row, Table
+from response_store.transfer.writing import settled, update_rule
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_WAL_PAGES = 4096  # 16 MiB
+_BUSY_MS = 20_000  # a proxy's checkpoint or batch passes
+
+
+class SqliteWriting:
+    """A `Writing` to a file, which is made where it is missing."""
+
+    def __init__(self, target: SqliteTarget, tables: TableNames) -> None:
+        where = target.describe()
+        self.name = where
+        self._names = {
+            "responses": tables.responses,
+            "conversations": tables.conversations,
+            "exchanges": tables.exchanges,
+        }
+        with translated(where):
+            connection = connect(target, Durability.POWER)
+            try:
+                connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+                connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
+                connection.text_factory = _text
+                sqlite_schema.prepare(connection, tables, where)
+            except BaseException:
+                connection.close()
+                raise
+        self._connection = connection
+
+    def write(self, table: Table, rows: Sequence[Row]) -> None:
+        """Commit rows of one table, each as far as the rules let it."""
+        with translated(self.name), transaction(self._connection):
+            if table is RESPONSES:
+                rows = settled(self._stored(rows), rows)
+            values = ([_bound(value) for value in row] for row in rows)
+            self._connection.executemany(_upsert(table, self._names[table.word]), values)
+
+    def close(self) -> None:
+        """Close the connection; closing twice is fine."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def _stored(self, rows: Sequence[Row]) -> Mapping[Key, Row]:
+        name = quoted(self._names["responses"])
+        statement = (
+            f"SELECT {', '.join(RESPONSES.names)} FROM {name} WHERE tenant_id = ? AND id = ?"
+        )
+        found = {}
+        for key in {RESPONSES.key_of(row) for row in rows}:
+            row = self._connection.execute(statement, [_bound(part) for part in key]).fetchone()
+            if row is not None:
+                found[key] = row
+        return found
+
+
+@functools.cache
+def _upsert(table: Table, name: str) -> str:
+    places = ", ".join(
+        "CAST(? AS TEXT)" if column.kind in (Kind.TEXT, Kind.JSON) else "?"
+        for column in table.columns
+    )
+    updates = ", ".join(
+        f"{column} = excluded.{column}" for column in table.names if column not in table.key
+    )
+    return (
+        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
+        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
+        f" WHERE {update_rule(table, quoted(name))}"
+    )
+
+
+def _bound(value: Any) -> Any:
+    """A value that the driver takes: it refuses lone surrogates in a text, but not its bytes."""
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return value.encode("utf-8", "surrogatepass")
+    return value
+
+
+def _text(stored: bytes) -> str:
+    try:
+        return stored.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return stored.decode("utf-8", "replace")

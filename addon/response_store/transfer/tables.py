@@ -1,0 +1,130 @@
+"""The three tables whose rows travel: their columns, and what kind of value each holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
+
+Row: TypeAlias = tuple[Any, ...]
+"""The values of a row, in the order of its table's columns."""
+Key: TypeAlias = tuple[str, ...]
+"""The values of a row's key."""
+
+
+class Kind(Enum):
+    """What a column holds."""
+
+    TEXT = "text"
+    INTEGER = "integer"  # of 64 bits
+    REAL = "real"
+    JSON = "json"  # text, which may be any
+    PACKED = "packed"  # a zstd frame
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table."""
+
+    name: str
+    kind: Kind
+    nullable: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table. `word` stands for it in SQL, as in `reading.py`; `row` names one row of it.
+
+    `of_exchange` is the column of exchanges that names one of its rows, if any does.
+    """
+
+    word: str
+    row: str
+    key: tuple[str, ...]
+    columns: tuple[Column, ...]
+    of_exchange: str | None = None
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the columns."""
+        return tuple(column.name for column in self.columns)
+
+    @cached_property
+    def heavy(self) -> tuple[str, ...]:
+        """The columns that may hold much."""
+        return tuple(
+            column.name
+            for column in self.columns
+            if column.kind in (Kind.JSON, Kind.PACKED) or column.name == "output_text"
+        )
+
+    def key_of(self, row: Row) -> Key:
+        """The key of a row."""
+        return tuple(row[at] for at in self._key_places)
+
+    def shown(self, key: Key) -> str:
+        """A key as errors tell it: the id, and whose it is."""
+        named = dict(zip(self.key, key, strict=True))
+        tenant = named.pop("tenant_id", None)
+        return f"{self.row} {', '.join(named.values())}" + (f" of {tenant}" if tenant else "")
+
+    @cached_property
+    def _key_places(self) -> tuple[int, ...]:
+        return tuple(self.names.index(name) for name in self.key)
+
+
+_INTEGERS = frozenset(
+    "created_at status_code input_tokens cached_tokens output_tokens reasoning_tokens"
+    " total_tokens".split()
+)
+_REALS = frozenset({"started_at", "first_event_ms", "duration_ms"})
+_JSON = frozenset({"response_object", "input", "messages", "metadata", "result"})
+_PACKED = frozenset({"request_body", "raw_response"})
+_EXCHANGE_NEEDS = frozenset(
+    "exchange_id tenant_id api transport state started_at method scheme host path"
+    " recorder_id".split()
+)
+
+
+def _columns(
+    names: tuple[str, ...], needed: frozenset[str] | tuple[str, ...]
+) -> tuple[Column, ...]:
+    return tuple(Column(name, _kind(name), name not in needed) for name in names)
+
+
+def _kind(name: str) -> Kind:
+    for kind, names in (
+        (Kind.INTEGER, _INTEGERS),
+        (Kind.REAL, _REALS),
+        (Kind.JSON, _JSON),
+        (Kind.PACKED, _PACKED),
+    ):
+        if name in names:
+            return kind
+    return Kind.TEXT
+
+
+CONVERSATIONS = Table(
+    "conversations",
+    "conversation",
+    ("conversation_id", "tenant_id"),
+    _columns(CONVERSATION_COLUMNS, CONVERSATION_COLUMNS),
+    "conversation_id",
+)
+RESPONSES = Table(
+    "responses",
+    "response",
+    ("tenant_id", "id"),
+    _columns(RESPONSE_COLUMNS, RESPONSE_COLUMNS),
+    "response_id",
+)
+EXCHANGES = Table(
+    "exchanges", "exchange", ("exchange_id",), _columns(EXCHANGE_COLUMNS, _EXCHANGE_NEEDS)
+)
+
+TABLES = (CONVERSATIONS, RESPONSES, EXCHANGES)
+"""In the order in which they travel: what is named by others comes before them."""
+BY_ROW = {table.row: table for table in TABLES}

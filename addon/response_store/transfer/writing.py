@@ -1,0 +1,111 @@
+"""What rows arrive in: a store's tables, by the store's own rules.
+
+- A response moves forward only, and a known input is never erased (`merging.py`).
+- An exchange is replaced by one that has come further, or as far with more of its raw answer
+  (`ranks.py`).
+- A conversation grows: one with longer messages is not replaced by one with shorter.
+
+A batch is one transaction. No recorder enters, so the rows of others stay open as they are.
+"""
+
+from __future__ import annotations
+
+import functools
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from typing import Any, Protocol
+
+import msgspec
+
+from response_store import json_text
+from response_store.store.columns import response_values
+from response_store.store.merging import merge
+from response_store.store.merging import rank as response_rank
+from response_store.store.ranks import rank
+from response_store.store.records import ResponseRow
+from response_store.transfer.tables import CONVERSATIONS, EXCHANGES, RESPONSES, Key, Row, Table
+
+_UNFINISHED = 2  # ranks below are those of responses that are still to end
+
+
+class Writing(Protocol):
+    """An open database whose tables are there. For one thread; all methods raise StoreError."""
+
+    @property
+    def name(self) -> str:
+        """What errors call the database: safe to show."""
+
+    def write(self, table: Table, rows: Sequence[Row]) -> None:
+        """Commit rows of one table, each as far as the rules let it.
+
+        Raises RowRefusedError where the database will never take one of them; then none is there.
+        """
+
+    def close(self) -> None:
+        """Let go of everything; closing twice is fine."""
+
+
+def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
+    """The rows of responses to write, where those that are stored are known."""
+    result: dict[Key, Row] = {}
+    for row in rows:
+        key = RESPONSES.key_of(row)
+        before = result.get(key) or stored.get(key)
+        after = row if before is None else merged(before, row)
+        if after is not None and after != before:
+            result[key] = after
+    return [result[key] for key in sorted(result)]
+
+
+def merged(stored: Row, incoming: Row) -> Row | None:
+    """What a stored response becomes by another; None where it stays as it is."""
+    try:
+        after = merge(_response(stored), _response(incoming))
+    except UnicodeEncodeError:  # what only another program writes has no state to judge by
+        return incoming
+    return None if after is None else response_values(after)
+
+
+def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
+    """Whether the rules leave a stored row as it is, because it has come further."""
+    if table is RESPONSES:
+        return merged(stored, incoming) in (None, stored)
+    old = dict(zip(table.names, stored, strict=True))
+    new = dict(zip(table.names, incoming, strict=True))
+    if table is CONVERSATIONS:
+        return len(old["messages"]) > len(new["messages"])
+    return _reached(old) > _reached(new)
+
+
+def update_rule(table: Table, name: str) -> str:
+    """When a stored row gives way to `excluded`, as SQL; `name` is that of the table."""
+    if table is EXCHANGES:
+        new, old = rank("excluded.state"), rank(f"{name}.state")
+        return (
+            f"{new} > {old} OR ({new} = {old} AND coalesce(length(excluded.raw_response), 0)"
+            f" > coalesce(length({name}.raw_response), 0))"
+        )
+    if table is CONVERSATIONS:
+        return f"length(excluded.messages) >= length({name}.messages)"
+    return "1 = 1"
+
+
+def _response(row: Row) -> ResponseRow:
+    plain = ResponseRow(*row)
+    return msgspec.structs.replace(
+        plain,
+        final=response_rank(plain.response_object) >= _UNFINISHED,
+        has_input=bool(json_text.array_inner(plain.input.encode())),
+    )
+
+
+def _reached(exchange: Mapping[str, Any]) -> tuple[int, int]:
+    return _state_rank(exchange["state"]), len(exchange["raw_response"] or b"")
+
+
+@functools.cache
+def _state_rank(state: str) -> int:
+    """The rank that the rule gives a state: it is SQL, so SQLite says it."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        return int(connection.execute(f"SELECT {rank('?')}", (state,)).fetchone()[0])

@@ -1,0 +1,50 @@
+"""With `redact`, no secret reaches PostgreSQL, nor the journal on the way to it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.acceptance.postgres.looking import JOURNAL, rows_of, wait_for_store
+from tests.acceptance.redacting import CANARY, CLEAN, CONFIG, send_all
+from tests.acceptance.test_redaction import files
+from tests.harness.ports import free_port
+
+if TYPE_CHECKING:
+    from tests.acceptance.postgres.conftest import OnPostgres
+    from tests.fakes.model_server import ModelServer
+    from tests.harness.postgres import PostgresDatabase
+
+pytestmark = pytest.mark.one_python
+
+
+def test_no_byte_of_a_secret(
+    on_postgres: OnPostgres,
+    plain_database: PostgresDatabase,
+    model_server: ModelServer,
+    tenant: str,
+) -> None:
+    """Neither in the tables nor in the files beside the proxy."""
+    with on_postgres(plain_database.url(), **CONFIG) as proxy:
+        sent = list(send_all(proxy, model_server, tenant))
+        rows = [rows_of(plain_database).ended(each.tenant) for each in sent]
+        texts = {"tables": rows_of(plain_database).dump()} | files(proxy)
+    assert [place for place, text in texts.items() if CANARY in text] == []
+    assert JOURNAL in texts
+    assert rows[0]["output_text"] == CLEAN
+
+
+def test_no_byte_of_a_secret_waits(
+    on_postgres: OnPostgres, model_server: ModelServer, tenant: str
+) -> None:
+    """While the database is away, the journal holds what is redacted already."""
+    url = f"postgres://recorder@127.0.0.1:{free_port()}/nowhere"
+    with on_postgres(url, **CONFIG) as proxy:
+        sent = list(send_all(proxy, model_server, tenant))
+        wait_for_store(proxy, "waiting")
+        told = proxy.command("response_store.status")
+        texts = files(proxy)
+    assert [place for place, text in texts.items() if CANARY in text] == []
+    assert "redacted.openai: " in told
+    assert sum(len(text) for name, text in texts.items() if JOURNAL in name) > 1000 * len(sent)

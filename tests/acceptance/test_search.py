@@ -1,0 +1,135 @@
+"""What passed a proxy is found by its words, seconds later, whatever became of the proxy."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from response_store.resources import schema_text
+from response_store.store.sqlite_statements import fill
+from tests.acceptance.searching import ANSWER, FOUND, ids, search, stream, wait_indexed
+from tests.conftest import BY_TENANT
+from tests.harness import limited
+from tests.harness.records import NAMES
+from tests.unit.query.stored import REQUIRED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import MakeProxy
+    from tests.fakes.model_server import ModelServer
+
+pytestmark = pytest.mark.one_python
+
+LIMITED = (sys.executable, limited.__file__)
+
+
+def test_a_stream_is_found_seconds_later(
+    make_proxy: MakeProxy, model_server: ModelServer, tenant: str
+) -> None:
+    """A word in its middle, Chinese and code; of the right tenant alone, with its surroundings."""
+    with make_proxy() as proxy:
+        response_id = stream(proxy, model_server, tenant)
+        stream(proxy, model_server, f"{tenant}-other")
+        wait_indexed(proxy.database, 2)
+        for words in FOUND:
+            assert ids(search(proxy, tenant, words)) == [response_id], words
+        found = search(proxy, tenant, "canary", "tell")
+        assert search(proxy, tenant, "nowhere") == {"hits": [], "total": 0, "not_indexed": 0}
+        finished = proxy.terminate()
+    (hit,) = found["hits"]
+    assert (found["total"], found["not_indexed"], hit["where"]) == (1, 0, "answer")
+    assert [hit["snippet"][start:end] for start, end in hit["marks"]] == ["canary"]
+    assert hit["snippet"].strip("\u2026") in re.sub(r"\s", " ", ANSWER)
+    assert "fault" not in finished.output
+
+
+def test_what_a_killed_proxy_left(
+    make_proxy: MakeProxy, model_server: ModelServer, tenant: str
+) -> None:
+    """After a kill -9 the search itself indexes what is lacking, and so does the next proxy."""
+    with make_proxy() as proxy:
+        first = stream(proxy, model_server, tenant)
+        proxy.kill9()
+        assert ids(search(proxy, tenant, "canary")) == [first]
+        wait_indexed(proxy.database, 1)
+        with closing(sqlite3.connect(proxy.database.path)) as connection:
+            connection.execute("DELETE FROM openai_exchanges_search")
+            connection.commit()
+    with make_proxy() as proxy:
+        wait_indexed(proxy.database, 1)
+        assert ids(search(proxy, tenant, "canary")) == [first]
+
+
+def test_two_proxies(
+    make_proxy: MakeProxy, model_server: ModelServer, tenant: str, tmp_path: Path
+) -> None:
+    """On one file both index, and each exchange has one entry and one part."""
+    path = tmp_path / "shared.db"
+    config = {**BY_TENANT, "database_url": f"sqlite:///{path}"}
+    with make_proxy("a", config=config) as one, make_proxy("b", config=config) as other:
+        made = {stream(proxy, model_server, tenant) for _ in range(2) for proxy in (one, other)}
+        kept = type(one.database)(path)
+        wait_indexed(kept, 4)
+        assert set(ids(search(one, tenant, "canary"))) == made
+        assert len(kept.rows("SELECT rowid FROM openai_exchanges_search_words")) == 4
+
+
+def test_a_database_of_version_1(make_proxy: MakeProxy, tenant: str) -> None:
+    """It gets the index at the start of a proxy, which fills it with the rows that are there."""
+    proxy = make_proxy()
+    proxy.folder.mkdir()
+    with closing(sqlite3.connect(proxy.database.path)) as connection:
+        for statement in [*fill("shared_tables.sql", NAMES), *fill("exchanges_001.sql", NAMES)]:
+            connection.execute(statement)
+        for table, version in (("responses", 1), ("exchanges", 1)):
+            named = f"openai_{table}_schema_version"
+            connection.execute(f"CREATE TABLE IF NOT EXISTS {named} (version BIGINT PRIMARY KEY)")
+            connection.execute(f"INSERT INTO {named} VALUES ({version})")
+        for number in range(300):
+            row = {**REQUIRED, "tenant_id": tenant, "exchange_id": f"e{number}"}
+            row |= {"output_text": f"number n{number}", "response_id": f"r{number}"}
+            places = ", ".join("?" * len(row))
+            connection.execute(
+                f"INSERT INTO openai_exchanges ({', '.join(row)}) VALUES ({places})",
+                [*row.values()],
+            )
+        connection.commit()
+    with proxy:
+        versions = proxy.database.rows("SELECT version FROM openai_exchanges_schema_version")
+        assert versions == [{"version": 2}]
+        assert ids(search(proxy, tenant, "n299")) == ["r299"]
+        wait_indexed(proxy.database, 300)
+    assert "openai_exchanges_search" not in schema_text("sqlite/exchanges_001.sql")
+
+
+def test_a_file_that_may_only_be_read(
+    make_proxy: MakeProxy, model_server: ModelServer, tenant: str
+) -> None:
+    """What is indexed is found, and a note says how many exchanges are not, and why."""
+    with make_proxy() as proxy:
+        first = stream(proxy, model_server, tenant)
+        wait_indexed(proxy.database, 1)
+        stream(proxy, model_server, tenant)
+        proxy.terminate()
+        with closing(sqlite3.connect(proxy.database.path)) as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+            last = "SELECT max(entry_id) FROM openai_exchanges_search"
+            connection.execute(
+                f"DELETE FROM openai_exchanges_search WHERE entry_id > 1 AND entry_id = ({last})"
+            )
+            connection.commit()
+        proxy.database.path.chmod(0o444)
+        found = search(
+            proxy,
+            tenant,
+            "canary",
+            before=LIMITED,
+            said="1 exchange is not indexed, so not searched",
+        )
+        assert (ids(found), found["not_indexed"]) == ([first], 1)

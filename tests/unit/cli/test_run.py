@@ -1,0 +1,156 @@
+"""`response-store run`: what it refuses before it starts anything, and what it says at the end."""
+
+from __future__ import annotations
+
+import io
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from response_store.cli import run_summary
+from response_store.cli.run_table import table
+from response_store.cli.source import source
+from response_store.running.captured import Group
+from response_store.running.run import Outcome
+
+if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Anywhere, Command
+
+SINCE = 1767225600.0
+WIDE = Group("completed", "模型-通义千问-最大-预览-版本", None, 12, 1200, 64, 45)
+GROUPS = [
+    WIDE,
+    Group("completed", "gpt-5.1", None, 2, 1200000, 64, 45),
+    Group("refused", "evil\x1b[2J\tmodel", "rate_limit_exceeded", 1, None, None, None),
+]
+
+
+def ended(**how: object) -> Outcome:
+    given = {"status": 0, "since": SINCE, "recorder_id": "r1", "said": ""}
+    return Outcome(**{**given, "proxy_lost": False, "proxy_killed": False, **how})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        ([], 2, "response-store run -- COMMAND"),
+        (["--base-url", "true"], 2, "response-store run -- COMMAND"),
+        (["--base-url", "codex", "true"], 2, "--base-url needs a URL"),
+        (["--open", "true"], 2, "add --web"),
+        (["--", "no-such-command"], 127, "no such command"),
+        (["--", "/"], 126, "can't be executed"),
+        (["--config", "nowhere.yaml", "true"], 2, "nowhere.yaml"),
+    ],
+)
+def test_refused(run: Command, place: Path, arguments: list[str], status: int, words: str) -> None:
+    """Nothing is started: the folder stays empty."""
+    result = run("run", *arguments)
+    assert result.exit_code == status
+    assert words in result.stderr
+    assert result.stdout == ""
+    assert list(place.iterdir()) == []
+
+
+def test_help_has_examples(run: Command) -> None:
+    """--help shows lines to copy."""
+    assert "Examples:\n    response-store run -- python agent.py" in run("run", "--help").stdout
+
+
+def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
+    """Only the rows of this run's recorder count, whatever their tenant; never older ones."""
+    tokens = {"input_tokens": 31, "cached_tokens": 8, "output_tokens": 17}
+    ours = {"started_at": SINCE + 1, "model": "gpt-5.1", "recorder_id": "ours"}
+    for row in (
+        {"exchange_id": "e1", **tokens},
+        {"exchange_id": "e2", "tenant_id": "another", **tokens},
+        {"exchange_id": "e3", "state": "refused", "error_code": "no\tway"},
+        {"exchange_id": "e4", "recorder_id": "theirs"},
+        {"exchange_id": "e5", "started_at": SINCE - 1},
+    ):
+        anywhere.exchange(**ours | row)
+    run_summary.summarize(source(None, None), ended(recorder_id="ours"), None)
+    assert capsys.readouterr().err == (
+        "response-store: 3 captured, 62 tokens in (16 cached), 34 out, 1 with errors\n"
+        "completed\tgpt-5.1\t2\t62\t34\t-\n"
+        "refused\tgpt-5.1\t1\t-\t-\tno way\n"
+        "next: response-store list --since 2026-01-01T02:00:00\n"
+        "next: response-store list --tenant another --since 2026-01-01T02:00:00\n"
+    )
+
+
+def test_the_next_commands_list_what_was_captured(
+    anywhere: Anywhere, run: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One for each tenant, the one with most of it first; of many, three and how many more."""
+    for number, tenant in enumerate(["one", "two 'x'", "one", "-three", "vier"]):
+        anywhere.exchange(f"e{number}", tenant_id=tenant, started_at=SINCE + 1)
+    run_summary.summarize(source(None, None), ended(), None)
+    *_, first, second, third, last = capsys.readouterr().err.splitlines()
+    assert last == "and the same with 1 more tenants"
+    listed = [shlex.split(line.removeprefix("next: response-store ")) for line in (first, third)]
+    assert [run(*words).stdout.count("\n") for words in listed] == [2, 1]
+    assert "--tenant one " in first
+    assert "--tenant -three " in second
+
+
+def test_nothing_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ways to more are named, and what the proxy skipped or warned of."""
+    said = (
+        "A client does not trust us.\n" * 3 + "response_store: 0 written, 0 lost (skipped.path 1)"
+    )
+    run_summary.summarize(source(None, None), ended(said=said), None)
+    assert capsys.readouterr().err == (
+        "proxy: A client does not trust us.\n"
+        "proxy: response_store: 0 written, 0 lost (skipped.path 1)\n"
+        f"response-store: {run_summary.NOTHING}\n"
+    )
+
+
+def test_many_warnings(stored: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """The last warnings are shown, and how many others there were; controls are visible."""
+    said = "\n".join(f"warning {number} \x1b[2J" for number in range(9))
+    run_summary.summarize(source(None, None), ended(said=said), None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "proxy: 4 more lines before these"
+    assert lines[1] == "proxy: warning 4 \u241b[2J"
+    assert len(lines) == 7
+
+
+def test_lost(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was lost is told, whatever was captured."""
+    anywhere.exchange("e1")
+    said = "response_store: 1 written, 2 lost"
+    run_summary.summarize(source(None, None), ended(said=said, since=0.0), None)
+    assert "proxy: response_store: 1 written, 2 lost\n" in capsys.readouterr().err
+
+
+def test_no_database(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A database that can't be read is told of; the run's status stays the command's."""
+    run_summary.summarize(source(None, None), ended(), None)
+    assert "can't be counted now" in capsys.readouterr().err
+
+
+def test_next_command() -> None:
+    """The configuration is named again, quoted for a shell."""
+    command = run_summary.next_command(SINCE, Path("my proxy.yaml"))
+    assert command.startswith("response-store list --config 'my proxy.yaml' --since 20")
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80])
+def test_a_terminal_gets_a_table_that_fits(columns: int) -> None:
+    """Wide characters and long names do not break it, and no model controls the terminal."""
+    written = io.StringIO()
+    Console(file=written, width=columns, force_terminal=True).print(table(GROUPS, columns))
+    shown = Console(file=io.StringIO(), width=columns, color_system=None)
+    shown.print(table(GROUPS, columns))
+    lines = shown.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert len(lines) == 1 + len(GROUPS)
+    assert max(cell_len(line) for line in lines) <= columns
+    assert "\x1b[32mcompleted" in written.getvalue()
+    assert "\x1b[2J" not in written.getvalue()
+    assert ("1200000/45" in lines[2]) == (columns >= 50)
+    assert ("rate_limit" in lines[3]) == (columns >= 70)

@@ -1,0 +1,78 @@
+"""Times as people say them."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from response_store.cli.times import past_time
+from tests.unit.cli.conftest import Command
+
+BERLIN = ZoneInfo("Europe/Berlin")
+NOW = datetime(2026, 11, 22, 15, 30, 10, tzinfo=BERLIN)  # a Sunday
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("0s", "2026-11-22 15:30:10"),
+        ("90s", "2026-11-22 15:28:40"),
+        ("5m", "2026-11-22 15:25:10"),
+        ("5 min", "2026-11-22 15:25:10"),
+        ("2h", "2026-11-22 13:30:10"),
+        ("3D", "2026-11-19 15:30:10"),
+        ("1w", "2026-11-15 15:30:10"),
+        ("now", "2026-11-22 15:30:10"),
+        ("today", "2026-11-22 00:00:00"),
+        ("yesterday", "2026-11-21 00:00:00"),
+        ("Yesterday ", "2026-11-21 00:00:00"),
+        ("yesterday 9am", "2026-11-21 09:00:00"),
+        ("9:30", "2026-11-22 09:30:00"),
+        ("monday", "2026-11-16 00:00:00"),
+        ("last friday", "2026-11-20 00:00:00"),
+        ("sunday", "2026-11-15 00:00:00"),
+        ("3 days ago", "2026-11-19 15:30:10"),
+        ("an hour ago", "2026-11-22 14:30:10"),
+        ("2026-11-01", "2026-11-01 00:00:00"),
+        ("2026-11-01 09:30", "2026-11-01 09:30:00"),
+        ("2026-11-01T09:30:15", "2026-11-01 09:30:15"),
+        ("2026-11-01T09:30Z", "2026-11-01 10:30:00"),
+        ("2026-11-01 09:30+05:00", "2026-11-01 05:30:00"),
+        ("2026-07-01 09:30", "2026-07-01 09:30:00"),  # in summer
+        ("2026-11-01 9:30", "2026-11-01 09:30:00"),
+        ("2026-2-3", "2026-02-03 00:00:00"),
+        ("2026/02/03 09:30", "2026-02-03 09:30:00"),
+        ("Nov 1 2026", "2026-11-01 00:00:00"),
+        ("1 november", "2026-11-01 00:00:00"),
+        ("2026-10", "2026-10-01 00:00:00"),
+        ("30 december", "2025-12-30 00:00:00"),
+    ],
+)
+def test_a_time_is_what_people_mean(said: str, meant: str) -> None:
+    """Seen from a Sunday in November in Berlin; summer's times are summer's."""
+    expected = datetime.fromisoformat(meant).replace(tzinfo=BERLIN)
+    assert datetime.fromtimestamp(past_time(said, NOW), tz=BERLIN) == expected
+
+
+def test_local_time_has_its_summer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has no zone is meant in the machine's, whatever the season now is."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    for said in ("2026-07-01 12:00", "2026-01-01 12:00"):
+        expected = datetime.fromisoformat(said).replace(tzinfo=BERLIN).timestamp()
+        assert past_time(said) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["", " ", "5", "12", "a", "xyzzy", "2026-13-01", "\x00", "🙂", "9" * 30 + "d"],
+)
+def test_what_is_no_time_is_refused(run: Command, said: str) -> None:
+    """The error repeats it and shows what can be said."""
+    result = run("list", "--since", said)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "is no time. Say 2h, 3d, yesterday" in result.stderr
+    assert "--since" in result.stderr

@@ -1,0 +1,90 @@
+"""What the tests of searching share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import pytest
+
+from response_store.config import SqliteTarget
+from response_store.search.asking import ask
+from response_store.search.catching_up import catch_up, open_index
+from response_store.search.index import Index, lacking
+from response_store.search.terms import terms
+from response_store.store.query import Query
+from response_store.store.selection import Selection
+from tests.harness.postgres_shared import target_of
+from tests.unit.cli.conftest import (
+    Anywhere,
+    anywhere,
+    configured,
+    place,
+    run,
+    session_stored,
+    stored,
+    stored_in_postgres,
+)
+from tests.unit.query.stored import NAMES, Stored
+
+__all__ = [
+    "anywhere", "configured", "place", "run", "session_stored", "stored", "stored_in_postgres",
+]  # fmt: skip
+
+OpenIndex: TypeAlias = Callable[[], Index]
+
+
+class Searching:
+    """A database, its index, and what is found in it."""
+
+    def __init__(self, anywhere: Anywhere) -> None:
+        self.stored = anywhere
+        self._opened: list[Index] = []
+        self._query: Query | None = None
+
+    def index(self) -> Index:
+        """The index, open for writing; it is closed with the test."""
+        if isinstance(self.stored, Stored):
+            target = SqliteTarget(self.stored.path)
+            self._opened.append(open_index(target, NAMES))
+        else:
+            self._opened.append(open_index(target_of(self.stored.database.url()), NAMES))
+        return self._opened[-1]
+
+    def catch_up(self) -> int:
+        """Index what is lacking; how many those were."""
+        return len(list(catch_up(self.index())))
+
+    def lacking(self) -> int:
+        with self.stored.open() as query:
+            return lacking(query.reading.rows)
+
+    def ids(self, *words: str, limit: int = 100, **chosen: object) -> set[str]:
+        """The exchanges that are found."""
+        selection = Selection(**{"tenant": "default", **chosen})  # type: ignore[arg-type]
+        answer = ask(self._asked().reading, terms(words), selection, limit)
+        assert answer.total >= len(answer.hits)
+        return {hit.summary.exchange_id for hit in answer.hits}
+
+    def count(self, table: str) -> int:
+        """How many rows a table has."""
+        with self.stored.open() as query:
+            return int(query.reading.rows(f"SELECT count(*) FROM {{{table}}}")[0][0])
+
+    def _asked(self) -> Query:
+        self._query = self._query or self.stored.open()
+        return self._query
+
+    def close(self) -> None:
+        if self._query is not None:
+            self._query.close()
+        for index in self._opened:
+            index.close()
+
+
+@pytest.fixture
+def searching(anywhere: Anywhere) -> Iterator[Searching]:
+    """An empty database, of either kind."""
+    made = Searching(anywhere)
+    yield made
+    made.close()
