@@ -20,6 +20,7 @@ from benchmarks.postgres_far import postgres_far
 from benchmarks.postgres_outage import postgres_outage
 from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
+from benchmarks.reading import reading_postgres, reading_sqlite
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
 from benchmarks.serving import serving_capture, serving_get, serving_input_items
@@ -46,6 +47,8 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "lookup": lookup,
     "instructions": instructions,
     "profile": profile,
+    "reading": reading_sqlite,
+    "postgres-reading": reading_postgres,
     "postgres-throughput": postgres_throughput,
     "postgres-drain": postgres_drain,
     "postgres-far": postgres_far,
@@ -96,7 +99,7 @@ Examples:
     "--rows",
     default=DEFAULTS.rows,
     show_default=True,
-    help="Rows of the large database of lookup and serving.",
+    help="Rows of the large database of lookup, serving and reading.",
 )
 @click.option(
     "--freezes",

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 
 from benchmarks.control import Child
 from benchmarks.rig import Rig
-from benchmarks.sides import Durability, Side
+from benchmarks.sides import UNINDEXED, Durability, Side
 
 JOURNAL = "journal.db"
 OPEN_SECONDS = 120.0
@@ -133,6 +133,9 @@ class PostgresSide(Side):
 
     def settle(self, folder: Path) -> None:
         self.settled_through(folder, self.held(folder)[2])
+
+    def unindexed(self, folder: Path) -> int:
+        return int(self.target.row(UNINDEXED)[0])
 
     def held(self, folder: Path) -> tuple[int, int, int]:
         """What the journal holds: records, their bytes, and the last one's place."""

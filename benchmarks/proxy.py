@@ -47,6 +47,10 @@ class Proxy:
         """Wait until the database has all of them."""
         self.side.settle(self.folder)
 
+    def rest(self) -> None:
+        """Wait until it does nothing more."""
+        self.side.rest(self.folder)
+
 
 @contextmanager
 def live_proxy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,6 +12,10 @@ from pathlib import Path
 
 from benchmarks.places import CAPTURE_SCRIPT, SCRIPTS
 
+REST_SECONDS = 120.0
+POLL_SECONDS = 0.1
+UNINDEXED = """
+SELECT (SELECT count(*) FROM openai_exchanges) - (SELECT count(*) FROM openai_exchanges_search)"""
 COMPLETED = "SELECT count(*) FROM openai_exchanges WHERE state = 'completed'"
 
 
@@ -52,6 +57,19 @@ class Side:
 
     def settle(self, folder: Path) -> None:
         """Wait until it has them."""
+
+    def rest(self, folder: Path) -> None:
+        """Wait until the proxy does nothing more: it prepares searches when a load is over."""
+        deadline = time.monotonic() + REST_SECONDS
+        while self.durability is not None and self.unindexed(folder) > 0:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{self.name}: not indexed within {REST_SECONDS:.0f} s")
+            time.sleep(POLL_SECONDS)
+
+    def unindexed(self, folder: Path) -> int:
+        """How many exchanges can't be searched yet."""
+        with closing(sqlite3.connect(self.database(folder))) as connection:
+            return int(connection.execute(UNINDEXED).fetchone()[0])
 
     def complaint(self, folder: Path, exchanges: int) -> str | None:
         """What is wrong with the rows that the proxy has left after so many exchanges."""

@@ -69,9 +69,15 @@ def explain(windows: Windows) -> str:
     )
     return (
         f"proxy {cpu:.0f} us CPU each at {spread(windows.busy).median:.0%} of a core, "
-        f"upstream {upstream:.0f}, client {client:.0f}; "
+        f"{explain_later(windows)}upstream {upstream:.0f}, client {client:.0f}; "
         f"p50 {spread(windows.p50).median * 1e3:.1f} ms"
     ) + explain_server(windows)
+
+
+def explain_later(windows: Windows) -> str:
+    """CPU an exchange that the search index takes when the load is over; empty without one."""
+    later = spread(windows.later_cpu).median * 1e6
+    return f"{later:.0f} for the search index afterwards, " if later >= 1 else ""
 
 
 def explain_server(windows: Windows) -> str:

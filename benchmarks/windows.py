@@ -29,6 +29,7 @@ class Windows:
     rate: list[float] = field(default_factory=list)  # exchanges a second
     cpu: list[float] = field(default_factory=list)
     busy: list[float] = field(default_factory=list)  # CPU time over wall time: 1 is one core
+    later_cpu: list[float] = field(default_factory=list)  # after the window, for the search index
     upstream_cpu: list[float] = field(default_factory=list)
     client_cpu: list[float] = field(default_factory=list)
     server_cpu: list[float] = field(default_factory=list)  # of a database server
@@ -78,3 +79,6 @@ def one_window(rig: Rig, proxy: Proxy, seconds: float, into: Windows) -> None:
     into.first.append(percentile(figures["first"], 0.5))
     into.p50.append(percentile(figures["total"], 0.5))
     into.p95.append(percentile(figures["total"], 0.95))
+    rested = proxy.cpu_seconds()
+    proxy.rest()
+    into.later_cpu.append((proxy.cpu_seconds() - rested) / done)
