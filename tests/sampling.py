@@ -2,7 +2,8 @@
 
 The same code runs on each Python, so most of what a long table shows on one it shows on all. Where
 `TEST_SAMPLE` is a number above 1, a test over a table takes one of so many cases, a property so
-many times fewer examples, and a test that is marked `one_python` doesn't run. `TEST_WHOLE` names
+many times fewer examples, and a test that is marked `one_python` doesn't run. `TEST_HALF`, 0 or 1,
+leaves half of the functions in `tests/unit` to whom the other number is given. `TEST_WHOLE` names
 the environment that runs everything: where there is none, the others do.
 """
 
@@ -33,7 +34,7 @@ def examples(most: int) -> int:
 
 
 def part(items: Sequence[pytest.Item], one: int) -> tuple[list[pytest.Item], list[pytest.Item]]:
-    """The tests to run and those to leave out: each function that is not marked runs."""
+    """The tests to run and those to leave out: each function that is not marked runs somewhere."""
     tables = Counter(_function(item) for item in items)
     seen: Counter[str] = Counter()
     run, left = [], []
@@ -42,9 +43,17 @@ def part(items: Sequence[pytest.Item], one: int) -> tuple[list[pytest.Item], lis
         # Not always the first: where the cases are databases, each has its turn.
         first = crc32(function.encode()) % min(one, tables[function])
         taken = seen[function] % one == first and item.get_closest_marker(MARK) is None
+        taken = taken and _is_of_our_half(function)
         (run if taken else left).append(item)
         seen[function] += 1
     return run, left
+
+
+def _is_of_our_half(function: str) -> bool:
+    half = os.environ.get("TEST_HALF")
+    if half is None or not function.startswith("tests/unit/"):
+        return True
+    return crc32(function.encode()[::-1]) % 2 == int(half)
 
 
 def _function(item: pytest.Item) -> str:

@@ -31,8 +31,9 @@ def run_of(*items: Any) -> list[str]:
 
 
 @pytest.fixture(autouse=True)
-def nothing_remembered() -> Any:
+def nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Any:
     """What the environment of the run says is looked at anew."""
+    monkeypatch.delenv("TEST_HALF", raising=False)
     sampling.one_of.cache_clear()
     yield
     sampling.one_of.cache_clear()
@@ -52,6 +53,19 @@ def test_short_tables_take_turns() -> None:
     run = run_of(*map(Item, names))
     assert len(run) == 30
     assert all(any(f"[{kind}]" in name for name in run) for kind in kinds)
+
+
+def test_each_function_is_of_one_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two environments share the unit tests; other tests both of them run."""
+    names = [f"tests/unit/test_a.py::test_{at}" for at in range(40)]
+    others = ["tests/acceptance/test_b.py::test_one"]
+    halves = []
+    for half in ("0", "1"):
+        monkeypatch.setenv("TEST_HALF", half)
+        halves.append(set(run_of(*map(Item, names + others))))
+    assert halves[0] & halves[1] == {*others}
+    assert halves[0] | halves[1] == {*names, *others}
+    assert all(len(half) > 12 for half in halves)
 
 
 def test_marked_ones_are_left_out() -> None:
