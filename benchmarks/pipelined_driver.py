@@ -11,7 +11,7 @@ import psycopg
 
 from benchmarks.postgres import Database
 from benchmarks.raw_driver import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, TABLES, Values, values
-from response_store.store import postgres_schema
+from response_store.store.postgres import schema as postgres_schema
 from response_store.store.records import Record
 
 BATCH = 200

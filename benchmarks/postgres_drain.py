@@ -28,10 +28,10 @@ from response_store.config.postgres_target import postgres_target
 from response_store.counts import Counts
 from response_store.faults import Faults
 from response_store.store.drainer import Drainer, DrainLimits
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
-from response_store.store.journal_outlet import Outlet
-from response_store.store.postgres import PostgresStore
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
+from response_store.store.journal.outlet import Outlet
+from response_store.store.postgres.store import PostgresStore
 from response_store.store.records import Record
 
 ROWS_A_SECOND = 4000

@@ -21,7 +21,7 @@ from response_store.search.catching_up import catch_up, open_index
 from response_store.search.index import Entry
 from response_store.search.postgres_index import tsvector
 from response_store.search.said import Row
-from response_store.store import postgres_schema
+from response_store.store.postgres import schema as postgres_schema
 from response_store.store.records import Record
 
 BATCH = 1000

@@ -24,7 +24,7 @@ from response_store.counts import Counts
 from response_store.faults import Faults
 from response_store.store.intake import Limits
 from response_store.store.records import Record
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from response_store.store.ticket import Ticket
 from response_store.store.writer import Writer
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from response_store.store.records import Record
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 
 SWITCH = Path(os.environ["BENCHMARK_SLOW_COMMIT"])
 write = SqliteStore.write

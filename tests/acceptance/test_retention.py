@@ -67,7 +67,7 @@ def test_retention_beside_capture(
 def test_a_file_does_not_grow_beyond_its_bound(
     make_proxy: MakeProxy, model_server: ModelServer, tenant: str
 ) -> None:
-    """The oldest go, the newest stay, and the room is used again."""
+    """The oldest go, the newest stay, and the file gives back the room."""
     config = BY_TENANT | {"retention": {"max_bytes": 2**20}}
     with make_proxy(config=config, first=[HASTY]) as proxy:
         for number in range(70):
@@ -79,13 +79,19 @@ def test_a_file_does_not_grow_beyond_its_bound(
         assert 5 < len(kept) < 70
         assert [row["started_at"] for row in kept] == sorted(row["started_at"] for row in kept)
         assert "pruned: " in proxy.command("response_store.status")
+        wait_until(lambda: free(proxy.database) == 0, "the room is given back")
 
 
 def used(database: Database) -> int:
     """The pages of the file that are in use, in bytes."""
+    return (_asked(database, "page_count") - free(database)) * _asked(database, "page_size")
+
+
+def free(database: Database) -> int:
+    """How many pages of the file nothing takes."""
+    return _asked(database, "freelist_count")
+
+
+def _asked(database: Database, name: str) -> int:
     with closing(sqlite3.connect(database.path)) as connection:
-        pages, free, size = (
-            connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("page_count", "freelist_count", "page_size")
-        )
-    return (pages - free) * size
+        return int(connection.execute(f"PRAGMA {name}").fetchone()[0])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from response_store.resources import schema_text
-from response_store.store.sqlite_statements import fill
+from response_store.store.sqlite.statements import fill
 from tests.acceptance.searching import ANSWER, FOUND, ids, search, stream, wait_indexed
 from tests.conftest import BY_TENANT
 from tests.harness import limited

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from response_store.config import Durability, SqliteTarget
 from response_store.store.base import Store
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from tests.harness.postgres_backend import PostgresDatabase
 from tests.harness.records import NAMES
 

@@ -15,8 +15,8 @@ from typing import Any
 sys.path.append(os.environ["HARNESS_PACKAGE"])
 
 from response_store.capture import recorder
-from response_store.store.journal import Journal
-from response_store.store.sqlite import SqliteStore
+from response_store.store.journal.inlet import Journal
+from response_store.store.sqlite.store import SqliteStore
 
 SWITCH = Path("slow")
 

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from response_store.config.model import JournalConfig
-    from response_store.store.journal_reading import JournalReading
+    from response_store.store.journal.reading import JournalReading
 
 
 def journal_of(config: JournalConfig | None) -> AbstractContextManager[JournalReading | None]:
     """The journal, open for reading; None where there is none (yet). Raises StoreError."""
     if config is None or not _is_there(config.path):
         return nullcontext()
-    from response_store.store.journal_reading import JournalReading  # noqa: PLC0415 (rarely used)
+    from response_store.store.journal.reading import JournalReading  # noqa: PLC0415 (rarely used)
 
     return JournalReading(config.path)
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from response_store.cli.journal import journal_of
 from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
-from response_store.store.journal_level import JournalStatus
-from response_store.store.journal_reading import DeadLetter
+from response_store.store.journal.level import JournalStatus
+from response_store.store.journal.reading import DeadLetter
 from response_store.telling.figures import NONE, duration, local_time, size
 from response_store.telling.printable import one_line
 

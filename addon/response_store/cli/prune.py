@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
     from response_store.pruning.database import Database
     from response_store.pruning.measures import Survey
+    from response_store.pruning.sweep import Sweep
     from response_store.store.selection import Selection
 
 Facts: TypeAlias = list[tuple[str, str]]
@@ -50,8 +51,8 @@ Says what would go and asks, unless --yes. An exchange takes its response along,
 exchange names it; what is open stays. Removing goes in small batches, so that proxies can go on
 writing. It can be broken off with Ctrl-C at any time: the same command goes on.
 
-A SQLite file gets smaller at the end if no proxy writes to it; else the room is used again, and
---vacuum gets it back when they have ended. PostgreSQL uses room again by itself (autovacuum).
+A SQLite file gets smaller at the end: it is written anew if no proxy writes to it, else cut in
+small steps. PostgreSQL uses room again by itself (autovacuum).
 
 \b
 Examples:
@@ -85,8 +86,8 @@ Examples:
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option(
     "--vacuum/--no-vacuum", default=None,
-    help="Make a SQLite file smaller at the end, also while proxies write, or never. Without"
-    " either: if no proxy writes. Writers wait meanwhile.",
+    help="Write a SQLite file anew at the end, for which writers wait, or leave it as large as it"
+    " is. Without either: anew if no proxy writes, else smaller in small steps.",
 )  # fmt: skip
 @json_option
 def prune_command(
@@ -164,13 +165,15 @@ def _prune(
                         " The same command goes on."
                     )
                     raise click.exceptions.Exit(INTERRUPTED) from None
-        space = _room_given_back(database, vacuum)
+        space = _room_given_back(database, vacuum, sweep)
     facts = [("removed", f"{sweep.exchanges} exchanges, {sweep.responses} responses"), *space[0]]
     removed = {"exchanges": sweep.exchanges, "responses": sweep.responses}
     _write(facts, {"removed": removed, **space[1]}, as_json)
 
 
-def _room_given_back(database: Database, vacuum: bool | None) -> tuple[Facts, dict[str, object]]:
+def _room_given_back(
+    database: Database, vacuum: bool | None, sweep: Sweep
+) -> tuple[Facts, dict[str, object]]:
     """Make a file smaller where that is wanted, or fitting; say what became of the room."""
     from response_store.pruning.sqlite_remover import SqliteRemover  # noqa: PLC0415
 
@@ -180,10 +183,14 @@ def _room_given_back(database: Database, vacuum: bool | None) -> tuple[Facts, di
     if vacuum or (vacuum is None and remover.free_bytes() and not remover.has_writers()):
         saved = remover.vacuum()
         return [("room", f"{size(max(saved, 0))} given back")], {"bytes_given_back": saved}
+    if vacuum is None:
+        sweep.give_back()
     remover.truncate()
     free = remover.free_bytes()
-    later = "" if not free else "; response-store prune --vacuum gives it back"
-    return [("room", f"{size(free)} free in the file, used again{later}")], {"bytes_free": free}
+    if not free:
+        return [("room", "given back")], {"bytes_free": 0}
+    told = f"{size(free)} free in the file, used again; response-store prune --vacuum gives it back"
+    return [("room", told)], {"bytes_free": free}
 
 
 def _reachable(asked: Source) -> SqliteTarget:

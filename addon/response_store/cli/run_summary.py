@@ -137,14 +137,14 @@ def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list
 def _reading(asked: Source) -> Reading | None:
     """The database, open for reading; None for one in memory. Raises StoreError."""
     if not isinstance(asked.target, SqliteTarget):
-        from response_store.store.postgres_reading import (  # noqa: PLC0415 (slow to load)
+        from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
             PostgresReading,
         )
 
         return PostgresReading(asked.target, asked.tables)
     if asked.target.path is None:
         return None
-    from response_store.store.sqlite_reading import SqliteReading  # noqa: PLC0415 (for one backend)
+    from response_store.store.sqlite.reading import SqliteReading  # noqa: PLC0415 (for one backend)
 
     return SqliteReading(asked.target.path, asked.tables, shown_as=asked.shown_as)
 

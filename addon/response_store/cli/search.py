@@ -103,19 +103,19 @@ def search_command(
 def _answer(
     asked: Source, reading: Reading, looked_for: Sequence[Term], chosen: Selection, limit: int
 ) -> Answer:
-    why_not = _brought_up(asked, reading)
+    behind = lacking(reading.rows)
+    why_not = _brought_up(asked, reading, behind)
     if why_not is not None and not may_be_asked(reading):
         raise why_not
-    answer = ask(reading, looked_for, chosen, limit)
+    answer = ask(reading, looked_for, chosen, limit, behind=None if behind else 0)
     if answer.lacking and why_not is not None:
         several = "1 exchange is" if answer.lacking == 1 else f"{answer.lacking:,} exchanges are"
         note(f"Note: {several} not indexed, so not searched. {why_not}")
     return answer
 
 
-def _brought_up(asked: Source, reading: Reading) -> StoreError | None:
+def _brought_up(asked: Source, reading: Reading, behind: int) -> StoreError | None:
     """Index what is lacking; the reason where that can't be done."""
-    behind = lacking(reading.rows)
     if not behind and may_be_asked(reading):
         return None
     try:

@@ -26,7 +26,7 @@ from response_store.telling.printable import one_line, printable
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from response_store.store.journal_reading import JournalReading
+    from response_store.store.journal.reading import JournalReading
     from response_store.store.lookup import Found
 
 
@@ -102,7 +102,7 @@ def _found(asked: Source, identifier: str) -> Found:
 
 
 def _found_with(journal: JournalReading, asked: Source, identifier: str) -> Found:
-    from response_store.store.journal_shelf import find  # noqa: PLC0415 (with PostgreSQL alone)
+    from response_store.store.journal.shelf import find  # noqa: PLC0415 (with PostgreSQL alone)
 
     try:
         with asked.open() as query:

@@ -98,7 +98,7 @@ class Source:
     def open(self) -> Query:
         """Open the database for reading. Raises StoreError."""
         if not isinstance(self.target, SqliteTarget):
-            from response_store.store.postgres_reading import (  # noqa: PLC0415 (slow to load)
+            from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
                 PostgresReading,
             )
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from response_store.cli.source import Source
-    from response_store.store.journal_reading import JournalReading
+    from response_store.store.journal.reading import JournalReading
     from response_store.store.lookup import Found
     from response_store.store.threads import Member, Thread, ThreadShelf
 
@@ -145,7 +145,7 @@ def _shelf(asked: Source) -> Iterator[ThreadShelf]:
 
 @contextmanager
 def _shelf_with(journal: JournalReading, asked: Source) -> Iterator[ThreadShelf]:
-    from response_store.store.journal_threads import (  # noqa: PLC0415 (with PostgreSQL alone)
+    from response_store.store.journal.threads import (  # noqa: PLC0415 (with PostgreSQL alone)
         JournalThreads,
     )
 

@@ -9,7 +9,7 @@ from response_store.config import SqliteTarget, TableNames
 from response_store.pruning.removing import Remover
 from response_store.pruning.sqlite_remover import SqliteRemover
 from response_store.store.reading import Reading
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 
 if TYPE_CHECKING:  # psycopg is imported only where PostgreSQL is used
     from response_store.config.postgres_target import PostgresTarget
@@ -35,7 +35,7 @@ def open_reading(
     if isinstance(target, SqliteTarget):
         assert target.path is not None, "what is in memory can't be reached"
         return SqliteReading(target.path, tables, shown_as=shown_as)
-    from response_store.store.postgres_reading import PostgresReading  # noqa: PLC0415 (slow)
+    from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415 (slow)
 
     return PostgresReading(target, tables)
 

@@ -17,10 +17,10 @@ from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PermanentStoreError
 from response_store.pruning.removing import Gone, Place, next_rows, places, remove_rows
-from response_store.store.postgres_connections import PostgresConnections
-from response_store.store.postgres_errors import translated
-from response_store.store.postgres_statements import folded
-from response_store.store.postgres_watchdog import Watchdog
+from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.errors import translated
+from response_store.store.postgres.statements import folded
+from response_store.store.postgres.watchdog import Watchdog
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
 
@@ -54,6 +54,9 @@ class PostgresRemover:
 
     def tidy(self) -> None:
         """The server looks after its files."""
+
+    def give_back(self) -> bool:
+        return False  # its autovacuum does
 
     def may_begin(self) -> bool:
         """Whether no other proxy removes from these tables; as long as the connection is there."""

@@ -46,6 +46,9 @@ class Remover(Protocol):
     def tidy(self) -> None:
         """Do now and then what keeps files from growing."""
 
+    def give_back(self) -> bool:
+        """Give a little of the room that is free now back; whether there is more to do."""
+
     def may_begin(self) -> bool:
         """Whether nobody else removes for the same reason at this moment."""
 

@@ -91,6 +91,8 @@ class Retention:
                 sweep.remove(Selection(until=until), measures.tenants(database.reading))
             if config.retention.max_bytes is not None:
                 sweep.shrink(config.retention.max_bytes)
+            if sweep.exchanges:
+                sweep.give_back()
         if sweep.exchanges:
             logger.info("response_store: retention removed %d exchanges", sweep.exchanges)
 

@@ -11,13 +11,14 @@ from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
-from response_store.store.recorders import Recorders
 from response_store.store.selection import Selection
-from response_store.store.sqlite_connection import connect, real_path
-from response_store.store.sqlite_errors import translated
-from response_store.store.sqlite_transaction import transaction
+from response_store.store.sqlite.connection import connect, real_path
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.recorders import Recorders
+from response_store.store.sqlite.transaction import transaction
 
 _TIDY_EVERY = 64  # batches
+_PAGES_AT_ONCE = 64  # given back while others wait
 _PATIENCE_MS = 200  # that the end of it all waits for readers
 
 
@@ -59,6 +60,19 @@ class SqliteRemover:
     def may_begin(self) -> bool:
         return True
 
+    def give_back(self) -> bool:
+        """Make the file a little smaller, in a short transaction; whether there is more to do.
+
+        A file that was made without `auto_vacuum` gets smaller by `vacuum` alone.
+        """
+        with translated(self._where):
+            before = self._free_pages()
+            self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            return 0 < self._free_pages() < before
+
+    def _free_pages(self) -> int:
+        return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
+
     def free_bytes(self) -> int:
         """The room in the file that nothing takes: what comes next fills it."""
         with translated(self._where):
@@ -91,6 +105,7 @@ class SqliteRemover:
         assert self._path is not None
         with translated(self._where):
             before = _size(self._path)
+            self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # from now on
             self._connection.execute("VACUUM")
             self.truncate()
             return before - _size(self._path)

@@ -61,6 +61,18 @@ class Sweep:
             else:
                 factor *= 2  # the oldest are open: look behind them
 
+    def give_back(self) -> None:
+        """Give back the room that is free now, in small steps, as far as the database can."""
+        more = not self.stopped
+        while more:
+            began = time.monotonic()
+            try:
+                more = self.database.remover.give_back()
+            except PassingStoreError:
+                return  # what is free is used again
+            more = self.pause(time.monotonic() - began) and more
+        self.database.remover.tidy()
+
     def _batch(self, tenant: str, selection: Selection, after: Place) -> Place | None:
         began = time.monotonic()
         gone = self._removed(tenant, selection, after)

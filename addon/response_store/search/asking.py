@@ -18,7 +18,7 @@ from response_store.search.snippets import Snippet, snippet
 from response_store.search.terms import Term
 from response_store.store.reading import Reading, Row
 from response_store.store.selection import Condition, Selection
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import Summary
 
 # bm25 is the smaller the better. It can't stand in an aggregate: hence two steps.
@@ -54,19 +54,26 @@ class Answer(NamedTuple):
     lacking: int
 
 
-def ask(reading: Reading, terms: Sequence[Term], selection: Selection, limit: int) -> Answer:
+def ask(
+    reading: Reading,
+    terms: Sequence[Term],
+    selection: Selection,
+    limit: int,
+    behind: int | None = None,
+) -> Answer:
     """The best `limit` hits of a selection, in one state of the database. Raises StoreError.
 
-    No terms have no hits; a selection without a tenant has none either.
+    No terms have no hits; a selection without a tenant has none either. Who has just counted what
+    the index lacks says so (`behind`): counting walks whole tables.
     """
     if not terms:
-        return Answer((), 0, lacking(reading.rows))
+        return Answer((), 0, lacking(reading.rows) if behind is None else behind)
     with reading.snapshot():
         statement, values = _statement(reading, terms, selection)
         found = reading.rows(statement, (*values, limit))
         hits = tuple(_hit(reading, terms, columns) for columns in found)
         total = int(found[0][1]) if found else 0
-        return Answer(hits, total, lacking(reading.rows))
+        return Answer(hits, total, lacking(reading.rows) if behind is None else behind)
 
 
 def may_be_asked(reading: Reading) -> bool:

@@ -15,10 +15,10 @@ from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.search.index import Entry
 from response_store.search.parts import GAP, HUMP, Part
-from response_store.store.postgres_connections import PostgresConnections
-from response_store.store.postgres_errors import translated
-from response_store.store.postgres_statements import folded
-from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.errors import translated
+from response_store.store.postgres.statements import folded
+from response_store.store.postgres.watchdog import Deadline, Watchdog
 from response_store.store.reading import table_words
 
 # What a crash of the server takes of the index is indexed again.

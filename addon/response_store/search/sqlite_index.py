@@ -17,11 +17,11 @@ from typing import Any
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.search.index import Entry
 from response_store.search.parts import HUMP, Part
-from response_store.store import sqlite_schema
 from response_store.store.reading import table_words
-from response_store.store.sqlite_connection import connect, identity
-from response_store.store.sqlite_errors import translated
-from response_store.store.sqlite_transaction import transaction
+from response_store.store.sqlite import schema as sqlite_schema
+from response_store.store.sqlite.connection import connect, identity
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.transaction import transaction
 
 _PARTS = 65_536  # of an entry, at most: see schemas/sqlite/search_words.sql
 _CHECKPOINT_BYTES = 4 * 1024 * 1024

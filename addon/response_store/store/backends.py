@@ -11,7 +11,7 @@ from response_store.search.catching_up import open_index
 from response_store.search.indexer import Indexer
 from response_store.store.base import Store
 from response_store.store.direct import Direct
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from response_store.store.storage import Build, OnSettled, P, Storage
 
 
@@ -60,8 +60,8 @@ def indexer_of(
 
 def _postgres_store(config: Config, recorder_id: str) -> Store:
     # psycopg takes a fifth of a second to import.
-    from response_store.store.postgres import PostgresStore  # noqa: PLC0415
-    from response_store.store.postgres_connections import PoolLimits  # noqa: PLC0415
+    from response_store.store.postgres.connections import PoolLimits  # noqa: PLC0415
+    from response_store.store.postgres.store import PostgresStore  # noqa: PLC0415
 
     assert not isinstance(config.database, SqliteTarget)
     limits = PoolLimits(**dataclasses.asdict(config.pool))

@@ -33,11 +33,11 @@ def check_connection(config: Config) -> Findings:
     """Go to the configured database as the store would. Raises nothing: what fails is a problem."""
     findings = Findings()
     if isinstance(config.database, SqliteTarget):
-        from .sqlite_check import check_sqlite  # noqa: PLC0415 (only one of the two is needed)
+        from .sqlite.check import check_sqlite  # noqa: PLC0415 (only one of the two is needed)
 
         check_sqlite(config.database, config.tables, findings)
     else:
-        from .postgres_check import check_postgres  # noqa: PLC0415 (psycopg is slow to import)
+        from .postgres.check import check_postgres  # noqa: PLC0415 (psycopg is slow to import)
 
         check_postgres(config.database, config.tables, findings)
     return findings

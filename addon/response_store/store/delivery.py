@@ -15,8 +15,8 @@ from response_store.faults import Faults
 from response_store.store.base import Store
 from response_store.store.drain_batch import changes_of
 from response_store.store.health import Health
-from response_store.store.journal_entry import Entry, UnreadableEntryError
-from response_store.store.journal_outlet import Outlet
+from response_store.store.journal.entry import Entry, UnreadableEntryError
+from response_store.store.journal.outlet import Outlet
 
 logger = logging.getLogger(__name__)
 _SUSPECTED = 5  # attempts that a row gets which fails in a way that nobody thought of

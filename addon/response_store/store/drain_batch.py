@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from response_store.store.journal_entry import Entry
+from response_store.store.journal.entry import Entry
 from response_store.store.records import Change, Deletion, EndedBy, State
 
 

@@ -20,9 +20,9 @@ from response_store.store.backoff import Backoff
 from response_store.store.base import Store
 from response_store.store.delivery import Delivery, UnexpectedError
 from response_store.store.health import Health, Phase
-from response_store.store.journal_entry import Entry
-from response_store.store.journal_level import JournalStatus
-from response_store.store.journal_outlet import Outlet
+from response_store.store.journal.entry import Entry
+from response_store.store.journal.level import JournalStatus
+from response_store.store.journal.outlet import Outlet
 
 _IDLE = 2.0  # seconds between looks whether the target, of which nothing is asked, is there
 _INTERRUPT_SHARE = 0.1  # of the time for closing, kept for breaking off what hangs

@@ -16,7 +16,7 @@ import msgspec
 
 from response_store.errors import PassingStoreError
 from response_store.store.records import UNFINISHED
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import Summary, newest
 
 if TYPE_CHECKING:
@@ -50,10 +50,10 @@ def follower(reading: Reading, selection: Selection) -> Follower:
     """The follower for a kind of database."""
     ended = msgspec.structs.replace(selection, ended=True)
     if isinstance(reading, SqliteReading):
-        from response_store.store.sqlite_following import SqliteFollower  # noqa: PLC0415 (a cycle)
+        from response_store.store.sqlite.following import SqliteFollower  # noqa: PLC0415 (a cycle)
 
         return SqliteFollower(ended)
-    from response_store.store.postgres_following import (  # noqa: PLC0415 (a cycle)
+    from response_store.store.postgres.following import (  # noqa: PLC0415 (a cycle)
         PostgresFollower,
     )
 

@@ -14,10 +14,10 @@ from response_store.store.base import Store
 from response_store.store.drainer import Drainer, DrainLimits
 from response_store.store.health import Phase
 from response_store.store.intake import Queue
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
-from response_store.store.journal_level import JournalStatus
-from response_store.store.journal_outlet import Outlet
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
+from response_store.store.journal.level import JournalStatus
+from response_store.store.journal.outlet import Outlet
 from response_store.store.storage import (
     HUNG_AFTER,
     Build,

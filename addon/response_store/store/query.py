@@ -16,7 +16,7 @@ import msgspec
 from response_store.closes import Closes
 from response_store.store import lookup
 from response_store.store.selection import Selection
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.statistics import By, Statistics, statistics
 from response_store.store.status import StoreStatus, status
 from response_store.store.summaries import BEFORE_CURSOR, Cursor, Page, Summary, newest

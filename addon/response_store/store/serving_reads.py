@@ -13,14 +13,14 @@ from pathlib import Path
 from response_store.config import Config, SqliteTarget
 from response_store.errors import StoreError
 from response_store.serving.stored import Found, Wanted
-from response_store.store.journal_reading import JournalReading
+from response_store.store.journal.reading import JournalReading
 from response_store.store.kept_reading import KeptReading, Pause
 from response_store.store.reading import Reading
 from response_store.store.records import ResponseRow
 from response_store.store.served_journal import Waiting, found_of
 from response_store.store.served_tables import Recorded, ServedTables
-from response_store.store.sqlite_connection import identity
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.connection import identity
+from response_store.store.sqlite.reading import SqliteReading
 
 SECONDS = 2.5  # that one statement may take
 _BUSY_SECONDS = 1.0
@@ -88,7 +88,7 @@ def serving_reads(config: Config) -> Callable[[], ServingReads]:
 
         return lambda: ServingReads(KeptReading(open_sqlite, lambda: identity(sqlite), pause))
     # psycopg takes a fifth of a second to import.
-    from response_store.store.postgres_reading import PostgresReading  # noqa: PLC0415
+    from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415
 
     def open_postgres() -> Reading:
         return PostgresReading(target, tables, seconds=SECONDS)

@@ -15,7 +15,7 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 from response_store.transfer.paging import by_keys, rows_of
 from response_store.transfer.tables import Column, Key, Kind, Row, Table
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
-from response_store.store.sqlite_connection import identity
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.connection import identity
+from response_store.store.sqlite.reading import SqliteReading
 
 if TYPE_CHECKING:
     from response_store.config.postgres_target import PostgresTarget
@@ -35,7 +35,7 @@ def read_end(target: SqliteTarget | PostgresTarget, tables: TableNames) -> Itera
         with SqliteReading(target.path, tables, shown_as=target.describe()) as reading:
             yield reading
     else:
-        from response_store.store.postgres_reading import PostgresReading  # noqa: PLC0415 (slow)
+        from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415 (slow)
 
         with closing(PostgresReading(target, tables, seconds=_SECONDS)) as reading:
             yield reading

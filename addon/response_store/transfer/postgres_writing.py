@@ -11,13 +11,13 @@ import psycopg
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
-from response_store.store import postgres_schema
 from response_store.store.columns import quoted
-from response_store.store.postgres_connections import PostgresConnections
-from response_store.store.postgres_errors import translated
-from response_store.store.postgres_statements import folded, statements
-from response_store.store.postgres_watchdog import Watchdog
-from response_store.store.resolving import Resolver, system_resolver
+from response_store.store.postgres import schema as postgres_schema
+from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.errors import translated
+from response_store.store.postgres.resolving import Resolver, system_resolver
+from response_store.store.postgres.statements import folded, statements
+from response_store.store.postgres.watchdog import Watchdog
 from response_store.transfer.tables import RESPONSES, Row, Table
 from response_store.transfer.writing import settled, update_rule
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store import sqlite_schema
 from response_store.store.columns import quoted
-from response_store.store.sqlite_connection import connect
-from response_store.store.sqlite_errors import translated
-from response_store.store.sqlite_transaction import transaction
+from response_store.store.sqlite import schema as sqlite_schema
+from response_store.store.sqlite.connection import connect
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.transaction import transaction
 from response_store.transfer.tables import RESPONSES, Key, Kind, Row, Table
 from response_store.transfer.writing import settled, update_rule
 

@@ -13,7 +13,7 @@ from mitmproxy import command
 
 sys.path.append(os.environ["HARNESS_PACKAGE"])
 
-from response_store.store.postgres_watchdog import Deadline
+from response_store.store.postgres.watchdog import Deadline
 
 PERIOD = 0.002
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from response_store.store.journal_reading import JournalReading
+from response_store.store.journal.reading import JournalReading
 from tests.harness.clients import asking, fetch
 from tests.harness.database import Database, Row, as_text
 from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
-    from response_store.store.journal_level import JournalStatus
+    from response_store.store.journal.level import JournalStatus
     from tests.harness.postgres import PostgresDatabase
     from tests.harness.proxy import Proxy
 

@@ -17,9 +17,9 @@ from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget, postgres_target
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.connection_check import Findings
-from response_store.store.postgres import PostgresStore
-from response_store.store.postgres_check import check_postgres
-from response_store.store.resolving import checked_connection_string
+from response_store.store.postgres.check import check_postgres
+from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.store import PostgresStore
 from tests.acceptance.postgres.looking import ask, assert_each_once, rows_of
 from tests.harness.records import NAMES, record
 

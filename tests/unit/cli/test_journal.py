@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from response_store.config import Durability
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
-from response_store.store.journal_outlet import Outlet
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
+from response_store.store.journal.outlet import Outlet
 from response_store.store.records import ExchangeRow, Record, ResponseRow
 from tests.harness.ports import free_port
 from tests.harness.postgres_shared import target_of

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from response_store.cli import main
 from response_store.cli.sizes import byte_count
-from response_store.store.recorders import Recorders
-from response_store.store.sqlite_connection import real_path
+from response_store.store.sqlite.connection import real_path
+from response_store.store.sqlite.recorders import Recorders
 from tests.unit.cli import rows
 from tests.unit.query.stored import Stored
 

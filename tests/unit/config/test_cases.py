@@ -11,7 +11,7 @@ import pytest
 
 from response_store.config import URL_VARIABLE, Config, ConfigError, config_warnings, in_force
 from response_store.config.model import SqliteTarget
-from response_store.store.resolving import checked_connection_string
+from response_store.store.postgres.resolving import checked_connection_string
 
 from .conftest import Load, Refusal
 

@@ -12,9 +12,9 @@ from response_store.faults import Faults
 from response_store.store.backoff import Backoff
 from response_store.store.base import Store
 from response_store.store.drainer import Drainer, DrainLimits
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
-from response_store.store.journal_outlet import Outlet
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
+from response_store.store.journal.outlet import Outlet
 from response_store.store.records import Change, Record
 from tests.harness.records import record
 from tests.unit.store.scripted import PATIENT, ScriptedStore

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from response_store.store.drain_batch import changes_of
-from response_store.store.journal_entry import RECORD, Entry, values
+from response_store.store.journal.entry import RECORD, Entry, values
 from response_store.store.records import Record
 from tests.harness.records import record, response
 

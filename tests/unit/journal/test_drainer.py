@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from response_store.store.health import Phase
-from response_store.store.journal_level import JournalStatus
+from response_store.store.journal.level import JournalStatus
 from tests.harness.records import numbered, record, response
 from tests.unit.journal.bench import JournalBench
 from tests.unit.journal.conftest import MakeBench

@@ -11,7 +11,7 @@ import pytest
 
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.health import Phase
-from response_store.store.journal_reading import JournalReading
+from response_store.store.journal.reading import JournalReading
 from tests.harness.records import numbered, record
 from tests.unit.journal.bench import JournalBench
 from tests.unit.store.files import script

@@ -12,9 +12,9 @@ import msgspec
 import pytest
 
 from response_store.errors import PassingStoreError, RowRefusedError
-from response_store.store.journal_entry import RECORD, decoded, values
-from response_store.store.journal_errors import JournalFullError
-from response_store.store.journal_level import JournalStatus
+from response_store.store.journal.entry import RECORD, decoded, values
+from response_store.store.journal.errors import JournalFullError
+from response_store.store.journal.level import JournalStatus
 from response_store.store.records import Record
 from tests.harness.records import QUESTION, numbered, record, response
 from tests.unit.journal.bench import JournalBench
@@ -251,7 +251,7 @@ def test_an_outage_gives_its_space_back(
     bench: JournalBench, monkeypatch: pytest.MonkeyPatch, path: Path
 ) -> None:
     """Once the journal is empty again, its file is small again."""
-    monkeypatch.setattr("response_store.store.journal_outlet._SHRINK_AFTER", 100_000)
+    monkeypatch.setattr("response_store.store.journal.outlet._SHRINK_AFTER", 100_000)
     bench.write("a", output_text="x" * 2_000_000)
     taken(bench)
     bench.outlet.rest()

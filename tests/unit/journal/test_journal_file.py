@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PermanentStoreError
-from response_store.store import journal_schema
-from response_store.store.journal_errors import JournalFullError
+from response_store.store.journal import schema as journal_schema
+from response_store.store.journal.errors import JournalFullError
 from tests.harness.records import numbered
 from tests.unit.journal.bench import JournalBench
 from tests.unit.journal.conftest import MakeBench

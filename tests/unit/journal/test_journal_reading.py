@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PermanentStoreError
-from response_store.store.journal_level import JournalStatus
-from response_store.store.journal_reading import JournalReading
+from response_store.store.journal.level import JournalStatus
+from response_store.store.journal.reading import JournalReading
 from tests.harness.records import QUESTION, numbered, record, response
 from tests.unit.journal.bench import JournalBench
 from tests.unit.store.files import script

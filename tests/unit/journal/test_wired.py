@@ -17,7 +17,7 @@ from response_store.store.acknowledging import Acknowledging
 from response_store.store.backoff import Backoff
 from response_store.store.health import Phase
 from response_store.store.intake import Limits
-from response_store.store.journal_errors import JournalFullError
+from response_store.store.journal.errors import JournalFullError
 from response_store.store.ticket import Fate
 from response_store.store.writer import Writer
 from tests.harness.records import record

@@ -14,7 +14,7 @@ from response_store.config import TableNames
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import postgres_target
 from response_store.store.connection_check import Findings
-from response_store.store.postgres_check import check_postgres
+from response_store.store.postgres.check import check_postgres
 from tests.harness.ports import free_port
 from tests.harness.postgres import Postgres, PostgresDatabase, Template
 from tests.harness.postgres_certificates import PostgresCertificates

@@ -7,9 +7,9 @@ from contextlib import closing, contextmanager
 from typing import Any
 
 from response_store.config import TableNames
-from response_store.store.postgres import PostgresStore
-from response_store.store.postgres_connections import PoolLimits
-from response_store.store.postgres_watchdog import Deadline
+from response_store.store.postgres.connections import PoolLimits
+from response_store.store.postgres.store import PostgresStore
+from response_store.store.postgres.watchdog import Deadline
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES

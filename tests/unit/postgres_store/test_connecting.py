@@ -12,9 +12,9 @@ import pytest
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import postgres_target
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.store.postgres import PostgresStore
-from response_store.store.postgres_connections import PoolLimits, PostgresConnections
-from response_store.store.postgres_watchdog import Watchdog
+from response_store.store.postgres.connections import PoolLimits, PostgresConnections
+from response_store.store.postgres.store import PostgresStore
+from response_store.store.postgres.watchdog import Watchdog
 from tests.harness.ports import free_port
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of

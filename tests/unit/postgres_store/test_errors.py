@@ -7,7 +7,7 @@ import pytest
 from psycopg import errors
 
 from response_store.errors import PassingStoreError, PermanentStoreError, RowRefusedError
-from response_store.store.postgres_errors import WorthARetryError, connecting, translated
+from response_store.store.postgres.errors import WorthARetryError, connecting, translated
 
 CANARY = "c4n4ry"
 KINDS = {

@@ -10,8 +10,8 @@ from contextlib import closing
 import pytest
 
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.store.postgres import PostgresStore
-from response_store.store.postgres_watchdog import Deadline
+from response_store.store.postgres.store import PostgresStore
+from response_store.store.postgres.watchdog import Deadline
 from tests.harness.line import Line
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.records import numbered, record, response

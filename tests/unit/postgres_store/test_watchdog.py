@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from response_store.errors import PassingStoreError
-from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import Deadline, Watchdog
 from tests.harness.postgres import PostgresDatabase
 
 NAME = "response-store-watchdog"

@@ -11,7 +11,7 @@ from response_store.config.hosts import judge_host
 from response_store.config.postgres_parameters import ALLOWED
 from response_store.config.postgres_target import postgres_target
 from response_store.config.postgres_url import postgres_faults
-from response_store.store.resolving import checked_connection_string
+from response_store.store.postgres.resolving import checked_connection_string
 from tests.sampling import examples
 
 CANARY = "c4n4ry"

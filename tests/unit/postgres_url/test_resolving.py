@@ -12,7 +12,7 @@ from response_store.config import Secret
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, PermanentStoreError
-from response_store.store.resolving import (
+from response_store.store.postgres.resolving import (
     checked_addresses,
     checked_connection_string,
     system_resolver,

@@ -22,7 +22,7 @@ from response_store.config.postgres_target import (
 )
 from response_store.config.postgres_url import postgres_faults
 from response_store.config.tls import SslMode, TlsPlan
-from response_store.store.resolving import checked_connection_string
+from response_store.store.postgres.resolving import checked_connection_string
 
 CANARY = "c4n4ry"
 URL = f"postgres://user:{CANARY}@8.8.8.8:6432/db?application_name=x&connect_timeout=3"

@@ -5,17 +5,22 @@ from __future__ import annotations
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from response_store.config import Durability, SqliteTarget
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.pruning import measures
+from response_store.pruning.database import open_database
 from response_store.pruning.postgres_remover import PostgresRemover
 from response_store.pruning.removing import BEGINNING
+from response_store.pruning.sqlite_remover import SqliteRemover
 from response_store.pruning.sweep import Sweep, _next_size
 from response_store.store.selection import Selection
+from response_store.store.sqlite.connection import connect
 from tests.harness.postgres_shared import target_of
 from tests.harness.proxy import wait_until
 from tests.unit.pruning.conftest import Anywhere, Open, ids, response_ids
@@ -252,3 +257,43 @@ def test_writers_get_through_at_once(stored: Stored, opened: Open) -> None:
     assert len(waits) > 10
     waits.sort()
     assert waits[int(len(waits) * 0.9)] < 0.1
+
+
+def test_a_file_gives_back_room_in_small_steps(tmp_path: Path) -> None:
+    """While others write: a file that the store has made, as far as its end is free."""
+    path = tmp_path / "responses.db"
+    connect(SqliteTarget(path), Durability.PROCESS).close()
+    stored = Stored(path)
+    body = bytes(range(256)) * 200
+    stored.exchanges(
+        [{"exchange_id": f"e{n}", "started_at": float(n), "request_body": body} for n in range(60)]
+    )
+    before = path.stat().st_size
+    with open_database(SqliteTarget(path), NAMES) as database:
+        steps: list[float] = []
+        sweep = Sweep(database, lambda taken: steps.append(taken) is None)
+        sweep.remove(Selection(until=50.0), ["default"])
+        assert isinstance(database.remover, SqliteRemover)
+        assert database.remover.free_bytes() > before / 2
+        batches = len(steps)
+        sweep.give_back()
+        assert len(steps) - batches > 3
+        assert database.remover.free_bytes() == 0
+        database.remover.truncate()
+    assert path.stat().st_size < before / 3
+    assert ids(stored) == [f"e{n}" for n in range(50, 60)]
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_an_older_file_gives_nothing_back(tmp_path: Path) -> None:
+    """One that was made without that is left as it is, at once."""
+    stored = Stored(tmp_path / "old.db")
+    body = bytes(range(256)) * 200
+    stored.exchanges([{"exchange_id": f"e{n}", "request_body": body} for n in range(20)])
+    with open_database(SqliteTarget(stored.path), NAMES) as database:
+        sweep = Sweep(database, going_on)
+        sweep.remove(Selection(), ["default"])
+        sweep.give_back()
+        assert isinstance(database.remover, SqliteRemover)
+        assert database.remover.free_bytes() > 0

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from response_store.config.tables import TableNames
-from response_store.store.postgres import PostgresStore
-from response_store.store.postgres_reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReading
+from response_store.store.postgres.store import PostgresStore
 from response_store.store.query import Query
 from response_store.store.records import ExchangeRow, Record
 from tests.harness.postgres import Postgres, PostgresDatabase

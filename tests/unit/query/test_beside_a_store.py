@@ -10,7 +10,7 @@ import pytest
 from response_store.config import Durability, SqliteTarget
 from response_store.store.query import Query
 from response_store.store.records import ExchangeRow, Record, ResponseRow
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from tests.unit.query.stored import NAMES, REQUIRED
 from tests.unit.query.stored_in_postgres import StoredInPostgres
 

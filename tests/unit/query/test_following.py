@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from response_store.errors import StoreError
-from response_store.store import following, postgres_following, sqlite_following
+from response_store.store import following
 from response_store.store.following import Follower, ReplacedError, follower
+from response_store.store.postgres import following as postgres_following
 from response_store.store.selection import Selection
+from response_store.store.sqlite import following as sqlite_following
 from tests.unit.query.conftest import Anywhere
 from tests.unit.query.stored import NAMES, Stored
 from tests.unit.query.stored_in_postgres import StoredInPostgres

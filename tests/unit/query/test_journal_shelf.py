@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from response_store.config import Durability
 from response_store.errors import StoreError
-from response_store.store import journal_shelf
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
-from response_store.store.journal_outlet import Outlet
-from response_store.store.journal_reading import JournalReading
+from response_store.store.journal import shelf as journal_shelf
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
+from response_store.store.journal.outlet import Outlet
+from response_store.store.journal.reading import JournalReading
 from response_store.store.lookup import CANDIDATES, Found
 from response_store.store.query import Query
 from response_store.store.records import Record

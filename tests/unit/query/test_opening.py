@@ -11,7 +11,7 @@ import pytest
 from response_store.config.tables import TableNames
 from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.query import Query
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
 from tests.unit.query.stored import NAMES, Stored
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget, postgres_target
 from response_store.config.tables import TableNames
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.store import postgres_reading
-from response_store.store.postgres_reading import PostgresReading
+from response_store.store.postgres import reading as postgres_reading
+from response_store.store.postgres.reading import PostgresReading
 from response_store.store.query import Query
 from tests.harness.ports import free_port
 from tests.harness.postgres import Postgres, PostgresDatabase

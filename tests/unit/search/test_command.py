@@ -18,8 +18,8 @@ from response_store.search.said import Text
 from response_store.search.segments import LONGEST
 from response_store.search.snippets import LENGTH, snippet
 from response_store.search.terms import terms
-from response_store.store import sqlite_schema
 from response_store.store.selection import Selection
+from response_store.store.sqlite import schema as sqlite_schema
 from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored
 from tests.unit.store.files import opened

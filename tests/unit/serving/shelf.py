@@ -14,12 +14,12 @@ from response_store.serving.request import asked
 from response_store.serving.serve import serve
 from response_store.serving.stored import Found, Stored, Wanted
 from response_store.store.kept_reading import KeptReading, Pause
-from response_store.store.postgres_reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
 from response_store.store.records import Deletion, Record
 from response_store.store.serving_reads import ServingReads
-from response_store.store.sqlite import SqliteStore
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.store import SqliteStore
 from tests.fakes.recordings import TAG
 from tests.harness.ports import free_port
 from tests.harness.postgres_shared import target_of

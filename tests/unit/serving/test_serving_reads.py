@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from response_store.config import Durability, SqliteTarget
 from response_store.errors import PassingStoreError, StoreError
 from response_store.serving.stored import Found, Wanted
-from response_store.store.journal import Journal
-from response_store.store.journal_file import JournalFile
+from response_store.store.journal.file import JournalFile
+from response_store.store.journal.inlet import Journal
 from response_store.store.kept_reading import PAUSE, KeptReading, Pause
-from response_store.store.postgres_reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
 from response_store.store.records import Change, Deletion, Record
 from response_store.store.served_tables import FOUND, RECORDED
 from response_store.store.serving_reads import ServingReads
-from response_store.store.sqlite import SqliteStore
-from response_store.store.sqlite_connection import identity
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.connection import identity
+from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.store import SqliteStore
 from tests.contract.backends import Backend, SqliteFile
 from tests.harness.ports import free_port
 from tests.harness.postgres import Postgres, PostgresDatabase
@@ -264,7 +264,7 @@ def test_a_file_that_was_replaced(tmp_path: Path) -> None:
 def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
     """A connection that its server has ended is made anew, and whoever asks notices nothing."""
     target = target_of(plain_database.url())
-    from response_store.store.postgres import PostgresStore
+    from response_store.store.postgres.store import PostgresStore
 
     with closing(PostgresStore(target, NAMES, "recorder")) as store:
         store.open()
@@ -343,7 +343,7 @@ def test_postgresql_goes_by_an_index(plain_postgres: Postgres) -> None:
     """Nor there, with and without statistics."""
     database = plain_postgres.create_database()
     target = target_of(database.url())
-    from response_store.store.postgres import PostgresStore
+    from response_store.store.postgres.store import PostgresStore
 
     with closing(PostgresStore(target, NAMES, "recorder")) as store:
         store.open()

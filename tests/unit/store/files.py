@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from tests.harness.records import NAMES
 
 PRAXIS = """

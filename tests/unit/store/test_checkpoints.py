@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from response_store.errors import PermanentStoreError
-from response_store.store.checkpoints import Checkpoints
 from response_store.store.records import Record
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.checkpoints import Checkpoints
+from response_store.store.sqlite.store import SqliteStore
 from tests.harness.records import record
 from tests.unit.store.files import opened, rows
 

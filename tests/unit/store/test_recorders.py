@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.store.recorders import Recorders
+from response_store.store.sqlite.recorders import Recorders
 from tests.harness.records import record
 from tests.unit.store.files import opened, rows
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.store import sqlite_connection
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite import connection as sqlite_connection
+from response_store.store.sqlite.store import SqliteStore
 from tests.harness import limited
 from tests.harness.records import numbered, record, response
 from tests.unit.store.files import opened, rows, script, store_on
@@ -177,7 +177,7 @@ def test_a_file_beyond_its_limit(path: Path) -> None:
 
 def test_a_lock_that_lasts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lock held for longer than the busy timeout is a failure that may pass."""
-    monkeypatch.setattr("response_store.store.sqlite_connection.BUSY_TIMEOUT_MS", 20)
+    monkeypatch.setattr("response_store.store.sqlite.connection.BUSY_TIMEOUT_MS", 20)
     with opened(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for records in (numbered(2), numbered(3)):

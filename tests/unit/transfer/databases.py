@@ -13,9 +13,9 @@ from psycopg.rows import dict_row
 
 from response_store.config import Durability, SqliteTarget
 from response_store.config.postgres_target import PostgresTarget
-from response_store.store.postgres import PostgresStore
+from response_store.store.postgres.store import PostgresStore
 from response_store.store.reading import Reading
-from response_store.store.sqlite import SqliteStore
+from response_store.store.sqlite.store import SqliteStore
 from response_store.transfer.ends import read_end, written_end
 from response_store.transfer.writing import Writing
 from tests.harness.postgres import PostgresDatabase

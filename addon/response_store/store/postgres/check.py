@@ -17,13 +17,13 @@ from response_store.config.secret import masked
 from response_store.config.tls import SslMode
 from response_store.errors import StoreError
 from response_store.store.connection_check import Findings
-from response_store.store.postgres_certificate import ServerCertificate, shown_certificate
-from response_store.store.postgres_connections import PostgresConnections
-from response_store.store.postgres_errors import translated
-from response_store.store.postgres_fitness import judge
-from response_store.store.postgres_values import Connection
-from response_store.store.postgres_watchdog import Deadline, Watchdog
-from response_store.store.resolving import Resolver, checked_addresses, system_resolver
+from response_store.store.postgres.certificate import ServerCertificate, shown_certificate
+from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.errors import translated
+from response_store.store.postgres.fitness import judge
+from response_store.store.postgres.resolving import Resolver, checked_addresses, system_resolver
+from response_store.store.postgres.values import Connection
+from response_store.store.postgres.watchdog import Deadline, Watchdog
 
 _DEADLINE = Deadline(seconds=30.0, most=30.0)
 _TLS = "SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl"

@@ -16,12 +16,12 @@ from filelock import FileLock, Timeout
 
 from response_store.config import Durability, SqliteTarget
 from response_store.errors import StoreError
-from response_store.store import journal_errors as errors
-from response_store.store import journal_schema
-from response_store.store.checkpoints import Checkpoints
-from response_store.store.journal_level import Level
-from response_store.store.sqlite_connection import FileIdentity, connect, identity, real_path
-from response_store.store.sqlite_errors import translated
+from response_store.store.journal import errors
+from response_store.store.journal import schema as journal_schema
+from response_store.store.journal.level import Level
+from response_store.store.sqlite.checkpoints import Checkpoints
+from response_store.store.sqlite.connection import FileIdentity, connect, identity, real_path
+from response_store.store.sqlite.errors import translated
 
 
 class JournalFile:

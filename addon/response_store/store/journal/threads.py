@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from response_store.store.journal_shelf import JournalShelf
+from response_store.store.journal.shelf import JournalShelf
 from response_store.store.lookup import Found
 from response_store.store.records import Record
 from response_store.store.threads import DEPTH, Member
@@ -16,7 +16,7 @@ from response_store.store.threads import DEPTH, Member
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from response_store.store.journal_reading import JournalReading
+    from response_store.store.journal.reading import JournalReading
     from response_store.store.records import Change
     from response_store.store.threads import ThreadShelf
 

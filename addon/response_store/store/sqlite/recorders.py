@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from response_store.store.sqlite_connection import real_path
+from response_store.store.sqlite.connection import real_path
 
 
 class Recorders:

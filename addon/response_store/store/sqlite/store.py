@@ -7,22 +7,22 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store import sqlite_schema
-from response_store.store.checkpoints import Checkpoints
 from response_store.store.columns import RESPONSE_COLUMNS, quoted
 from response_store.store.merging import merge
-from response_store.store.recorders import Recorders
 from response_store.store.records import Change, Deletion, EndedBy, Record, ResponseRow, State
 from response_store.store.seldom import Seldom
-from response_store.store.sqlite_connection import LOOK_EVERY, FileIdentity, connect, identity
-from response_store.store.sqlite_errors import translated
-from response_store.store.sqlite_statements import (
+from response_store.store.sqlite import schema as sqlite_schema
+from response_store.store.sqlite.checkpoints import Checkpoints
+from response_store.store.sqlite.connection import LOOK_EVERY, FileIdentity, connect, identity
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.recorders import Recorders
+from response_store.store.sqlite.statements import (
     delete_response,
     insert_records,
     parameters,
     record_view,
 )
-from response_store.store.sqlite_transaction import interrupt, undone
+from response_store.store.sqlite.transaction import interrupt, undone
 from response_store.store.weighing import all_plain, is_plain, large_columns
 
 _MOST_ROWS = 32  # in one statement; the driver keeps up to 128 of them prepared

@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 
-from response_store.store.sqlite_errors import leaves_connection_usable
+from response_store.store.sqlite.errors import leaves_connection_usable
 
 
 @contextlib.contextmanager

@@ -1,6 +1,6 @@
 """What can be wrong with a PostgreSQL store that is only read, and how to mend it.
 
-Where the reader's mend is that of the store, the words are the store's (`postgres_errors.py`).
+Where the reader's mend is that of the store, the words are the store's (`errors.py`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import psycopg
 
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.store import postgres_errors
+from response_store.store.postgres import errors as postgres_errors
 from response_store.store.reading_errors import not_stored
 
 _NO_RIGHT = "42501"

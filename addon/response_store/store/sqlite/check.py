@@ -10,10 +10,10 @@ from pathlib import Path
 from response_store.config import SqliteTarget, TableNames
 from response_store.config.secret import masked
 from response_store.errors import StoreError
-from response_store.store import sqlite_schema
 from response_store.store.connection_check import PRESENT, Findings
-from response_store.store.sqlite_connection import BUSY_TIMEOUT_MS, real_path
-from response_store.store.sqlite_errors import translated
+from response_store.store.sqlite import schema as sqlite_schema
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, real_path
+from response_store.store.sqlite.errors import translated
 
 
 def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -> None:

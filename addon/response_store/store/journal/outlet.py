@@ -13,11 +13,11 @@ from contextlib import closing, contextmanager, suppress
 
 from response_store.config import Durability
 from response_store.errors import StoreError
-from response_store.store.journal_entry import Entry
-from response_store.store.journal_file import JournalFile, drop
-from response_store.store.journal_level import JournalStatus
-from response_store.store.sqlite_connection import FileIdentity
-from response_store.store.sqlite_transaction import roll_back
+from response_store.store.journal.entry import Entry
+from response_store.store.journal.file import JournalFile, drop
+from response_store.store.journal.level import JournalStatus
+from response_store.store.sqlite.connection import FileIdentity
+from response_store.store.sqlite.transaction import roll_back
 
 _TAKE = """
 SELECT sequence, kind, exchange_id, size, payload FROM waiting ORDER BY sequence LIMIT ?"""

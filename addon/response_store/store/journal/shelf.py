@@ -17,7 +17,7 @@ from response_store.store.rows import StoredResponse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from response_store.store.journal_reading import JournalReading
+    from response_store.store.journal.reading import JournalReading
     from response_store.store.lookup import Found, Shelf
     from response_store.store.query import Query
     from response_store.store.records import ExchangeRow

@@ -11,15 +11,15 @@ from pathlib import Path
 from response_store.closes import Closes
 from response_store.config import SqliteTarget
 from response_store.errors import RowRefusedError
-from response_store.store import journal_errors as errors
-from response_store.store import journal_schema
-from response_store.store.journal_entry import RECORD, UnreadableEntryError, decoded
-from response_store.store.journal_level import JournalStatus, measured
+from response_store.store.journal import errors
+from response_store.store.journal import schema as journal_schema
+from response_store.store.journal.entry import RECORD, UnreadableEntryError, decoded
+from response_store.store.journal.level import JournalStatus, measured
 from response_store.store.reading_errors import not_stored
 from response_store.store.records import Change, Record
-from response_store.store.sqlite_connection import real_path
-from response_store.store.sqlite_errors import translated
-from response_store.store.sqlite_reading import first_behind
+from response_store.store.sqlite.connection import real_path
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.reading import first_behind
 
 _FIND = """
 SELECT kind, payload FROM waiting WHERE response_id = ? AND tenant_id = ?

@@ -19,11 +19,16 @@ from psycopg.pq import TransactionStatus
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.tables import TableNames
 from response_store.store.columns import quoted
-from response_store.store.postgres_errors import connecting
-from response_store.store.postgres_reading_errors import translated
-from response_store.store.postgres_statements import folded
-from response_store.store.postgres_values import Connection, adapt
-from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.postgres.errors import connecting
+from response_store.store.postgres.reading_errors import translated
+from response_store.store.postgres.resolving import (
+    Resolver,
+    checked_connection_string,
+    system_resolver,
+)
+from response_store.store.postgres.statements import folded
+from response_store.store.postgres.values import Connection, adapt
+from response_store.store.postgres.watchdog import Deadline, Watchdog
 from response_store.store.reading import (
     CLIENT,
     ID_COLUMNS,
@@ -35,7 +40,6 @@ from response_store.store.reading import (
     wanted_tables,
 )
 from response_store.store.reading_errors import no_tables
-from response_store.store.resolving import Resolver, checked_connection_string, system_resolver
 
 SECONDS = 30.0
 _GRACE = 5.0  # that the server has for saying itself that the time is over

@@ -10,8 +10,8 @@ from __future__ import annotations
 from response_store.config import TableNames
 from response_store.store import schema_state
 from response_store.store.columns import quoted
-from response_store.store.postgres_statements import fill
-from response_store.store.postgres_values import Connection
+from response_store.store.postgres.statements import fill
+from response_store.store.postgres.values import Connection
 from response_store.store.schema_state import SHARED_VERSION
 
 _LOCK = 0x7265_7370_6F6E_7365  # any number that all of us have in common

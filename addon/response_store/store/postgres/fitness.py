@@ -11,11 +11,11 @@ from psycopg.errors import ReadOnlySqlTransaction
 
 from response_store.config import TableNames
 from response_store.errors import StoreError
-from response_store.store import postgres_schema
 from response_store.store.columns import quoted
 from response_store.store.connection_check import PRESENT, Findings
-from response_store.store.postgres_statements import folded
-from response_store.store.postgres_values import Connection
+from response_store.store.postgres import schema as postgres_schema
+from response_store.store.postgres.statements import folded
+from response_store.store.postgres.values import Connection
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _WRITING = ("SELECT", "INSERT", "UPDATE")

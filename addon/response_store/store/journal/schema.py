@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from response_store.resources import schema_text
-from response_store.store import journal_errors as errors
-from response_store.store.sqlite_transaction import transaction
+from response_store.store.journal import errors
+from response_store.store.sqlite.transaction import transaction
 
 MIGRATIONS = ("journal_001.sql",)
 APPLICATION_ID = 0x52534A4C  # "RSJL", in the file's header

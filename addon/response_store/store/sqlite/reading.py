@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from response_store.closes import Closes
-from response_store.store import sqlite_functions
 from response_store.store.columns import quoted
 from response_store.store.reading import (
     ID_COLUMNS,
@@ -22,6 +21,7 @@ from response_store.store.reading import (
     wanted_tables,
 )
 from response_store.store.reading_errors import no_file, no_tables, translated
+from response_store.store.sqlite import functions as sqlite_functions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,14 +12,14 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, RowRefusedError, StoreError
-from response_store.store.postgres_errors import connecting
-from response_store.store.postgres_values import Connection, adapt
-from response_store.store.postgres_watchdog import Watchdog
-from response_store.store.resolving import (
+from response_store.store.postgres.errors import connecting
+from response_store.store.postgres.resolving import (
     Resolver,
     checked_connection_string,
     system_resolver,
 )
+from response_store.store.postgres.values import Connection, adapt
+from response_store.store.postgres.watchdog import Watchdog
 
 _NEVER = 10.0 * 365 * 86400  # seconds
 _CLOSING = 1.0  # seconds that the pool's own threads get for their end

@@ -9,8 +9,8 @@ from response_store.errors import PermanentStoreError
 from response_store.store import schema_state
 from response_store.store.columns import quoted
 from response_store.store.schema_state import SHARED_VERSION
-from response_store.store.sqlite_statements import fill
-from response_store.store.sqlite_transaction import transaction
+from response_store.store.sqlite.statements import fill
+from response_store.store.sqlite.transaction import transaction
 
 
 def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:

@@ -11,14 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from response_store.store import journal_errors as errors
-from response_store.store.journal_entry import insert, values
-from response_store.store.journal_file import JournalFile, drop
-from response_store.store.journal_level import JournalStatus
+from response_store.store.journal import errors
+from response_store.store.journal.entry import insert, values
+from response_store.store.journal.file import JournalFile, drop
+from response_store.store.journal.level import JournalStatus
 from response_store.store.records import Change
 from response_store.store.seldom import Seldom
-from response_store.store.sqlite_connection import LOOK_EVERY, FileIdentity
-from response_store.store.sqlite_transaction import interrupt, undone
+from response_store.store.sqlite.connection import LOOK_EVERY, FileIdentity
+from response_store.store.sqlite.transaction import interrupt, undone
 
 _MOST_ROWS = 64  # in one statement; the driver keeps up to 128 of them prepared
 _ROW_OVERHEAD = 2 * 4096  # pages that a row touches, roughly

@@ -82,6 +82,9 @@ def _set_up(connection: sqlite3.Connection, target: SqliteTarget, durability: Du
     # Text that is not UTF-8, of whatever program, may not keep its row from being replaced.
     connection.text_factory = lambda stored: stored.decode("utf-8", "replace")
     if target.path is not None:
+        if real_path(target.path).stat().st_size == 0:
+            # What is removed later can be given back in small steps.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         mode = _switched_to_wal(connection)
         if mode != "wal":
             connection.execute("BEGIN IMMEDIATE")  # says so if the file is read-only

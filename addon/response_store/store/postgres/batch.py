@@ -16,8 +16,8 @@ import psycopg
 
 from response_store.store.columns import response_values
 from response_store.store.merging import merge
-from response_store.store.postgres_statements import Statements
-from response_store.store.postgres_values import Connection
+from response_store.store.postgres.statements import Statements
+from response_store.store.postgres.values import Connection
 from response_store.store.records import Change, Deletion, Record, ResponseRow
 from response_store.store.weighing import is_plain, large_columns
 

@@ -15,8 +15,8 @@ from response_store.config.model import SqliteTarget
 from response_store.store.following import ReplacedError, Told, last_ended
 from response_store.store.reading_errors import no_file
 from response_store.store.records import State
-from response_store.store.sqlite_connection import FileIdentity, identity
-from response_store.store.sqlite_reading import SqliteReading
+from response_store.store.sqlite.connection import FileIdentity, identity
+from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import COLUMNS, Summary
 
 if TYPE_CHECKING:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, RowRefusedError
-from response_store.store import postgres_schema
-from response_store.store.postgres_batch import size, write_batch
-from response_store.store.postgres_connections import PoolLimits, PostgresConnections
-from response_store.store.postgres_errors import WorthARetryError, translated
-from response_store.store.postgres_recorder import PostgresRecorder
-from response_store.store.postgres_statements import folded, statements
-from response_store.store.postgres_watchdog import Deadline, Watchdog
+from response_store.store.postgres import schema as postgres_schema
+from response_store.store.postgres.batch import size, write_batch
+from response_store.store.postgres.connections import PoolLimits, PostgresConnections
+from response_store.store.postgres.errors import WorthARetryError, translated
+from response_store.store.postgres.recorder import PostgresRecorder
+from response_store.store.postgres.resolving import Resolver, system_resolver
+from response_store.store.postgres.statements import folded, statements
+from response_store.store.postgres.watchdog import Deadline, Watchdog
 from response_store.store.records import Change
-from response_store.store.resolving import Resolver, system_resolver
 
 
 class PostgresStore:

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import select
 
-from response_store.store.postgres_statements import Statements
-from response_store.store.postgres_values import Connection
+from response_store.store.postgres.statements import Statements
+from response_store.store.postgres.values import Connection
 
 
 class PostgresRecorder:

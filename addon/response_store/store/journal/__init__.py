@@ -1,0 +1,1 @@
+"""The journal: a SQLite file in which records wait for their database; its two ends."""

@@ -1,0 +1,1 @@
+"""The PostgreSQL database: addresses and connections, schema, batches, reading."""
