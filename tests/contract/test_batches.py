@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from itertools import product
 from typing import Any
@@ -10,8 +9,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from response_store.errors import RowRefusedError, StoreError
+from response_store.errors import RowRefusedError
 from response_store.store.records import ExchangeRow, Record, ResponseRow
+from tests.contract.at_once import at_once
 from tests.contract.backends import Backend
 from tests.contract.contents import Contents
 from tests.harness.records import QUESTION, exchange, numbered, record, response
@@ -147,24 +147,13 @@ def test_stores_write_at_the_same_time(backend: Backend) -> None:
     if not backend.many_stores:
         return
     stores = [backend.store(f"recorder-{at}") for at in range(4)]
-    barrier, errors = threading.Barrier(4), []
 
     def work(at: int) -> None:
-        barrier.wait()
-        try:
-            stores[at].open()
-            for batch in range(10):
-                records = numbered(5, start=at * 1000 + batch * 5)
-                late = record(f"late-{at}-{batch}", response("shared", status="queued"))
-                stores[at].write([*records, late])
-        except StoreError as error:
-            errors.append(error)
+        for batch in range(10):
+            records = numbered(5, start=at * 1000 + batch * 5)
+            late = record(f"late-{at}-{batch}", response("shared", status="queued"))
+            stores[at].write([*records, late])
 
-    threads = [threading.Thread(target=work, args=(at,)) for at in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert at_once(stores, work) == []
     assert len(backend.execute("SELECT 1 FROM openai_exchanges")) == 240
     assert len(backend.execute("SELECT 1 FROM openai_responses")) == 201

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import closing
 from itertools import product
 from pathlib import Path
@@ -13,9 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.errors import PassingStoreError, RowRefusedError
 from response_store.store.base import Store
 from response_store.store.records import Change, Deletion
+from tests.contract.at_once import at_once
 from tests.contract.backends import Backend, Row, SqliteMemory
 from tests.contract.changes import changes, cuts
 from tests.contract.contents import Contents
@@ -208,29 +208,18 @@ def test_deletions_at_the_same_time(backend: Backend) -> None:
     if not backend.many_stores:
         return
     stores = [backend.store(f"recorder-{at}") for at in range(4)]
-    barrier, errors = threading.Barrier(4), []
 
     def work(at: int) -> None:
-        barrier.wait()
-        try:
-            stores[at].open()
-            for number, turn in product(range(3), (1, -1)):
-                shared = [f"s{key}" for key in range(6)][::turn]
-                batch: list[Change] = [
-                    record(f"{at}-{number}-{key}", response(key, "queued", asked=[QUESTION]))
-                    for key in shared
-                ]
-                batch += [Deletion("t1", key) for key in shared[: at + 1]]
-                until_written(stores[at], batch)
-        except StoreError as error:
-            errors.append(error)
+        for number, turn in product(range(3), (1, -1)):
+            shared = [f"s{key}" for key in range(6)][::turn]
+            batch: list[Change] = [
+                record(f"{at}-{number}-{key}", response(key, "queued", asked=[QUESTION]))
+                for key in shared
+            ]
+            batch += [Deletion("t1", key) for key in shared[: at + 1]]
+            until_written(stores[at], batch)
 
-    threads = [threading.Thread(target=work, args=(at,)) for at in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert at_once(stores, work) == []
     assert len(backend.execute("SELECT 1 FROM openai_exchanges")) == 4 * 3 * 6
     for key in range(6):
         stores[0].write([Deletion("t1", f"s{key}")])

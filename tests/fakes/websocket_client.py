@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import struct
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from tests.fakes.resets import reset
 from tests.fakes.websocket_wire import EXTENSION, Closed, Json, Wire
 from tests.harness.clients import CREATE, SECRET, TIMEOUT
 
@@ -118,8 +118,7 @@ class WebSocketClient:
 
     def reset(self) -> None:
         """Leave with a reset."""
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self._socket.close()
+        reset(self._socket)
 
     def __enter__(self) -> Self:
         return self

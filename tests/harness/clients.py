@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import ssl
-import struct
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +12,7 @@ from typing import Any, Self
 import openai
 
 from tests.fakes.recordings import TAG
+from tests.fakes.resets import reset
 
 TIMEOUT = 20.0
 CREATE = "/v1/responses"
@@ -153,8 +153,7 @@ class RawClient:
 
     def reset(self) -> None:
         """Hang up without a goodbye: the kernel sends a reset."""
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.socket.close()
+        reset(self.socket)
 
     def __enter__(self) -> Self:
         return self

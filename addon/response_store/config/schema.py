@@ -10,11 +10,12 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
-from jsonschema import Draft202012Validator, TypeChecker, validators
+from jsonschema import Draft202012Validator
 
 from response_store.resources import schema_text
+from response_store.strict_schema import strict_validator
 
 from .problems import Fault
 from .yaml_nodes import KeyPath
@@ -85,14 +86,7 @@ def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
 
 @functools.cache
 def _validator() -> Draft202012Validator:
-    strict = validators.extend(Draft202012Validator, type_checker=_types())  # type: ignore[no-untyped-call]
-    return cast("Draft202012Validator", strict(schema()))
-
-
-def _types() -> TypeChecker:
-    """The usual types, but 1.0 is no integer."""
-    checker: TypeChecker = Draft202012Validator.TYPE_CHECKER
-    return checker.redefine("integer", lambda _, value: type(value) is int)
+    return strict_validator(schema())
 
 
 def _unknown_keys(path: KeyPath, error: _SchemaError) -> Iterator[tuple[KeyPath, Fault]]:

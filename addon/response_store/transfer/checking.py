@@ -12,14 +12,15 @@ import codecs
 import functools
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from jsonschema import Draft202012Validator, TypeChecker, validators
+from jsonschema import Draft202012Validator
 from msgspec import Raw
 
 from response_store import json_text
 from response_store.errors import ResponseStoreError
 from response_store.resources import schema_text
+from response_store.strict_schema import strict_validator
 from response_store.transfer.lines import BASE64, ODD_NUMBERS, STORED
 from response_store.transfer.tables import BY_ROW, Kind, Table
 
@@ -169,11 +170,4 @@ def _told(error: Any) -> str:
 
 @functools.cache
 def _validator() -> Draft202012Validator:
-    strict = validators.extend(Draft202012Validator, type_checker=_types())  # type: ignore[no-untyped-call]
-    return cast("Draft202012Validator", strict(schema()))
-
-
-def _types() -> TypeChecker:
-    """The usual types, but 1.0 is no integer."""
-    checker: TypeChecker = Draft202012Validator.TYPE_CHECKER
-    return checker.redefine("integer", lambda _, value: type(value) is int)
+    return strict_validator(schema())

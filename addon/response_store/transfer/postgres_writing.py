@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -11,15 +10,15 @@ import psycopg
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
-from response_store.store.columns import quoted
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.each import each
 from response_store.store.postgres.errors import translated
 from response_store.store.postgres.resolving import Resolver, system_resolver
 from response_store.store.postgres.statements import folded, statements
 from response_store.store.postgres.watchdog import Watchdog
-from response_store.transfer.tables import RESPONSES, Row, Table
-from response_store.transfer.writing import settled, update_rule
+from response_store.transfer.tables import RESPONSES, Column, Row, Table
+from response_store.transfer.writing import settled, upsert
 
 _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
@@ -60,7 +59,7 @@ class PostgresWriting:
             if table is RESPONSES:
                 self._write_responses(cursor, rows)
             else:
-                cursor.executemany(_upsert(table, self._names[table.word]), rows)
+                cursor.executemany(upsert(table, self._names[table.word], _place), rows)
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -80,37 +79,17 @@ class PostgresWriting:
     def _write_responses(self, cursor: _Cursor, rows: Sequence[Row]) -> None:
         """Those that are not there are added; the others are locked, and settled."""
         first = {RESPONSES.key_of(row): row for row in reversed(rows)}
-        added = _each(cursor, self._statements.add_response, list(first.values()))
+        added = each(cursor, self._statements.add_response, list(first.values()))
         new = {key for key, found in zip(first, added, strict=True) if found is not None}
         rest = [
             row for row in rows if (key := RESPONSES.key_of(row)) not in new or row != first[key]
         ]
         keys = sorted({RESPONSES.key_of(row) for row in rest})
-        locked = _each(cursor, self._statements.lock_response, keys)
+        locked = each(cursor, self._statements.lock_response, keys)
         stored = {key: row for key, row in zip(keys, locked, strict=True) if row is not None}
         if changed := settled(stored, rest):
             cursor.executemany(self._statements.replace_response, changed)
 
 
-def _each(cursor: _Cursor, statement: str, values: Sequence[Row]) -> Iterator[Row | None]:
-    """The only row, or None, that a statement gives for each of the values."""
-    if not values:
-        return
-    cursor.executemany(statement, values, returning=True)
-    more: bool | None = True
-    while more:
-        yield cursor.fetchone()
-        more = cursor.nextset()
-
-
-@functools.cache
-def _upsert(table: Table, name: str) -> str:
-    places = ", ".join(["%s"] * len(table.columns))
-    updates = ", ".join(
-        f"{column} = excluded.{column}" for column in table.names if column not in table.key
-    )
-    return (
-        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
-        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
-        f" WHERE {update_rule(table, quoted(name))}"
-    )
+def _place(_: Column) -> str:
+    return "%s"

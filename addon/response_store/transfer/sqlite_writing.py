@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,8 +13,8 @@ from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
-from response_store.transfer.tables import RESPONSES, Key, Kind, Row, Table
-from response_store.transfer.writing import settled, update_rule
+from response_store.transfer.tables import RESPONSES, Column, Key, Kind, Row, Table
+from response_store.transfer.writing import settled, upsert
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +52,7 @@ class SqliteWriting:
             if table is RESPONSES:
                 rows = settled(self._stored(rows), rows)
             values = ([_bound(value) for value in row] for row in rows)
-            self._connection.executemany(_upsert(table, self._names[table.word]), values)
+            self._connection.executemany(upsert(table, self._names[table.word], _place), values)
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -73,20 +72,8 @@ class SqliteWriting:
         return found
 
 
-@functools.cache
-def _upsert(table: Table, name: str) -> str:
-    places = ", ".join(
-        "CAST(? AS TEXT)" if column.kind in (Kind.TEXT, Kind.JSON) else "?"
-        for column in table.columns
-    )
-    updates = ", ".join(
-        f"{column} = excluded.{column}" for column in table.names if column not in table.key
-    )
-    return (
-        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
-        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
-        f" WHERE {update_rule(table, quoted(name))}"
-    )
+def _place(column: Column) -> str:
+    return "CAST(? AS TEXT)" if column.kind in (Kind.TEXT, Kind.JSON) else "?"
 
 
 def _bound(value: Any) -> Any:

@@ -12,19 +12,27 @@ from __future__ import annotations
 
 import functools
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol
 
 import msgspec
 
 from response_store import json_text
-from response_store.store.columns import response_values
+from response_store.store.columns import quoted, response_values
 from response_store.store.merging import merge
 from response_store.store.merging import rank as response_rank
 from response_store.store.ranks import rank
 from response_store.store.records import ResponseRow
-from response_store.transfer.tables import CONVERSATIONS, EXCHANGES, RESPONSES, Key, Row, Table
+from response_store.transfer.tables import (
+    CONVERSATIONS,
+    EXCHANGES,
+    RESPONSES,
+    Column,
+    Key,
+    Row,
+    Table,
+)
 
 _UNFINISHED = 2  # ranks below are those of responses that are still to end
 
@@ -44,6 +52,20 @@ class Writing(Protocol):
 
     def close(self) -> None:
         """Let go of everything; closing twice is fine."""
+
+
+@functools.cache
+def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
+    """The statement that brings a row, as far as its rule lets it; `place` writes a parameter."""
+    places = ", ".join(place(column) for column in table.columns)
+    updates = ", ".join(
+        f"{column} = excluded.{column}" for column in table.names if column not in table.key
+    )
+    return (
+        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
+        f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
+        f" WHERE {update_rule(table, quoted(name))}"
+    )
 
 
 def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:

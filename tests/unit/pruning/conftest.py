@@ -3,38 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import pytest
 
 from response_store.config import SqliteTarget
 from response_store.pruning.database import Database, open_database
 from tests.harness.postgres_shared import target_of
+from tests.unit.query.conftest import Anywhere, anywhere, stored
 from tests.unit.query.stored import NAMES, Stored
 from tests.unit.query.stored_in_postgres import (
-    StoredInPostgres,
     session_stored,
     stored_in_postgres,
 )
 
-__all__ = ["session_stored", "stored_in_postgres"]
+__all__ = ["anywhere", "session_stored", "stored", "stored_in_postgres"]
 
-Anywhere: TypeAlias = Stored | StoredInPostgres
 Open: TypeAlias = Callable[[Anywhere], Database]
-
-
-@pytest.fixture
-def stored(tmp_path: Any) -> Stored:
-    """An empty database file."""
-    return Stored(tmp_path / "responses.db")
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def anywhere(request: pytest.FixtureRequest) -> Anywhere:
-    """An empty database, of either kind."""
-    name = "stored" if request.param == "sqlite" else "stored_in_postgres"
-    made: Anywhere = request.getfixturevalue(name)
-    return made
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -44,7 +45,7 @@ REQUIRED: dict[str, Values] = {
 }  # fmt: skip
 
 
-class Filled:
+class Filled(ABC):
     """What both kinds have in common."""
 
     target: SqliteTarget | PostgresTarget
@@ -58,11 +59,11 @@ class Filled:
     def exchange(self, exchange_id: str = "e1", **columns: Any) -> None:
         self.insert("openai_exchanges", {"exchange_id": exchange_id, **columns})
 
-    def insert(self, table: str, row: Values) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def insert(self, table: str, row: Values) -> None: ...
 
-    def rows(self, statement: str) -> list[Values]:
-        raise NotImplementedError
+    @abstractmethod
+    def rows(self, statement: str) -> list[Values]: ...
 
     def contents(self) -> dict[str, list[Values]]:
         """Every row of every table, by key."""

@@ -6,7 +6,7 @@ other rather than lock each other out.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -16,6 +16,7 @@ import psycopg
 
 from response_store.store.columns import response_values
 from response_store.store.merging import merge
+from response_store.store.postgres.each import each
 from response_store.store.postgres.statements import Statements
 from response_store.store.postgres.values import Connection
 from response_store.store.records import Change, Deletion, Record, ResponseRow
@@ -87,27 +88,14 @@ def _locked(
     rows: dict[_Key, ResponseRow] = {}
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile
         added = [response_values(first[key]) for key in waiting]
-        for key, found in zip(waiting, _each(cursor, statements.add_response, added), strict=True):
+        for key, found in zip(waiting, each(cursor, statements.add_response, added), strict=True):
             if found is not None:
                 rows[key] = first[key]
         there = [key for key in waiting if key not in rows]
-        for key, found in zip(there, _each(cursor, statements.lock_response, there), strict=True):
+        for key, found in zip(there, each(cursor, statements.lock_response, there), strict=True):
             if found is not None:
                 rows[key] = ResponseRow(*found)
     return rows
-
-
-def _each(
-    cursor: _Cursor, statement: str, values: Sequence[tuple[Any, ...]]
-) -> Iterator[tuple[Any, ...] | None]:
-    """The only row, or None, that a statement gives for each of the values."""
-    if not values:
-        return
-    cursor.executemany(statement, values, returning=True)
-    more: bool | None = True
-    while more:
-        yield cursor.fetchone()
-        more = cursor.nextset()
 
 
 def _folded(stored: ResponseRow | None, incoming: Sequence[_End]) -> _End:

@@ -1,0 +1,21 @@
+"""One statement for many values, in one go, with the row that each gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import psycopg
+
+
+def each(
+    cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, values: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[Any, ...] | None]:
+    """The only row, or None, that a statement gives for each of the values."""
+    if not values:
+        return
+    cursor.executemany(statement, values, returning=True)
+    more: bool | None = True
+    while more:
+        yield cursor.fetchone()
+        more = cursor.nextset()
