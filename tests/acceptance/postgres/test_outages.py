@@ -94,6 +94,8 @@ def test_kill_of_the_database(
         try:
             ids += ask(proxy, tenant, 4)
             wait_for_store(proxy, "waiting")
+            # The end of a stream goes on after 15 ms, committed or not.
+            wait_until(lambda: journal(proxy).records == 4, "all is in the journal")
             told = status(proxy)
         finally:
             mortal.start()
