@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from response_store.capture.deletions import own_deletion
 from response_store.capture.draft import Draft
 from response_store.config import Config, Serve
 from response_store.counts import Counts
+from response_store.ingest.deletions import own_deletion
 from response_store.serving.readers import Readers
 from response_store.serving.served_store import ServedStore
 from response_store.serving.service import Service

@@ -10,15 +10,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from response_store import __version__
-from response_store.capture.building import RecordBuilder
 from response_store.capture.draft import Draft, RequestSource
 from response_store.capture.recorder import Recorder
-from response_store.capture.request import Skip
 from response_store.capture.websockets import Sockets
 from response_store.config import Backend, Config, Serve
 from response_store.counts import Counts
 from response_store.errors import StoreError
 from response_store.faults import Faults
+from response_store.ingest.record_builder import RecordBuilder
+from response_store.openai_api.endpoints import Skip
 from response_store.pruning.retention import retention_of
 from response_store.redaction.chosen import redaction_of
 from response_store.served import service_of

@@ -14,16 +14,15 @@ from mitmproxy import ctx, http
 from mitmproxy.connection import ConnectionState
 
 from response_store.capture import facts, refusal
-from response_store.capture.classify import classify
 from response_store.capture.draft import Draft
 from response_store.capture.exchange import Exchange
-from response_store.capture.request import Skip
 from response_store.capture.stream import StreamedBody
 from response_store.capture.websocket_window import messages_kept
 from response_store.config import Config
 from response_store.counts import Counts
 from response_store.faults import Faults
 from response_store.listening import is_from_here
+from response_store.openai_api.endpoints import Skip, classify
 from response_store.serving.request import Asked
 from response_store.serving.service import Service
 from response_store.session import Session

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from response_store.capture.sse import Event
+from response_store.openai_api.sse import Event
 from response_store.store.records import Api, EndedBy, Transport
 
 if TYPE_CHECKING:
-    from response_store.capture.request import ReadRequest, Skip
+    from response_store.ingest.request_reader import ReadRequest
+    from response_store.openai_api.endpoints import Skip
 
 
 @dataclass(slots=True)

@@ -11,10 +11,10 @@ import uuid
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from response_store.capture.classify import followed_id, kept_path
 from response_store.capture.draft import Request
 from response_store.config import TenantConfig
 from response_store.json_text import storable
+from response_store.openai_api.endpoints import followed_id, kept_path
 from response_store.store.records import Api
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 
-from response_store.capture.content_encoding import Decoding, EncodingError
 from response_store.capture.memory import Budget
-from response_store.capture.response_events import is_terminal
-from response_store.capture.sse import FRAME_END, Event, FrameSplitter, events
+from response_store.openai_api.content_encoding import Decoding, EncodingError
+from response_store.openai_api.response_events import is_terminal
+from response_store.openai_api.sse import FRAME_END, Event, FrameSplitter, events
 from response_store.store.records import Api
 
 # A terminal event can't be in a block without one of these; searching is far cheaper than reading.

@@ -11,8 +11,8 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from response_store.capture.websocket_event import NO_LANE, ServerMessage
 from response_store.capture.websocket_turn import Turn
+from response_store.openai_api.websocket_event import NO_LANE, ServerMessage
 
 _REMEMBERED = 64  # responses that have ended, whose late messages are nobody's
 

@@ -10,9 +10,9 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.capture.draft import Request, RequestSource
 from response_store.capture.facts import exchange_id
-from response_store.capture.masking import mask
-from response_store.capture.request import EMPTY_ARRAY, ReadRequest, input_items
+from response_store.ingest.request_reader import EMPTY_ARRAY, ReadRequest, input_items
 from response_store.json_text import ABSENT
+from response_store.redaction.credentials import mask
 from response_store.store.records import Api, Transport
 
 _TOO_LARGE = "request body: above max_body_bytes, or more than may be held at once"

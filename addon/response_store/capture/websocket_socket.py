@@ -17,7 +17,11 @@ from response_store.capture.draft import Draft, RequestSource
 from response_store.capture.exchange import Exchange
 from response_store.capture.facts import AnswerHead
 from response_store.capture.memory import Budget
-from response_store.capture.websocket_event import (
+from response_store.capture.websocket_lanes import Lane, Lanes
+from response_store.capture.websocket_request import TurnRequest, UnaskedRequest
+from response_store.capture.websocket_turn import Turn
+from response_store.counts import Counts
+from response_store.openai_api.websocket_event import (
     CONNECTION_LIMIT,
     CREATE,
     NO_LANE,
@@ -27,10 +31,6 @@ from response_store.capture.websocket_event import (
     read_client,
     read_server,
 )
-from response_store.capture.websocket_lanes import Lane, Lanes
-from response_store.capture.websocket_request import TurnRequest, UnaskedRequest
-from response_store.capture.websocket_turn import Turn
-from response_store.counts import Counts
 from response_store.store.records import EndedBy
 
 _MOST_STEERS = 64  # that may wait for their responses

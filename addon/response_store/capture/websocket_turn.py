@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from response_store.capture.draft import Draft
 from response_store.capture.exchange import Exchange
-from response_store.capture.websocket_event import as_frame
 from response_store.capture.websocket_request import TurnRequest
+from response_store.openai_api.websocket_event import as_frame
 
 
 @dataclass(slots=True, eq=False)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from response_store.capture import facts
 from response_store.capture.draft import Draft
 from response_store.capture.recorder import Recorder
-from response_store.capture.request import Skip
 from response_store.capture.websocket_socket import Socket
 from response_store.capture.websocket_window import Window
 from response_store.config import Config
 from response_store.counts import Counts
+from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Api, EndedBy
 
 if TYPE_CHECKING:

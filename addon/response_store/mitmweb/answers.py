@@ -9,12 +9,7 @@ from typing import Any
 import msgspec
 
 from response_store import json_text
-from response_store.capture.answer_body import read_answer
-from response_store.capture.chat_completion import DONE, is_completion
 from response_store.capture.draft import Answer
-from response_store.capture.outcome import Outcome
-from response_store.capture.response_events import fold, is_terminal, read_terminal
-from response_store.capture.sse import FRAME_END, Event, all_events
 from response_store.mitmweb.bounds import (
     MOST,
     MOST_EVENTS,
@@ -24,6 +19,11 @@ from response_store.mitmweb.bounds import (
     read,
 )
 from response_store.mitmweb.recognising import is_stream
+from response_store.openai_api.answer_body import read_answer
+from response_store.openai_api.chat_completion import DONE, is_completion
+from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.response_events import fold, is_terminal, read_terminal
+from response_store.openai_api.sse import FRAME_END, Event, all_events
 from response_store.store.records import Api, Transport
 from response_store.telling.figures import size
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from response_store.capture.sse import FRAME_END
+from response_store.openai_api.sse import FRAME_END
 from response_store.telling.bodies import document
 
 MOST = 4 << 20

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 
 from mitmproxy.http import HTTPFlow
 
-from response_store.capture.classify import classify
-from response_store.capture.request import Skip
+from response_store.openai_api.endpoints import Skip, classify
 from response_store.store.records import Api
 
 _START = 64  # bytes in which a body shows what it is

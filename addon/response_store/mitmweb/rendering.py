@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from response_store.capture.outcome import Outcome
 from response_store.mitmweb.answers import Told, answer_told, message_told
 from response_store.mitmweb.bounds import (
     MOST_INDENTED,
@@ -22,6 +21,7 @@ from response_store.mitmweb.bounds import (
     read,
 )
 from response_store.mitmweb.recognising import Kind, Recognised, is_object, is_stream
+from response_store.openai_api.outcome import Outcome
 from response_store.telling.conversation import Item, Turn, answered, asked, instructed, turns
 from response_store.telling.figures import size
 from response_store.telling.printable import one_line, printable

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from response_store import json_text
-from response_store.capture.sse import BOM
+from response_store.openai_api.sse import BOM
 from response_store.redaction.strings import Seeker, in_strings
 
 _data = re.compile(rb"(?:data:[ ]?)?(?=[\[{\"])")

@@ -17,7 +17,7 @@ def redaction_of(config: RedactConfig, counts: Counts, faults: Faults) -> Redact
     if not config:
         return None
     # Nobody else needs RE2.
-    from response_store.capture.compression import Compressor  # noqa: PLC0415
+    from response_store.ingest.compression import Compressor  # noqa: PLC0415
     from response_store.redaction.patterns import patterns_of  # noqa: PLC0415
     from response_store.redaction.rows import Redaction  # noqa: PLC0415
 

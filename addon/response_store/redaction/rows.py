@@ -13,9 +13,9 @@ from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
 
-from response_store.capture.judging import MESSAGE_CHARS
 from response_store.counts import Counts
 from response_store.faults import Faults
+from response_store.ingest.result_state import MESSAGE_CHARS
 from response_store.redaction.bodies import in_body
 from response_store.redaction.patterns import Pattern, Patterns, secrets, without
 from response_store.redaction.streams import joined_texts

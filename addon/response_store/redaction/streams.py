@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from response_store.capture.sse import Event, all_events
+from response_store.openai_api.sse import Event, all_events
 
 _PLACES = ("type", "item_id", "output_index", "content_index", "summary_index", "index")
 

@@ -11,8 +11,7 @@ from http import HTTPStatus
 
 from mitmproxy import http
 
-from response_store.capture.classify import classify
-from response_store.capture.request import Skip
+from response_store.openai_api.endpoints import Skip, classify
 
 _SMALL = 1 << 20  # bytes that are held, so that mitmweb can show them
 

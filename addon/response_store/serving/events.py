@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from response_store import json_text
-from response_store.capture.sse import Event
+from response_store.openai_api.sse import Event
 
 Fields = dict[str, Any]
 

@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture import request as creation
+from response_store.ingest import request_reader as creation
 from response_store.json_text import ABSENT
 from response_store.serving.paging import number_cursor, place_after
 from response_store.serving.request import InputItems, Order

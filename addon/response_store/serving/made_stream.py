@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.response_object import read_response
+from response_store.openai_api.response_object import read_response
 from response_store.serving.events import Made, on_one_line
 from response_store.serving.made_items import item_events
 from response_store.store.records import UNFINISHED, State

@@ -12,9 +12,9 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.response_events import fold
-from response_store.capture.sse import Event, all_events
 from response_store.json_text import ABSENT
+from response_store.openai_api.response_events import fold
+from response_store.openai_api.sse import Event, all_events
 from response_store.serving.events import frame_of, on_one_line
 from response_store.serving.slices import members_of
 from response_store.store.packed import DamagedFrameError, unpacked

@@ -6,9 +6,9 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.plain_response import STATES
 from response_store.errors import PassingStoreError, StoreError
 from response_store.json_text import ABSENT
+from response_store.openai_api.plain_response import STATES
 from response_store.serving import answer
 from response_store.serving.answer import Answer
 from response_store.serving.include import includes

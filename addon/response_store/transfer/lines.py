@@ -19,8 +19,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from response_store.capture.compression import Compressor
 from response_store.errors import StoreError
+from response_store.ingest.compression import Compressor
 from response_store.store.packed import DamagedFrameError, unpacked
 from response_store.transfer.tables import Column, Kind, Row, Table
 

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from response_store.capture.memory import Budget
-from response_store.capture.sse import Event
 from response_store.capture.stream import StreamedBody
+from response_store.openai_api.sse import Event
 from response_store.store.records import Api
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, at_random

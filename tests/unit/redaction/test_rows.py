@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from response_store.capture.compression import Compressor
 from response_store.capture.draft import Draft
 from response_store.config import RawBodies
 from response_store.counts import Counts
+from response_store.ingest.compression import Compressor
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
@@ -19,7 +19,7 @@ from response_store.store.packed import unpacked
 from response_store.store.records import Api, Deletion, EndedBy, Record, State
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
-from tests.unit.capture.drafts import build, builder, request, streamed, whole
+from tests.unit.ingest.drafts import build, builder, request, streamed, whole
 
 from .keys import A30, KEYS
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import zstandard
 
-from response_store.capture.compression import raw_frame
-from response_store.capture.sse import all_events
+from response_store.ingest.compression import raw_frame
+from response_store.openai_api.sse import all_events
 from response_store.serving.stored import Found
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI, Dialect

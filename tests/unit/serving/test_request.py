@@ -6,8 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.classify import classify, followed_id
-from response_store.capture.request import Skip
+from response_store.openai_api.endpoints import Skip, classify, followed_id
 from response_store.serving.request import Delete, Get, InputItems, Order, Refused, asked
 from response_store.serving.serve import answered
 from tests.sampling import examples

@@ -13,7 +13,7 @@ from response_store.capture.websocket_socket import Socket
 from response_store.counts import Counts
 from response_store.store.records import EndedBy, ExchangeRow, Record
 from tests.fakes import bodies
-from tests.unit.capture.drafts import STARTED, builder, request
+from tests.unit.ingest.drafts import STARTED, builder, request
 
 Json = dict[str, Any]
 HEAD = AnswerHead(101, "text/event-stream", "", "req_1")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from response_store.capture.websocket_event import CONNECTION_LIMIT
+from response_store.openai_api.websocket_event import CONNECTION_LIMIT
 from response_store.store.records import EndedBy, ExchangeRow
 from tests.fakes import bodies
 from tests.harness.database import unpacked

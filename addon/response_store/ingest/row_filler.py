@@ -1,0 +1,147 @@
+"""The rows of a record, filled from what was read of its exchange."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from response_store import json_text
+from response_store.capture.draft import Answer, Ending, Request
+from response_store.config import CaptureConfig
+from response_store.ingest.background import is_background
+from response_store.ingest.compression import Compressor
+from response_store.ingest.request_reader import ReadRequest
+from response_store.ingest.response_reader import keeps_raw
+from response_store.ingest.result_state import MESSAGE_CHARS, Reading
+from response_store.openai_api.outcome import Fault, Outcome
+from response_store.store.records import (
+    UNFINISHED,
+    EndedBy,
+    ExchangeRow,
+    ResponseRow,
+    State,
+    Transport,
+)
+
+UNREADABLE_REQUEST = "unreadable_request"
+
+
+class RowFiller:
+    """Fills the rows of one recorder. Not thread-safe: it reuses one compressor.
+
+    Unless it `finishes` them, bodies are not packed yet and messages not clipped.
+    """
+
+    def __init__(self, capture: CaptureConfig, recorder_id: str, *, finishes: bool = True) -> None:
+        self._capture = capture
+        self._recorder_id = recorder_id
+        self._pack: Callable[[bytes], bytes] = Compressor().frame if finishes else bytes
+        self._message_chars = MESSAGE_CHARS if finishes else None
+
+    def response(
+        self, facts: Request, request: ReadRequest, reading: Reading
+    ) -> ResponseRow | None:
+        """The response that an exchange brought, if it brought one."""
+        outcome = reading.outcome
+        text = outcome.response
+        if text is None and reading.state is State.INTERRUPTED and is_background(outcome.partial):
+            text = outcome.partial  # it runs on, and who asks after it does not repeat the input
+        if text is None or not outcome.response_id:
+            return None
+        if reading.state in (State.REFUSED, State.UNREADABLE):
+            return None
+        return ResponseRow(
+            tenant_id=facts.tenant_id,
+            id=outcome.response_id,
+            created_at=_created_at(facts, outcome),
+            model=outcome.model or request.model or "",
+            response_object=text.decode(),
+            input=request.input.decode(),
+            messages=_messages(request.input, outcome.items),
+            final=outcome.response is not None and reading.state not in UNFINISHED,
+            has_input=request.has_input,
+        )
+
+    def exchange(
+        self,
+        ending: Ending | None,
+        facts: Request,
+        request: ReadRequest,
+        reading: Reading,
+        stored: bool = False,
+    ) -> ExchangeRow:
+        """The row of an exchange; `stored` says that its response has one of its own."""
+        outcome, usage = reading.outcome, reading.outcome.usage
+        answer = ending.answer if ending else None
+        fault = outcome.fault or _request_fault(request)
+        result = None if stored else outcome.partial or outcome.response
+        return ExchangeRow(
+            exchange_id=facts.exchange_id,
+            tenant_id=facts.tenant_id,
+            response_id=outcome.response_id,
+            previous_response_id=outcome.previous_response_id or request.previous_response_id,
+            conversation_id=outcome.conversation_id or request.conversation_id,
+            api=facts.api.value,
+            transport=transport(facts, answer).value,
+            state=reading.state.value,
+            ended_by=_ended_by(ending, outcome),
+            status_code=answer.status_code if answer else None,
+            error_code=fault.code if fault else None,
+            error_message=self._clipped(fault.message) if fault else None,
+            started_at=facts.started_at,
+            first_event_ms=ending.first_event_ms if ending else None,
+            duration_ms=ending.duration_ms if ending else None,
+            requested_model=request.model,
+            model=outcome.model,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            total_tokens=usage.total_tokens,
+            method=facts.method,
+            scheme=facts.scheme,
+            host=facts.host,
+            path=facts.path,
+            user_agent=facts.user_agent,
+            upstream_request_id=answer.upstream_request_id if answer else None,
+            request_body=self._pack(request.body) if request.body else None,
+            result=result.decode() if result else None,
+            output_text=outcome.output_text,
+            raw_response=self._raw(reading),
+            recorder_id=self._recorder_id,
+        )
+
+    def _clipped(self, message: str | None) -> str | None:
+        return message[: self._message_chars] if message else message
+
+    def _raw(self, reading: Reading) -> bytes | None:
+        if not reading.body or not keeps_raw(self._capture, reading.state):
+            return None
+        return self._pack(reading.body)
+
+
+def transport(facts: Request, answer: Answer | None) -> Transport:
+    """How an exchange's answer came; while there is none, how its request did."""
+    if answer is None or facts.transport is Transport.WEBSOCKET:
+        return facts.transport
+    return answer.transport
+
+
+def _ended_by(ending: Ending | None, outcome: Outcome) -> str | None:
+    """What ended an exchange: a terminal event counts even where its last line end is missing."""
+    if ending is None:
+        return None
+    return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
+
+
+def _request_fault(request: ReadRequest) -> Fault | None:
+    return Fault(UNREADABLE_REQUEST, request.reason) if request.reason else None
+
+
+def _created_at(facts: Request, outcome: Outcome) -> int:
+    return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
+
+
+def _messages(items: bytes, output: tuple[bytes, ...]) -> str:
+    """Input items, then output items, as one JSON array."""
+    parts = (json_text.array_inner(items), b",".join(output))
+    return (b"[" + b",".join(part for part in parts if part) + b"]").decode()

@@ -1,0 +1,1 @@
+"""Everything known of the OpenAI wire, as pure functions: no mitmproxy, no SQL."""

@@ -1,0 +1,97 @@
+"""Which requests may be ours, by method, path and content type alone.
+
+Paths are matched by their end, whatever stands before: OpenAI, Azure, ChatGPT's backend and
+OpenRouter all differ there. Whether the body is OpenAI's is decided when it is read.
+"""
+
+from __future__ import annotations
+
+import re
+from enum import StrEnum
+from urllib.parse import parse_qsl, unquote, urlencode
+
+from response_store.json_text import storable
+from response_store.store.records import Api
+
+
+class Skip(StrEnum):
+    """Why an exchange makes no row."""
+
+    METHOD = "method"  # not one that creates a response
+    PATH = "path"  # not the end of an API's path
+    CONTENT_TYPE = "content_type"  # multipart, form: never JSON
+    HOST = "host"  # not in capture.hosts
+    API = "api"  # not in capture.apis
+    BODY_MISSING = "body_missing"  # streamed past us by mitmproxy's stream_large_bodies
+    BODY_SHAPE = "body_shape"  # not OpenAI's
+    STORE_FALSE = "store_false"  # capture.store_false: skip
+    WEBSOCKET = "websocket"
+    COMPACTION = "compaction"  # a compacted conversation is no response
+    INPUT_TOKENS = "input_tokens"  # counting tokens makes no response
+    INPUT_ITEMS = "input_items"  # a page of what was asked
+    DELETION = "deletion"  # asked to delete a response, and it was not deleted
+    NO_RESPONSE = "no_response"  # asked after a response, and none came
+
+
+_ENDS = {
+    "/responses": Api.RESPONSES,
+    "/chat/completions": Api.CHAT_COMPLETIONS,
+}
+# Query parameters that may be kept; any other may carry a key.
+_QUERY = frozenset({"api-version", "stream", "starting_after", "include", "include_obfuscation"})
+# What follows `/responses/`: an id, and what is done with it. One slash behind is passed over.
+_stored = re.compile(r"/responses/([^/]+)(/[^/]+)?/?\Z").search
+_NO_IDS = {"compact": Skip.COMPACTION, "input_tokens": Skip.INPUT_TOKENS}
+_FOLLOWING = {("GET", ""), ("POST", "/cancel"), ("DELETE", "")}
+_FORMS = ("multipart/", "application/x-www-form-urlencoded")
+
+
+def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | Skip:
+    """Name the API that a request may speak, or why it is none of ours.
+
+    Beside requests that create, these are ours: retrieving a response, polled or streamed,
+    cancelling and deleting it. `followed_id` tells them apart.
+    """
+    route = path.partition("?")[0]
+    if "//" in route:
+        return Skip.PATH
+    api = next((api for end, api in _ENDS.items() if route.endswith(end)), None)
+    if api is None:
+        return _classify_stored(method, route)
+    if method == "GET" and upgrade.lower() == "websocket":
+        return Skip.WEBSOCKET
+    if method != "POST":
+        return Skip.METHOD
+    if content_type.lower().startswith(_FORMS):
+        return Skip.CONTENT_TYPE
+    return api
+
+
+def followed_id(path: str) -> str | None:
+    """The id of the response that a request of ours asks after; None where it creates one."""
+    found = _stored(path.partition("?")[0])
+    return unquote(found[1], errors="replace") if found else None
+
+
+def _classify_stored(method: str, route: str) -> Api | Skip:
+    """Judge a path that goes on behind an API's end: it may name a stored response."""
+    found = _stored(route)
+    if found is None:
+        return Skip.PATH
+    name, action = found[1], found[2] or ""
+    if name in _NO_IDS:
+        return Skip.PATH if action else _NO_IDS[name]
+    if (method, action) in _FOLLOWING:
+        return Api.RESPONSES
+    if action == "/input_items":
+        return Skip.INPUT_ITEMS
+    return Skip.METHOD if action in ("", "/cancel") else Skip.PATH
+
+
+def kept_path(path: str) -> str:
+    """`path` with only those query parameters that are known to carry no secret."""
+    route, mark, query = storable(path).partition("?")
+    if not mark:
+        return route
+    kept = [(name, value) for name, value in parse_qsl(query) if name.lower() in _QUERY]
+    return f"{route}?{urlencode(kept)}" if kept else route

@@ -1,0 +1,153 @@
+"""The Responses API's object: read what the columns need, keep the text.
+
+Source: the API reference, "The response object"; dialects of vLLM, Azure and others leave
+members out or give them other types, so every member is optional and of any type here.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.plain_response import STATES, read_plain
+from response_store.openai_api.usage import read_usage
+
+
+class _Response(msgspec.Struct):
+    object: Raw = ABSENT
+    id: Raw = ABSENT
+    created_at: Raw = ABSENT
+    model: Raw = ABSENT
+    status: Raw = ABSENT
+    output: Raw = ABSENT
+    usage: Raw = ABSENT
+    error: Raw = ABSENT
+    incomplete_details: Raw = ABSENT
+    previous_response_id: Raw = ABSENT
+    conversation: Raw = ABSENT
+
+
+class _Fault(msgspec.Struct):
+    code: Raw = ABSENT
+    type: Raw = ABSENT
+    message: Raw = ABSENT
+
+
+class _Incomplete(msgspec.Struct):
+    reason: Raw = ABSENT
+
+
+class _Named(msgspec.Struct):
+    id: Raw = ABSENT
+
+
+class _Item(msgspec.Struct):
+    type: Raw = ABSENT
+    content: Raw = ABSENT
+
+
+class _Part(msgspec.Struct):
+    type: Raw = ABSENT
+    text: Raw = ABSENT
+
+
+def read_response(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> Outcome:
+    """Read a response object; `more_items` stand in where its own `output` is empty.
+
+    Raises UnreadableError when `text` is no JSON object.
+    """
+    plain = read_plain(text)
+    if plain is not None and (plain.items or not more_items):
+        return plain
+    return read_carefully(text, more_items)
+
+
+def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> Outcome:
+    """Read a response object of any shape, as `read_response` does."""
+    seen = json_text.members(text, _Response)
+    items = _items(seen.output) or more_items
+    return Outcome(
+        state=STATES.get(json_text.as_text(seen.status) or ""),
+        response_id=json_text.as_text(seen.id) or None,
+        model=json_text.as_text(seen.model),
+        created_at=json_text.as_int(seen.created_at),
+        response=bytes(text),
+        items=items,
+        output_text=output_text(items),
+        usage=read_usage(seen.usage),
+        fault=read_fault(seen.error) or _incomplete(seen.incomplete_details),
+        previous_response_id=json_text.as_text(seen.previous_response_id),
+        conversation_id=read_conversation(seen.conversation),
+    )
+
+
+def is_response(text: json_text.Text) -> bool:
+    """Whether a JSON object is a response, by what it says of itself or by what it holds."""
+    seen = json_text.members(text, _Response)
+    kind = json_text.as_text(seen.object)
+    if kind is not None:
+        return kind.startswith("response")
+    return json_text.present(seen.id) and json_text.present(seen.output)
+
+
+def read_fault(text: json_text.Text) -> Fault | None:
+    """Read an error object, `{code, type, message}`; None where there is none."""
+    if not json_text.present(text):
+        return None
+    try:
+        seen = json_text.members(text, _Fault)
+    except json_text.UnreadableError:
+        return Fault(message=json_text.as_text(text) or json_text.as_str(text)[:500])
+    code = json_text.as_text(seen.code) or json_text.as_text(seen.type)
+    if code is None and json_text.present(seen.code):
+        code = json_text.as_str(seen.code)[:100]  # some servers send a number
+    return Fault(code, json_text.as_text(seen.message))
+
+
+def read_conversation(text: json_text.Text) -> str | None:
+    """Read `conversation`: an id, or an object with one."""
+    if not json_text.present(text):
+        return None
+    try:
+        return json_text.as_text(json_text.members(text, _Named).id)
+    except json_text.UnreadableError:
+        return json_text.as_text(text)
+
+
+def output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
+    """Join the texts of all messages, as the SDK's `output_text` does; None where there is none."""
+    texts = [text for item in items for text in _item_texts(item)]
+    return "".join(texts) if texts else None
+
+
+def _items(output: Raw) -> tuple[bytes, ...]:
+    if not json_text.present(output):
+        return ()
+    try:
+        return tuple(bytes(item) for item in json_text.elements(output))
+    except json_text.UnreadableError:
+        return ()
+
+
+def _item_texts(item: bytes) -> list[str]:
+    try:
+        seen = json_text.members(item, _Item)
+        if json_text.as_text(seen.type) != "message" or not json_text.present(seen.content):
+            return []
+        parts = [json_text.members(part, _Part) for part in json_text.elements(seen.content)]
+    except json_text.UnreadableError:
+        return []
+    shown = (part for part in parts if json_text.as_text(part.type) == "output_text")
+    return [text for part in shown if (text := json_text.as_text(part.text)) is not None]
+
+
+def _incomplete(text: Raw) -> Fault | None:
+    if not json_text.present(text):
+        return None
+    try:
+        return Fault(json_text.as_text(json_text.members(text, _Incomplete).reason))
+    except json_text.UnreadableError:
+        return None

@@ -1,0 +1,170 @@
+"""Messages of a WebSocket: what each is about, and nothing more of it.
+
+The event loop reads only what tells which turn a message belongs to. A lane is named by the JSON
+text of `stream_id`; messages without one share the lane without a name.
+
+Source: the API reference, "WebSocket mode".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.openai_api.response_events import TERMINAL
+
+CREATE = "response.create"
+STEER = "response.steer"
+CONNECTION_LIMIT = "websocket_connection_limit_reached"
+"""The error that ends a connection after its hour, and what is asked of it from then on."""
+NO_LANE = b""
+_ERROR = "error"
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Kind(Enum):
+    """What a message of the server does to a turn."""
+
+    TERMINAL = auto()
+    ERROR = auto()
+    OTHER = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class ClientMessage:
+    """A message of the client."""
+
+    type: str
+    lane: bytes
+    previous_response_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class ServerMessage:
+    """A message of the server. The response's fields are set where it carries the object."""
+
+    kind: Kind
+    lane: bytes
+    response_id: str | None = None
+    previous_response_id: str | None = None
+    stored: bool = True
+    status: int | None = None  # of an error: the HTTP status that it stands for
+    code: str | None = None
+
+
+_PIECE = ServerMessage(Kind.OTHER, NO_LANE)
+
+
+class _Client(msgspec.Struct):
+    type: Raw = ABSENT
+    stream_id: Raw = ABSENT
+    previous_response_id: Raw = ABSENT
+
+
+class _Server(msgspec.Struct):
+    type: Raw = ABSENT
+    stream_id: Raw = ABSENT
+    response: Raw = ABSENT
+    status: Raw = ABSENT
+    code: Raw = ABSENT
+    error: Raw = ABSENT
+
+
+class _Plain(msgspec.Struct):
+    type: str
+    stream_id: Raw = ABSENT
+    response: Raw = ABSENT
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+
+
+class _Response(msgspec.Struct):
+    id: Raw = ABSENT
+    previous_response_id: Raw = ABSENT
+    store: Raw = ABSENT
+
+
+class _Error(msgspec.Struct):
+    code: Raw = ABSENT
+
+
+def read_client(content: bytes) -> ClientMessage:
+    """Read a message of the client. Raises UnreadableError where it is no JSON object."""
+    seen = json_text.members(content, _Client)
+    return ClientMessage(
+        type=json_text.as_text(seen.type) or "",
+        lane=_lane(seen.stream_id),
+        previous_response_id=json_text.as_text(seen.previous_response_id),
+    )
+
+
+def read_server(content: bytes) -> ServerMessage:
+    """Read a message of the server. Raises UnreadableError where it is no JSON object."""
+    return _read_plain(content) or _read_carefully(content)
+
+
+def _read_plain(content: bytes) -> ServerMessage | None:
+    """The short way for the most frequent messages, pieces of an answer; None for any other."""
+    try:
+        seen = _decode_plain(content)
+    except (msgspec.MsgspecError, RecursionError):
+        return None
+    if seen.type in ("", _ERROR) or seen.type in TERMINAL or seen.response is not ABSENT:
+        return None
+    if seen.stream_id is ABSENT:
+        return _PIECE
+    return ServerMessage(Kind.OTHER, _lane(seen.stream_id))
+
+
+def _read_carefully(content: bytes) -> ServerMessage:
+    seen = json_text.members(content, _Server)
+    kind = json_text.as_text(seen.type) or ""
+    if kind == _ERROR or (not kind and json_text.present(seen.error)):
+        return _read_error(seen)
+    role = Kind.TERMINAL if kind in TERMINAL else Kind.OTHER
+    if not json_text.present(seen.response):
+        return ServerMessage(role, _lane(seen.stream_id))
+    response = _members(seen.response, _Response)
+    return ServerMessage(
+        role,
+        _lane(seen.stream_id),
+        response_id=json_text.as_text(response.id) or None,
+        previous_response_id=json_text.as_text(response.previous_response_id),
+        stored=bytes(response.store) != b"false",
+    )
+
+
+def as_frame(content: bytes) -> bytes:
+    """A message as a frame of server-sent events, the form in which answers are read and kept."""
+    if b"\n" in content or b"\r" in content:
+        content = b"\ndata: ".join(content.splitlines())
+    return b"data: " + content + b"\n\n"
+
+
+def _read_error(seen: _Server) -> ServerMessage:
+    status = json_text.as_int(seen.status)
+    nested = _members(seen.error, _Error).code if json_text.present(seen.error) else ABSENT
+    return ServerMessage(
+        Kind.ERROR,
+        _lane(seen.stream_id),
+        status=status if status in range(400, 600) else None,
+        code=json_text.as_text(nested) or json_text.as_text(seen.code),
+    )
+
+
+def _members(text: Raw, fields: type[S]) -> S:
+    try:
+        return json_text.members(text, fields)
+    except json_text.UnreadableError:  # no object, or broken inside one that is whole
+        return fields()
+
+
+def _lane(stream_id: Raw) -> bytes:
+    return bytes(stream_id) if json_text.present(stream_id) else NO_LANE

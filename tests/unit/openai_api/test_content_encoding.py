@@ -1,0 +1,158 @@
+"""Content encodings: decoded piece by piece, within bounds, and as far as they go."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import random
+import tracemalloc
+import zlib
+
+import brotli
+import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from response_store.openai_api.content_encoding import (
+    Decoding,
+    EncodingError,
+    TooLargeError,
+    decode,
+)
+from tests.sampling import examples
+
+PLAIN = random.Random(7).randbytes(3000) + b"data: x\n\n" * 9000
+
+
+def raw_deflate(data: bytes) -> bytes:
+    coder = zlib.compressobj(wbits=-15)
+    return coder.compress(data) + coder.flush()
+
+
+def zstd(data: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(data)
+
+
+ENCODED = {
+    "plain": ("", PLAIN),
+    "identity": ("identity", PLAIN),
+    "gzip": ("gzip", gzip.compress(PLAIN)),
+    "x-gzip": (" X-GZIP ", gzip.compress(PLAIN)),
+    "members of gzip": ("gzip", gzip.compress(PLAIN[:999]) + gzip.compress(PLAIN[999:])),
+    "gzip, then padding": ("gzip", gzip.compress(PLAIN) + bytes(700)),
+    "gzip, then anything": ("gzip", gzip.compress(PLAIN) + b"\x1fhello" * 99),
+    "deflate": ("deflate", zlib.compress(PLAIN)),
+    "deflate, then anything": ("deflate", zlib.compress(PLAIN) + b"?" * 99),
+    "raw deflate": ("deflate", raw_deflate(PLAIN)),
+    "br": ("br", brotli.compress(PLAIN, quality=5)),
+    "zstd": ("zstd", zstd(PLAIN)),
+    "frames of zstd": ("zstd", zstd(PLAIN[:999]) + zstd(PLAIN[999:])),
+    "gzip in br": ("gzip, br", brotli.compress(gzip.compress(PLAIN))),
+    "zstd in gzip": ("zstd,identity,,gzip", gzip.compress(zstd(PLAIN))),
+}
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000, 1_000_000])
+@pytest.mark.parametrize("name", ENCODED)
+def test_decoding(name: str, size: int) -> None:
+    """Every encoding gives the body back, whatever the chunks."""
+    encoding, body = ENCODED[name]
+    if size == 1:
+        body = body[-20_000:] if not encoding else body
+    chunks = [body[at : at + size] for at in range(0, len(body), size)]
+    expected = body if encoding in ("", "identity") else PLAIN
+    assert decode(chunks, encoding, len(PLAIN)) == expected
+
+
+@pytest.mark.parametrize("name", ENCODED)
+def test_limit(name: str) -> None:
+    """A byte more than the limit is too much."""
+    encoding, body = ENCODED[name]
+    with pytest.raises(TooLargeError):
+        decode([body], encoding, len(PLAIN) - 1)
+
+
+@pytest.mark.parametrize("name", ["gzip", "deflate", "raw deflate", "br", "zstd", "gzip in br"])
+def test_cut_off(name: str) -> None:
+    """A body that was cut off gives what can be had of it."""
+    encoding, body = ENCODED[name]
+    part = decode([body[:-30]], encoding, len(PLAIN))
+    assert PLAIN.startswith(part)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
+@settings(max_examples=examples(60), deadline=None)
+@given(body=st.binary(max_size=200))
+def test_any_bytes(encoding: str, body: bytes) -> None:
+    """Bytes that are encoded otherwise are decoded or refused, nothing else."""
+    with contextlib.suppress(EncodingError):
+        decode([body[:9], body[9:]], encoding, 10**6)
+
+
+def test_unknown() -> None:
+    """An unknown encoding is refused by name of the rule, not of the encoding."""
+    with pytest.raises(EncodingError, match=r"^unknown content encoding$"):
+        decode([b"x"], "gzip, secret", 10)
+
+
+def test_damage() -> None:
+    """What came before a damaged place is handed over with the error."""
+    body = bytearray(gzip.compress(random.Random(1).randbytes(100_000)))
+    body[60_000:60_400] = b"\xff" * 400
+    members = gzip.compress(PLAIN) + bytes(body)
+    with pytest.raises(EncodingError) as caught:
+        decode([members[:5000], members[5000:]], "gzip", 10**6)
+    assert caught.value.decoded.startswith(PLAIN)
+
+
+BOMBS = {
+    "gzip": lambda: gzip.compress(bytes(1 << 27)),
+    "deflate": lambda: zlib.compress(bytes(1 << 27)),
+    "br": lambda: brotli.compress(bytes(1 << 27), quality=3),
+    "zstd": lambda: zstd(bytes(1 << 27)),
+    "br, br": lambda: brotli.compress(brotli.compress(bytes(1 << 27), quality=3)),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_bomb(name: str) -> None:
+    """A small body that stands for a large one is decoded no further than asked for."""
+    body = BOMBS[name]()
+    largest = 0
+    tracemalloc.start()
+    try:
+        pieces = Decoding(name).feed(body)
+        for piece in pieces:
+            largest = max(largest, len(piece))
+            if largest:
+                break
+        pieces.close()
+        with pytest.raises(TooLargeError):
+            decode([body], name, 1 << 20)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert largest <= 40 << 20
+    assert peak < 90 << 20
+
+
+def test_tail_of_a_stream() -> None:
+    """What follows the end of a stream is neither kept nor looked through again and again."""
+    decoding = Decoding("deflate")
+    assert b"".join(decoding.feed(zlib.compress(b"x"))) == b"x"
+    for _ in range(1000):
+        assert not b"".join(decoding.feed(bytes(10_000)))
+    (decoder,) = decoding._decoders
+    assert len(decoder._stream.unused_data) <= 10_000
+
+
+@pytest.mark.parametrize("more", [0, 1, 100, 257, 300])
+def test_whole_pieces(more: int) -> None:
+    """Of a result that just fills a piece nothing waits for the next chunk."""
+    plain = b"x" * ((1 << 20) + more)
+    coder = zlib.compressobj(wbits=31)
+    chunk = coder.compress(plain) + coder.flush(zlib.Z_SYNC_FLUSH)
+    for end in range(len(chunk) - 6, len(chunk) + 1):
+        expected = zlib.decompressobj(wbits=31).decompress(chunk[:end])
+        assert b"".join(Decoding("gzip").feed(chunk[:end])) == expected

@@ -1,0 +1,120 @@
+"""Which requests may be ours, and what of their path is kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from response_store.openai_api.endpoints import Skip, classify, followed_id, kept_path
+from response_store.store.records import Api
+from tests.sampling import examples
+
+JSON = "application/json"
+REQUESTS = [
+    ("POST", "/v1/responses", JSON, "", Api.RESPONSES),
+    ("POST", "/responses", "", "", Api.RESPONSES),
+    ("POST", "/openai/responses?api-version=2025-04-01-preview", JSON, "", Api.RESPONSES),
+    ("POST", "/openai/v1/responses", JSON, "", Api.RESPONSES),
+    ("POST", "/backend-api/codex/responses", JSON, "", Api.RESPONSES),
+    ("POST", "/api/v1/responses", "text/plain", "", Api.RESPONSES),
+    ("POST", "/v1/chat/completions", JSON, "", Api.CHAT_COMPLETIONS),
+    ("POST", "/openai/deployments/gpt/chat/completions?x=1", JSON, "", Api.CHAT_COMPLETIONS),
+    ("POST", "/v1/responses", JSON, "h2c", Api.RESPONSES),
+    ("GET", "/v1/responses", "", "WebSocket", Skip.WEBSOCKET),
+    ("GET", "/v1/responses", "", "", Skip.METHOD),
+    ("HEAD", "/v1/responses", "", "", Skip.METHOD),
+    ("OPTIONS", "/v1/responses", "", "", Skip.METHOD),
+    ("POST", "/v1/responses", "Multipart/form-data; boundary=x", "", Skip.CONTENT_TYPE),
+    ("POST", "/v1/responses", "application/x-www-form-urlencoded", "", Skip.CONTENT_TYPE),
+    ("POST", "/v1/responses/", JSON, "", Skip.PATH),
+    ("POST", "//v1/responses", JSON, "", Skip.PATH),
+    ("POST", "/v1//responses", JSON, "", Skip.PATH),
+    ("GET", "/v1/responses/resp_1", "", "", Api.RESPONSES),
+    ("GET", "/openai/v1/responses/r?stream=true&starting_after=4", "", "", Api.RESPONSES),
+    ("POST", "/v1/responses/resp_1/cancel", "", "", Api.RESPONSES),
+    ("GET", "/v1/responses/resp_1/cancel", "", "", Skip.METHOD),
+    ("POST", "/v1/responses/resp_1", JSON, "", Skip.METHOD),
+    ("HEAD", "/v1/responses/resp_1", "", "", Skip.METHOD),
+    ("DELETE", "/v1/responses/resp_1", "", "", Api.RESPONSES),
+    ("DELETE", "/v1/responses/resp_1/cancel", "", "", Skip.METHOD),
+    ("GET", "/v1/responses/resp_1/input_items?limit=5", "", "", Skip.INPUT_ITEMS),
+    ("POST", "/v1/responses/compact", JSON, "", Skip.COMPACTION),
+    ("GET", "/v1/responses/compact", "", "", Skip.COMPACTION),
+    ("POST", "/v1/responses/input_tokens", JSON, "", Skip.INPUT_TOKENS),
+    ("GET", "/v1/responses/input_tokens", "", "", Skip.INPUT_TOKENS),
+    ("POST", "/v1/responses/compact/cancel", JSON, "", Skip.PATH),
+    ("GET", "/v1/responses/resp_1/", "", "", Api.RESPONSES),
+    ("DELETE", "/v1/responses/resp_1/?x=/", "", "", Api.RESPONSES),
+    ("GET", "/v1/responses/resp_1/input_items/", "", "", Skip.INPUT_ITEMS),
+    ("GET", "/v1/responses/compact/", "", "", Skip.COMPACTION),
+    ("GET", "/v1/responses/resp_1//", "", "", Skip.PATH),
+    ("GET", "/v1/responses/", "", "", Skip.PATH),
+    ("GET", "/v1/responses//resp_1", "", "", Skip.PATH),
+    ("POST", "/v1/responses/resp_1/cancel/", JSON, "", Api.RESPONSES),
+    ("POST", "/v1/responses/resp_1/bless", JSON, "", Skip.PATH),
+    ("GET", "/v1/my_responses/resp_1", "", "", Skip.PATH),
+    ("POST", "/v1/my_responses", JSON, "", Skip.PATH),
+    ("POST", "/v1/completions", JSON, "", Skip.PATH),
+    ("POST", "/x?y=/v1/responses", JSON, "", Skip.PATH),
+    ("POST", "/", JSON, "", Skip.PATH),
+    ("POST", "", JSON, "", Skip.PATH),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "content_type", "upgrade", "api"), REQUESTS)
+def test_requests(method: str, path: str, content_type: str, upgrade: str, api: Api | Skip) -> None:
+    """A request is ours by the end of its path, its method and its content type."""
+    assert classify(method, path, content_type, upgrade) is api
+
+
+FOLLOWED = [
+    ("/v1/responses", None),
+    ("/v1/responses?x=/responses/resp_1", None),
+    ("/v1/chat/completions", None),
+    ("/v1/responses/resp_1", "resp_1"),
+    ("/v1/responses/resp_1?stream=true", "resp_1"),
+    ("/v1/responses/resp_1/?stream=true", "resp_1"),
+    ("/v1/responses/", None),
+    ("/v1/responses/resp_1/cancel", "resp_1"),
+    ("/v1/responses/a%2Fb%3D", "a/b="),
+    ("/v1/responses/%ff", "\ufffd"),
+    ("/responses/x/responses/y", "y"),
+]
+
+
+@pytest.mark.parametrize(("path", "response_id"), FOLLOWED)
+def test_followed_id(path: str, response_id: str | None) -> None:
+    """A path behind the API's end names the response that is asked after."""
+    assert followed_id(path) == response_id
+
+
+PATHS = [
+    ("/v1/responses", "/v1/responses"),
+    ("/v1/responses?", "/v1/responses"),
+    ("/r?api-version=2025&code=secret", "/r?api-version=2025"),
+    ("/r?key=secret&api_key=secret", "/r"),
+    ("/r?stream=true&starting_after=4&include_obfuscation=false",) * 2,
+    ("/r?include=a%2Cb&token=secret&include=c", "/r?include=a%2Cb&include=c"),
+    ("/r?API-Version=1", "/r?API-Version=1"),
+    ("/r?api-version", "/r"),
+    ("/r?stream=\udcff", "/r?stream=%EF%BF%BD"),
+    ("/r\udcff\x00", "/r\ufffd\ufffd"),
+]
+
+
+@pytest.mark.parametrize(("path", "kept"), PATHS)
+def test_paths(path: str, kept: str) -> None:
+    """Of a query only what is known to carry no secret is kept."""
+    assert kept_path(path) == kept
+
+
+@settings(max_examples=examples(100))
+@given(
+    st.text(st.characters(exclude_categories=[]), max_size=15), st.text("=&;?%#s\ud83d", max_size=9)
+)
+def test_any_path(path: str, query: str) -> None:
+    """Any path is kept as text that a database takes, without what is not allowed."""
+    kept = kept_path(f"{path}?{query}&secret=canary;&api-version=1")
+    kept.encode()
+    assert "canary" not in kept.partition("?")[2]

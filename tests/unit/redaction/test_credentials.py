@@ -1,0 +1,236 @@
+"""Credentials in bodies are masked, wherever the API has them; all else stays to the letter."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from response_store.redaction.credentials import mask, mask_echoes
+from tests.sampling import examples
+
+SECRET = "s3cr3t-of-mine"
+
+
+def text(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def mcp(**fields: Any) -> dict[str, Any]:
+    return {"type": "mcp", "server_url": "https://x", **fields}
+
+
+SECRET_PLACES: dict[str, bytes] = {
+    "authorization": text({"tools": [mcp(authorization=SECRET)]}),
+    "spelt as a header": text({"tools": [mcp(Authorization=SECRET)]}),
+    "headers": text({"tools": [mcp(headers={"X-Key": SECRET, "Authorization": SECRET})]}),
+    "headers as lists": text({"tools": [mcp(headers={"X-Key": [SECRET, {"a": SECRET}]})]}),
+    "headers as a text": text({"tools": [mcp(headers=SECRET)]}),
+    "authorization as an object": text({"tools": [mcp(authorization={"token": SECRET})]}),
+    "a later tool": text({"tools": [{"type": "function"}, mcp(authorization=SECRET)]}),
+    "tools of an item": text({"input": [{"type": "x", "tools": [mcp(headers={"k": SECRET})]}]}),
+    "tools of a response": text({"response": {"tools": [mcp(headers={"k": SECRET})]}}),
+    "domain secrets": text(
+        {
+            "tools": [
+                {
+                    "container": {
+                        "network_policy": {
+                            "domain_secrets": [{"domain": "d", "name": "n", "value": SECRET}] * 2
+                        }
+                    }
+                }
+            ]
+        }
+    ),
+    "an escaped name": (rb'{"tools":[{"\u0061uthorization" : "%s"}]}' % SECRET.encode()),
+    "escaped names": (rb'{"t\u006fols":[{"\u0068e\u0061ders":{"k":"%s"}}]}' % SECRET.encode()),
+    "a name escaped all through": (
+        b'{"domain_secrets":[{"value":"x"}],"%s":[{"value":"%s"}]}'
+        % ("".join(f"\\u{ord(c):04x}" for c in "domain_secrets").encode(), SECRET.encode())
+    ),
+    "spaces": b'{ "tools" :\n[ {\t"authorization"  :\r\n "%s" } ] }' % SECRET.encode(),
+    "cut off after it": text({"tools": [mcp(authorization=SECRET)]})[:-3],
+    "cut off within it": text({"tools": [mcp(authorization=SECRET + "tail")]})[:-6],
+    "after what is no JSON": b"<html>}}]]" + text({"tools": [mcp(authorization=SECRET)]}),
+    "in an event": b"event: x\ndata: " + text({"tools": [mcp(headers={"k": SECRET})]}) + b"\n\n",
+    "after a cut event": b'data: {"tools":[{"a":\n\ndata: '
+    + text({"tools": [mcp(headers={"k": SECRET})]}),
+    "very deep": b'{"a":' * 30_000 + text({"tools": [mcp(authorization=SECRET)]}) + b"}" * 30_000,
+}
+
+
+@pytest.mark.parametrize("name", SECRET_PLACES)
+def test_masked(name: str) -> None:
+    """A credential is masked in each place that may hold one, and handed over for its echoes."""
+    body = SECRET_PLACES[name]
+    masked = mask(body)
+    assert SECRET.encode() not in masked.body
+    assert b'"***"' in masked.body
+    assert any(SECRET.encode() in secret for secret in masked.secrets)
+    if name != "cut off within it":
+        assert masked.body == body.replace(b'"%s"' % SECRET.encode(), b'"***"').replace(
+            b'[{"value":"x"}]', b'[{"value":"***"}]'
+        )
+
+
+KEPT: dict[str, bytes] = {
+    "nothing of the kind": text({"model": "m", "input": "x"}),
+    "a schema with such properties": text(
+        {
+            "tools": [
+                {
+                    "type": "function",
+                    "parameters": {
+                        "properties": {
+                            "headers": {"type": "object", "description": "headers"},
+                            "authorization": {"type": "string"},
+                            "domain_secrets": {"type": "array"},
+                        },
+                        "required": ["headers", "authorization"],
+                    },
+                }
+            ]
+        }
+    ),
+    "headers that are no tool's": text({"metadata": {"headers": {"X-Key": "abc"}}}),
+    "values that are no domain's": text({"headers": [{"value": "x"}], "value": "y"}),
+    "text that speaks of it": text(
+        {"input": '{"tools":[{"authorization":"x"}]}', "headers": "authorization: x"}
+    ),
+    "arguments": text({"arguments": json.dumps({"headers": {"a": "b"}, "authorization": "x"})}),
+    "numbers and null": text({"tools": [mcp(authorization=None, headers={})]}),
+    "names of domains": text({"domain_secrets": [{"domain": "d", "name": "n"}]}),
+    "odd spellings": b'{ "headers"\t: 1e400 ,"\\u0041" : "\\ud83d\\/" , "a":1.50 }',
+    "no JSON": b'headers: authorization "headers": \\u0061"',
+    "empty": b"",
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_kept(name: str) -> None:
+    """What only looks like it stays, and comes back as the same object."""
+    body = KEPT[name]
+    masked = mask(body)
+    assert masked.body is body
+    assert masked.secrets == ()
+
+
+def test_all_else_stays() -> None:
+    """Around a credential every byte stays as it was written."""
+    before, after = b'{ "a" : 1.50 , "tools":[ {"authorization": ', b' ,"b":"\\u0041"}],"c":1e400 }'
+    assert mask(before + b'"\\u0061\\""' + after).body == before + b'"***"' + after
+
+
+secrets = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12).map(lambda t: "§§" + t)
+plain = st.none() | st.booleans() | st.integers() | st.text('ab"\\{[,:é\ud83d', max_size=5)
+names = st.sampled_from(["a", "headers", "tools", "value", "domain_secrets", "properties"])
+anything = st.recursive(
+    plain,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
+    max_leaves=6,
+)
+holders = st.one_of(
+    secrets.map(lambda s: {"tools": [{"authorization": s}]}),
+    st.tuples(secrets, secrets).map(
+        lambda two: {"tools": [1, {"headers": {"a": two[0], "b": [two[1]]}}]}
+    ),
+    secrets.map(lambda s: {"domain_secrets": [{"value": s, "name": "n"}]}),
+)
+bodies = st.recursive(
+    holders | anything,
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(names | st.just("x"), inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(bodies, st.booleans())
+def test_any_body(value: Any, escaped: bool) -> None:
+    """Whatever surrounds them, no credential is left, and JSON stays JSON."""
+    try:
+        body = json.dumps(value, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        body = json.dumps(value).encode()
+    masked = mask(body)
+    kept = json.loads(masked.body)
+    assert "§§" not in json.dumps(kept, ensure_ascii=False)
+    assert shape(kept) == shape(value)
+
+
+def shape(value: Any) -> Any:
+    """A value without its texts."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [shape(inner) for inner in value]
+    return "" if isinstance(value, str) else value
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                b'"',
+                b"\\",
+                b"{",
+                b"}",
+                b"[",
+                b"]",
+                b",",
+                b":",
+                b'"tools":[{',
+                b'"headers":{',
+                b"\\u00",
+            ]
+            + [b'"authorization":', b'"domain_secrets":[', b'"value":"x"', b"\xff", b"\n", b"a"]
+        ),
+        max_size=25,
+    ).map(b"".join)
+)
+def test_any_bytes(body: bytes) -> None:
+    """Any bytes are masked or not; nothing is raised."""
+    masked = mask(body)
+    if not masked.secrets and b"***" not in masked.body:
+        assert masked.body is body
+    mask(b'{"headers":1,' + body)
+
+
+def echo_of(secret: Any, answer: bytes) -> bytes:
+    return mask_echoes(answer, mask(text({"tools": [mcp(authorization=secret)]})).secrets)
+
+
+ECHOES = [
+    ("secret-word", b"a secret-word, twice: secret-word", b"a ***, twice: ***"),
+    ("Bearer secret-word", b"not secret-word", b"not ***"),
+    ("sl/ash-word", rb"sl\/ash-word sl/ash-word", b"*** ***"),
+    ("g\u00fcltig-word", "g\\u00fcltig-word g\u00fcltig-word".encode(), b"*** ***"),
+    ('quo"te-word', rb"quo\"te-word", b"***"),
+    ("short", b"a short one", b"a short one"),
+    ("Bearer x", b"Bearer x, and x", b"***, and x"),
+]
+
+
+@pytest.mark.parametrize(("secret", "answer", "masked"), ECHOES)
+def test_echoes(secret: str, answer: bytes, masked: bytes) -> None:
+    """An answer that repeats a credential is masked too; short ones would hit ordinary words."""
+    assert echo_of(secret, answer) == masked
+
+
+def test_echoes_that_overlap() -> None:
+    """Of two credentials that begin alike, nothing of the longer is left."""
+    tools = [mcp(authorization="abcdefgh"), mcp(authorization="abcdefgh-and-more")]
+    found = mask(text({"tools": tools})).secrets
+    assert mask_echoes(b"abcdefgh-and-more abcdefgh", found) == b"*** ***"
+
+
+def test_without_secrets() -> None:
+    """Without credentials an answer comes back as the same object."""
+    answer = text({"a": 1})
+    assert mask_echoes(answer, ()) is answer
