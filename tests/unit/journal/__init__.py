@@ -1,1 +1,0 @@
-"""The journal, and the drainer that empties it."""
