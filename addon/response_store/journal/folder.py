@@ -1,0 +1,105 @@
+"""The folder that holds the journals of a user: where it is, and whether it is safe to use."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import platformdirs
+
+from response_store.journal.errors import refused, unusable
+from response_store.journal.private_files import check_folder, sync_folder
+
+DAMAGED = "damaged"  # beside the journals: what was damaged in any of them
+JOURNAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+NEW_PREFIX, GONE_PREFIX = ".new-", ".gone-"
+_OWN_NAME = re.compile(rf"({DAMAGED}|({re.escape(NEW_PREFIX)}|\.gone-)?{JOURNAL_ID.pattern})")
+_MAX_LINKS = 40
+
+
+def journals_folder(
+    configured: Path | None, environ: Mapping[str, str], *, create: bool = True
+) -> Path:
+    """Return the real path of the folder of journals, made (0700) and checked.
+
+    `journal.path` as configured, else `journals` in $STATE_DIRECTORY (systemd's), else in the
+    user's state folder. With `create` False a folder that does not exist is returned as it is.
+    Raises JournalError where somebody else could read it or put files there.
+    """
+    path = (configured or _default(environ)).absolute()
+    try:
+        _check_links(path)
+        real = path.resolve()
+        if configured is None:
+            _close_to_others(real.parent, 0o022)
+        if create:
+            _make(real)
+        if real.exists() or create:
+            _check_parent(real.parent)
+            _check_own(real)
+    except OSError as error:
+        raise unusable(path, error) from None
+    return real
+
+
+def _default(environ: Mapping[str, str]) -> Path:
+    """Return the place where nothing is configured."""
+    systemd = environ.get("STATE_DIRECTORY", "").split(":")[0]
+    state = Path(systemd) if systemd else platformdirs.user_state_path("response-store", False)
+    return state / "journals"
+
+
+def _check_links(path: Path) -> None:
+    """See that each link on the way is root's or ours: its owner decides where it leads."""
+    for _ in range(_MAX_LINKS):
+        link = next((part for part in reversed([path, *path.parents]) if part.is_symlink()), None)
+        if link is None:
+            return
+        if link.lstat().st_uid not in {0, os.geteuid()}:
+            raise refused(link, "is another user's link", "name a folder of your own")
+        path = link.parent / link.readlink() / path.relative_to(link)
+    raise refused(path, "has too many links", "name the folder itself")
+
+
+def _make(path: Path) -> None:
+    """Make a folder and its parents, each 0700 and kept by the disk."""
+    if path.exists():
+        return
+    _make(path.parent)
+    if path.parent.exists():
+        _check_parent(path.parent)
+    path.mkdir(mode=0o700, exist_ok=True)
+    sync_folder(path.parent)
+
+
+def _check_parent(parent: Path) -> None:
+    """See that nobody else can put a folder of his own in the place of ours."""
+    status = parent.stat()
+    if status.st_uid not in {0, os.geteuid()}:
+        raise refused(parent, "belongs to another user", "name a folder of your own")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not status.st_mode & stat.S_ISVTX:
+        raise refused(parent, "can be written by other users", f"chmod go-w {parent}")
+
+
+def _check_own(folder: Path) -> None:
+    """See that a folder is this user's alone; take the bits for others off one of journals."""
+    if all(_OWN_NAME.fullmatch(path.name) for path in folder.iterdir()):
+        _close_to_others(folder, 0o077)
+    check_folder(folder)
+
+
+def _close_to_others(folder: Path, bits: int) -> None:
+    """Take bits of the mode off a folder of ours; leave what is missing or another user's."""
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    try:
+        status = os.fstat(fd)
+        if status.st_uid == os.geteuid() and status.st_mode & bits:
+            os.fchmod(fd, stat.S_IMODE(status.st_mode) & ~bits)
+    finally:
+        os.close(fd)

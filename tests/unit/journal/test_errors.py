@@ -1,0 +1,41 @@
+"""What is said of a journal names it, the rule and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.journal import errors
+
+PATH = Path("/state/journals/x")
+NO_SPACE = OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        str(errors.refused(PATH, "is open to others", "chmod go= it")),
+        str(errors.unusable(PATH, NO_SPACE)),
+        str(errors.JournalWriteError(PATH, NO_SPACE)),
+        errors.full(PATH, 5, 4).text,
+        errors.unwritable(PATH, NO_SPACE).text,
+        errors.slow(PATH).text,
+    ],
+)
+def test_a_text_names_the_place_and_the_setting(text: str) -> None:
+    """Who reads it knows what to change."""
+    assert str(PATH) in text
+    assert "journal." in text
+
+
+def test_a_newer_format_names_what_applies_it() -> None:
+    """There is one command for it."""
+    assert "flush" in str(errors.JournalNewerError(PATH, 2, 1))
+
+
+def test_kinds() -> None:
+    """A folder has to be fixed by somebody, a full disk may pass."""
+    assert issubclass(errors.JournalNewerError, PermanentStoreError)
+    assert issubclass(errors.JournalWriteError, PassingStoreError)
