@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable
 from typing import NoReturn
 
-from benchmarks.payloads import request
+from benchmarks.payloads import ID_LENGTH, request, streams
 
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
 LAST_CHUNK = b"\r\n0\r\n\r\n"
+ID_WITHIN = 300  # bytes of a body
 
 
 class Asking(asyncio.BufferedProtocol):
@@ -28,9 +29,10 @@ class Asking(asyncio.BufferedProtocol):
 
     def __init__(self, kind: str) -> None:
         self._request = request(kind)
-        self._streams = kind != "json"
+        self._streams = streams(kind)
         self._buffer = memoryview(bytearray(1 << 16))  # plain protocols allocate 256 KB a read
         self._head = b""
+        self._start = b""  # of the body
         self._tail = b""
         self._missing = -1  # bytes of a body whose length is known
         self.closing = False
@@ -50,6 +52,12 @@ class Asking(asyncio.BufferedProtocol):
         self._missing, self.first = -1, 0.0
         self.sent = time.perf_counter()
         self.transport.write(self._request)
+
+    @property
+    def response_id(self) -> str:
+        """Return the id that the last answer began with."""
+        at = self._start.find(b"resp_")
+        return self._start[at : at + ID_LENGTH].decode()
 
     def get_buffer(self, size: int) -> memoryview:
         return self._buffer
@@ -83,6 +91,7 @@ class Asking(asyncio.BufferedProtocol):
             length = LENGTH.search(self._head, 0, end)
             self._missing = int(length[1]) if length else -1
         self.first = time.perf_counter()
+        self._start = self._head[end + 4 : end + 4 + ID_WITHIN]
         return self._head[end + 4 :]
 
 

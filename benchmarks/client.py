@@ -10,6 +10,7 @@ Commands, one a line of JSON on standard input, each answered by one line:
     {"do": "burst", "name": N}                  one exchange on each connection, all at once
     {"do": "turns", "names": [N, M], "rounds": R}  one client at a time, in the order N M M N
     {"do": "pace", "rates": {N: R}, "seconds": S}  R exchanges a second, whatever an answer takes
+    {"do": "ends", "name": N, "rate": R, "seconds": S}  the same; when each response id was whole
     {"do": "close", "name": N}                  answered by how many exchanges there were in all
 
 Times are seconds. A window counts what is completed until its last answer is there, over the
@@ -40,11 +41,14 @@ class Timed:
     ended: float = 0.0
     first: list[float] = field(default_factory=list)  # to the first byte of the body
     total: list[float] = field(default_factory=list)  # to the last byte
+    ends: dict[str, float] | None = None  # by response id, on the clock of all processes
 
     def note(self, connection: Asking) -> None:
         self.first.append(connection.first - connection.sent)
         self.total.append(connection.ended - connection.sent)
         self.ended = connection.ended
+        if self.ends is not None:
+            self.ends[connection.response_id] = connection.ended
 
     def figures(self) -> dict[str, Any]:
         done, elapsed = len(self.total), self.ended - self.started
@@ -88,9 +92,9 @@ class Connections:
         """Ask once on the first connection."""
         await self._ask_while(lambda _: False, 1, timed)
 
-    async def pace(self, rate: float, seconds: float) -> Timed:
+    async def pace(self, rate: float, seconds: float, timed: Timed | None = None) -> Timed:
         """Ask `rate` times a second on whichever connection is free, then wait for the rest."""
-        pacing = _Pacing(self._members, rate, max(1, int(rate * seconds)))
+        pacing = _Pacing(self._members, rate, max(1, int(rate * seconds)), timed or Timed())
         await pacing.finished
         self._done += len(pacing.timed.total)
         return pacing.timed
@@ -133,12 +137,12 @@ class Connections:
 class _Pacing:
     """Requests that are due at regular times, on connections that may be busy then."""
 
-    def __init__(self, members: list[Asking], rate: float, count: int) -> None:
+    def __init__(self, members: list[Asking], rate: float, count: int, timed: Timed) -> None:
         self._loop = asyncio.get_running_loop()
         self._free, self._rate, self._count = list(members), rate, count
         self._late: deque[float] = deque()
         self._number = 0
-        self.timed = Timed()
+        self.timed = timed
         self.finished: asyncio.Future[None] = self._loop.create_future()
         for member in members:
             member.whole = self._whole
@@ -202,6 +206,8 @@ async def obey() -> None:
             case {"do": "pace", "rates": rates, "seconds": seconds}:
                 paced = [opened[name].pace(rate, seconds) for name, rate in rates.items()]
                 answer([timed.figures() for timed in await asyncio.gather(*paced)])
+            case {"do": "ends", "name": name, "rate": rate, "seconds": seconds}:
+                answer((await opened[name].pace(rate, seconds, Timed(ends={}))).ends)
             case {"do": "close", "name": name}:
                 answer(opened.pop(name).close())
             case _:

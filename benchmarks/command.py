@@ -11,12 +11,14 @@ import click
 from benchmarks import report
 from benchmarks.completion import completion
 from benchmarks.first_event import first_event
+from benchmarks.ingester import ingester
 from benchmarks.instructions import instructions
+from benchmarks.lag import lag
 from benchmarks.lookup import lookup
 from benchmarks.machine import describe
 from benchmarks.memory import memory
-from benchmarks.postgres_drain import postgres_drain
 from benchmarks.postgres_far import postgres_far
+from benchmarks.postgres_ingester import postgres_ingester, postgres_lag
 from benchmarks.postgres_outage import postgres_outage
 from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
@@ -28,7 +30,6 @@ from benchmarks.settings import Settings
 from benchmarks.stall import stall
 from benchmarks.throughput import json_throughput, sse_throughput
 from benchmarks.websocket import websocket_completion, websocket_memory, websocket_throughput
-from benchmarks.writer import writer
 
 BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "json": json_throughput,
@@ -43,14 +44,16 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "serving-get": serving_get,
     "serving-input-items": serving_input_items,
     "serving-capture": serving_capture,
-    "writer": writer,
+    "ingester": ingester,
+    "lag": lag,
     "lookup": lookup,
     "instructions": instructions,
     "profile": profile,
     "reading": reading_sqlite,
     "postgres-reading": reading_postgres,
     "postgres-throughput": postgres_throughput,
-    "postgres-drain": postgres_drain,
+    "postgres-ingester": postgres_ingester,
+    "postgres-lag": postgres_lag,
     "postgres-far": postgres_far,
     "postgres-outage": postgres_outage,
 }
@@ -58,19 +61,25 @@ GROUPS = {
     group: tuple(name for name in BENCHMARKS if name.startswith(f"{group}-"))
     for group in ("postgres", "serving", "websocket")
 }
+GROUPS["design"] = (  # what the project sets targets for
+    *("json", "sse", "websocket-throughput", "first-event", "completion", "websocket-completion"),
+    *("stall", "memory", "ingester", "postgres-ingester", "lag", "postgres-lag", "lookup"),
+    "instructions",
+)
 ASKED_FOR = ("profile", *GROUPS["postgres"])  # left out unless they are named
 DEFAULTS = Settings()
 
 HELP = f"""Measure the addon beside a mitmproxy without it.
 
 NAMES are of: {", ".join(BENCHMARKS)}. None: all of them but {", ".join(ASKED_FOR)}. "websocket",
-"serving" and "postgres" stand for all that begin with them; the last need a PostgreSQL server's
-programs.
+"serving" and "postgres" stand for all that begin with them, "design" for all that have targets;
+some need a PostgreSQL server's programs.
 
 \b
 Examples:
   python -m benchmarks
   python -m benchmarks json sse --windows 8 --seconds 0.5
+  python -m benchmarks design --against ../before
   python -m benchmarks profile
   python -m benchmarks postgres --output benchmarks/results/postgres.json
 """
@@ -140,6 +149,17 @@ Examples:
     show_default=True,
     help="Responses a second meanwhile.",
 )
+@click.option(
+    "--large-mb",
+    default=DEFAULTS.large_mb,
+    show_default=True,
+    help="Megabytes of a large body beside streams.",
+)
+@click.option(
+    "--against",
+    type=click.Path(path_type=Path, file_okay=False, exists=True, resolve_path=True),
+    help="An older checkout, whose addon is measured beside this one; it runs in this environment.",
+)
 @click.option("--baseline", is_flag=True, help="Only what needs no addon, to judge the machine.")
 @click.option(
     "--folder",
@@ -168,6 +188,8 @@ def main(
     far_ms: float,
     outage_seconds: float,
     outage_rate: float,
+    large_mb: int,
+    against: Path | None,
     baseline: bool,
     folder: Path | None,
     output: Path,
@@ -186,6 +208,8 @@ def main(
         far_ms=far_ms,
         outage_seconds=outage_seconds,
         outage_rate=outage_rate,
+        large_mb=large_mb,
+        against=against,
         addon=not baseline,
     )
     wanted = wanted_of(names)
@@ -199,7 +223,7 @@ def main(
             report.write_json(output, results, machine, settings)
         complaints = rig.complaints
     report.show(results, machine)
-    output.with_suffix(".md").write_text(report.markdown(results, machine))
+    output.with_suffix(".md").write_text(report.page(results, machine))
     if complaints:
         raise click.ClickException("rows are missing: " + "; ".join(complaints))
 

@@ -6,15 +6,16 @@ compare with. The upstream sends the first event at once and the others after a 
 
 from __future__ import annotations
 
+from benchmarks.completion import compared
 from benchmarks.results import Result, Results, Target
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
-from benchmarks.sides import POWER, PROCESS, STREAMING, STREAMING_AGAIN, Side
+from benchmarks.sides import STREAMING, STREAMING_AGAIN, Side
 from benchmarks.spread import ratios, spread
 from benchmarks.turns import Turns, take_turns
 from benchmarks.windows import measure
 
-TARGET = Target(1.05, 1.02, higher_is_better=False)
+TARGET = Target(1.03, 1.01, higher_is_better=False)
 PAUSE_MS = 5
 WARM_UP = 50
 FEW = 4  # clients at light concurrency
@@ -28,7 +29,7 @@ def first_event(rig: Rig, settings: Settings) -> Results:
 
 def alone(rig: Rig, settings: Settings) -> Results:
     """One client, request by request across two live proxies."""
-    for side in compared(settings):
+    for side in compared(settings, STREAMING_AGAIN):
         with (
             rig.proxies(STREAMING, side) as proxies,
             rig.connected(proxies, f"sse={PAUSE_MS},0", 1, WARM_UP),
@@ -46,7 +47,7 @@ def alone_result(side: Side, turns: Turns) -> Result:
 
 def among_few(rig: Rig, settings: Settings) -> Results:
     """A few clients at once, window by window."""
-    sides = (STREAMING, *compared(settings))
+    sides = [STREAMING, *compared(settings, STREAMING_AGAIN)]
     with rig.proxies(*sides) as proxies, rig.connected(proxies, f"sse={PAUSE_MS},0", FEW):
         found = measure(rig, proxies, settings)
     below = found[STREAMING.name].first
@@ -58,11 +59,6 @@ def among_few(rig: Rig, settings: Settings) -> Results:
         yield Result(label, "x", ratio, target_of(side), note, found[side.name].as_dict())
 
 
-def compared(settings: Settings) -> tuple[Side, ...]:
-    """The sides beside the pass-through one."""
-    return (STREAMING_AGAIN, POWER, PROCESS) if settings.addon else (STREAMING_AGAIN,)
-
-
 def target_of(side: Side) -> Target | None:
     """Only the addon has one."""
-    return TARGET if side.durability else None
+    return TARGET if side.has_ingester else None

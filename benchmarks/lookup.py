@@ -19,7 +19,7 @@ from benchmarks.spread import ratios, spread
 from response_store.config import Durability
 from response_store.store.query import Query
 
-TARGET = Target(3.0, 2.2, higher_is_better=False)
+TARGET = Target(2.2, 2.1, higher_is_better=False)
 SMALL = 1000
 BATCH = 1000
 KNOWN = 10_000  # ids that are asked for

@@ -7,6 +7,8 @@ slice assignments and nothing of it shows in the proxy's figures.
 from __future__ import annotations
 
 import json
+import re
+from functools import cache
 from typing import Any
 
 ID_LENGTH = 53  # "resp_" and 48 hexadecimal digits, as OpenAI's are
@@ -15,6 +17,8 @@ JSON_BODY_BYTES = 2048
 DELTAS = 64
 WORDS = ("The ", "quick ", "brown ", "fox ", "jumps ", "over ", "the ", "lazy ", "dog. ")
 MODEL = "gpt-5.2-2025-12-11"
+_SIZE = re.compile(r"(?:upload|download|flood)=(\d+)")
+_COPIES = 5  # of its text in a stream: deltas, three events that end a part, the terminal one
 
 
 def response_id(number: int) -> bytes:
@@ -42,12 +46,23 @@ class Template:
         return bytes(filled)
 
 
-def request_body(*, stream: bool) -> dict[str, Any]:
-    """What a client posts."""
+def streams(kind: str) -> bool:
+    """Return whether exchanges of this kind are answered by a stream."""
+    return kind.startswith(("sse", "flood"))
+
+
+def size_of(kind: str) -> int:
+    """Return the bytes of the large body of this kind; 0 where it has none."""
+    found = _SIZE.fullmatch(kind)
+    return int(found[1]) << 20 if found else 0
+
+
+def request_body(*, stream: bool, size: int = 0) -> dict[str, Any]:
+    """What a client posts; `size` are about the bytes of its text, if it is a large one."""
     return {
         "model": "gpt-5.2",
         "instructions": "You are a careful assistant. Answer in one short paragraph.",
-        "input": [{"role": "user", "content": "What does the fox do? " * 10}],
+        "input": [{"role": "user", "content": "What does the fox do? " * (size // 22 or 10)}],
         "temperature": 1.0,
         "max_output_tokens": 1024,
         "stream": stream,
@@ -56,7 +71,8 @@ def request_body(*, stream: bool) -> dict[str, Any]:
 
 def request(kind: str) -> bytes:
     """The whole HTTP request; `kind` tells the upstream how to answer (see `upstream`)."""
-    body = json.dumps(request_body(stream=kind != "json")).encode()
+    size = size_of(kind) if kind.startswith("upload") else 0
+    body = json.dumps(request_body(stream=streams(kind), size=size)).encode()
     head = (
         "POST /v1/responses HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: OpenAI/Python 3.54.0\r\n"
         "Accept: application/json\r\nContent-Type: application/json\r\n"
@@ -115,12 +131,13 @@ def message_item(status: str, text: str) -> dict[str, Any]:
     }
 
 
-def json_answer() -> Template:
-    """A complete HTTP answer whose JSON body has exactly `JSON_BODY_BYTES`."""
-    room = JSON_BODY_BYTES - len(json.dumps(response_object("completed", "x"))) + 1
-    text = ("".join(WORDS) * 40)[:room]
+@cache
+def json_answer(size: int = JSON_BODY_BYTES) -> Template:
+    """A complete HTTP answer whose JSON body has exactly so many bytes."""
+    room = size - len(json.dumps(response_object("completed", "x"))) + 1
+    text = ("".join(WORDS) * (size // 40))[:room]
     body = json.dumps(response_object("completed", text)).encode()
-    assert len(body) == JSON_BODY_BYTES, len(body)
+    assert len(body) == size, len(body)
     head = (
         "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nx-request-id: req_benchmark\r\n"
         f"openai-processing-ms: 1\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -128,9 +145,9 @@ def json_answer() -> Template:
     return Template(head.encode() + body)
 
 
-def events(deltas: int = DELTAS) -> list[dict[str, Any]]:
-    """The events of one stream, as OpenAI sends them for a short text."""
-    words = [WORDS[number % len(WORDS)] for number in range(deltas)]
+def events(deltas: int = DELTAS, times: int = 1) -> list[dict[str, Any]]:
+    """The events of one stream, as OpenAI sends them; each delta has a word, so many times."""
+    words = [WORDS[number % len(WORDS)] * times for number in range(deltas)]
     text = "".join(words)
     place = {"item_id": "msg_" + "e" * 48, "output_index": 0, "content_index": 0}
     part = {"type": "output_text", "text": "", "annotations": []}
@@ -152,13 +169,19 @@ def events(deltas: int = DELTAS) -> list[dict[str, Any]]:
     return [{**event, "sequence_number": number} for number, event in enumerate(listed)]
 
 
-def sse_answer() -> tuple[Template, Template, Template]:
-    """The head with the first event; what follows; the terminal event. An HTTP chunk an event."""
+@cache
+def sse_answer(size: int = 0) -> tuple[Template, Template, Template]:
+    """The head with the first event; what follows; the terminal event. An HTTP chunk an event.
+
+    `size` are about the bytes of the whole, if it is a large one: its deltas have 4 KB then.
+    """
+    times = 800 if size else 1
+    deltas = size // _COPIES // (5 * times) if size else DELTAS
     head = (
         b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
         b"x-request-id: req_benchmark\r\nTransfer-Encoding: chunked\r\n\r\n"
     )
-    first, *middle, last = [_chunk(event) for event in events()]
+    first, *middle, last = [_chunk(event) for event in events(deltas, times)]
     ended = last + b"0\r\n\r\n"
     return Template(head + first), Template(b"".join(middle)), Template(ended)
 

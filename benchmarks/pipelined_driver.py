@@ -1,4 +1,4 @@
-"""psycopg by itself, in pipeline mode: what draining into PostgreSQL is compared with."""
+"""psycopg by itself, in pipeline mode: what the ingester is compared with."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ import psycopg
 
 from benchmarks.postgres import Database
 from benchmarks.raw_driver import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, TABLES, Values, values
+from response_store.ingest.delivery import MAX_RECORDS
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.records import Record
-
-BATCH = 200
 
 
 def insert(table: str, columns: Sequence[str]) -> str:
@@ -36,7 +35,8 @@ class TimedPipeline:
         postgres_schema.prepare(self._connection, TABLES, "the benchmark's database")
 
     def seconds(self, records: Sequence[Record]) -> float:
-        parts = [values(records[at : at + BATCH]) for at in range(0, len(records), BATCH)]
+        size = MAX_RECORDS
+        parts = [values(records[at : at + size]) for at in range(0, len(records), size)]
         start = time.perf_counter()
         for part in parts:
             write(self._connection, part)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -16,18 +15,14 @@ import click
 import psycopg
 from psycopg.conninfo import make_conninfo
 
+from benchmarks import journals
 from benchmarks.control import Child
 from benchmarks.rig import Rig
-from benchmarks.sides import UNINDEXED, Durability, Side
+from benchmarks.sides import POLL_SECONDS, POSITION, Side
+from response_store.config import Durability
 
-JOURNAL = "journal.db"
 OPEN_SECONDS = 120.0
 CLOSE_SECONDS = 60.0
-SETTLE_SECONDS = 120.0
-POLL_SECONDS = 0.005
-HELD = """
-SELECT count(*), coalesce(sum(size), 0), coalesce(max(sequence), 0) FROM waiting"""
-FIRST = "SELECT coalesce(min(sequence), 0) FROM waiting"
 ROWS = """
 SELECT count(*), count(*) FILTER (WHERE state = 'completed'), count(DISTINCT response_id),
        (SELECT count(*) FROM openai_responses)
@@ -44,9 +39,12 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
         """A connection of the driver's own kind."""
-        tls = make_conninfo(self.url, sslmode="verify-full", sslrootcert=str(self.authority))
-        with psycopg.connect(tls, autocommit=True) as connection:
+        with psycopg.connect(self.connection_string(), autocommit=True) as connection:
             yield connection
+
+    def connection_string(self) -> str:
+        """Return what the driver connects with: over TLS, the certificate checked."""
+        return make_conninfo(self.url, sslmode="verify-full", sslrootcert=str(self.authority))
 
     def row(self, query: str) -> tuple[Any, ...]:
         """The one row that a query gives."""
@@ -111,7 +109,6 @@ class PostgresSide(Side):
 
     server: PostgresServer
     target: Database
-    acknowledge: str = "journal"
 
     def _configuration(self, folder: Path) -> str:
         settings = {
@@ -119,38 +116,25 @@ class PostgresSide(Side):
             "allow_private_database_url": True,
             "ssl_root_cert": str(self.target.authority),
             "durability": self.durability,
-            "acknowledge": self.acknowledge,
-            "journal": {"path": str(self.database(folder))},
         }
-        return "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+        lines = "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+        return lines + journals.configuration(folder)
 
-    def database(self, folder: Path) -> Path:
-        """The journal's file."""
-        return folder / JOURNAL
+    def connection_string(self, folder: Path) -> str:
+        return self.target.connection_string()
 
-    def behind(self, folder: Path) -> int:
-        return self.held(folder)[0]
+    def settle_through(self, folder: Path, seq: int) -> float:
+        """As of any side, over one connection."""
+        start, journal = time.monotonic(), journals.find(folder)
+        assert journal or not seq
+        with self.target.connection() as connection:
 
-    def settle(self, folder: Path) -> None:
-        self.settled_through(folder, self.held(folder)[2])
+            def is_done() -> bool:
+                query = POSITION.format(journal.name if journal else "")
+                row = connection.execute(query).fetchone()
+                return row is not None and row[0] >= seq
 
-    def unindexed(self, folder: Path) -> int:
-        return int(self.target.row(UNINDEXED)[0])
-
-    def held(self, folder: Path) -> tuple[int, int, int]:
-        """What the journal holds: records, their bytes, and the last one's place."""
-        with self._journal(folder) as journal:
-            records, size, last = journal.execute(HELD).fetchone()
-        return records, size, last
-
-    def settled_through(self, folder: Path, last: int, seconds: float = SETTLE_SECONDS) -> float:
-        """Wait until the database has all up to a place; return how many seconds that took."""
-        start = time.monotonic()
-        with self._journal(folder) as journal:
-            while 0 < journal.execute(FIRST).fetchone()[0] <= last:
-                if time.monotonic() > start + seconds:
-                    raise TimeoutError(f"{self.name}: not drained within {seconds:.0f} s")
-                time.sleep(POLL_SECONDS)
+            self._wait(is_done, "the database is behind", POLL_SECONDS)
         return time.monotonic() - start
 
     def complaint(self, folder: Path, exchanges: int) -> str | None:
@@ -165,11 +149,8 @@ class PostgresSide(Side):
     def server_cpu_seconds(self) -> float:
         return float(self.server.ask("cpu"))
 
-    @contextmanager
-    def _journal(self, folder: Path) -> Iterator[sqlite3.Connection]:
-        path = f"{self.database(folder).as_uri()}?mode=ro"
-        with closing(sqlite3.connect(path, uri=True, isolation_level=None)) as connection:
-            yield connection
+    def _number(self, folder: Path, query: str) -> int:
+        return int(self.target.row(query)[0])
 
 
 def sides(server: PostgresServer) -> list[PostgresSide]:

@@ -11,9 +11,10 @@ from benchmarks.postgres import PostgresServer, PostgresSide, postgres_server
 from benchmarks.results import Result, Results, Target
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
-from benchmarks.sides import BARE, BARE_AGAIN, STREAMING, STREAMING_AGAIN, Durability, Side
+from benchmarks.sides import BARE, BARE_AGAIN, STREAMING, STREAMING_AGAIN, Side
 from benchmarks.spread import spread
 from benchmarks.turns import ROUNDS, take_turns
+from response_store.config import Durability
 
 ACKNOWLEDGE = ("journal", "database")
 SLOW_ROUNDS = 5  # of four requests in a block, where each may take some ways
@@ -35,10 +36,10 @@ def far_side(server: PostgresServer, acknowledge: str) -> PostgresSide:
     """The addon with a database behind the long line."""
     return PostgresSide(
         f"PostgreSQL far, acknowledge {acknowledge}",
-        durability=Durability.POWER,
+        durability=Durability.PROCESS,
+        more=f"acknowledge: {acknowledge}\n",
         server=server,
         target=server.database(far=True),
-        acknowledge=acknowledge,
     )
 
 
@@ -59,6 +60,5 @@ def compare(rig: Rig, settings: Settings, kind: str, base: Side, side: Side) -> 
 
 
 def target_of(side: Side) -> Target | None:
-    """Where a local commit is waited for, that of every local commit."""
-    waits = isinstance(side, PostgresSide) and side.acknowledge == "journal"
-    return completion.TARGET if waits else None
+    """Where only the journal is waited for, that of every journal."""
+    return completion.TARGET if side.has_ingester and side.name.endswith("journal") else None

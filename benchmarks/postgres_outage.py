@@ -1,6 +1,6 @@
 """An outage of PostgreSQL under a steady load: what the traffic, the memory and the rows say.
 
-A lead, the outage, and some time after it in which the journal is drained while the load goes on.
+A lead, the outage, and some time after it in which the journal is applied while the load goes on.
 Most answers are JSON, a tenth are streams. Each exchange is due at its time, whatever the others
 take. Beside it the same load without the addon, twice. Two kinds of outage: the server is stopped,
 so that it refuses connections, and it is frozen, so that it keeps them and says nothing.
@@ -15,16 +15,16 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks import memory
+from benchmarks import journals, memory
 from benchmarks.postgres import PostgresServer, PostgresSide, postgres_server
 from benchmarks.proxy import Proxy
 from benchmarks.results import Result, Results, Target
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
-from benchmarks.sides import Durability, Side
+from benchmarks.sides import Side
 from benchmarks.spread import percentile, spread
-from benchmarks.stall import TARGET as STALL_TARGET
-from benchmarks.stall import TICKER, WITHOUT, WITHOUT_AGAIN, longest_gap
+from benchmarks.stall import TARGET, TICKER, WITHOUT, WITHOUT_AGAIN, longest_gap
+from response_store.config import Durability
 
 SSE_SHARE = 0.1
 SSE_CONNECTIONS = 8
@@ -46,10 +46,9 @@ class Course:
     slowest: float = 0.0
     p99: float = 0.0
     exchanges: int = 0
-    records: int = 0  # in the journal at the end of the outage
-    journal: float = 0.0  # what they take
-    file: float = 0.0  # what the journal takes on the disk, write-ahead log and all
-    drained: float = 0.0  # seconds
+    frames: int = 0  # that came during the outage
+    journal: float = 0.0  # what the journal takes on the disk at its end
+    applied: float = 0.0  # seconds from there until the database has all of them
 
     @property
     def grown(self) -> float:
@@ -62,10 +61,10 @@ def postgres_outage(rig: Rig, settings: Settings) -> Results:
     for side in (WITHOUT, WITHOUT_AGAIN):
         with ticking(rig, side) as proxy:
             seen = course(rig, proxy, settings)
-        yield stall_result(side.name, seen)
         if side is WITHOUT:
             base = seen
         else:
+            yield stall_result(side.name, seen, base)
             yield memory_result(side.name, seen, base)
     if settings.addon:
         for kind in KINDS:
@@ -80,16 +79,16 @@ def outage(
     side = PostgresSide(
         f"PostgreSQL {kind}",
         (TICKER,),
-        Durability.POWER,
+        Durability.PROCESS,
         server=server,
         target=server.database(),
     )
     with ticking(rig, side) as proxy:
         seen = course(rig, proxy, settings, KINDS[kind])
     seen.exchanges = rig.exchanges(proxy)
-    yield stall_result(side.name, seen, STALL_TARGET)
+    yield stall_result(side.name, seen, base, TARGET)
     yield memory_result(side.name, seen, base, memory.TARGET)
-    yield from journal_results(side, seen, settings)
+    yield applied_result(side, seen, settings)
     yield once_result(side, proxy.folder, seen)
 
 
@@ -116,13 +115,15 @@ def course(
     seen.gap_before = longest_gap(proxy) * 1e3
     turn = turning(proxy, kind)
     turn(0)
+    first = journals.last_seq(proxy.folder)
     seen.resident += watch(proxy, seconds)
     seen.gap_during = longest_gap(proxy) * 1e3
-    last = look_into_the_journal(proxy, seen)
+    last = journals.last_seq(proxy.folder)
+    seen.frames, seen.journal = last - first, journals.bytes_on_disk(proxy.folder) / memory.MEGABYTE
     turn(1)
     until = time.monotonic() + seconds * AFTER
-    if isinstance(proxy.side, PostgresSide):
-        seen.drained = proxy.side.settled_through(proxy.folder, last)
+    if proxy.side.has_ingester:
+        seen.applied = proxy.side.settle_through(proxy.folder, last)
     seen.resident += watch(proxy, max(0.0, until - time.monotonic()))
     end_load(rig, seen, settings)
     seen.gap_after = longest_gap(proxy) * 1e3
@@ -166,26 +167,15 @@ def watch(proxy: Proxy, seconds: float) -> list[float]:
     return found
 
 
-def look_into_the_journal(proxy: Proxy, seen: Course) -> int:
-    """Note what it holds; return the last record's place."""
-    if not isinstance(proxy.side, PostgresSide):
-        return 0
-    seen.records, size, last = proxy.side.held(proxy.folder)
-    path = proxy.side.database(proxy.folder)
-    files = [path, path.with_name(f"{path.name}-wal")]
-    seen.journal = size / memory.MEGABYTE
-    seen.file = sum(each.stat().st_size for each in files if each.exists()) / memory.MEGABYTE
-    return last
-
-
-def stall_result(what: str, seen: Course, target: Target | None = None) -> Result:
-    """During the outage; before and after it stand beside."""
+def stall_result(what: str, seen: Course, base: Course, target: Target | None = None) -> Result:
+    """During the outage, over no addon; before and after it stand beside."""
     note = (
+        f"{base.gap_during:.1f} ms without, {seen.gap_during:.1f} ms with; "
         f"{seen.gap_before:.1f} ms before, {seen.gap_after:.1f} ms after it; "
         f"answers: p99 {seen.p99:.1f} ms, slowest {seen.slowest:.0f} ms"
     )
-    label = f"longest loop stall, outage, {what}"
-    return Result(label, "ms", spread([seen.gap_during]), target, note, asdict(seen))
+    added, label = spread([seen.gap_during - base.gap_during]), f"stall added, outage, {what}"
+    return Result(label, "ms", added, target, note, asdict(seen))
 
 
 def memory_result(what: str, seen: Course, base: Course, target: Target | None = None) -> Result:
@@ -195,14 +185,15 @@ def memory_result(what: str, seen: Course, base: Course, target: Target | None =
     return Result(label, "MB", spread([seen.grown - base.grown]), target, note)
 
 
-def journal_results(side: Side, seen: Course, settings: Settings) -> Results:
-    """How full the journal was, and how long it took to empty it."""
-    note = f"{seen.journal:.1f} MB of records, {seen.file:.1f} MB of files"
-    label = f"in the journal after {settings.outage_seconds:g} s, {side.name}"
-    yield Result(label, "records", spread([seen.records]), None, note)
-    rate = seen.records / seen.drained if seen.drained else 0.0
-    note = f"{rate:,.0f} records/s, pause and connecting included, while the load went on"
-    yield Result(f"drained after the return, {side.name}", "s", spread([seen.drained]), None, note)
+def applied_result(side: Side, seen: Course, settings: Settings) -> Result:
+    """How long it took to apply what came meanwhile, while the load went on."""
+    rate = seen.frames / seen.applied if seen.applied else 0.0
+    note = (
+        f"{seen.frames:,} frames, {seen.journal:.1f} MB in the journal; {rate:,.0f} frames/s, "
+        "pause and connecting included"
+    )
+    label = f"applied after {settings.outage_seconds:g} s of outage, {side.name}"
+    return Result(label, "s", spread([seen.applied]), None, note)
 
 
 def once_result(side: PostgresSide, folder: Path, seen: Course) -> Result:

@@ -1,7 +1,7 @@
 """The figures of `throughput`, with the addon on PostgreSQL.
 
-Clients wait for the commit of the local journal. Between two windows the journal is drained, and
-CPU time counts to the end of that; how much was left at the end of a window is told.
+Clients wait for the local journal. Between two windows all of it is applied, and CPU time counts to
+the end of that; how much was left at the end of a window stands beside.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Where the proxy's time goes: py-spy on a proxy under load, summed by part and by file of ours.
+"""Where the time of a proxy and its ingester goes: py-spy under load, by part and by file.
 
-Shares are of a thread's wall time. The event loop's thread: idle, mitmproxy itself, our hooks,
-and their waits for a commit. The writer's thread: waiting for work, building records, SQLite.
+Shares are of a thread's wall time. The event loop's thread: idle, mitmproxy itself, our hooks. The
+ingester's two: the one that works and the one that talks to the proxy.
 """
 
 from __future__ import annotations
@@ -18,30 +18,35 @@ from benchmarks.control import stop
 from benchmarks.results import Result, Results
 from benchmarks.rig import CONNECTIONS, Rig
 from benchmarks.settings import Settings
-from benchmarks.sides import POWER
+from benchmarks.sides import POWER, PROCESS, REDACT
 from benchmarks.spread import spread
 
 RATE = 250  # samples a second
-SHOWN_FILES = 12
+SHOWN = 12  # files
 OURS = re.compile(r"response_store/(\S+\.py)")
+WAITS = ("selectors.py", "threading.py")  # the innermost frame of a thread without work
 MISSING = "py-spy is not installed: no profile"
 
 Stack = list[str]  # frames, the thread first, the innermost last
 
 
 def profile(rig: Rig, settings: Settings) -> Results:
-    """The JSON and the SSE load, with the addon, at durability power."""
+    """The JSON and the SSE load, with the addon."""
     spy = py_spy()
     if spy is None:
         yield Result("profile", "%", spread([float("nan")]), None, MISSING)
         return
     seconds = max(2, round(settings.windows * settings.seconds / 2))
-    for what, kind in (("JSON", "json"), ("SSE", "sse=0,0")):
-        with rig.proxy(POWER) as proxy, rig.connected([proxy], kind, CONNECTIONS):
-            rig.tell_client(do="window", name=proxy.name, seconds=seconds + 2)
-            stacks = list(record(spy, proxy.pid, seconds, rig.folder / "profile.txt"))
-            rig.client_answer(seconds + 60)
-        yield from summary(what, stacks)
+    for side in (PROCESS, POWER, REDACT):
+        for what, kind in (("JSON", "json"), ("SSE", "sse=0,0")):
+            with rig.proxy(side) as proxy, rig.connected([proxy], kind, CONNECTIONS):
+                for name, pid in (("proxy", proxy.pid), ("ingester", proxy.ingester)):
+                    assert pid is not None
+                    rig.tell_client(do="window", name=proxy.name, seconds=seconds + 2)
+                    stacks = list(record(spy, pid, seconds, rig.folder / "profile.txt"))
+                    rig.client_answer(seconds + 60)
+                    proxy.settle()
+                    yield from summary(f"{side.name}, {what}, {name}", stacks)
 
 
 def py_spy() -> str | None:
@@ -67,50 +72,33 @@ def record(spy: str, pid: int, seconds: int, out: Path) -> Iterator[tuple[Stack,
 
 
 def summary(what: str, stacks: list[tuple[Stack, int]]) -> Results:
-    """Shares by part, then by file of ours; both of the event loop's wall time."""
+    """Shares by thread and part, then by file of ours; both of a thread's wall time."""
     parts: Counter[str] = Counter()
     files: Counter[str] = Counter()
+    threads: Counter[str] = Counter()
     for stack, samples in stacks:
-        parts[part(stack)] += samples
-        if (file := file_of_ours(stack)) and "waits" not in part(stack):
+        threads[stack[0]] += samples
+        parts[f"{thread(stack)}: {part(stack)}"] += samples
+        if (file := file_of_ours(stack)) and part(stack) != "idle":
             files[f"{thread(stack)}: {file}"] += samples
-    whole = sum(count for name, count in parts.items() if name.startswith("loop")) or 1
-    for name, count in sorted(parts.items()):
-        yield Result(f"{what}: {name}", "%", spread([100 * count / whole]))
-    for name, count in files.most_common(SHOWN_FILES):
+    whole = max(threads.values(), default=1)
+    for name, count in [*sorted(parts.items()), *files.most_common(SHOWN)]:
         yield Result(f"{what}: {name}", "%", spread([100 * count / whole]))
 
 
 def thread(stack: Stack) -> str:
     """Whose thread a stack is of."""
-    for name in ("writer", "checkpoint"):
-        if f"response-store-{name}" in stack[0]:
-            return name
-    return "loop" if any("asyncio/runners.py" in frame for frame in stack) else "other"
+    if found := re.search(r"(?:response-store|journal)-(\w+)", stack[0]):
+        return found[1]
+    return "main"
 
 
 def part(stack: Stack) -> str:
     """What a thread is doing, in a word or two."""
-    whose, ours = thread(stack), [frame for frame in stack if OURS.search(frame)]
-    if whose == "loop":
-        return f"loop: {loop_part(stack, ours)}"
-    if whose == "writer":
-        return f"writer: {writer_part(stack, ours)}"
-    return whose
-
-
-def loop_part(stack: Stack, ours: Stack) -> str:
-    if not ours:
-        return "idle" if "selectors.py" in stack[-1] else "mitmproxy"
-    return "waits for a commit" if "store/ticket.py" in ours[-1] else "hooks"
-
-
-def writer_part(stack: Stack, ours: Stack) -> str:
-    if any("capture/building.py" in frame for frame in ours):
-        return "builds"
-    if "store/intake.py" in ours[-1]:
-        return "waits for work"
-    return "SQLite" if "store/sqlite" in ours[-1] else "rest"
+    file = file_of_ours(stack)
+    if any(name in stack[-1] for name in WAITS):
+        return "waits" if file and any("asyncio/runners.py" in frame for frame in stack) else "idle"
+    return file.rpartition("/")[0] or file if file else "mitmproxy and others"
 
 
 def file_of_ours(stack: Stack) -> str | None:

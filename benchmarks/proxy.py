@@ -13,11 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.control import stop
-from benchmarks.processes import cpu_seconds, resident_bytes
+from benchmarks.processes import cpu_seconds, ingester_of, is_running, resident_bytes
 from benchmarks.sides import Side
 
 MITMDUMP = (sys.executable, "-c", "from mitmproxy.tools.main import mitmdump; mitmdump()")
 START_SECONDS = 30.0
+END_SECONDS = 60.0  # for an ingester, after its proxy
 
 
 @dataclass(frozen=True)
@@ -36,19 +37,28 @@ class Proxy:
     def cpu_seconds(self) -> float:
         return cpu_seconds(self.pid)
 
+    @property
+    def ingester(self) -> int | None:
+        """Return the process that writes its database; None where the proxy does it itself."""
+        return ingester_of(self.pid) if self.side.has_ingester else None
+
+    def ingester_cpu_seconds(self) -> float:
+        ingester = self.ingester
+        return cpu_seconds(ingester) if ingester else 0.0
+
     def resident_bytes(self) -> int:
         return resident_bytes(self.pid)
 
     def behind(self) -> int:
-        """How many records the database does not have yet."""
+        """Return how many frames the database does not have yet."""
         return self.side.behind(self.folder)
 
     def settle(self) -> None:
-        """Wait until the database has all of them."""
+        """Wait until the database has all that is acknowledged by now."""
         self.side.settle(self.folder)
 
     def rest(self) -> None:
-        """Wait until it does nothing more."""
+        """Wait until it and its ingester do nothing more."""
         self.side.rest(self.folder)
 
 
@@ -62,7 +72,7 @@ def live_proxy(
     environment: dict[str, str] | None = None,
     start_seconds: float = START_SECONDS,
 ) -> Iterator[Proxy]:
-    """Start mitmdump for one side, in a folder of its own; end it with SIGTERM.
+    """Start mitmdump for one side, in a folder of its own; end it with SIGTERM, and its ingester.
 
     `wrapper` is a command to run it under (valgrind). Every side gets the same options but those
     of `Side.arguments`; `-q` so that none of them spends time on printing.
@@ -82,6 +92,7 @@ def live_proxy(
         try:
             wait_for_port(process, port, start_seconds)
             yield Proxy(side, port, process.pid, folder)
+            ingester = ingester_of(process.pid)
         except BaseException:
             said = (folder / "mitmdump.log").read_text(errors="replace")
             print(f"mitmdump ({side.name}, status {process.poll()}) said: {said}", file=sys.stderr)
@@ -89,6 +100,17 @@ def live_proxy(
         finally:
             process.terminate()
             stop(process)
+    if ingester is not None:
+        wait_for_end(ingester)
+
+
+def wait_for_end(ingester: int) -> None:
+    """Wait until an ingester has emptied its journal and ended."""
+    deadline = time.monotonic() + END_SECONDS
+    while is_running(ingester):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the ingester {ingester} outlives its proxy by {END_SECONDS:.0f} s")
+        time.sleep(0.05)
 
 
 def inherited() -> dict[str, str]:

@@ -126,7 +126,8 @@ def _process(place: Rows, asked: Asked, runs: int) -> Result:
 
 def _beside_sql(place: Rows, asked: Asked, windows: int) -> Result:
     """How many times longer than plain SQL; connecting is in both, loading the program in none."""
-    above, below = [], []
+    above: list[float] = []
+    below: list[float] = []
     began = time.monotonic()
     for number in range(windows):
         if number >= FEWEST and time.monotonic() - began > LONGEST:

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import psycopg
 
-from benchmarks import raw_driver
+from benchmarks import journals, raw_driver
 from benchmarks.postgres import Database
 from benchmarks.reading_rows import varied
 from response_store.config import Durability, load_config
@@ -57,7 +57,10 @@ class SqliteRows:
 
     def fill(self) -> float:
         """Write the rows and their index; the exchanges a second that were indexed."""
-        self.config.write_text(f"database_url: {json.dumps(f'sqlite://{self.path}')}\n")
+        self.config.write_text(
+            f"database_url: {json.dumps(f'sqlite://{self.path}')}\n"
+            + journals.configuration(self.folder)
+        )
         with raw_driver.database(self.path, Durability.PROCESS) as connection:
             connection.execute("PRAGMA synchronous = OFF")
             made = varied(self.rows, seed=self.rows)
@@ -91,10 +94,10 @@ class PostgresRows:
             "database_url": self.database.url,
             "allow_private_database_url": True,
             "ssl_root_cert": str(self.database.authority),
-            "journal": {"path": str(self.config.with_suffix(".journal"))},
         }
         self.config.write_text(
             "".join(f"{key}: {json.dumps(value)}\n" for key, value in settings.items())
+            + journals.configuration(self.folder)
         )
         with self.database.connection() as connection:
             postgres_schema.prepare(connection, raw_driver.TABLES, "the benchmark's database")

@@ -50,15 +50,21 @@ def quartiles(found: Spread) -> str:
     return f"{figure(found.low)} .. {figure(found.high)}" if found.count > 1 else ""
 
 
-def markdown(results: Sequence[Result], machine: dict[str, Any]) -> str:
+def page(results: Sequence[Result], machine: dict[str, Any]) -> str:
+    """Both tables in Markdown: what has a target, then everything."""
+    asked_for = [result for result in results if result.target]
+    tables = [markdown(asked_for), markdown(results)]
+    return "\n\n".join([*tables, machine_line(machine)]) + "\n"
+
+
+def markdown(results: Sequence[Result]) -> str:
     """The same table for a page."""
     rows: list[tuple[str, ...]] = [
         ("what", "median", "quartiles", "n", "at least", "aim", "verdict", "beside it")
     ]
     rows += [("---", *("---:",) * 5, "---", "---")]
     rows += [tuple(cells(result)) for result in results]
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([*lines, "", machine_line(machine), ""])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def figure(value: float) -> str:
@@ -85,7 +91,7 @@ def write_json(
     """Everything, raw values included."""
     found = [{**asdict(result), "verdict": result.verdict.value} for result in results]
     whole = {"machine": machine, "settings": asdict(settings), "results": found}
-    path.write_text(json.dumps(whole, indent=1) + "\n")
+    path.write_text(json.dumps(whole, indent=1, default=str) + "\n")
 
 
 def show(results: Sequence[Result], machine: dict[str, Any]) -> None:

@@ -68,6 +68,10 @@ class Rig:
         if complaint := side.complaint(folder, self._done[folder]):
             self.complaints.append(f"{side.name}: {complaint}")
 
+    def count(self, proxy: Proxy, exchanges: int) -> None:
+        """Note exchanges that went through a proxy without this rig's client."""
+        self._done[proxy.folder] += exchanges
+
     def exchanges(self, proxy: Proxy) -> int:
         """How many exchanges a proxy has had, on connections that are closed."""
         return self._done[proxy.folder]

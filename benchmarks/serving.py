@@ -19,9 +19,10 @@ from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
 from benchmarks.rows import records
 from benchmarks.settings import Settings
-from benchmarks.sides import BARE, BARE_AGAIN, Durability, Side
+from benchmarks.sides import BARE, BARE_AGAIN, Side
 from benchmarks.spread import percentile, ratios, spread
 from benchmarks.windows import Windows, one_window
+from response_store.config import Durability
 from response_store.store.records import Record
 
 GETS_A_SECOND = 200  # requests of each proxy in a window of a second
@@ -33,19 +34,12 @@ SHARES = (0.5, 0.99)
 
 @dataclass(frozen=True)
 class Serving(Side):
-    """The addon answering from a database that is there already."""
+    """The addon answering from a database that is there already; nothing is captured."""
 
-    stored: Path = Path()
-    serve: str = "only"
-
-    def _configuration(self, folder: Path) -> str:
-        return super()._configuration(folder) + f"serve: {self.serve}\n"
-
-    def database(self, folder: Path) -> Path:
-        return self.stored
+    more: str = "serve: only\n"
 
     def complaint(self, folder: Path, exchanges: int) -> str | None:
-        return None  # nothing is captured
+        return None
 
 
 @dataclass(frozen=True)
@@ -99,7 +93,13 @@ def serving_capture(rig: Rig, settings: Settings) -> Results:
     """JSON requests/s that are captured while GETs are answered, beside the same without GETs."""
     path = rig.folder / "capture-and-serve.db"
     ids = fill(path, SMALL)
-    side = Serving("addon, serving", durability=Durability.POWER, stored=path, serve="prefer")
+    side = Side(
+        "addon, serving",
+        durability=Durability.PROCESS,
+        more="serve: prefer\n",
+        stored=path,
+        rows=SMALL,
+    )
     alone, again, beside = Windows(), Windows(), Windows()
     taken: list[float] = []
     with rig.proxies(side) as (proxy,), rig.connected([proxy], "json"):
@@ -186,7 +186,7 @@ def _with_items(path: Path, count: int) -> str:
     assert record.response is not None
     items = json.dumps([_item(number) for number in range(count)])
     response = msgspec.structs.replace(record.response, input=items, messages=items)
-    with raw_driver.database(path, raw_driver.Durability.PROCESS) as connection:
+    with raw_driver.database(path, Durability.PROCESS) as connection:
         raw_driver.write(connection, raw_driver.values([Record(record.exchange, response)]))
     return response.id
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True)
@@ -16,11 +17,13 @@ class Settings:
     sockets: int = 200
     freeze_seconds: float = 5.0
     freezes: int = 5
+    large_mb: int = 40  # of the large bodies beside streams
     rows: int = 1_000_000  # in the larger database of lookup and serving
     instructions: tuple[int, int] = (50, 150)  # exchanges under valgrind
     far_ms: float = 50.0  # to a far PostgreSQL server and back
     outage_seconds: float = 60.0
     outage_rate: float = 200.0  # responses a second meanwhile
+    against: Path | None = None  # the checkout of an older addon
     addon: bool = True  # False: only what needs no addon, to judge the machine
 
     @property

@@ -4,8 +4,9 @@
 
 It listens on a free loopback port, prints it, and ends when its standard input does. The request
 header `x-benchmark` says what is wanted: `json`; `sse=0,0`, a stream in one write; or `sse=A,B`
-with a pause of A ms after the first event and of B ms before the terminal one; or, in the request
-for a WebSocket, `websocket=D`, turns with D deltas each.
+with a pause of A ms after the first event and of B ms before the terminal one; `download=M` and
+`flood=M`, a body or a stream of M megabytes; `upload=M`, a small answer to a large request; or, in
+the request for a WebSocket, `websocket=D`, turns with D deltas each.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ import re
 import sys
 
 from benchmarks.control import until_stdin_closes
-from benchmarks.payloads import json_answer, sse_answer
+from benchmarks.payloads import json_answer, size_of, sse_answer, streams
 from benchmarks.websocket_payloads import accept, deltas_wanted
 from benchmarks.websocket_upstream import Turns
 
-JSON = json_answer()
-SSE_PARTS = sse_answer()
 LENGTH = re.compile(rb"content-length: (\d+)", re.IGNORECASE)
-KIND = re.compile(rb"x-benchmark: sse=(\d+),(\d+)")
+KIND = re.compile(rb"x-benchmark: (\S+)", re.IGNORECASE)
+PAUSES = re.compile(r"sse=(\d+),(\d+)")
 numbers = itertools.count(1)
 
 
@@ -34,7 +34,7 @@ class Answering(asyncio.BufferedProtocol):
 
     def __init__(self) -> None:
         self._room = memoryview(bytearray(1 << 16))  # plain protocols allocate 256 KB a read
-        self._request = b""
+        self._request = bytearray()
         self._turns: Turns | None = None  # on a WebSocket
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -54,7 +54,7 @@ class Answering(asyncio.BufferedProtocol):
             return
         length = LENGTH.search(self._request, 0, head)
         if len(self._request) >= head + 4 + (int(length[1]) if length else 0):
-            request, self._request = self._request, b""
+            request, self._request = bytes(self._request[: head + 4]), bytearray()
             self.answer(request)
 
     def answer(self, request: bytes) -> None:
@@ -65,11 +65,14 @@ class Answering(asyncio.BufferedProtocol):
             return
         number = next(numbers)
         kind = KIND.search(request)
-        if kind is None:
-            self.transport.write(JSON.fill(number))
+        wanted = kind[1].decode() if kind else "json"
+        size = 0 if wanted.startswith("upload") else size_of(wanted)
+        if not streams(wanted):
+            self.transport.write((json_answer(size) if size else json_answer()).fill(number))
             return
-        first, middle, last = (part.fill(number) for part in SSE_PARTS)
-        pause, rest = int(kind[1]) / 1000, int(kind[2]) / 1000
+        first, middle, last = (part.fill(number) for part in sse_answer(size))
+        paused = PAUSES.fullmatch(wanted)
+        pause, rest = (int(ms) / 1000 for ms in paused.groups()) if paused else (0.0, 0.0)
         self.write_in_turn([(first, 0.0), (middle, pause), (last, rest)])
 
     def write_in_turn(self, parts: list[tuple[bytes, float]]) -> None:

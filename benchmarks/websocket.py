@@ -6,10 +6,11 @@ for its next one when it has the terminal message of the one before.
 
 from __future__ import annotations
 
-from benchmarks.completion import results
-from benchmarks.memory import TARGET, growth
+from benchmarks.completion import compared, results
+from benchmarks.memory import growth
+from benchmarks.memory import results as memory_results
 from benchmarks.payloads import DELTAS
-from benchmarks.results import Result, Results
+from benchmarks.results import Results, Target
 from benchmarks.rig import Rig
 from benchmarks.settings import Settings
 from benchmarks.sides import (
@@ -20,24 +21,25 @@ from benchmarks.sides import (
     POWER,
     PROCESS,
 )
-from benchmarks.spread import spread
-from benchmarks.throughput import compare
+from benchmarks.throughput import compare, groups
 from benchmarks.turns import take_turns
 
 TURN = f"websocket={DELTAS}"
 SHORT_TURN = "websocket=4"  # 12 messages
 WARM_UP = 20
+TARGETS = {PROCESS: Target(0.93, 0.97), POWER: Target(0.90, 0.95)}
 
 
 def websocket_throughput(rig: Rig, settings: Settings) -> Results:
     """16 sockets, beside mitmdump without any addon."""
-    targets = dict.fromkeys((POWER, PROCESS))
-    yield from compare(rig, settings, TURN, "WebSocket turns/s", (BARE, BARE_AGAIN), targets)
+    base = (BARE, BARE_AGAIN)
+    for targets in groups(settings, TARGETS, {}):
+        yield from compare(rig, settings, TURN, "WebSocket turns/s", base, targets)
 
 
 def websocket_completion(rig: Rig, settings: Settings) -> Results:
     """One socket, turn by turn across two live proxies."""
-    for side in (BARE_AGAIN, POWER, PROCESS) if settings.addon else (BARE_AGAIN,):
+    for side in compared(settings, BARE_AGAIN):
         with rig.proxies(BARE, side) as proxies, rig.connected(proxies, TURN, 1, WARM_UP):
             turns = take_turns(rig, (proxies[0], proxies[1]), "total", settings)
         yield from results("WebSocket", side, turns)
@@ -54,20 +56,9 @@ def websocket_memory(rig: Rig, settings: Settings) -> Results:
 
 def after(rig: Rig, what: str, kind: str, sockets: int, turns: int, settings: Settings) -> Results:
     """Megabytes over a mitmdump that forgets messages, and what one that keeps them takes."""
-    sides = [FORGETTING, FORGETTING_AGAIN, BARE, *([POWER] if settings.addon else [])]
-    grown: dict[str, list[float]] = {}
+    sides = [FORGETTING, FORGETTING_AGAIN, BARE, *([PROCESS] if settings.addon else [])]
+    grown = {}
     for side in sides:  # one after the other: what keeps its messages may take a gigabyte
         with rig.proxies(side) as proxies, rig.connected(proxies, kind, sockets, max(sockets, 20)):
-            grown[side.name] = growth(rig, proxies[0], turns)
-    below = grown[FORGETTING.name]
-    for side in sides[1:]:
-        found = grown[side.name]
-        note = f"{below[-1]:.0f} MB without, {found[-1]:.0f} MB with; {found[0]:.0f} at the start"
-        yield Result(
-            f"memory after {what}, {side.name}",
-            "MB",
-            spread([found[-1] - below[-1]]),
-            TARGET if side.durability else None,
-            note,
-            {FORGETTING.name: below, side.name: found},
-        )
+            grown[side] = growth(rig, proxies[0], turns)
+    yield from memory_results(what, grown)

@@ -6,7 +6,11 @@ to a tenant of their own, which their requests name in the header `x-tenant`.
 
 from __future__ import annotations
 
+import atexit
 import itertools
+import os
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,12 @@ from tests.harness.proxy import Proxy, make_authority
 from tests.hypothesis_profiles import load_profile
 
 load_profile()
+
+# Where proxies and commands that tests start have their journals: one folder a test process.
+STATE = tempfile.mkdtemp(prefix="response-store-state-")
+atexit.register(shutil.rmtree, STATE, ignore_errors=True)
+os.environ["XDG_STATE_HOME"] = STATE
+os.environ.pop("STATE_DIRECTORY", None)
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
 

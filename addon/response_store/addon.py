@@ -1,10 +1,12 @@
-"""The mitmproxy addon: its option, its configuration, and the life of a session."""
+"""The mitmproxy addon: its option, its configuration, and the life of its sessions."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,16 +15,16 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
 from response_store.config import Config, ConfigError, config_warnings, load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
-from response_store.listening import serving_refusal
+from response_store.exposure import serving_refusal
 from response_store.mitmweb import Commands, add_contentview, listening_warnings, marks_of
+from response_store.runtime import Runtime, runtime
 from response_store.session import FILE_READ_WAIT, Closing, Session
 from response_store.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 OPTION = "response_store_config"
 VARIABLE = "RESPONSE_STORE_CONFIG"
+_STAYS = "response_store: the configuration before stays in force"
 _LISTENING = {"mode", "listen_host", "server"}  # mitmproxy's options
 _options_error: Callable[[str], Exception] = exceptions.OptionsError  # it has no types of its own
 
@@ -30,9 +32,8 @@ _options_error: Callable[[str], Exception] = exceptions.OptionsError  # it has n
 class ResponseStore(Traffic, Commands):
     """Keeps every OpenAI response that passes."""
 
-    def __init__(self) -> None:
-        counts = Counts()
-        super().__init__(counts, Faults(counts))
+    def __init__(self, runtime: Runtime = runtime) -> None:
+        super().__init__(runtime)
         self.config: Config | None = None
         self._running = False
 
@@ -59,18 +60,40 @@ class ResponseStore(Traffic, Commands):
             return
         if self._running:
             self._check_listening(config)
+            self._switch(config)
+            return
         self.config = config
-        if self._running:
-            self._restart()
+        # One turn later, as mitmproxy ends at once where it only lists its options.
+        loop = _running_loop()
+        if loop is not None:
+            loop.call_soon(self._start_early, config)
 
     def running(self) -> None:
         self._running = True
-        if self.config is not None and self.session is None:
-            self._start(self.config)
+        config = self.config
+        if self.runtime.is_detached:
+            self._go_on(config)
+            return
+        if config is None or not self._start(config):
+            return
+        if not self.runtime.wait_for_verdict():
+            return
+        session = self.runtime.session
+        if session is not None:
+            self._say_what_is_in_force(session)
+            _end_on_hangup(session.loop)
 
     def done(self) -> None:
         self._running = False
-        self._stop()
+        self.read_requests()
+        if not ctx.master.should_exit.is_set():
+            # The script is loaded anew, or taken out: the session outlives it for a moment.
+            self.runtime.detach(asyncio.get_running_loop())
+            return
+        closing = self.runtime.stop(FILE_READ_WAIT if _reads_a_file() else 0.0)
+        if closing is not None:
+            sys.stderr.write(closing_text(closing) + "\n")
+            sys.stderr.flush()
 
     def _check_listening(self, config: Config) -> None:
         """Raise what makes mitmproxy take back its options, where these may not go together."""
@@ -78,13 +101,50 @@ class ResponseStore(Traffic, Commands):
         if refusal is not None:
             raise _options_error(refusal)
 
-    def _start(self, config: Config) -> None:
+    def _start_early(self, config: Config) -> None:
+        """Start the ingester while mitmproxy still gets ready."""
+        if not self._running and config is self.config:
+            self._start(config)
+
+    def _start(self, config: Config) -> bool:
         refusal = serving_refusal(config, ctx.options, _bound())
         if refusal is not None:
+            if self.runtime.session is None:
+                logger.error("%s", refusal)
+            return False
+        return self.runtime.start(config, self._make)
+
+    def _go_on(self, config: Config | None) -> None:
+        """Go on with the session of a script that was loaded anew: traffic passes meanwhile."""
+        session = self.runtime.attach()
+        refusal = serving_refusal(config, ctx.options, _bound()) if config is not None else None
+        if refusal is not None:
             logger.error("%s", refusal)
+        if config is not None and refusal is None:
+            self._switch(config)
+        elif session is not None:
+            self.config = session.config
+            logger.warning(_STAYS)
+
+    def _switch(self, config: Config) -> None:
+        """Take another configuration while traffic passes."""
+        session = self.runtime.session
+        if session is not None and session.config.same_as(config):
+            self.config = config
             return
+
+        def switched(session: Session | None) -> None:
+            if session is None:
+                logger.warning(_STAYS)
+                return
+            self.config = config
+            self._say_what_is_in_force(session)
+
+        self.runtime.switch(config, self._make, switched)
+
+    def _make(self, config: Config) -> Session:
         self.marks = self.marks or marks_of(ctx.master)
-        session = Session(
+        return Session(
             config,
             self.counts,
             self.faults,
@@ -92,64 +152,55 @@ class ResponseStore(Traffic, Commands):
             announces=_shows_info,
             watch=self.marks.written if self.marks else None,
         )
-        error = session.open()
-        if error is not None:
-            logger.error("%s", error)
-            session.close()
-            return
-        self.session = session
+
+    def _say_what_is_in_force(self, session: Session) -> None:
         logger.info("%s", session.describe())
-        for warning in config_warnings(config):
+        for warning in config_warnings(session.config):
             logger.warning("response_store: %s", warning)
         for warning in listening_warnings(ctx.master, ctx.options):
             logger.warning("%s", warning)
 
-    def _stop(self) -> None:
-        self.read_requests()
-        session, self.session = self.session, None
-        if session is not None:
-            closing = session.close(FILE_READ_WAIT if _reads_a_file() else 0.0)
-            sys.stderr.write(closing_text(closing) + "\n")
-            sys.stderr.flush()
-
-    def _restart(self) -> None:
-        """Take the new configuration; where it can't work, go on with the one before."""
-        before = self.session.config if self.session is not None else None
-        self._stop()
-        if self.config is not None:
-            self._start(self.config)
-        if self.session is None and before is not None:
-            logger.warning("response_store: the configuration before stays in force")
-            self.config = before
-            self._start(before)
-
 
 def closing_text(closing: Closing) -> str:
-    """What is said at the end: how much was written and lost, and every other count."""
-    summary = closing.ending.summary
-    text = f"response_store: {summary.written} written, {summary.lost} lost"
-    if closing.closed_open:
-        text += f", {closing.closed_open} open exchanges closed as interrupted"
-    if closing.ending.stays:
-        text += f"; {closing.ending.stays}"
+    """Return what is said at the end: how much was written and lost, and every other count."""
+    text = f"response_store: {closing.written} written, {closing.lost} lost"
+    if closing.interrupted:
+        text += f", {closing.interrupted} open exchanges interrupted"
+    if closing.remaining:
+        text += f"; {closing.remaining}"
     others = {k: v for k, v in closing.counts.items() if k not in ("written", "seen")}
     if others:
         text += " (" + ", ".join(f"{name} {number}" for name, number in others.items()) + ")"
     return text
 
 
+def _end_on_hangup(loop: asyncio.AbstractEventLoop) -> None:
+    """Have SIGHUP end mitmproxy as SIGTERM does, unless it is ignored or handled already."""
+    hangup = getattr(signal, "SIGHUP", None)
+    if hangup is not None and signal.getsignal(hangup) is signal.SIG_DFL:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(hangup, ctx.master.shutdown)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
 def _bound() -> Iterator[str]:
-    """The addresses at which mitmproxy listens."""
+    """Yield the addresses at which mitmproxy listens."""
     addons: Any = ctx.master.addons  # it has no types of its own
     servers = addons.get("proxyserver")
     return (str(address[0]) for address in (servers.listen_addrs() if servers else ()))
 
 
 def _reads_a_file() -> bool:
-    """Whether mitmproxy runs to read a flow file, and has no clients."""
+    """Return whether mitmproxy runs to read a flow file, and has no clients."""
     return bool(ctx.options.rfile) and not ctx.options.server
 
 
 def _shows_info() -> bool:
-    """Whether a line of level info is to be seen: not where the user asked for quiet."""
-    return ctx.options.termlog_verbosity in ("info", "debug")
+    """Return whether a line of level info is to be seen: not where the user asked for quiet."""
+    return bool(ctx.options.termlog_verbosity in ("info", "debug"))

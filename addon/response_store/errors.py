@@ -29,3 +29,7 @@ class PermanentStoreError(StoreError):
 
 class RowRefusedError(StoreError):
     """The database refuses one row, whatever the attempt; the other rows of its batch are fine."""
+
+
+class StoppedError(ResponseStoreError):
+    """What runs is to end at once; what is left of it is done later."""

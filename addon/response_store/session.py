@@ -1,47 +1,62 @@
-"""One run of the recorder: storage and recorder, opened and closed together."""
+"""One run of the recorder: a journal, its ingester and what is captured for them.
+
+A session begins with a configuration and ends once nothing of it is in flight any more: a new
+configuration gets a session of its own, and what began in the one before ends there. Everything
+runs on the event loop's thread.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
-import uuid
-from collections.abc import Callable, Iterator
+import os
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from response_store import __version__
-from response_store.capture.draft import Draft, RequestSource
+from response_store.capture.acknowledgement import Acknowledgement
+from response_store.capture.outbox import Outbox
 from response_store.capture.recorder import Recorder
 from response_store.capture.websockets import Sockets
-from response_store.config import Backend, Config, Serve
-from response_store.counts import Counts
-from response_store.errors import StoreError
-from response_store.faults import Faults
-from response_store.ingest.record_builder import RecordBuilder
-from response_store.openai_api.endpoints import Skip
-from response_store.pruning.retention import retention_of
-from response_store.redaction.chosen import redaction_of
-from response_store.served import service_of
-from response_store.store.backends import indexer_of, storage_of
-from response_store.store.records import Change, Deletion, ExchangeRow, State
-from response_store.store.storage import Ending, Storage
-from response_store.store.ticket import Fate, Ticket
+from response_store.config import Config, Serve
+from response_store.ingest.channel import OK
+from response_store.ingest.supervisor import Supervisor
+from response_store.journal.binding import new_header
+from response_store.journal.directory import JournalDirectory
+from response_store.journal.folder import journals_folder
+from response_store.journal.writer import JournalWriter
+from response_store.serving.service import Service
+from response_store.store.health import Phase
+
+if TYPE_CHECKING:
+    from response_store.counts import Counts
+    from response_store.faults import Faults
+    from response_store.ingest.channel import Report, WrittenRow
+    from response_store.ingest.supervisor import Answered
 
 logger = logging.getLogger(__name__)
-OPEN_WAIT = 3.0  # seconds that start-up waits for the store
-CLOSE_WAIT = 5.0  # seconds that a stop waits for the last commit
-RETENTION_WAIT = 1.0  # seconds that a stop waits for a batch that is being removed
+OPEN_WAIT = 3.0  # seconds that start-up waits for the database's verdict
+CLOSE_WAIT = 5.0  # seconds that a stop waits for what is acknowledged to be applied
 FILE_READ_WAIT = 10.0  # seconds without progress that the end of a flow file waits longer
-Watch = Callable[[RequestSource, ExchangeRow], None]
-"""What is told, on the event loop, of every exchange that has ended and is written."""
+HUNG_AFTER = 2.0  # seconds that one statement may take until the database counts as away
+_LARGE_LOOK = 0.005  # seconds
+_CLOSE_LOOK = 0.1  # seconds between looks whether a retired session may be closed
+_LARGE_WAIT = 1.0  # seconds that a stop waits for frames of megabytes
+Watch = Callable[["WrittenRow"], None]
+"""What is called, on the event loop, with every exchange that has ended and is written."""
 
 
 @dataclass(frozen=True, slots=True)
 class Closing:
-    """How a session ended."""
+    """How a session stopped. `remaining` says what waits for the next start, if anything."""
 
-    ending: Ending
-    closed_open: int
+    written: int
+    lost: int
+    interrupted: int
+    remaining: str | None
     counts: dict[str, int]
 
 
@@ -58,151 +73,373 @@ class Session:
         announces: Callable[[], bool] = lambda: True,
         watch: Watch | None = None,
     ) -> None:
-        self.recorder_id = str(uuid.uuid4())
+        """Make the journal. Raises StoreError where that can't be: it names `journal.path`."""
         self.config = config
         self.counts = counts
-        self._faults = faults
         self.loop = loop
+        self._faults = faults
         self._announces = announces
         self._watch = watch
-        self._builder = RecordBuilder(
-            config.capture,
-            self.recorder_id,
-            redaction_of(config.redact, counts, faults),
-            deletes_unknown=config.serve is Serve.PREFER,
+        self._is_retired = False
+        self._is_closed = False
+        self._closes: asyncio.TimerHandle | None = None
+        _make_way(config.journal.path)
+        folder = journals_folder(config.journal.path, os.environ)
+        self.directory = JournalDirectory.create(folder, new_header(config))
+        self.recorder_id = self.directory.journal_id
+        self.writer = JournalWriter(
+            self.directory,
+            max_bytes=config.journal.max_bytes,
+            durability=config.durability,
+            counts=counts,
+            call_soon=loop.call_soon_threadsafe,
+            call_later=self._call_later,
+            on_void=self._void,
         )
-        self.storage: Storage[Draft] = storage_of(
+        self.ingester = Supervisor(
+            self.directory,
             config,
-            self.recorder_id,
-            self._build,
+            loop=loop,
             counts=counts,
             faults=faults,
-            on_settled=self._settled,
+            sequence=lambda: (self.writer.last_seq, self.writer.outstanding),
+            announces=watch is not None or announces(),
+            on_written=self._written,
+            on_rotate=self._rotate,
+            on_report=self._reported,
         )
-        self._indexer = indexer_of(config, self.storage, counts=counts, faults=faults)
-        self.recorder = Recorder(config, self.storage, counts, loop)
+        outbox = Outbox(self.writer, self.ingester, loop=loop, faults=faults, counts=counts)
+        self._outbox = outbox
+        self.acknowledgement = Acknowledgement(
+            config, self, counts, way_of=outbox.way_of, clock=time.monotonic
+        )
+        self.recorder = Recorder(
+            config, outbox, self, self.acknowledgement, counts=counts, faults=faults, loop=loop
+        )
         self.sockets = Sockets(config, self.recorder, counts)
-        self.serving = service_of(config, self.storage, counts)
-        self._retention = retention_of(config, counts, faults)
+        self.serving = (
+            Service(config.serve, self, counts) if config.serve is not Serve.OFF else None
+        )
 
-    def open(self) -> StoreError | None:
-        """Start; return the error that somebody has to mend before this can work, if any.
+    # Life
 
-        What exists by now stays, so the garbage collector need not look at it again and again:
-        a collection takes milliseconds otherwise, on the event loop.
+    def start(self) -> None:
+        """Start the ingester."""
+        self.ingester.start()
+
+    def wait_for_verdict(self, seconds: float = OPEN_WAIT) -> str | None:
+        """Block until the database was opened or has failed; return what has to be fixed."""
+        self.ingester.pump(seconds, lambda: self.ingester.verdict is not None)
+        return self.verdict
+
+    @property
+    def verdict(self) -> str | None:
+        """Return why this can't work until somebody fixes it, as far as is known."""
+        verdict = self.ingester.verdict
+        return verdict.error if verdict is not None and verdict.permanent else None
+
+    def stop(self, seconds: float = CLOSE_WAIT, patience: float = 0.0) -> Closing:
+        """Have all that is acknowledged applied, and say how it went. Live traffic may go on.
+
+        At most `seconds`; with `patience` longer, as long as something is applied within that many
+        seconds.
         """
-        gc.collect()
-        gc.freeze()
-        self.storage.start()
-        if self._retention is not None:
-            self._retention.start()
-        error = self.storage.wait_opened(OPEN_WAIT)
-        if error is None and self._indexer is not None:
-            self._indexer.start()
-        return error
+        interrupted = self.recorder.stop()
+        self._outbox.close(_LARGE_WAIT)
+        self._finish_large()
+        self._apply(seconds, patience)
+        remaining = self._remaining()
+        counts = self.counts.snapshot()
+        lost = sum(number for name, number in counts.items() if name.startswith("dropped."))
+        written = counts.get("written", 0)
+        return Closing(written, lost, interrupted, remaining, counts)
 
-    def close(self, patience: float = 0.0) -> Closing:
-        """End what is open, write what waits, and say how it went.
+    def retire(self) -> None:
+        """Take nothing new; close once all that is in flight has ended."""
+        self._is_retired = True
+        self.close_if_done()
 
-        A database that is behind is waited for while it takes something in `patience` seconds.
+    def close(self) -> None:
+        """Let go of the journal: the ingester applies what is in it, and ends. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._outbox.close(_LARGE_WAIT)
+        self.writer.close()
+        self.ingester.close()
+        self.directory.close()
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether it is closed."""
+        return self._is_closed
+
+    @property
+    def has_verdict(self) -> bool:
+        """Return whether the database was opened, or has failed to, for the first time."""
+        return self.ingester.verdict is not None
+
+    def close_if_done(self) -> None:
+        """Close where nothing new is taken and nothing is in flight any more.
+
+        What waits in memory is looked at again and again: nobody says when it has gone.
         """
-        if self._retention is not None:
-            self._retention.close(RETENTION_WAIT)
-        if self.serving is not None:
-            self.serving.close()
-        if self._indexer is not None:
-            self._indexer.close()
-        closed = self.recorder.close_all()
-        ending = self.storage.close(CLOSE_WAIT, patience)
-        return Closing(ending, closed, self.counts.snapshot())
+        if not self._is_retired or self._is_closed:
+            return
+        if self.recorder.open_exchanges or self.sockets.open_sockets:
+            return
+        if self._outbox.at_work or self.writer.outstanding or self.waiting_in_memory:
+            if self._closes is None:
+                self._closes = self.loop.call_later(_CLOSE_LOOK, self._look_again)
+            return
+        self.close()
+
+    def _look_again(self) -> None:
+        self._closes = None
+        self.close_if_done()
+
+    # What others ask
+
+    def ask(
+        self, kind: str, arguments: bytes, seconds: float, *, behind: bool = True
+    ) -> asyncio.Future[Answered]:
+        """Ask the ingester, unless told otherwise behind all that was captured so far."""
+        future: asyncio.Future[Answered] = self.loop.create_future()
+        self.ingester.ask(
+            kind,
+            arguments,
+            after=self.writer.last_seq if behind else 0,
+            seconds=seconds,
+            then=lambda answered: None if future.done() else future.set_result(answered),
+        )
+        return future
+
+    def flushed(self) -> asyncio.Future[Answered]:
+        """Return what is done once all that was captured so far is in the database."""
+        future: asyncio.Future[Answered] = self.loop.create_future()
+        self.ingester.flush(
+            self.writer.last_seq,
+            lambda answered: None if future.done() else future.set_result(answered),
+        )
+        return future
+
+    async def delete(self, tenant: str, response_id: str, seconds: float) -> bool:
+        """Write that a response is deleted; return whether it is in the database in time."""
+        receipt = self.recorder.delete(tenant, response_id)
+        try:
+            answered = await asyncio.wait_for(self.flushed(), seconds)
+        except TimeoutError:
+            return False
+        in_journal = receipt.seq is not None and not receipt.lost  # not in memory alone
+        return answered.status == OK and in_journal
+
+    @property
+    def committed(self) -> int:
+        """Return the last frame whose rows are in the database."""
+        return self.ingester.committed
+
+    @property
+    def is_failing(self) -> bool:
+        """Return whether the journal can't be written at the moment."""
+        return self.writer.failing is not None
+
+    @property
+    def database_answers(self) -> bool:
+        """Return whether commits are to be expected."""
+        return self._database_pause() is None
+
+    @property
+    def lag(self) -> tuple[int, int]:
+        """Return how many frames, and about how many bytes, are not in the database yet."""
+        frames = self.writer.last_seq - self.ingester.committed
+        report = self.ingester.report
+        size = self.writer.held_bytes if frames > 0 or report is None else 0
+        return max(0, frames) + self.writer.waiting, size
+
+    def unavailable_for(self) -> float | None:
+        """Return the seconds until what fails is tried again; None where records are kept."""
+        if self.writer.failing is not None:
+            return max(self.writer.retry_in, 0.1)
+        return self._database_pause()
 
     def describe(self) -> str:
-        """What is in force, in a line."""
-        config = self.config
+        """Return what is in force, in a line."""
         return (
-            f"response_store {__version__}: writing to {self.storage.describe()} "
-            f"({self._promises()}), configuration: {config.source}"
+            f"response_store {__version__}: writing to {self._target()} "
+            f"({self._promises()}), configuration: {self.config.source}"
         )
 
     def status(self) -> str:
-        """What stands now, a line each."""
+        """Return what stands now, a line each."""
+        report, writer = self.ingester.report, self.writer
+        frames, held = self.ingester.held
         lines = [
-            *self.storage.status_lines(),
+            f"store: {self._target()}, {self._phase()}",
+            f"last error: {(report.error if report else None) or 'none'}",
+            f"attempts: {self._attempts()}",
+            f"ingester: {self._ingester_state()}",
+            f"journal: {self.directory.path}, {writer.failing.text if writer.failing else 'ready'}",
+            f"journal holds: {writer.held_bytes} bytes, at most {self.config.journal.max_bytes}",
+            f"not in the database yet: {self._not_written()}",
+            f"waiting for the journal: {writer.waiting} frames",
+            f"waiting to be cleaned: {frames} frames, {held} bytes",
+            f"dead letters: {self._dead_letters()}",
             f"open exchanges: {self.recorder.open_exchanges}",
             f"held in memory: {self.recorder.budget.held} bytes",
         ]
         lines += [f"{name}: {number}" for name, number in self.counts.snapshot().items()]
         return "\n".join(lines)
 
+    @property
+    def waiting_in_memory(self) -> int:
+        """Return how many frames would be lost with this process."""
+        return self._outbox.at_work + self.writer.waiting + self.ingester.held[0]
+
+    def is_written(self) -> bool:
+        """Return whether all that was captured so far is in the database."""
+        return not self.waiting_in_memory and self.ingester.committed >= self.writer.last_seq
+
+    def waiting(self) -> int:
+        """Return how many frames are not in the database yet."""
+        return self.lag[0] + self._outbox.at_work
+
+    # What happens
+
+    def _written(self, rows: Sequence[WrittenRow]) -> None:
+        announces = self._announces()
+        for row in rows:
+            if announces:
+                logger.info("response_store: %s", row.line)
+            if self._watch is not None:
+                self._faults.guard("watch", self._watch, row)
+
+    def _void(self, seq: int) -> None:
+        self.ingester.void(seq)
+
+    def _rotate(self, seq: int) -> None:
+        if self.writer.last_seq == seq:
+            self.writer.rotate()
+            self.ingester.rotated(seq)
+
+    def _reported(self, report: Report) -> None:
+        self.writer.released(report.bytes_on_disk)
+        self.acknowledgement.progressed()
+        if report.phase != Phase.READY.value:
+            self.acknowledgement.release()
+
+    def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
+        """Have the journal try again what waits in memory, and the ingester read it."""
+
+        def again() -> None:
+            function()
+            self._outbox.send_deferred()
+            self.ingester.wake()
+            self.acknowledgement.progressed()
+
+        self.loop.call_later(seconds, again)
+
+    def _finish_large(self) -> None:
+        """Wait a moment for frames of megabytes, and for what waits in memory."""
+        self.writer.retry()
+        deadline = time.monotonic() + _LARGE_WAIT
+        while self.writer.outstanding and time.monotonic() < deadline:
+            time.sleep(_LARGE_LOOK)
+
+    def _apply(self, seconds: float, patience: float) -> None:
+        """Wait until the database has everything, `seconds` long, or as long as it takes things."""
+        answers: list[Answered] = []
+        last = self.writer.last_seq
+        self.ingester.flush(last, answers.append)
+
+        def is_applied() -> bool:  # the report that comes behind the answer has the counts
+            return self.ingester.committed >= last or bool(answers and answers[0].status != OK)
+
+        if self.ingester.pump(seconds, is_applied) or not patience:
+            return
+        before = -1
+        while self.ingester.committed > before:
+            before = self.ingester.committed
+            if self.ingester.pump(patience, is_applied):
+                return
+
+    def _remaining(self) -> str | None:
+        """Return what is not in the database, and what becomes of it."""
+        if self.is_written():
+            return None
+        in_memory, size = self.waiting_in_memory, self.lag[1]
+        in_journal = max(0, self.waiting() - in_memory)
+        remaining = []
+        if in_journal:
+            remaining.append(
+                f"{in_journal} frames, {size} bytes stay in the journal for the next start"
+            )
+        if in_memory:
+            remaining.append(f"{in_memory} frames are in memory alone, and lost with this process")
+        return ", ".join(remaining)
+
+    # Words
+
+    def _target(self) -> str:
+        kind = "SQLite" if self.config.backend.value == "sqlite" else "PostgreSQL"
+        return f"{kind} {self.config.database.describe()}"
+
+    def _database_pause(self) -> float | None:
+        """Return the seconds until the database is tried again; None where it answers."""
+        report = self.ingester.report
+        if report is None:
+            return None if self.ingester.verdict is None else 0.1
+        if report.phase == Phase.READY.value:
+            busy = report.busy_for
+            since = time.monotonic() - self.ingester.reported_at
+            hangs = busy is not None and busy + since > HUNG_AFTER
+            return 0.1 if hangs else None
+        return report.retry_in
+
+    def _phase(self) -> str:
+        report = self.ingester.report
+        if report is None:
+            return Phase.OPENING.value
+        hangs = report.phase == Phase.READY.value and self._database_pause() is not None
+        return report.phase + (f", no answer for over {HUNG_AFTER:.0f} s" if hangs else "")
+
+    def _attempts(self) -> str:
+        report = self.ingester.report
+        failures = report.failures if report else 0
+        pause = f", the next in {report.retry_in:.1f} s" if report and failures else ""
+        return f"{failures} failed in a row{pause}"
+
+    def _ingester_state(self) -> str:
+        state = "running" if self.ingester.is_running else "not running"
+        if self.ingester.restarts:
+            state += f", started again {self.ingester.restarts} times, it {self.ingester.last_exit}"
+        return state
+
+    def _dead_letters(self) -> str:
+        report = self.ingester.report
+        return f"{report.dead_letters} records, {report.dead_letter_bytes} bytes" if report else "?"
+
+    def _not_written(self) -> str:
+        number, report = self.lag[0], self.ingester.report
+        if not number:
+            return "0 frames"
+        oldest = f"{report.lag_seconds:.1f} s" if report else "an unknown time"
+        return f"{number} frames, the oldest for {oldest}"
+
     def _promises(self) -> str:
         config = self.config
-        promises = [f"durability {config.durability.value}"]
-        if config.backend is Backend.POSTGRES:
-            promises.append(f"acknowledge {config.acknowledge.value}")
-        promises.append(f"on store failure {config.on_store_failure.value}")
+        promises = [
+            f"durability {config.durability.value}",
+            f"acknowledge {config.acknowledge.value}",
+            f"on store failure {config.on_store_failure.value}",
+        ]
         if config.serve is not Serve.OFF:
             promises.append(f"serve {config.serve.value}")
         return ", ".join(promises)
 
-    def _build(self, draft: Draft) -> Change | str:
-        built = self._builder.build(draft)
-        if isinstance(built, Skip):
-            self.counts.add(f"skipped.{built.value}")
-        elif isinstance(built, Deletion):
-            self.counts.add("deleted")
-        return built
 
-    def _settled(self, tickets: list[Ticket[Draft]]) -> None:
-        self._pass_on(tickets)
-        if self._indexer is not None:
-            self._indexer.note(_ended(tickets))
+def _make_way(configured: Path | None) -> None:
+    """Put a journal of earlier versions, a file, aside where the folder of journals is to be."""
+    if configured is not None and configured.is_file():
+        from response_store.journal.earlier import make_way  # noqa: PLC0415 (once in a life)
 
-    def _pass_on(self, tickets: list[Ticket[Draft]]) -> None:
-        """Pass a batch on to the event loop: one call a batch, whatever its size."""
-        # Judged here: by the time the loop looks, one that is only put off may be written.
-        told = self._watch is not None or self._announces()
-        written = [t for t in tickets if t.fate is Fate.WRITTEN] if told else []
-        if not written and all(ticket.future is None for ticket in tickets):
-            return
-        try:
-            self.loop.call_soon_threadsafe(self._settle, tickets, written)
-        except RuntimeError:  # the loop has ended; nobody waits any more
-            return
-
-    def _settle(self, tickets: list[Ticket[Draft]], written: list[Ticket[Draft]]) -> None:
-        self.recorder.settle(tickets)
-        announces = bool(written) and self._announces()
-        for ticket in written:
-            if ticket.record is None or ticket.record.exchange.state == State.OPEN:
-                continue
-            if announces:
-                logger.info("%s", log_line(ticket.record.exchange))
-            if self._watch is not None:
-                request, row = ticket.payload.request, ticket.record.exchange
-                self._faults.guard("watch", self._watch, request, row)
-
-
-def _ended(tickets: list[Ticket[Draft]]) -> Iterator[str]:
-    """The exchanges of a batch that are written and have ended."""
-    for ticket in tickets:
-        if ticket.fate is Fate.WRITTEN and ticket.record is not None:
-            row = ticket.record.exchange
-            if row.state != State.OPEN:
-                yield row.exchange_id
-
-
-def log_line(row: ExchangeRow) -> str:
-    """One line that tells a captured exchange: model, tokens, time, id."""
-    parts = [f"{row.state} {row.model or row.requested_model or 'unknown model'}"]
-    if row.input_tokens is not None or row.output_tokens is not None:
-        parts.append(f"{row.input_tokens or 0}+{row.output_tokens or 0} tokens")
-    if row.duration_ms is not None:
-        parts.append(_time(row.duration_ms))
-    parts.append(row.response_id or row.exchange_id)
-    line = ", ".join(parts)
-    # Names and ids come from the upstream: they may not control the terminal.
-    return "response_store: " + "".join(c if c.isprintable() else "\ufffd" for c in line)
-
-
-def _time(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
+        make_way(configured)

@@ -1,34 +1,39 @@
 """mitmproxy's hooks: what passes goes to the recorder.
 
 Nothing that goes wrong in here reaches the traffic: every hook is guarded, and a streamed body
-goes on whatever happens.
+goes on whatever happens. No hook is relied on: another script may raise before ours is called, set
+a response itself, or take our stream away.
 """
 
 from __future__ import annotations
 
+import asyncio
+import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mitmproxy import ctx, http
-from mitmproxy.connection import ConnectionState
+from mitmproxy.connection import Client, ConnectionState
 
-from response_store.capture import facts, refusal
-from response_store.capture.draft import Draft
-from response_store.capture.exchange import Exchange
-from response_store.capture.stream import StreamedBody
+from response_store.capture import flow_facts, refusal
+from response_store.capture.outbox import LARGE
 from response_store.capture.websocket_window import messages_kept
-from response_store.config import Config
-from response_store.counts import Counts
-from response_store.faults import Faults
-from response_store.listening import is_from_here
+from response_store.exposure import is_from_here
 from response_store.openai_api.endpoints import Skip, classify
-from response_store.serving.request import Asked
-from response_store.serving.service import Service
-from response_store.session import Session
-from response_store.store.records import EndedBy
+from response_store.store.records import EndedBy, Transport
+
+if TYPE_CHECKING:
+    from response_store.capture.exchange import Exchange
+    from response_store.capture.stream_tee import StreamTee
+    from response_store.config import Config
+    from response_store.runtime import Runtime
+    from response_store.serving.request import Asked
+    from response_store.serving.service import Service
+    from response_store.session import Session
 
 StreamCallable = Callable[[bytes], bytes | Iterable[bytes]]
+_OURS = ("/responses", "/chat/completions")  # what a path of ours has in it
 
 
 class Traffic:
@@ -38,16 +43,25 @@ class Traffic:
     upstream by then, and its client does not wait for us.
     """
 
-    def __init__(self, counts: Counts, faults: Faults) -> None:
-        self.counts = counts
-        self.faults = faults
-        self.session: Session | None = None
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.counts = runtime.counts
+        self.faults = runtime.faults
         self._unread: dict[str, http.HTTPFlow] = {}
+        self._flows: weakref.WeakValueDictionary[str, http.HTTPFlow] = weakref.WeakValueDictionary()
+        # Those that are none of ours, or have ended: a hook may still come, and begins nothing.
+        self._done: weakref.WeakSet[http.HTTPFlow] = weakref.WeakSet()
+        self._over: weakref.WeakSet[http.HTTPFlow] = weakref.WeakSet()  # sockets that have ended
         # mitmproxy copies an option whenever it is read; messages are many.
         self._messages_kept = cache(lambda: messages_kept(ctx.master, ctx.options))
 
+    @property
+    def session(self) -> Session | None:
+        """Return the session that takes what begins now."""
+        return self.runtime.session
+
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        session = self.session
+        session = self.runtime.session
         if session is None:
             return None
         if session.serving is not None:
@@ -59,29 +73,24 @@ class Traffic:
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         self._read_request(flow.id)
-        if self.session is not None:
-            self.faults.guard("responseheaders", self._responseheaders, flow, self.session)
+        self.faults.guard("responseheaders", self._responseheaders, flow)
 
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         self._read_request(flow.id)
-        if self.session is None:
-            return None
-        return self.faults.guard("response", self._response, flow, self.session)
+        return self.faults.guard("response", self._response, flow)
 
-    def error(self, flow: http.HTTPFlow) -> None:
+    def error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         self._read_request(flow.id)
-        if self.session is not None:
-            self.faults.guard("error", self._error, flow, self.session)
+        return self.faults.guard("error", self._error, flow)
 
     def websocket_message(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        if self.session is None:
-            return None
-        return self.faults.guard("websocket_message", self._websocket_message, flow, self.session)
+        return self.faults.guard("websocket_message", self._websocket_message, flow)
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        if self.session is None:
-            return None
-        return self.faults.guard("websocket_end", self.session.sockets.ended, flow)
+        return self.faults.guard("websocket_end", self._websocket_end, flow)
+
+    def client_disconnected(self, client: Client) -> Awaitable[None] | None:
+        return self.faults.guard("client_disconnected", self._client_disconnected, client)
 
     def options_changed(self) -> None:
         """Forget what was made of mitmproxy's options."""
@@ -97,17 +106,19 @@ class Traffic:
     ) -> None:
         """Answer a request, or let it pass. What is answered here is not captured again."""
         try:
-            session.recorder.flush()  # whoever asks after an answer may have it already
-            headers = facts.request_headers(flow, session.config.tenant)
-            tenant = facts.tenant_of(headers, session.config.tenant)
-            answer = await serving.answer(tenant, asked)
+            headers = flow_facts.request_headers(flow, session.config.tenant)
+            tenant = flow_facts.tenant_of(headers, session.config.tenant)
+            answer = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
             self.faults.report("serve", error)
             answer = serving.failed()
         if answer is not None:
+            self._done.add(flow)
             flow.response = http.Response.make(answer.status, answer.body, dict(answer.headers))
-        elif self.session is not None:
-            self.faults.guard("request", self._passes, flow, self.session)
+        else:
+            self.faults.guard("request", self._passes, flow, session)
+
+    # Requests
 
     def _passes(self, flow: http.HTTPFlow, session: Session) -> None:
         if flow.live and not session.recorder.may_reject:
@@ -118,11 +129,12 @@ class Traffic:
 
     def _read_request(self, flow_id: str) -> None:
         flow = self._unread.pop(flow_id, None)
-        if flow is not None and self.session is not None:
-            self.faults.guard("request", self._request, flow, self.session)
+        session = self.runtime.session
+        if flow is not None and session is not None:
+            self.faults.guard("request", self._request, flow, session)
 
-    def _request(self, flow: http.HTTPFlow, session: Session) -> None:
-        headers = facts.request_headers(flow, session.config.tenant)
+    def _request(self, flow: http.HTTPFlow, session: Session) -> Exchange | None:
+        headers = flow_facts.request_headers(flow, session.config.tenant)
         api = classify(
             flow.request.method,
             flow.request.path,
@@ -130,22 +142,30 @@ class Traffic:
             headers.get(b"upgrade"),
         )
         if api is Skip.WEBSOCKET:
+            self._done.add(flow)
+            self._flows[flow.id] = flow
             session.sockets.asked(flow)
-            return
+            return None
         capture = session.config.capture
         if not isinstance(api, Skip):
-            if not capture.admits(facts.host(flow)):
+            if not capture.admits(flow_facts.host(flow)):
                 api = Skip.HOST
             elif api.value not in capture.apis:
                 api = Skip.API
         if isinstance(api, Skip):
             self.counts.add(f"skipped.{api.value}")
-            return
-        request = facts.passed(flow, api, headers, session.config.tenant)
-        exchange = session.recorder.begin(flow.id, request, live=bool(flow.live))
-        creates = request.follows is None
-        if creates and exchange.live and session.recorder.rejects and flow.response is None:
+            if _may_be_ours(flow):
+                self._done.add(flow)
+            return None
+        request = flow_facts.request_head(flow, api, headers, session.config.tenant)
+        body = flow.request.data.content
+        exchange = session.recorder.begin(flow.id, request, body, live=bool(flow.live))
+        self._flows[flow.id] = flow
+        self._done.discard(flow)
+        may_reject = exchange.creates and exchange.live and flow.response is None
+        if may_reject and session.recorder.rejects:
             self._reject(flow, exchange, session)
+        return exchange
 
     def _reject(self, flow: http.HTTPFlow, exchange: Exchange, session: Session) -> None:
         retry_after = max(1, round(session.recorder.retry_after + 0.5))
@@ -157,20 +177,34 @@ class Traffic:
         self.counts.add("rejected")
         exchange.rejected = True
 
-    def _responseheaders(self, flow: http.HTTPFlow, session: Session) -> None:
-        exchange = session.recorder.find(flow.id)
-        if exchange is None or flow.response is None:
+    def _found(self, flow: http.HTTPFlow) -> tuple[Session, Exchange] | None:
+        """Return the exchange of a flow; begun here where the hook of its request never came."""
+        found = self.runtime.find(flow.id)
+        session = self.runtime.session
+        if found is not None or session is None or not _may_be_ours(flow):
+            return found
+        if flow in self._done or flow.websocket is not None:
+            return None
+        exchange = self._request(flow, session)
+        return (session, exchange) if exchange is not None else None
+
+    # Answers
+
+    def _responseheaders(self, flow: http.HTTPFlow) -> None:
+        found = self._found(flow)
+        if found is None or flow.response is None:
             return
-        head = facts.answer_head(flow)
-        exchange.answered(head)
-        if exchange.live and (head.is_event_stream or flow.response.stream):
-            stream = exchange.start_stream(head)
+        session, exchange = found
+        answer = exchange.answer = flow_facts.answer_head(flow)
+        streams = answer.transport == Transport.SSE.value
+        if exchange.live and (streams or flow.response.stream):
+            stream = exchange.start_stream()
             flow.response.stream = self._tee(exchange, stream, session, flow.response.stream)
 
     def _tee(
-        self, exchange: Exchange, stream: StreamedBody, session: Session, inner: Any
+        self, exchange: Exchange, stream: StreamTee, session: Session, inner: Any
     ) -> StreamCallable:
-        """A stream callable that shows each chunk to the recorder and hands it on untouched."""
+        """Return a callable that shows each chunk to the recorder and hands it on untouched."""
         feed, passes = session.recorder.feed, stream.passes
 
         def tee(chunk: bytes) -> bytes | Iterable[bytes]:
@@ -183,49 +217,110 @@ class Traffic:
 
         return tee
 
-    def _response(self, flow: http.HTTPFlow, session: Session) -> Awaitable[None] | None:
-        exchange = session.recorder.find(flow.id)
-        if exchange is None or flow.response is None:
-            session.sockets.answered(flow)
+    def _response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        found = self._found(flow)
+        if found is None or flow.response is None:
+            self._socket_answered(flow)
             return None
+        session, exchange = found
         by = exchange.regular_end
         if flow.error is not None and not exchange.live:
             by = _who_left(flow)  # a file tells the answer first, then how the flow broke off
-        draft = self._finish(flow, exchange, session, by)
-        if draft is None:
+        ended = self._finish(flow, exchange, session, by)
+        acknowledged = session.recorder.acknowledged(ended) if ended is not None else None
+        return _all(acknowledged, _put_back(flow, exchange))
+
+    def _error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        found = self._found(flow)
+        if found is None:
+            self._socket_answered(flow)
             return None
-        return session.recorder.hand_over_and_wait(draft, exchange.live)
+        session, exchange = found
+        if session.recorder.has_stopped and exchange.live:
+            return None  # cut by our own end, which has been written
+        self._finish(flow, exchange, session, _who_left(flow))
+        return _put_back(flow, exchange)
 
-    def _error(self, flow: http.HTTPFlow, session: Session) -> None:
-        exchange = session.recorder.find(flow.id)
-        if exchange is None:
-            session.sockets.answered(flow)
-            return
-        draft = self._finish(flow, exchange, session, _who_left(flow))
-        if draft is not None:
-            session.recorder.hand_over(draft)
+    def _client_disconnected(self, client: Client) -> Awaitable[None] | None:
+        """End what belongs to a connection that has gone and whose own hooks never came."""
+        waits = []
+        for flow_id, flow in list(self._flows.items()):
+            if flow.client_conn is client:
+                del self._flows[flow_id]
+                waits.append(self._end_left_behind(flow))
+        self.runtime.sweep()
+        return _all(*waits)
 
-    def _websocket_message(self, flow: http.HTTPFlow, session: Session) -> Awaitable[None] | None:
-        return session.sockets.message(flow, self._messages_kept(), _tell_client)
+    def _end_left_behind(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        found = self.runtime.find(flow.id)
+        if flow.websocket is not None:
+            return self._websocket_end(flow)
+        if found is None:
+            self._socket_answered(flow)
+        elif not found[0].recorder.has_stopped:
+            session, exchange = found
+            by = EndedBy.BODY if _is_complete(flow) else _who_left(flow)
+            self._finish(flow, exchange, session, by)
+            return _put_back(flow, exchange)
+        return None
 
     def _finish(
         self, flow: http.HTTPFlow, exchange: Exchange, session: Session, by: EndedBy
-    ) -> Draft | None:
-        body = None
-        if flow.response is not None and exchange.stream is None:
+    ) -> Exchange | None:
+        body, stream = None, exchange.stream
+        if flow.response is not None:
+            if stream is None or not stream.has_chunks:  # another script may have changed it
+                exchange.answer = flow_facts.answer_head(flow)
             body = flow.response.raw_content
-        at = None if exchange.live else facts.ended_at(flow)
-        draft = session.recorder.finish(flow.id, by, body, at)
-        _put_back(flow, exchange)
-        return draft
+        at = None if exchange.live else flow_facts.ended_at(flow)
+        ended = session.recorder.finish(flow.id, by, body, at)
+        self._flows.pop(flow.id, None)
+        self._done.add(flow)
+        self.runtime.sweep()
+        return ended
+
+    # Sockets
+
+    def _websocket_message(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        session = self.runtime.session_of_socket(flow.id)
+        if session is None:
+            return None
+        if flow.id not in self._flows:
+            self._flows[flow.id] = flow
+        return session.sockets.message(flow, self._messages_kept(), _tell_client)
+
+    def _websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
+        session = self.runtime.session_of_socket(flow.id)
+        if session is None or flow in self._over:
+            return None
+        self._over.add(flow)
+        ended = session.sockets.ended(flow)
+        self._flows.pop(flow.id, None)
+        self.runtime.sweep()
+        return ended
+
+    def _socket_answered(self, flow: http.HTTPFlow) -> None:
+        session = self.runtime.session
+        if session is not None:
+            session.sockets.answered(flow)
+
+
+def _may_be_ours(flow: http.HTTPFlow) -> bool:
+    """Return whether a flow's path has what those of ours have; cheap."""
+    path = flow.request.path
+    return any(part in path for part in _OURS)
+
+
+def _is_complete(flow: http.HTTPFlow) -> bool:
+    return flow.response is not None and flow.response.timestamp_end is not None
 
 
 def _asked(flow: http.HTTPFlow, serving: Service, config: Config) -> Asked | None:
-    """What a request of a client asks of the store, if the client may."""
+    """Return what a request of a client asks of the store, if the client may."""
     if not flow.live or flow.response is not None or flow.error is not None:
         return None
     asked = serving.asked(flow.request.method, flow.request.path)
-    if asked is None or not config.capture.admits(facts.host(flow)):
+    if asked is None or not config.capture.admits(flow_facts.host(flow)):
         return None
     # When the address is changed at run time, mitmproxy listens there before it can be refused.
     return asked if config.serve_remote or is_from_here(flow.client_conn) else None
@@ -237,7 +332,7 @@ def _tell_client(flow: http.HTTPFlow, message: bytes) -> None:
 
 
 def _who_left(flow: http.HTTPFlow) -> EndedBy:
-    """Who ended a flow: the connection's state tells, the error's text may lie."""
+    """Return who ended a flow: the connection's state tells, the error's text may lie."""
     if flow.error is not None and flow.error.msg == flow.error.KILLED_MESSAGE:
         return EndedBy.PROXY
     gone = not flow.client_conn.state & ConnectionState.CAN_WRITE
@@ -245,11 +340,39 @@ def _who_left(flow: http.HTTPFlow) -> EndedBy:
     return EndedBy.CLIENT if gone or closed else EndedBy.UPSTREAM
 
 
-def _put_back(flow: http.HTTPFlow, exchange: Exchange) -> None:
-    """Give a streamed body to the flow, so that mitmweb, flow files and HAR have it."""
-    stream = exchange.stream
+def _put_back(flow: http.HTTPFlow, exchange: Exchange) -> Awaitable[None] | None:
+    """Give a streamed body to the flow, so that mitmweb, flow files and HAR have it.
+
+    Returns what to await where it has megabytes, which are put together by another thread.
+    """
+    stream, response = exchange.stream, flow.response
     if stream is None:
-        return
-    if flow.response is not None and flow.response.data.content is None and not stream.too_large:
-        flow.response.data.content = b"".join(stream.chunks)
+        return None
+    kept = stream.has_chunks and stream.has_whole_body
+    chunks = stream.chunks
     stream.release()
+    if response is None or response.data.content is not None or not kept:
+        return None
+    if sum(map(len, chunks)) > LARGE:
+        return _put_back_large(response, chunks)
+    response.data.content = b"".join(chunks)
+    return None
+
+
+async def _put_back_large(response: http.Response, chunks: list[bytes]) -> None:
+    body = await asyncio.get_running_loop().run_in_executor(None, b"".join, chunks)
+    if response.data.content is None:
+        response.data.content = body
+
+
+def _all(*awaitables: Awaitable[None] | None) -> Awaitable[None] | None:
+    """Return what to await for all of them; None where there is nothing."""
+    waits = [awaitable for awaitable in awaitables if awaitable is not None]
+    if len(waits) > 1:
+        return _in_turn(waits)
+    return waits[0] if waits else None
+
+
+async def _in_turn(awaitables: list[Awaitable[None]]) -> None:
+    for awaitable in awaitables:
+        await awaitable

@@ -57,6 +57,10 @@ class Stage:
         return self.folder / "temporary"
 
     @property
+    def state(self) -> Path:
+        return self.folder / "state"
+
+    @property
     def work(self) -> Path:
         return self.folder / "work"
 
@@ -105,9 +109,10 @@ class Stage:
         return found[0] if found else None
 
     def assert_nothing_left(self) -> None:
-        """No process and no file of the run is there any more; ends what is, lest it stays."""
+        """No process, file or journal of the run is there any more."""
         wait_until(lambda: not self.processes(), f"no process of {self.temporary} runs")
         assert list(self.temporary.iterdir()) == []
+        assert list(self.state.rglob("journal.json")) == []
 
     def close(self) -> None:
         """End what a failed test has left."""
@@ -133,5 +138,7 @@ class Stage:
             for name, value in os.environ.items()
             if not name.upper().startswith(dropped)
         }
-        ours = {"HOME": str(self.home), "TMPDIR": str(self.temporary), "PYTHONUNBUFFERED": "1"}
-        return kept | ours | {"PYTHONPATH": str(PACKAGE), "TERM": "xterm-256color"}
+        folders = {"HOME": self.home, "TMPDIR": self.temporary, "XDG_STATE_HOME": self.state}
+        ours = {name: str(folder) for name, folder in folders.items()}
+        more = {"PYTHONPATH": str(PACKAGE), "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
+        return kept | ours | more

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.harness.clients import asking, fetch
+from tests.harness.outages import frozen
+from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProxy
     from tests.harness.proxy import Proxy
+
+
+ALL_WRITTEN = "all is written"
 
 
 def counts(proxy: Proxy) -> dict[str, str]:
@@ -17,12 +22,21 @@ def counts(proxy: Proxy) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
 
-def test_flush(proxy: Proxy, tenant: str) -> None:
-    """After `response_store.flush` all that was captured is in the database."""
-    for streamed in (False, True):
-        fetch(proxy.port, asking(stream=streamed), tenant)
-    assert proxy.command("response_store.flush") == "all is written"
-    assert [row["state"] for row in proxy.database.exchanges(tenant)] == ["completed"] * 2
+def test_flush(make_proxy: MakeProxy, tenant: str) -> None:
+    """`response_store.flush` says whether all is in the database; if not, the log says when."""
+    with make_proxy() as proxy:
+        fetch(proxy.port, asking(), tenant)
+        proxy.database.ended(tenant)
+        with frozen(proxy.database.path):
+            for streamed in (False, True):
+                fetch(proxy.port, asking(stream=streamed), tenant)
+            said = proxy.command("response_store.flush")
+            assert said == "2 records wait; a line in the log will say when they are written"
+            assert len(proxy.database.exchanges(tenant)) == 1
+            assert ALL_WRITTEN not in proxy.output()
+        wait_until(lambda: ALL_WRITTEN in proxy.output(), "the log says so")
+        assert proxy.command("response_store.flush") == ALL_WRITTEN
+        assert [row["state"] for row in proxy.database.exchanges(tenant)] == ["completed"] * 3
 
 
 def test_status(make_proxy: MakeProxy, tenant: str) -> None:

@@ -14,7 +14,6 @@ from tests.conftest import BY_TENANT
 from tests.fakes import bodies
 from tests.fakes.answers import Answer, Gate, json_answer
 from tests.harness.clients import CREATE, QUESTION, RawClient, asking, fetch, sdk
-from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
     from tests.conftest import MakeProxy
@@ -53,6 +52,10 @@ class Client:
         return reply
 
     def stored(self) -> list[str]:
+        self.proxy.flush()
+        return self.stored_by_now()
+
+    def stored_by_now(self) -> list[str]:
         return [row["id"] for row in self.proxy.database.responses(self.tenant)]
 
 
@@ -70,7 +73,7 @@ def count(proxy: Proxy, name: str) -> int:
 
 
 def test_deleted(client: Client) -> None:
-    """The real SDK deletes: the row is gone before it hears of it, and the exchange stays."""
+    """The real SDK deletes: the row goes, and the exchange stays."""
     client.create()
     assert client.stored() == [client.id]
     before, deleted = client.proxy.database.exchange(client.tenant), count(client.proxy, "deleted")
@@ -111,13 +114,26 @@ def test_shown(client: Client) -> None:
     )
 
 
+@pytest.mark.one_python
+def test_deleted_before_it_is_heard_of(
+    make_proxy: MakeProxy, model_server: ModelServer, tenant: str
+) -> None:
+    """With `acknowledge: database` the row is gone before the client hears that it is deleted."""
+    with make_proxy(config=BY_TENANT | {"acknowledge": "database"}) as proxy:
+        client = Client(proxy, model_server, tenant, f"resp_{tenant}")
+        for _ in range(10):
+            client.create()
+            assert client.stored_by_now() == [client.id]
+            client.delete()
+            assert client.stored_by_now() == []
+
+
 @pytest.mark.parametrize("status", [404, 409, 500, 302])
 def test_refused(client: Client, status: int) -> None:
     """What the API does not delete stays, and is counted."""
     client.create()
     passed_over = count(client.proxy, "skipped.deletion")
     client.delete(status, bodies.error_body("no", kind="invalid_request_error"))
-    client.proxy.flush()
     assert client.stored() == [client.id]
     assert len(client.proxy.database.exchanges(client.tenant)) == 1
     assert count(client.proxy, "skipped.deletion") == passed_over + 1
@@ -125,11 +141,12 @@ def test_refused(client: Client, status: int) -> None:
 
 def test_unknown(client: Client) -> None:
     """A response that nobody saw is deleted like any other: nothing is stored, and none is lost."""
-    dropped = count(client.proxy, "dropped.row_refused")
+    refused = count(client.proxy, "dead_letters")
     client.delete()
     client.delete()
+    assert client.stored() == []
     assert client.proxy.database.exchanges(client.tenant) == []
-    assert count(client.proxy, "dropped.row_refused") == dropped
+    assert count(client.proxy, "dead_letters") == refused
 
 
 def test_of_another_tenant(client: Client, tenant: str) -> None:
@@ -200,6 +217,4 @@ def test_a_deleted_response_is_unknown_upstream(client: Client) -> None:
     model = client.server.play(json_answer(error, status=404))
     with sdk(client.proxy.url, client.tenant) as real, pytest.raises(openai.NotFoundError):
         real.responses.retrieve(client.id, extra_headers={"x-scenario": model})
-    wait_until(lambda: client.stored() == [], "nothing is stored")
-    client.proxy.flush()
     assert client.stored() == []

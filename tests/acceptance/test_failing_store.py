@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import base64
-import random
-import resource
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.acceptance.test_commands import counts
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes.answers import Gate
 from tests.harness.clients import RawClient, asking, fetch
 from tests.harness.expected import assert_completed
+from tests.harness.outages import frozen, no_file_beyond, noise
 from tests.harness.proxy import wait_until
 from tests.harness.streams import LAST_DELTA, before_the_last
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
@@ -31,33 +28,9 @@ pytestmark = pytest.mark.one_python
 
 FROZEN = 5.0
 STREAMS = 8
-
-
-@contextmanager
-def frozen(database: Path) -> Iterator[None]:
-    """Hold the database's write lock, as another process that takes its time."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute("BEGIN IMMEDIATE")
-        yield
-        connection.execute("ROLLBACK")
-
-
-@contextmanager
-def no_file_beyond(size: int, proxy: Proxy) -> Iterator[None]:
-    """Let no file of the proxy's process grow beyond that many bytes."""
-    assert proxy.process is not None
-    pid, limit = proxy.process.pid, resource.RLIMIT_FSIZE
-    _, hard = resource.prlimit(pid, limit)
-    resource.prlimit(pid, limit, (size, hard))
-    try:
-        yield
-    finally:
-        resource.prlimit(pid, limit, (hard, hard))
-
-
-def noise(size: int) -> str:
-    """Text that does not compress."""
-    return base64.b64encode(random.Random(size).randbytes(size)).decode()
+QUIET = {"flow_detail": "0", "termlog_verbosity": "warn"}  # its log is a file as well
+NO_FRAME = 50_000  # bytes of a file in which none of the requests here has room
+NO_BATCH = 150_000  # of one in which all that was written so far has
 
 
 def test_frozen_store(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -> None:
@@ -90,44 +63,95 @@ def test_frozen_store(make_proxy: MakeProxy, model_server: ModelServer, tenant: 
 
 
 def test_frozen_store_and_json(make_proxy: MakeProxy, tenant: str) -> None:
-    """A JSON answer waits for its commit as long as the configuration says, and no longer."""
-    with make_proxy(config={**BY_TENANT, "completion_wait_ms": 300}) as proxy:
-        fetch(proxy.port, asking(), f"{tenant}-before")
-        with frozen(proxy.database.path):
-            begun = monotonic()
-            reply = fetch(proxy.port, asking(), tenant)
-            took = monotonic() - begun
-            assert proxy.database.responses(tenant) == []
-        assert reply.whole
-        assert 0.2 < took < 1.5
-        assert_completed(proxy.database.ended(tenant), streamed=False, model="gpt-5")
-
-
-def test_full_disk(make_proxy: MakeProxy, tenant: str) -> None:
-    """With no room left the traffic goes on; with room again, what was waiting is written."""
+    """While the database is frozen a JSON answer goes on at once, and its row comes later."""
     with make_proxy() as proxy:
         fetch(proxy.port, asking(), f"{tenant}-before")
-        with no_file_beyond(200_000, proxy), ThreadPoolExecutor(4) as pool:
+        proxy.database.ended(f"{tenant}-before")
+        with frozen(proxy.database.path):
+            begun = monotonic()
+            assert fetch(proxy.port, asking(), tenant).whole
+            assert monotonic() - begun < 0.5
+            assert proxy.database.responses(tenant) == []
+        assert_completed(proxy.database.ended(tenant), streamed=False, model="gpt-5")
+        assert "wait.ran_out" not in proxy.command("response_store.status")
+
+
+def test_waiting_for_the_database(make_proxy: MakeProxy, tenant: str) -> None:
+    """With `acknowledge: database` it waits for its commit as long as is configured, and once."""
+    config = {**BY_TENANT, "acknowledge": "database", "completion_wait_ms": 600}
+    with make_proxy(config=config) as proxy:
+        for _ in range(5):  # each is there as soon as its client has the answer
+            fetch(proxy.port, asking(), f"{tenant}-before")
+            assert proxy.database.exchanges(f"{tenant}-before")[-1]["state"] == "completed"
+        with frozen(proxy.database.path):
+            waited = []
+            for _ in range(3):
+                begun = monotonic()
+                assert fetch(proxy.port, asking(), tenant).whole
+                waited.append(monotonic() - begun)
+            assert proxy.database.responses(tenant) == []
+        assert 0.5 < waited[0] < 2.0
+        assert max(waited[1:]) < 0.5
+        for row in proxy.database.all_ended(tenant, 3):
+            assert_completed(row, streamed=False, model="gpt-5")
+        told = proxy.command("response_store.status")
+        assert "wait.ran_out: 1\n" in f"{told}\n"
+        assert "wait.skipped: 2\n" in f"{told}\n"
+
+
+@pytest.mark.parametrize("whose", ["journal", "database", "both"])
+def test_full_disk(make_proxy: MakeProxy, tenant: str, whose: str) -> None:
+    """With no room left the traffic goes on; with room again, what was waiting is written."""
+    with make_proxy(options=QUIET) as proxy:
+        fetch(proxy.port, asking(), f"{tenant}-before")
+        proxy.database.ended(f"{tenant}-before")
+        with no_room(proxy, whose), ThreadPoolExecutor(4) as pool:
             sent = [asking(input=noise(60_000), stream=at % 2 == 0) for at in range(8)]
             replies = list(pool.map(lambda body: fetch(proxy.port, body, tenant), sent))
             assert [(reply.status, reply.whole) for reply in replies] == [(200, True)] * 8
+            first = "database" if whose == "database" else "journal"  # which comes before it
+            wait_until(lambda: fails(proxy) == {first}, "the status says why")
             assert len(proxy.database.responses(tenant)) < 8
         rows = proxy.database.all_ended(tenant, 8, timeout=20)
         assert {row["state"] for row in rows} == {"completed"}
         assert len(proxy.database.responses(tenant)) == 8
+        proxy.flush()
+        told = proxy.command("response_store.status")
+        assert "dropped." not in told
+        assert "fault" not in told
         assert "Traceback" not in proxy.output()
 
 
-def test_reject(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -> None:
-    """With `reject`, a store that fails turns requests away before they cost anything.
+@contextmanager
+def no_room(proxy: Proxy, whose: str) -> Iterator[None]:
+    """Let the journal's disk, the database's or both be full."""
+    assert proxy.process is not None
+    with ExitStack() as stack:
+        if whose != "database":
+            stack.enter_context(no_file_beyond(NO_FRAME, proxy.process.pid))
+        if whose != "journal":
+            stack.enter_context(no_file_beyond(NO_BATCH, proxy.ingester()))
+        yield
 
-    One that works turns nothing away, and other requests always pass.
+
+def fails(proxy: Proxy) -> set[str]:
+    """What is failing, as the status says."""
+    told = counts(proxy)
+    waits = told["waiting for the journal"] != "0 frames"
+    journal = {"journal"} if waits and "file too large" in told["journal"] else set()
+    return journal | ({"database"} if told["last error"] != "none" else set())
+
+
+@pytest.mark.parametrize("whose", ["journal", "database"])
+def test_reject(make_proxy: MakeProxy, model_server: ModelServer, tenant: str, whose: str) -> None:
+    """With `reject`, a disk that is full turns requests away before they cost anything.
+
+    One that is not turns nothing away, and other requests always pass.
     """
-    config = {**BY_TENANT, "on_store_failure": "reject", "completion_wait_ms": 100}
-    with make_proxy(config=config) as proxy:
+    with make_proxy(config={**BY_TENANT, "on_store_failure": "reject"}, options=QUIET) as proxy:
         assert fetch(proxy.port, asking(), f"{tenant}-before").status == 200
         assert_completed(proxy.database.ended(f"{tenant}-before"), streamed=False, model="gpt-5")
-        with no_file_beyond(100_000, proxy):
+        with no_room(proxy, whose):
             refused: Any = wait_until(
                 lambda: turned_away(proxy, tenant), "a request is turned away", timeout=20
             )
@@ -148,9 +172,12 @@ def test_reject(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -
             timeout=20,
         )
         proxy.flush()
-        turned = [row for row in proxy.database.exchanges(tenant) if row["status_code"] == 503]
+        rows = proxy.database.exchanges(tenant)
+        turned = [row for row in rows if row["status_code"] == 503]
+        passed = [row for row in rows if row["status_code"] == 200 and row["method"] == "POST"]
     assert {(row["state"], row["ended_by"]) for row in turned} == {("refused", "proxy")}
     assert {row["error_code"] for row in turned} == {error["code"]}
+    assert [row["state"] for row in passed] == ["completed"] * asked
 
 
 def turned_away(proxy: Proxy, tenant: str) -> Any:
@@ -159,12 +186,28 @@ def turned_away(proxy: Proxy, tenant: str) -> Any:
     return reply if reply.status == 503 else None
 
 
-def test_deleted_file(make_proxy: MakeProxy, tenant: str) -> None:
-    """A database that is deleted under a running proxy does not stop the traffic."""
+@pytest.mark.parametrize("rests", [False, True], ids=["at work", "at rest"])
+@pytest.mark.parametrize("gone", ["responses.db*", "responses.db-wal"])
+def test_deleted_file(make_proxy: MakeProxy, tenant: str, gone: str, *, rests: bool) -> None:
+    """Files that are deleted under a proxy stop no traffic; all comes into those that are made.
+
+    What the journal no longer has by then is counted, and there is a warning.
+    """
     with make_proxy() as proxy:
         fetch(proxy.port, asking(), tenant)
-        for path in proxy.folder.glob("responses.db*"):
+        proxy.database.ended(tenant)
+        if rests:  # then all is in the file itself, and the journal empty
+            holds = "journal holds"
+            wait_until(lambda: counts(proxy)[holds].startswith("0 bytes"), "it empties")
+        for path in proxy.folder.glob(gone):
             path.unlink()
         for streamed in (False, True):
             assert fetch(proxy.port, asking(stream=streamed), tenant).whole
+        proxy.flush()
+        rows = proxy.database.exchanges(tenant)
+        lost = int(counts(proxy).get("frames_gone", "0"))
+        assert lost == int(rests and gone == "responses.db*")
+        assert [row["state"] for row in rows] == ["completed"] * (3 - lost)
+        assert len(proxy.database.responses(tenant)) == 3 - lost
+        assert ("is an older or a new one" in proxy.output()) == bool(lost)
         assert "Traceback" not in proxy.output()

@@ -11,10 +11,10 @@ import zstandard
 
 from tests.conftest import BY_TENANT
 from tests.fakes import bodies
-from tests.fakes.answers import PLAIN, Answer, json_answer
+from tests.fakes.answers import PLAIN, Answer, broken, json_answer
 from tests.harness.clients import CHAT, CREATE, RawClient, asking, chatting, fetch
 from tests.harness.database import unpacked
-from tests.harness.expected import assert_completed, assert_holds
+from tests.harness.expected import assert_completed, assert_holds, assert_response, response_in
 from tests.harness.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -96,22 +96,54 @@ def test_store_false_captured(proxy: Proxy, tenant: str, *, streamed: bool) -> N
     assert len(proxy.database.responses(tenant)) == 1
 
 
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
-def test_too_large(
-    strict: Proxy, model_server: ModelServer, tenant: str, *, streamed: bool
-) -> None:
-    """A body beyond the limit passes whole, and its row says that it was too large."""
+def test_too_large(strict: Proxy, model_server: ModelServer, tenant: str) -> None:
+    """A body beyond the limit passes whole; its row says so, and has the beginning of its text."""
 
     def play(request: Request) -> Answer:
-        text = "x" * LIMIT
-        if streamed:
-            return PLAIN.answer(bodies.stream_events(request.fields, text=text))
-        return json_answer(bodies.whole_response(request.fields, text))
+        return json_answer(bodies.whole_response(request.fields, "x" * LIMIT))
 
-    body = asking(model_server.play(play), stream=streamed)
-    reply = fetch(strict.port, body, tenant, **through(model_server))
+    reply = fetch(strict.port, asking(model_server.play(play)), tenant, **through(model_server))
     assert bytes(reply.body) == model_server.recordings.only(tenant).body
-    assert_holds(strict.database.ended(tenant), {"state": "too_large", "status_code": 200})
+    assert_too_large(strict, tenant)
+
+
+def test_too_large_stream(strict: Proxy, model_server: ModelServer, tenant: str) -> None:
+    """So does a stream; where its terminal event comes, that says everything all the same."""
+
+    def play(request: Request) -> Answer:
+        return PLAIN.answer(bodies.stream_events(request.fields, text="x" * (LIMIT // 2)))
+
+    body = asking(model_server.play(play), stream=True)
+    reply = fetch(strict.port, body, tenant, **through(model_server))
+    served = model_server.recordings.only(tenant).body
+    assert bytes(reply.body) == served
+    assert len(served) > 2 * LIMIT
+    row = strict.database.ended(tenant)
+    assert_completed(row, streamed=True, model=row["requested_model"], text="x" * (LIMIT // 2))
+    assert_response(strict.database.response(tenant), response_in(served))
+
+
+def test_too_large_and_cut(strict: Proxy, model_server: ModelServer, tenant: str) -> None:
+    """A stream beyond the limit that breaks off has the beginning of its text."""
+
+    def play(request: Request) -> Answer:
+        events = bodies.stream_events(request.fields, text="x" * LIMIT)
+        return broken(PLAIN.answer(events), after=len(events) // 2)
+
+    body = asking(model_server.play(play), stream=True)
+    reply = fetch(strict.port, body, tenant, **through(model_server))
+    assert len(reply.body) > 2 * LIMIT
+    assert_too_large(strict, tenant)
+
+
+def assert_too_large(strict: Proxy, tenant: str) -> None:
+    """The row of the tenant has a beginning of the text, within the limit, and no response."""
+    row = strict.database.ended(tenant)
+    assert_holds(row, {"state": "too_large", "status_code": 200, "raw_response": None})
+    text = row["output_text"]
+    assert 0 < len(text) < LIMIT
+    assert text == "x" * len(text)
+    assert strict.database.responses(tenant) == []
 
 
 def test_too_large_request(strict: Proxy, model_server: ModelServer, tenant: str) -> None:

@@ -235,9 +235,12 @@ def test_commands_hold_nothing_up(make_proxy: MakeProxy) -> None:
 
 @pytest.mark.one_python
 def test_saved_flows(make_proxy: MakeProxy, tenant: str) -> None:
-    """What mitmweb saves can be read again; a whole answer is saved with its mark."""
+    """What mitmweb saves can be read again.
+
+    With `acknowledge: database` a whole answer is saved with its mark.
+    """
     how = pages(free_port()) | {"arguments": ["-w", "saved"]}
-    patient = BY_TENANT | {"completion_wait_ms": 20_000}
+    patient = BY_TENANT | {"completion_wait_ms": 20_000, "acknowledge": "database"}
     with make_proxy(config=patient, **how) as proxy:
         for streamed in (False, True):
             fetch(proxy.port, asking(stream=streamed), tenant)

@@ -1,23 +1,25 @@
 """Whatever of our own code raises, the client gets every byte, and the next exchange is kept.
 
-Each function that runs while traffic passes is made to raise in turn.
+Each function that runs while traffic passes is made to raise in turn, in mitmproxy's process and in
+the ingester's.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import harness
-from tests.conftest import BY_TENANT, MakeProxy
+from tests.conftest import BY_TENANT
 from tests.fakes.answers import Gate
+from tests.harness.breaking import SHARED, Breaking
 from tests.harness.clients import RawClient, asking, fetch
-from tests.harness.expected import assert_completed
-from tests.harness.proxy import Proxy
-from tests.harness.streams import LAST_DELTA, halfway
+from tests.harness.expected import assert_completed, assert_holds
+from tests.harness.proxy import Proxy, wait_until
+from tests.harness.streams import HALF_TEXT, LAST_DELTA, halfway
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,24 +30,38 @@ pytestmark = pytest.mark.one_python
 
 BREAKING = Path(harness.__file__).with_name("breaking.py")
 PACKAGE = "response_store."
-MENDED = "-"
+MENDED = ""
 PATIENCE = 3.0
+INGESTER_PATIENCE = 20.0  # it may have ended, and is started again
+COMES = 10.0  # seconds in which what waits is read
 ENOUGH = 5
 HURRY = 0.1  # a stream that we do not let through comes whole, and this one has no end
 
 
+class Breakable(Proxy):
+    """A proxy in which any function of the addon or the ingester can be made to raise."""
+
+    def __init__(self, folder: Path, *, within: str, **how: Any) -> None:
+        folder.mkdir(exist_ok=True)
+        shared = folder / "breaking.now"
+        script = {"first" if within == "proxy" else "in_ingester": [BREAKING]}
+        super().__init__(folder, environment={SHARED: str(shared)}, **script, **how)
+        self.breaking = Breaking(shared)
+        self.patience = PATIENCE if within == "proxy" else INGESTER_PATIENCE
+
+
 @pytest.fixture
 def breakable(
-    model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Proxy]:
-    """A proxy in which any function of the addon can be made to raise."""
-    with Proxy(
-        tmp_path_factory.mktemp("breakable"),
+    model_server: ModelServer, authority: Path, tmp_path: Path, where: str
+) -> Iterator[Breakable]:
+    """A proxy in which any function can be made to raise, in one of its processes."""
+    with Breakable(
+        tmp_path / "breakable",
+        within=where.partition(" ")[0],
         authority=authority,
         mode=f"reverse:{model_server.url}",
         config=BY_TENANT | {"completion_wait_ms": 100},
         options={"connection_strategy": "lazy"},
-        first=[BREAKING],
     ) as proxy:
         yield proxy
 
@@ -59,22 +75,22 @@ def cut(model_server: ModelServer) -> str:
 class Traffic:
     """Requests of all kinds through one proxy, while one of its functions raises."""
 
-    def __init__(self, proxy: Proxy, server: ModelServer, cut: str) -> None:
+    def __init__(self, proxy: Breakable, server: ModelServer, cut: str) -> None:
         self._proxy = proxy
         self._server = server
         self._cut = cut
 
     def called(self, tenant: str) -> list[str]:
         """The functions that run while such traffic passes."""
-        self._proxy.command("harness.called")
+        self._proxy.breaking.forget()
         self.play(tenant, MENDED)
-        self._proxy.flush()
-        names = self._proxy.command("harness.called")
-        return [name.removeprefix(PACKAGE) for name in names]
+        self._proxy.database.all_ended(tenant, 4)
+        return sorted(name.removeprefix(PACKAGE) for name in self._proxy.breaking.called())
 
     def play(self, tenant: str, broken: str) -> list[str]:
         """A whole answer, a stream, a refusal, and a client that leaves; say what went wrong."""
         wrong = []
+        self._proxy.breaking.break_(broken)
         with RawClient(self._proxy.port, timeout=PATIENCE) as client:
             for model, streamed in (("usual", False), ("usual", True), ("refused-400", True)):
                 try:
@@ -86,10 +102,16 @@ class Traffic:
             client.read_until(reply, LAST_DELTA)
         return wrong
 
+    def waits_for_the_error(self) -> bool:
+        """Wait until the broken function has been called; say whether it has."""
+        with suppress(AssertionError):
+            wait_until(lambda: self._proxy.breaking.has_raised, "it raises", COMES)
+        return self._proxy.breaking.has_raised
+
     def _exchange(
         self, client: RawClient, tenant: str, broken: str, body: dict[str, object]
     ) -> list[str]:
-        reply = client.ask(body, x_tenant=tenant, x_harness_break=broken)
+        reply = client.ask(body, x_tenant=tenant)
         client.read_to_end(reply)
         sent = self._server.recordings.of(tenant)[-1].body
         if reply.whole and bytes(reply.body) == sent:
@@ -98,10 +120,10 @@ class Traffic:
 
     def keeps(self, tenant: str) -> bool:
         """Whether all is well again: the next exchange is kept."""
-        body = asking(stream=True)
-        fetch(self._proxy.port, body, tenant, x_harness_break=MENDED)
+        self._proxy.breaking.break_(MENDED)
+        fetch(self._proxy.port, asking(stream=True), tenant)
         try:
-            self._proxy.database.ended(tenant, timeout=PATIENCE)
+            self._proxy.database.ended(tenant, timeout=self._proxy.patience)
         except AssertionError:
             return False
         return True
@@ -113,6 +135,7 @@ class Traffic:
             if len(lost) == ENOUGH:
                 break
             self.play(f"{tenant}-{name}", PACKAGE + name)
+            self.waits_for_the_error()
             if not self.keeps(f"{tenant}-after-{name}"):
                 lost.append(f"{name}: nothing is kept any more")
                 self._proxy.close()
@@ -120,24 +143,39 @@ class Traffic:
         return lost
 
 
-def part_of(name: str) -> str:
-    """The part of the package that a function belongs to."""
+PARTS = {
+    "proxy capture": ("capture",),
+    "proxy journal": ("journal", "ingest"),
+    "proxy rest": (),
+    "ingester ingest": ("ingest",),
+    "ingester store": ("store", "journal"),
+    "ingester rest": (),
+}
+
+
+def is_of(part: str, name: str) -> bool:
+    """Whether a function belongs to a part of its process."""
+    process, _, _ = part.partition(" ")
     folder = name.split(".", maxsplit=1)[0]
-    return folder if folder in ("capture", "store") else "rest"
+    others = {one for key, of in PARTS.items() if key.startswith(process) for one in of}
+    return folder in PARTS[part] if PARTS[part] else folder not in others
 
 
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("part", ["capture", "store", "rest"])
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("where", PARTS)
 def test_any_function_may_raise(
-    breakable: Proxy, model_server: ModelServer, cut: str, tenant: str, part: str
+    breakable: Breakable, model_server: ModelServer, cut: str, tenant: str, where: str
 ) -> None:
     """No error of our own keeps a byte from a client, or the next exchange from the store."""
     traffic = Traffic(breakable, model_server, cut)
-    names = [name for name in traffic.called(tenant) if part_of(name) == part]
+    names = [name for name in traffic.called(tenant) if is_of(where, name)]
     assert len(names) > 10
-    wrong = []
+    wrong, missed = [], []
     for name in names:
         wrong += traffic.play(f"{tenant}-{name}", PACKAGE + name)
+        if not traffic.waits_for_the_error():
+            missed.append(name)
+    assert len(missed) < 0.1 * len(names), missed
     if not traffic.keeps(f"{tenant}-after"):
         breakable.close()
         breakable.open()
@@ -145,11 +183,40 @@ def test_any_function_may_raise(
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize("name", ["capture.recorder.Recorder.close_all", "session.Session.close"])
-def test_the_end_may_raise(make_proxy: MakeProxy, tenant: str, name: str) -> None:
-    """An error of our own at the end does not keep the proxy from ending."""
-    with make_proxy(first=[BREAKING]) as proxy:
-        fetch(proxy.port, asking(), tenant)
-        fetch(proxy.port, None, "-", method="GET", path="/", x_harness_break=PACKAGE + name)
-        assert proxy.terminate(10).returncode == 0
-        assert_completed(proxy.database.ended(tenant), streamed=False, model="gpt-5")
+ENDS = {
+    "proxy": (
+        "capture.recorder.Recorder.stop",
+        "session.Session.stop",
+        "runtime.Runtime.stop",
+        "ingest.supervisor.Supervisor.pump",
+    ),
+    "ingester": (
+        "ingest.loop.Worker.leave",
+        "ingest.applier.Applier.interrupt_open",
+        "ingest.applier.Applier.finish",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("where", "name"), [(where, name) for where, names in ENDS.items() for name in names]
+)
+def test_the_end_may_raise(
+    breakable: Breakable, model_server: ModelServer, tenant: str, name: str
+) -> None:
+    """An error of our own at the end does not keep the proxy from ending, and loses nothing."""
+    with ExitStack() as stack:
+        client = stack.enter_context(RawClient(breakable.port))
+        model = model_server.play(halfway(Gate(), go_on=True))
+        reply = client.ask(asking(model, stream=True), x_tenant=f"{tenant}-open")
+        client.read_until(reply, LAST_DELTA)
+        fetch(breakable.port, asking(), tenant)
+        wait_until(lambda: breakable.database.exchanges(f"{tenant}-open"), "it has its row")
+        breakable.breaking.break_(PACKAGE + name)
+        assert breakable.terminate(10).returncode == 0
+        assert breakable.breaking.has_raised
+    breakable.breaking.break_(MENDED)
+    assert_completed(breakable.database.ended(tenant), streamed=False, model="gpt-5")
+    breakable.open()
+    stopped = {"state": "interrupted", "ended_by": "proxy_stopped", "output_text": HALF_TEXT}
+    assert_holds(breakable.database.ended(f"{tenant}-open"), stopped)

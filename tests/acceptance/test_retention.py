@@ -40,7 +40,7 @@ def test_retention_beside_capture(
 ) -> None:
     """What is too old goes with its response while requests go on; all of these are kept."""
     config = BY_TENANT | {"retention": {"max_age_days": 2}}
-    with make_proxy(config=config, first=[HASTY]) as proxy:
+    with make_proxy(config=config, in_ingester=[HASTY]) as proxy:
         for _ in range(5):
             fetch(proxy.port, asking(), f"{tenant}-old")
         assert len(proxy.database.all_ended(f"{tenant}-old", 5)) == 5
@@ -61,7 +61,8 @@ def test_retention_beside_capture(
         )
         assert "pruned.responses: 5" in told
         assert "fault" not in told
-    assert "retention removed 5 exchanges" in proxy.output()
+        removed = "retention removed 5 exchanges"
+        wait_until(lambda: removed in proxy.output(), "it is said, once the room is given back")
 
 
 def test_a_file_does_not_grow_beyond_its_bound(
@@ -69,7 +70,7 @@ def test_a_file_does_not_grow_beyond_its_bound(
 ) -> None:
     """The oldest go, the newest stay, and the file gives back the room."""
     config = BY_TENANT | {"retention": {"max_bytes": 2**20}}
-    with make_proxy(config=config, first=[HASTY]) as proxy:
+    with make_proxy(config=config, in_ingester=[HASTY]) as proxy:
         for number in range(70):
             body = asking(input=f"{number} " + f"{number * 7919:x}" * 3000)
             fetch(proxy.port, body, tenant)

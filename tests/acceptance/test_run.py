@@ -154,9 +154,9 @@ def test_base_url_and_postgres(
             environment={"RESPONSE_STORE_DATABASE_URL": url, "PATH": path},
         )
         hosts = database.execute("SELECT scheme, host, path FROM openai_exchanges")
+        stage.assert_nothing_left()
     finally:
         database.drop()
-    stage.assert_nothing_left()
     assert finished.returncode == 0, finished.stderr
     arguments, environment = json.loads(finished.stdout)
     assert arguments[0] == "-c"

@@ -5,19 +5,20 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.acceptance.served import ITEMS, WAYS, asked_of, created, get, walk
-from tests.acceptance.test_failing_store import frozen
 from tests.acceptance.test_own_errors import BREAKING, PACKAGE
 from tests.conftest import BY_TENANT
 from tests.fakes.answers import json_answer
 from tests.fakes.background import Background
 from tests.fakes.websocket import WebSocketSwitch
 from tests.fakes.websocket_plays import usual
+from tests.harness.breaking import SHARED, Breaking
 from tests.harness.clients import CREATE, asking, fetch
+from tests.harness.outages import frozen
 from tests.harness.proxy import Proxy, wait_until
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 ONLY = BY_TENANT | {"serve": "only"}
 PREFER = BY_TENANT | {"serve": "prefer"}
+BROKEN = "broken.now"
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +61,15 @@ def prefer(
     server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:
     """A proxy that answers what it can, in which any function can be made to raise."""
+    folder = tmp_path_factory.mktemp("prefer")
     with Proxy(
-        tmp_path_factory.mktemp("prefer"),
+        folder,
         authority=authority,
         mode=f"reverse:{server.url}",
         config=PREFER,
         first=[BREAKING],
+        in_ingester=[BREAKING],
+        environment={SHARED: str(folder / BROKEN)},
     ) as proxy:
         yield proxy
 
@@ -222,21 +227,49 @@ def test_a_response_that_runs_is_asked_for(prefer: Proxy, server: ModelServer, t
         assert len(asked_of(server, tenant)) == asked
 
 
-@pytest.mark.parametrize("broken", ["service.Service.asked", "service.Service.answer"] + [
-    "readers.Readers._put", "serve.needs_upstream", "served_store.ServedStore.find",
-    "serve.prefer", "serve.answered",
+@pytest.mark.parametrize("broken", [
+    "serving.service.Service.asked", "serving.service.Service.answer",
+    "serving.service.Service._looked_up", "session.Session.ask",
+    "ingest.supervisor.Supervisor.ask",
 ])  # fmt: skip
 def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, broken: str) -> None:
     """Whatever raises, the upstream is asked; it is counted."""
-    name = created(prefer, tenant)
-    model = server.play(json_answer({"whose": "upstream"}))
-    before = counted(prefer, "fault.serve")
-    reply = get(prefer, tenant, name, x_scenario=model,
-                x_harness_break=f"{PACKAGE}serving.{broken}")  # fmt: skip
-    assert (reply.status, reply.json) == (200, {"whose": "upstream"})
+    name, before = created(prefer, tenant), counted(prefer, "fault.serve")
+    assert asked_while_broken(prefer, server, tenant, name, broken) == {"whose": "upstream"}
     assert counted(prefer, "fault.serve") == before + 1
-    after = get(prefer, tenant, name, x_harness_break="-")
-    assert after.json["id"] == name
+    assert get(prefer, tenant, name).json["id"] == name
+
+
+@pytest.mark.parametrize("broken", [
+    "serving.serve.prefer", "serving.serve.needs_upstream", "serving.serve.answered",
+    "serving.questions.ServeQuestions.answer", "store.serving_reads.ServingReads.find",
+    "ingest.questions.Answers._serve",
+])  # fmt: skip
+def test_an_error_of_the_ingester(
+    prefer: Proxy, server: ModelServer, tenant: str, broken: str
+) -> None:
+    """As above, in the process that does the reading; it goes on."""
+    name, before = created(prefer, tenant), counted(prefer, "fault.question")
+    assert asked_while_broken(prefer, server, tenant, name, broken) == {"whose": "upstream"}
+    wait_until(lambda: counted(prefer, "fault.question") == before + 1, "it is counted")
+    assert get(prefer, tenant, name).json["id"] == name
+    assert counted(prefer, "ingester.restarts") == 0
+
+
+def asked_while_broken(
+    proxy: Proxy, server: ModelServer, tenant: str, name: str, broken: str
+) -> Any:
+    """What a client gets who asks for a response while a function raises."""
+    model = server.play(json_answer({"whose": "upstream"}))
+    breaking = Breaking(proxy.folder / BROKEN)
+    breaking.break_(PACKAGE + broken)
+    try:
+        reply = get(proxy, tenant, name, x_scenario=model)
+        assert breaking.has_raised
+    finally:
+        breaking.break_("")
+    assert reply.status == 200
+    return reply.json
 
 
 # To whom

@@ -17,6 +17,7 @@ from response_store.resources import script_path
 from tests.harness import limited
 from tests.harness.clients import asking, fetch
 from tests.harness.expected import assert_completed
+from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -233,7 +234,7 @@ def test_start_without_configuration(make_proxy: MakeProxy) -> None:
         fetch(proxy.port, asking(), "-")
         row = proxy.database.ended("default")
         assert_completed(row, streamed=False, model="gpt-5")
+        wait_until(lambda: row["response_id"] in proxy.output(), "what is written is announced")
         said = proxy.output()
     assert len([line for line in said.splitlines() if "responses.db" in line]) == 1
-    assert row["response_id"] in said
     assert "interfaces" in said

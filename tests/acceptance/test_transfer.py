@@ -44,7 +44,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A database with enough rows to be broken off in the middle."""
     path = tmp_path_factory.mktemp("many") / "many.db"
-    store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS, "recorder")
+    store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS)
     store.open()
     answers = [ANSWER] * 10
     for start in range(0, MANY, 500):
@@ -52,7 +52,8 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
             [
                 record(f"e{at:06}", response(f"r{at}", asked=[QUESTION], answered=answers))
                 for at in range(start, start + 500)
-            ]
+            ],
+            None,
         )
     store.close()
     return path
@@ -174,14 +175,14 @@ def test_rows_that_change_meanwhile_are_no_difference(many: Path, place: Path) -
     source = place / "source.db"
     with closing(sqlite3.connect(many)) as db:
         db.execute("VACUUM INTO ?", (str(source),))
-    store = SqliteStore(SqliteTarget(source), NAMES, Durability.PROCESS, "recorder")
+    store = SqliteStore(SqliteTarget(source), NAMES, Durability.PROCESS)
     store.open()
     with closing(store), started("copy", "--database", source, "--to", "there.db") as process:
         wait_until(lambda: count(place / "there.db"), "the first rows are there", 20)
         for at in range(40):
             open_row = record(f"e-new{at}", state="open")
-            store.write([open_row])
-            store.write([record(f"e-new{at}", state="completed", output_text="later")])
+            store.write([open_row], None)
+            store.write([record(f"e-new{at}", state="completed", output_text="later")], None)
         process.communicate(timeout=20)
         assert process.returncode == 0
     done = command("copy", "--database", source, "--to", "there.db")

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from mitmproxy.io import FlowReader
 
-from tests.acceptance.test_failing_store import no_file_beyond, noise
 from tests.acceptance.test_own_errors import BREAKING, PACKAGE
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes import bodies, websocket_plays
@@ -32,9 +31,12 @@ from tests.fakes.websocket_plays import (
     waiting,
 )
 from tests.fakes.websocket_wire import Json
-from tests.harness.clients import QUESTION, async_sdk, fetch, sdk, trusting
+from tests.harness.breaking import SHARED, Breaking
+from tests.harness.clients import QUESTION, async_sdk, sdk, trusting
 from tests.harness.database import unpacked
 from tests.harness.expected import TOKENS, assert_holds, facts
+from tests.harness.ingesters import frozen_ingester, kill_both
+from tests.harness.outages import no_file_beyond, noise
 from tests.harness.proxy import Proxy, wait_until
 
 COMPLETED = "response.completed"
@@ -323,16 +325,39 @@ def test_warm_up_is_chained(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     assert len(proxy.database.responses(tenant)) == 2
 
 
+@pytest.mark.one_python
 def test_committed_before_the_terminal_message(
-    proxy: Proxy, switch: WebSocketSwitch, tenant: str
+    make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
-    """When the client has the terminal message, the record is committed already."""
-    with WebSocketClient(proxy.port, tenant) as client:
+    """With `acknowledge: database` the row is there when the client has the terminal message."""
+    config = BY_TENANT | {"acknowledge": "database"}
+    with make_proxy(config=config) as proxy, WebSocketClient(proxy.port, tenant) as client:
         for number in range(1, 31):
             client.send(creating())
             client.until(COMPLETED)
             states = [row["state"] for row in proxy.database.exchanges(tenant)]
             assert states == ["completed"] * number
+
+
+@pytest.mark.one_python
+def test_kept_before_the_terminal_message(
+    make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
+) -> None:
+    """What the client has the terminal message of is in the journal: no `kill -9` takes it away."""
+    with make_proxy() as proxy:
+        with (
+            frozen_ingester(proxy),
+            WebSocketClient(proxy.port, tenant) as client,
+        ):
+            for _ in range(10):
+                client.send(creating())
+                client.until(COMPLETED)
+            assert proxy.database.exchanges(tenant) == []
+            kill_both(proxy)
+        with proxy.open():
+            for row in proxy.database.all_ended(tenant, 10):
+                assert_holds(row, WELL)
+    assert len(proxy.database.responses(tenant)) == 10
 
 
 def test_order_is_kept(proxy: Proxy, switch: WebSocketSwitch, tenant: str) -> None:
@@ -469,7 +494,7 @@ def test_stopped_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: s
             client.until(DELTA, 3)
             finished = proxy.terminate()
         row = proxy.database.exchange(tenant)
-    assert "1 open exchanges closed as interrupted" in finished.output
+    assert "1 open exchanges interrupted" in finished.output
     assert_holds(row, HALF | {"ended_by": "proxy_stopped", "transport": "websocket"})
 
 
@@ -600,7 +625,7 @@ def test_handled_messages_are_let_go(
 
 SAME = (
     "exchange_id response_id previous_response_id transport state ended_by status_code error_code "
-    "started_at first_event_ms duration_ms requested_model output_text request_body"
+    "started_at requested_model output_text request_body"
 ).split()
 
 
@@ -628,6 +653,10 @@ def test_flow_file_is_whole_and_fills_a_store(
     assert importing.run().returncode == 0
     imported = importing.database.exchanges(tenant)
     assert [facts(row, *SAME) for row in imported] == [facts(row, *SAME) for row in rows]
+    # While it passes time is that of a monotonic clock, in a file that of its messages.
+    for column in ("first_event_ms", "duration_ms"):
+        times = [row[column] for row in rows]
+        assert [row[column] for row in imported] == pytest.approx(times, abs=20, rel=0), column
     assert len(importing.database.responses(tenant)) == len(proxy.database.responses(tenant))
 
 
@@ -652,7 +681,7 @@ def test_reject(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> 
     with make_proxy(config=config) as proxy, WebSocketClient(proxy.port, tenant) as client:
         client.send(creating())
         client.until(COMPLETED)
-        with no_file_beyond(100_000, proxy):
+        with no_file_beyond(100_000, proxy.ingester()):
             asked_until(client, refused=True)
             reached = len(switch.only(tenant).received)
             client.send(creating(stream_id="a"))
@@ -668,35 +697,37 @@ def test_reject(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> 
     assert {row["error_code"] for row in turned} == {error["error"]["code"]}
 
 
-PARTS = ("addon.ResponseStore.", "capture.websocket", "capture.recorder", "capture.exchange")
+PARTS = ("traffic.", "runtime.", "session.", "capture.")
 
 
 @pytest.mark.one_python
 @pytest.mark.timeout(180)
 def test_any_function_may_raise(
-    make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
+    make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str, tmp_path: Path
 ) -> None:
     """No error of our own keeps a message from a client, or the next socket from the store."""
     config = BY_TENANT | {"completion_wait_ms": 100}
     scenario = switch.play(failing(nested=True, then_failed=True))
-    with make_proxy(config=config, first=[BREAKING]) as proxy:
+    breaking = Breaking(tmp_path / "broken.now")
+    how = {"first": [BREAKING], "environment": {SHARED: str(breaking.path)}}
+    with make_proxy(config=config, **how) as proxy:
 
-        def play(whose: str, broken: str) -> list[Json]:
-            fetch(proxy.port, None, "-", method="GET", path="/", x_harness_break=broken)
+        def play(whose: str, broken: str = "") -> list[Json]:
+            breaking.break_(broken)
             with WebSocketClient(proxy.port, whose, scenario=scenario) as client:
                 client.send("no JSON", creating(), creating(stream_id="a"))
                 client.until("response.failed", 2)
                 client.close()
             return client.received
 
-        proxy.command("harness.called")
-        usual_count = len(play(tenant, "-"))
+        breaking.forget()
+        usual_count = len(play(tenant))
         proxy.flush()
-        called = [name.removeprefix(PACKAGE) for name in proxy.command("harness.called")]
-        names = [name for name in called if name.startswith(PARTS)]
-        assert len(names) > 30
+        called = [name.removeprefix(PACKAGE) for name in breaking.called()]
+        names = sorted(name for name in called if name.startswith(PARTS))
+        assert len(names) > 60
         for number, name in enumerate(names):
             assert len(play(f"{tenant}-{number}", PACKAGE + name)) == usual_count, name
-        play(f"{tenant}-after", "-")
+        play(f"{tenant}-after")
         rows = proxy.database.all_ended(f"{tenant}-after", 2)
     assert {row["state"] for row in rows} == {"failed"}

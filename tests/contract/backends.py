@@ -27,7 +27,7 @@ class Backend(Protocol):
     many_stores: bool
     """Whether several stores share the database."""
 
-    def store(self, recorder_id: str = "recorder") -> Store: ...
+    def store(self) -> Store: ...
 
     def execute(self, statement: str) -> list[Row]: ...
 
@@ -43,9 +43,9 @@ class SqliteFile:
         self.path = folder / "responses.db"
         self._made: list[SqliteStore] = []
 
-    def store(self, recorder_id: str = "recorder") -> SqliteStore:
+    def store(self) -> SqliteStore:
         target = SqliteTarget(self.path)
-        self._made.append(SqliteStore(target, NAMES, Durability.PROCESS, recorder_id))
+        self._made.append(SqliteStore(target, NAMES, Durability.PROCESS))
         return self._made[-1]
 
     def execute(self, statement: str) -> list[Row]:
@@ -62,8 +62,8 @@ class SqliteMemory(SqliteFile):
 
     many_stores = False
 
-    def store(self, recorder_id: str = "recorder") -> SqliteStore:
-        self._made.append(SqliteStore(SqliteTarget(None), NAMES, Durability.PROCESS, recorder_id))
+    def store(self) -> SqliteStore:
+        self._made.append(SqliteStore(SqliteTarget(None), NAMES, Durability.PROCESS))
         return self._made[-1]
 
     def execute(self, statement: str) -> list[Row]:

@@ -123,7 +123,8 @@ def test_opening_and_closing_again_is_harmless(contents: Contents) -> None:
     contents.store.open()
     contents.write(record())
     assert len(contents.exchanges()) == 1
-    contents.store.after_acknowledge()
+    contents.store.maintain()
+    contents.store.rest()
     contents.store.interrupt()
     contents.store.close()
     contents.store.close()
@@ -146,7 +147,7 @@ def test_stores_write_at_the_same_time(backend: Backend) -> None:
     """Several stores on one database, opened and used at once, lose nothing."""
     if not backend.many_stores:
         return
-    stores = [backend.store(f"recorder-{at}") for at in range(4)]
+    stores = [backend.store() for at in range(4)]
 
     def work(at: int) -> None:
         for batch in range(10):

@@ -207,7 +207,7 @@ def test_deletions_at_the_same_time(backend: Backend) -> None:
     """
     if not backend.many_stores:
         return
-    stores = [backend.store(f"recorder-{at}") for at in range(4)]
+    stores = [backend.store() for at in range(4)]
 
     def work(at: int) -> None:
         for number, turn in product(range(3), (1, -1)):

@@ -178,9 +178,19 @@ def test_every_order_of_snapshots_ends_alike(contents: Contents) -> None:
 
 
 snapshots = st.builds(snapshot, st.sampled_from(list(OUTPUT)), repeats_input=st.booleans())
+ends = st.sampled_from(
+    [
+        ("open", None),
+        ("interrupted", "proxy_stopped"),
+        ("interrupted", "client"),
+        ("completed", "body"),
+    ]
+)
 rows = st.builds(
-    lambda state, raw: exchange(state=state, raw_response=b"x" * raw or None, output_text=state),
-    st.sampled_from(["open", "interrupted", "completed"]),
+    lambda end, raw: exchange(
+        state=end[0], ended_by=end[1], raw_response=b"x" * raw or None, output_text=end[0]
+    ),
+    ends,
     st.integers(0, 2),
 )
 records = st.builds(Record, rows, st.none() | snapshots)

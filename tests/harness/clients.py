@@ -104,12 +104,13 @@ class RawClient:
         """Read the body until it holds the marker, or to its end."""
         try:
             while not reply.whole and (marker is None or marker not in reply.body):
-                self._read_piece(reply)
+                self.read_piece(reply)
         except ConnectionError:
             reply.whole = False
         return reply
 
-    def _read_piece(self, reply: Reply) -> None:
+    def read_piece(self, reply: Reply) -> None:
+        """Read some more of the body."""
         if reply.header("transfer-encoding") == "chunked":
             self._read_chunk(reply)
         elif length := reply.header("content-length"):

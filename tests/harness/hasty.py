@@ -1,4 +1,4 @@
-"""A script for mitmproxy: retention looks at once, and again and again."""
+"""A script for the ingester's process: retention looks at once, and again and again."""
 
 from response_store.pruning import retention
 

@@ -1,8 +1,9 @@
-"""A script for mitmproxy: a disk that takes its time, and streams that wait for it.
+"""A script for the proxy and its ingester: disks that take their time, and ends that wait for it.
 
-While the file `slow` is in the proxy's folder, a commit takes a tenth of a second, so that an end
-that does not wait for it is lost in a kill. The end of a stream waits as long as its commit takes:
-on a loaded machine one would go on too early now and then, as it may.
+While the file `slow` is in the proxy's folder, each append to a journal and each commit takes a
+tenth of a second, so that what a client has seen without waiting for it is lost in a kill. The end
+of a stream waits as long as it takes: on a loaded machine one would go on too early now and then,
+as it may.
 """
 
 import os
@@ -15,23 +16,25 @@ from typing import Any
 sys.path.append(os.environ["HARNESS_PACKAGE"])
 
 from response_store.capture import recorder
-from response_store.store.journal.inlet import Journal
+from response_store.journal.segment_file import SegmentFile
+from response_store.store.postgres.store import PostgresStore
 from response_store.store.sqlite.store import SqliteStore
 
-SWITCH = Path("slow")
+SWITCH = Path(os.environ["HARNESS_READY_FILE"]).with_name("slow")
 
 
 def slowed(write: Callable[..., Any]) -> Callable[..., Any]:
-    """Have a store wait before it writes."""
+    """Have something wait before it writes."""
 
-    def slow_write(*arguments: Any) -> Any:
+    def slow_write(*arguments: Any, **more: Any) -> Any:
         if SWITCH.exists():
             time.sleep(0.1)
-        return write(*arguments)
+        return write(*arguments, **more)
 
     return slow_write
 
 
-for store in (SqliteStore, Journal):
+for store in (SqliteStore, PostgresStore):
     store.write = slowed(store.write)  # type: ignore[method-assign]
+SegmentFile.append = slowed(SegmentFile.append)  # type: ignore[method-assign]
 recorder.SSE_WAIT = 20.0

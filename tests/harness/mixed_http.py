@@ -6,7 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from tests.fakes import bodies, cuts
-from tests.fakes.answers import Answer, End, Gate, Pause, Scenario, Step, Stream, broken
+from tests.fakes.answers import (
+    Answer,
+    End,
+    Gate,
+    Pause,
+    Scenario,
+    Step,
+    Stream,
+    broken,
+    json_answer,
+)
 from tests.fakes.background import Background
 from tests.fakes.dialects import CHAT as CHAT_DIALECT
 from tests.fakes.dialects import DIALECTS
@@ -25,6 +35,8 @@ from tests.harness.mixed_stage import CutOffError, Play, Scene
 from tests.harness.streams import TERMINAL, before_the_last, held_back, whole_json, wordless
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.fakes.requests import Request
     from tests.harness.database import Row
     from tests.harness.mixed import Asked
@@ -42,6 +54,14 @@ ENDS = {
     "error-nested-failed": ("failed", "terminal_event", "server_error", bodies.TEXT),
 }
 REFUSALS = ("refused-400", "refused-401", "refused-429", "refused-500", "refused-503")
+
+
+WITH_CREDENTIALS = {
+    "type": "mcp",
+    "server_label": "docs",
+    "server_url": "https://docs.example/mcp",
+    "authorization": "canary",
+}
 
 
 def interrupted(by: str, **columns: Any) -> Columns:
@@ -88,6 +108,22 @@ def streamed(scene: Scene) -> None:
     asked.response = sent[-1]["response"]
 
 
+def guarded(scene: Scene) -> None:
+    """A request that holds credentials, which may not be written as they are."""
+    stream = scene.chance.random() < 0.5
+
+    def play(request: Request) -> Answer:
+        asked = {name: value for name, value in request.fields.items() if name != "tools"}
+        if stream:
+            return Stream().answer(bodies.stream_events(asked))
+        return json_answer(bodies.whole_response(asked))
+
+    asked = scene.ask(WELL | RESPONSES | TOKENS | {"transport": "sse" if stream else "http"})
+    body = asking(asked.model, stream=stream, tools=[WITH_CREDENTIALS])
+    reply = scene.hear(asked, body, x_scenario=scene.server.play(play))
+    asked.response = response_in(bytes(reply.body)) if stream else reply.json
+
+
 def hung_up(scene: Scene) -> None:
     """A client that leaves as soon as it has the terminal event."""
     asked = scene.ask(WELL | RESPONSES | TOKENS | {"ended_by": "terminal_event"})
@@ -96,8 +132,11 @@ def hung_up(scene: Scene) -> None:
         _read_terminal(client, asked, **how)
 
 
-def _read_terminal(client: RawClient, asked: Asked, **how: str) -> None:
-    reply = client.read_until(client.ask(asking(asked.model, stream=True), **how), TERMINAL)
+def _read_terminal(
+    client: RawClient, asked: Asked, tools: Sequence[dict[str, Any]] = (), **how: str
+) -> None:
+    body = asking(asked.model, stream=True, tools=tools)
+    reply = client.read_until(client.ask(body, **how), TERMINAL)
     if TERMINAL not in reply.body:
         raise CutOffError
     asked.seen = True
@@ -172,7 +211,7 @@ def _leave(scene: Scene, client: RawClient) -> None:
 def _read(client: RawClient, reply: Reply, size: int) -> None:
     """Read so many bytes of a body, or to its end."""
     while len(reply.body) < size and not reply.whole:
-        client._read_piece(reply)
+        client.read_piece(reply)
 
 
 def _broken_off(scene: Scene, by: str, *ends: End) -> None:
@@ -368,6 +407,13 @@ def whole_at_last(scene: Scene) -> None:
     asked.response = scene.hear(asked, asking(asked.model), x_scenario=scenario).json
 
 
+def guarded_at_last(scene: Scene) -> None:
+    """The same of a request that holds credentials: its end waits until it is safe."""
+    asked = scene.ask(WELL | {"transport": "http"})
+    scenario = scene.server.play(held_back(scene.stage.fuse))
+    scene.hear(asked, asking(asked.model, tools=[WITH_CREDENTIALS]), x_scenario=scenario)
+
+
 def streamed_at_last(scene: Scene) -> None:
     """A stream whose terminal event comes right before the kill."""
     asked = scene.ask(WELL | {"transport": "sse"})
@@ -376,10 +422,20 @@ def streamed_at_last(scene: Scene) -> None:
         _read_terminal(client, asked, x_scenario=scenario, x_tenant=scene.tenant)
 
 
+def guarded_stream_at_last(scene: Scene) -> None:
+    """The same of a request that holds credentials."""
+    asked = scene.ask(WELL | {"transport": "sse"})
+    scenario = scene.server.play(before_the_last(scene.stage.fuse))
+    with scene.client() as client:
+        how = {"x_scenario": scenario, "x_tenant": scene.tenant}
+        _read_terminal(client, asked, tools=[WITH_CREDENTIALS], **how)
+
+
 HELD = [held(stream=False), held(stream=True), held(stream=True, completion=True)]
 PLAYS: dict[Play, int] = {
     whole: 6,
     streamed: 8,
+    guarded: 4,
     hung_up: 2,
     chained: 2,
     chat: 5,

@@ -23,19 +23,23 @@ if TYPE_CHECKING:
     from tests.harness.proxy import Proxy
 
 WORKERS = 12
-BETWEEN_KILLS = 300  # exchanges
+BETWEEN_KILLS = 60  # exchanges
 SLOWEST = 0.2  # seconds an exchange may take, all at once, before the mix counts as stuck
 SEED, EXCHANGES = "INVARIANT_SEED", "INVARIANT_EXCHANGES"
 PLAYS = mixed_http.PLAYS | mixed_sockets.PLAYS
 DISK = Path(__file__).with_name("mixed_disk.py")
 PATIENT = {"completion_wait_ms": 20_000}
 HELD = [*mixed_http.HELD, *mixed_sockets.HELD]
-LAST = ([mixed_http.whole_at_last, mixed_sockets.at_last], [mixed_http.streamed_at_last])
+LAST = (
+    [mixed_http.whole_at_last, mixed_sockets.at_last, mixed_http.guarded_at_last],
+    [mixed_http.streamed_at_last],
+    [mixed_http.guarded_stream_at_last],
+)
 """By turns: while a stream waits for its commit, it holds up all others."""
 
 
 def play_mix(make: Callable[..., Proxy], database: Database | None, exchanges: int) -> Proxy:
-    """Play at least so many exchanges, kill the proxy in the middle, and judge the rows.
+    """Play at least so many exchanges, kill the proxy and its ingester now and then, and judge.
 
     `make` makes the proxy, with arguments of `Proxy` and with `settings` for its YAML; `database`
     is where its rows are, if not in its own file. Returns the proxy, which has ended.
@@ -43,7 +47,9 @@ def play_mix(make: Callable[..., Proxy], database: Database | None, exchanges: i
     seed = int(os.environ.get(SEED, "1"))  # the same mix each time, as for Hypothesis
     exchanges = int(os.environ.get(EXCHANGES, exchanges))
     with ModelServer() as server:
-        proxy = make(mode=f"reverse:{server.url}", first=[DISK], settings=PATIENT)
+        proxy = make(
+            mode=f"reverse:{server.url}", first=[DISK], in_ingester=[DISK], settings=PATIENT
+        )
         rows = database or proxy.database
         stage = Stage(proxy, rows, server, WebSocketSwitch(server, usual))
         try:
@@ -70,12 +76,13 @@ def _play(stage: Stage, seed: int, exchanges: int) -> None:
         worker.start()
     deadline = monotonic() + DEADLINE + exchanges * SLOWEST
     kills = max(1, exchanges // BETWEEN_KILLS)
-    for number in range(1, kills + 1):
-        played = exchanges * number / (kills + 1)
-        _wait(lambda played=played: len(stage.asked) >= played or stage.errors, deadline)  # type: ignore[misc]
+    for number in range(kills):
+        _wait_until_played(stage, exchanges * (number + 0.5) / (kills + 1), deadline)
+        stage.kill_ingester()
+        _wait_until_played(stage, exchanges * (number + 1) / (kills + 1), deadline)
         if not stage.errors:
-            last = LAST[(number - 1) % len(LAST)]
-            stage.kill(HELD, last, random.Random(f"{seed}-held-{number}"))
+            chance = random.Random(f"{seed}-held-{number + 1}")
+            stage.kill(HELD, LAST[number % len(LAST)], chance, both=number % 2 == 1)
     _wait(lambda: not any(worker.is_alive() for worker in workers), deadline)
     stage.judge()
 
@@ -91,6 +98,10 @@ def _end(stage: Stage, proxy: Proxy) -> None:
     assert " 0 lost" in finished.stderr, finished.stderr
     assert "Traceback" not in finished.output, finished.output
     stage.judge()
+
+
+def _wait_until_played(stage: Stage, exchanges: float, deadline: float) -> None:
+    _wait(lambda: len(stage.asked) >= exchanges or stage.errors, deadline)
 
 
 def _wait(true: Callable[[], object], deadline: float) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests.fakes.answers import Gate
 from tests.harness.clients import RawClient, Reply
+from tests.harness.ingesters import kill_both
 from tests.harness.mixed import Asked, Columns, Life, complaints, missing
 
 if TYPE_CHECKING:
@@ -131,12 +132,19 @@ class Stage:
             self._shut = False
             self._changed.notify_all()
 
-    def kill(self, held: Sequence[Play], last: Sequence[Play], chance: random.Random) -> None:
+    def kill_ingester(self) -> None:
+        """Kill the ingester alone, which nobody notices."""
+        self._proxy.kill_ingester()
+
+    def kill(
+        self, held: Sequence[Play], last: Sequence[Play], chance: random.Random, *, both: bool
+    ) -> None:
         """Kill the proxy while these and others are under way, and start it again.
 
         First wait until all that has reached the model server has its row; see `mixed`. Then light
         the fuse that `last` wait for, and kill as soon as one of them has ended. Meanwhile the disk
-        is slow: what does not wait for it is lost.
+        is slow: what does not wait for it is lost. With `both` the ingester is killed as well, so
+        that the next proxy finds the journal.
         """
         self.fuse = Gate()
         scenes = [self.enter(random.Random(chance.random())) for _ in (*held, *last)]
@@ -155,7 +163,10 @@ class Stage:
             self.fuse.open()
             waiting = [asked for scene in scenes[len(held) :] for asked in scene.asked]
             self._wait(lambda: [] if any(one.seen for one in waiting) else ["no end comes"], 0.001)
-            self._proxy.kill9()
+            if both:
+                kill_both(self._proxy)
+            else:
+                self._proxy.kill9()
         for asked in noted:
             asked.noted = True
         self._life.over.set()

@@ -22,9 +22,9 @@ class PostgresDatabase:
         self.database = shared_database()
         self._made: list[PostgresStore] = []
 
-    def store(self, recorder_id: str = "recorder") -> PostgresStore:
+    def store(self) -> PostgresStore:
         target = target_of(self.database.url())
-        self._made.append(PostgresStore(target, NAMES, recorder_id))
+        self._made.append(PostgresStore(target, NAMES))
         return self._made[-1]
 
     def execute(self, statement: str) -> list[Row]:

@@ -34,6 +34,7 @@ from tests.harness.database import Database
 BIN = Path(sys.executable).parent
 PACKAGE = Path(response_store.__file__).parents[1]
 CONTROL = Path(__file__).with_name("control.py")
+IN_INGESTER = Path(__file__).with_name("in_ingester")
 DATABASE = "responses.db"
 NOT_INHERITED = (
     "RESPONSE_STORE_",
@@ -75,11 +76,29 @@ def wait_until(true: Callable[[], Any], what: str, timeout: float = 10.0) -> Any
     return value
 
 
+def ingester_of(proxy: int) -> int | None:
+    """The id of the ingester that a process has started; None where it has none."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
+            if int(parent) == proxy and b"ingest.process" in (folder / "cmdline").read_bytes():
+                return int(folder.name)
+    return None
+
+
+def runs(process: int | None) -> bool:
+    """Whether a process runs; one that nobody has waited for yet does not."""
+    with suppress(OSError):
+        return process is not None and bool(Path(f"/proc/{process}/cmdline").read_bytes())
+    return False
+
+
 class Proxy:
     """One mitmproxy program in a folder: its process, its output, its database.
 
     `options` are mitmproxy's (`--set`), `arguments` anything else for its command line, `first`
-    scripts that are loaded before the addon's, `before` a command to start the program through.
+    scripts that are loaded before the addon's, `in_ingester` scripts that run in the ingester's
+    process before anything else does, `before` a command to start the program through.
     """
 
     def __init__(
@@ -92,6 +111,7 @@ class Proxy:
         options: Mapping[str, str] | None = None,
         arguments: Sequence[str] = (),
         first: Sequence[Path] = (),
+        in_ingester: Sequence[Path] = (),
         environment: Mapping[str, str] | None = None,
         before: Sequence[str] = (),
         program: str = "mitmdump",
@@ -109,6 +129,7 @@ class Proxy:
         self._scripts = [*first, *([script_path()] if addon else [])]
         if control:
             self._scripts.append(CONTROL)
+        self._in_ingester = [str(script) for script in in_ingester]
         self._environment = dict(environment or {})
         self._before = list(before)
         self._program = program
@@ -164,16 +185,29 @@ class Proxy:
         return Finished(self.process.returncode, self._said("stdout"), self._said("stderr"))
 
     def terminate(self, timeout: float = 20.0) -> Finished:
-        """End the process as a user does, with SIGTERM."""
+        """End the process as a user does, with SIGTERM, and wait until its ingester has ended."""
         assert self.process is not None
+        ingester = self.ingester()
         self.process.send_signal(signal.SIGTERM)
-        return self.wait(timeout)
+        finished = self.wait(timeout)
+        wait_until(lambda: not runs(ingester), "the ingester ends as well", timeout)
+        return finished
 
     def kill9(self) -> None:
         """End the process at once, with SIGKILL."""
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
             self.process.wait(10)
+
+    def ingester(self) -> int | None:
+        """The id of the process that fills the database; None while there is none."""
+        return None if self.process is None else ingester_of(self.process.pid)
+
+    def kill_ingester(self) -> int:
+        """End the ingester at once, with SIGKILL, as soon as there is one; its id."""
+        found: int = wait_until(self.ingester, "there is an ingester")
+        os.kill(found, signal.SIGKILL)
+        return found
 
     def close(self) -> None:
         """End the process if it still runs."""
@@ -245,6 +279,9 @@ class Proxy:
             "HARNESS_PACKAGE": str(PACKAGE),
             "PYTHONUNBUFFERED": "1",
         }
+        if self._in_ingester:
+            ours["PYTHONPATH"] = str(IN_INGESTER)
+            ours["HARNESS_IN_INGESTER"] = os.pathsep.join(self._in_ingester)
         return kept | ours | self._environment
 
     @property

@@ -1,112 +1,102 @@
-"""What the event loop hands to the writer: facts as they passed, nothing read yet.
+"""What is written to the journal of an exchange: facts as they passed, nothing read yet.
 
-Reading bodies, masking, compressing and building rows is the writer thread's work, so that the
-event loop pays for none of it.
+A draft is spread over frames of one key. OPEN holds the request of an exchange that lasts, PART
+bytes of its answer as they come, END how it ended and what no earlier frame has. Reading bodies
+and building rows is the work of the ingester, which puts the frames together again.
+
+Bodies are decoded (`content_encoding` says what they came in) and follow the head in its frame.
+The heads are msgpack arrays: a field may be added at the end, with a default.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
-
-from response_store.openai_api.sse import Event
-from response_store.store.records import Api, EndedBy, Transport
-
-if TYPE_CHECKING:
-    from response_store.ingest.request_reader import ReadRequest
-    from response_store.openai_api.endpoints import Skip
+import msgspec
 
 
-@dataclass(slots=True)
-class Request:
-    """A request whose path says that it may be one of ours. `started_at` is Unix seconds.
+class RequestHead(msgspec.Struct, array_like=True):
+    """A request without its body. `started_at` is Unix seconds.
 
-    `follows` is the id of the response that it asks after, or asks to delete; None where it
-    creates one.
+    `turn` is 0 over HTTP, and counts the turns of a WebSocket from 1. `target_response_id` is the
+    response that is polled, resumed, cancelled or deleted; None where one is created. `missing`
+    says why there is no body, where there should be one. `steered` are the sizes of the messages
+    that the body consists of, where it is not a request but the steering messages that led to a
+    response without one; `previous_response_id` and `stored` are what that response says then.
     """
 
-    exchange_id: str
+    flow_id: str
+    turn: int
     tenant_id: str
-    api: Api
+    api: str
     method: str
     scheme: str
     host: str
     path: str
     user_agent: str | None
     content_encoding: str
-    body: bytes | None  # None where mitmproxy streamed it past us
     started_at: float
-    follows: str | None = None
-    transport: Transport = Transport.HTTP  # how it came; the answer to HTTP may come as SSE
-    given: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
-    read: ReadRequest | Skip | None = field(default=None, repr=False)  # the writer's, read once
-
-    @property
-    def deletes(self) -> bool:
-        """Whether it asks to delete a response."""
-        return self.follows is not None and self.method == "DELETE"
-
-    def facts(self) -> Request:
-        """The request itself: nothing is left to be read."""
-        return self
+    target_response_id: str | None = None
+    transport: str = "http"
+    missing: str | None = None
+    steered: tuple[int, ...] | None = None
+    previous_response_id: str | None = None
+    stored: bool = True
 
 
-class RequestSource(Protocol):
-    """A request whose facts may still have to be read."""
+class AnswerHead(msgspec.Struct, array_like=True):
+    """The head of an answer, and what became of its body.
 
-    @property
-    def api(self) -> Api: ...
+    `transport` is that of the answer: http, sse or websocket. `has_body` is False where the body
+    was not kept. `is_terminated` says that its terminal event has passed, `too_large` that only the
+    beginning is kept, `decode_error` why the rest could not be decoded.
+    """
 
-    @property
-    def body(self) -> bytes | None: ...
-
-    @property
-    def started_at(self) -> float: ...
-
-    @property
-    def follows(self) -> str | None: ...
-
-    def facts(self) -> Request: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. `body` is as it came, still content-encoded; None where it was not kept."""
-
-    transport: Transport
+    transport: str
     status_code: int
+    content_type: str
     content_encoding: str
     upstream_request_id: str | None
-    body: Sequence[bytes] | None
-    terminal: Event | None = None
+    has_body: bool = True
+    is_terminated: bool = False
     too_large: bool = False
-
-    @property
-    def size(self) -> int:
-        """Bytes of the body that are held."""
-        return sum(map(len, self.body)) if self.body else 0
+    decode_error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """How an exchange ended, and what had come by then. Times are milliseconds since its start."""
+class PartHead(msgspec.Struct, array_like=True):
+    """More of a streamed answer. `answer` comes with the first part; times are ms since the start.
 
-    ended_by: EndedBy
+    `elapsed_ms` is when the frame was written.
+    """
+
+    answer: AnswerHead | None
+    elapsed_ms: float
+    first_event_ms: float | None = None
+
+
+class EndHead(msgspec.Struct, array_like=True):
+    """How an exchange ended. Times are milliseconds since its start.
+
+    `request` is there where no OPEN frame of the same key was written, or where the frame stands
+    alone (`is_whole`): it then replaces all that earlier frames of its key say. The frame's body is
+    `request_size` bytes of the request, the rest of the answer, and `raw_size` bytes of the answer
+    as it came where it could not be decoded.
+    """
+
+    request: RequestHead | None
+    ended_by: str
     duration_ms: float
     first_event_ms: float | None = None
-    answer: Answer | None = None
+    answer: AnswerHead | None = None
+    request_size: int = 0
+    raw_size: int = 0
+    is_whole: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An exchange on its way to the store; without an ending it is still open."""
+class DeletionHead(msgspec.Struct, array_like=True):
+    """A response that this proxy was asked to delete. `at` is Unix seconds."""
 
-    request: RequestSource
-    ending: Ending | None = None
+    tenant_id: str
+    response_id: str
+    at: float
 
-    @property
-    def size(self) -> int:
-        """Bytes that this draft holds."""
-        body = len(self.request.body) if self.request.body else 0
-        return body + (self.ending.answer.size if self.ending and self.ending.answer else 0)
+
+encode_head = msgspec.msgpack.Encoder().encode

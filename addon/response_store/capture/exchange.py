@@ -6,103 +6,320 @@ stopped. The first one counts; what comes later changes nothing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
-from response_store.capture.draft import Answer, Draft, Ending, RequestSource
-from response_store.capture.facts import AnswerHead
-from response_store.capture.memory import Budget
-from response_store.capture.stream import StreamedBody
-from response_store.store.records import EndedBy, Transport
+import msgspec
+
+from response_store.capture.draft import (
+    AnswerHead,
+    EndHead,
+    PartHead,
+    RequestHead,
+    encode_head,
+)
+from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, Frame
+from response_store.capture.stream_tee import StreamTee
+from response_store.journal.frames import Kind
+from response_store.openai_api.content_encoding import EncodingError, TooLargeError, decode
+from response_store.redaction.credentials import (
+    may_hold_credentials,
+    may_hold_credentials_sliced,
+)
+from response_store.store.records import Api, EndedBy, Transport
+
+if TYPE_CHECKING:
+    from response_store.capture.memory import Budget
+    from response_store.journal.receipts import Receipt
+
+_PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
+_TOO_LARGE = "request body: above max_body_bytes"
+
+
+class Answered(NamedTuple):
+    """What there is of an answer: pieces that were decoded as they came, or a whole body."""
+
+    head: AnswerHead | None
+    body: bytes | None = None
+    pieces: Sequence[bytes] | None = None
+    raw: Sequence[bytes] = ()
 
 
 class Exchange:
-    """State of one exchange. Used by the event loop's thread only.
+    """State of one exchange. Used by the event loop's thread, but for what frames are made of.
 
-    `live` is False for one that is read from a file.
+    `key` is that of its frames. `live` is False for one that is read from a file. `redacts`: all of
+    it goes to the ingester in memory, as it may hold secrets; so it does where its request holds
+    credentials, which an answer may repeat.
     """
 
-    def __init__(self, request: RequestSource, live: bool, limit: int, budget: Budget) -> None:
+    __slots__ = (
+        "_body", "_budget", "_first_event_ms", "_limit", "_looked", "_plain_answer",
+        "_plain_request", "_private", "_request_expands", "_started",
+        "answer", "chain", "ended", "is_open", "key", "last_receipt", "live", "part_sent",
+        "receipts", "redacts", "rejected", "request", "stream",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        key: int,
+        request: RequestHead,
+        body: bytes | None,
+        *,
+        live: bool,
+        limit: int,
+        budget: Budget,
+        redacts: bool,
+        elapsed: float,
+        now: float,
+    ) -> None:
+        """`elapsed` are the seconds since the request began, `now` those of a monotonic clock."""
+        self.key = key
         self.request = request
         self.live = live
-        self.timer: Any = None  # the handle of what will write the open row
+        self.redacts = redacts
+        self.answer: AnswerHead | None = None
+        self.stream: StreamTee | None = None
         self.ended = False
         self.rejected = False  # answered by this proxy instead of the upstream
-        self.head: AnswerHead | None = None
-        self.stream: StreamedBody | None = None
+        self.is_open = False  # its OPEN frame is on its way
+        self.part_sent = False
+        self.chain: Chain | None = None  # where a frame of it is large
+        self.receipts: list[Receipt] = []  # of its frames that are not acknowledged yet
+        self.last_receipt: Receipt | None = None
+        self._body = body
         self._limit = limit
         self._budget = budget
+        self._looked = False
+        self._plain_request: bytes | None = None  # decoded, until it is looked at
+        self._plain_answer: bytes | None = None  # decoded, until it is written
+        self._request_expands: bool | None = None
+        self._private = redacts
+        self._started = now - elapsed
         self._first_event_ms: float | None = None
-        self._bytes_at_end = 0
 
     @property
     def regular_end(self) -> EndedBy:
-        """What a body that came whole says of its end."""
+        """Return what a body that came whole says of its end."""
         return EndedBy.PROXY if self.rejected else EndedBy.BODY
 
-    def answered(self, head: AnswerHead) -> None:
-        """The answer's head has come."""
-        self.head = head
+    @property
+    def creates(self) -> bool:
+        """Return whether it asks for a response, and not after one that is there."""
+        return self.request.target_response_id is None
 
-    def start_stream(self, head: AnswerHead) -> StreamedBody:
-        """The answer's body will pass in chunks."""
-        self.stream = StreamedBody(
-            self.request.api, head.content_encoding, self._limit, self._budget
+    def elapsed_ms(self, now: float) -> float:
+        """Return the milliseconds since the request began; `now` is of the monotonic clock."""
+        return round(max(0.0, now - self._started) * 1000, 3)
+
+    def moment(self, at: float) -> float:
+        """Return the monotonic time that a wall-clock time (Unix seconds) stands for."""
+        return self._started + at - self.request.started_at
+
+    def age(self, now: float) -> float:
+        """Return the seconds since the request began."""
+        return now - self._started
+
+    def start_stream(self) -> StreamTee:
+        """Return what watches the answer's body, which comes in chunks."""
+        answer = self.answer
+        assert answer is not None, "the head of an answer comes before its body"
+        self.stream = StreamTee(
+            Api(self.request.api),
+            answer.content_encoding,
+            self._limit,
+            self._budget,
+            holds_whole=self._holds_whole(answer),
         )
         return self.stream
 
-    def feed(self, chunk: bytes, now: float) -> Draft | None:
-        """A chunk has come; `now` is Unix seconds. Returns a draft when it ends the exchange."""
+    def feed(self, chunk: bytes, now: float) -> bool:
+        """Take a chunk; return whether it completes the terminal event."""
         stream = self.stream
         if stream is None:
-            return None
+            return False
         ends = stream.feed(chunk)
         if self._first_event_ms is None and stream.first_event:
-            self._first_event_ms = self._ms(now)
-        return self.end(EndedBy.TERMINAL_EVENT, now) if ends else None
+            self._first_event_ms = self.elapsed_ms(now)
+        return ends
 
-    def end(self, by: EndedBy, now: float, body: bytes | None = None) -> Draft | None:
-        """The exchange ends, unless it has already. `body` is a whole answer's, not streamed."""
-        if self.ended:
-            return None
-        self.ended = True
-        if self.timer is not None:
-            self.timer.cancel()
-        return self._draft(by, now, body)
+    def is_large(self, body: bytes | None = None) -> bool:
+        """Return whether the next frame is better made by a worker thread.
 
-    def amended(self, now: float) -> Draft | None:
-        """The exchange once more, where more of its stream came after the terminal event."""
+        `body` is a whole answer's, not decoded yet.
+        """
+        if not self.is_open and self._request_is_large():
+            return True
         stream = self.stream
-        if stream is None or stream.terminal is None or stream.too_large:
-            return None
-        if len(stream.chunks) == self._bytes_at_end:
-            return None
-        return self._draft(EndedBy.TERMINAL_EVENT, now, None)
+        if stream is not None and (body is None or stream.has_chunks):
+            return stream.pending_size > LARGE or stream.raw_size > LARGE
+        if body is None or self.answer is None:
+            return False
+        self._plain_answer, is_large = self._measure(body, self.answer.content_encoding)
+        return is_large
 
-    def _draft(self, by: EndedBy, now: float, body: bytes | None) -> Draft:
-        if self.stream is not None:
-            self._bytes_at_end = len(self.stream.chunks)
-        return Draft(
-            self.request, Ending(by, self._ms(now), self._first_event_ms, self._answer(body))
+    # Frames: made in order, one at a time, perhaps by another thread.
+
+    def open_frame(self) -> Frame:
+        """Return the frame with the request."""
+        body = self._request_body()
+        parts = [body] if body else []
+        return Frame(Kind.OPEN, self.key, encode_head(self.request), parts, self._private)
+
+    def part_frame(self, pieces: Sequence[bytes], elapsed_ms: float) -> Frame:
+        """Return a frame with more of the answer, decoded and of whole events."""
+        answer = None if self.part_sent else self.answer
+        self.part_sent = True
+        head = encode_head(PartHead(answer, elapsed_ms, self._first_event_ms))
+        body = _joined(pieces)
+        return Frame(Kind.PART, self.key, head, [body], self._private or self._may_hold(body))
+
+    def gather(self, body: bytes | None, *, alone: bool = False) -> Answered:
+        """Return what there is of the answer now. On the event loop, where chunks come in.
+
+        `body` is a whole answer's, which was not streamed. `alone`: all of it, also what was
+        written before.
+        """
+        answer, stream = self.answer, self.stream
+        if answer is None:
+            return Answered(None)
+        if stream is None or (body is not None and not stream.has_chunks):
+            return Answered(answer, body=body)
+        head = msgspec.structs.replace(
+            answer,
+            is_terminated=stream.is_terminated,
+            too_large=stream.too_large,
+            decode_error=stream.decode_error,
+            has_body=stream.has_chunks,  # not where another script took the stream from us
         )
+        pieces = stream.whole() if alone else stream.take(all_of_it=True)
+        raw = list(stream.chunks) if stream.decode_error is not None else []
+        return Answered(head, pieces=pieces or [], raw=raw)
 
-    def _answer(self, body: bytes | None) -> Answer | None:
-        head, stream = self.head, self.stream
+    def end_frame(
+        self, by: EndedBy, duration_ms: float, answered: Answered, *, alone: bool = False
+    ) -> Frame:
+        """Return the frame of the end. `alone`: it replaces what earlier frames say."""
+        request = self._request_body()
+        says_request = alone or self._private or not self.is_open
+        if not says_request:
+            request = None
+        answer, body, raw = self._answer_body(answered)
+        head = EndHead(
+            request=self.request if says_request else None,
+            ended_by=by.value,
+            duration_ms=duration_ms,
+            first_event_ms=self._first_event_ms,
+            answer=answer,
+            request_size=len(request) if request else 0,
+            raw_size=len(raw),
+            is_whole=says_request and self.is_open,
+        )
+        parts = [part for part in (request, body, raw) if part]
+        private = self._private or self._may_hold(body) or self._may_hold(raw)
+        return Frame(Kind.END, self.key, encode_head(head), parts, private)
+
+    def has_parts(self) -> bool:
+        """Return whether there is something for a part: not where all goes at once, at the end."""
+        stream = self.stream
+        if stream is None or not self.is_open or stream.holds_whole:
+            return False
+        if self.is_private():  # the request was large, and not looked at before the answer came
+            stream.hold_whole()
+            return False
+        return stream.pending_size > 0
+
+    def is_private(self) -> bool:
+        """Return whether all of it goes to the ingester at its end. Looks at the request once."""
+        if not self._looked:
+            self._request_body()
+        return self._private
+
+    def _holds_whole(self, answer: AnswerHead) -> bool:
+        """Return whether what is decoded stays until the end: only streams can be cut."""
+        if answer.transport == Transport.HTTP.value:
+            return True
+        if not self.creates:
+            return True  # nothing is written before its end tells whether a response came
+        if not self._looked and self._request_is_large():
+            return self.redacts  # looked at later, by the worker thread
+        return self.is_private()
+
+    def _request_is_large(self) -> bool:
+        body, coding = self._body, self.request.content_encoding
+        if body is None:
+            return False
+        if self._looked or not coding:
+            return len(body) > LARGE
+        if self._request_expands is None:
+            self._plain_request, self._request_expands = self._measure(body, coding)
+        return self._request_expands
+
+    def _measure(self, body: bytes, coding: str) -> tuple[bytes | None, bool]:
+        """Return a body decoded, where that is a small thing, and whether it is a large one.
+
+        A few bytes may stand for megabytes, which only decoding them tells.
+        """
+        if not coding or len(body) > LARGE_ENCODED:
+            return None, len(body) > (LARGE_ENCODED if coding else LARGE)
+        try:
+            return decode((body,), coding, min(LARGE, self._limit)), False
+        except TooLargeError:
+            return None, True
+        except EncodingError:  # found again where it is written
+            return None, False
+
+    def _request_body(self) -> bytes | None:
+        """Return the request's body, decoded; looks at it when it is first asked for."""
+        if self._looked:
+            return self._body
+        self._looked = True
+        body = self._body
+        if body is None:
+            return None
+        plain, self._plain_request = self._plain_request, None
+        try:
+            body = plain or decode((body,), self.request.content_encoding, self._limit)
+        except EncodingError as error:  # what can't be decoded can't be cleaned
+            why = _TOO_LARGE if isinstance(error, TooLargeError) else f"request body: {error}"
+            self.request = msgspec.structs.replace(self.request, missing=why)
+            self._body = None
+            return None
+        self._body = body
+        self._private = self._private or self._may_hold(body)
+        return body
+
+    def _answer_body(self, answered: Answered) -> tuple[AnswerHead | None, bytes, bytes]:
+        """Return the answer's head, what is to be written of its body, and undecodable bytes."""
+        head, body = answered.head, answered.body
         if head is None:
-            return None
-        too_large = stream.too_large if stream else body is not None and len(body) > self._limit
-        chunks: Sequence[bytes] | None = (body,) if body is not None else None
-        if stream is not None:
-            chunks = tuple(stream.chunks)
-        return Answer(
-            transport=Transport.SSE if head.is_event_stream else Transport.HTTP,
-            status_code=head.status_code,
-            content_encoding=head.content_encoding,
-            upstream_request_id=head.upstream_request_id,
-            body=None if too_large else chunks,
-            terminal=stream.terminal if stream else None,
-            too_large=too_large,
-        )
+            return None, b"", b""
+        if answered.pieces is not None:
+            raw = b"" if self._private else _joined(answered.raw)[: self._limit]
+            return head, _joined(answered.pieces), raw
+        if body is None:
+            return msgspec.structs.replace(head, has_body=False), b"", b""
+        plain, self._plain_answer = self._plain_answer, None
+        try:
+            return head, plain or decode((body,), head.content_encoding, self._limit), b""
+        except TooLargeError as error:
+            beginning = error.decoded if head.content_encoding else body
+            head = msgspec.structs.replace(head, too_large=True)
+            return head, beginning[: self._limit], b""
+        except EncodingError as error:
+            head = msgspec.structs.replace(head, decode_error=str(error))
+            return head, error.decoded, b"" if self._private else body[: self._limit]
 
-    def _ms(self, now: float) -> float:
-        return round(max(0.0, now - self.request.started_at) * 1000, 3)
+    def _may_hold(self, body: bytes) -> bool:
+        if len(body) <= LARGE:
+            return may_hold_credentials(body)
+        return may_hold_credentials_sliced(body, _let_others_run)
+
+
+def _let_others_run() -> None:
+    time.sleep(_PAUSE)
+
+
+def _joined(pieces: Sequence[bytes]) -> bytes:
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -1,97 +1,151 @@
-"""The recorder: follows live exchanges and hands each to the writer, at its start and at its end.
+"""The recorder: follows live exchanges and has each written to the journal, as it goes on.
 
-It belongs to the event loop and never waits, but for the bounded wait that makes a streamed
-answer durable before its terminal event goes on.
+It belongs to the event loop and never waits, but for the bounded wait of a stream whose end is
+not acknowledged at once: for `durability: power`, for what has to be cleaned first, for a frame
+of megabytes.
 """
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Protocol
 
-from response_store.capture.draft import Draft, RequestSource
+from response_store.capture.acknowledgement import Acknowledgement
+from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
-from response_store.capture.gathering import Gathering
 from response_store.capture.memory import Budget
-from response_store.config import Config, OnStoreFailure, RawBodies
-from response_store.counts import Counts
+from response_store.capture.outbox import LARGE, Chain, Frame, Job, Outbox
+from response_store.config import OnStoreFailure, RawBodies
+from response_store.journal.frames import Kind
 from response_store.store.records import EndedBy
-from response_store.store.storage import Storage
-from response_store.store.ticket import Fate, Ticket
 
-OPEN_ROW_AFTER = 0.25  # seconds
+if TYPE_CHECKING:
+    import asyncio
+
+    from response_store.config import Config
+    from response_store.counts import Counts
+    from response_store.faults import Faults
+    from response_store.journal.receipts import Receipt
+
+OPEN_AFTER = 0.125  # seconds, and at most a tick more
+TICK = 0.125  # seconds
 SSE_WAIT = 0.015  # seconds: below the 20 ms that a stalled loop may last
-_BUDGET_BODIES = 4  # bodies of full length that may be held at once
+
+
+class Store(Protocol):
+    """What records are kept in, as far as requests depend on it."""
+
+    def unavailable_for(self) -> float | None:
+        """Return the seconds until what fails is tried again; None where records are kept."""
 
 
 class Recorder:
-    """Live exchanges by flow id."""
+    """Live exchanges by flow id. Used by the event loop's thread only."""
 
     def __init__(
         self,
         config: Config,
-        storage: Storage[Draft],
+        outbox: Outbox,
+        store: Store,
+        acknowledgement: Acknowledgement,
+        *,
         counts: Counts,
+        faults: Faults,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
-        self._storage = storage
-        self._writer = storage.writer
+        self._outbox = outbox
+        self._store = store
+        self._acknowledgement = acknowledgement
         self._counts = counts
+        self._faults = faults
         self._loop = loop
         self._clock = clock
+        self._monotonic = monotonic
         self._exchanges: dict[str, Exchange] = {}
-        self._gathering = Gathering(loop, self._submit)
-        self.budget = Budget(config.capture.max_body_bytes * _BUDGET_BODIES)
+        self._limit = config.capture.max_body_bytes
+        self._redacts = bool(config.redact)
+        self._wait = min(SSE_WAIT, config.completion_wait_ms / 1000)
+        self._keys = 0
+        self._ticker: asyncio.TimerHandle | None = None
+        self._has_stopped = False
+        self.budget = Budget(self._limit)
 
     @property
     def open_exchanges(self) -> int:
-        """How many exchanges live."""
+        """Return how many exchanges live."""
         return len(self._exchanges)
 
     @property
     def may_reject(self) -> bool:
-        """Whether requests are refused whenever what they bring could not be kept."""
+        """Return whether requests are refused whenever what they bring could not be kept."""
         return self._config.on_store_failure is OnStoreFailure.REJECT
 
     @property
     def rejects(self) -> bool:
-        """Whether requests are refused now."""
-        return self.may_reject and self._storage.unavailable_for() is not None
+        """Return whether requests are refused now."""
+        return self.may_reject and self._store.unavailable_for() is not None
 
     @property
     def retry_after(self) -> float:
-        """Seconds until it is worth asking again."""
-        return self._storage.unavailable_for() or 0.0
+        """Return the seconds until it is worth asking again."""
+        return self._store.unavailable_for() or 0.0
 
-    def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange:
-        """A request has been read."""
+    @property
+    def has_stopped(self) -> bool:
+        """Return whether the proxy stops: connections that are cut now are cut by it."""
+        return self._has_stopped
+
+    def begin(
+        self, flow_id: str, request: RequestHead, body: bytes | None, *, live: bool
+    ) -> Exchange:
+        """Follow an exchange whose request has passed; `body` is encoded as it came."""
         self.close(flow_id, EndedBy.PROXY)  # a replayed flow keeps its id
-        exchange = Exchange(request, live, self._config.capture.max_body_bytes, self.budget)
+        self._keys += 1
+        elapsed = max(0.0, self._clock() - request.started_at) if live else 0.0
+        exchange = Exchange(
+            self._keys,
+            request,
+            body,
+            live=live,
+            limit=self._limit,
+            budget=self.budget,
+            redacts=self._redacts,
+            elapsed=elapsed,
+            now=self._monotonic(),
+        )
         self._exchanges[flow_id] = exchange
         self._counts.add("seen")
-        # Whether somebody who asks after a response gets one is known only at the end.
-        if live and request.follows is None:
-            exchange.timer = self._loop.call_later(OPEN_ROW_AFTER, self._write_open, exchange)
+        if live and self._ticker is None:
+            self._ticker = self._loop.call_later(TICK, self._tick)
         return exchange
 
     def find(self, flow_id: str) -> Exchange | None:
-        """The live exchange of a flow."""
+        """Return the live exchange of a flow."""
         return self._exchanges.get(flow_id)
 
-    def feed(self, exchange: Exchange, chunk: bytes) -> None:
-        """A chunk of a streamed answer passes; where it ends the exchange, wait for the commit."""
-        draft = exchange.feed(chunk, self._clock())
-        if draft is not None:
-            ticket = self._writer.submit(draft, sync=True)
-            self._writer.wait(ticket, min(SSE_WAIT, self._config.completion_wait_ms / 1000))
+    def feed(
+        self, exchange: Exchange, chunk: bytes, *, ends: bool = True, at: float | None = None
+    ) -> bool:
+        """Take a chunk of a streamed answer; return whether it completes the terminal event.
+
+        That ends the exchange, and is waited for a moment, where `ends` says so. `at` (Unix
+        seconds) is when it came, where that is not now.
+        """
+        now = self._moment(exchange, at)
+        is_terminal = exchange.feed(chunk, now)
+        if is_terminal and ends and not exchange.ended:
+            self._end(exchange, EndedBy.TERMINAL_EVENT, exchange.elapsed_ms(now), None)
+            self._wait_for(exchange)
+        return is_terminal
 
     def finish(
         self, flow_id: str, by: EndedBy, body: bytes | None = None, at: float | None = None
-    ) -> Draft | None:
-        """A flow has ended. Returns the draft to hand over, unless its end was known before.
+    ) -> Exchange | None:
+        """End the exchange of a flow; return it where its end was not known before.
 
         `body` is that of an answer that was not streamed; `at` (Unix seconds) when it ended,
         where that is not now.
@@ -99,83 +153,141 @@ class Recorder:
         exchange = self._exchanges.pop(flow_id, None)
         if exchange is None:
             return None
-        now = at if at is not None else self._clock()
-        return exchange.end(by, now, body) or self._amended(exchange, now)
+        duration = self._duration_ms(exchange, at)
+        if not exchange.ended:
+            self._end(exchange, by, duration, body)
+            return exchange
+        keeps_raw = self._config.capture.raw_bodies is RawBodies.ALWAYS
+        return exchange if keeps_raw and self._amend(exchange, duration) else None
 
-    def hand_over(self, draft: Draft) -> None:
-        """Give a draft to the writer; nobody waits for it."""
-        self._writer.submit(draft)
-
-    def hand_over_and_wait(self, draft: Draft, live: bool) -> Awaitable[None] | None:
-        """Give a draft to the writer; returns what to await before its end goes to the client.
-
-        What is read from a file waits without a limit: it may not run ahead of the store.
-        """
-        if live and not (self._config.completion_wait_ms and self._worth_waiting()):
-            self._writer.submit(draft)
+    def end_early(self, flow_id: str, by: EndedBy, at: float) -> Exchange | None:
+        """End an exchange whose flow goes on; `finish` may still add to it."""
+        exchange = self._exchanges.get(flow_id)
+        if exchange is None or exchange.ended:
             return None
-        future: asyncio.Future[None] = self._loop.create_future()
-        self._gathering.add((draft, future))
-        return self._wait(future, self._storage.commits) if live else future
+        self._end(exchange, by, self._duration_ms(exchange, at), None)
+        return exchange
 
-    def flush(self) -> None:
-        """Give the writer all that has gathered for it."""
-        self._gathering.flush()
+    def amend(self, exchange: Exchange, at: float) -> bool:
+        """Write an exchange once more, where more of its stream came after its end."""
+        return self._amend(exchange, self._duration_ms(exchange, at))
 
-    def _submit(self, gathered: tuple[Draft, asyncio.Future[None]]) -> None:
-        draft, future = gathered
-        ticket = self._writer.submit(draft, future)
-        if ticket.fate is not Fate.PENDING and not future.done():
-            future.set_result(None)
+    def acknowledged(self, exchange: Exchange) -> Awaitable[None] | None:
+        """Return what to await before the end of an exchange goes to its client."""
+        if not exchange.live:
+            return self._acknowledgement.room()
+        return self._acknowledgement.of(exchange.receipts, exchange.last_receipt)
+
+    def delete(self, tenant_id: str, response_id: str) -> Receipt:
+        """Write that a response was deleted here."""
+        head = encode_head(DeletionHead(tenant_id, response_id, self._clock()))
+        self._keys += 1
+        return self._outbox.send(Frame(Kind.DELETION, self._keys, head, (), self._redacts))
 
     def close(self, flow_id: str, by: EndedBy) -> None:
         """End an exchange whose flow will say nothing more."""
         exchange = self._exchanges.pop(flow_id, None)
-        if exchange is not None:
-            self._close(exchange, by)
+        if exchange is not None and not exchange.ended:
+            self._end(exchange, by, self._duration_ms(exchange, None), None)
 
-    def close_all(self) -> int:
-        """End every live exchange because the proxy stops; return how many were open."""
-        self.flush()
-        exchanges, self._exchanges = list(self._exchanges.values()), {}
-        return sum(self._close(exchange, EndedBy.PROXY_STOPPED) for exchange in exchanges)
+    def stop(self) -> int:
+        """Write what has come of every live exchange; return how many there are.
 
-    def settle(self, tickets: list[Ticket[Draft]]) -> None:
-        """Wake the waiters of a batch. Runs on the event loop."""
-        for ticket in tickets:
-            future = ticket.future
-            if future is not None and not future.done():
-                future.set_result(None)
+        They count as interrupted from here on, unless their true end is still written.
+        """
+        self._has_stopped = True
+        live = [one for one in self._exchanges.values() if one.live and not one.ended]
+        for exchange in live:
+            self._faults.guard("progress", self._write_progress, exchange, self._monotonic())
+        if live:
+            self._keys += 1
+            self._outbox.send(Frame(Kind.STOP, self._keys, b"", (), private=False))
+        return len(live)
 
-    def _close(self, exchange: Exchange, by: EndedBy) -> bool:
-        draft = exchange.end(by, self._clock())
-        if draft is not None:
-            self._writer.submit(draft)
-        return draft is not None
+    def _duration_ms(self, exchange: Exchange, at: float | None) -> float:
+        return exchange.elapsed_ms(self._moment(exchange, at))
 
-    def _write_open(self, exchange: Exchange) -> None:
-        if not exchange.ended:
-            self._writer.submit(Draft(exchange.request))
+    def _moment(self, exchange: Exchange, at: float | None) -> float:
+        """Return the monotonic time of `at`, which counts for what is read from a file alone."""
+        return self._monotonic() if at is None or exchange.live else exchange.moment(at)
 
-    def _amended(self, exchange: Exchange, now: float) -> Draft | None:
-        keeps_raw = self._config.capture.raw_bodies is RawBodies.ALWAYS
-        return exchange.amended(now) if keeps_raw else None
+    def _end(self, exchange: Exchange, by: EndedBy, duration: float, body: bytes | None) -> None:
+        exchange.ended = True
+        large = exchange.is_large(body)
+        answered = exchange.gather(body)
+        if large or exchange.chain is not None:
+            self._put(exchange, lambda: exchange.end_frame(by, duration, answered), large=large)
+        else:
+            self._note(exchange, self._outbox.send(exchange.end_frame(by, duration, answered)))
 
-    def _worth_waiting(self) -> bool:
-        storage, patience = self._storage, self._writer.async_patience
-        if storage.acknowledges and patience.left(storage.commits):
-            return True
-        self._counts.add("wait.skipped")
-        return False
+    def _amend(self, exchange: Exchange, duration: float) -> bool:
+        """Write it once more, whole, where that is still to be had."""
+        stream = exchange.stream
+        if stream is None or stream.pending_size == 0 or not stream.is_terminated:
+            return False
+        answered = exchange.gather(None, alone=True)
+        stream.take(all_of_it=True)
+        if not answered.pieces:
+            return False
+        by, large = EndedBy.TERMINAL_EVENT, sum(map(len, answered.pieces)) > LARGE
+        self._put(
+            exchange,
+            lambda: exchange.end_frame(by, duration, answered, alone=True),
+            large=large or exchange.is_large(),
+        )
+        return True
 
-    async def _wait(self, future: asyncio.Future[None], commits: int) -> None:
-        seconds = self._config.completion_wait_ms / 1000
-        timer = self._loop.call_later(seconds, self._expire, future, commits)
-        await future
-        timer.cancel()
+    def _tick(self) -> None:
+        """Write what has come since the last tick, and go on while anything lives."""
+        self._ticker = None
+        now = self._monotonic()
+        live = [one for one in self._exchanges.values() if one.live]
+        for exchange in live:
+            if not exchange.ended:
+                self._faults.guard("progress", self._write_progress, exchange, now)
+        if live:
+            self._ticker = self._loop.call_later(TICK, self._tick)
 
-    def _expire(self, future: asyncio.Future[None], commits: int) -> None:
-        if not future.done():
-            future.set_result(None)
-            self._writer.async_patience.ran_out(commits)
-            self._counts.add("wait.ran_out")
+    def _write_progress(self, exchange: Exchange, now: float) -> None:
+        # Whether somebody who asks after a response gets one is known only at the end.
+        if not exchange.creates or (exchange.chain is not None and exchange.chain.waiting):
+            return
+        if not exchange.is_open:
+            if exchange.age(now) < OPEN_AFTER and not self._has_stopped:
+                return
+            large = exchange.is_large()
+            exchange.is_open = True
+            self._put(exchange, exchange.open_frame, large=large)
+            if large:
+                return
+        stream = exchange.stream
+        if stream is not None and exchange.has_parts():
+            large = exchange.is_large()
+            elapsed, pieces = exchange.elapsed_ms(now), stream.take(all_of_it=False)
+            if pieces:
+                self._put(exchange, lambda: exchange.part_frame(pieces, elapsed), large=large)
+
+    def _put(self, exchange: Exchange, job: Job, *, large: bool = False) -> None:
+        """Send a frame behind those of the same exchange that wait."""
+        chain = exchange.chain
+        if chain is None:
+            if not large:
+                frame = job()
+                if frame is not None:
+                    self._note(exchange, self._outbox.send(frame))
+                return
+            chain = exchange.chain = Chain()
+        self._note(exchange, self._outbox.put(chain, job, large=large))
+
+    def _note(self, exchange: Exchange, receipt: Receipt) -> None:
+        exchange.last_receipt = receipt
+        if not receipt.is_settled:
+            exchange.receipts = [one for one in exchange.receipts if not one.is_settled]
+            exchange.receipts.append(receipt)
+
+    def _wait_for(self, exchange: Exchange) -> None:
+        receipts = [one for one in exchange.receipts if not one.is_settled]
+        if not (receipts and self._wait and self._acknowledgement.is_worth_waiting(receipts)):
+            return
+        if not self._outbox.wait(receipts, self._wait):
+            self._acknowledgement.ran_out(receipts)

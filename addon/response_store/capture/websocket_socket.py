@@ -1,4 +1,4 @@
-"""One socket: messages in, drafts out.
+"""One socket: messages in, exchanges out.
 
 Several responses pass on a socket, several at a time. Each is a turn, an exchange of its own: it
 begins with a `response.create`, or with a response that nobody asked for (steering), and ends
@@ -13,12 +13,11 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.capture import refusal
-from response_store.capture.draft import Draft, RequestSource
+from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
-from response_store.capture.facts import AnswerHead
 from response_store.capture.memory import Budget
 from response_store.capture.websocket_lanes import Lane, Lanes
-from response_store.capture.websocket_request import TurnRequest, UnaskedRequest
+from response_store.capture.websocket_request import turn_request, unasked_request
 from response_store.capture.websocket_turn import Turn
 from response_store.counts import Counts
 from response_store.openai_api.websocket_event import (
@@ -28,6 +27,7 @@ from response_store.openai_api.websocket_event import (
     STEER,
     Kind,
     ServerMessage,
+    as_frame,
     read_client,
     read_server,
 )
@@ -42,11 +42,21 @@ class Exchanges(Protocol):
     @property
     def budget(self) -> Budget: ...
 
-    def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange: ...
+    def begin(
+        self, flow_id: str, request: RequestHead, body: bytes | None, *, live: bool
+    ) -> Exchange: ...
+
+    def feed(
+        self, exchange: Exchange, chunk: bytes, *, ends: bool = True, at: float | None = None
+    ) -> bool: ...
+
+    def end_early(self, flow_id: str, by: EndedBy, at: float) -> Exchange | None: ...
 
     def finish(
         self, flow_id: str, by: EndedBy, body: bytes | None = None, at: float | None = None
-    ) -> Draft | None: ...
+    ) -> Exchange | None: ...
+
+    def amend(self, exchange: Exchange, at: float) -> bool: ...
 
 
 class Socket:
@@ -59,7 +69,7 @@ class Socket:
     def __init__(
         self,
         flow_id: str,
-        upgrade: RequestSource,
+        upgrade: RequestHead,
         head: AnswerHead,
         *,
         exchanges: Exchanges,
@@ -90,10 +100,10 @@ class Socket:
         elif message.type == STEER:
             self._steer(message.previous_response_id or "", content)
 
-    def refuse(self, content: bytes, at: float) -> tuple[Draft | None, bytes] | None:
+    def refuse(self, content: bytes, at: float) -> tuple[Exchange | None, bytes] | None:
         """A message of the client that this proxy refuses, if it asks for a response.
 
-        Returns its draft and the error that the client gets instead.
+        Return its exchange and the error that the client gets instead.
         """
         try:
             message = read_client(content)
@@ -106,11 +116,11 @@ class Socket:
         error = {"type": "error", "status": refusal.STATUS, **lane, "error": refusal.ERROR}
         answer = json_text.object_of(error)
         turn.refused(refusal.STATUS)
-        turn.feed(answer, at)
+        self._feed(turn, answer, at)
         return self._end(turn, EndedBy.PROXY, at), answer
 
-    def server(self, content: bytes, at: float) -> list[Draft]:
-        """A message of the server passes; returns the drafts of the turns that it ends."""
+    def server(self, content: bytes, at: float) -> list[Exchange]:
+        """Take a message of the server; return the exchanges of the turns that it ends."""
         try:
             message = read_server(content)
         except json_text.UnreadableError:
@@ -122,36 +132,34 @@ class Socket:
         if turn is None:
             self._counts.add("websocket.beside")
             return []
-        draft = turn.feed(content, at)
+        self._feed(turn, content, at)
         if message.kind is not Kind.TERMINAL:
             return []
-        return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at, draft))
+        return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at))
 
-    def end(self, by: EndedBy, at: float) -> list[Draft]:
-        """The socket has ended, and with it every turn; returns their drafts."""
+    def end(self, by: EndedBy, at: float) -> list[Exchange]:
+        """End every turn, as the socket has ended; return the exchanges that this ends."""
         while self._steers:
             self._drop_steer(0)
-        drafts = [self._end(turn, by, at) for turn in self._lanes.all()]
-        return [draft for draft in drafts if draft is not None]
+        ended = [self._end(turn, by, at) for turn in self._lanes.all()]
+        return [exchange for exchange in ended if exchange is not None]
 
     # Beginning
 
     def _ask(self, lane: bytes, previous: str | None, content: bytes, at: float) -> Turn:
         held = self._hold(content)
-        request = TurnRequest(
-            self._flow_id, self._upgrade, self._next(), content if held else None, at
-        )
-        turn = self._begin(request, lane, held)
+        request = turn_request(self._upgrade, self._next(), at, too_large=not held)
+        turn = self._begin(request, content if held else None, lane, held)
         turn.previous_response_id = previous
         self._release(self._lanes.ask(turn))
         return turn
 
-    def _begin(self, request: TurnRequest, lane: bytes, held: int = 0) -> Turn:
-        key = f"{self._flow_id}#{request.number}"
-        exchange = self._exchanges.begin(key, request, self.live)
-        exchange.answered(self._head)
-        exchange.start_stream(self._head)
-        return Turn(key, request, exchange, lane, held)
+    def _begin(self, request: RequestHead, body: bytes | None, lane: bytes, held: int = 0) -> Turn:
+        key = f"{self._flow_id}#{request.turn}"
+        exchange = self._exchanges.begin(key, request, body, live=self.live)
+        exchange.answer = self._head
+        exchange.start_stream()
+        return Turn(key, request.turn, exchange, lane, held)
 
     def _next(self) -> int:
         self._turns += 1
@@ -193,17 +201,16 @@ class Socket:
         previous = message.previous_response_id
         steered = [at for at, (steered, _) in enumerate(self._steers) if steered == previous]
         taken = [self._drop_steer(place) for place in reversed(steered)]
-        request = UnaskedRequest(
-            self._flow_id,
+        steered_by = tuple(reversed(taken))
+        request = unasked_request(
             self._upgrade,
             self._next(),
-            None,
             at,
             previous_response_id=previous,
             stored=message.stored,
-            steered=tuple(reversed(taken)),
+            steered=steered_by,
         )
-        return self._begin(request, message.lane)
+        return self._begin(request, b"".join(steered_by) or None, message.lane)
 
     def _steer(self, response_id: str, content: bytes) -> None:
         if len(self._steers) == _MOST_STEERS:
@@ -220,7 +227,7 @@ class Socket:
 
     # Ending
 
-    def _error(self, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+    def _error(self, message: ServerMessage, content: bytes, at: float) -> list[Exchange]:
         if message.code == CONNECTION_LIMIT:
             return self._limit_reached(message, content, at)
         lane = self._lanes.of(message)
@@ -232,40 +239,49 @@ class Socket:
             return []
         return self._fail(turn, message, content, at)
 
-    def _fail(self, turn: Turn, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+    def _fail(
+        self, turn: Turn, message: ServerMessage, content: bytes, at: float
+    ) -> list[Exchange]:
         """End a turn with an error. It stays in its lane: `response.failed` may follow."""
         if turn.response_id is None:
             turn.refused(message.status)
-        turn.feed(content, at)
+        self._feed(turn, content, at)
         self._give_back(turn)
-        draft = self._exchanges.finish(turn.key, EndedBy.BODY, None, at)
+        exchange = self._exchanges.finish(turn.key, EndedBy.BODY, None, at)
         self._release(self._lanes.fail(turn))
-        return _some(draft)
+        return _some(exchange)
 
-    def _limit_reached(self, message: ServerMessage, content: bytes, at: float) -> list[Draft]:
+    def _limit_reached(self, message: ServerMessage, content: bytes, at: float) -> list[Exchange]:
         """Nothing more is answered here; what runs may still end well, or end with the socket."""
         open_turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
         waiting = [turn for turn in open_turns if turn.response_id is None]
         self._beside(content, at, [turn for turn in open_turns if turn.response_id is not None])
-        return [draft for turn in waiting for draft in self._fail(turn, message, content, at)]
+        return [one for turn in waiting for one in self._fail(turn, message, content, at)]
 
-    def _beside(self, content: bytes, at: float, turns: list[Turn] | None = None) -> list[Draft]:
+    def _beside(self, content: bytes, at: float, turns: list[Turn] | None = None) -> list[Exchange]:
         """An error that names no turn: those that run note it, and tell it if nothing follows."""
         if turns is None:
             turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
         if not turns:
             self._counts.add("websocket.beside")
         for turn in turns:
-            turn.feed(content, at)
+            self._feed(turn, content, at)
         return []
 
-    def _end(self, turn: Turn, by: EndedBy, at: float, draft: Draft | None = None) -> Draft | None:
-        """End a turn for good; `draft` is there where its terminal event has ended the exchange."""
-        finished = self._exchanges.finish(turn.key, by, None, at)
-        draft = draft or finished or turn.exchange.amended(at)
+    def _feed(self, turn: Turn, content: bytes, at: float) -> None:
+        """Take a message into a turn's answer; how it ends the turn is decided elsewhere."""
+        frame, stream = as_frame(content), turn.exchange.stream
+        if stream is None or not stream.passes(frame):
+            self._exchanges.feed(turn.exchange, frame, ends=False, at=at)
+
+    def _end(self, turn: Turn, by: EndedBy, at: float) -> Exchange | None:
+        """End a turn for good; one that had ended with an error may have got more."""
+        ended = self._exchanges.finish(turn.key, by, None, at)
+        if ended is None and self._exchanges.amend(turn.exchange, at):
+            ended = turn.exchange
         self._lanes.end(turn)
         self._release(turn)
-        return draft
+        return ended
 
     def _release(self, turn: Turn | None) -> None:
         if turn is not None:
@@ -277,5 +293,5 @@ class Socket:
         turn.held = 0
 
 
-def _some(draft: Draft | None) -> list[Draft]:
-    return [] if draft is None else [draft]
+def _some(exchange: Exchange | None) -> list[Exchange]:
+    return [] if exchange is None else [exchange]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from response_store.capture.draft import Draft
+import msgspec
+
 from response_store.capture.exchange import Exchange
-from response_store.capture.websocket_request import TurnRequest
-from response_store.openai_api.websocket_event import as_frame
 
 
 @dataclass(slots=True, eq=False)
@@ -19,25 +18,18 @@ class Turn:
     """
 
     key: str
-    request: TurnRequest
+    number: int
     exchange: Exchange
     lane: bytes
     held: int
     previous_response_id: str | None = None
     response_id: str | None = field(default=None)
 
-    def feed(self, content: bytes, at: float) -> Draft | None:
-        """A message of the answer came; returns a draft where it ends the exchange."""
-        frame, stream = as_frame(content), self.exchange.stream
-        if stream is not None and stream.passes(frame):
-            return None
-        return self.exchange.feed(frame, at)
-
     def refused(self, status: int | None) -> None:
-        """The server answered with an error that stands for this HTTP status."""
-        head = self.exchange.head
-        if head is not None and status is not None:
-            self.exchange.answered(replace(head, status_code=status))
+        """Note that the server answered with an error that stands for this HTTP status."""
+        answer = self.exchange.answer
+        if answer is not None and status is not None:
+            self.exchange.answer = msgspec.structs.replace(answer, status_code=status)
 
     def release(self) -> None:
         """Give back the memory of the answer."""

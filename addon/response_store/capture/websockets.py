@@ -6,24 +6,25 @@ A socket is followed from its first message on, also where it was opened before 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from response_store.capture import facts
-from response_store.capture.draft import Draft
+import msgspec
+
+from response_store.capture import flow_facts
+from response_store.capture.exchange import Exchange
 from response_store.capture.recorder import Recorder
 from response_store.capture.websocket_socket import Socket
 from response_store.capture.websocket_window import Window
 from response_store.config import Config
 from response_store.counts import Counts
 from response_store.openai_api.endpoints import Skip
-from response_store.store.records import Api, EndedBy
+from response_store.store.records import Api, EndedBy, Transport
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.websocket import WebSocketMessage
 
-_AS_EVENTS = "text/event-stream"  # the form in which the messages of a turn are kept
 Answer = Callable[["HTTPFlow", bytes], None]
 
 
@@ -31,6 +32,7 @@ Answer = Callable[["HTTPFlow", bytes], None]
 class _Followed:
     socket: Socket
     window: Window
+    last: WebSocketMessage | None = None  # that was read
 
 
 class Sockets:
@@ -42,6 +44,15 @@ class Sockets:
         self._counts = counts
         self._sockets: dict[str, _Followed | None] = {}  # None: not one of ours
         self._asked: set[str] = set()
+
+    @property
+    def open_sockets(self) -> int:
+        """Return how many sockets of ours are open."""
+        return sum(followed is not None for followed in self._sockets.values())
+
+    def follows(self, flow_id: str) -> bool:
+        """Return whether a socket is followed here."""
+        return flow_id in self._sockets
 
     def asked(self, flow: HTTPFlow) -> None:
         """A client asks for a socket. One that is none of ours is counted here."""
@@ -68,30 +79,50 @@ class Sockets:
         if followed is None or flow.websocket is None:
             return None
         messages = flow.websocket.messages
-        drafts = self._read(flow, followed.socket, messages[-1], answer)
+        if not messages:
+            return None  # another script has taken it out
+        ended = self._catch_up(flow, followed, messages, len(messages) - 1)
+        ended += self._read(flow, followed.socket, messages[-1], answer)
+        followed.last = messages[-1]
         if keep is not None and followed.socket.live:
             followed.window.appended(messages, keep)
-        return self._hand_over(drafts, followed.socket.live)
+        return self._acknowledged(ended)
 
     def ended(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """A socket has ended. Returns what a reader of a file awaits before it goes on."""
+        """A socket has ended; called once. Returns what a reader of a file awaits."""
         self._asked.discard(flow.id)
-        followed = self._sockets.pop(flow.id, None)
+        followed = self._followed(flow)  # also where none of its messages came here
+        del self._sockets[flow.id]
         data = flow.websocket
         if followed is None or data is None:
             return None
+        if followed.socket.live and self._recorder.has_stopped:
+            return None  # cut by our own end, which has been written
+        ended = self._catch_up(flow, followed, data.messages, len(data.messages))
         by = _who_left(data.closed_by_client)
         at = data.timestamp_end or (data.messages[-1].timestamp if data.messages else 0.0)
-        drafts = followed.socket.end(by, at)
-        if not followed.socket.live:
-            return self._hand_over(drafts, live=False)
-        for draft in drafts:
-            self._recorder.hand_over(draft)
-        return None
+        ended += followed.socket.end(by, at)
+        return None if followed.socket.live else self._acknowledged(ended)
+
+    def _catch_up(
+        self, flow: HTTPFlow, followed: _Followed, messages: list[WebSocketMessage], end: int
+    ) -> list[Exchange]:
+        """Read the messages before `end` whose hook never came; return the exchanges they end.
+
+        A script that is loaded before ours and raises keeps it from us.
+        """
+        last = followed.last
+        if not end or messages[end - 1] is last:
+            return []
+        start = next((at for at in range(end, 0, -1) if messages[at - 1] is last), 0)
+        if last is not None and not start:
+            return []  # another script has taken it out, and perhaps others
+        missed = messages[start:end]
+        return [one for each in missed for one in self._read(flow, followed.socket, each, None)]
 
     def _read(
-        self, flow: HTTPFlow, socket: Socket, message: WebSocketMessage, answer: Answer
-    ) -> list[Draft]:
+        self, flow: HTTPFlow, socket: Socket, message: WebSocketMessage, answer: Answer | None
+    ) -> list[Exchange]:
         if message.dropped or (message.injected and not message.from_client):
             return []  # it does not reach the other side, or does not come from there
         if not message.is_text:
@@ -99,31 +130,26 @@ class Sockets:
             return []
         if not message.from_client:
             return socket.server(message.content, message.timestamp)
-        if socket.live and self._recorder.rejects:
+        if answer is not None and socket.live and self._recorder.rejects:
             return self._refuse(flow, socket, message, answer)
         socket.client(message.content, message.timestamp)
         return []
 
     def _refuse(
         self, flow: HTTPFlow, socket: Socket, message: WebSocketMessage, answer: Answer
-    ) -> list[Draft]:
+    ) -> list[Exchange]:
         refused = socket.refuse(message.content, message.timestamp)
         if refused is None:
             return []
-        draft, error = refused
+        _, error = refused  # nobody waits for a store that is out of reach
         message.dropped = True
         answer(flow, error)
         self._counts.add("rejected")
-        if draft is not None:
-            self._recorder.hand_over(draft)  # nobody waits for a store that is out of reach
         return []
 
-    def _hand_over(self, drafts: list[Draft], live: bool) -> Awaitable[None] | None:
-        if not drafts:
-            return None
-        waits = [self._recorder.hand_over_and_wait(draft, live) for draft in drafts]
-        waiting = [wait for wait in waits if wait is not None]
-        return _all(waiting) if waiting else None
+    def _acknowledged(self, ended: list[Exchange]) -> Awaitable[None] | None:
+        waits = [wait for one in ended if (wait := self._recorder.acknowledged(one)) is not None]
+        return _all(waits) if waits else None
 
     def _followed(self, flow: HTTPFlow) -> _Followed | None:
         try:
@@ -135,11 +161,15 @@ class Sockets:
 
     def _socket(self, flow: HTTPFlow) -> Socket:
         tenant = self._config.tenant
-        headers = facts.request_headers(flow, tenant)
-        head = replace(facts.answer_head(flow), content_type=_AS_EVENTS, content_encoding="")
+        headers = flow_facts.request_headers(flow, tenant)
+        head = msgspec.structs.replace(
+            flow_facts.answer_head(flow),
+            transport=Transport.SSE.value,  # the form in which messages of a turn are kept
+            content_encoding="",
+        )
         return Socket(
             flow.id,
-            facts.passed(flow, Api.RESPONSES, headers, tenant),
+            flow_facts.request_head(flow, Api.RESPONSES, headers, tenant),
             head,
             exchanges=self._recorder,
             counts=self._counts,
@@ -153,7 +183,7 @@ class Sockets:
         if not route.endswith("/responses") or "//" in route:
             return Skip.WEBSOCKET
         capture = self._config.capture
-        if not capture.admits(facts.host(flow)):
+        if not capture.admits(flow_facts.host(flow)):
             return Skip.HOST
         return None if Api.RESPONSES.value in capture.apis else Skip.API
 

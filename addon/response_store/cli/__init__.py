@@ -25,7 +25,9 @@ Examples:
         "completion": "response_store.cli.completion:completion_command",
         "config": "response_store.cli.config:config_group",
         "copy": "response_store.cli.copy_:copy_command",
+        "dead-letters": "response_store.cli.dead_letters:dead_letters_command",
         "export": "response_store.cli.export:export_command",
+        "flush": "response_store.cli.flush:flush_command",
         "import": "response_store.cli.import_:import_command",
         "list": "response_store.cli.list:list_command",
         "run": "response_store.cli.run:run_command",
@@ -55,6 +57,8 @@ Examples:
             "import": "Bring the rows of an export into the database.",
             "copy": "Copy to another database: SQLite, PostgreSQL.",
             "prune": "Remove what is old, too much or not wanted.",
+            "flush": "Wait until the database has what proxies have acknowledged.",
+            "dead-letters": "List what the database refused, or try it again.",
         },
         "Set up": {
             "config": "Check a configuration, and its database.",

@@ -93,8 +93,8 @@ def _identifiers(asked: Source, incomplete: str) -> Offers:
     ]
     if found or not incomplete:
         return found
-    with asked.open() as query, query.snapshot() as tables:
-        older = tables.beginning_with(asked.tenant, incomplete, MOST)
+    with asked.open() as query, query.snapshot() as lookup:
+        older = lookup.ids_with_prefix(asked.tenant, incomplete, MOST)
     return [(name, None) for name in sorted(older)]
 
 

@@ -11,16 +11,16 @@ import click
 import msgspec
 
 from response_store.cli import completion_values
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
-from response_store.cli.journal import waiting_noted
-from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
     source,
 )
@@ -93,13 +93,13 @@ def copy_command(
 ) -> None:
     """Copy what is stored to another database."""
     meant = msgspec.structs.replace(selection, tenant=tenant)
-    with errors_told(), told_when_interrupted(_AGAIN):
+    with handle_errors(), resumable_on_interrupt(_AGAIN):
         asked = source(config, database)
         target, tables = _target(asked, to, to_config)
         if are_one_file(asked.target, target) and are_same_names(asked.tables, tables):
             raise click.UsageError(_SAME)
-        with waiting_noted(asked.journal):
-            tallies = _copied(asked, target, tables, meant)
+        apply_journals(asked)
+        tallies = _copied(asked, target, tables, meant)
     note_what_went_wrong(tallies)
     is_well = all(tally.is_well for tally in tallies.values())
     write_tallies(tallies, as_json, verified=is_well)

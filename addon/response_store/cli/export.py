@@ -10,10 +10,10 @@ import click
 import msgspec
 
 from response_store.cli import completion_values, output
-from response_store.cli.journal import waiting_noted
-from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.apply_journals import apply_journals
+from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.selecting import selection_options
-from response_store.cli.source import config_option, database_option, errors_told, note, source
+from response_store.cli.source import config_option, database_option, handle_errors, note, source
 from response_store.config.model import SqliteTarget
 from response_store.telling.printable import printable_json
 from response_store.transfer.ends import are_one_file, read_end
@@ -67,11 +67,12 @@ def export_command(
 ) -> None:
     """Write what is stored as JSON Lines."""
     meant = msgspec.structs.replace(selection, tenant=tenant)
-    with errors_told(), told_when_interrupted(_AGAIN):
+    with handle_errors(), resumable_on_interrupt(_AGAIN):
         asked = source(config, database)
         if path is not None and are_one_file(asked.target, SqliteTarget(path)):
             raise click.UsageError(f"{path} is the database that is exported: name another file")
-        with waiting_noted(asked.journal), read_end(asked.target, asked.tables) as reading:
+        apply_journals(asked)
+        with read_end(asked.target, asked.tables) as reading:
             total = sum(count(reading, table, meant) for table in TABLES)
             with _destination(path) as write, progress(total, "exporting") as so_far:
                 counts = export(reading, meant, write, so_far.advance)

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import click
 
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
-from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.source import (
     STORE_FAILED,
     config_option,
-    errors_told,
+    handle_errors,
     json_option,
     note,
     source,
@@ -52,8 +53,9 @@ def import_command(
     *, path: Path, config: Path | None, database: Path | None, keep_going: bool, as_json: bool
 ) -> None:
     """Bring the rows of an export into the database."""
-    with errors_told(), told_when_interrupted(_AGAIN):
+    with handle_errors(), resumable_on_interrupt(_AGAIN):
         asked = source(config, database)
+        apply_journals(asked)
         with lines_of(path) as lines, written_end(asked.target, asked.tables) as ends:
             importing = Import(*ends)
             _read(importing, lines, _Bad(path, keep_going))

@@ -8,12 +8,12 @@ import click
 import msgspec
 
 from response_store.cli import output
-from response_store.cli.journal import waiting_noted
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
     source,
     tenant_option,
@@ -57,7 +57,7 @@ for what is not known.
 A filter that is given several times takes any of what it names; of different filters all count.
 Times are local, and those of the start.
 
-With PostgreSQL, a note on standard error says how many records still wait in the proxy's journal.
+A note on standard error says what running proxies have not written to the database yet.
 
 \b
 Examples:
@@ -95,12 +95,12 @@ def list_command(
     as_json: bool,
 ) -> None:
     """List captured exchanges, newest first."""
-    with errors_told():
+    with handle_errors():
         asked = source(config, database, tenant)
-        with waiting_noted(asked.journal):
-            with asked.open() as query:
-                page = query.recent(asked.tenant, limit=limit, before=before, selection=selection)
-            _write(page, as_json, narrowed=selection != Selection())
+        apply_journals(asked)
+        with asked.open() as query:
+            page = query.recent(asked.tenant, limit=limit, before=before, selection=selection)
+        _write(page, as_json, narrowed=selection != Selection())
 
 
 def _write(page: Page, as_json: bool, narrowed: bool) -> None:

@@ -139,7 +139,7 @@ _Shown: TypeAlias = _InLines | _OnTerminal
 
 
 @contextmanager
-def told_when_interrupted(how_to_go_on: str) -> Iterator[None]:
+def resumable_on_interrupt(how_to_go_on: str) -> Iterator[None]:
     """Where Ctrl-C ends the block, say how to go on, and end with the status that shells expect."""
     try:
         yield

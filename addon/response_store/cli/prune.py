@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from response_store.cli import completion_values, output
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.progress import progress
 from response_store.cli.prune_rules import Rule, rule
 from response_store.cli.selecting import selection_options
@@ -18,7 +19,7 @@ from response_store.cli.source import (
     Source,
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
     note,
     source,
@@ -105,7 +106,7 @@ def prune_command(
     as_json: bool,
 ) -> None:
     """Remove exchanges: by age, by size, or whatever the filters mean."""
-    with errors_told():
+    with handle_errors():
         asked = source(config, database, tenant)
         wanted = rule(
             selection, older_than=older_than, max_bytes=max_bytes, tenant=tenant,
@@ -113,6 +114,7 @@ def prune_command(
         )  # fmt: skip
         if wanted is None and not (vacuum and not dry_run):
             raise click.UsageError(_NOTHING_ASKED)
+        apply_journals(asked)
         found = _surveyed(asked, wanted) if wanted else None
         if found is not None and (dry_run or not found.exchanges):
             _write(_would_go(found), {"would_go": msgspec.structs.asdict(found)}, as_json)

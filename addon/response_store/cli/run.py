@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from response_store.cli import completion_values
-from response_store.cli.source import Told, config_option, errors_told, note, source
+from response_store.cli.source import CliError, config_option, handle_errors, note, source
 from response_store.running.base_url import FROM_ENVIRONMENT, chosen_base_url
 from response_store.running.command import require_command
 from response_store.running.company_proxy import company_proxy
@@ -74,7 +74,7 @@ def run_command(
         raise click.UsageError("No command. Write it after --: response-store run -- COMMAND")
     if open_browser and not web:
         raise click.UsageError("--open opens the page of mitmweb: add --web")
-    with errors_told():
+    with handle_errors():
         asked = source(config, None)
         try:
             require_command(command[0], os.environ)
@@ -90,7 +90,7 @@ def run_command(
             _note_ways(plan.base_url is not None, plan.company_proxy is not None)
             outcome = run(command, plan, note)
         except RunError as error:
-            Told(error).show()
+            CliError(error).show()
             context.exit(error.status)
         except Stopped as stopped:
             context.exit(stopped.status)

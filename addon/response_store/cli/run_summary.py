@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from response_store.cli.journal import waiting_noted
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.source import note
 from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from response_store.cli.source import Source
     from response_store.running.run import Outcome
-    from response_store.store.reading import Reading
 
 NOTHING = (
     "nothing captured: no request to a model passed through the proxy."
@@ -43,8 +42,7 @@ def summarize(asked: Source, outcome: Outcome, config: Path | None) -> None:
     for line in _warnings(said):
         note(f"proxy: {line}")
     try:
-        with waiting_noted(asked.journal):
-            groups, whose = _captured(asked, outcome)
+        groups, whose = _captured(asked, outcome)
     except StoreError as error:
         note(f"response-store: what was captured can't be counted now: {error}")
         return
@@ -123,30 +121,13 @@ def _next(commands: Sequence[str]) -> Iterator[str]:
 
 
 def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list[str]]:
-    """What was captured, and of which tenants."""
-    reading = _reading(asked)
-    if reading is None:
+    """Return what was captured, and of which tenants; None for a database in memory."""
+    if isinstance(asked.target, SqliteTarget) and asked.target.path is None:
         return None, []
+    apply_journals(asked)
     ours = outcome.recorder_id, outcome.since
-    try:
-        return captured(reading, *ours), tenants(reading, *ours)
-    finally:
-        reading.close()
-
-
-def _reading(asked: Source) -> Reading | None:
-    """The database, open for reading; None for one in memory. Raises StoreError."""
-    if not isinstance(asked.target, SqliteTarget):
-        from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
-            PostgresReading,
-        )
-
-        return PostgresReading(asked.target, asked.tables)
-    if asked.target.path is None:
-        return None
-    from response_store.store.sqlite.reading import SqliteReading  # noqa: PLC0415 (for one backend)
-
-    return SqliteReading(asked.target.path, asked.tables, shown_as=asked.shown_as)
+    with asked.open() as query:
+        return captured(query.reading, *ours), tenants(query.reading, *ours)
 
 
 def _warnings(said: str) -> Iterator[str]:

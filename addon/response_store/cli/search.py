@@ -8,15 +8,15 @@ import click
 import msgspec
 
 from response_store.cli import output
-from response_store.cli.journal import waiting_noted
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.list import as_object, identifier
-from response_store.cli.progress import progress, told_when_interrupted
+from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     Source,
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
     note,
     source,
@@ -92,10 +92,11 @@ def search_command(
     looked_for = terms(words)
     if not looked_for:
         raise click.UsageError(_NO_WORDS)
-    with errors_told():
+    with handle_errors():
         asked = source(config, database, tenant)
         chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
-        with waiting_noted(asked.journal), asked.open() as query:
+        apply_journals(asked)
+        with asked.open() as query:
             answer = _answer(asked, query.reading, looked_for, chosen, limit)
         _write(answer, as_json)
 
@@ -132,7 +133,7 @@ def _brought_up(asked: Source, reading: Reading, behind: int) -> StoreError | No
 
 
 def _told_how_to_go_on() -> AbstractContextManager[None]:
-    return told_when_interrupted("What is indexed stays; the same search goes on from there.")
+    return resumable_on_interrupt("What is indexed stays; the same search goes on from there.")
 
 
 def _write(answer: Answer, as_json: bool) -> None:

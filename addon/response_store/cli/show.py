@@ -7,35 +7,29 @@ from typing import TYPE_CHECKING
 import click
 
 from response_store.cli import completion_values, output
-from response_store.cli.journal import journal_if_readable
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.source import (
-    Source,
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
-    note,
     source,
     tenant_option,
 )
 from response_store.cli.thread import show_thread
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
 from response_store.telling import shown
-from response_store.telling.printable import one_line, printable
+from response_store.telling.plain import plain
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from response_store.store.journal.reading import JournalReading
     from response_store.store.lookup import Found
 
 
 _CUT = "\u2026"  # where a table has cut an id short
 HELP = """Show one exchange: what was asked, what was answered, what it cost.
 
-ID is a response's id, an exchange's id, or the beginning of either, if no other begins so. With
-PostgreSQL, what still waits in the proxy's journal is found as well, even while the database is
-away.
+ID is a response's id, an exchange's id, or the beginning of either, if no other begins so.
 
 With --json: every column of the exchange, the request's body, and the response as the API
 sent it, to the letter.
@@ -84,36 +78,14 @@ def show_command(
         raise click.UsageError("--thread and --raw exclude each other.")
     if raw and output.to_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
-    with errors_told():
+    with handle_errors():
         asked, wanted = source(config, database, tenant), identifier.removesuffix(_CUT)
-        if whole_thread:
-            show_thread(asked, wanted, as_json)
-        else:
-            _write(_found(asked, wanted), as_json, raw)
-
-
-def _found(asked: Source, identifier: str) -> Found:
-    """What is stored or, with PostgreSQL, still waits in the journal."""
-    with journal_if_readable(asked.journal) as journal:
-        if journal is None:
-            with asked.open() as query:
-                return query.find(asked.tenant, identifier)
-        return _found_with(journal, asked, identifier)
-
-
-def _found_with(journal: JournalReading, asked: Source, identifier: str) -> Found:
-    from response_store.store.journal.shelf import find  # noqa: PLC0415 (with PostgreSQL alone)
-
-    try:
+        apply_journals(asked)
         with asked.open() as query:
-            return find(journal, asked.tenant, identifier, query)
-    except (PassingStoreError, PermanentStoreError) as away:
-        try:
-            found = find(journal, asked.tenant, identifier)
-        except StoreError as error:
-            raise StoreError(f"{away}\n{error}") from None
-        note(f"Note: {away}\nThis is what waits for it in the journal.")
-        return found
+            if whole_thread:
+                show_thread(query, asked.tenant, wanted, as_json)
+            else:
+                _write(query.find(asked.tenant, wanted), as_json, raw)
 
 
 def _write(found: Found, as_json: bool, raw: bool) -> None:
@@ -127,12 +99,3 @@ def _write(found: Found, as_json: bool, raw: bool) -> None:
         show(output.terminal(), found)
     else:
         output.write_text(plain(found))
-
-
-def plain(found: Found) -> str:
-    """Facts as name, tab, value; then each turn under a line that names the speaker."""
-    facts = [f"{name}\t{one_line(value)}\n" for name, value in shown.facts(found)]
-    turns = [
-        f"\n--- {one_line(turn.label)}\n{printable(turn.text)}\n" for turn in shown.turns(found)
-    ]
-    return "".join(facts + turns)

@@ -1,9 +1,8 @@
-"""Which database a reading command looks at, and how its errors are told.
+"""Which database a command looks at, and how its errors are reported.
 
 The database is found as the addon finds it: `--config`, else RESPONSE_STORE_CONFIG, and
 RESPONSE_STORE_DATABASE_URL wins over the file; neither given, `responses.db` in the working
-directory. `--database` names another SQLite file and leaves the rest as configured. psycopg is
-imported only where the database is a PostgreSQL one.
+directory. `--database` names another SQLite file and leaves the rest as configured.
 """
 
 from __future__ import annotations
@@ -14,18 +13,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+from urllib.parse import quote
 
 import click
 
 from response_store.cli import completion_values
-from response_store.config import load_config
-from response_store.config.model import SqliteTarget
-from response_store.errors import ConfigError, ResponseStoreError, StoreError
-from response_store.store.query import Query
+from response_store.config import Config, load_config
+from response_store.config.model import Backend, SqliteTarget
+from response_store.errors import ConfigError, ResponseStoreError
+from response_store.store.query import Query, open_query
 from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
-    from response_store.config.model import JournalConfig
     from response_store.config.postgres_target import PostgresTarget
     from response_store.config.tables import TableNames
 
@@ -47,7 +46,7 @@ tenant_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 
 
-class Told(click.ClickException):
+class CliError(click.ClickException):
     """An error of the store: text and an exit status, no traceback."""
 
     exit_code = STORE_FAILED
@@ -56,7 +55,7 @@ class Told(click.ClickException):
         super().__init__(printable(str(error)))
 
 
-class Misconfigured(Told):
+class NotConfiguredError(CliError):
     """An error of the configuration, in the very words that the proxy has for it."""
 
     exit_code = NOT_CONFIGURED
@@ -72,60 +71,59 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def errors_told() -> Iterator[None]:
+def handle_errors() -> Iterator[None]:
     """Show our own errors as text; let everything else pass."""
     try:
         yield
     except ConfigError as error:
-        raise Misconfigured(error) from None
+        raise NotConfiguredError(error) from None
     except ResponseStoreError as error:
-        raise Told(error) from None
+        raise CliError(error) from None
 
 
 @dataclass(frozen=True)
 class Source:
     """Which database is asked, and whose rows are asked for. Nothing is open yet.
 
-    With PostgreSQL there is a `journal`, which may hold what the database does not have yet.
+    `settings` is the configuration as it was loaded; `target` and `tables` say where the rows are.
     """
 
     target: SqliteTarget | PostgresTarget
     tables: TableNames
     tenant: str
     shown_as: str
-    journal: JournalConfig | None = None
+    settings: Config
 
     def open(self) -> Query:
         """Open the database for reading. Raises StoreError."""
-        if not isinstance(self.target, SqliteTarget):
-            from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
-                PostgresReading,
-            )
+        return open_query(self.target, self.tables, shown_as=self.shown_as)
 
-            return Query(PostgresReading(self.target, self.tables))
-        if self.target.path is None:
-            raise StoreError(
-                "An in-memory database can be read by its proxy alone. Name a file in"
-                " database_url to look at what was captured, or give --database."
-            )
-        return Query.open(self.target.path, self.tables, shown_as=self.shown_as)
+    def config(self) -> Config:
+        """Return the configuration of a proxy that writes to this database."""
+        if self.target is self.settings.database:
+            return self.settings
+        assert isinstance(self.target, SqliteTarget)
+        assert self.target.path is not None
+        url = f"sqlite://{quote(os.fsencode(self.target.path))}"
+        settings = {**self.settings.settings, "backend": Backend.SQLITE.value, "database_url": url}
+        config = Config.from_settings(settings, self.settings.source, self.settings.directory)
+        return replace(config, database=self.target)
 
 
 def source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
-    """What the options and the configuration name. Raises ConfigError."""
+    """Return what the options and the configuration name. Raises ConfigError."""
     settings = load_config(config or _configured())
     whose = settings.tenant.id if tenant is None else tenant
+    target = settings.database
     if database is not None:
         target = SqliteTarget(database)
-        return Source(target, settings.tables, whose, str(database.absolute()))
-    if isinstance(settings.database, SqliteTarget):
-        return Source(settings.database, settings.tables, whose, _whole(settings.database))
-    shown_as = settings.database.describe()
-    return Source(settings.database, settings.tables, whose, shown_as, settings.journal)
+        return Source(target, settings.tables, whose, str(database.absolute()), settings)
+    shown_as = _whole(target) if isinstance(target, SqliteTarget) else target.describe()
+    return Source(target, settings.tables, whose, shown_as, settings)
 
 
 def _whole(target: SqliteTarget) -> str:
-    """The whole path of a file, as it may be shown."""
+    """Return the whole path of a file, as it may be shown."""
     path = target.path.absolute() if target.path else None
     return replace(target, path=path).describe()
 

@@ -8,12 +8,12 @@ import click
 import msgspec
 
 from response_store.cli import output
-from response_store.cli.journal import waiting_noted
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     json_option,
     source,
     tenant_option,
@@ -68,13 +68,13 @@ def stats_command(
     as_json: bool,
 ) -> None:
     """Count exchanges, tokens, times and errors."""
-    with errors_told():
+    with handle_errors():
         asked = source(config, database, tenant)
         chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
-        with waiting_noted(asked.journal):
-            with asked.open() as query:
-                found = query.statistics(chosen, By(by))
-            _write(found, as_json)
+        apply_journals(asked)
+        with asked.open() as query:
+            found = query.statistics(chosen, By(by))
+        _write(found, as_json)
 
 
 def _write(found: Statistics, as_json: bool) -> None:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from response_store.cli.journal import waiting_noted
+from response_store.cli.apply_journals import apply_journals
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
-    errors_told,
+    handle_errors,
     source,
     tenant_option,
 )
@@ -36,8 +36,8 @@ HELP = """Show the last exchanges, oldest first; with -f also those that end fro
 An exchange is shown when it ends, and once. A response in the background, which is queued before it
 is answered, is shown with each state that is seen of it. Lines have the columns of "list".
 
-With -f: Ctrl-C ends it, with status 130. While the database is away, it is waited for; so is the
-proxy's journal, with PostgreSQL: what comes late is shown late.
+With -f: Ctrl-C ends it, with status 130. While the database is away, it is waited for; what comes
+to it late is shown late.
 
 \b
 Examples:
@@ -75,16 +75,16 @@ def tail_command(
             "An exchange is shown at its end, so none is open here. See those that are with:"
             " response-store list --state open"
         )
-    with _ended_by_hand(), errors_told():
+    with _ended_by_hand(), handle_errors():
         asked, out = source(config, database, tenant), Lines(as_json)
         chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
+        apply_journals(asked)
         if follow:
             watch(asked, chosen, lines, out.write)
             return
-        with waiting_noted(asked.journal):
-            with asked.open() as query:
-                last = last_ended(query.reading, chosen, lines)
-            out.write(last)
+        with asked.open() as query:
+            last = last_ended(query.reading, chosen, lines)
+        out.write(last)
 
 
 @contextmanager

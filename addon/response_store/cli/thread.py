@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.cli import output
-from response_store.cli.journal import journal_if_readable, waiting_noted
-from response_store.cli.source import note
 from response_store.cli.transcript import Transcript
-from response_store.errors import PassingStoreError, PermanentStoreError
 from response_store.store.threads import thread
 from response_store.telling import shown
 from response_store.telling.conversation import Turn
@@ -20,10 +16,9 @@ from response_store.telling.tokens import Tokens, tokens_of, total
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from response_store.cli.source import Source
-    from response_store.store.journal.reading import JournalReading
     from response_store.store.lookup import Found
-    from response_store.store.threads import Member, Thread, ThreadShelf
+    from response_store.store.query import Query
+    from response_store.store.threads import Thread, ThreadNode
 
 BRANCHES = 10  # that are named where responses part
 
@@ -37,10 +32,10 @@ class Section(NamedTuple):
     tokens: Tokens
 
 
-def show_thread(asked: Source, identifier: str, as_json: bool) -> None:
+def show_thread(query: Query, tenant: str, identifier: str, as_json: bool) -> None:
     """Print the thread that an identifier is of. Raises StoreError."""
-    with waiting_noted(asked.journal), _shelf(asked) as shelf:
-        found = thread(shelf, asked.tenant, identifier)
+    with query.snapshot() as lookup:
+        found = thread(lookup, tenant, identifier)
         if as_json:
             _write_json(found)
         elif output.to_terminal():
@@ -55,8 +50,8 @@ def show_thread(asked: Source, identifier: str, as_json: bool) -> None:
 def _write_json(found: Thread) -> None:
     """A list of the objects that `show --json` gives, in order, each beginning a line."""
     before = b"["
-    for member in found.members():
-        data = output.encoded(shown.as_object(member.found))
+    for node in found.nodes():
+        data = output.encoded(shown.as_object(node.found))
         if output.to_terminal():
             data = printable_json(data.decode("utf-8", "replace")).encode()
         output.write_bytes(before + data)
@@ -81,12 +76,12 @@ def plain(found: Thread) -> Iterator[str]:
 def sections(found: Thread) -> Iterator[Section]:
     """The responses of a thread, from the oldest."""
     transcript, there = Transcript(), {*found.ids}
-    for member in found.members():
-        exchanged = shown.exchanged(member.found)
-        state = _state(member.found, exchanged)
-        counted = tokens_of(member.found)
-        new = [*transcript.add(exchanged), *_parting(member, there)]
-        yield Section(_heading(member.found, counted, state), state, new, counted)
+    for node in found.nodes():
+        exchanged = shown.exchanged(node.found)
+        state = _state(node.found, exchanged)
+        counted = tokens_of(node.found)
+        new = [*transcript.add(exchanged), *_parting(node, there)]
+        yield Section(_heading(node.found, counted, state), state, new, counted)
 
 
 def continued(found: Thread) -> str:
@@ -122,40 +117,10 @@ def _state(found: Found, exchanged: shown.Exchanged) -> str:
     return ", ".join(filter(None, (exchange.state, why or None, warm_up)))
 
 
-def _parting(member: Member, there: set[str]) -> list[Turn]:
+def _parting(node: ThreadNode, there: set[str]) -> list[Turn]:
     """Which way the thread goes on, where there is more than one."""
-    if not member.branches:
+    if not node.branches:
         return []
-    ways = [f"{one} (shown)" if one in there else one for one in member.branches[-BRANCHES:]]
-    more = ["..."] if len(member.branches) > BRANCHES else []
-    return [Turn(f"{len(member.branches)} branches", "\n".join([*more, *ways]))]
-
-
-@contextmanager
-def _shelf(asked: Source) -> Iterator[ThreadShelf]:
-    """What is stored or, with PostgreSQL, still waits in the journal, in one state."""
-    with journal_if_readable(asked.journal) as journal:
-        if journal is None:
-            with asked.open() as query, query.snapshot() as tables:
-                yield tables
-        else:
-            with _shelf_with(journal, asked) as shelf:
-                yield shelf
-
-
-@contextmanager
-def _shelf_with(journal: JournalReading, asked: Source) -> Iterator[ThreadShelf]:
-    from response_store.store.journal.threads import (  # noqa: PLC0415 (with PostgreSQL alone)
-        JournalThreads,
-    )
-
-    with ExitStack() as stack:
-        # First: what is drained meanwhile is in both then, not in none.
-        stack.enter_context(journal.snapshot())
-        tables: ThreadShelf | None = None
-        try:
-            query = stack.enter_context(asked.open())
-            tables = stack.enter_context(query.snapshot())
-        except (PassingStoreError, PermanentStoreError) as away:
-            note(f"Note: {away}\nOnly what waits for it in the journal is looked at.")
-        yield JournalThreads(journal, tables)
+    ways = [f"{one} (shown)" if one in there else one for one in node.branches[-BRANCHES:]]
+    more = ["..."] if len(node.branches) > BRANCHES else []
+    return [Turn(f"{len(node.branches)} branches", "\n".join([*more, *ways]))]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from response_store.errors import ConfigError
 
-from .load import URL_VARIABLE, load_config
+from .config import Config
+from .load import URL_VARIABLE, apply_shaping, load_config
 from .model import (
     Acknowledge,
     Backend,
     CaptureConfig,
-    Config,
     Durability,
     JournalConfig,
     OnStoreFailure,
@@ -47,6 +47,7 @@ __all__ = [
     "StoreFalse",
     "TableNames",
     "TenantConfig",
+    "apply_shaping",
     "config_warnings",
     "in_force",
     "load_config",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .model import Backend, SqliteTarget
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 _POSTGRES_SCHEME = re.compile(r"\s*postgres(ql)?:", re.IGNORECASE)
 _SQLITE_SCHEME = re.compile(r"\s*sqlite:", re.IGNORECASE)
 _POSTGRES_ONLY = (
-    "acknowledge",
-    "journal",
     "allow_dns_database_url",
     "allow_private_database_url",
     "ssl_mode",
@@ -50,10 +49,12 @@ def database_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
         yield from _sqlite_faults(settings)
 
 
-def database_target(settings: Mapping[str, Any]) -> SqliteTarget | PostgresTarget:
-    """The database that settings without faults name."""
+def database_target(
+    settings: Mapping[str, Any], directory: Path = Path()
+) -> SqliteTarget | PostgresTarget:
+    """Return the database that settings without faults name; relative paths are in `directory`."""
     if backend_of(settings) is Backend.SQLITE:
-        return sqlite_target(settings["database_url"])
+        return sqlite_target(settings["database_url"], directory)
     from .postgres_target import postgres_target  # noqa: PLC0415 (see above)
 
     return postgres_target(
@@ -61,6 +62,7 @@ def database_target(settings: Mapping[str, Any]) -> SqliteTarget | PostgresTarge
         _reach(settings),
         settings["ssl_mode"],
         settings["ssl_root_cert"],
+        directory,
     )
 
 
@@ -78,7 +80,7 @@ def _sqlite_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
         if not faults and _retains(settings) and sqlite_target(url).path is None:
             yield "retention", _NOTHING_TO_RETAIN
     for key in _POSTGRES_ONLY:
-        if settings[key] != _default(key):
+        if settings[key] != schema()["properties"][key]["default"]:
             rule = f"{key} is only valid with backend: postgres"
             yield key, Fault(rule, "Take the key out.")
 
@@ -128,10 +130,3 @@ def _reach(settings: Mapping[str, Any]) -> Reach:
         allow_dns=settings["allow_dns_database_url"],
         allow_private=settings["allow_private_database_url"],
     )
-
-
-def _default(key: str) -> Any:
-    rules = schema()["properties"][key]
-    if "properties" in rules:
-        return {name: inner["default"] for name, inner in rules["properties"].items()}
-    return rules["default"]

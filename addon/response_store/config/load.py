@@ -4,32 +4,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from response_store.errors import ConfigError
 
-from .database import backend_of, database_faults, database_target
-from .model import (
-    Acknowledge,
-    CaptureConfig,
-    Config,
-    Durability,
-    JournalConfig,
-    OnStoreFailure,
-    PoolConfig,
-    RawBodies,
-    RetentionConfig,
-    Serve,
-    StoreFalse,
-    TenantConfig,
-)
+from .config import SHAPING_KEYS, Config
+from .database import database_faults
 from .problems import Fault, Problem, report
-from .redaction import redact_config
 from .rules import rule_faults
 from .schema import key_name, schema_faults, with_defaults
-from .secret import Secret
-from .tables import TableNames
 from .yaml_nodes import KeyPath
 from .yaml_source import Document, read_document
 
@@ -50,7 +33,28 @@ def load_config(
     settings, problems = _check(document, url)
     if problems:
         raise ConfigError(report(problems))
-    return _build(settings, document.source)
+    return Config.from_settings(settings, document.source)
+
+
+def apply_shaping(config: Config, shaping: Mapping[str, Any], source: str) -> Config:
+    """Return `config` with what another one's `shaping()` says in place of its own.
+
+    `source` is the file that it comes from: it is checked as a YAML file is, and nothing but what
+    shapes a row is taken from it. Raises `ConfigError` with every problem.
+    """
+    if shaping.keys() != set(SHAPING_KEYS):
+        raise ConfigError(report([Problem(source, None, "", *_OTHER_KEYS)]))
+    own = {**config.settings, "database_url": config.database_url.reveal()}
+    settings, problems = _check(Document(source, own | dict(shaping)), None)
+    if problems:
+        raise ConfigError(report(problems))
+    return Config.from_settings(settings, config.source, config.directory)
+
+
+_OTHER_KEYS = Fault(
+    "the settings in it are not those that this version keeps",
+    "Use the version of Response Store that wrote it.",
+)
 
 
 def _check(document: Document, url: str | None) -> tuple[dict[str, Any], list[Problem]]:
@@ -100,36 +104,3 @@ def _database_problems(
             yield Problem(URL_VARIABLE, None, key, *fault)
         else:
             yield _located(document, (key,), fault)
-
-
-def _build(settings: dict[str, Any], source: str) -> Config:
-    capture, tenant = settings["capture"], settings["tenant"]
-    return Config(
-        backend=backend_of(settings),
-        database=database_target(settings),
-        database_url=Secret(settings["database_url"]),
-        tables=TableNames(
-            settings["responses_table"],
-            settings["conversations_table"],
-            settings["exchanges_table"],
-        ),
-        capture=CaptureConfig(
-            hosts=tuple(capture["hosts"]),
-            apis=frozenset(capture["apis"]),
-            store_false=StoreFalse(capture["store_false"]),
-            raw_bodies=RawBodies(capture["raw_bodies"]),
-            max_body_bytes=capture["max_body_bytes"],
-        ),
-        tenant=TenantConfig(tenant["id"], tenant["header"] and tenant["header"].lower()),
-        completion_wait_ms=settings["completion_wait_ms"],
-        durability=Durability(settings["durability"]),
-        on_store_failure=OnStoreFailure(settings["on_store_failure"]),
-        serve=Serve(settings["serve"] or Serve.OFF),
-        serve_remote=settings["serve_remote"],
-        retention=RetentionConfig(**settings["retention"]),
-        redact=redact_config(settings["redact"]),
-        pool=PoolConfig(**settings["pool"]),
-        acknowledge=Acknowledge(settings["acknowledge"]),
-        journal=JournalConfig(Path(settings["journal"]["path"]), settings["journal"]["max_bytes"]),
-        source=source,
-    )

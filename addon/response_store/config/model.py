@@ -1,4 +1,4 @@
-"""What is in force: the configuration as frozen values."""
+"""The parts of a configuration as frozen values."""
 
 from __future__ import annotations
 
@@ -7,13 +7,9 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from .secret import Secret, masked
-from .tables import TableNames
-
-if TYPE_CHECKING:  # psycopg is imported only where PostgreSQL is used
-    from .postgres_target import PostgresTarget
+from .secret import masked
 
 
 class Backend(StrEnum):
@@ -39,10 +35,13 @@ class RawBodies(StrEnum):
 
 
 class Durability(StrEnum):
-    """What a commit survives: a loss of power, or the end of the process."""
+    """What an acknowledged record survives.
 
-    POWER = "power"
+    `PROCESS`: the end of every process of ours, `kill -9` included. `POWER`: also a loss of power.
+    """
+
     PROCESS = "process"
+    POWER = "power"
 
 
 class OnStoreFailure(StrEnum):
@@ -64,7 +63,11 @@ class Serve(StrEnum):
 
 
 class Acknowledge(StrEnum):
-    """Which commit a client waits for: that of the local journal, or that of the database."""
+    """Where a record has to be before its answer ends: in the local journal, or in the database.
+
+    The database's commit is waited for by the ends of whole answers and of turns over WebSockets,
+    not by streams over SSE.
+    """
 
     JOURNAL = "journal"
     DATABASE = "database"
@@ -129,9 +132,12 @@ class PoolConfig:
 
 @dataclass(frozen=True, slots=True)
 class JournalConfig:
-    """Where records wait for PostgreSQL, and how many bytes of them may."""
+    """Where each proxy has a journal of its own, and how many bytes one may take.
 
-    path: Path
+    `path` is a folder; None: `$STATE_DIRECTORY/journals`, else the user's state folder.
+    """
+
+    path: Path | None
     max_bytes: int
 
 
@@ -155,29 +161,3 @@ class RedactConfig:
 
     def __bool__(self) -> bool:
         return bool(self.patterns or self.custom)
-
-
-@dataclass(frozen=True, slots=True)
-class Config:
-    """All that is in force. `source` is the file it came from, or `defaults`.
-
-    `pool`, `acknowledge` and `journal` are of use with PostgreSQL alone.
-    """
-
-    backend: Backend
-    database: SqliteTarget | PostgresTarget
-    database_url: Secret
-    tables: TableNames
-    capture: CaptureConfig
-    tenant: TenantConfig
-    completion_wait_ms: int
-    durability: Durability
-    on_store_failure: OnStoreFailure
-    serve: Serve
-    serve_remote: bool
-    retention: RetentionConfig
-    redact: RedactConfig
-    pool: PoolConfig
-    acknowledge: Acknowledge
-    journal: JournalConfig
-    source: str

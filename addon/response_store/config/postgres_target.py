@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
@@ -74,13 +75,18 @@ def _may_be_public(name: str) -> bool:
 
 
 def postgres_target(
-    url: str, reach: Reach, ssl_mode: str | None = None, ssl_root_cert: str | None = None
+    url: str,
+    reach: Reach,
+    ssl_mode: str | None = None,
+    ssl_root_cert: str | None = None,
+    directory: Path = Path(),
 ) -> PostgresTarget:
-    """What a URL and TLS settings without faults name."""
+    """Return what a URL and TLS settings without faults name; relative files are in `directory`."""
     given = url_parameters(url)
     host = judge_host(given.get("host") or given["hostaddr"])
     address = literal(given.get("hostaddr") or host.text)
     socket = host.form is HostForm.SOCKET
+    plan = tls_plan(given, ssl_mode, ssl_root_cert)
     return PostgresTarget(
         host=host.text,
         hostaddr=None if address is None else str(address),
@@ -88,7 +94,7 @@ def postgres_target(
         dbname=given.get("dbname"),
         user=given.get("user"),
         password=Secret(given["password"]) if "password" in given else None,
-        tls=TlsPlan(SslMode.DISABLE) if socket else tls_plan(given, ssl_mode, ssl_root_cert),
+        tls=TlsPlan(SslMode.DISABLE) if socket else plan.in_directory(directory),
         others=tuple((name, value) for name, value in given.items() if name in _OTHERS),
         reach=reach,
     )

@@ -1,6 +1,7 @@
 """What the schema says: the default of each key, the names of keys, and what breaks it.
 
-The messages are ours: those of jsonschema quote the value.
+The messages are ours: those of jsonschema quote the value. It is imported where values are checked,
+so that the process that gets a checked configuration goes without.
 """
 
 from __future__ import annotations
@@ -10,15 +11,15 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from response_store.resources import schema_text
-from response_store.strict_schema import strict_validator
 
 from .problems import Fault
 from .yaml_nodes import KeyPath
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 _SchemaError: TypeAlias = (
     Any  # jsonschema's ValidationError, whose fields are typed as perhaps unset
@@ -86,6 +87,8 @@ def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
 
 @functools.cache
 def _validator() -> Draft202012Validator:
+    from response_store.strict_schema import strict_validator  # noqa: PLC0415 (see above)
+
     return strict_validator(schema())
 
 

@@ -44,13 +44,13 @@ def sqlite_url_faults(url: str) -> Iterator[Fault]:
         yield from _parameter_faults(parts.parameters)
 
 
-def sqlite_target(url: str) -> SqliteTarget:
-    """What a URL without faults names."""
+def sqlite_target(url: str, directory: Path = Path()) -> SqliteTarget:
+    """Return what a URL without faults names; a relative path is in `directory`."""
     parts = _split(url)
     given = dict(parameter.split("=", 1) for parameter in parts.parameters)
     in_memory = parts.decoded == _MEMORY or given.get("mode") == "memory"
     mode: Literal["rw", "rwc"] = "rw" if given.get("mode") == "rw" else "rwc"
-    path = None if in_memory else Path(parts.decoded)
+    path = None if in_memory else directory / parts.decoded
     return SqliteTarget(path, mode)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .model import Config, RedactConfig, SqliteTarget
+from .config import Config
+from .model import RedactConfig, SqliteTarget
 from .secret import masked
 
 if TYPE_CHECKING:
@@ -29,6 +31,9 @@ def in_force(config: Config) -> dict[str, str]:
         "tenant.header": tenant.header or "none",
         "completion_wait_ms": str(config.completion_wait_ms),
         "durability": config.durability,
+        "acknowledge": config.acknowledge,
+        "journal.path": _journals(config.journal.path),
+        "journal.max_bytes": str(config.journal.max_bytes),
         "on_store_failure": config.on_store_failure,
         "serve": config.serve,
         "serve_remote": str(config.serve_remote).lower(),
@@ -42,11 +47,8 @@ def _of_postgres(config: Config) -> dict[str, str]:
     """What counts with PostgreSQL alone."""
     if isinstance(config.database, SqliteTarget):
         return {}
-    pool, journal = config.pool, config.journal
+    pool = config.pool
     return {
-        "acknowledge": config.acknowledge,
-        "journal.path": masked(str(journal.path)),
-        "journal.max_bytes": str(journal.max_bytes),
         "database hosts": config.database.reach.value,
         "ssl_mode": config.database.tls.mode,
         "ssl_root_cert": _authorities(config.database),
@@ -55,6 +57,14 @@ def _of_postgres(config: Config) -> dict[str, str]:
         "pool.idle_timeout_secs": str(pool.idle_timeout_secs),
         "pool.acquire_timeout_secs": str(pool.acquire_timeout_secs),
     }
+
+
+def _journals(path: Path | None) -> str:
+    """Return the folder of the journals, or the words for the default one."""
+    return _DEFAULT_JOURNALS if path is None else masked(str(path))
+
+
+_DEFAULT_JOURNALS = "none: in $STATE_DIRECTORY, else in the user's state folder"
 
 
 def _redacted(redact: RedactConfig) -> str:

@@ -67,6 +67,10 @@ class TableNames:
         return f"idx_{self.exchanges}_state"
 
     @property
+    def exchanges_journals(self) -> str:
+        return f"{self.exchanges}_journals"
+
+    @property
     def exchanges_search(self) -> str:
         return f"{self.exchanges}_search"
 
@@ -163,9 +167,10 @@ def _all_names(
     yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
     for column in ("started_at", "response_id", "previous_response_id", "conversation_id", "state"):
         yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"
-    for what in ("search", "search_words"):
+    for what in ("journals", "search", "search_words"):
         yield "exchanges_table", f"{what} table", f"{exchanges}_{what}"
         yield "exchanges_table", f"{what} table's primary key", f"{exchanges}_{what}_pkey"
+    for what in ("search", "search_words"):
         yield "exchanges_table", f"{what} table's trigger", f"{exchanges}_{what}_delete"
     for what in ("search_state", "search_words"):
         yield "exchanges_table", f"{what} index", f"idx_{exchanges}_{what}"

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import certifi
 
@@ -70,6 +71,11 @@ class TlsPlan:
     root_cert: str | None = None
     client_cert: str | None = None
     client_key: str | None = None
+
+    def in_directory(self, directory: Path) -> TlsPlan:
+        """Return the plan with its relative files in `directory`."""
+        files = (self.root_cert, self.client_cert, self.client_key)
+        return TlsPlan(self.mode, *(file and str(directory / file) for file in files))
 
     def root_cert_file(self) -> str:
         """The file of authorities that libpq is given, or an empty text where none is needed.

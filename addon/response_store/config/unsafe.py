@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .model import Config, Serve, SqliteTarget
+from .config import Config
+from .model import Serve, SqliteTarget
 
 
 def config_warnings(config: Config) -> tuple[str, ...]:

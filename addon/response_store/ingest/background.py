@@ -15,8 +15,8 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.draft import Request
-from response_store.ingest.result_state import Reading
+from response_store.ingest.draft import Request
+from response_store.ingest.result_state import ClassifiedResponse
 from response_store.json_text import ABSENT
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.outcome import Outcome, Usage
@@ -29,23 +29,23 @@ class _Background(msgspec.Struct):
     background: Raw = ABSENT
 
 
-def followed(
-    request: Request, reading: Reading, transport: Transport
-) -> tuple[Request, Reading] | Skip:
-    """The request and the reading as they fill a row; a reason where no response came.
+def normalize_poll(
+    request: Request, classified: ClassifiedResponse, transport: Transport
+) -> tuple[Request, ClassifiedResponse] | Skip:
+    """Return request and answer as they fill a row, or a reason where no response came.
 
     What was answered is believed by its shape alone, as any host may have paths like the API's.
     """
-    outcome = reading.outcome
+    outcome = classified.outcome
     object_came = outcome.response_id is not None and bool(outcome.response or outcome.partial)
-    if reading.state is State.REFUSED or not (object_came or outcome.items):
+    if classified.state is State.REFUSED or not (object_came or outcome.items):
         return Skip.NO_RESPONSE
     response_id = outcome.response_id or request.follows
     outcome = replace(outcome, response_id=response_id)
     if transport is not Transport.SSE:
         request = replace(request, exchange_id=_shared_id(request.tenant_id, response_id or ""))
         outcome = replace(outcome, usage=_new_usage(outcome))
-    return request, replace(reading, outcome=outcome)
+    return request, replace(classified, outcome=outcome)
 
 
 def is_background(text: bytes | None) -> bool:

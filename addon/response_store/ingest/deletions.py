@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from response_store.capture.draft import Answer, Draft, Ending, Request
+from response_store.ingest.draft import Answer, Draft, Ending, Request
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Api, Deletion, EndedBy, Transport
 
-_MOST = 1024  # responses: those whose other requests may still be under way
+_MAX_TOMBSTONES = 1024  # responses: those whose other requests may still be under way
 _UNKNOWN = frozenset({404, 405, 410, 501})  # the API has no such response, or deletes none at all
 
+Key = tuple[str, str]
+"""Tenant and response id."""
 
-class Deletions:
-    """The last deletions of a run, in the order in which their answers came.
+
+class Tombstones:
+    """The last deletions, in the order in which their answers came. Used by one thread.
 
     What was asked before a response was deleted and ends behind it, a slow poll or a stream that
     is cut off, does not bring the response back. `of_unknown`: whether to delete here as well what
@@ -25,35 +28,43 @@ class Deletions:
 
     def __init__(self, *, of_unknown: bool = False) -> None:
         self._of_unknown = of_unknown
-        self._deleted_at: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._deleted_at: OrderedDict[Key, float] = OrderedDict()  # Unix seconds
+
+    @property
+    def keys(self) -> frozenset[Key]:
+        """Return tenant and response id of each, at most 1024."""
+        return frozenset(self._deleted_at)
 
     def read(self, request: Request, ending: Ending) -> Deletion | Skip:
-        """The deletion that a request came to, or why it came to none."""
+        """Return the deletion that a request came to, or why it came to none.
+
+        Reading it again changes nothing.
+        """
         answer = ending.answer
         if not request.follows or answer is None or not self._is_gone(answer.status_code):
             return Skip.DELETION
         key = request.tenant_id, request.follows
-        self._deleted_at.pop(key, None)
-        self._deleted_at[key] = request.started_at + ending.duration_ms / 1000
-        if len(self._deleted_at) > _MOST:
+        deleted_at = request.started_at + (ending.duration_ms or 0) / 1000
+        before = self._deleted_at.pop(key, deleted_at)
+        self._deleted_at[key] = max(before, deleted_at)
+        if len(self._deleted_at) > _MAX_TOMBSTONES:
             self._deleted_at.popitem(last=False)
         return Deletion(*key)
 
-    def hide(self, request: Request, response_id: str) -> bool:
-        """Whether a response was deleted after this request had asked for it."""
-        deleted_at = self._deleted_at.get((request.tenant_id, response_id))
-        return deleted_at is not None and request.started_at < deleted_at
+    def covers(self, key: Key, started_at: float) -> bool:
+        """Return whether a response was deleted after a request that asked for it began."""
+        deleted_at = self._deleted_at.get(key)
+        return deleted_at is not None and started_at < deleted_at
 
     def _is_gone(self, status: int) -> bool:
         return 200 <= status < 300 or (self._of_unknown and status in _UNKNOWN)
 
 
 def own_deletion(tenant_id: str, response_id: str, now: float) -> Draft:
-    """A deletion that was asked of this proxy, and goes no further; `now` is Unix seconds."""
+    """Return a deletion that this proxy was asked for itself; `now` is Unix seconds."""
     request = Request(
         exchange_id="", tenant_id=tenant_id, api=Api.RESPONSES, method="DELETE", scheme="", host="",
-        path="", user_agent=None, content_encoding="", body=None, started_at=now,
-        follows=response_id,
+        path="", user_agent=None, body=None, started_at=now, follows=response_id,
     )  # fmt: skip
-    answer = Answer(Transport.HTTP, 204, "", None, None)
+    answer = Answer(Transport.HTTP, 204, None, None)
     return Draft(request, Ending(EndedBy.PROXY, 0.0, answer=answer))

@@ -2,26 +2,29 @@
 
 A request counts by the shape of its body, whatever the host: a JSON object with `model` and one
 of `input`, `prompt`, `messages`, `previous_response_id`, `conversation`. One that can't be read
-but looks like it is kept as raw bytes, with the reason.
+but looks like it is kept as raw bytes, with the reason. Where the body is missing, the path alone
+makes it ours.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.draft import Request
+from response_store.ingest.draft import Request
 from response_store.json_text import ABSENT
-from response_store.openai_api.content_encoding import EncodingError, TooLargeError, decode
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.response_object import read_conversation
 from response_store.redaction.credentials import Masked, mask
 from response_store.store.records import Api
 
 EMPTY_ARRAY = b"[]"
+NOT_KEPT = "request body: not kept"
+"""Why a body is missing, where nothing else says so."""
 _CONTENT_NAMES = (
     b'"input"',
     b'"prompt"',
@@ -56,21 +59,38 @@ class _Body(msgspec.Struct):
     store: Raw = ABSENT
 
 
-def read_request(request: Request, limit: int) -> ReadRequest | Skip:
-    """Read a request's body; `limit` is the most bytes of it that are kept. Never raises."""
+class _Steer(msgspec.Struct):
+    input: Raw = ABSENT
+
+
+def read_request(request: Request) -> ReadRequest | Skip:
+    """Return what the columns need of a request, or why it makes no row. Never raises."""
     if request.body is None:
-        return Skip.BODY_MISSING
-    try:
-        body = decode((request.body,), request.content_encoding, limit)
-    except TooLargeError:
-        return ReadRequest(None, reason="request body: above max_body_bytes")
-    except EncodingError as error:
-        return _undecodable(request.body, error)
-    masked = mask(body)
+        return ReadRequest(None, reason=request.missing or NOT_KEPT)
+    masked = mask(request.body)
     try:
         return _read_body(request.api, masked)
     except json_text.UnreadableError as error:
         return _unread(masked, f"request body: {error}")
+
+
+def read_steering(
+    messages: Sequence[bytes], previous_response_id: str | None, *, stored: bool
+) -> ReadRequest:
+    """Return the request that steering messages amount to: they led to a response without one.
+
+    `previous_response_id` and `stored` are what that response says of itself. Never raises.
+    """
+    masked = [mask(message) for message in messages]
+    items = [items for message, _ in masked if (items := _steering_items(message))]
+    return ReadRequest(
+        body=b"\n".join(message for message, _ in masked) or None,
+        secrets=tuple(secret for _, secrets in masked for secret in secrets),
+        input=json_text.array(items) if items else EMPTY_ARRAY,
+        has_input=bool(items),
+        previous_response_id=previous_response_id,
+        store=stored,
+    )
 
 
 def _read_body(api: Api, masked: Masked) -> ReadRequest | Skip:
@@ -88,16 +108,6 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest | Skip:
         conversation_id=read_conversation(seen.conversation),
         store=bytes(seen.store) != b"false",
     )
-
-
-def _undecodable(body: bytes, error: EncodingError) -> ReadRequest:
-    """Keep what can be had of a body that is not encoded as it says.
-
-    Bytes that are no text are not kept: credentials in them could not be masked.
-    """
-    is_text = json_text.repaired(body)[1] is None
-    masked = mask(body if is_text else error.decoded)
-    return ReadRequest(masked.body or None, masked.secrets, reason=f"request body: {error}")
 
 
 def _unread(masked: Masked, reason: str) -> ReadRequest | Skip:
@@ -120,7 +130,10 @@ def _is_ours(seen: _Body) -> bool:
 
 
 def input_items(text: Raw) -> bytes | None:
-    """The input as a JSON array of items; a string is one message of the user."""
+    """Return the input as a JSON array of items; a string is one message of the user.
+
+    None where it is neither an array nor a string.
+    """
     if not json_text.present(text):
         return None
     start = bytes(memoryview(text)[:1])
@@ -131,3 +144,12 @@ def input_items(text: Raw) -> bytes | None:
         message = {"type": "message", "role": "user", "content": Raw(content)}
         return json_text.array([json_text.object_of(message)])
     return None
+
+
+def _steering_items(message: bytes) -> bytes:
+    """Return the items of a steering message, separated by commas; empty where there are none."""
+    try:
+        items = input_items(json_text.members(message, _Steer).input)
+    except json_text.UnreadableError:
+        return b""
+    return json_text.array_inner(items) if items is not None else b""

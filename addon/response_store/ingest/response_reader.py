@@ -1,89 +1,154 @@
-"""What came back, read: its body decoded and masked, what it says, and how it went.
+"""What came back, read: its body masked, what it says, and how it went.
 
-Nothing here raises for what an answer holds: what can't be read is a reading that says so.
+Nothing here raises for what an answer holds: what can't be read gives a state that says so.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from response_store import json_text
-from response_store.capture.draft import Answer, Ending, Request
 from response_store.config import CaptureConfig, RawBodies
+from response_store.ingest.draft import Answer, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.result_state import (
-    WELL,
-    Reading,
+    INTACT_STATES,
+    ClassifiedResponse,
+    classify,
+    classify_unreadable,
     cut_state,
-    judged,
     state_of,
-    undecodable,
-    unreadable,
+    with_decode_error,
 )
-from response_store.ingest.resumed_streams import Heads
+from response_store.ingest.resumed_streams import ResumableStreams
+from response_store.ingest.truncated_body import read_beginning
 from response_store.openai_api.answer_body import read_answer, read_part, without_echoes
-from response_store.openai_api.chat_completion import DONE
-from response_store.openai_api.content_encoding import EncodingError, TooLargeError, decode
 from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import read_terminal
-from response_store.openai_api.sse import Event
+from response_store.openai_api.sse import FRAME_END, Event, parse_frame
+from response_store.openai_api.terminal_events import is_terminal
 from response_store.redaction.credentials import mask, mask_echoes
-from response_store.store.records import State
+from response_store.store.records import Api, State
+
+_LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
+
+NOT_KEPT = "response body: not kept"
+"""Why an answer that came whole has no body here: it passed by us."""
 
 
 def keeps_raw(capture: CaptureConfig, state: State) -> bool:
-    """Whether the bytes of an answer that went so are kept."""
+    """Return whether the bytes of an answer in this state are kept."""
     kept = capture.raw_bodies
-    return kept is RawBodies.ALWAYS or (kept is RawBodies.ON_ERROR and state not in WELL)
+    return kept is RawBodies.ALWAYS or (kept is RawBodies.ON_ERROR and state not in INTACT_STATES)
 
 
 class AnswerReader:
-    """Reads answers. Not thread-safe: it remembers streams that broke off."""
+    """Reads answers. Not thread-safe: it remembers streams that broke off.
 
-    def __init__(self, capture: CaptureConfig, *, keeps_undecodable: bool = True) -> None:
+    Where it `redacts`, what nobody could redact is not kept: bytes that can't be decoded, and the
+    word at which a text was cut.
+    """
+
+    def __init__(self, capture: CaptureConfig, *, redacts: bool = False) -> None:
         self._capture = capture
-        self._keeps_undecodable = keeps_undecodable  # where not: nobody could redact it
-        self._heads = Heads()
+        self._redacts = redacts
+        self.resumable = ResumableStreams()
 
-    def read(self, facts: Request, ending: Ending, request: ReadRequest) -> Reading:
-        """Read what an exchange ended with."""
-        api, answer = facts.api, ending.answer
+    def read(self, facts: Request, ending: Ending, request: ReadRequest) -> ClassifiedResponse:
+        """Read what an exchange ended with. Reading it again changes nothing."""
+        answer = ending.answer
         if answer is None:
-            return Reading(Outcome(), cut_state(ending, None))
-        terminal = self._terminal(answer, request)
+            return ClassifiedResponse(Outcome(), cut_state(ending, None))
+        if answer.body is None:
+            if answer.too_large:
+                return ClassifiedResponse(Outcome(), State.TOO_LARGE)
+            return classify_unreadable(NOT_KEPT, b"", answer, ending)
+        classified = self._read(_Answered(facts, request, ending, answer, answer.body))
+        self.resumable.note_end(facts, classified)
+        return classified
+
+    def _read(self, given: _Answered) -> ClassifiedResponse:
+        answer = given.answer
+        terminal = _read_terminal(given)
         if terminal is not None:
-            state = state_of(terminal, answer, ending)
+            state = state_of(terminal, answer, given.ending)
             if not keeps_raw(self._capture, state):
-                return Reading(terminal, state)
-        if answer.too_large or answer.body is None:
-            state = State.TOO_LARGE if answer.too_large else cut_state(ending, answer)
-            return Reading(terminal or Outcome(), state)
+                return ClassifiedResponse(terminal, state)
+        given = given._replace(body=given.scrub(given.body))
+        if answer.too_large:
+            outcome = terminal or self._read_beginning(given)
+            return ClassifiedResponse(outcome, State.TOO_LARGE)
+        if answer.decode_error is not None:
+            return self._read_undecodable(given, terminal)
+        return self._read_whole(given, terminal)
+
+    def _read_whole(self, given: _Answered, terminal: Outcome | None) -> ClassifiedResponse:
+        facts, request, ending, answer, body = given
+        stream = self.resumable.prepend(facts, answer, body)
         try:
-            body = decode(answer.body, answer.content_encoding, self._capture.max_body_bytes)
-        except TooLargeError:
-            return Reading(terminal or Outcome(), State.TOO_LARGE)
-        except EncodingError as error:
-            part = self._scrub(error.decoded, request)
-            outcome = terminal or without_echoes(read_part(api, answer, part), request.secrets)
-            if self._keeps_undecodable:
-                part = self._scrub(b"".join(answer.body), request)
-            return undecodable(outcome, str(error), part, answer)
-        body = self._scrub(body, request)
-        stream = self._heads.before(facts, answer, body)
-        try:
-            outcome = terminal or without_echoes(read_answer(api, answer, stream), request.secrets)
+            read = terminal or read_answer(facts.api, answer.transport, stream.body)
         except json_text.UnreadableError as error:
-            return unreadable(str(error), body, answer, ending)
-        reading = judged(outcome, body, answer, ending)
-        self._heads.note(facts, reading, stream)
-        return reading
+            return classify_unreadable(str(error), body, answer, ending)
+        outcome = without_echoes(read, request.secrets)
+        classified = classify(outcome, body, answer, ending)
+        self.resumable.note(facts, classified, stream)
+        return classified
 
-    def _terminal(self, answer: Answer, request: ReadRequest) -> Outcome | None:
-        """Read the terminal event alone, where it says everything."""
-        if answer.terminal is None or answer.terminal.data == DONE:
-            return None
-        data, flaw = json_text.repaired(self._scrub(answer.terminal.data, request))
-        if flaw is not None:
-            return None
-        return read_terminal(Event(answer.terminal.name, data))
+    def _read_undecodable(self, given: _Answered, terminal: Outcome | None) -> ClassifiedResponse:
+        answer, body = given.answer, given.body
+        read = terminal or read_part(given.facts.api, answer.transport, body)
+        if answer.raw is not None and not self._redacts:
+            body = given.scrub(answer.raw)
+        return with_decode_error(without_echoes(read, given.request.secrets), body, answer)
 
-    def _scrub(self, body: bytes, request: ReadRequest) -> bytes:
-        return mask_echoes(mask(body).body, request.secrets)
+    def _read_beginning(self, given: _Answered) -> Outcome:
+        secrets = given.request.secrets
+        may_cut = self._redacts or bool(secrets)
+        transport = given.answer.transport
+        part = read_beginning(given.facts.api, transport, given.body, may_cut=may_cut)
+        return without_echoes(part, secrets)
+
+
+class _Answered(NamedTuple):
+    """An exchange with an answer, and as much of its body as is kept."""
+
+    facts: Request
+    request: ReadRequest
+    ending: Ending
+    answer: Answer
+    body: bytes
+
+    def scrub(self, body: bytes) -> bytes:
+        """Return a body without credentials, whether they are its own or the request's."""
+        return mask_echoes(mask(body).body, self.request.secrets)
+
+
+def _read_terminal(given: _Answered) -> Outcome | None:
+    """Read the terminal event alone, where it says everything; None where it doesn't."""
+    if given.facts.api is not Api.RESPONSES or not given.answer.is_terminated:
+        return None
+    event = find_terminal_event(given.body)
+    if event is None:
+        return None
+    data, flaw = json_text.repaired(given.scrub(event.data))
+    return read_terminal(Event(event.name, data)) if flaw is None else None
+
+
+def find_terminal_event(stream: bytes) -> Event | None:
+    """Return the terminal event of the Responses API among the last frames of a stream.
+
+    Of several it is the first, as where a whole stream is read; None where there is none.
+    """
+    if b"\r" in stream:
+        stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    found = None
+    end = len(stream)
+    for _ in range(_LAST_FRAMES):
+        start = stream.rfind(FRAME_END, 0, end)
+        event = parse_frame(stream[start + len(FRAME_END) if start >= 0 else 0 : end])
+        if event is not None and is_terminal(event):
+            found = event
+        if start < 0:
+            break
+        end = start
+    return found

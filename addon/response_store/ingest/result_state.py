@@ -1,4 +1,4 @@
-"""What an answer is worth: its state, by what it says, its status and how it ended.
+"""What an answer comes to: its state, by what it says, its status and how it ended.
 
 What can't be read is never lost: its bytes are kept, and the reason is the exchange's error.
 """
@@ -8,42 +8,42 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from response_store import json_text
-from response_store.capture.draft import Answer, Ending
+from response_store.ingest.draft import Answer, Ending
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.store.records import EndedBy, State
 
 UNREADABLE_BODY = "unreadable_body"
 MESSAGE_CHARS = 2000
 _READ_BYTES = 65_536  # of a plain refusal: more than is kept, as redacting comes before clipping
-WELL = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_PROGRESS})
+INTACT_STATES = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_PROGRESS})
 """States in which nothing is missing, so that the bytes need not be kept."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """What was read of an answer: how it went, and its body, decoded and masked, where kept."""
+class ClassifiedResponse:
+    """What was read of an answer: its state, and its body, decoded and masked, where kept."""
 
     outcome: Outcome
     state: State
     body: bytes | None = None
 
 
-def judged(outcome: Outcome, body: bytes, answer: Answer, ending: Ending) -> Reading:
-    """What an outcome is worth: one with a flaw is unreadable, unless it ended badly anyway."""
+def classify(outcome: Outcome, body: bytes, answer: Answer, ending: Ending) -> ClassifiedResponse:
+    """Return what an outcome comes to: a flaw makes it unreadable, unless it ended badly anyway."""
     state = state_of(outcome, answer, ending)
     came_whole = state is State.INTERRUPTED and ending.ended_by is EndedBy.BODY
-    if outcome.flaw is not None and (came_whole or state in WELL):
+    if outcome.flaw is not None and (came_whole or state in INTACT_STATES):
         state = State.UNREADABLE
         fault = outcome.fault or Fault(UNREADABLE_BODY, outcome.flaw)
         partial = outcome.response or outcome.partial
         outcome = replace(outcome, response=None, partial=partial, fault=fault)
     elif state is State.REFUSED and outcome.fault is None:
         outcome = replace(outcome, fault=_plain_fault(body))
-    return Reading(outcome, state, body)
+    return ClassifiedResponse(outcome, state, body)
 
 
 def state_of(outcome: Outcome, answer: Answer, ending: Ending) -> State:
-    """What became of an exchange whose answer was read."""
+    """Return what became of an exchange whose answer was read."""
     if answer.status_code >= 400:
         return State.REFUSED
     if outcome.state is not None:
@@ -54,27 +54,29 @@ def state_of(outcome: Outcome, answer: Answer, ending: Ending) -> State:
 
 
 def cut_state(ending: Ending, answer: Answer | None) -> State:
-    """What became of an exchange whose answer does not say."""
+    """Return what became of an exchange whose answer does not say."""
     refused = answer is not None and answer.status_code >= 400
     return State.REFUSED if refused or ending.ended_by is EndedBy.PROXY else State.INTERRUPTED
 
 
-def unreadable(reason: str, body: bytes, answer: Answer, ending: Ending) -> Reading:
-    """An answer that can't be read: a refusal in other words, one that was cut off, or odd."""
+def classify_unreadable(
+    reason: str, body: bytes, answer: Answer, ending: Ending
+) -> ClassifiedResponse:
+    """Return what an answer comes to that can't be read: a refusal, one that was cut, or odd."""
     if answer.status_code >= 400:
-        return Reading(Outcome(fault=_plain_fault(body)), State.REFUSED, body)
+        return ClassifiedResponse(Outcome(fault=_plain_fault(body)), State.REFUSED, body)
     if ending.ended_by not in (EndedBy.BODY, EndedBy.TERMINAL_EVENT):
-        return Reading(Outcome(), cut_state(ending, answer), body)
-    return Reading(Outcome(fault=Fault(UNREADABLE_BODY, reason)), State.UNREADABLE, body)
+        return ClassifiedResponse(Outcome(), cut_state(ending, answer), body)
+    return ClassifiedResponse(Outcome(fault=Fault(UNREADABLE_BODY, reason)), State.UNREADABLE, body)
 
 
-def undecodable(outcome: Outcome, reason: str, body: bytes, answer: Answer) -> Reading:
-    """An answer whose encoding is broken, perhaps only after its terminal event had passed."""
+def with_decode_error(outcome: Outcome, body: bytes, answer: Answer) -> ClassifiedResponse:
+    """Return what an answer comes to whose encoding breaks, perhaps behind its terminal event."""
     refused = answer.status_code >= 400
     if outcome.terminal and outcome.state is not None:
-        return Reading(outcome, State.REFUSED if refused else outcome.state, body)
-    outcome = replace(outcome, fault=outcome.fault or Fault(UNREADABLE_BODY, reason))
-    return Reading(outcome, State.REFUSED if refused else State.UNREADABLE, body)
+        return ClassifiedResponse(outcome, State.REFUSED if refused else outcome.state, body)
+    outcome = replace(outcome, fault=outcome.fault or Fault(UNREADABLE_BODY, answer.decode_error))
+    return ClassifiedResponse(outcome, State.REFUSED if refused else State.UNREADABLE, body)
 
 
 def _plain_fault(body: bytes) -> Fault | None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from response_store import json_text
-from response_store.capture.draft import Answer, Ending, Request
 from response_store.config import CaptureConfig
 from response_store.ingest.background import is_background
 from response_store.ingest.compression import Compressor
+from response_store.ingest.draft import Answer, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.response_reader import keeps_raw
-from response_store.ingest.result_state import MESSAGE_CHARS, Reading
+from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.store.records import (
     UNFINISHED,
@@ -38,16 +38,16 @@ class RowFiller:
         self._message_chars = MESSAGE_CHARS if finishes else None
 
     def response(
-        self, facts: Request, request: ReadRequest, reading: Reading
+        self, facts: Request, request: ReadRequest, classified: ClassifiedResponse
     ) -> ResponseRow | None:
-        """The response that an exchange brought, if it brought one."""
-        outcome = reading.outcome
+        """Return the response that an exchange brought, if it brought one."""
+        outcome, state = classified.outcome, classified.state
         text = outcome.response
-        if text is None and reading.state is State.INTERRUPTED and is_background(outcome.partial):
+        if text is None and state is State.INTERRUPTED and is_background(outcome.partial):
             text = outcome.partial  # it runs on, and who asks after it does not repeat the input
         if text is None or not outcome.response_id:
             return None
-        if reading.state in (State.REFUSED, State.UNREADABLE):
+        if state in (State.REFUSED, State.UNREADABLE):
             return None
         return ResponseRow(
             tenant_id=facts.tenant_id,
@@ -57,7 +57,7 @@ class RowFiller:
             response_object=text.decode(),
             input=request.input.decode(),
             messages=_messages(request.input, outcome.items),
-            final=outcome.response is not None and reading.state not in UNFINISHED,
+            final=outcome.response is not None and state not in UNFINISHED,
             has_input=request.has_input,
         )
 
@@ -66,14 +66,16 @@ class RowFiller:
         ending: Ending | None,
         facts: Request,
         request: ReadRequest,
-        reading: Reading,
+        classified: ClassifiedResponse,
         stored: bool = False,
     ) -> ExchangeRow:
-        """The row of an exchange; `stored` says that its response has one of its own."""
-        outcome, usage = reading.outcome, reading.outcome.usage
+        """Return the row of an exchange; `stored` says that its response has one of its own."""
+        outcome, usage = classified.outcome, classified.outcome.usage
         answer = ending.answer if ending else None
         fault = outcome.fault or _request_fault(request)
-        result = None if stored else outcome.partial or outcome.response
+        result = outcome.partial or outcome.response
+        if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
+            result = None
         return ExchangeRow(
             exchange_id=facts.exchange_id,
             tenant_id=facts.tenant_id,
@@ -82,7 +84,7 @@ class RowFiller:
             conversation_id=outcome.conversation_id or request.conversation_id,
             api=facts.api.value,
             transport=transport(facts, answer).value,
-            state=reading.state.value,
+            state=classified.state.value,
             ended_by=_ended_by(ending, outcome),
             status_code=answer.status_code if answer else None,
             error_code=fault.code if fault else None,
@@ -106,28 +108,28 @@ class RowFiller:
             request_body=self._pack(request.body) if request.body else None,
             result=result.decode() if result else None,
             output_text=outcome.output_text,
-            raw_response=self._raw(reading),
+            raw_response=self._raw(classified),
             recorder_id=self._recorder_id,
         )
 
     def _clipped(self, message: str | None) -> str | None:
         return message[: self._message_chars] if message else message
 
-    def _raw(self, reading: Reading) -> bytes | None:
-        if not reading.body or not keeps_raw(self._capture, reading.state):
+    def _raw(self, classified: ClassifiedResponse) -> bytes | None:
+        if not classified.body or not keeps_raw(self._capture, classified.state):
             return None
-        return self._pack(reading.body)
+        return self._pack(classified.body)
 
 
 def transport(facts: Request, answer: Answer | None) -> Transport:
-    """How an exchange's answer came; while there is none, how its request did."""
+    """Return how an exchange's answer came; while there is none, how its request did."""
     if answer is None or facts.transport is Transport.WEBSOCKET:
         return facts.transport
     return answer.transport
 
 
 def _ended_by(ending: Ending | None, outcome: Outcome) -> str | None:
-    """What ended an exchange: a terminal event counts even where its last line end is missing."""
+    """Return what ended an exchange: a terminal event counts even without its last line end."""
     if ending is None:
         return None
     return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
@@ -142,6 +144,6 @@ def _created_at(facts: Request, outcome: Outcome) -> int:
 
 
 def _messages(items: bytes, output: tuple[bytes, ...]) -> str:
-    """Input items, then output items, as one JSON array."""
+    """Return input items, then output items, as one JSON array."""
     parts = (json_text.array_inner(items), b",".join(output))
     return (b"[" + b",".join(part for part in parts if part) + b"]").decode()

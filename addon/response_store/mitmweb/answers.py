@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from response_store import json_text
-from response_store.capture.draft import Answer
 from response_store.mitmweb.bounds import (
     MOST,
     MOST_EVENTS,
@@ -20,16 +19,15 @@ from response_store.mitmweb.bounds import (
 )
 from response_store.mitmweb.recognising import is_stream
 from response_store.openai_api.answer_body import read_answer
-from response_store.openai_api.chat_completion import DONE, is_completion
+from response_store.openai_api.chat_completion import is_completion
 from response_store.openai_api.outcome import Outcome
-from response_store.openai_api.response_events import fold, is_terminal, read_terminal
+from response_store.openai_api.response_events import fold, read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, all_events
+from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api, Transport
 from response_store.telling.figures import size
 
 _LAST = 8  # events at the end of a stream among which the terminal one is looked for
-_STREAM = Answer(Transport.SSE, 200, "", None, None)
-_BODY = Answer(Transport.HTTP, 200, "", None, None)
 
 
 class _Lane(msgspec.Struct):
@@ -51,7 +49,7 @@ def answer_told(data: bytes, api: Api | None) -> Told | None:
     if is_stream(data):
         return _stream_told(data, api or _api_of(data))
     try:
-        return Told(read_answer(api or _api_of(data), _BODY, data))
+        return Told(read_answer(api or _api_of(data), Transport.HTTP, data))
     except json_text.UnreadableError:
         return None
 
@@ -80,7 +78,7 @@ def _stream_told(data: bytes, api: Api) -> Told | None:
         return Told(outcome)
     begins = beginning(data)
     try:
-        outcome = read_answer(api, _STREAM, begins)
+        outcome = read_answer(api, Transport.SSE, begins)
     except json_text.UnreadableError:
         return None
     cut = len(begins) < len(data)

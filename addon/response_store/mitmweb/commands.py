@@ -1,7 +1,7 @@
 """The commands of mitmproxy's prompt and of mitmweb's command bar.
 
 A command runs on the event loop, which never waits for the database: what is asked of the database
-is looked up in a thread, and the answer is a line in the log.
+is looked up by the ingester, and the answer is a line in the log.
 """
 
 from __future__ import annotations
@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import msgspec
 from mitmproxy import command
+from mitmproxy.log import ALERT
 
+from response_store.ingest.channel import LATE, OK
 from response_store.mitmweb.stored_id import OPTIONS, StoredId
 from response_store.mitmweb.warned import is_mitmweb
+from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
     from response_store.faults import Faults
-    from response_store.mitmweb.looking import Question
+    from response_store.ingest.supervisor import Answered
     from response_store.mitmweb.marks import Marks
     from response_store.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 _command: Callable[[str], Callable[[F], F]] = command.command  # it has no types of its own
-_FLUSH_SECONDS = 5.0
+LOOK = "look"
+"""The kind of question that the ingester answers from `ingest/looking.py`."""
+_SETTLE_SECONDS = 2.0  # that a look waits for what was captured just now
+_LOOK_SECONDS = 10.0
 _LISTED = 10
 ALL_WRITTEN = "all is written"
 NOT_RUNNING = "store: not running"
@@ -39,9 +45,13 @@ class Commands:
     They are no addon of their own, because mitmproxy asks every addon at every event.
     """
 
-    session: Session | None
     faults: Faults
     marks: Marks | None = None
+
+    @property
+    def session(self) -> Session | None:
+        """Return the session in force; the addon has it."""
+        raise NotImplementedError
 
     def name_for_mitmweb(self, loader: Any) -> None:
         """Name the commands anew for mitmweb, whose command bar knows no underscore."""
@@ -69,56 +79,67 @@ class Commands:
         session = self.session
         if session is None:
             return NOT_RUNNING
-        session.recorder.flush()
-        waiting = session.storage.waiting.records
-        if not waiting:
+        if session.is_written():
             return ALL_WRITTEN
-        # In a thread: a command runs on the event loop, which never waits for the database.
-        asyncio.get_running_loop().run_in_executor(None, _tell_when_written, session)
-        return f"{waiting} records wait; a line in the log will say when they are written"
+        flushed = session.flushed()
+        flushed.add_done_callback(_say_when_written)
+        return f"{session.waiting()} records wait; a line in the log will say when they are written"
 
     @_command("response_store.list")
     def list_stored(self, number: int = _LISTED) -> str:
         """List the newest exchanges that are stored, in the event log."""
-        from response_store.mitmweb.looking import newest  # noqa: PLC0415 (where it is asked for)
-
-        return self._look_up(newest(number))
+        return self._look_up("newest", str(number))
 
     @_command("response_store.find")
     def find_stored(self, *words: str) -> str:
         """List stored exchanges in which all words occur, in the event log."""
-        from response_store.mitmweb.looking import matching  # noqa: PLC0415 (where it is asked for)
-
         if not words:
             return "what to look for? Give a word of an answer, a model, a state, a host or an id"
-        return self._look_up(matching(words))
+        return self._look_up("matching", *words)
 
     @_command("response_store.show")
     def show_stored(self, identifier: StoredId) -> str:
         """Show a stored exchange as a conversation, in the event log."""
-        from response_store.mitmweb.looking import shown  # noqa: PLC0415 (where it is asked for)
-
-        return self._look_up(shown(identifier))
+        return self._look_up("shown", identifier)
 
     @_command(OPTIONS)
     def stored_ids(self) -> Sequence[str]:
         """The ids that were stored last, the newest first: response_store.show takes them."""
         return list(dict.fromkeys(reversed(self.marks.ids))) if self.marks else []
 
-    def _look_up(self, question: Question) -> str:
-        from response_store.mitmweb.looking import look_up  # noqa: PLC0415 (where it is asked for)
+    def _look_up(self, kind: str, *arguments: str) -> str:
+        """Have the ingester look something up; its answer is a line in the log.
 
-        if self.session is None:
+        Where what was captured just now takes long to be written, it is told without it.
+        """
+        session = self.session
+        if session is None:
             return NOT_RUNNING
-        self.session.recorder.flush()
-        looking = partial(self.faults.guard, "command", look_up, self.session, question)
-        asyncio.get_running_loop().run_in_executor(None, looking)
+        question = msgspec.msgpack.encode([kind, *arguments])
+
+        def answered(future: asyncio.Future[Answered]) -> None:
+            if future.result().status != LATE:
+                _say(future.result())
+                return
+            again = session.ask(LOOK, question, _LOOK_SECONDS, behind=False)
+            again.add_done_callback(lambda future: _say(future.result(), session.waiting()))
+
+        session.ask(LOOK, question, _SETTLE_SECONDS).add_done_callback(answered)
         return LATER
 
 
-def _tell_when_written(session: Session) -> None:
-    if session.storage.drain(_FLUSH_SECONDS):
+def _say_when_written(flushed: asyncio.Future[Answered]) -> None:
+    if flushed.result().status == OK:
         logger.info("response_store: %s", ALL_WRITTEN)
     else:
-        waiting = session.storage.waiting.records
-        logger.warning("response_store: %d records still wait", waiting)
+        logger.warning("response_store: the ingester has ended; records still wait")
+
+
+def _say(answered: Answered, waiting: int = 0) -> None:
+    """Log what was looked up; of this level is what a user has asked for."""
+    text = printable(answered.body.decode(errors="replace"))
+    if answered.status == OK:
+        note = f"\n{waiting} records are not written yet, and may be missing here."
+        logger.log(ALERT, "response_store: %s", text + (note if waiting else ""))
+    else:
+        logger.warning("response_store: %s", text or "the database can't be asked at the moment")

@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING, Any
 from mitmproxy.flow import Flow
 from mitmproxy.hooks import UpdateHook
 
-from response_store.capture.facts import Passed
-from response_store.capture.websocket_request import TurnRequest
 from response_store.store.records import State
 
 if TYPE_CHECKING:
-    from response_store.capture.draft import RequestSource
-    from response_store.store.records import ExchangeRow
+    from response_store.ingest.channel import WrittenRow
 
 MARKS = {
     State.QUEUED: ":hourglass:",
@@ -58,22 +55,25 @@ class Marks:
         self._updated = updated
         self._ours: weakref.WeakKeyDictionary[Flow, _Ours] = weakref.WeakKeyDictionary()
 
-    def written(self, request: RequestSource, row: ExchangeRow) -> None:
-        """An exchange is written."""
+    def written(self, row: WrittenRow) -> None:
+        """Mark the flow of an exchange that has ended and is written."""
         mark = MARKS.get(State(row.state))
-        if mark is None or not isinstance(request, Passed | TurnRequest):
+        if mark is None:
             return
-        from response_store.mitmweb.told import identifier, told  # noqa: PLC0415 (only with a view)
+        from response_store.telling.exchange_line import (  # noqa: PLC0415 (only with a view)
+            exchange_line,
+            identifier,
+        )
 
         self.ids.append(identifier(row))
-        flow = self._find(request.flow_id)
+        flow = self._find(row.flow_id)
         if flow is None:
             return
         ours = self._ours.setdefault(flow, _Ours())
-        comment = told(row)
-        if isinstance(request, TurnRequest):
-            ours.turns = max(ours.turns, request.number)
-            comment += f" (turn {request.number} of {ours.turns})"
+        comment = exchange_line(row)
+        if row.turn:
+            ours.turns = max(ours.turns, row.turn)
+            comment += f" (turn {row.turn} of {ours.turns})"
         if _put(flow, "marked", mark, ours) | _put(flow, "comment", comment, ours):
             self._updated(flow)
 

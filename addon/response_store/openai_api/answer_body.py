@@ -8,7 +8,6 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.capture.draft import Answer
 from response_store.json_text import ABSENT
 from response_store.openai_api import chat_completion, response_events, response_object
 from response_store.openai_api.outcome import Fault, Outcome
@@ -26,14 +25,14 @@ class _ErrorBody(msgspec.Struct):
     detail: Raw = ABSENT
 
 
-def read_answer(api: Api, answer: Answer, body: bytes) -> Outcome:
+def read_answer(api: Api, transport: Transport, body: bytes) -> Outcome:
     """Read a whole answer. What is no UTF-8 in it is mended, and the outcome says so.
 
     Raises UnreadableError where it is neither a stream of events nor a JSON object.
     """
     text, flaw = json_text.repaired(body)
     start = text.lstrip()[:6]
-    declared = answer.transport is Transport.SSE and not start.startswith(b"{")
+    declared = transport is Transport.SSE and not start.startswith(b"{")
     if declared or start.startswith(_EVENT_STARTS):
         fold = response_events.fold if api is Api.RESPONSES else chat_completion.fold
         outcome = fold(all_events(text))
@@ -44,10 +43,10 @@ def read_answer(api: Api, answer: Answer, body: bytes) -> Outcome:
     return replace(outcome, response=None, partial=outcome.response or outcome.partial, flaw=flaw)
 
 
-def read_part(api: Api, answer: Answer, body: bytes) -> Outcome:
+def read_part(api: Api, transport: Transport, body: bytes) -> Outcome:
     """Read what there is of an answer whose rest is lost."""
     try:
-        return read_answer(api, answer, body)
+        return read_answer(api, transport, body)
     except json_text.UnreadableError:
         return Outcome()
 

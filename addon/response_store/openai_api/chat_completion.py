@@ -19,10 +19,10 @@ from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import flaw
 from response_store.openai_api.response_object import read_fault
 from response_store.openai_api.sse import Event
+from response_store.openai_api.terminal_events import DONE
 from response_store.openai_api.usage import read_usage
 from response_store.store.records import State
 
-DONE = b"[DONE]"
 # Members of a delta that are names, not texts that grow.
 _WHOLE = frozenset({"role", "id", "type", "name", "format"})
 # Members of a delta that are objects and grow like the delta itself.

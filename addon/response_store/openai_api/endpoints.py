@@ -22,7 +22,6 @@ class Skip(StrEnum):
     CONTENT_TYPE = "content_type"  # multipart, form: never JSON
     HOST = "host"  # not in capture.hosts
     API = "api"  # not in capture.apis
-    BODY_MISSING = "body_missing"  # streamed past us by mitmproxy's stream_large_bodies
     BODY_SHAPE = "body_shape"  # not OpenAI's
     STORE_FALSE = "store_false"  # capture.store_false: skip
     WEBSOCKET = "websocket"

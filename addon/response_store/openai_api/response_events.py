@@ -21,14 +21,9 @@ from response_store.json_text import ABSENT
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.openai_api.response_object import output_text, read_fault, read_response
 from response_store.openai_api.sse import Event
+from response_store.openai_api.terminal_events import TERMINAL, event_type
 from response_store.store.records import UNFINISHED, State
 
-TERMINAL = {
-    "response.completed": State.COMPLETED,
-    "response.incomplete": State.INCOMPLETE,
-    "response.failed": State.FAILED,
-    "response.cancelled": State.CANCELLED,
-}
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
 # Which member of an item a text delta goes to.
 _CONTENT = {
@@ -107,7 +102,7 @@ class ResponseEvents:
         except json_text.UnreadableError as error:
             self._flaw = self._flaw or flaw(event, error)
             return
-        kind = _kind(event, data)
+        kind = event_type(event, data.type)
         if kind in TERMINAL:
             self._terminal = self._terminal or (kind, bytes(data.response))
         elif kind in _SNAPSHOTS:
@@ -174,15 +169,6 @@ def fold(events: Iterable[Event]) -> Outcome:
     return folded.outcome()
 
 
-def is_terminal(event: Event) -> bool:
-    """Whether an event ends its response: its data says so, or else its name does."""
-    try:
-        data = json_text.members(event.data, _Data)
-    except json_text.UnreadableError:
-        return False
-    return _kind(event, data) in TERMINAL
-
-
 def read_terminal(event: Event) -> Outcome | None:
     """Read a terminal event alone; None where its object lacks what the increments would give."""
     alone = fold([event])
@@ -193,10 +179,6 @@ def flaw(event: Event, error: json_text.UnreadableError) -> str | None:
     """Why an event could not be read; None for pings, marks and an event that was cut off."""
     data = event.data.strip()
     return f"event: {error}" if data[:1] == b"{" and data[-1:] == b"}" else None
-
-
-def _kind(event: Event, data: _Data) -> str:
-    return json_text.as_text(data.type) or event.name.decode(errors="replace")
 
 
 def _read_partial(text: bytes, items: tuple[bytes, ...]) -> Outcome:

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.response_events import TERMINAL
+from response_store.openai_api.terminal_events import TERMINAL
 
 CREATE = "response.create"
 STEER = "response.steer"

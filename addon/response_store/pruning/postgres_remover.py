@@ -58,14 +58,6 @@ class PostgresRemover:
     def give_back(self) -> bool:
         return False  # its autovacuum does
 
-    def may_begin(self) -> bool:
-        """Whether no other proxy removes from these tables; as long as the connection is there."""
-        with translated(self._where), self._watchdog.watching(self._connection):
-            row = self._connection.execute(
-                "SELECT pg_try_advisory_lock(%s)", (_lock_key(self._names.exchanges),)
-            ).fetchone()
-        return bool(row and row[0])
-
     def close(self) -> None:
         self._connection.close()
         self._watchdog.close()

@@ -49,9 +49,6 @@ class Remover(Protocol):
     def give_back(self) -> bool:
         """Give a little of the room that is free now back; whether there is more to do."""
 
-    def may_begin(self) -> bool:
-        """Whether nobody else removes for the same reason at this moment."""
-
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
 

@@ -1,26 +1,42 @@
-"""Retention: the rules for what is kept, applied now and then while a proxy runs."""
+"""Retention: the rules for what is kept, applied now and then, a batch a step.
+
+It is driven by the ingester's loop: between two batches that writes and answers, and others get at
+the database.
+"""
 
 from __future__ import annotations
 
 import logging
-import threading
+import math
 import time
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from response_store.config import Config, SqliteTarget
 from response_store.counts import Counts
 from response_store.errors import PassingStoreError, StoreError
 from response_store.faults import Faults
 from response_store.pruning import measures
+from response_store.pruning.clock_guard import ClockGuard, Trust, elapsed_seconds
 from response_store.pruning.database import open_database
 from response_store.pruning.removing import Gone
 from response_store.pruning.sweep import Sweep
+from response_store.store.reading import Reading
 from response_store.store.selection import Selection
 
 logger = logging.getLogger(__name__)
+Steps: TypeAlias = Generator[float, None, None]
 _DAY = 86_400.0
 _REST = 4.0  # times what a batch took: others have the database four fifths of the time
-_LEAST_REST = 0.01  # seconds
+_MIN_REST = 0.01  # seconds
+# A tenant at a time, which the index answers at once.
+_NEWEST = "SELECT max(started_at) FROM {exchanges} WHERE tenant_id = ?"
+_NEWEST_BEFORE = f"{_NEWEST} AND started_at < ?"
+_CLOCK = (
+    "the clock differs by more than a day from the time that has passed, or from the newest"
+    " exchange. Check the clock; retention goes on when it is right again, or steady for a day"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,71 +49,103 @@ class Times:
 
 
 class Retention:
-    """A thread that removes what is too old or too much."""
+    """Removes what is too old or too much. For one thread.
+
+    `clock` is the loop's, which `due` speaks of; `wall` says what is old, and `elapsed` (seconds,
+    those of a machine's sleep included) whether to believe it.
+    """
 
     def __init__(
-        self, config: Config, counts: Counts, faults: Faults, times: Times | None = None
+        self,
+        config: Config,
+        counts: Counts,
+        faults: Faults,
+        *,
+        wall: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        elapsed: Callable[[], float] = elapsed_seconds,
+        times: Times | None = None,
     ) -> None:
         self._config = config
         self._counts = counts
         self._faults = faults
+        self._wall = wall
+        self._clock = clock
         self._times = times or Times()
-        self._stop = threading.Event()
-        self._told: set[str] = set()
-        self._thread = threading.Thread(
-            target=self._run, name="response-store-retention", daemon=True
-        )
+        self._clock_guard = ClockGuard(wall, elapsed)
+        self._steps: Steps | None = None  # of the look that is under way
+        self._due = clock() + self._times.first if config.retention else math.inf
+        self._warned: set[str] = set()
 
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+    def due(self) -> float:
+        """Return the time, by `clock`, at which `step` has work: infinite without rules."""
+        return self._due
 
-    def close(self, seconds: float) -> None:
-        """End the thread, at most `seconds` long; what it has not removed stays. Idempotent."""
-        self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(seconds)
+    def step(self) -> None:
+        """Measure once, or remove one batch; nothing where none is due. Raises nothing.
 
-    def _run(self) -> None:
-        pause = self._times.first
-        while not self._stop.wait(pause):
-            self._look()
-            pause = self._next()
+        A batch takes about 4 ms; the next one is due after four times that.
+        """
+        if self._clock() < self._due:
+            return
+        if self._steps is None:
+            self._steps = self._look()
+        taken = self._next(self._steps)
+        if taken is None:
+            self._steps = None
+            self._due = self._clock() + self._interval()
+        else:
+            self._due = self._clock() + max(_REST * taken, _MIN_REST)
 
-    def _next(self) -> float:
+    def close(self) -> None:
+        """End the look that is under way; what it has not removed stays. Idempotent."""
+        steps, self._steps = self._steps, None
+        if steps is not None:
+            steps.close()
+
+    def _next(self, steps: Steps) -> float | None:
+        try:
+            return next(steps, None)
+        except StoreError as error:
+            self._counts.add("retention.failed")
+            self._warn_of(error)
+        except Exception as error:  # noqa: BLE001 - the next look may succeed
+            self._faults.report("retention", error)
+        return None
+
+    def _interval(self) -> float:
         measures_file = (
             isinstance(self._config.database, SqliteTarget)
             and self._config.retention.max_bytes is not None
         )
         return min(self._times.every, self._times.measured_file if measures_file else 1e9)
 
-    def _look(self) -> None:
-        try:
-            self._remove()
-        except StoreError as error:
-            self._counts.add("retention.failed")
-            self._tell(error)
-        except Exception as error:  # noqa: BLE001 - the next look may succeed
-            self._faults.report("retention", error)
-
-    def _remove(self) -> None:
+    def _look(self) -> Steps:
+        """Apply the rules once; yields after each step the seconds that it took."""
         config = self._config
         with open_database(config.database, config.tables) as database:
-            if not database.remover.may_begin():
-                return  # another proxy is at it
-            sweep = Sweep(database, self._rest, self._count)
+            if not self._trusts_clock(database.reading):
+                return
+            yield 0.0
+            sweep = Sweep(database, on_gone=self._count)
             if config.retention.max_age_days is not None:
-                until = time.time() - config.retention.max_age_days * _DAY
-                sweep.remove(Selection(until=until), measures.tenants(database.reading))
+                until = self._wall() - config.retention.max_age_days * _DAY
+                yield from sweep.removing(
+                    Selection(until=until), measures.tenants(database.reading)
+                )
             if config.retention.max_bytes is not None:
-                sweep.shrink(config.retention.max_bytes)
+                yield from sweep.shrinking(config.retention.max_bytes)
             if sweep.exchanges:
-                sweep.give_back()
+                yield from sweep.giving_back()
         if sweep.exchanges:
             logger.info("response_store: retention removed %d exchanges", sweep.exchanges)
 
-    def _rest(self, taken: float) -> bool:
-        return not self._stop.wait(max(_REST * taken, _LEAST_REST))
+    def _trusts_clock(self, reading: Reading) -> bool:
+        trust = self._clock_guard.look(lambda before: _newest(reading, before))
+        if trust is Trust.NONE:
+            self._counts.add("retention.clock")
+            self._warn("removes nothing for now", _CLOCK)
+        return trust is Trust.FULL
 
     def _count(self, gone: Gone) -> None:
         if gone.exchanges:
@@ -105,14 +153,19 @@ class Retention:
         if gone.responses:
             self._counts.add("pruned.responses", gone.responses)
 
-    def _tell(self, error: StoreError) -> None:
-        """A line for each error that somebody has to mend, once."""
-        if isinstance(error, PassingStoreError) or str(error) in self._told:
-            return
-        self._told.add(str(error))
-        logger.warning("response_store: retention can't remove anything: %s", error)
+    def _warn_of(self, error: StoreError) -> None:
+        """Log an error that somebody has to fix, each once."""
+        if not isinstance(error, PassingStoreError):
+            self._warn("can't remove anything", str(error))
+
+    def _warn(self, what: str, why: str) -> None:
+        if why not in self._warned:
+            self._warned.add(why)
+            logger.warning("response_store: retention %s: %s", what, why)
 
 
-def retention_of(config: Config, counts: Counts, faults: Faults) -> Retention | None:
-    """What keeps the rules of a configuration; None where it has none."""
-    return Retention(config, counts, faults) if config.retention else None
+def _newest(reading: Reading, before: float | None) -> float | None:
+    """Return when the newest exchange of any tenant began, of those before a time."""
+    statement, bound = (_NEWEST, ()) if before is None else (_NEWEST_BEFORE, (before,))
+    found = [reading.rows(statement, (name, *bound))[0][0] for name in measures.tenants(reading)]
+    return max((began for began in found if began is not None), default=None)

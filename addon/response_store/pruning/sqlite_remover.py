@@ -12,14 +12,15 @@ from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
-from response_store.store.sqlite.connection import connect, real_path
+from response_store.store.sqlite.connection import connect
 from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.recorders import Recorders
 from response_store.store.sqlite.transaction import transaction
 
 _TIDY_EVERY = 64  # batches
 _PAGES_AT_ONCE = 64  # given back while others wait
 _PATIENCE_MS = 200  # that the end of it all waits for readers
+
+_HAS_JOURNALS = "SELECT 1 FROM {exchanges_journals} WHERE journal_id <> '' LIMIT 1"
 
 
 class SqliteRemover:
@@ -57,9 +58,6 @@ class SqliteRemover:
             with translated(self._where):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
-    def may_begin(self) -> bool:
-        return True
-
     def give_back(self) -> bool:
         """Make the file a little smaller, in a short transaction; whether there is more to do.
 
@@ -83,22 +81,10 @@ class SqliteRemover:
             return int(pages * size)
 
     def has_writers(self) -> bool:
-        """Whether a proxy that lives writes to the file."""
-        if self._path is None:
-            return False
-        file = real_path(self._path)
-        prefix, suffix = f"{file.name}-recorder-", ".lock"
-        recorders = Recorders(self._path)
+        """Return whether a journal is bound to the file: its proxy writes, or somebody will."""
         with translated(self._where):
-            self._connection.execute("BEGIN IMMEDIATE")  # as proxies do that come and go
-            try:
-                return any(
-                    recorders.is_alive(path.name.removeprefix(prefix).removesuffix(suffix))
-                    for path in sorted(file.parent.glob("*.lock"))
-                    if path.name.startswith(prefix)
-                )
-            finally:
-                self._connection.execute("ROLLBACK")
+            rows, _ = self._execute(_HAS_JOURNALS, ())
+        return bool(rows)
 
     def vacuum(self) -> int:
         """Write the file anew without free room; the bytes that it is smaller by."""

@@ -8,6 +8,7 @@ with `#`, so that one that was broken off is found again.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
@@ -29,11 +30,16 @@ SELECT (SELECT count(*) FROM {{exchanges}})
     (SELECT count(*) {_CHANGED})"""
 _MISSING = """
 SELECT e.exchange_id FROM {exchanges} e
-WHERE e.exchange_id > ? AND NOT EXISTS (
+WHERE e.exchange_id > ? AND e.exchange_id <= ? AND NOT EXISTS (
     SELECT 1 FROM {exchanges_search} s WHERE s.exchange_id = e.exchange_id)
 ORDER BY e.exchange_id LIMIT ?"""
 _CHANGED_FROM = f"""
-SELECT s.exchange_id {_CHANGED} AND s.exchange_id > ? ORDER BY s.exchange_id LIMIT ?"""
+SELECT s.exchange_id {_CHANGED} AND s.exchange_id > ? AND s.exchange_id <= ?
+ORDER BY s.exchange_id LIMIT ?"""
+_PAGE_END = """
+SELECT exchange_id FROM {exchanges} WHERE exchange_id > ? ORDER BY exchange_id LIMIT 1 OFFSET ?"""
+LAST_ID = chr(sys.maxunicode)
+"""Stands behind every id."""
 
 
 class Index(Protocol):
@@ -79,14 +85,23 @@ def lacking(rows: Rows) -> int:
     return max(0, int(without)) + int(differing)
 
 
-def missing(rows: Rows, after: str, most: int) -> list[str]:
+def missing(rows: Rows, after: str, most: int, until: str = LAST_ID) -> list[str]:
     """Exchanges without an entry, in the order of ids; open ones are among them."""
-    return [name for (name,) in rows(_MISSING, (after, most))]
+    return [name for (name,) in rows(_MISSING, (after, until, most))]
 
 
-def changed(rows: Rows, after: str, most: int) -> list[str]:
+def changed(rows: Rows, after: str, most: int, until: str = LAST_ID) -> list[str]:
     """Exchanges that are not as they were when they were indexed."""
-    return [name for (name,) in rows(_CHANGED_FROM, (after, most))]
+    return [name for (name,) in rows(_CHANGED_FROM, (after, until, most))]
+
+
+def page_end(rows: Rows, after: str, size: int) -> str | None:
+    """Return the id of the last of the next `size` exchanges behind `after`; None where fewer are.
+
+    With it as their `until`, `missing` and `changed` take milliseconds, however large the tables.
+    """
+    found = rows(_PAGE_END, (after, size - 1))
+    return str(found[0][0]) if found else None
 
 
 def row(rows: Rows, exchange_id: str) -> Row | None:

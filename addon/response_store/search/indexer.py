@@ -1,210 +1,185 @@
-"""The indexer: one thread that brings the index up to what is stored, in the proxy's idle moments.
+"""The indexer: keeps the search index up to date, a bounded step at a time.
 
-It is told which exchanges were written (`note`), and remembers so many of them. What it forgets,
-what was written while nobody indexed, and what a broken-off entry lacks it finds by comparing the
-tables: at its start, and again where it has to. Nothing waits for it. Another proxy on the same
-database may do the same: each exchange has one entry, whoever writes it.
+It is driven by the ingester's loop, which notes the exchanges that it has written. What is
+forgotten, what others have written and what a broken-off entry lacks is found by comparing the
+tables, a page a step: at the start, and every few minutes. Nothing waits for it, and each exchange
+has one entry, whoever writes it.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from response_store.counts import Counts
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.errors import PassingStoreError, RowRefusedError, StoppedError, StoreError
 from response_store.faults import Faults
 from response_store.search import index as indexes
 from response_store.search.index import Index
-from response_store.search.pace import Pace, StoppedError
 from response_store.store.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-_REMEMBERED = 4_096
-_AT_ONCE = 200  # that are looked up as missing
-_COMPARE_EVERY = 300.0  # seconds at least
-_TRIES = 30  # for one that is not stored yet: it may still wait in a journal
-_RETRY = 2.0  # seconds
-_LOOK = 0.5  # seconds
-_CLOSING = 1.0
-
-
-@dataclass(slots=True)
-class _Noted:
-    exchange_id: str
-    tries: int = 0
-    at: float = 0.0
+_MAX_NOTED = 4_096
+_PAGE_SIZE = 1_000  # exchanges that are compared in one step
+_STEP_SECONDS = 0.01
+_STEP_ENTRIES = 50
+_COMPARE_INTERVAL = 300.0  # seconds at least
+_COMPARE_DUTY = 0.01  # of the time, at most: a table of millions takes a while
 
 
 class Indexer:
-    """Keeps an index up to date, from a thread of its own. `open_index` raises StoreError."""
+    """Indexes what has been noted, then what a comparison finds. For one thread.
+
+    `open_index` raises StoreError. `yield_if_due` is called every few milliseconds, while no
+    transaction is open: it may write to the same database and call `note`, but not `step`, and it
+    raises nothing but StoppedError. `clock` counts seconds and never goes back.
+    """
 
     def __init__(
         self,
         open_index: Callable[[], Index],
-        busy: Callable[[], bool],
         *,
+        yield_if_due: Callable[[], None],
         counts: Counts,
         faults: Faults,
-        compare_every: float = _COMPARE_EVERY,
+        clock: Callable[[], float] = time.monotonic,
+        compare_interval: float = _COMPARE_INTERVAL,
     ) -> None:
         self._open_index = open_index
+        self._yield_if_due = yield_if_due
         self._counts = counts
         self._faults = faults
-        self._compare_every = compare_every
-        self._noted: deque[_Noted] = deque()
-        self._stop = threading.Event()
-        self._pace = Pace(busy, self._stop)
-        self._backoff = Backoff(first=1.0, cap=60.0)
-        self._behind = True  # something may lack that is not noted
-        self._compare_at = 0.0
+        self._clock = clock
+        self._compare_interval = compare_interval
+        self._noted: deque[str] = deque()
+        self._unindexed: deque[str] = deque()  # of the page that is being compared
+        self._compared_to: str | None = None  # None: no comparison is under way
+        self._compare_seconds = 0.0  # that it has taken so far
+        self._compare_at = clock()
+        self._not_before = self._compare_at
+        self._backoff = Backoff(first=0.2, cap=60.0)
         self._index: Index | None = None
-        self._thread: threading.Thread | None = None
-        self._told = False
-
-    # From any thread
-
-    def start(self) -> None:
-        """Start the thread."""
-        self._thread = threading.Thread(target=self._run, name="response-store-search", daemon=True)
-        self._thread.start()
+        self._warned = False
 
     def note(self, exchange_ids: Iterable[str]) -> None:
-        """These exchanges have been written and have ended.
+        """Remember exchanges that have been written just now and have ended.
 
-        Returns at once, and wakes nobody: a thread that is woken beside a busy loop costs it time.
+        The next comparison finds those that are too many to remember.
         """
-        self._pace.written()
         for exchange_id in exchange_ids:
-            if len(self._noted) >= _REMEMBERED:
-                self._behind = True
-                break
-            self._noted.append(_Noted(exchange_id))
+            if len(self._noted) >= _MAX_NOTED:
+                return
+            self._noted.append(exchange_id)
 
-    def close(self) -> None:
-        """End the thread at once; the next start does what is left. Idempotent."""
-        self._stop.set()
-        thread = self._thread
-        if thread is not None and thread.is_alive():
-            if (index := self._index) is not None:
-                index.interrupt()
-            thread.join(_CLOSING)
+    def due(self) -> float:
+        """Return the time, by `clock`, at which `step` has work; a time in the past means now."""
+        if self._noted or self._unindexed or self._compared_to is not None:
+            return self._not_before
+        return max(self._not_before, self._compare_at)
 
-    # In the thread
+    def step(self) -> None:
+        """Index one long exchange, or some short ones for about 10 ms; nothing where none is due.
 
-    def _run(self) -> None:
-        with contextlib.suppress(StoppedError):
-            while not self._stop.is_set():
-                self._take_a_turn()
-        self._leave()
-
-    def _take_a_turn(self) -> None:
+        Raises StoppedError where `yield_if_due` does; what is left is found by the next step, or by
+        the next start. Other errors are counted, and the next step is due after a pause.
+        """
+        if self._clock() < self.due():
+            return
         try:
-            self._wait_for_work()
-            self._pace.wait_for_quiet()
-            index = self._opened()
-            self._bring_up_noted(index)
-            if self._behind and time.monotonic() >= self._compare_at:
-                self._compare(index)
-            self._backoff.succeeded()
-            self._pace.rest(_LOOK)
+            self._work(self._opened())
         except StoppedError:
             raise
         except Exception as error:  # noqa: BLE001 - search may lag, nothing else may suffer
-            self._fail(error)
-            self._pace.rest(self._backoff.failed(time.monotonic()))
-
-    def _wait_for_work(self) -> None:
-        while not (self._noted or (self._behind and time.monotonic() >= self._compare_at)):
-            self._pace.rest(_LOOK)
-
-    def _opened(self) -> Index:
-        if self._index is not None and not self._index.is_good():
-            self._leave()
-            self._behind = True
-        if self._index is None:
-            self._index = self._open_index()
-        return self._index
-
-    def _bring_up_noted(self, index: Index) -> None:
-        for _ in range(len(self._noted)):
-            noted = self._noted[0]
-            if noted.at <= time.monotonic():
-                if not self._bring_up(index, noted.exchange_id):
-                    self._put_off(noted)
-            else:
-                self._noted.append(noted)
-            self._noted.popleft()  # at last: what fails in between is tried again
-
-    def _put_off(self, noted: _Noted) -> None:
-        if noted.tries < _TRIES:
-            self._noted.append(
-                _Noted(noted.exchange_id, noted.tries + 1, time.monotonic() + _RETRY)
-            )
+            self._put_off(error)
         else:
-            self._behind = True
+            self._backoff.succeeded()
 
-    def _compare(self, index: Index) -> None:
-        """Index whatever the tables say is lacking."""
-        self._behind = False
-        self._compare_at = time.monotonic() + self._compare_every
-        for find in (indexes.missing, indexes.changed):
-            after = ""
-            while indexes.lacking(index.rows) and (found := find(index.rows, after, _AT_ONCE)):
-                for exchange_id in found:
-                    self._bring_up(index, exchange_id)
-                after = found[-1]
+    def interrupt(self) -> None:
+        """Break off the statement that runs, from any thread; the step ends as after an error."""
+        if (index := self._index) is not None:
+            index.interrupt()
 
-    def _bring_up(self, index: Index, exchange_id: str) -> bool:
-        self._pace.wait_for_quiet()
-        while True:
-            try:
-                found = indexes.bring_up(index, exchange_id, self._breathe)
-            except RowRefusedError as error:
-                self._counts.add("search.refused")
-                self._tell(error)
-                return True  # it can't be searched; the others can
-            except PassingStoreError:
-                # The writer has the lock, or the line broke: its turn first.
-                self._pace.rest(_RETRY / 10)
-                if not index.is_good():
-                    raise
-            except (StoreError, StoppedError):
-                raise
-            except Exception as error:  # noqa: BLE001 - one that nobody thought of: the others go on
-                self._faults.report("search", error)
-                return True
-            else:
-                self._pace.breathe()
-                return found
-
-    def _breathe(self) -> None:
-        self._pace.breathe()
-        self._pace.wait_for_quiet()
-
-    def _fail(self, error: Exception) -> None:
-        self._leave()
-        self._behind = True
-        if isinstance(error, StoreError):
-            self._counts.add("search.failed")
-            self._tell(error)
-        else:
-            self._faults.report("search", error)
-
-    def _tell(self, error: StoreError) -> None:
-        """Once: capture goes on without."""
-        if not self._told and not isinstance(error, PassingStoreError):
-            self._told = True
-            logger.warning("response_store: the search index is not kept up: %s", error)
-
-    def _leave(self) -> None:
+    def close(self) -> None:
+        """Close the index. Idempotent."""
         index, self._index = self._index, None
         if index is not None:
             with contextlib.suppress(Exception):
                 index.close()
+
+    def _opened(self) -> Index:
+        if self._index is not None and not self._index.is_good():
+            self.close()
+            self._unindexed.clear()
+            self._compared_to = None
+            self._compare_at = self._clock()
+        if self._index is None:
+            self._index = self._open_index()
+        return self._index
+
+    def _work(self, index: Index) -> None:
+        until = self._clock() + _STEP_SECONDS
+        for _ in range(_STEP_ENTRIES):
+            if queue := self._noted or self._unindexed:
+                self._index_one(index, queue[0])
+                queue.popleft()  # at last: what fails before is tried again
+            elif self._is_comparing():
+                self._compare_page(index)
+            else:
+                return
+            self._yield_if_due()
+            if self._clock() >= until:
+                return
+
+    def _index_one(self, index: Index, exchange_id: str) -> None:
+        """Index an exchange; what can never be indexed is counted, and the others go on."""
+        try:
+            indexes.bring_up(index, exchange_id, self._yield_if_due)
+        except RowRefusedError as error:
+            self._counts.add("search.refused")
+            self._warn(error)
+        except (StoreError, StoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - one that nobody thought of costs its exchange
+            self._faults.report("search", error)
+
+    def _is_comparing(self) -> bool:
+        """Return whether a comparison is under way; begin one where it is time."""
+        if self._compared_to is None and self._clock() >= self._compare_at:
+            self._compared_to = ""
+            self._compare_seconds = 0.0
+        return self._compared_to is not None
+
+    def _compare_page(self, index: Index) -> None:
+        began, after = self._clock(), self._compared_to or ""
+        end = indexes.page_end(index.rows, after, _PAGE_SIZE)
+        until = indexes.LAST_ID if end is None else end
+        for find in (indexes.missing, indexes.changed):
+            self._unindexed.extend(find(index.rows, after, _PAGE_SIZE, until))
+        now, self._compared_to = self._clock(), end
+        self._compare_seconds += now - began
+        if end is None:
+            rest = self._compare_seconds / _COMPARE_DUTY
+            self._compare_at = now + max(self._compare_interval, rest)
+
+    def _put_off(self, error: Exception) -> None:
+        """Try again after a growing pause; a database that is only busy is no failure."""
+        busy = isinstance(error, PassingStoreError)
+        if not (busy and self._index is not None and self._index.is_good()):
+            self.close()
+            if isinstance(error, StoreError):
+                self._counts.add("search.failed")
+                self._warn(error)
+            else:
+                self._faults.report("search", error)
+        now = self._clock()
+        self._not_before = now + self._backoff.failed(now)
+
+    def _warn(self, error: StoreError) -> None:
+        """Log the first error that somebody has to fix."""
+        if not self._warned and not isinstance(error, PassingStoreError):
+            self._warned = True
+            logger.warning("response_store: the search index is not kept up: %s", error)

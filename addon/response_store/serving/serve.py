@@ -32,14 +32,17 @@ class _Response(msgspec.Struct):
     output: Raw = ABSENT
 
 
-def serve(stored: Stored, tenant: str, asked: Asked) -> Answer:
-    """Answer a request out of a store. Blocks as long as the store does."""
+def serve(stored: Stored, tenant: str, asked: Asked) -> Answer | None:
+    """Answer a request out of a store. Blocks as long as the store does.
+
+    None: what is to be deleted is there.
+    """
     if isinstance(asked, Refused):
         return answer.refused(asked.reason)
     try:
         if isinstance(asked, Delete):
-            gone = stored.delete(tenant, asked.id)
-            return answer.deleted(asked.id) if gone else answer.not_found(asked.id)
+            found = stored.find(tenant, asked.id, Wanted.PRESENCE)
+            return answer.not_found(asked.id) if found is None else None
         return answered(asked, stored.find(tenant, asked.id, asked.wanted))
     except PassingStoreError:
         return answer.unavailable()

@@ -1,53 +1,121 @@
-"""Answers to those who ask after stored responses, as the configuration has it."""
+"""Answers to those who ask after stored responses, as the configuration has it.
+
+The ingester looks things up, once everything is in the database that was captured before the
+question, so that a client sees whatever it was acknowledged. This side runs on the event loop and
+waits for the ingester's reply, for a bounded time.
+"""
 
 from __future__ import annotations
 
+import asyncio
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
 from response_store.config import Serve
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError
+from response_store.errors import PassingStoreError, StoreError
+from response_store.ingest.channel import FAILED, OK
+from response_store.json_text import storable
 from response_store.serving import answer
 from response_store.serving.answer import Answer
-from response_store.serving.readers import Readers
 from response_store.serving.request import Asked, Delete, asked
-from response_store.serving.serve import prefer, serve
 
-SECONDS = 3.0  # that somebody waits for the store
-_CLOSE_SECONDS = 1.0
+if TYPE_CHECKING:
+    from response_store.counts import Counts
+    from response_store.ingest.supervisor import Answered
+
+SECONDS = 3.0
+"""That somebody waits for the store."""
+KIND = "serve"
+"""The kind of question that the ingester answers from `serving/questions.py`."""
+_DELETE_SECONDS = 1.5
 _METHODS = ("GET", "DELETE")
 
 
-class Service:
-    """Answers requests on the event loop; the threads of `readers` do the work."""
+class Query(msgspec.Struct, array_like=True):
+    """A question for the ingester: a request as it came, and whose it is."""
 
-    def __init__(self, mode: Serve, readers: Readers, counts: Counts) -> None:
+    mode: str
+    tenant: str
+    method: str
+    path: str
+
+
+class Reply(msgspec.Struct, array_like=True):
+    """The ingester's reply. No `status`: the upstream is to be asked, or a response may be deleted.
+
+    The body comes behind it.
+    """
+
+    status: int | None
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+class Journal(Protocol):
+    """The way to the ingester."""
+
+    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
+        """Ask the ingester, behind all that was captured so far."""
+
+    async def delete(self, tenant: str, response_id: str, seconds: float) -> bool:
+        """Write that a response is deleted; return whether it is in the database in time."""
+
+
+class Service:
+    """Answers requests on the event loop."""
+
+    def __init__(self, mode: Serve, journal: Journal, counts: Counts) -> None:
         self._mode = mode
-        self._readers = readers
+        self._journal = journal
         self._counts = counts
 
     def asked(self, method: str, path: str) -> Asked | None:
-        """What a request asks of us; None where it goes on, as nearly all of them do."""
+        """Return what a request asks of us; None where it goes on, as nearly all of them do."""
         if method not in _METHODS or "/responses/" not in path:
             return None
-        found = asked(method, path)
+        query = asked(method, path)
         # The API is asked to delete as well. Its answer is what the client gets, and what counts.
-        return None if isinstance(found, Delete) and self._mode is Serve.PREFER else found
+        return None if isinstance(query, Delete) and self._mode is Serve.PREFER else query
 
-    async def answer(self, tenant: str, asked: Asked) -> Answer | None:
-        """The answer to a request; None where the upstream is to be asked. May raise anything."""
-        answer_of = prefer if self._mode is Serve.PREFER else serve
+    async def answer(self, tenant: str, asked: Asked, method: str, path: str) -> Answer | None:
+        """Return the answer to a request; None where the upstream is to be asked."""
         try:
-            made = await self._readers.ask(lambda stored: answer_of(stored, tenant, asked), SECONDS)
-        except PassingStoreError:
-            made = self._instead(answer.unavailable())
-        return self._counted(made)
+            query = Query(self._mode.value, tenant, method, storable(path))
+            found = await self._looked_up(query)
+            if found is None and isinstance(asked, Delete):
+                found = await self._deleted(tenant, asked)
+        except (PassingStoreError, TimeoutError):
+            found = self._instead(answer.unavailable())
+        except StoreError:
+            found = self._instead(answer.broken())
+        return self._counted(found)
 
     def failed(self) -> Answer | None:
-        """What to do where answering has raised."""
+        """Return what to do where answering has raised."""
         return self._counted(self._instead(answer.broken()))
 
-    def close(self) -> None:
-        """End the threads. Idempotent."""
-        self._readers.close(_CLOSE_SECONDS)
+    async def _looked_up(self, query: Query) -> Answer | None:
+        future = self._journal.ask(KIND, encode(query), SECONDS)
+        replied = await asyncio.wait_for(future, SECONDS)
+        if replied.status == FAILED:
+            raise StoreError("looking it up has failed")  # the ingester has counted why
+        if replied.status != OK:
+            raise PassingStoreError("the store did not answer in time: try again later")
+        reply = _decode_reply(replied.body)
+        if reply.status is None:
+            return None
+        return Answer(reply.status, reply.headers, reply.body)
+
+    async def _deleted(self, tenant: str, asked: Delete) -> Answer:
+        in_time = await self._journal.delete(tenant, asked.id, _DELETE_SECONDS)
+        if not in_time:
+            raise PassingStoreError("the deletion is not written yet: try again later")
+        return answer.deleted(asked.id)
 
     def _instead(self, error: Answer) -> Answer | None:
         return None if self._mode is Serve.PREFER else error

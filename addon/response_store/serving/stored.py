@@ -33,12 +33,9 @@ class Found(msgspec.Struct, frozen=True):
 class Stored(Protocol):
     """Where stored responses are looked up. Ids compare exactly, one tenant's at a time.
 
-    Both methods raise PassingStoreError where the store is out of reach, and another StoreError
-    where a row can't be read. They may block: call them from a thread that may.
+    `find` raises PassingStoreError where the store is out of reach, and another StoreError where a
+    row can't be read. It may block: call it from a thread that may.
     """
 
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
         """A response, with every write that was acknowledged; None where there is none."""
-
-    def delete(self, tenant: str, response_id: str) -> bool:
-        """Delete a response, durably; False where there was none."""

@@ -1,30 +1,87 @@
-"""What a store is: a place that takes batches of changes, each batch whole or not at all."""
+"""What a store is: a database that takes batches of changes, each with the place it comes from.
+
+A journal's *position* is the sequence number of its last frame that is applied. It is a row of the
+same database, written in the batch's own transaction, so that every frame counts exactly once.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
+from response_store.errors import PassingStoreError
 from response_store.store.records import Change
 
 
-class Store(Protocol):
-    """A database. Its methods are called from the writer's thread, but for `interrupt`.
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Where a journal stands after a batch: at `position`, if it stood at `expected` before.
 
-    `open` and `write` raise PassingStoreError where a later attempt may succeed and
-    PermanentStoreError where somebody has to mend something first; `write` raises
-    RowRefusedError where the database will never take one of the rows. After an error the
-    batch has left no trace.
+    `expected` is None where the database knows nothing of the journal yet.
     """
 
+    journal_id: str
+    position: int
+    expected: int | None
+
+
+class CheckpointMovedError(PassingStoreError):
+    """A journal does not stand where its reader thinks: look at `position` and go on from there.
+
+    Another process has applied frames of it, or another copy of the database was put in place.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where}: the journal does not stand where it did: another process has applied some "
+            "of it, or another copy of the database was put in place"
+        )
+
+
+class Store(Protocol):
+    """A database. For one thread, but for `interrupt`.
+
+    Every method opens the database where it is not open, or was replaced meanwhile. They raise
+    PassingStoreError where a later attempt may succeed and PermanentStoreError where somebody has
+    to fix something first. After an error in `write` the batch has left no trace, or its commit
+    went through and only the answer was lost: `position` tells which.
+    """
+
+    @property
+    def database_id(self) -> str:
+        """Return the database's own id; known after `open`."""
+
     def open(self) -> None:
-        """Connect, and make or check the schema. Again after an error; no-op when open."""
+        """Connect, and make, migrate or check the schema. Do nothing where all is as it was."""
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Make all changes, in order, in one transaction; return when they are durable."""
+    def position(self, journal_id: str) -> int | None:
+        """Return where a journal stands; None where this database knows nothing of it."""
 
-    def after_acknowledge(self) -> None:
-        """Do what can wait until the waiters have been told."""
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+        """Make all changes, in order, and move the journal, in one transaction; both are durable.
+
+        Raises RowRefusedError where the database will never take one of the rows, and
+        CheckpointMovedError where the journal does not stand at `expected`.
+        """
+
+    def finish(self, journal_id: str) -> None:
+        """Forget a journal whose frames are all gone. Harmless where it is not known."""
+
+    def close_abandoned(self) -> int:
+        """Make open rows whose journal is not known `interrupted`; return how many there were."""
+
+    def accepts(self, change: Change) -> bool:
+        """Return whether a change of the same kind with short plain texts would be taken.
+
+        True: what was refused is the fault of its own values. False: of its table. Nothing stays.
+        """
+
+    def maintain(self) -> None:
+        """Do the database's housekeeping that is due, between two batches. Raises nothing."""
+
+    def rest(self) -> None:
+        """Make the database's file whole, after a second without writes. Raises nothing."""
 
     def interrupt(self) -> None:
         """Break off what runs, from any thread."""
@@ -33,4 +90,4 @@ class Store(Protocol):
         """Let go of everything. Idempotent."""
 
     def describe(self) -> str:
-        """Say where this store is, in words that are safe to show."""
+        """Return where this store is, in words that are safe to show."""

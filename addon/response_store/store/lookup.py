@@ -10,7 +10,7 @@ exchange at all where another program has written it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -55,90 +55,69 @@ class Found(msgspec.Struct, frozen=True):
     response: StoredResponse | None
 
 
-class Shelf(Protocol):
-    """Where exchanges and responses are looked up, one tenant's at a time."""
-
-    @property
-    def name(self) -> str:
-        """What errors call it."""
-
-    def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
-        """The exchange with exactly this id."""
-
-    def standing(self, tenant: str, response_id: str) -> ExchangeRow | None:
-        """The exchange that stands for exactly this response."""
-
-    def response(self, tenant: str, response_id: str) -> StoredResponse | None:
-        """The response with exactly this id."""
-
-    def beginning_with(self, tenant: str, beginning: str, most: int) -> set[str]:
-        """Ids of either kind that begin so; where there are more than `most`, more than `most`."""
-
-
-class Tables:
-    """The shelf that a database's tables are."""
+class Lookup:
+    """Looks up exchanges and responses by their ids, one tenant's at a time."""
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    @property
-    def name(self) -> str:
-        return self._reading.name
-
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
+        """Return the exchange with exactly this id."""
         row = self._reading.row(BY_EXCHANGE, (exchange_id, tenant))
         return exchange_row(row) if row else None
 
-    def standing(self, tenant: str, response_id: str) -> ExchangeRow | None:
+    def latest_exchange(self, tenant: str, response_id: str) -> ExchangeRow | None:
+        """Return the exchange that stands for exactly this response."""
         row = self._reading.row(BY_RESPONSE, (response_id, tenant))
         return exchange_row(row) if row else None
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        """Return the response with exactly this id."""
         row = self._reading.row(RESPONSE, (tenant, response_id))
         return StoredResponse(*row) if row else None
 
-    def beginning_with(self, tenant: str, beginning: str, most: int) -> set[str]:
-        values = self._reading.beginning(beginning)
+    def ids_with_prefix(self, tenant: str, prefix: str, limit: int) -> set[str]:
+        """Return ids of either kind that begin so; where there are more than `limit`, more."""
+        values = self._reading.beginning(prefix)
         if values is None:
             return set()
         return {
             str(identifier)
             for statement in (EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM)
-            for (identifier,) in self._reading.rows(statement, (*values, tenant, most + 1))
+            for (identifier,) in self._reading.rows(statement, (*values, tenant, limit + 1))
         }
 
+    def find(self, tenant: str, identifier: str) -> Found:
+        """Return the one thing that an identifier means.
 
-def find(shelf: Shelf, tenant: str, identifier: str) -> Found:
-    """The one thing that an identifier means. Raises StoreError where it is none or several."""
-    found = _exactly(shelf, tenant, identifier)
-    if found is None:
-        found = _exactly(shelf, tenant, _completed(shelf, tenant, identifier))
-    if found is None:  # cannot be: the completed identifier was read in the same snapshot
-        raise _nothing(shelf, tenant, identifier)
-    return found
+        Raises StoreError where it is none or several.
+        """
+        found = self._exactly(tenant, identifier)
+        if found is None:
+            found = self._exactly(tenant, self._completed(tenant, identifier))
+        if found is None:  # cannot be: the completed identifier was read in the same snapshot
+            raise self._nothing(tenant, identifier)
+        return found
 
+    def _exactly(self, tenant: str, identifier: str) -> Found | None:
+        exchange = self.latest_exchange(tenant, identifier) or self.exchange(tenant, identifier)
+        response_id = exchange.response_id if exchange else identifier
+        response = self.response(tenant, response_id) if response_id else None
+        return Found(exchange, response) if exchange or response else None
 
-def _exactly(shelf: Shelf, tenant: str, identifier: str) -> Found | None:
-    exchange = shelf.standing(tenant, identifier) or shelf.exchange(tenant, identifier)
-    response_id = exchange.response_id if exchange else identifier
-    response = shelf.response(tenant, response_id) if response_id else None
-    return Found(exchange, response) if exchange or response else None
+    def _completed(self, tenant: str, prefix: str) -> str:
+        candidates = self.ids_with_prefix(tenant, prefix, CANDIDATES) if prefix else set()
+        if not candidates:
+            raise self._nothing(tenant, prefix)
+        if len(candidates) > 1:
+            raise _ambiguous(prefix, sorted(candidates))
+        return candidates.pop()
 
-
-def _completed(shelf: Shelf, tenant: str, beginning: str) -> str:
-    candidates = shelf.beginning_with(tenant, beginning, CANDIDATES) if beginning else set()
-    if not candidates:
-        raise _nothing(shelf, tenant, beginning)
-    if len(candidates) > 1:
-        raise _ambiguous(beginning, sorted(candidates))
-    return candidates.pop()
-
-
-def _nothing(shelf: Shelf, tenant: str, identifier: str) -> StoreError:
-    return StoreError(
-        f"{shelf.name}: nothing is stored under {identifier!r} for tenant {tenant!r}."
-        " See what is there with: response-store list"
-    )
+    def _nothing(self, tenant: str, identifier: str) -> StoreError:
+        return StoreError(
+            f"{self._reading.name}: nothing is stored under {identifier!r} for tenant {tenant!r}."
+            " See what is there with: response-store list"
+        )
 
 
 def _ambiguous(beginning: str, candidates: Sequence[str]) -> StoreError:

@@ -14,18 +14,20 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.closes import Closes
-from response_store.store import lookup
+from response_store.config.model import SqliteTarget
+from response_store.errors import StoreError
 from response_store.store.selection import Selection
 from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.statistics import By, Statistics, statistics
 from response_store.store.status import StoreStatus, status
 from response_store.store.summaries import BEFORE_CURSOR, Cursor, Page, Summary, newest
-from response_store.store.threads import ThreadTables
+from response_store.store.threads import ThreadLookup
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from response_store.config.postgres_target import PostgresTarget
     from response_store.config.tables import TableNames
     from response_store.store.lookup import Found
     from response_store.store.reading import Reading
@@ -44,7 +46,7 @@ class Query(Closes):
 
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
-        self._tables = ThreadTables(reading)
+        self._lookup = ThreadLookup(reading)
 
     @classmethod
     def open(cls, path: Path, names: TableNames, *, shown_as: str | None = None) -> Query:
@@ -79,25 +81,25 @@ class Query(Closes):
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """The exchange with exactly this id."""
-        return self._tables.exchange(tenant, exchange_id)
+        return self._lookup.exchange(tenant, exchange_id)
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
         """The response with exactly this id."""
-        return self._tables.response(tenant, response_id)
+        return self._lookup.response(tenant, response_id)
 
     def find(self, tenant: str, identifier: str) -> Found:
         """What a response id, an exchange id, or a unique beginning of either names.
 
         Raises StoreError where nothing or more than one thing is meant.
         """
-        with self.snapshot() as tables:
-            return lookup.find(tables, tenant, identifier)
+        with self.snapshot() as lookup:
+            return lookup.find(tenant, identifier)
 
     @contextmanager
-    def snapshot(self) -> Iterator[ThreadTables]:
+    def snapshot(self) -> Iterator[ThreadLookup]:
         """Look up several things, threads among them, in one state of the database."""
         with self._reading.snapshot():
-            yield self._tables
+            yield self._lookup
 
     def status(self) -> StoreStatus:
         """What the whole database holds, all tenants together."""
@@ -107,3 +109,25 @@ class Query(Closes):
     def close(self) -> None:
         """Close the database; closing twice is fine."""
         self._reading.close()
+
+
+def open_query(
+    target: SqliteTarget | PostgresTarget, names: TableNames, *, shown_as: str | None = None
+) -> Query:
+    """Return the database that a configuration names, open for reading.
+
+    Errors call a SQLite file `shown_as`. Raises StoreError. psycopg is imported only where the
+    database is a PostgreSQL one.
+    """
+    if not isinstance(target, SqliteTarget):
+        from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
+            PostgresReading,
+        )
+
+        return Query(PostgresReading(target, names))
+    if target.path is None:
+        raise StoreError(
+            "An in-memory database can be read by its proxy alone. Name a file in database_url to"
+            " look at what was captured, or give --database."
+        )
+    return Query.open(target.path, names, shown_as=shown_as)

@@ -13,8 +13,8 @@ from response_store.errors import PermanentStoreError
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 
 SHARED_VERSION = 1
-MIGRATIONS = ("exchanges_001.sql", "exchanges_002.sql")
-_COLUMNS_SINCE = 1  # the version that has all columns of the exchanges table
+MIGRATIONS = ("exchanges_001.sql", "exchanges_002.sql", "exchanges_003.sql")
+_JOURNAL_COLUMNS = ("journal_id", "position", "changed_at", "database_id")
 
 Version: TypeAlias = int | str | None
 
@@ -86,14 +86,22 @@ def _column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
 
 
 def _own_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
-    table, known = tables.exchanges, version(catalogue, tables.exchanges_version)
-    columns = catalogue.columns(table)
-    if not known:
-        foreign = f"table {table} is not ours: {tables.exchanges_version} knows nothing of it"
-        return [foreign] if columns else []
-    if not columns:
-        return [f"table {table} is missing, though {tables.exchanges_version} says that it is here"]
-    missing = [name for name in EXCHANGE_COLUMNS if name not in columns]
-    if isinstance(known, int) and known >= _COLUMNS_SINCE and missing:
-        return [f"table {table} lacks {', '.join(missing)}"]
-    return []
+    known = version(catalogue, tables.exchanges_version) or 0
+    if not isinstance(known, int) or known < 0:
+        return []  # told already
+    problems = []
+    for table, expected, since in (
+        (tables.exchanges, EXCHANGE_COLUMNS, 1),
+        (tables.exchanges_journals, _JOURNAL_COLUMNS, 3),
+    ):
+        columns = catalogue.columns(table)
+        missing = [name for name in expected if name not in columns]
+        if known < since and columns:
+            rule = f"{tables.exchanges_version} knows nothing of it"
+            problems.append(f"table {table} is not ours: {rule}")
+        elif known >= since and not columns:
+            rule = f"{tables.exchanges_version} says that it is here"
+            problems.append(f"table {table} is missing, though {rule}")
+        elif known >= since and missing:
+            problems.append(f"table {table} lacks {', '.join(missing)}")
+    return problems

@@ -15,17 +15,16 @@ than `DEPTH` responses.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.lookup import STANDS_FIRST, Found, Shelf, Tables, find
+from response_store.store.lookup import STANDS_FIRST, Found, Lookup
 from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from response_store.store.reading import Reading
     from response_store.store.records import ExchangeRow
 
 DEPTH = 10_000
@@ -94,65 +93,52 @@ def _marks(count: int) -> str:
     return ", ".join(["?"] * count)
 
 
-class Member(msgspec.Struct, frozen=True):
+class ThreadNode(msgspec.Struct, frozen=True):
     """A response of a thread. `branches` are the ones that continue it, where they are several."""
 
     found: Found
     branches: tuple[str, ...] = ()
 
 
-class ThreadShelf(Shelf, Protocol):
-    """A shelf on which threads can be followed."""
+class ThreadLookup(Lookup):
+    """Looks up threads as well."""
 
-    def older(self, tenant: str, response_id: str) -> list[str]:
-        """What a response continues, and so on; the last one may be missing. May hold a loop."""
-
-    def newer(self, tenant: str, response_id: str) -> list[str]:
-        """What continues a response, and so on, each time what was begun last. As `older`."""
-
-    def begun(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
-        """The responses of a conversation and when each was begun, in that order."""
-
-    def members(self, tenant: str, response_ids: Sequence[str]) -> dict[str, Member]:
-        """What is known of each of at most `BATCH` responses; the missing ones are left out."""
-
-
-class ThreadTables(Tables):
-    """The thread shelf that a database's tables are."""
-
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(reading)
-        self._asked = reading
-
-    def older(self, tenant: str, response_id: str) -> list[str]:
+    def ancestors(self, tenant: str, response_id: str) -> list[str]:
+        """Return what a response continues, and so on; the last may be missing. May hold a loop."""
         return self._ids(OLDER, response_id, tenant, DEPTH)
 
-    def newer(self, tenant: str, response_id: str) -> list[str]:
+    def descendants(self, tenant: str, response_id: str) -> list[str]:
+        """Return what continues a response, and so on, each time what was begun last.
+
+        May hold a loop.
+        """
         return self._ids(NEWER, response_id, tenant, DEPTH)
 
-    def begun(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
-        rows = self._asked.rows(CONVERSATION, (conversation_id, tenant))
+    def in_conversation(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
+        """Return the responses of a conversation and when each was begun, in that order."""
+        rows = self._reading.rows(CONVERSATION, (conversation_id, tenant))
         return [(name, started_at) for name, started_at in rows]
 
-    def members(self, tenant: str, response_ids: Sequence[str]) -> dict[str, Member]:
+    def nodes(self, tenant: str, response_ids: Sequence[str]) -> dict[str, ThreadNode]:
+        """Return what is known of each of at most `BATCH` responses, without the missing ones."""
         ids, count = tuple(response_ids), len(response_ids)
-        found = self._asked.rows(responses(count), (tenant, *ids))
+        found = self._reading.rows(responses(count), (tenant, *ids))
         stored = {row.id: row for row in (StoredResponse(*columns) for columns in found)}
-        places = self._asked.rows(standing(count), (*ids, tenant, tenant))
+        places = self._reading.rows(standing(count), (*ids, tenant, tenant))
         rows = self._exchanges([one for _, one, _ in places if one is not None])
-        members: dict[str, Member] = {}
+        nodes: dict[str, ThreadNode] = {}
         for name, one, branches in places:
             if one is not None or name in stored:
                 several = self._ids(SUCCESSORS, name, tenant) if branches > 1 else ()
-                members[name] = Member(Found(rows.get(one), stored.get(name)), tuple(several))
-        return members
+                nodes[name] = ThreadNode(Found(rows.get(one), stored.get(name)), tuple(several))
+        return nodes
 
     def _exchanges(self, ids: Sequence[str]) -> dict[str, ExchangeRow]:
-        found = self._asked.rows(exchanges(len(ids)), ids) if ids else ()
+        found = self._reading.rows(exchanges(len(ids)), ids) if ids else ()
         return {row.exchange_id: row for row in map(exchange_row, found)}
 
     def _ids(self, statement: str, *values: object) -> list[str]:
-        return [name for (name,) in self._asked.rows(statement, values)]
+        return [name for (name,) in self._reading.rows(statement, values)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,51 +153,51 @@ class Thread:
     last: Found | None
     continues: str | None
     cut: bool
-    _shelf: ThreadShelf
+    _lookup: ThreadLookup
     _tenant: str
 
     def __len__(self) -> int:
         return len(self.ids) + (self.last is not None)
 
-    def members(self) -> Iterator[Member]:
-        """Read the members, some at a time. To be done before the shelf is closed."""
+    def nodes(self) -> Iterator[ThreadNode]:
+        """Read the nodes, some at a time. Only while the lookup's snapshot lasts."""
         for start in range(0, len(self.ids), BATCH):
             batch = self.ids[start : start + BATCH]
-            known = self._shelf.members(self._tenant, batch)
+            known = self._lookup.nodes(self._tenant, batch)
             yield from (known[name] for name in batch if name in known)
         if self.last is not None:
-            yield Member(self.last)
+            yield ThreadNode(self.last)
 
 
-def thread(shelf: ThreadShelf, tenant: str, identifier: str) -> Thread:
+def thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
     """The thread of the one thing that an identifier means. Raises StoreError as `find` does."""
-    asked = find(shelf, tenant, identifier)
+    asked = lookup.find(tenant, identifier)
     name = _response_id(asked)
-    older, continues, cut = _older(shelf, tenant, asked)
-    newer = _once(shelf.newer(tenant, name), {name, *older}) if name else []
+    older, continues, cut = _older(lookup, tenant, asked)
+    newer = _once(lookup.descendants(tenant, name), {name, *older}) if name else []
     chain = [*reversed(older), *filter(None, [name]), *newer]
-    oldest = _stored(shelf, tenant, older[-1]) if older else asked
-    newest = _stored(shelf, tenant, newer[-1]) if newer else asked
-    earlier = [] if cut else _in_conversation(shelf, tenant, oldest, chain)[0]
-    later = _in_conversation(shelf, tenant, newest, chain)[1] if name else []
+    oldest = _stored(lookup, tenant, older[-1]) if older else asked
+    newest = _stored(lookup, tenant, newer[-1]) if newer else asked
+    earlier = [] if cut else _in_conversation(lookup, tenant, oldest, chain)[0]
+    later = _in_conversation(lookup, tenant, newest, chain)[1] if name else []
     return Thread(
         ids=(*earlier, *chain, *later),
         last=None if name else asked,
         continues=None if earlier else continues,
         cut=cut,
-        _shelf=shelf,
+        _lookup=lookup,
         _tenant=tenant,
     )
 
 
-def _older(shelf: ThreadShelf, tenant: str, found: Found) -> tuple[list[str], str | None, bool]:
+def _older(lookup: ThreadLookup, tenant: str, found: Found) -> tuple[list[str], str | None, bool]:
     """What is continued, from the newest; what the last of it continues; whether that is cut."""
     name = _response_id(found)
     first = None if name else _previous(found)
     start = name or first
-    named = [*filter(None, [first]), *(shelf.older(tenant, start) if start else [])]
+    named = [*filter(None, [first]), *(lookup.ancestors(tenant, start) if start else [])]
     older = _once(named, {name} if name else set())
-    last = _stored(shelf, tenant, older[-1]) if older else None
+    last = _stored(lookup, tenant, older[-1]) if older else None
     if older and last is None:
         return older[:-1], older[-1], False
     if last is not None and len(older) >= DEPTH:
@@ -220,13 +206,13 @@ def _older(shelf: ThreadShelf, tenant: str, found: Found) -> tuple[list[str], st
 
 
 def _in_conversation(
-    shelf: ThreadShelf, tenant: str, found: Found | None, chain: Sequence[str]
+    lookup: ThreadLookup, tenant: str, found: Found | None, chain: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """What was begun before and after something in the conversation that it names."""
     exchange = found.exchange if found else None
     if exchange is None or exchange.conversation_id is None:
         return [], []
-    begun = shelf.begun(tenant, exchange.conversation_id)
+    begun = lookup.in_conversation(tenant, exchange.conversation_id)
     name = exchange.response_id or ""
     place = (dict(begun).get(name, exchange.started_at), name)
     placed = [(began, one) for one, began in begun if one not in {*chain}]
@@ -246,9 +232,9 @@ def _once(names: Iterable[str], seen: set[str]) -> list[str]:
     return fresh
 
 
-def _stored(shelf: ThreadShelf, tenant: str, response_id: str) -> Found | None:
-    member = shelf.members(tenant, [response_id]).get(response_id)
-    return member.found if member else None
+def _stored(lookup: ThreadLookup, tenant: str, response_id: str) -> Found | None:
+    node = lookup.nodes(tenant, [response_id]).get(response_id)
+    return node.found if node else None
 
 
 def _response_id(found: Found) -> str | None:

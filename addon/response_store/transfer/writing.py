@@ -23,7 +23,8 @@ from response_store.store.columns import quoted, response_values
 from response_store.store.merging import merge
 from response_store.store.merging import rank as response_rank
 from response_store.store.ranks import rank
-from response_store.store.records import ResponseRow
+from response_store.store.records import EndedBy, ResponseRow
+from response_store.store.statements import is_ahead as is_ahead_in_sql
 from response_store.transfer.tables import (
     CONVERSATIONS,
     EXCHANGES,
@@ -103,11 +104,7 @@ def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
 def update_rule(table: Table, name: str) -> str:
     """When a stored row gives way to `excluded`, as SQL; `name` is that of the table."""
     if table is EXCHANGES:
-        new, old = rank("excluded.state"), rank(f"{name}.state")
-        return (
-            f"{new} > {old} OR ({new} = {old} AND coalesce(length(excluded.raw_response), 0)"
-            f" > coalesce(length({name}.raw_response), 0))"
-        )
+        return is_ahead_in_sql("excluded", name)
     if table is CONVERSATIONS:
         return f"length(excluded.messages) >= length({name}.messages)"
     return "1 = 1"
@@ -122,8 +119,9 @@ def _response(row: Row) -> ResponseRow:
     )
 
 
-def _reached(exchange: Mapping[str, Any]) -> tuple[int, int]:
-    return _state_rank(exchange["state"]), len(exchange["raw_response"] or b"")
+def _reached(exchange: Mapping[str, Any]) -> tuple[int, bool, int]:
+    is_known = exchange["ended_by"] != EndedBy.PROXY_STOPPED
+    return _state_rank(exchange["state"]), is_known, len(exchange["raw_response"] or b"")
 
 
 @functools.cache

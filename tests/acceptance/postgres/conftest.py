@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.acceptance.postgres.looking import JOURNALS
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.harness.postgres import Postgres, Template
 from tests.harness.proxy import Proxy
@@ -15,11 +17,11 @@ OnPostgres = Callable[..., Proxy]
 
 
 @pytest.fixture
-def on_postgres(make_proxy: MakeProxy) -> OnPostgres:
+def on_postgres(make_proxy: MakeProxy, tmp_path: Path) -> OnPostgres:
     """Makes a proxy, not yet started, that writes to the database of a URL.
 
     `settings` go into its YAML, `how` to `Proxy`. The name of a folder makes two of them share it,
-    and with it the journal.
+    and with it the folder of journals.
     """
 
     def make(
@@ -29,6 +31,7 @@ def on_postgres(make_proxy: MakeProxy) -> OnPostgres:
             "database_url": url,
             "allow_private_database_url": True,
             "ssl_mode": "disable",
+            "journal": {"path": str(tmp_path / folder / JOURNALS)},
         }
         return make_proxy(folder, config=BY_TENANT | reached | settings, **(how or {}))
 

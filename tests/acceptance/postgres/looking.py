@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from response_store.store.journal.reading import JournalReading
+from response_store.journal.directory import JournalDirectory, journals
+from response_store.journal.reader import JournalReader
 from tests.harness.clients import asking, fetch
 from tests.harness.database import Database, Row, as_text
 from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
-    from response_store.store.journal.level import JournalStatus
     from tests.harness.postgres import PostgresDatabase
     from tests.harness.proxy import Proxy
 
-JOURNAL = "response-store-journal.db"
+JOURNALS = "journals"
+MANY = 1_000_000
 STAYS = "stay in the journal"
 AWAY = "records wait, attempts go on"
 BACK = "the database is back"
@@ -64,10 +68,60 @@ def status(proxy: Proxy) -> dict[str, str]:
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}
 
 
-def journal(proxy: Proxy) -> JournalStatus:
-    """What the journal of a proxy holds by its file, whether the proxy runs or not."""
-    with JournalReading(proxy.folder / JOURNAL) as reading:
-        return reading.status()
+def assert_nothing_waits(proxy: Proxy) -> dict[str, str]:
+    """Wait until all has arrived, and return the status, which says so."""
+    proxy.flush()
+    told = status(proxy)
+    assert told["store"].endswith(", ready")
+    assert told["journal"].endswith(", ready")
+    assert told["last error"] == "none"
+    assert told["attempts"] == "0 failed in a row"
+    assert told["ingester"] == "running"
+    assert told["not in the database yet"] == "0 frames"
+    assert told["waiting for the journal"] == "0 frames"
+    assert told["waiting to be cleaned"] == "0 frames, 0 bytes"
+    assert_nothing_lost(told)
+    return told
+
+
+def assert_nothing_lost(told: dict[str, str]) -> None:
+    """Nothing was dropped, refused or found damaged, by the status."""
+    assert told["dead letters"] == "0 records, 0 bytes"
+    lost = ("dropped", "dead_letters", "frames_gone", "journal.damaged", "fault")
+    assert [name for name in told if name.startswith(lost)] == []
+
+
+def journals_of(proxy: Proxy) -> list[JournalDirectory]:
+    """The journals in the folder of a proxy, whether it runs or not."""
+    return journals(proxy.folder / JOURNALS)
+
+
+def positions(kept: PostgresRows) -> dict[str, int]:
+    """How far the database has the journals."""
+    rows = kept.rows("SELECT journal_id, position FROM openai_exchanges_journals")
+    return {row["journal_id"]: row["position"] for row in rows}
+
+
+def waiting(proxy: Proxy, before: Mapping[str, int]) -> Counter[str]:
+    """How many frames of each kind the journals of a proxy hold behind these positions."""
+    found: Counter[str] = Counter()
+    for directory in journals_of(proxy):
+        position = before.get(directory.journal_id, 0)
+        with closing(JournalReader(directory)) as reader:
+            refs = list(reader.next(MANY))
+        found.update(ref.kind.name for ref in refs if ref.seq > position)
+    return found
+
+
+def journal_files(proxy: Proxy) -> dict[str, str]:
+    """What stands in the files of a proxy's journals."""
+    found = {}
+    for path in (proxy.folder / JOURNALS).rglob("*"):
+        with suppress(FileNotFoundError):  # a segment that was dropped meanwhile
+            if path.is_file():
+                name = str(path.relative_to(proxy.folder))
+                found[name] = path.read_bytes().decode("latin-1")
+    return found
 
 
 def wait_for_store(proxy: Proxy, phase: str, timeout: float = 15.0) -> None:

@@ -72,16 +72,16 @@ def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line
     public = target(plain_database, line, Reach.PUBLIC_NAMES)
     first = conninfo_to_dict(checked_connection_string(public, resolver).reveal())
     assert (first["host"], first["hostaddr"]) == (NAME, PUBLIC)
-    with closing(PostgresStore(public, NAMES, "r", resolver=resolver)) as store:
+    with closing(PostgresStore(public, NAMES, resolver=resolver)) as store:
         for _ in range(3):
             with pytest.raises(PermanentStoreError, match="a loopback address"):
                 store.open()
     assert resolver.asked == [NAME] * 4
     assert line.accepted == 0
     private = target(plain_database, line, Reach.PRIVATE)
-    with closing(PostgresStore(private, NAMES, "r", resolver=Answers([[LOOPBACK]]))) as store:
+    with closing(PostgresStore(private, NAMES, resolver=Answers([[LOOPBACK]]))) as store:
         store.open()
-        store.write([record()])
+        store.write([record()], None)
     assert line.accepted == 2
 
 
@@ -90,7 +90,7 @@ def test_loopback_among_public_answers(plain_database: PostgresDatabase, line: L
     public = target(plain_database, line, Reach.PUBLIC_NAMES)
     for answers in ([PUBLIC, LOOPBACK], [LOOPBACK, PUBLIC]):
         with (
-            closing(PostgresStore(public, NAMES, "r", resolver=Answers([answers]))) as store,
+            closing(PostgresStore(public, NAMES, resolver=Answers([answers]))) as store,
             pytest.raises(PermanentStoreError, match="a loopback address"),
         ):
             store.open()
@@ -107,7 +107,7 @@ def test_the_socket_goes_where_was_checked(
     local = target(plain_database, line, Reach.PRIVATE, host="localhost")
     with (
         visitors("127.0.0.2", line.port) as came,
-        closing(PostgresStore(local, NAMES, "r", resolver=resolver)) as store,
+        closing(PostgresStore(local, NAMES, resolver=resolver)) as store,
         pytest.raises(PassingStoreError),
     ):
         store.open()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.one_python
 
+ENTRIES = "SELECT exchange_id FROM openai_exchanges_search"
+
 
 def test_two_proxies_and_a_kill(
     on_postgres: OnPostgres,
@@ -25,14 +27,19 @@ def test_two_proxies_and_a_kill(
     model_server: ModelServer,
     tenant: str,
 ) -> None:
-    """Streams are found seconds later, each once; so is what a killed proxy left unindexed."""
+    """Streams are found at once, each once; so is what a killed proxy left unindexed.
+
+    One of the two indexes what it writes, a search what is lacking.
+    """
     kept = rows_of(plain_database)
     url = plain_database.url()
     with on_postgres(url, "one") as one, on_postgres(url, "two") as two:
         made = {stream(proxy, model_server, tenant) for _ in range(2) for proxy in (one, two)}
-        wait_indexed(kept, 4)
+        kept.all_ended(tenant, 4)
+        wait_until(lambda: len(kept.rows(ENTRIES)) >= 2, "what one has written is indexed")
         for words in FOUND:
             assert set(ids(search(one, tenant, words))) == made, words
+        wait_indexed(kept, 4)
         last = stream(two, model_server, tenant, "A last word: 再见")
         two.flush()
         two.kill9()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
-from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
+from tests.acceptance.postgres.looking import ask, journal_files, rows_of, wait_for_store
 from tests.harness.ports import free_port
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ WHERE datname = %s AND pid <> pg_backend_pid()"""
 
 def written(proxy: Proxy) -> dict[str, str]:
     """All that is in the proxy's folder, by file, but the configuration that it was given."""
-    return {
+    found = {
         path.name: path.read_bytes().decode("latin-1")
         for path in proxy.folder.iterdir()
         if path.is_file() and path.name != "config.yaml"
     }
+    return found | journal_files(proxy)
 
 
 def test_password(on_postgres: OnPostgres, plain_postgres: Postgres, tenant: str) -> None:
@@ -43,6 +45,8 @@ def test_password(on_postgres: OnPostgres, plain_postgres: Postgres, tenant: str
         with on_postgres("postgres://nowhere", how=DEBUG | {"environment": environment}) as proxy:
             ask(proxy, tenant, 1)
             rows_of(database).ended(tenant)
+            environ = Path(f"/proc/{proxy.ingester()}/environ")
+            assert not environ.exists() or CANARY.encode() not in environ.read_bytes()
             proxy.command("options.save", "options.yaml")
             database.execute(f"ALTER ROLE {role} PASSWORD 'another'")
             database.execute(HANG_UP, database.name)
@@ -53,7 +57,8 @@ def test_password(on_postgres: OnPostgres, plain_postgres: Postgres, tenant: str
             tables = rows_of(database).dump()
             proxy.terminate()
         assert "refuses user or password" in told
-        assert "response-store-journal.db" in seen
+        assert any(name.endswith(".seg") for name in seen)
+        assert any(name.endswith("journal.json") for name in seen)
         assert "response_store_config" in seen["options.yaml"]
         texts = {"status": told, "tables": tables} | seen | written(proxy)
         assert [place for place, text in texts.items() if CANARY in text] == []

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.postgres.looking import ask, status
+from tests.acceptance.postgres.looking import ask, wait_for_store
 from tests.harness.following import Tail
-from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,9 +45,7 @@ def test_outages(
             writing.refuse()
             writing.cut()
             ids += ask(proxy, tenant, 2)
-            wait_until(
-                lambda: status(proxy)["journal holds"].startswith("2 records"), "2 records wait"
-            )
+            wait_for_store(proxy, "waiting")
             reading.refuse()
             reading.cut()
             tail.wait_for_word("Waiting until the database can be read again")

@@ -1,200 +1,428 @@
-"""An exchange ends once, with whichever end comes first."""
+"""An exchange: what its frames say, which of them may touch the disk, and what is large."""
 
 from __future__ import annotations
 
+import gzip
+import zlib
 from typing import Any
 
+import brotli
 import pytest
+import zstandard
 
-from response_store.capture.draft import Request
+from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
-from response_store.capture.facts import AnswerHead
 from response_store.capture.memory import Budget
-from response_store.store.records import Api, EndedBy, Transport
+from response_store.capture.outbox import LARGE, LARGE_ENCODED, Frame
+from response_store.journal.frames import Kind
+from response_store.store.records import EndedBy
+from tests.unit.capture.borders import Sent, answer_head, json_head, request_head
 
-START = 1000.0
+NOW = 500.0
 TERMINAL = b'data: {"type":"response.completed","response":{}}\n\n'
-STREAM = AnswerHead(200, "Text/Event-Stream; charset=utf-8", "", "req_1")
-JSON = AnswerHead(200, "application/json", "gzip", "req_1")
+CREDENTIAL = b'{"tools":[{"type":"mcp","authorization":"c4n4ry"}]}'
+ENCODE = {
+    "gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "br": brotli.compress,
+    "zstd": zstandard.ZstdCompressor().compress,
+}
 
 
-class Timer:
-    cancelled = 0
-
-    def cancel(self) -> None:
-        self.cancelled += 1
-
-
-def exchange(limit: int = 1000, budget: Budget | None = None) -> Exchange:
-    request = Request(
-        exchange_id="e",
-        tenant_id="t",
-        api=Api.RESPONSES,
-        method="POST",
-        scheme="https",
-        host="h",
-        path="/v1/responses",
-        user_agent=None,
-        content_encoding="",
-        body=b"{}",
-        started_at=START,
+def exchange(
+    body: bytes | None = b"{}",
+    *,
+    limit: int = 1000,
+    budget: Budget | None = None,
+    redacts: bool = False,
+    **head: Any,
+) -> Exchange:
+    """An exchange that begins now."""
+    return Exchange(
+        7,
+        request_head(**head),
+        body,
+        live=True,
+        limit=limit,
+        budget=budget or Budget(100 * LARGE),
+        redacts=redacts,
+        elapsed=0.0,
+        now=NOW,
     )
-    return Exchange(request, True, limit, budget or Budget(10_000))
 
 
-def streamed(**how: Any) -> Exchange:
+def streamed(
+    *chunks: bytes, answer: AnswerHead | None = None, at: float = 0.0, **how: Any
+) -> Exchange:
+    """An exchange whose answer streams, and what has come of it."""
     made = exchange(**how)
-    made.answered(STREAM)
-    made.start_stream(STREAM)
+    made.answer = answer or answer_head()
+    made.start_stream()
+    for chunk in chunks:
+        made.feed(chunk, NOW + at)
     return made
 
 
-def test_terminal_event_ends() -> None:
-    """The chunk that completes the terminal event ends the exchange, with all that came."""
-    live = streamed()
-    live.timer = Timer()
-    assert live.feed(b": hello\n\n", START + 0.1) is None
-    assert live.feed(b"data: {}\n\n", START + 0.25) is None
-    draft = live.feed(TERMINAL, START + 1.5)
-    assert draft is not None
-    assert draft.ending is not None
-    assert (draft.ending.ended_by, draft.ending.duration_ms) == (EndedBy.TERMINAL_EVENT, 1500)
-    assert draft.ending.first_event_ms == 250
-    answer = draft.ending.answer
-    assert answer is not None
-    assert answer.body == (b": hello\n\n", b"data: {}\n\n", TERMINAL)
-    assert (answer.transport, answer.upstream_request_id) == (Transport.SSE, "req_1")
-    assert answer.terminal is not None
-    assert draft.size == len(b"{}") + answer.size
-    assert live.timer.cancelled == 1
+def sent(frame: Frame) -> Sent:
+    """The frame as it reaches a border."""
+    return Sent(1, frame.kind, frame.key, frame.head, b"".join(frame.parts), frame.private)
 
 
-ENDS = [EndedBy.BODY, EndedBy.CLIENT, EndedBy.UPSTREAM, EndedBy.PROXY_STOPPED]
+def end_of(
+    one: Exchange, by: EndedBy = EndedBy.BODY, body: bytes | None = None, **how: Any
+) -> Sent:
+    """The frame of the end."""
+    return sent(one.end_frame(by, 12.5, one.gather(body), **how))
 
 
-@pytest.mark.parametrize("first", ENDS)
-@pytest.mark.parametrize("second", ENDS)
-def test_first_end_wins(first: EndedBy, second: EndedBy) -> None:
-    """Of two ends the first one counts, and a terminal event after it changes nothing."""
-    live = streamed()
-    draft = live.end(first, START + 1)
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.ended_by is first
-    assert live.end(second, START + 2) is None
-    assert live.feed(TERMINAL, START + 3) is None
-    assert live.ended
+# What the frames say
 
 
-def test_end_after_terminal_event() -> None:
-    """After the terminal event no other end counts."""
-    live = streamed()
-    assert live.feed(TERMINAL, START) is not None
-    assert live.end(EndedBy.CLIENT, START + 1) is None
+def test_opening() -> None:
+    """The frame that opens has the request, and nothing else."""
+    frame = sent(exchange(b"asked").open_frame())
+    assert (frame.kind, frame.key, frame.body, frame.private) == (Kind.OPEN, 7, b"asked", False)
+    assert frame.head == request_head()
 
 
-def test_amended() -> None:
-    """What came after the terminal event is handed over once, if anything did."""
-    live = streamed()
-    assert live.amended(START) is None
-    live.feed(TERMINAL, START + 1)
-    assert live.amended(START + 2) is None
-    live.feed(b"data: [DONE]\n\n", START + 2)
-    draft = live.amended(START + 3)
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.answer is not None
-    assert draft.ending.answer.body == (TERMINAL, b"data: [DONE]\n\n")
-    assert draft.ending.ended_by is EndedBy.TERMINAL_EVENT
-    assert live.amended(START + 3) is None
+def test_a_request_without_a_body() -> None:
+    """A request whose body is not there, or empty, opens without one."""
+    for body in (None, b""):
+        assert sent(exchange(body).open_frame()).body == b""
 
 
-def test_not_amended() -> None:
-    """A stream that was cut, or grew too large, is not handed over again."""
-    live = streamed()
-    live.end(EndedBy.CLIENT, START)
-    live.feed(b"data: x\n\n", START)
-    assert live.amended(START) is None
-    large = streamed(limit=len(TERMINAL))
-    assert large.feed(TERMINAL, START) is not None
-    large.feed(b"x", START)
-    assert large.amended(START) is None
+def test_parts() -> None:
+    """The first part has the head of the answer, all have their time and when events began."""
+    live = streamed(b": hello\n\n")
+    live.is_open = True
+    first = sent(live.part_frame([b": hello\n\n"], 130.0))
+    assert (first.kind, first.body) == (Kind.PART, b": hello\n\n")
+    assert first.head.answer == answer_head()
+    assert (first.head.elapsed_ms, first.head.first_event_ms) == (130.0, None)
+    live.feed(b"data: {}\n\n", NOW + 0.2)
+    second = sent(live.part_frame([b"data: ", b"{}\n\n"], 260.0))
+    assert (second.body, second.head.answer) == (b"data: {}\n\n", None)
+    assert (second.head.elapsed_ms, second.head.first_event_ms) == (260.0, 200.0)
 
 
-def test_json() -> None:
-    """A whole body comes with the end."""
+def test_an_end_that_says_all() -> None:
+    """Without an open frame the end has the request, the answer and how both went."""
+    live = streamed(b"data: {}\n\n", TERMINAL, at=0.25)
+    frame = end_of(live, EndedBy.TERMINAL_EVENT)
+    head = frame.head
+    assert frame.kind is Kind.END
+    assert (head.request, frame.request_body) == (request_head(), b"{}")
+    assert frame.answer_body == b"data: {}\n\n" + TERMINAL
+    assert (head.ended_by, head.duration_ms, head.first_event_ms) == ("terminal_event", 12.5, 250)
+    assert head.answer == answer_head(is_terminated=True)
+    assert (head.raw_size, head.is_whole) == (0, False)
+
+
+def test_an_end_that_says_the_rest() -> None:
+    """Behind an open frame and parts the end has neither the request nor what they have."""
+    live = streamed(b"data: 1\n\n")
+    live.open_frame()
+    live.is_open = True
+    stream = live.stream
+    assert stream is not None
+    live.part_frame(stream.take(all_of_it=False), 130.0)
+    live.feed(TERMINAL, NOW + 1)
+    frame = end_of(live)
+    assert (frame.head.request, frame.head.request_size) == (None, 0)
+    assert frame.answer_body == frame.body == TERMINAL
+    assert frame.head.answer is not None
+    assert not frame.head.is_whole
+
+
+def test_an_end_that_stands_alone() -> None:
+    """An end may be written once more, with all that came: it replaces earlier frames."""
+    live = streamed(b"data: 1\n\n" + TERMINAL)
+    live.open_frame()
+    live.is_open = True
+    end_of(live, EndedBy.TERMINAL_EVENT)
+    live.feed(b"data: [DONE]\n\n", NOW + 1)
+    answered = live.gather(None, alone=True)
+    frame = sent(live.end_frame(EndedBy.TERMINAL_EVENT, 20.0, answered, alone=True))
+    assert (frame.head.request, frame.request_body) == (request_head(), b"{}")
+    assert frame.answer_body == b"data: 1\n\n" + TERMINAL + b"data: [DONE]\n\n"
+    assert frame.head.is_whole
+
+
+@pytest.mark.parametrize("coding", ["", *ENCODE])
+def test_a_whole_answer(coding: str) -> None:
+    """A body that comes in one piece is decoded; the head says what it came in."""
     live = exchange()
-    live.answered(JSON)
-    draft = live.end(EndedBy.BODY, START - 5, b"body")
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.duration_ms == 0  # a clock may go back
-    assert draft.ending.first_event_ms is None
-    answer = draft.ending.answer
-    assert answer is not None
-    assert (answer.body, answer.transport, answer.too_large) == ((b"body",), Transport.HTTP, False)
-    assert (answer.status_code, answer.content_encoding, answer.size) == (200, "gzip", 4)
+    live.answer = json_head(content_encoding=coding)
+    frame = end_of(live, body=ENCODE.get(coding, bytes)(b'{"id":"r"}'))
+    assert (frame.answer_body, frame.head.raw_size) == (b'{"id":"r"}', 0)
+    assert frame.head.answer == json_head(content_encoding=coding)
 
 
 def test_without_an_answer() -> None:
     """An exchange may end before its answer begins, or before its body does."""
-    draft = exchange().end(EndedBy.UPSTREAM, START)
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.answer is None
+    frame = end_of(exchange(), EndedBy.UPSTREAM)
+    assert (frame.head.answer, frame.answer_body) == (None, b"")
     live = exchange()
-    live.answered(JSON)
-    draft = live.end(EndedBy.CLIENT, START)
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.answer is not None
-    assert draft.ending.answer.body is None
+    live.answer = json_head()
+    frame = end_of(live, EndedBy.CLIENT)
+    assert frame.head.answer == json_head(has_body=False)
+    live = exchange()
+    live.answer = json_head()
+    assert end_of(live, body=b"").head.answer == json_head(has_body=True)
+
+
+def test_a_stream_that_somebody_took() -> None:
+    """Where no chunk came to us the body of the flow counts, and else it is said to be missing."""
+    assert end_of(streamed(), body=TERMINAL).answer_body == TERMINAL
+    frame = end_of(streamed())
+    assert frame.head.answer == answer_head(has_body=False)
+    assert end_of(streamed(b"")).head.answer == answer_head(has_body=True)
 
 
 def test_too_large() -> None:
-    """A body beyond the limit is not handed over."""
-    live = exchange(limit=3)
-    live.answered(JSON)
-    draft = live.end(EndedBy.BODY, START, b"body")
-    assert draft is not None
-    assert draft.ending is not None
-    assert draft.ending.answer is not None
-    assert (draft.ending.answer.too_large, draft.ending.answer.body) == (True, None)
-    assert draft.size == 2
+    """Of a body beyond the limit the beginning is kept."""
+    for coding in ("", *ENCODE):
+        live = exchange(limit=30)
+        live.answer = json_head(content_encoding=coding)
+        frame = end_of(live, body=ENCODE.get(coding, bytes)(b"0123456789" * 4))
+        assert frame.head.answer.too_large
+        assert frame.answer_body == b"0123456789" * 3 or coding
+        assert (b"0123456789" * 4).startswith(frame.answer_body)
+
+
+def test_an_answer_that_can_not_be_decoded() -> None:
+    """What could be decoded is kept with the reason, and the bytes as they came behind it."""
+    coded = gzip.compress(b'{"id":"r"}' * 50)[:-12] + b"\xff" * 20
+    live = exchange()
+    live.answer = json_head(content_encoding="gzip")
+    frame = end_of(live, body=coded)
+    assert (frame.raw, frame.head.raw_size) == (coded, len(coded))
+    assert frame.head.answer.decode_error.startswith("bad content encoding")
+    assert (b'{"id":"r"}' * 50).startswith(frame.answer_body)
+    odd = streamed(b"what is this", answer=answer_head(content_encoding="odd"))
+    frame = end_of(odd)
+    assert (frame.answer_body, frame.raw) == (b"", b"what is this")
+    assert frame.head.answer.decode_error == "unknown content encoding"
+
+
+@pytest.mark.parametrize("streams", [True, False])
+def test_it_keeps_no_bytes_where_it_redacts(streams: bool) -> None:
+    """With redaction, or behind a private request, what can't be decoded can't be cleaned."""
+    for how in ({"redacts": True}, {"body": CREDENTIAL}):
+        head = answer_head(content_encoding="gzip") if streams else json_head(content_encoding="br")
+        live = streamed(b"\xff" * 9, answer=head, **how) if streams else exchange(**how)
+        live.answer = head
+        frame = end_of(live, body=None if streams else b"\xff" * 9)
+        assert (frame.raw, frame.head.raw_size, frame.private) == (b"", 0, True)
+        assert frame.head.answer.decode_error is not None
+
+
+# The request
+
+
+@pytest.mark.parametrize("coding", ENCODE)
+def test_an_encoded_request(coding: str) -> None:
+    """A request is decoded once; the head says what it came in."""
+    live = exchange(ENCODE[coding](b'{"model":"m"}'), content_encoding=coding)
+    assert sent(live.open_frame()).body == b'{"model":"m"}'
+    assert sent(live.open_frame()).body == b'{"model":"m"}'
+    assert sent(live.open_frame()).head.content_encoding == coding
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "why"),
+    [
+        (b"\xff" * 9, "gzip", "request body: bad content encoding (error)"),
+        (b"text", "odd", "request body: unknown content encoding"),
+        (b"x" * 1001, "", "request body: above max_body_bytes"),
+        (gzip.compress(b"x" * 5000), "gzip", "request body: above max_body_bytes"),
+    ],
+    ids=["broken", "unknown", "large", "expands"],
+)
+def test_a_request_that_can_not_be_cleaned(body: bytes, coding: str, why: str) -> None:
+    """It keeps no bytes, on either way, and says why."""
+    for frame in (
+        sent(exchange(body, content_encoding=coding).open_frame()),
+        end_of(exchange(body, content_encoding=coding)),
+    ):
+        head = frame.head if isinstance(frame.head, RequestHead) else frame.head.request
+        assert (frame.body, head.missing, frame.private) == (b"", why, False)
+
+
+# What may touch the disk
+
+
+@pytest.mark.parametrize("coding", ["", *ENCODE])
+def test_a_request_with_credentials(coding: str) -> None:
+    """All frames of its exchange go to the ingester, the last one whole; there are no parts."""
+    body = ENCODE.get(coding, bytes)(CREDENTIAL)
+    live = streamed(b"data: 1\n\n", body=body, content_encoding=coding)
+    assert live.is_private()
+    assert sent(live.open_frame()).private
+    live.is_open = True
+    assert not live.has_parts()
+    frame = end_of(live)
+    assert (frame.private, frame.head.is_whole) == (True, True)
+    assert (frame.request_body, frame.answer_body) == (CREDENTIAL, b"data: 1\n\n")
+
+
+def test_an_answer_with_credentials() -> None:
+    """A part, or the rest, that may hold some goes to the ingester; other frames do not."""
+    live = streamed(b"data: 1\n\n")
+    assert not sent(live.open_frame()).private
+    live.is_open = True
+    assert live.has_parts()
+    assert not sent(live.part_frame([b"data: 1\n\n"], 1.0)).private
+    echo = b"data: " + CREDENTIAL + b"\n\n"
+    assert sent(live.part_frame([echo], 2.0)).private
+    live.feed(echo, NOW)
+    assert end_of(live).private
+    live = streamed(b"data: 1\n\n")
+    assert not end_of(live).private
+    live = exchange()
+    live.answer = json_head()
+    assert end_of(live, body=CREDENTIAL).private
+    live.answer = json_head(content_encoding="gzip")
+    assert end_of(live, body=gzip.compress(CREDENTIAL)).private
+
+
+def test_with_redaction_all_goes_to_the_ingester() -> None:
+    """Nothing is known to be clean then, so everything goes over, at the end."""
+    live = streamed(b"data: 1\n\n", redacts=True)
+    assert live.is_private()
+    live.is_open = True
+    assert not live.has_parts()
+    assert sent(live.open_frame()).private
+    assert end_of(live).private
+
+
+def test_a_request_that_is_looked_at_late() -> None:
+    """A large request is looked at by a worker; when it is private, what waits stays."""
+    budget = Budget(100 * LARGE)
+    body = b'{"a":"' + b"x" * LARGE + b'","authorization":"Bearer c4n4ry"}'
+    live = streamed(b"data: 1\n\n", body=body, limit=2 * LARGE, budget=budget)
+    stream = live.stream
+    assert stream is not None
+    assert stream.pending_size  # which accounts for what has passed
+    held, held_whole = budget.held, stream.holds_whole
+    assert sent(live.open_frame()).private
+    live.is_open = True
+    assert not live.has_parts()
+    assert (held_whole, stream.holds_whole) == (False, True)
+    assert budget.held == held + len(b"data: 1\n\n")
+    assert end_of(live).head.is_whole
+
+
+@pytest.mark.parametrize(
+    ("answer", "head", "holds"),
+    [
+        (answer_head(), {}, False),
+        (json_head(), {}, True),
+        (answer_head(), {"target_response_id": "r"}, True),
+        (answer_head(), {"redacts": True}, True),
+        (answer_head(), {"body": CREDENTIAL}, True),
+        (answer_head(), {"body": b"x" * (LARGE + 1), "redacts": True}, True),
+    ],
+)
+def test_what_stays_until_the_end(answer: AnswerHead, head: dict[str, Any], holds: bool) -> None:
+    """JSON in chunks can't be cut, and what can't be told or cleaned before its end is not."""
+    live = streamed(answer=answer, limit=2 * LARGE, **head)
+    assert live.stream is not None
+    assert live.stream.holds_whole is holds
+
+
+# What is large
+
+
+def test_what_is_large() -> None:
+    """A frame of more than a megabyte, or of what nobody knows how large it becomes."""
+    assert not exchange(b"x" * LARGE, limit=2 * LARGE).is_large()
+    assert exchange(b"x" * (LARGE + 1), limit=2 * LARGE).is_large()
+    assert not exchange(b"x" * LARGE_ENCODED, content_encoding="gzip").is_large()
+    assert exchange(b"x" * (LARGE_ENCODED + 1), content_encoding="gzip").is_large()
+    assert not exchange(gzip.compress(b"x" * 1000), content_encoding="gzip").is_large()
+    assert exchange(gzip.compress(b"x" * 1001), content_encoding="gzip").is_large()
+    live = exchange(b"{}")
+    live.answer = json_head()
+    assert not live.is_large(b"x" * LARGE)
+    assert live.is_large(b"x" * (LARGE + 1))
+    live.answer = json_head(content_encoding="br")
+    assert not live.is_large(b"x" * LARGE_ENCODED)
+    assert live.is_large(b"x" * (LARGE_ENCODED + 1))
+
+
+def test_what_expands_is_large() -> None:
+    """A few bytes may stand for megabytes; what does not is decoded once."""
+    small, large = gzip.compress(b"x" * LARGE), gzip.compress(b"x" * (LARGE + 1))
+    for body, is_large in ((small, False), (large, True)):
+        live = exchange(body, limit=2 * LARGE, content_encoding="gzip")
+        assert live.is_large() is is_large
+        assert live.is_large() is is_large
+        assert len(sent(live.open_frame()).body) == LARGE + is_large
+        live = exchange(limit=2 * LARGE)
+        live.answer = json_head(content_encoding="gzip")
+        assert live.is_large(body) is is_large
+        assert len(end_of(live, body=body).answer_body) == LARGE + is_large
+
+
+def test_what_is_large_of_a_stream() -> None:
+    """What waits counts, and the bytes as they came where they can't be decoded."""
+    live = streamed(b"x" * LARGE, limit=3 * LARGE)
+    assert not live.is_large()
+    live.feed(b"x", NOW)
+    assert live.is_large()
+    odd = streamed(b"x" * (LARGE + 1), answer=answer_head(content_encoding="odd"), limit=3 * LARGE)
+    assert odd.is_large()
+
+
+def test_a_large_request_counts_once() -> None:
+    """A request that an open frame has is no part of the end."""
+    live = exchange(b"x" * (LARGE + 1), limit=2 * LARGE)
+    live.open_frame()
+    live.is_open = True
+    assert not live.is_large()
+
+
+# Times and ends
+
+
+def test_times() -> None:
+    """Times count from the start, and never go back."""
+    live = exchange(started_at=1000.0)
+    assert live.elapsed_ms(NOW + 1.2345678) == 1234.568
+    assert live.elapsed_ms(NOW - 5) == 0
+    assert live.age(NOW + 2) == 2
+    assert live.moment(1001.5) == NOW + 1.5
 
 
 def test_regular_end() -> None:
     """An answer of this proxy ends by the proxy."""
-    live = exchange()
-    assert live.regular_end is EndedBy.BODY
-    live.rejected = True
-    assert live.regular_end is EndedBy.PROXY
+    for rejected, by in ((False, EndedBy.BODY), (True, EndedBy.PROXY)):
+        live = exchange()
+        live.rejected = rejected
+        assert live.regular_end is by
 
 
-def test_feed_without_stream() -> None:
-    """A chunk of a body that is not watched changes nothing."""
-    assert exchange().feed(TERMINAL, START) is None
+def test_what_creates() -> None:
+    """Polls, cancels and deletes ask after a response that is there."""
+    assert exchange().creates
+    assert not exchange(target_response_id="r").creates
+
+
+def test_feed() -> None:
+    """The chunk that completes the terminal event says so, once; without a stream none does."""
+    live = streamed()
+    assert not live.feed(b"data: {}\n\n", NOW)
+    assert live.feed(TERMINAL, NOW)
+    assert not live.feed(TERMINAL, NOW)
+    assert not exchange().feed(TERMINAL, NOW)
 
 
 def test_memory() -> None:
     """The memory of a stream is free once it is released."""
     budget = Budget(10_000)
-    live = streamed(budget=budget)
-    live.feed(b"data: x", START)
+    live = streamed(b"data: x", budget=budget)
     assert budget.held == 7
     assert live.stream is not None
     live.stream.release()
-    assert budget.held == 0
-
-
-def test_budget() -> None:
-    """What does not fit is not taken."""
-    budget = Budget(10)
-    assert budget.take(10)
-    assert not budget.take(1)
-    assert budget.held == 10
-    budget.give_back(4)
-    assert budget.take(4)
-    assert not budget.take(1)
-    assert budget.take(-10)
     assert budget.held == 0

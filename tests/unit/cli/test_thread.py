@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
-from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,16 +12,11 @@ from rich.console import Console
 from response_store.cli.thread_view import show
 from response_store.store import threads
 from response_store.store.query import Query
-from response_store.store.records import ExchangeRow, Record, ResponseRow
-from tests.harness.ports import free_port
 from tests.unit.cli import rows
 from tests.unit.cli.conftest import Anywhere, Command
-from tests.unit.cli.test_journal import JournalEnds
-from tests.unit.query.stored import NAMES, REQUIRED, RESPONSE, Stored, packed
-from tests.unit.query.stored_in_postgres import StoredInPostgres
+from tests.unit.query.stored import NAMES, Stored, packed
 
 BEGAN = 1767225600.0
-LONG = 1000
 
 
 def answer(text: str) -> str:
@@ -246,92 +238,3 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     assert "120 in (64 cached), 45 out (20 reasoning)" in shown.splitlines()[-1]
     assert not set(shown) & {"\x00"}
     assert "\x1b[2J" not in shown
-
-
-@pytest.fixture
-def journal(place: Path) -> Iterator[JournalEnds]:
-    """A journal that holds nothing, and is not there yet."""
-    with closing(JournalEnds(place)) as ends:
-        yield ends
-
-
-def waiting(name: str, previous: str | None, asked: str, **columns: Any) -> Record:
-    """A record of a response that waits for the database."""
-    row = ExchangeRow(**(REQUIRED | turn(name, previous, asked, **columns)))
-    stored = RESPONSE | {"id": name, "response_object": answer(f"To {asked}")}
-    return Record(row, ResponseRow(**stored))
-
-
-def asked_for(result: Any) -> list[str]:
-    """The first column of the lines that responses have."""
-    return [line[4:].split("\t")[0] for line in result.stdout.splitlines() if line[:3] == "==="]
-
-
-def test_what_waits_is_part_of_its_thread(
-    configured: StoredInPostgres, journal: JournalEnds, run: Command
-) -> None:
-    """The newest part is in the journal, with older ones in the database, in any mixture."""
-    configured.exchange(**turn("resp_1", "resp_0", "One"))
-    configured.exchange(**turn("resp_2", "resp_1", "Two", state="interrupted"))
-    configured.exchange(**turn("resp_4", "resp_3", "Four"))
-    journal.write(
-        waiting("resp_2", "resp_1", "Two"),
-        waiting("resp_3", "resp_2", "Three"),
-        waiting("resp_5", "resp_4", "Five"),
-        waiting("resp_6", "resp_5", "Six"),
-    )
-    result = run("show", "--thread", "resp_6")
-    assert result.exit_code == 0
-    assert asked_for(result) == [
-        "continues resp_0, which is not stored",
-        *(f"resp_{at}" for at in range(1, 7)),
-        "6 responses",
-    ]
-    assert "\ncompleted" not in result.stdout
-    assert "interrupted" not in result.stdout
-    assert "--- assistant\nTo Three\n" in result.stdout
-    assert "4 records still wait" in result.stderr
-    assert [
-        one["response_id"] for one in json.loads(run("show", "--thread", "resp_6", "--json").stdout)
-    ] == [f"resp_{at}" for at in range(1, 7)]
-    assert asked_for(run("show", "--thread", "resp_6", "--tenant", "other")) == []
-
-
-def test_a_loop_between_journal_and_database_has_an_end(
-    configured: StoredInPostgres, journal: JournalEnds, run: Command
-) -> None:
-    """Links that lead in a circle through both are walked once."""
-    configured.exchange(**turn("resp_1", "resp_2", "One"))
-    journal.write(waiting("resp_2", "resp_1", "Two"))
-    assert asked_for(run("show", "--thread", "resp_2")) == ["resp_1", "resp_2", "2 responses"]
-
-
-def test_what_waits_is_shown_while_the_database_is_away(
-    configured: StoredInPostgres, journal: JournalEnds, place: Path, run: Command
-) -> None:
-    """The journal alone gives its part of the thread, and a note says why."""
-    away = configured.database.url(port=free_port(), password="c4n4ry-p4ssword")
-    configured.configure(place / "proxy.yaml", database_url=away)
-    journal.write(waiting("resp_2", "resp_1", "Two"), waiting("resp_3", "resp_2", "Three"))
-    result = run("show", "--thread", "resp_3")
-    assert result.exit_code == 0
-    assert asked_for(result) == [
-        "continues resp_1, which is not stored", "resp_2", "resp_3", "2 responses",
-    ]  # fmt: skip
-    assert "no connection" in result.stderr
-    assert "c4n4ry" not in result.output + result.stderr
-    result = run("show", "--thread", "resp_1")
-    assert result.exit_code == 1
-    assert "nothing is stored" in result.stderr
-
-
-def test_a_thousand_waiting_turns(
-    configured: StoredInPostgres, journal: JournalEnds, run: Command
-) -> None:
-    """A long thread of which half waits is shown from end to end."""
-    records = [
-        waiting(f"resp_{at:03}0", f"resp_{at - 1:03}0" if at else None, "x") for at in range(LONG)
-    ]
-    configured._store.write(records[: LONG // 2])
-    journal.write(*records[LONG // 2 :])
-    assert len(asked_for(run("show", "--thread", f"resp_{LONG - 1}0"))) == LONG + 1

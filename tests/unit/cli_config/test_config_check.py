@@ -19,11 +19,12 @@ def check(path: Path, **environ: str) -> Result:
 def test_a_good_file_is_told_and_exits_with_0(tmp_path: Path) -> None:
     """What is in force goes to standard output."""
     path = tmp_path / "store.yaml"
-    path.write_text("durability: process\n")
+    path.write_text("durability: power\n")
     result = check(path)
     assert result.exit_code == 0
     assert result.stdout.startswith(f"{path}: ok\n")
-    assert "\n  durability              process\n" in result.stdout
+    assert "\n  durability              power\n" in result.stdout
+    assert "\n  journal.max_bytes       1073741824\n" in result.stdout
     assert result.stderr == ""
 
 

@@ -69,7 +69,7 @@ def test_a_store(connect: Connect, tmp_path: Path) -> None:
     """Size and versions are told, also while a proxy has the file open."""
     with opened(tmp_path / "x.db"):
         told = facts(connect())
-    assert told["schema"] == "present, version 1 of the shared tables, 2 of our own"
+    assert told["schema"] == "present, version 1 of the shared tables, 3 of our own"
     assert re.fullmatch(r"[1-9]\d+ bytes", told["size"])
 
 
@@ -103,10 +103,10 @@ def test_a_schema_that_is_not_ours(connect: Connect, tmp_path: Path) -> None:
     """Newer versions and missing columns are told in the store's own words."""
     with opened(tmp_path / "x.db"):
         pass
-    execute("UPDATE openai_exchanges_schema_version SET version = 3")
-    assert "says version 3, this program knows 2" in problem(connect())
+    execute("UPDATE openai_exchanges_schema_version SET version = 4")
+    assert "says version 4, this program knows 3" in problem(connect())
     execute(
-        "UPDATE openai_exchanges_schema_version SET version = 2;"
+        "UPDATE openai_exchanges_schema_version SET version = 3;"
         "ALTER TABLE openai_responses DROP COLUMN model;"
     )
     assert "table openai_responses lacks model" in problem(connect())

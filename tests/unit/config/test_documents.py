@@ -9,7 +9,15 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from response_store.config import Acknowledge, Backend, Config, ConfigError, TableNames, load_config
+from response_store.config import (
+    Acknowledge,
+    Backend,
+    Config,
+    ConfigError,
+    Durability,
+    TableNames,
+    load_config,
+)
 from response_store.config.addresses import Reach
 from response_store.config.postgres_names import postgres_name_faults
 from response_store.config.postgres_parameters import ALLOWED
@@ -168,6 +176,16 @@ def test_the_page_names_every_tls_mode() -> None:
     assert {SslMode(mode): text != "no" for mode, text in told.items()} == {
         mode: mode.verifies for mode in SslMode
     }
+
+
+def test_the_page_explains_every_durability() -> None:
+    """The table says what each survives, the default first and marked as such."""
+    part = PAGE.partition("## Durability\n")[2].partition("\n## ")[0]
+    rows_of_table = re.findall(r"^\| `(p[a-z]+)`( \(the default\))? \|", part, re.MULTILINE)
+    default = KEYS["durability"]["default"]
+    assert rows_of_table == [
+        (value, " (the default)" if value == default else "") for value in Durability
+    ]
 
 
 def test_the_page_names_the_longest_names() -> None:

@@ -13,6 +13,7 @@ from response_store.config import (
     Acknowledge,
     Backend,
     ConfigError,
+    Durability,
     JournalConfig,
     PoolConfig,
     Serve,
@@ -35,7 +36,8 @@ def test_no_file_means_the_defaults() -> None:
     assert config.source == "defaults"
     assert config.backend is Backend.SQLITE
     assert config.acknowledge is Acknowledge.JOURNAL
-    assert config.journal == JournalConfig(Path("response-store-journal.db"), 2**30)
+    assert config.journal == JournalConfig(None, 2**30)
+    assert config.durability is Durability.PROCESS
     assert config.pool == PoolConfig(0, 10, 600, 30)
     assert config.database.path == Path("responses.db")
     assert config.capture.apis == {"responses", "chat_completions"}
@@ -94,14 +96,14 @@ def test_postgresql_is_loaded_as_it_is_written(load: Load) -> None:
         "ssl_mode: verify-ca\n"
         "ssl_root_cert: /ca.pem\n"
         "acknowledge: database\n"
-        "journal: {path: /var/j.db, max_bytes: 1048576}\n"
+        "journal: {path: /var/journals, max_bytes: 1048576}\n"
         "pool: {min_connections: 1, max_connections: 2, idle_timeout_secs: 3}\n"
     )
     assert isinstance(config.database, PostgresTarget)
     assert config.database.reach is Reach.PUBLIC_NAMES
     assert config.database.tls == TlsPlan(SslMode.VERIFY_CA, "/ca.pem")
     assert config.acknowledge is Acknowledge.DATABASE
-    assert config.journal == JournalConfig(Path("/var/j.db"), 1_048_576)
+    assert config.journal == JournalConfig(Path("/var/journals"), 1_048_576)
     assert config.pool == PoolConfig(1, 2, 3, 30)
 
 
@@ -175,18 +177,35 @@ def test_what_is_in_force_with_postgresql(load: Load) -> None:
         "database_url: postgres://ann:s3cr3t@10.0.0.1/db\n"
         "allow_private_database_url: true\n"
         "ssl_root_cert: /ca.pem\n"
-        "journal: {path: 'ann:s3cr3t@j.db'}\n"
+        "journal: {path: 'ann:s3cr3t@journals'}\n"
     )
     summary = in_force(config)
     assert summary["database"] == "postgres://10.0.0.1:5432/db"
     assert (summary["ssl_mode"], summary["ssl_root_cert"]) == ("verify-full", "/ca.pem")
-    assert summary["journal.path"] == "***@j.db"
-    assert summary["acknowledge"] == "journal"
+    assert summary["journal.path"] == "***@journals"
     assert summary["pool.idle_timeout_secs"] == "600"
     assert summary["database hosts"].startswith("all names, addresses and sockets")
     assert "s3cr3t" not in str(summary)
     assert "ann" not in str(summary)
-    assert not {"acknowledge", "ssl_mode", "journal.path"} & in_force(load("")).keys()
+    assert not {"ssl_mode", "pool.idle_timeout_secs"} & in_force(load("")).keys()
+
+
+@pytest.mark.parametrize("url", ["sqlite://x.db", "postgres://u@1.2.3.4/db"])
+def test_what_is_in_force_of_the_journal(url: str, load: Load) -> None:
+    """Every backend has a journal; its default folder depends on the environment."""
+    defaults = in_force(load({"database_url": url}))
+    assert (defaults["durability"], defaults["acknowledge"]) == ("process", "journal")
+    assert defaults["journal.path"] == "none: in $STATE_DIRECTORY, else in the user's state folder"
+    assert defaults["journal.max_bytes"] == str(2**30)
+    configured = in_force(load({"database_url": url, "journal": {"path": "/var/journals"}}))
+    assert configured["journal.path"] == "/var/journals"
+
+
+def test_a_path_below_the_home_folder(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ~ at the start is the home folder, and elsewhere a letter."""
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert load("journal: {path: ~/j}").journal.path == Path("/home/ann/j")
+    assert load("journal: {path: a/~/j}").journal.path == Path("a/~/j")
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from response_store.config import Serve
+from response_store.config import Acknowledge, JournalConfig, Serve
 from response_store.config.rules import SECRET_HEADERS
 
 from .conftest import Load, Refusal
@@ -99,10 +100,8 @@ def test_no_header_with_credentials_names_a_tenant(header: str, refusal: Refusal
 
 
 POSTGRES_ONLY = {
-    "acknowledge": ("database", "journal"),
     "allow_dns_database_url": (True, False),
     "allow_private_database_url": (True, False),
-    "journal": ({"path": "x.db"}, {"path": "response-store-journal.db", "max_bytes": 2**30}),
     "ssl_mode": ("verify-full", None),
     "ssl_root_cert": ("/ca.pem", None),
 }
@@ -119,14 +118,33 @@ def test_a_key_of_postgresql_is_refused_with_sqlite(key: str, load: Load, refusa
     load({"database_url": "postgres://u@1.2.3.4/db", key: other})
 
 
-@pytest.mark.parametrize("path", ["", "a\0b", "a\nb", "a" * 4097, "postgres://u:c4n4ry@1.2.3.4/db"])
-def test_a_bad_path_of_the_journal_is_refused(path: str, refusal: Refusal) -> None:
-    """The journal is one file, and what looks like a URL in its place is not shown."""
-    config = {"database_url": "postgres://u@1.2.3.4/db", "journal": {"path": path}}
-    said = refusal(config)
-    assert said.count("journal.path: ") == 1
-    assert "Write a file's path" in said
-    assert "c4n4ry" not in said
+@pytest.mark.parametrize(
+    "path",
+    [
+        "",
+        "a\0b",
+        "a\nb",
+        "a" * 4097,
+        "postgres://u:c4n4ry@1.2.3.4/db",
+        "~c4n4ry-is-no-user/journals",
+    ],
+)
+@pytest.mark.parametrize("url", ["sqlite://x.db", "postgres://u@1.2.3.4/db"])
+def test_a_bad_path_of_the_journals_is_refused(url: str, path: str, refusal: Refusal) -> None:
+    """The journals are in a folder, and what looks like a URL in its place is not shown."""
+    text = refusal({"database_url": url, "journal": {"path": path}})
+    assert text.count("journal.path: ") == 1
+    assert "Write the whole path of a folder" in text
+    assert "c4n4ry" not in text
+
+
+@pytest.mark.parametrize("url", ["sqlite://x.db", "sqlite::memory:", "postgres://u@1.2.3.4/db"])
+def test_the_journal_is_the_same_with_every_database(url: str, load: Load) -> None:
+    """What the journal may take and which write is waited for are accepted with every database."""
+    journal = {"path": "journals", "max_bytes": 2**20}
+    config = load({"database_url": url, "journal": journal, "acknowledge": "database"})
+    assert config.journal == JournalConfig(Path("journals"), 2**20)
+    assert config.acknowledge is Acknowledge.DATABASE
 
 
 def test_postgresql_needs_a_url(refusal: Refusal) -> None:

@@ -30,6 +30,7 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_previous_index": "idx_e_previous_response_id",
         "exchanges_conversation_index": "idx_e_conversation_id",
         "exchanges_state_index": "idx_e_state",
+        "exchanges_journals": "e_journals",
         "exchanges_search": "e_search",
         "exchanges_search_words": "e_search_words",
         "exchanges_search_unfinished_index": "idx_e_search_state",
@@ -41,7 +42,7 @@ def test_every_derived_name_follows_its_table() -> None:
 
 def test_the_sql_files_name_only_known_placeholders() -> None:
     """Every placeholder of the SQL files has a name, and SQLite accepts the result."""
-    files = "shared_tables", "exchanges_001", "exchanges_002", "search_words"
+    files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
             sql = schema_text(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())
@@ -86,6 +87,8 @@ def test_every_reserved_word_is_refused(word: str) -> None:
         (("r", "r_pkey", "e"), ["conversations_table"]),
         (("r", "c", "r_schema_version_pkey"), ["responses_table"]),
         (("e_search", "c", "e"), ["exchanges_table"]),
+        (("E_Journals", "c", "e"), ["exchanges_table"]),
+        (("r", "e_journals_pkey", "e"), ["exchanges_table"]),
         (("r", "E_Search_Words_Data", "e"), ["exchanges_table"]),
         (("r", "c", "e"), []),
         (("r", "r_schema", "r_version"), []),

@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from response_store.capture.draft import Answer, Draft, Ending, Request
-from response_store.capture.memory import Budget
-from response_store.capture.stream import StreamedBody
 from response_store.config import CaptureConfig, RawBodies, StoreFalse
+from response_store.ingest.draft import Answer, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
+from response_store.openai_api.sse import FrameSplitter, events
+from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api, EndedBy, ExchangeRow, Record, ResponseRow, Transport
 
 STARTED = 1741476000.25
@@ -32,7 +32,7 @@ def encoded(value: Any) -> bytes:
     return value if isinstance(value, bytes) else json.dumps(value).encode()
 
 
-def request(body: Any = None, api: Api = Api.RESPONSES, encoding: str = "") -> Request:
+def request(body: Any = None, api: Api = Api.RESPONSES) -> Request:
     return Request(
         exchange_id="e1",
         tenant_id="t1",
@@ -42,38 +42,46 @@ def request(body: Any = None, api: Api = Api.RESPONSES, encoding: str = "") -> R
         host="api.example",
         path="/v1/responses",
         user_agent="tests",
-        content_encoding=encoding,
         body=encoded(QUESTION if body is None else body),
         started_at=STARTED,
     )
 
 
-def whole(
-    body: Any, *, status: int = 200, encoding: str = "", by: EndedBy = EndedBy.BODY
-) -> Ending:
+def whole(body: Any, *, status: int = 200, by: EndedBy = EndedBy.BODY, **how: Any) -> Ending:
     """An answer that came in one piece; None where its body was not kept."""
-    chunks = None if body is None else (encoded(body),)
-    return Ending(by, 12.5, None, Answer(Transport.HTTP, status, encoding, "req_1", chunks))
+    kept = None if body is None else encoded(body)
+    return Ending(by, 12.5, None, Answer(Transport.HTTP, status, "req_1", kept, **how))
 
 
 def streamed(
     chunks: Sequence[bytes],
     *,
     status: int = 200,
-    encoding: str = "",
     by: EndedBy = EndedBy.BODY,
     api: Api = Api.RESPONSES,
+    **how: Any,
 ) -> Ending:
     """An answer that was watched as it streamed; `by` counts where no terminal event passed."""
-    body = StreamedBody(api, encoding, LIMIT, Budget(LIMIT))
-    for chunk in chunks:
-        if not body.passes(chunk):
-            body.feed(chunk)
-    ended_by = by if body.terminal is None else EndedBy.TERMINAL_EVENT
-    answer = Answer(
-        Transport.SSE, status, encoding, "req_1", tuple(chunks), body.terminal, body.too_large
-    )
-    return Ending(ended_by, 12.5, 3.5, answer)
+    body = b"".join(chunks)
+    ended = is_terminated(body, api)
+    answer = Answer(Transport.SSE, status, "req_1", body, **({"is_terminated": ended} | how))
+    return Ending(EndedBy.TERMINAL_EVENT if ended else by, 12.5, 3.5, answer)
+
+
+def is_terminated(body: bytes, api: Api) -> bool:
+    """Whether a terminal event passed, its blank line included, as the proxy sees it."""
+    passed = events(FrameSplitter().feed(body))
+    if api is Api.CHAT_COMPLETIONS:
+        return any(event.data.strip() == DONE for event in passed)
+    return any(map(is_terminal, passed))
+
+
+def undecodable(decoded: Any, raw: bytes | None, *, streams: bool = False, **how: Any) -> Ending:
+    """An answer whose content encoding is broken behind `decoded`."""
+    error = "bad content encoding (error)"
+    if streams:
+        return streamed([decoded], decode_error=error, raw=raw, **how)
+    return whole(decoded, decode_error=error, raw=raw, **how)
 
 
 def build(

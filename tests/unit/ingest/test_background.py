@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from response_store.capture.draft import Draft, Ending
+from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import EndedBy, Record

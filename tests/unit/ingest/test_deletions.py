@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from response_store.capture.draft import Draft, Ending
 from response_store.config import RawBodies
 from response_store.ingest import deletions
+from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Change, Deletion, EndedBy, Record
@@ -129,7 +129,7 @@ def test_bytes_that_come_late() -> None:
 
 def test_the_oldest_is_forgotten(builder: RecordBuilder, monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the last deletions are remembered; one that comes again counts as new."""
-    monkeypatch.setattr(deletions, "_MOST", 2)
+    monkeypatch.setattr(deletions, "_MAX_TOMBSTONES", 2)
     for name in ("r1", "r2", "r1", "r3"):
         asking = dataclasses.replace(drafts.request(b""), method="DELETE", follows=name)
         builder.build(Draft(asking, ANSWERED))
@@ -140,3 +140,52 @@ def test_the_oldest_is_forgotten(builder: RecordBuilder, monkeypatch: pytest.Mon
         for name in ("r1", "r2", "r3")
     }
     assert [name for name, row in stored.items() if row is not None] == ["r2"]
+    assert builder.tombstones == {("t1", "r1"), ("t1", "r3")}
+
+
+def test_replay(builder: RecordBuilder) -> None:
+    """A builder that has replayed deletions, in their order, keeps back what the other does."""
+    again = drafts.builder()
+    for name in ("r1", "r2"):
+        asking = dataclasses.replace(drafts.request(b""), method="DELETE", follows=name)
+        for ending in (ANSWERED, drafts.whole(b"", status=404)):
+            builder.build(Draft(asking, ending))
+            for _ in range(2):
+                again.replay(Draft(asking, ending))
+        again.replay(Draft(asking))
+    assert again.tombstones == builder.tombstones == {("t1", "r1"), ("t1", "r2")}
+    late = drafts.whole(bodies.whole_response(id="r2"))
+    for one in (builder, again):
+        assert brought(one, late, started_at=SOONER).response is None
+        assert brought(one, late, started_at=LATER).response is not None
+
+
+def test_an_earlier_deletion_that_is_read_again(builder: RecordBuilder) -> None:
+    """Of two deletions of one response the later one counts, in whichever order they are read."""
+    for started_at in (LATER, STARTED):
+        delete(builder, started_at=started_at)
+    whole = drafts.whole(bodies.whole_response(id="r1"))
+    assert brought(builder, whole, started_at=STARTED + 30).response is None
+
+
+def test_own_deletion(builder: RecordBuilder) -> None:
+    """What this proxy deletes itself counts from when it was asked for."""
+    assert builder.build(deletions.own_deletion("t1", "r1", STARTED)) == GONE
+    whole = drafts.whole(bodies.whole_response(id="r1"))
+    assert brought(builder, whole, started_at=SOONER).response is None
+    assert brought(builder, whole, started_at=STARTED).response is not None
+
+
+def test_no_duration(builder: RecordBuilder) -> None:
+    """A deletion of which nobody knows when it was answered counts from when it was asked for."""
+    assert delete(builder, dataclasses.replace(ANSWERED, duration_ms=None)) == GONE
+    whole = drafts.whole(bodies.whole_response(id="r1"))
+    assert brought(builder, whole, started_at=SOONER).response is None
+
+
+def test_covers(builder: RecordBuilder) -> None:
+    """A record that was built elsewhere is asked after by its key and its time."""
+    delete(builder)
+    assert builder.covers(("t1", "r1"), SOONER)
+    assert not builder.covers(("t1", "r1"), LATER)
+    assert not builder.covers(("t2", "r1"), SOONER)

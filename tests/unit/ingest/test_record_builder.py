@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import gzip
+import dataclasses
 import json
 from typing import Any
 
@@ -11,16 +11,19 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.draft import Answer, Draft, Ending
 from response_store.config import RawBodies, StoreFalse
 from response_store.counts import Counts
 from response_store.ingest.compression import Compressor
+from response_store.ingest.draft import Answer, Draft, Ending
+from response_store.ingest.request_reader import NOT_KEPT
+from response_store.ingest.response_reader import find_terminal_event
 from response_store.openai_api.endpoints import Skip
+from response_store.openai_api.sse import all_events
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
-from response_store.store.records import Api, EndedBy, ExchangeRow, State, Transport
+from response_store.store.records import Api, EndedBy, ExchangeRow, Record, State, Transport
 from tests.fakes import bodies
-from tests.fakes.dialects import CHAT, OPENAI
+from tests.fakes.dialects import CHAT, DIALECTS, OPENAI
 from tests.sampling import examples
 from tests.unit.ingest.drafts import (
     QUESTION,
@@ -32,6 +35,7 @@ from tests.unit.ingest.drafts import (
     row,
     rows,
     streamed,
+    undecodable,
     whole,
 )
 
@@ -227,7 +231,7 @@ def test_cut_stream(by: EndedBy) -> None:
 @pytest.mark.parametrize("answered", [False, True])
 def test_cut_before_its_body(by: EndedBy, answered: bool) -> None:
     """An exchange may be cut before anything came."""
-    answer = Answer(Transport.HTTP, 200, "", None, None) if answered else None
+    answer = Answer(Transport.HTTP, 200, None, None) if answered else None
     found = row(Ending(by, 1.0, None, answer))
     assert held(found, "state", "ended_by", "raw_response") == ("interrupted", by.value, None)
 
@@ -266,7 +270,7 @@ REFUSALS: dict[str, tuple[Ending, str | None, str | None]] = {
     "not kept": (whole(None, status=500), None, None),
     "an event": (streamed(OPENAI.frames([bodies.error_event(nested=True)]), status=500),)
     + ("rate_limit_exceeded", "Slow down, please."),
-    "badly encoded": (whole(b"xyz", status=500, encoding="gzip"), "unreadable_body", "*"),
+    "badly encoded": (undecodable(b"", b"xyz", status=500), "unreadable_body", "*"),
     "too deep": (whole(b"[" * 100_000, status=500), None, "[" * 2000),
 }
 
@@ -279,8 +283,8 @@ def test_refused(name: str) -> None:
     assert held(found, "state", "error_code") == ("refused", code)
     assert message == "*" or found.error_message == message
     assert ending.answer is not None
-    if ending.answer.size:
-        assert unpacked(found.raw_response) == b"".join(ending.answer.body or ())
+    if came := ending.answer.raw or ending.answer.body:
+        assert unpacked(found.raw_response) == came
 
 
 def test_refused_response() -> None:
@@ -405,39 +409,119 @@ def test_cut_character() -> None:
     assert held(found, "state", "error_code") == ("interrupted", None)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd", "unheard-of"])
-def test_wrong_encoding(encoding: str) -> None:
-    """A body that is not encoded as it says is kept as bytes, with the reason."""
-    for ending in (whole({"a": 1}, encoding=encoding), streamed(FRAMES, encoding=encoding)):
-        found = row(ending)
-        assert held(found, "state", "error_code") == ("unreadable", "unreadable_body")
-        assert "content encoding" in (found.error_message or "")
-        assert ending.answer is not None
-        assert unpacked(found.raw_response) == b"".join(ending.answer.body or ())
+@pytest.mark.parametrize("streams", [False, True])
+def test_decode_error(streams: bool) -> None:
+    """A body that can't be decoded is kept as it came, with the reason."""
+    found = row(undecodable(b"", b"as it came", streams=streams))
+    assert held(found, "state", "error_code", "error_message") == (
+        "unreadable",
+        "unreadable_body",
+        "bad content encoding (error)",
+    )
+    assert unpacked(found.raw_response) == b"as it came"
 
 
-def test_damaged_encoding() -> None:
-    """What came before the damage is read; damage after the terminal event harms nothing."""
-    packed = [gzip.compress(frame) for frame in FRAMES]
-    damage = b"\x1f\x8b\x08" + b"\xff" * 40
-    found = row(streamed([*packed[:7], damage], encoding="gzip"))
+def test_decoded_in_part() -> None:
+    """What came before the damage is read; damage behind the terminal event harms nothing."""
+    found = row(undecodable(b"".join(FRAMES[:7]), b"raw", streams=True))
     assert held(found, "state", "error_code") == ("unreadable", "unreadable_body")
     assert found.output_text == "".join(one["delta"] for one in EVENTS[:7] if "delta" in one)
-    ending = streamed([*packed, damage], encoding="gzip")
+    assert unpacked(found.raw_response) == b"raw"
+    ending = undecodable(b"".join(FRAMES), b"raw", streams=True)
     for raw in RawBodies:
         assert rows(ending, raw=raw)[0].state == "completed"
+    assert unpacked(rows(ending, raw=RawBodies.ALWAYS)[0].raw_response) == b"raw"
 
 
-def test_too_large() -> None:
-    """An answer beyond the limit, as it came or decoded, says so."""
-    large = encoded(bodies.whole_response(text="x" * 5000))
-    for ending in (
-        whole(large),
-        whole(gzip.compress(large), encoding="gzip"),
-        Ending(EndedBy.BODY, 1.0, None, Answer(Transport.SSE, 200, "", None, None, None, True)),
-    ):
-        found = row(ending, limit=3000)
-        assert held(found, "state", "status_code", "raw_response") == ("too_large", 200, None)
+def test_decode_error_without_raw_bytes() -> None:
+    """Where the bytes were not kept, what was decoded of them is."""
+    found = row(undecodable(b"".join(FRAMES[:7]), None, streams=True))
+    assert unpacked(found.raw_response) == b"".join(FRAMES[:7])
+
+
+# Answers of which only the beginning is kept
+
+LARGE = encoded(bodies.whole_response(text=bodies.TEXT * 100))
+CHAT_LARGE = encoded(bodies.chat_completion(text=bodies.TEXT * 100))
+BEGINNINGS: dict[str, tuple[Ending, Api]] = {
+    "json": (whole(LARGE[: len(LARGE) // 2], too_large=True), Api.RESPONSES),
+    "chat": (whole(CHAT_LARGE[: len(CHAT_LARGE) // 2], too_large=True), Api.CHAT_COMPLETIONS),
+    "stream": (
+        streamed([b"".join(OPENAI.frames(EVENTS))[:-900]], too_large=True, by=EndedBy.CLIENT),
+        Api.RESPONSES,
+    ),
+    "chunks": (
+        streamed(CHAT.frames(bodies.chat_chunks())[:5], too_large=True, api=Api.CHAT_COMPLETIONS),
+        Api.CHAT_COMPLETIONS,
+    ),
+}
+
+
+@pytest.mark.parametrize("raw", RawBodies)
+@pytest.mark.parametrize("name", BEGINNINGS)
+def test_too_large(name: str, raw: RawBodies) -> None:
+    """An answer beyond the limit says so, and keeps the beginning of its text."""
+    ending, api = BEGINNINGS[name]
+    found = row(ending, {"model": "m", "input": "x", "messages": []}, api=api, raw=raw)
+    assert held(found, "state", "status_code", "raw_response", "result", "total_tokens") == (
+        "too_large",
+        200,
+        None,
+        None,
+        None,
+    )
+    assert found.output_text
+    assert (bodies.TEXT * 100).startswith(found.output_text)
+    assert found.response_id
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Answer(Transport.SSE, 200, None, None, too_large=True),
+        Answer(Transport.HTTP, 200, None, b"", too_large=True),
+        Answer(Transport.HTTP, 200, None, HTML, too_large=True),
+        Answer(Transport.SSE, 500, None, b"data: {", too_large=True),
+    ],
+)
+def test_too_large_without_text(answer: Answer) -> None:
+    """Where nothing can be read of the beginning, the row says only what became of it."""
+    found = row(Ending(EndedBy.BODY, 1.0, None, answer), raw=RawBodies.ALWAYS)
+    assert held(found, "state", "output_text", "raw_response") == ("too_large", None, None)
+
+
+def test_too_large_behind_its_end() -> None:
+    """Where the terminal event is kept, and the bytes are not wanted, nothing is missing."""
+    ending = streamed(FRAMES, too_large=True)
+    exchange, response = rows(ending)
+    assert held(exchange, "state", "output_text") == ("completed", bodies.TEXT)
+    assert response.final
+    exchange, response = rows(ending, raw=RawBodies.ALWAYS)
+    assert held(exchange, "state", "output_text") == ("too_large", bodies.TEXT)
+    assert exchange.raw_response is None
+
+
+def test_too_large_poll() -> None:
+    """A response that is asked after and too large has a row with its text; another object none."""
+    asking = dataclasses.replace(request(b""), method="GET", follows="r1")
+    record = builder().build(Draft(asking, BEGINNINGS["json"][0]))
+    assert isinstance(record, Record)
+    assert held(record.exchange, "state", "result") == ("too_large", None)
+    assert record.exchange.output_text
+    assert record.response is None
+    other = whole(b'{"object":"list","data":["', too_large=True)
+    assert builder().build(Draft(asking, other)) is Skip.NO_RESPONSE
+
+
+def test_half_a_secret_at_the_limit() -> None:
+    """Where secrets are taken out, the word that the limit cuts is left out: it may be half one."""
+    redact = Redaction(Patterns((), {"mine": "canary"}), Compressor().frame, Counts())
+    for text, kept in (("a canary", "a "), ("canary", None)):
+        body = encoded(bodies.whole_response(text=text)).partition(b"nary")[0]
+        ending = whole(body, too_large=True)
+        assert row(ending, redact=redact).output_text == kept
+        assert row(ending, ASKED).output_text == kept
+        assert row(ending).output_text == text[:-4]
 
 
 def test_unreadable_request() -> None:
@@ -450,11 +534,79 @@ def test_unreadable_request() -> None:
     assert (response.input, response.has_input) == ("[]", False)
 
 
-def test_too_large_request() -> None:
-    """A request beyond the limit leaves a row without its body."""
-    record = build(whole(bodies.response()), {"model": "m", "input": "x" * 3000}, limit=2000)
-    assert record.exchange.request_body is None
-    assert record.exchange.error_message == "request body: above max_body_bytes"
+@pytest.mark.parametrize("missing", [None, "request body: above max_body_bytes"])
+def test_missing_request(missing: str | None) -> None:
+    """A request whose body did not come leaves a row with the reason, and its answer."""
+    asked = dataclasses.replace(request(), body=None, missing=missing)
+    for ending in (None, whole(bodies.whole_response())):
+        record = builder().build(Draft(asked, ending))
+        assert isinstance(record, Record)
+        assert held(record.exchange, "error_code", "request_body", "requested_model") == (
+            "unreadable_request",
+            None,
+            None,
+        )
+        assert record.exchange.error_message == (missing or NOT_KEPT)
+    assert record.response is not None
+    assert record.response.has_input is False
+
+
+def test_no_duration() -> None:
+    """Of an exchange that a killed proxy left nobody knows how long it took."""
+    cut = dataclasses.replace(
+        streamed(FRAMES[:7], by=EndedBy.PROXY_STOPPED), duration_ms=None, first_event_ms=None
+    )
+    found = row(cut)
+    assert held(found, "state", "ended_by", "duration_ms") == ("interrupted", "proxy_stopped", None)
+    assert found.output_text
+
+
+# The terminal event alone
+
+
+def test_the_quick_way() -> None:
+    """Where the terminal event passed, the end of a stream is read, and gives what all of it does.
+
+    Behind it may come pings and marks, whatever the line ends.
+    """
+    for name, dialect in DIALECTS.items():
+        stream = b"".join(dialect.frames(EVENTS))
+        pings = (b": ping\r\n\r\n", b"data: [DONE]\n\n: bye\n\n") if dialect.last_blank else ()
+        for more in (b"", *pings):
+            quick = streamed([stream + more], is_terminated=True)
+            slow = streamed([stream + more], is_terminated=False, by=EndedBy.TERMINAL_EVENT)
+            assert rows(quick) == rows(slow), name
+            assert find_terminal_event(stream + more) is not None, name
+
+
+def test_the_quick_way_reads_the_end_alone() -> None:
+    """What stands before is not looked at, however odd it is."""
+    assert rows(streamed([b"data: \xff{\n\n" * 20, *FRAMES[-1:]]))[0].output_text == bodies.TEXT
+    assert find_terminal_event(b"".join(FRAMES)) == next(all_events(FRAMES[-1]))
+    assert find_terminal_event(b"".join(FRAMES) + b": ping\n\n" * 20) is None
+    assert find_terminal_event(b"") is None
+
+
+def test_the_first_of_two_terminal_events_counts() -> None:
+    """As where the whole stream is read."""
+    failed = OPENAI.frames(bodies.failed_events())[-1]
+    for chunks in ([*FRAMES, failed], [*FRAMES[:-1], failed, FRAMES[-1]]):
+        quick, slow = streamed(chunks), streamed(chunks, is_terminated=False)
+        assert build(quick).exchange.state == build(slow).exchange.state
+
+
+def test_chunks_have_no_quick_way() -> None:
+    """A chat's answer is in all of its chunks, whatever stands among them."""
+    asked = {"model": "m", "messages": []}
+    chunks = [*CHAT.frames(bodies.chat_chunks(asked)), FRAMES[-1], b"data: [DONE]\n\n"]
+    ending = streamed(chunks, api=Api.CHAT_COMPLETIONS)
+    found = row(ending, asked, api=Api.CHAT_COMPLETIONS)
+    assert json.loads(found.result or "")["object"] == "chat.completion"
+
+
+def test_a_terminal_event_that_is_not_found() -> None:
+    """Far from the end of its stream it is found by reading all."""
+    assert rows(streamed([*FRAMES, b": ping\n\n" * 20]))[0].state == "completed"
 
 
 # Configuration
@@ -475,7 +627,7 @@ def test_raw_bodies(raw: RawBodies, well: bool, badly: bool) -> None:
         assert (exchange.raw_response is not None) is well
         assert ending.answer is not None
         if well:
-            assert unpacked(exchange.raw_response) == b"".join(ending.answer.body or ())
+            assert unpacked(exchange.raw_response) == ending.answer.body
     for ending in (whole(HTML, status=502), streamed(FRAMES[:5], by=EndedBy.CLIENT), whole(HTML)):
         assert (row(ending, raw=raw).raw_response is not None) is badly
 
@@ -513,13 +665,15 @@ def test_redaction() -> None:
         whole(answer),
         streamed(OPENAI.frames(bodies.stream_events(text="canary", last=answer))),
         whole(b"canary", status=500),
-        whole(b"canary", encoding="gzip"),
+        undecodable(b"", b"canary"),
+        undecodable(b"a canary", b"canary", streams=True),
     ):
         record = build(ending, asked, redact=redact, raw=RawBodies.ALWAYS)
         assert "canary" not in repr(record)
         assert b"canary" not in unpacked(record.exchange.request_body)
+        assert ending.answer is not None
         raw = record.exchange.raw_response
-        assert (raw is None) == (ending.answer.content_encoding == "gzip")
+        assert (raw is None) == (not ending.answer.body)
         assert raw is None or b"canary" not in unpacked(raw)
 
 
@@ -538,7 +692,7 @@ ECHOING: dict[str, Ending] = {
     "a plain refusal": whole(SAYS.encode(), status=400),
     "what is no answer": whole({"no": SAYS}),
     "what can't be read": whole(b"{" + SAYS.encode()),
-    "wrongly encoded": whole(SAYS.encode(), encoding="gzip"),
+    "wrongly encoded": undecodable(b"", SAYS.encode()),
     "invalid UTF-8": whole(encoded(bodies.whole_response(text=SAYS)) + b"\xff"),
 }
 
@@ -570,17 +724,17 @@ def test_echo_over_two_deltas() -> None:
     asked=st.sampled_from([b'{"model":"m","input":"\\ud83d"}', b'{"model":1,"input":{}}']),
     sse=st.booleans(),
     status=st.sampled_from([200, 204, 404, 500]),
-    encoding=st.sampled_from(["", "gzip", "br"]),
+    broken=st.sampled_from(["", "decode_error", "too_large"]),
     by=st.sampled_from(list(EndedBy)),
     api=st.sampled_from(list(Api)),
 )
 def test_anything(
-    answer: bytes, asked: bytes, sse: bool, status: int, encoding: str, by: EndedBy, api: Api
+    answer: bytes, asked: bytes, sse: bool, status: int, broken: str, by: EndedBy, api: Api
 ) -> None:
     """Whatever comes back, there is one row in an ended state, fit for a database."""
-    chunks = [answer[:20], answer[20:]]
-    how = {"status": status, "encoding": encoding, "by": by}
-    ending = streamed(chunks, api=api, **how) if sse else whole(answer, **how)  # type: ignore[arg-type]
+    how: dict[str, Any] = {"status": status, "by": by}
+    how |= {broken: "odd"} if broken else {}
+    ending = streamed([answer], api=api, **how) if sse else whole(answer, **how)
     record = build(ending, asked, api=api)
     assert record.exchange.state != State.OPEN
     for text in (record.exchange.result, record.exchange.output_text):

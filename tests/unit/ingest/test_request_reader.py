@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 from typing import Any
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.draft import Request
-from response_store.ingest.request_reader import ReadRequest, read_request
+from response_store.ingest.draft import Request
+from response_store.ingest.request_reader import ReadRequest, read_request, read_steering
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Api
 from tests.sampling import examples
 
-LIMIT = 100_000
 
-
-def read(
-    body: Any, api: Api = Api.RESPONSES, encoding: str = "", limit: int = LIMIT
-) -> ReadRequest | Skip:
+def read(body: Any, api: Api = Api.RESPONSES, missing: str | None = None) -> ReadRequest | Skip:
     if isinstance(body, dict):
         body = json.dumps(body).encode()
     request = Request(
@@ -34,11 +28,11 @@ def read(
         host="h",
         path="/v1/responses",
         user_agent=None,
-        content_encoding=encoding,
         body=body,
         started_at=1.0,
+        missing=missing,
     )
-    return read_request(request, limit)
+    return read_request(request)
 
 
 def ours(*args: Any, **kwargs: Any) -> ReadRequest:
@@ -75,9 +69,16 @@ def test_shapes(body: Any, is_ours: bool) -> None:
     assert isinstance(found, ReadRequest) if is_ours else found is Skip.BODY_SHAPE
 
 
-def test_streamed_past() -> None:
-    """A body that never came to us makes no row."""
-    assert read(None) is Skip.BODY_MISSING
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        (None, "request body: not kept"),
+        ("request body: above max_body_bytes", "request body: above max_body_bytes"),
+    ],
+)
+def test_no_body(missing: str | None, reason: str) -> None:
+    """A body that is missing makes a row which says why."""
+    assert ours(None, missing=missing) == ReadRequest(None, reason=reason)
 
 
 def test_text_input() -> None:
@@ -117,48 +118,33 @@ def test_messages() -> None:
     assert ours(body, Api.CHAT_COMPLETIONS).input == b'[{"role": "user"}]'
 
 
-PACKED = {
-    "gzip": gzip.compress,
-    "zstd": zstandard.ZstdCompressor().compress,
-    "": bytes,
-}
-
-
-@pytest.mark.parametrize("encoding", PACKED)
-def test_encodings(encoding: str) -> None:
-    """An encoded body is kept as it reads, its credentials masked."""
+def test_credentials() -> None:
+    """Credentials are masked, and handed over for their echoes."""
     plain = b'{"model":"m","input":"x","tools":[{"authorization":"s3cr3t-word"}]}'
-    found = ours(PACKED[encoding](plain), encoding=encoding)
+    found = ours(plain)
     assert found.body == plain.replace(b"s3cr3t-word", b"***")
     assert found.secrets == (b"s3cr3t-word",)
     assert found.model == "m"
 
 
-@pytest.mark.parametrize("encoding", PACKED)
-def test_too_large(encoding: str) -> None:
-    """A body that is too large, decoded or not, is not kept at all."""
-    body = PACKED[encoding](json.dumps({"model": "m", "input": "x" * 999}).encode())
-    found = ours(body, encoding=encoding, limit=500)
-    assert found == ReadRequest(None, reason="request body: above max_body_bytes")
+def test_steering() -> None:
+    """Steering messages are the request of the response that they led to."""
+    messages = (
+        b'{"type":"response.steer","input":"more"}',
+        b'{"type":"response.steer","input":[1,{"tools":[{"authorization":"s3cr3t-word"}]}]}',
+        b"no JSON",
+        b'{"type":"response.steer","input":5}',
+    )
+    found = read_steering(messages, "r0", stored=False)
+    assert found.body == b"\n".join(messages).replace(b"s3cr3t-word", b"***")
+    assert found.secrets == (b"s3cr3t-word",)
+    assert json.loads(found.input)[1:] == [1, {"tools": [{"authorization": "***"}]}]
+    assert (found.has_input, found.previous_response_id, found.store) == (True, "r0", False)
 
 
-def test_wrong_encoding() -> None:
-    """A plain body that claims to be encoded is kept, with the reason, and masked."""
-    plain = b'{"model":"m","input":"x","tools":[{"authorization":"s3cr3t-word"}]}'
-    for encoding in ("gzip", "unheard-of"):
-        found = ours(plain, encoding=encoding)
-        assert found.body == plain.replace(b"s3cr3t-word", b"***")
-        assert (found.reason or "").startswith("request body: ")
-
-
-def test_damaged_encoding() -> None:
-    """Of a damaged body only what can be masked is kept."""
-    plain = b'{"model":"m","tools":[{"authorization":"s3cr3t-word"}],"input":"x"}'
-    found = ours(gzip.compress(plain) + gzip.compress(b"xyz")[:-8] + bytes(8), encoding="gzip")
-    assert found.body is not None
-    assert found.body.startswith(plain.replace(b"s3cr3t-word", b"***"))
-    assert found.reason
-    assert ours(gzip.compress(plain), encoding="unheard-of").body is None
+def test_no_steering() -> None:
+    """A response that nothing led to has no known input."""
+    assert read_steering((), None, stored=True) == ReadRequest(None)
 
 
 UNREADABLE = [
@@ -171,13 +157,13 @@ UNREADABLE = [
 @pytest.mark.parametrize(("body", "reason"), UNREADABLE, ids=["utf-8", "json", "deep"])
 def test_unreadable(body: bytes, reason: str) -> None:
     """A body that looks ours but can't be read is kept as it came, with the reason."""
-    found = ours(body, limit=10**6)
+    found = ours(body)
     assert (found.body, found.reason, found.has_input) == (body, reason, False)
 
 
 @settings(max_examples=examples(100), deadline=None)
-@given(st.binary(max_size=50), st.sampled_from(["", "gzip", "br", "zstd", "deflate", "odd"]))
-def test_any_bytes(body: bytes, encoding: str) -> None:
+@given(st.binary(max_size=50))
+def test_any_bytes(body: bytes) -> None:
     """Any bytes are read or skipped."""
-    read(body, encoding=encoding)
-    read(b'{"model":"m","input":' + body, encoding=encoding)
+    read(body)
+    read(b'{"model":"m","input":' + body)

@@ -6,7 +6,7 @@ import base64
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -88,11 +88,12 @@ def make(path: Path, entries: Sequence[tuple[str, bytes]] = (), *, version: int 
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> SqliteStore:
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
     """A database, open."""
-    opened = SqliteStore(SqliteTarget(tmp_path / "responses.db"), NAMES, Durability.PROCESS)
-    opened.open()
-    return opened
+    target = SqliteTarget(tmp_path / "responses.db")
+    with closing(SqliteStore(target, NAMES, Durability.PROCESS)) as opened:
+        opened.open()
+        yield opened
 
 
 def stored(tmp_path: Path, what: str = "exchange_id") -> list[Any]:
@@ -315,12 +316,25 @@ def test_the_folder_of_journals_takes_its_place(tmp_path: Path, store: SqliteSto
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("renamed", [1, 2])
-def test_a_kill_while_it_makes_way(tmp_path: Path, store: SqliteStore, renamed: int) -> None:
+@pytest.mark.parametrize("renames", [0, 1, 2])
+def test_a_kill_while_it_makes_way(
+    tmp_path: Path, store: SqliteStore, monkeypatch: pytest.MonkeyPatch, renames: int
+) -> None:
     """Killed between two of the renames, the next start finds all parts together again."""
     path = make(tmp_path / "journal", [entry("e1")])
-    for part in ("-wal", "-shm")[:renamed]:
-        (tmp_path / f"journal{part}").rename(tmp_path / f"journal.earlier{part}")
+    left = [None] * renames
+    rename = Path.rename
+
+    def rename_or_die(self: Path, target: Path) -> Path:
+        if not left:
+            raise KeyboardInterrupt
+        left.pop()
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", rename_or_die)
+    with pytest.raises(KeyboardInterrupt):
+        make_way(path)
+    monkeypatch.setattr(Path, "rename", rename)
     make_way(path)
     assert drain_earlier(tmp_path / "journal.earlier", store, Counts())
     assert stored(tmp_path) == ["e1"]

@@ -15,19 +15,21 @@ from mitmproxy.io import FlowReader, FlowWriter
 from mitmproxy.test import taddons, tflow
 from mitmproxy.utils.emoji import emoji
 
-from response_store.capture import facts
-from response_store.capture.websocket_request import TurnRequest
-from response_store.config.model import TenantConfig
+from response_store.ingest.channel import WrittenRow
 from response_store.mitmweb.marks import MARKS, Marks, marks_of
-from response_store.store.records import Api, State
-from tests.unit.test_session import row
+from response_store.store.records import State
 
-TENANT = TenantConfig("default", None)
 ROW = {
     "response_id": "resp_1", "model": "gpt-5", "input_tokens": 120, "cached_tokens": 64,
-    "output_tokens": 45, "duration_ms": 1234,
+    "output_tokens": 45, "duration_ms": 1234.0,
 }  # fmt: skip
 COMMENT = "gpt-5, 120 in (64 cached), 45 out, 1.2 s, completed, resp_1"
+
+
+def row(flow: Flow, **changes: Any) -> WrittenRow:
+    """An exchange of a flow that is in the database."""
+    usual = {"turn": 0, "line": "", "exchange_id": "e-1", "state": "completed"}
+    return WrittenRow(**{"flow_id": flow.id} | usual | ROW | changes)
 
 
 @dataclass
@@ -40,15 +42,10 @@ class Looked:
     def __post_init__(self) -> None:
         self.flows = weakref.WeakValueDictionary({self.flow.id: self.flow})
         self.marks = Marks(self.flows.get, self._updated)
-        headers = facts.request_headers(self.flow, TENANT)
-        self.request = facts.passed(self.flow, Api.RESPONSES, headers, TENANT)
 
-    def written(self, turn: int | None = None, **changes: Any) -> None:
+    def written(self, **changes: Any) -> None:
         """An exchange of the flow is written, or a turn of it."""
-        request: Any = self.request
-        if turn is not None:
-            request = TurnRequest(self.flow.id, self.request, turn, b"{}", 1.0)
-        self.marks.written(request, row(**ROW | changes))
+        self.marks.written(row(self.flow, **changes))
 
     def _updated(self, flow: Flow) -> None:
         assert flow is self.flow
@@ -80,6 +77,7 @@ def test_open_exchanges_have_none() -> None:
     looked = Looked()
     looked.written(state="open")
     assert (looked.flow.marked, looked.flow.comment, looked.told) == ("", "", 0)
+    assert not looked.marks.ids
 
 
 def test_names_are_harmless() -> None:
@@ -120,13 +118,13 @@ def test_flows_that_are_gone() -> None:
     """A flow that was cleared away is not kept, and its exchange does no harm."""
     looked = Looked()
     looked.written()
-    gone = weakref.ref(looked.flow)
-    request = looked.request
+    gone, written = weakref.ref(looked.flow), row(looked.flow, response_id="resp_2")
     looked.flow = tflow.tflow()
     gc.collect()
     assert gone() is None
-    looked.marks.written(request, row(**ROW))
+    looked.marks.written(written)
     assert looked.told == 1
+    assert list(looked.marks.ids) == ["resp_1", "resp_2"]
 
 
 async def test_only_where_there_is_a_view() -> None:
@@ -145,8 +143,7 @@ async def test_only_where_there_is_a_view() -> None:
         view.sig_view_update.connect(hear)
         marks = marks_of(context.master)
         assert marks is not None
-        headers = facts.request_headers(flow, TENANT)
-        marks.written(facts.passed(flow, Api.RESPONSES, headers, TENANT), row(**ROW))
+        marks.written(row(flow))
         assert heard == [flow]
         assert flow.comment == COMMENT
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.outcome import Fault, Outcome, Usage
-from response_store.openai_api.response_events import fold, is_terminal, read_terminal
+from response_store.openai_api.response_events import fold, read_terminal
 from response_store.openai_api.sse import Event
+from response_store.openai_api.terminal_events import is_terminal
 from response_store.store.records import State
 from tests.fakes import bodies
 from tests.sampling import examples

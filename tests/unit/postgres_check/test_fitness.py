@@ -20,6 +20,7 @@ TABLES = (
     "openai_exchanges",
     "openai_responses_schema_version",
     "openai_exchanges_schema_version",
+    "openai_exchanges_journals",
 )
 NAMED = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY relname"
 RIGHTS = "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO"
@@ -80,10 +81,12 @@ def test_a_schema_that_is_there(
         pass
     told = look()
     assert told.fine
-    assert told.facts["schema"] == "present, version 1 of the shared tables, 2 of our own"
+    assert told.facts["schema"] == "present, version 1 of the shared tables, 3 of our own"
     for table in TABLES:
         assert told.facts[f"table {table}"] == "may SELECT, INSERT, UPDATE, DELETE"
     plain_database.execute(f"{RIGHTS} {role}")
+    assert "may not DELETE on table openai_exchanges_journals" in look(role).problems
+    plain_database.execute(f"GRANT DELETE ON openai_exchanges_journals TO {role}")
     told = look(role)
     assert told.fine
     assert told.facts["create tables"] == "no, in schema public"
@@ -115,7 +118,8 @@ def test_an_index_that_is_not_kept_up(
     with opened(plain_database):
         pass
     index = "openai_exchanges_search, openai_exchanges_search_words"
-    plain_database.execute(f"{RIGHTS} {role}; GRANT DELETE ON {index} TO {role}")
+    deletes = f"{index}, openai_exchanges_journals"
+    plain_database.execute(f"{RIGHTS} {role}; GRANT DELETE ON {deletes} TO {role}")
     assert not [name for name in look(role).facts if "search" in name]
     plain_database.execute(f"REVOKE DELETE, INSERT ON openai_exchanges_search_words FROM {role}")
     told = look(role)
@@ -130,7 +134,8 @@ def test_a_database_of_praxis(plain_database: PostgresDatabase, look: CheckDatab
     told = look()
     assert told.fine
     assert told.facts["schema"] == (
-        "incomplete: openai_exchanges, openai_exchanges_schema_version missing; it is made at "
+        "incomplete: openai_exchanges, openai_exchanges_schema_version, "
+        "openai_exchanges_journals missing; it is made at "
         "start, in schema public"
     )
 
@@ -151,9 +156,9 @@ def test_a_newer_schema(plain_database: PostgresDatabase, look: CheckDatabase) -
     """What a newer program made is refused in the store's own words."""
     with opened(plain_database):
         pass
-    plain_database.execute("UPDATE openai_exchanges_schema_version SET version = 3")
+    plain_database.execute("UPDATE openai_exchanges_schema_version SET version = 4")
     told = look()
-    assert "openai_exchanges_schema_version says version 3, this program knows 2" in told.problems
+    assert "openai_exchanges_schema_version says version 4, this program knows 3" in told.problems
     assert told.facts["schema"] == "present, but not one that this program can use"
 
 

@@ -21,7 +21,6 @@ IDS = "SELECT exchange_id FROM openai_exchanges ORDER BY 1"
 
 def store_on(
     database: PostgresDatabase,
-    recorder_id: str = "recorder",
     *,
     names: TableNames = NAMES,
     limits: PoolLimits = LIMITS,
@@ -30,15 +29,13 @@ def store_on(
 ) -> PostgresStore:
     """A store that is not open yet; the rest goes into its URL."""
     target = target_of(database.url(**url))
-    return PostgresStore(target, names, recorder_id, limits=limits, deadline=deadline)
+    return PostgresStore(target, names, limits=limits, deadline=deadline)
 
 
 @contextmanager
-def opened(
-    database: PostgresDatabase, recorder_id: str = "recorder", **how: Any
-) -> Iterator[PostgresStore]:
+def opened(database: PostgresDatabase, **how: Any) -> Iterator[PostgresStore]:
     """A store that is open for as long as the block lasts."""
-    with closing(store_on(database, recorder_id, **how)) as store:
+    with closing(store_on(database, **how)) as store:
         store.open()
         yield store
 

@@ -128,7 +128,7 @@ def test_each_connection_is_checked(database: PostgresDatabase) -> None:
         asked.append(name)
         return [answers[min(len(asked), len(answers)) - 1]]
 
-    with closing(PostgresStore(target, NAMES, "recorder", resolver=resolver)) as store:
+    with closing(PostgresStore(target, NAMES, resolver=resolver)) as store:
         store.open()
         store.write([record()])
         store._leave()

@@ -10,8 +10,10 @@ from contextlib import closing
 import pytest
 
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.postgres.watchdog import Deadline
+from response_store.store.records import Deletion
 from tests.harness.line import Line
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.records import numbered, record, response
@@ -19,7 +21,6 @@ from tests.unit.postgres_store.stores import SHORT, hang_up, ids, opened, store_
 
 pytestmark = pytest.mark.one_python
 
-NO_LOCK = "pid NOT IN (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
 PATIENT = Deadline(seconds=0.5, slowest=1024)
 
 
@@ -40,21 +41,13 @@ def attempt(store: PostgresStore) -> None:
 def test_connections_that_died_meanwhile(database: PostgresDatabase) -> None:
     """Idle connections that the server ended cost nothing: the batch goes in at once."""
     with opened(database) as store:
+        expected = None
         for at in range(3):
-            store.open()
-            store.write(numbered(2, start=at * 2))
-            assert hang_up(database) == 2
+            store.write(numbered(2, start=at * 2), Checkpoint("j", at, expected))
+            expected = at
+            assert hang_up(database) >= 1
+        assert store.position("j") == 2
     assert len(ids(database)) == 6
-
-
-def test_a_batch_whose_connection_died(database: PostgresDatabase) -> None:
-    """Where only the pool's connection has ended, the batch is tried once more by itself."""
-    with opened(database) as store:
-        store.write([record("e1")])
-        assert hang_up(database, NO_LOCK) == 1
-        store.open()
-        store.write([record("e2")])
-    assert ids(database) == ["e1", "e2"]
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
@@ -132,6 +125,53 @@ def test_a_commit_whose_answer_is_lost(database: PostgresDatabase, line: Line) -
         line.cut_before(b"COMMIT\0")
         store.write([record("e1", response(status="queued")), record("e2")])
     assert ids(database) == ["e1", "e2"]
+
+
+@pytest.mark.parametrize("expected", [None, 5])
+def test_a_commit_that_was_not_answered_counts(
+    database: PostgresDatabase, line: Line, expected: int | None
+) -> None:
+    """A batch whose commit went through is not written again: its journal has moved on."""
+    with opened(database, port=line.port) as store:
+        if expected is not None:
+            store.write([], Checkpoint("j", expected, None))
+        line.cut_before(b"COMMIT\0")
+        store.write([record("e1"), Deletion("t1", "r1")], Checkpoint("j", 7, expected))
+        assert store.position("j") == 7
+    assert ids(database) == ["e1"]
+
+
+def test_a_dead_connection_and_a_journal_that_does_not_move(database: PostgresDatabase) -> None:
+    """Where a batch leaves its journal where it is, its place says nothing: it is written again."""
+    with opened(database) as store:
+        store.write([record("e1")], Checkpoint("j", 1, None))
+        assert hang_up(database) >= 1
+        store.write([record("e2")], Checkpoint("j", 1, 1))
+    assert ids(database) == ["e1", "e2"]
+
+
+def test_a_commit_that_did_not_get_through(database: PostgresDatabase, line: Line) -> None:
+    """A batch whose connection died before the commit is written by the second attempt."""
+    with opened(database, port=line.port) as store:
+        store.write([], Checkpoint("j", 1, None))
+        line.cut_after(5_000)
+        store.write(numbered(100), Checkpoint("j", 101, 1))
+        assert store.position("j") == 101
+    assert len(ids(database)) == 100
+
+
+def test_another_database_behind_the_same_line(database: PostgresDatabase) -> None:
+    """Where a lost connection leads to an older copy, the second attempt writes nothing there."""
+    with opened(database) as store:
+        store.write([record("e1")], Checkpoint("j", 1, None))
+        store.write([record("e2")], Checkpoint("j", 2, 1))
+        database.execute("DELETE FROM openai_exchanges WHERE exchange_id = 'e2'")
+        database.execute("UPDATE openai_exchanges_journals SET position = 1 WHERE position = 2")
+        hang_up(database)
+        with pytest.raises(CheckpointMovedError):
+            store.write([record("e3")], Checkpoint("j", 3, 2))
+        assert store.position("j") == 1
+    assert ids(database) == ["e1"]
 
 
 def test_a_slow_line(database: PostgresDatabase, line: Line) -> None:

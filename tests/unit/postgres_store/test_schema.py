@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 
+import msgspec
 import pytest
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError, StoreError
+from response_store.store.base import Checkpoint
+from response_store.store.postgres.statements import fill
 from tests.harness.postgres import PostgresDatabase
-from tests.harness.records import NAMES, QUESTION, numbered, record, response
+from tests.harness.records import NAMES, QUESTION, exchange, numbered, record, response
 from tests.unit.postgres_store.stores import ids, opened, store_on
 from tests.unit.store.files import PRAXIS
 
@@ -51,7 +54,7 @@ def test_a_fresh_database_gets_the_whole_schema(database: PostgresDatabase) -> N
     with opened(database):
         pass
     assert database.execute(NAMED) == made
-    for table, version in (("openai_responses", 1), ("openai_exchanges", 2)):
+    for table, version in (("openai_responses", 1), ("openai_exchanges", 3)):
         stored = database.execute(f"SELECT version FROM {table}_schema_version")
         assert stored == [{"version": version}]
 
@@ -116,14 +119,14 @@ def test_all_problems_are_told_at_once(database: PostgresDatabase) -> None:
 
 
 @pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
-@pytest.mark.parametrize("version", ["3", "-1", "9223372036854775807"])
+@pytest.mark.parametrize("version", ["4", "-1", "9223372036854775807"])
 def test_another_version_is_refused(database: PostgresDatabase, table: str, version: str) -> None:
     """Another version is an error that says what is stored and what is known."""
     with opened(database):
         pass
     database.execute(f"UPDATE {table}_schema_version SET version = {version}")
     said = refusal(database)
-    known = 2 if table == "openai_exchanges" else 1
+    known = 3 if table == "openai_exchanges" else 1
     assert f"{table}_schema_version says version {version}, this program knows {known}" in said
 
 
@@ -165,7 +168,7 @@ def test_names_are_folded(database: PostgresDatabase) -> None:
 def test_two_sets_of_tables_in_one_database(database: PostgresDatabase) -> None:
     """Stores with other table names share a database and not a row."""
     other = TableNames("a", "b", "c")
-    with opened(database) as one, opened(database, "other", names=other) as two:
+    with opened(database) as one, opened(database, names=other) as two:
         one.write([record(answer=response())])
         two.write([record("e2", response("r2"))])
     assert database.execute("SELECT exchange_id FROM c") == [{"exchange_id": "e2"}]
@@ -179,8 +182,56 @@ def test_a_role_without_create_works_where_the_tables_are(database: PostgresData
     role = database.server.create_role(f"writer_of_{database.name}")
     database.execute(f"{RIGHTS} {role}")
     with opened(database, user=role) as store:
-        store.write(numbered(3))
+        store.write(numbered(3), Checkpoint("j", 3, None))
+        store.finish("j")
+        assert store.position("j") is None
     assert len(ids(database)) == 3
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_database_is_migrated(database: PostgresDatabase, version: int) -> None:
+    """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
+    make_version(database, version)
+    with opened(database) as store:
+        assert store.close_abandoned() == 1
+        store.write(numbered(2), Checkpoint("j", 2, None))
+        known = store.database_id
+    with opened(database) as store:
+        assert (store.database_id, store.position("j")) == (known, 2)
+    assert ids(database) == ["done", "e0", "e1", "left"]
+    assert database.execute("TABLE openai_exchanges_schema_version") == [{"version": 3}]
+
+
+def test_an_older_database_and_a_role_without_create(database: PostgresDatabase) -> None:
+    """The migration takes the right to create, and the error says so; nothing is changed."""
+    make_version(database, 2)
+    role = database.server.create_role(f"late_{database.name}")
+    database.execute(f"{RIGHTS} {role}")
+    assert "CREATE where they are still to be made" in refusal(database, user=role)
+    assert database.execute("TABLE openai_exchanges_schema_version") == [{"version": 2}]
+
+
+def test_a_foreign_table_of_journals_is_refused(database: PostgresDatabase) -> None:
+    """A table with the name of our journals', of which no version tells, is not touched."""
+    make_version(database, 2)
+    database.execute("SET ROLE owner; CREATE TABLE openai_exchanges_journals (x INT)")
+    assert "openai_exchanges_journals is not ours" in refusal(database)
+
+
+def make_version(database: PostgresDatabase, version: int) -> None:
+    """Make what a program of that version made, with a row that is done and one that is open."""
+    files = ["responses", "conversations", "responses_version", "exchanges_version"]
+    files += [f"exchanges_{number:03}" for number in range(1, version + 1)]
+    made = [statement for file in files for statement in fill(f"{file}.sql", NAMES)]
+    made += [
+        "INSERT INTO openai_responses_schema_version VALUES (1)",
+        f"INSERT INTO openai_exchanges_schema_version VALUES ({version})",
+    ]
+    database.execute("SET ROLE owner; " + "; ".join(made))
+    for row in (exchange("done"), exchange("left", "open")):
+        columns = {name: value for name, value in msgspec.structs.asdict(row).items() if value}
+        values = ", ".join(f"'{value}'" for value in columns.values())
+        database.execute(f"INSERT INTO openai_exchanges ({', '.join(columns)}) VALUES ({values})")
 
 
 def test_a_role_without_create_is_told_what_it_lacks(database: PostgresDatabase) -> None:
@@ -197,7 +248,7 @@ def test_eight_start_at_once(database: PostgresDatabase) -> None:
     def work(at: int) -> None:
         together.wait()
         try:
-            with opened(database, f"recorder-{at}") as store:
+            with opened(database) as store:
                 store.write(numbered(5, start=at * 5))
         except StoreError as error:
             errors.append(error)

@@ -46,7 +46,7 @@ def test_tls(own: PostgresDatabase, shown: PostgresCertificates) -> None:
     trust = {"sslmode": "verify-full", "sslrootcert": str(shown.authority)}
     with opened(own, deadline=SHORT, **trust) as store:
         store.write(numbered(50))
-        assert [row["ssl"] for row in own.execute(ENCRYPTED)] == [True, True]
+        assert {row["ssl"] for row in own.execute(ENCRYPTED)} == {True}
         own.server.freeze()
         try:
             started = time.monotonic()

@@ -38,9 +38,9 @@ def test_rows_of_any_shape_share_a_statement(database: PostgresDatabase) -> None
         store.write(numbered(5, start=100))
         with store._connections.lent() as connection:
             prepared = connection.execute(
-                "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT%%'"
+                "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT%'"
             ).fetchone()
-    assert prepared == (3,)
+    assert prepared == (2,)
 
 
 def test_asynchronous_commits_are_switched_on_again(database: PostgresDatabase) -> None:
@@ -72,7 +72,7 @@ def test_racing_snapshots(database: PostgresDatabase, final_first: bool) -> None
     done = response("r", "completed", answered=[ANSWER])
     early = response("r", "queued", asked=[QUESTION])
     snapshots = (done, early) if final_first else (early, done)
-    with opened(database, "one") as one, opened(database, "two") as two:
+    with opened(database) as one, opened(database) as two:
         for _ in range(15):
             database.execute("DELETE FROM openai_responses")
             together = threading.Barrier(2)
@@ -101,7 +101,7 @@ def test_batches_in_opposite_order(database: PostgresDatabase) -> None:
 
     def work(name: str, batch: list[object]) -> None:
         try:
-            with opened(database, name) as store:
+            with opened(database) as store:
                 for _ in range(10):
                     store.write(batch)
         except StoreError as error:

@@ -22,7 +22,6 @@ from response_store.pruning.sweep import Sweep, _next_size
 from response_store.store.selection import Selection
 from response_store.store.sqlite.connection import connect
 from tests.harness.postgres_shared import target_of
-from tests.harness.proxy import wait_until
 from tests.unit.pruning.conftest import Anywhere, Open, ids, response_ids
 from tests.unit.query.stored import NAMES, Stored, packed
 from tests.unit.query.stored_in_postgres import StoredInPostgres
@@ -205,17 +204,6 @@ def test_a_role_that_may_not_remove(stored_in_postgres: StoredInPostgres) -> Non
     ):
         remover.remove("default", Selection(), BEGINNING, 10)
     assert ids(stored) == ["e"]
-
-
-def test_one_proxy_at_a_time_on_postgresql(
-    stored_in_postgres: StoredInPostgres, opened: Open
-) -> None:
-    """Others may begin when it has ended."""
-    first, second = opened(stored_in_postgres), opened(stored_in_postgres)
-    assert first.remover.may_begin()
-    assert not second.remover.may_begin()
-    first.close()
-    wait_until(second.remover.may_begin, "the server has seen its end")
 
 
 @pytest.mark.one_python

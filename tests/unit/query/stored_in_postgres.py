@@ -28,7 +28,7 @@ class StoredInPostgres:
         self.database = database
         self.names = names
         self._words = {key: f'"{name.lower()}"' for key, name in names.by_placeholder().items()}
-        self._store = PostgresStore(target_of(database.url()), names, "r1")
+        self._store = PostgresStore(target_of(database.url()), names)
         self._store.open()
 
     @property
@@ -71,6 +71,7 @@ class StoredInPostgres:
     def empty(self) -> None:
         """Take all rows out."""
         self.script(EMPTIED)
+        self.script("DELETE FROM {exchanges_journals} WHERE journal_id <> ''")
 
     def close(self) -> None:
         self._store.close()

@@ -33,7 +33,7 @@ def record(number: int) -> Record:
 def test_what_the_store_commits_is_read(tmp_path: Path, durability: Durability) -> None:
     """A reader that was open before sees each commit, field for field, while the store works on."""
     target = SqliteTarget(tmp_path / "responses.db")
-    store = SqliteStore(target, NAMES, durability, "r1")
+    store = SqliteStore(target, NAMES, durability)
     with closing(store):
         store.open()
         with Query.open(tmp_path / "responses.db", NAMES) as reading:

@@ -13,7 +13,7 @@ import pytest
 from response_store.errors import StoreError
 from response_store.store import threads
 from response_store.store.query import Query
-from response_store.store.threads import Member
+from response_store.store.threads import ThreadNode
 from tests.unit.query.conftest import Anywhere
 from tests.unit.query.stored import Stored
 
@@ -26,15 +26,15 @@ def reading(anywhere: Anywhere) -> Iterator[Query]:
         yield opened
 
 
-def followed(reading: Query, identifier: str, tenant: str = "default") -> list[Member]:
-    """The members of a thread."""
+def followed(reading: Query, identifier: str, tenant: str = "default") -> list[ThreadNode]:
+    """The nodes of a thread."""
     with reading.snapshot() as tables:
-        return [*threads.thread(tables, tenant, identifier).members()]
+        return [*threads.thread(tables, tenant, identifier).nodes()]
 
 
-def named(member: Member) -> str | None:
-    """The response of a member, else its exchange."""
-    exchange, response = member.found.exchange, member.found.response
+def named(node: ThreadNode) -> str | None:
+    """The response of a node, else its exchange."""
+    exchange, response = node.found.exchange, node.found.response
     if exchange is None:
         return response.id if response else None
     return exchange.response_id or exchange.exchange_id
@@ -42,7 +42,7 @@ def named(member: Member) -> str | None:
 
 def ids(reading: Query, identifier: str, tenant: str = "default") -> str:
     """The ids of a thread, in one line."""
-    return " ".join(str(named(member)) for member in followed(reading, identifier, tenant))
+    return " ".join(str(named(node)) for node in followed(reading, identifier, tenant))
 
 
 def continues(reading: Query, identifier: str) -> tuple[str | None, bool]:
@@ -128,8 +128,8 @@ def test_another_tenant_sees_nothing(anywhere: Anywhere, reading: Query) -> None
     assert ids(reading, "b") == "a b c"
     assert ids(reading, "d", "other") == "d"
     assert ids(reading, "b", "other") == "b"
-    assert all(not member.branches for member in followed(reading, "b"))
-    assert all(member.found.response is None for member in followed(reading, "b"))
+    assert all(not node.branches for node in followed(reading, "b"))
+    assert all(node.found.response is None for node in followed(reading, "b"))
     with pytest.raises(StoreError, match="nothing is stored"):
         followed(reading, "a", "other")
 
@@ -145,7 +145,7 @@ def test_the_branch_that_was_begun_last_goes_on(anywhere: Anywhere, reading: Que
     )
     assert ids(reading, "a") == "a c d"
     assert ids(reading, "b") == "a b e"
-    branches = {named(member): member.branches for member in followed(reading, "b")}
+    branches = {named(node): node.branches for node in followed(reading, "b")}
     assert branches == {"a": ("b", "c"), "b": (), "e": ()}
 
 
@@ -156,7 +156,7 @@ def test_the_furthest_state_stands_for_a_response(anywhere: Anywhere, reading: Q
     anywhere.exchange("cut", response_id="b", started_at=1000.0, state="interrupted")
     anywhere.exchange("new", response_id="b", started_at=999.0, output_text="again")
     anywhere.response("b", response_object='{"id":"b"}')
-    first, second = (member.found for member in followed(reading, "b"))
+    first, second = (node.found for node in followed(reading, "b"))
     assert first.exchange is not None
     assert second.exchange is not None
     assert (first.exchange.exchange_id, second.exchange.exchange_id) == ("e-a", "new")
@@ -253,7 +253,7 @@ def test_a_thousand_turns_take_less_than_a_second(
     began = time.monotonic()
     found = followed(reading, identifier)
     assert time.monotonic() - began < 1
-    assert [named(member) for member in found] == [f"r{at}" for at in range(LONG)]
+    assert [named(node) for node in found] == [f"r{at}" for at in range(LONG)]
 
 
 def test_a_loop_in_a_long_thread_has_an_end(anywhere: Anywhere, reading: Query) -> None:

@@ -9,7 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.redaction.credentials import mask, mask_echoes
+from response_store.redaction.credentials import (
+    mask,
+    mask_echoes,
+    may_hold_credentials,
+    may_hold_credentials_sliced,
+)
 from tests.sampling import examples
 
 SECRET = "s3cr3t-of-mine"
@@ -200,6 +205,87 @@ def test_any_bytes(body: bytes) -> None:
     if not masked.secrets and b"***" not in masked.body:
         assert masked.body is body
     mask(b'{"headers":1,' + body)
+
+
+@pytest.mark.parametrize("name", SECRET_PLACES)
+def test_the_look_sees_them(name: str) -> None:
+    """What is masked is seen before, looked at whole or in slices of any size."""
+    body = SECRET_PLACES[name].lstrip(b'{"a:').rstrip(b"}")
+    assert may_hold_credentials(body)
+    for size in (*range(1, 150), 999, 1000, 1001):
+        assert may_hold_credentials_sliced(body, lambda: None, size)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        text({"model": "m", "input": "the headers, and authorization of \u00fc"}),
+        rb'{"input":"\"headers\": 1, \"authorization\":"}',
+        b'["headers","authorization"]',
+        b'{"a \\"headers":1}',
+        text(["\u00e9" * 20, "domain_secrets"]),
+    ],
+)
+def test_the_look_passes_texts(body: bytes) -> None:
+    """Names in texts are no members."""
+    assert not may_hold_credentials(body)
+    for size in range(1, 150):
+        assert not may_hold_credentials_sliced(body, lambda: None, size)
+
+
+def test_the_colon_may_be_far_away() -> None:
+    """However much space stands between a name and its colon, slices see both."""
+    body = b'{"headers"' + b" " * 5000 + b":{}}"
+    assert may_hold_credentials(body)
+    assert may_hold_credentials_sliced(body, lambda: None, 100)
+
+
+def test_a_pause_between_slices() -> None:
+    """A large body is looked at in slices, with a pause between two; a hit ends the look."""
+    pauses: list[None] = []
+    assert not may_hold_credentials_sliced(b"x" * 1000, lambda: pauses.append(None), 300)
+    assert len(pauses) == 3
+    assert may_hold_credentials_sliced(b'"headers":' * 100, lambda: pauses.append(None), 300)
+    assert len(pauses) == 3
+
+
+names_in_pieces = st.lists(
+    st.sampled_from(
+        [b'"', b"\\", b" ", b"\n", b":", b"a" * 14, b"b" * 40, b"\\u0061", b"uthorization"]
+        + [b'"headers"', b"authorization", b"domain_secrets", b"eaders", b"\\u00"]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@settings(max_examples=examples(300), deadline=None)
+@given(names_in_pieces | bodies.map(text), st.integers(1, 200))
+def test_slices_see_what_the_whole_shows(body: bytes, size: int) -> None:
+    """The look comes to the same in slices of any size."""
+    assert may_hold_credentials_sliced(body, lambda: None, size) == may_hold_credentials(body)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(bodies, st.booleans())
+def test_the_look_is_as_wide_as_the_mask(value: Any, escaped: bool) -> None:
+    """Where masking changes a body, the look says so beforehand."""
+    try:
+        body = json.dumps(value, ensure_ascii=escaped).encode()
+    except UnicodeEncodeError:
+        body = json.dumps(value).encode()
+    assert may_hold_credentials(body) or "\u00a7\u00a7" not in str(value)
+
+
+@settings(max_examples=examples(150), deadline=None)
+@given(st.lists(bodies, max_size=4), st.sampled_from([b"\n", b"\r\n"]))
+def test_pieces_of_a_stream(values: list[Any], newline: bytes) -> None:
+    """Where masking changes a stream, the look at one of its events says so."""
+    events = [b"event: x\ndata: " + text(value) + newline * 2 for value in values]
+    looks = [may_hold_credentials(event) for event in events]
+    assert looks == [may_hold_credentials(text(value)) for value in values]
+    stream = b"".join(events)
+    assert any(looks) == may_hold_credentials(stream)
+    assert any(looks) or mask(stream).body == stream
 
 
 def echo_of(secret: Any, answer: bytes) -> bytes:

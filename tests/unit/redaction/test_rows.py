@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from response_store.capture.draft import Draft
 from response_store.config import RawBodies
 from response_store.counts import Counts
 from response_store.ingest.compression import Compressor
+from response_store.ingest.draft import Draft
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
@@ -19,7 +19,7 @@ from response_store.store.packed import unpacked
 from response_store.store.records import Api, Deletion, EndedBy, Record, State
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
-from tests.unit.ingest.drafts import build, builder, request, streamed, whole
+from tests.unit.ingest.drafts import build, builder, request, streamed, undecodable, whole
 
 from .keys import A30, KEYS
 
@@ -290,7 +290,7 @@ def test_an_open_row_is_redacted_and_not_counted() -> None:
 def test_bytes_that_can_not_be_decoded_are_not_kept() -> None:
     """Nobody can tell what is in them."""
     redacting = Redacting()
-    record = redacting.build(whole(b"\x1f\x8b broken", encoding="gzip"))
+    record = redacting.build(undecodable(b"", b"\x1f\x8b broken"))
     assert record.exchange.state == State.UNREADABLE
     assert record.exchange.raw_response is None
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget
-from response_store.serving.request import asked
+from response_store.serving.answer import Answer, deleted
+from response_store.serving.request import Asked, Delete, asked
 from response_store.serving.serve import serve
-from response_store.serving.stored import Found, Stored, Wanted
+from response_store.serving.stored import Found, Wanted
 from response_store.store.kept_reading import KeptReading, Pause
 from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
-from response_store.store.records import Deletion, Record
+from response_store.store.records import Change, Deletion
 from response_store.store.serving_reads import ServingReads
 from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.sqlite.store import SqliteStore
@@ -31,19 +32,14 @@ class SqliteShelf:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS, "recorder")
+        self._store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS)
         self._store.open()
 
-    def write(self, *records: Record) -> None:
-        self._store.write(records)
+    def write(self, *changes: Change) -> None:
+        self._store.write(changes)
 
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
         return look_up(lambda: SqliteReading(self._path, NAMES), tenant, response_id, wanted)
-
-    def delete(self, tenant: str, response_id: str) -> bool:
-        there = self.find(tenant, response_id, Wanted.OBJECT) is not None
-        self._store.write([Deletion(tenant, response_id)])
-        return there
 
     def close(self) -> None:
         self._store.close()
@@ -58,9 +54,6 @@ class ShelfAway:
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
         return look_up(lambda: PostgresReading(self._target, NAMES), tenant, response_id, wanted)
 
-    def delete(self, tenant: str, response_id: str) -> bool:
-        return self.find(tenant, response_id, Wanted.OBJECT) is not None
-
 
 def look_up(make: Callable[[], Reading], *asked: Any) -> Found | None:
     """A response of a database that is opened for this alone."""
@@ -69,15 +62,25 @@ def look_up(make: Callable[[], Reading], *asked: Any) -> Found | None:
         return reads.find(*asked)
 
 
+def serve_from(shelf: SqliteShelf, tenant: str, asked: Asked) -> Answer:
+    """Answer a request, and delete what it asks to be deleted, as proxy and ingester do."""
+    answer = serve(shelf, tenant, asked)
+    if answer is None:
+        assert isinstance(asked, Delete)
+        shelf.write(Deletion(tenant, asked.id))
+        return deleted(asked.id)
+    return answer
+
+
 @contextmanager
-def serving(stored: Stored) -> Iterator[str]:
+def serving(shelf: SqliteShelf) -> Iterator[str]:
     """A server that answers out of a store, and its URL. The tenant is in a header."""
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
             wanted = asked(self.command, self.path)
             assert wanted is not None, self.path
-            answer = serve(stored, self.headers.get(TAG, "default"), wanted)
+            answer = serve_from(shelf, self.headers.get(TAG, "default"), wanted)
             self.send_response(answer.status)
             for name, value in (*answer.headers, ("content-length", str(len(answer.body)))):
                 self.send_header(name, value)

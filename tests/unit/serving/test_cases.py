@@ -12,9 +12,8 @@ import msgspec
 import pytest
 
 from response_store.serving.request import asked
-from response_store.serving.serve import serve
 from tests.harness.records import record, response
-from tests.unit.serving.shelf import SqliteShelf
+from tests.unit.serving.shelf import SqliteShelf, serve_from
 
 CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
 TENANT = "default"
@@ -41,7 +40,7 @@ def test_what_is_ours_is_answered(case: dict[str, Any], shelf: SqliteShelf, tmp_
             connection.execute("ALTER TABLE openai_responses DROP COLUMN response_object")
     wanted = asked(case["method"], case["path"])
     assert wanted is not None
-    answer = serve(shelf, case.get("tenant", TENANT), wanted)
+    answer = serve_from(shelf, case.get("tenant", TENANT), wanted)
     assert answer.status == case["status"], answer.body
     assert dict(answer.headers).items() >= case.get("headers", {}).items()
     if case.get("verbatim"):
@@ -79,13 +78,13 @@ def test_a_delete_takes_one_row(shelf: SqliteShelf) -> None:
     shelf.write(record("e1", first), record("e2", then))
     wanted = asked("DELETE", "/v1/responses/resp_1")
     assert wanted is not None
-    gone = serve(shelf, TENANT, wanted)
+    gone = serve_from(shelf, TENANT, wanted)
     told = {"id": "resp_1", "object": "response.deleted", "deleted": True}
     assert (gone.status, json.loads(gone.body)) == (200, told)
-    assert serve(shelf, TENANT, wanted).status == 404
+    assert serve_from(shelf, TENANT, wanted).status == 404
     after = asked("GET", "/v1/responses/resp_2/input_items")
     assert after is not None
-    assert len(json.loads(serve(shelf, TENANT, after).body)["data"]) == len(ITEMS)
+    assert len(json.loads(serve_from(shelf, TENANT, after).body)["data"]) == len(ITEMS)
 
 
 def test_the_table_is_whole() -> None:

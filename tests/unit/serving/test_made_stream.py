@@ -11,8 +11,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.response_events import TERMINAL, fold
+from response_store.openai_api.response_events import fold
 from response_store.openai_api.sse import all_events
+from response_store.openai_api.terminal_events import TERMINAL
 from response_store.serving.stored import Found
 from tests.fakes import bodies
 from tests.sampling import examples

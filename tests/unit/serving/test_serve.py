@@ -13,7 +13,7 @@ from response_store.serving.stored import Found
 from tests.harness.records import record, response
 from tests.unit.serving import responses
 from tests.unit.serving.responses import AT, ITEMS, ask, found, get, message
-from tests.unit.serving.shelf import ShelfAway, SqliteShelf
+from tests.unit.serving.shelf import ShelfAway, SqliteShelf, serve_from
 
 WAYS = [("GET", AT), ("GET", f"{AT}?stream=true"), ("GET", ITEMS), ("DELETE", AT)]
 SHAPE = {"message", "type", "param", "code"}
@@ -26,10 +26,10 @@ def test_another_tenants_response_is_not_there(method: str, path: str, shelf: Sq
     shelf.write(record("e1", row))
     wanted = asked(method, path)
     assert wanted is not None
-    theirs, nobodys = serve(shelf, "mine", wanted), serve(shelf, "nobody", wanted)
+    theirs, nobodys = serve_from(shelf, "mine", wanted), serve_from(shelf, "nobody", wanted)
     assert theirs == nobodys
     assert (theirs.status, message(theirs)) == (404, "No response found with id 'resp_x'.")
-    assert serve(shelf, "theirs", wanted).status == 200
+    assert serve_from(shelf, "theirs", wanted).status == 200
 
 
 @pytest.mark.parametrize(("method", "path"), WAYS)
@@ -38,6 +38,7 @@ def test_a_store_that_is_away(method: str, path: str) -> None:
     wanted = asked(method, path)
     assert wanted is not None
     answer = serve(ShelfAway(), "default", wanted)
+    assert answer is not None
     assert answer.status == 503
     assert dict(answer.headers)["retry-after"] == "1"
     assert json.loads(answer.body)["error"]["type"] == "server_error"
@@ -70,6 +71,7 @@ def test_every_error_has_one_shape() -> None:
         serve(ShelfAway(), "default", Get("r")),
         serve(ShelfAway(), "default", Refused("r", "why")),
     ):
+        assert answer is not None
         error = json.loads(answer.body)
         assert set(error) == {"error"}
         assert set(error["error"]) == SHAPE
@@ -85,7 +87,19 @@ def test_an_id_that_needs_escapes() -> None:
 
 def test_a_refused_request_looks_nothing_up() -> None:
     """The query is judged before the store is asked."""
-    assert serve(ShelfAway(), "default", Refused("r", "why")).status == 400
+    answer = serve(ShelfAway(), "default", Refused("r", "why"))
+    assert answer is not None
+    assert answer.status == 400
+
+
+def test_what_is_to_be_deleted(shelf: SqliteShelf) -> None:
+    """What is there is for the proxy to delete, once; what is not is answered at once."""
+    shelf.write(record("e1", response("resp_x", tenant_id="mine")))
+    assert serve(shelf, "mine", Delete("resp_x")) is None
+    assert serve(shelf, "mine", Delete("resp_x")) is None
+    answer = serve(shelf, "other", Delete("resp_x"))
+    assert answer is not None
+    assert answer.status == 404
 
 
 RUNNING = responses.response(status="in_progress")

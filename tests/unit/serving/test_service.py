@@ -1,29 +1,31 @@
-"""What goes to the store and what to the upstream, in each way of serving."""
+"""What the event loop asks of the ingester, and what a client gets for its reply."""
 
 from __future__ import annotations
 
+import asyncio
 import json
-from contextlib import closing
+from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
 
 from response_store.config import Serve
 from response_store.counts import Counts
 from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
-from response_store.serving.readers import Readers
+from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
+from response_store.ingest.supervisor import GONE, Answered
 from response_store.serving.request import Asked, asked
 from response_store.serving.serve import prefer
-from response_store.serving.served_store import ServedStore
-from response_store.serving.service import Service
+from response_store.serving.service import KIND, SECONDS, Query, Reply, Service, encode
 from response_store.serving.stored import Found, Wanted
-from tests.harness.records import record, response
-from tests.unit.serving.responses import AT, ID, ITEMS, found
+from tests.unit.serving.responses import AT, ITEMS, found
 from tests.unit.serving.responses import response as whole_response
-from tests.unit.serving.shelf import ShelfAway, SqliteShelf
 
 TENANT = "t1"
-WAYS = [("GET", AT), ("GET", f"{AT}?stream=true"), ("GET", ITEMS), ("GET", f"{AT}?bad=1")]
+WAYS = [("GET", AT), ("GET", f"{AT}?stream=true"), ("GET", ITEMS), ("DELETE", AT)]
+REPLY = Reply(200, (("content-type", "application/json"),), b'{"id":"r"}')
+UPSTREAM = Reply(None)
 
 
 def ask(method: str, path: str) -> Asked:
@@ -43,12 +45,6 @@ class Holding:
         if isinstance(self.what, Exception):
             raise self.what
         return self.what
-
-    def delete(self, tenant: str, response_id: str) -> bool:
-        raise AssertionError("with `prefer` the API's answer counts")
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 WHOLE = found(whole_response())
@@ -89,10 +85,34 @@ def test_prefer_never_deletes() -> None:
     assert prefer(Holding(WHOLE), TENANT, ask("DELETE", AT)) is None
 
 
-def service(mode: Serve, stored: Any, counts: Counts) -> tuple[Service, Readers]:
-    """A service over one place to look things up in."""
-    readers = Readers(lambda: stored, threads=1, most=1)
-    return Service(mode, readers, counts), readers
+@dataclass
+class Journal:
+    """Stands for the session. It answers with what a test says, or never."""
+
+    reply: Reply | None = None
+    status: str = OK
+    deletes: bool = True
+    asked: list[tuple[str, Query, float]] = field(default_factory=list)
+    deleted: list[tuple[str, str]] = field(default_factory=list)
+
+    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
+        query = msgspec.msgpack.decode(arguments, type=Query)
+        self.asked.append((kind, query, seconds))
+        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        if self.reply is not None or self.status != OK:
+            body = encode(self.reply) if self.reply is not None else b""
+            future.set_result(Answered(self.status, body))
+        return future
+
+    async def delete(self, tenant: str, response_id: str, seconds: float) -> bool:
+        self.deleted.append((tenant, response_id))
+        return self.deletes
+
+
+def service(mode: Serve, journal: Journal) -> tuple[Service, Counts]:
+    """A service on a journal."""
+    counts = Counts()
+    return Service(mode, journal, counts), counts
 
 
 @pytest.mark.parametrize(
@@ -111,92 +131,114 @@ def service(mode: Serve, stored: Any, counts: Counts) -> tuple[Service, Readers]
 )
 def test_what_is_ours(method: str, path: str, mode: Serve, is_asked: bool) -> None:
     """Only requests for stored responses are held up."""
-    told, _ = service(mode, None, Counts())
+    told, _ = service(mode, Journal())
     assert (told.asked(method, path) is not None) is is_asked
 
 
-@pytest.mark.parametrize(("method", "path"), [*WAYS[:3], ("DELETE", AT)])
+@pytest.mark.parametrize(("method", "path"), WAYS[:3])
 @pytest.mark.parametrize("mode", [Serve.ONLY, Serve.PREFER])
-async def test_a_store_that_is_away(method: str, path: str, mode: Serve) -> None:
-    """It is said to be, unless the upstream can be asked; each answer is counted."""
-    counts = Counts()
-    stored = ShelfAway()
-    stored.close = lambda: None  # type: ignore[attr-defined]
-    told, _ = service(mode, stored, counts)
-    answer = await told.answer(TENANT, ask(method, path))
-    told.close()
-    assert (answer.status if answer else None) == (503 if mode is Serve.ONLY else None)
-    name = "served.503" if mode is Serve.ONLY else "served.by_upstream"
-    assert counts.snapshot() == {name: 1}
+async def test_an_answer(method: str, path: str, mode: Serve) -> None:
+    """The ingester gets the request as it came, and the client what it replied, to the letter."""
+    journal = Journal(REPLY)
+    told, counts = service(mode, journal)
+    answer = await told.answer(TENANT, ask(method, path), method, path)
+    assert answer is not None
+    assert (answer.status, answer.headers, answer.body) == (200, REPLY.headers, REPLY.body)
+    assert journal.asked == [(KIND, Query(mode.value, TENANT, method, path), SECONDS)]
+    assert counts.snapshot() == {"served.200": 1}
+
+
+async def test_a_path_that_is_no_text() -> None:
+    """Bytes that are no UTF-8 make an id that nobody has, and no error."""
+    journal = Journal(Reply(404))
+    told, _ = service(Serve.ONLY, journal)
+    path = f"{AT}\udcff"
+    answer = await told.answer(TENANT, ask("GET", path), "GET", path)
+    assert answer is not None
+    assert answer.status == 404
+    assert journal.asked[0][1].path == f"{AT}\ufffd"
+
+
+async def test_the_upstream_is_to_be_asked() -> None:
+    """A reply without a status lets the request go on."""
+    told, counts = service(Serve.PREFER, Journal(UPSTREAM))
+    assert await told.answer(TENANT, ask("GET", AT), "GET", AT) is None
+    assert counts.snapshot() == {"served.by_upstream": 1}
+
+
+@pytest.mark.parametrize(("method", "path"), WAYS)
+@pytest.mark.parametrize(
+    ("status", "instead"), [(LATE, 503), (GONE, 503), (UNKNOWN, 503), (FAILED, 500)]
+)
+@pytest.mark.parametrize("mode", [Serve.ONLY, Serve.PREFER])
+async def test_no_answer(mode: Serve, status: str, instead: int, method: str, path: str) -> None:
+    """A client is told that the store is away, unless the upstream can be asked."""
+    told, counts = service(mode, Journal(status=status))
+    answer = await told.answer(TENANT, ask(method, path), method, path)
+    if mode is Serve.ONLY:
+        assert answer is not None
+        assert answer.status == instead
+        assert counts.snapshot() == {f"served.{instead}": 1}
+        assert json.loads(answer.body)["error"]["type"] == "server_error"
+    else:
+        assert answer is None
+        assert counts.snapshot() == {"served.by_upstream": 1}
 
 
 @pytest.mark.parametrize(("mode", "status"), [(Serve.ONLY, 503), (Serve.PREFER, None)])
-async def test_too_many_at_once(mode: Serve, status: int | None) -> None:
-    """What finds no room is answered as if the store were away."""
-    told, readers = service(mode, Holding(WHOLE), Counts())
-    readers._unfinished = 1
-    answer = await told.answer(TENANT, ask("GET", AT))
+async def test_it_takes_too_long(
+    mode: Serve, status: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An ingester that hangs is not waited for longer than is said to it."""
+    monkeypatch.setattr("response_store.serving.service.SECONDS", 0.02)
+    journal = Journal()
+    told, _ = service(mode, journal)
+    answer = await told.answer(TENANT, ask("GET", AT), "GET", AT)
     assert (answer.status if answer else None) == status
+    assert journal.asked[0][2] == 0.02
+
+
+async def test_deleting() -> None:
+    """What is there is deleted here, and the client told once that is in the database."""
+    journal = Journal(UPSTREAM)
+    told, counts = service(Serve.ONLY, journal)
+    answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
+    assert answer is not None
+    assert json.loads(answer.body) == {
+        "id": "resp_x",
+        "object": "response.deleted",
+        "deleted": True,
+    }
+    assert journal.deleted == [(TENANT, "resp_x")]
+    assert counts.snapshot() == {"served.200": 1}
+
+
+async def test_deleting_what_is_not_there() -> None:
+    """Nothing is written for it."""
+    journal = Journal(Reply(404, (), b"{}"))
+    told, _ = service(Serve.ONLY, journal)
+    answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
+    assert answer is not None
+    assert (answer.status, journal.deleted) == (404, [])
+
+
+async def test_a_deletion_that_is_not_written_in_time() -> None:
+    """A client that was not told that it is deleted asks again."""
+    told, counts = service(Serve.ONLY, Journal(UPSTREAM, deletes=False))
+    answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
+    assert answer is not None
+    assert answer.status == 503
+    assert counts.snapshot() == {"served.503": 1}
 
 
 @pytest.mark.parametrize(("mode", "status"), [(Serve.ONLY, 500), (Serve.PREFER, None)])
 async def test_an_error_of_our_own(mode: Serve, status: int | None) -> None:
     """It comes to whoever guards the traffic, who gets to know what to do."""
-    told, _ = service(mode, Holding(ZeroDivisionError()), Counts())
+    journal = Journal()
+    journal.ask = lambda *_: 1 // 0  # type: ignore[method-assign,assignment]
+    told, counts = service(mode, journal)
     with pytest.raises(ZeroDivisionError):
-        await told.answer(TENANT, ask("GET", AT))
-    told.close()
+        await told.answer(TENANT, ask("GET", AT), "GET", AT)
     instead = told.failed()
     assert (instead.status if instead else None) == status
-
-
-class Writes:
-    """A way into a store that takes its time."""
-
-    def __init__(self, *, settled: bool = True, deleted: bool = True) -> None:
-        self._settled, self._deleted = settled, deleted
-        self.deletions: list[str] = []
-
-    def settled(self, seconds: float) -> bool:
-        assert 0 < seconds < 5
-        return self._settled
-
-    def delete(self, tenant: str, response_id: str, seconds: float) -> bool:
-        assert 0 < seconds < 5
-        self.deletions.append(response_id)
-        return self._deleted
-
-
-def test_a_look_up_waits_for_what_was_written_before(shelf: SqliteShelf) -> None:
-    """Where the writes before do not settle, nothing is said of what is stored."""
-    shelf.write(record("e1", response(ID, asked=[])))
-    with closing(ServedStore(shelf, Writes(settled=False))) as stored:
-        for wanted in Wanted:
-            with pytest.raises(PassingStoreError, match="not written yet"):
-                stored.find(TENANT, ID, wanted)
-        with pytest.raises(PassingStoreError, match="not written yet"):
-            stored.delete(TENANT, ID)
-
-
-def test_a_deletion_waits_for_its_commit(shelf: SqliteShelf) -> None:
-    """What is there is deleted through the writer, and nothing is promised before the commit."""
-    shelf.write(record("e1", response(ID, asked=[])))
-    writes, slow = Writes(), Writes(deleted=False)
-    assert ServedStore(shelf, writes).delete(TENANT, ID) is True
-    assert ServedStore(shelf, writes).delete("t2", ID) is False
-    assert ServedStore(shelf, writes).delete(TENANT, "resp_y") is False
-    assert writes.deletions == [ID]
-    with pytest.raises(PassingStoreError, match="not written yet"):
-        ServedStore(shelf, slow).delete(TENANT, ID)
-
-
-def test_an_answer_is_the_same_through_either_way(shelf: SqliteShelf) -> None:
-    """`prefer` answers what it answers in the words of `only`."""
-    from response_store.serving.serve import serve
-
-    row = response(ID, asked=[{"id": "a", "type": "message", "role": "user"}])
-    shelf.write(record("e1", row))
-    for method, path in WAYS:
-        wanted = ask(method, path)
-        assert prefer(shelf, TENANT, wanted) == serve(shelf, TENANT, wanted)
-    assert json.loads(row.response_object)["id"] == ID
+    assert sum(counts.snapshot().values()) == 1

@@ -1,4 +1,4 @@
-"""What is looked up for an answer, in the database and in the journal before it."""
+"""What is looked up for an answer, in either database."""
 
 from __future__ import annotations
 
@@ -8,18 +8,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from response_store.config import Durability, SqliteTarget
 from response_store.errors import PassingStoreError, StoreError
 from response_store.serving.stored import Found, Wanted
-from response_store.store.journal.file import JournalFile
-from response_store.store.journal.inlet import Journal
 from response_store.store.kept_reading import PAUSE, KeptReading, Pause
 from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
-from response_store.store.records import Change, Deletion, Record
+from response_store.store.records import Change
 from response_store.store.served_tables import FOUND, RECORDED
 from response_store.store.serving_reads import ServingReads
 from response_store.store.sqlite.connection import identity
@@ -31,17 +27,15 @@ from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.postgres_backend import PostgresDatabase as PostgresContract
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import ANSWER, NAMES, QUESTION, record, response
-from tests.sampling import examples
 
-MEGABYTE = 1024 * 1024
 STREAM = {"transport": "sse", "ended_by": "terminal_event"}
 
 
-def sqlite_reads(path: Path, journal: Path | None = None) -> ServingReads:
-    """What looks up the responses of a file, and of a journal before it."""
+def sqlite_reads(path: Path) -> ServingReads:
+    """What looks up the responses of a file."""
     target = SqliteTarget(path)
     kept = KeptReading(lambda: SqliteReading(path, NAMES), lambda: identity(target), Pause())
-    return ServingReads(kept, journal)
+    return ServingReads(kept)
 
 
 def away() -> Reading:
@@ -50,28 +44,13 @@ def away() -> Reading:
     return PostgresReading(target_of(url), NAMES)
 
 
-def reads_away(journal: Path) -> ServingReads:
-    """What looks up responses while the database is away."""
-    return ServingReads(KeptReading(away, lambda: None, Pause()), journal)
-
-
 def written(path: Path, changes: Sequence[Change]) -> Path:
     """A SQLite store that holds changes, written one by one."""
-    store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS, "recorder")
+    store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS)
     with closing(store):
         store.open()
         for change in changes:
             store.write([change])
-    return path
-
-
-def journalled(path: Path, changes: Sequence[Change]) -> Path:
-    """A journal that holds changes."""
-    file = JournalFile(path, max_bytes=MEGABYTE, durability=Durability.PROCESS)
-    with closing(Journal(file)) as journal:
-        journal.open()
-        for change in changes:
-            journal.write([change])
     return path
 
 
@@ -135,106 +114,7 @@ def test_nothing_else_is_found(reads: ServingReads, wanted: Wanted, tenant: str,
     assert reads.find(tenant, name, wanted) is None
 
 
-# The journal
-
-EXCHANGES = {"e1": ("r1", 1.0), "e2": ("r1", 2.0), "e3": ("r2", 1.5)}
-
-
-@st.composite
-def a_change(draw: st.DrawFn) -> Change:
-    """A record of one of three exchanges, two of which name one response, or a deletion."""
-    exchange_id = draw(st.sampled_from([*EXCHANGES]))
-    response_id, started_at = EXCHANGES[exchange_id]
-    if draw(st.integers(0, 3)) == 0:
-        return Deletion("t1", response_id)
-    raw = draw(st.sampled_from([None, b"x", b"longer"]))
-    how = draw(st.sampled_from([STREAM, {"transport": "http", "ended_by": "body"}]))
-    status = draw(st.sampled_from([None, "queued", "in_progress", "completed", "failed"]))
-    more = {"started_at": started_at, "raw_response": raw, **how}
-    if status is None:
-        return record(exchange_id, None, "completed", response_id=response_id, **more)
-    asked = draw(st.sampled_from([None, [], [QUESTION]]))
-    answer = response(response_id, status, asked=asked, answered=[ANSWER])
-    return record(exchange_id, answer, status, **more)
-
-
-@settings(deadline=None, max_examples=examples(40))
-@given(changes=st.lists(a_change(), max_size=6), drained=st.integers(0, 6))
-def test_it_is_as_if_the_journal_had_been_drained(
-    changes: list[Change], drained: int, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Wherever the drainer stands, the same is found as after its work."""
-    folder = tmp_path_factory.mktemp("reads")
-    whole = written(folder / "whole.db", changes)
-    part = written(folder / "part.db", changes[:drained])
-    # One that is written and not yet removed is in both.
-    path = journalled(folder / "journal.db", changes[max(0, drained - 1) :])
-    with (
-        closing(sqlite_reads(whole)) as after,
-        closing(sqlite_reads(part, path)) as before,
-    ):
-        for name in ("r1", "r2"):
-            for wanted in (Wanted.PRESENCE, Wanted.OBJECT, Wanted.INPUT):
-                found = after.find("t1", name, wanted)
-                assert before.find("t1", name, wanted) == found, (name, wanted)
-                assert before.find("t2", name, wanted) is None
-
-
-def test_recordings_on_either_side_of_the_drainer(tmp_path: Path) -> None:
-    """The oldest recorded stream counts, and of an exchange that was amended all of it."""
-    row = response("r1", asked=[QUESTION])
-    changes: list[Record] = [
-        record("e2", row, raw_response=b"second", started_at=2.0, **STREAM),
-        record("e1", row, raw_response=b"first", started_at=1.0, **STREAM),
-        record("e1", row, raw_response=b"first, amended", started_at=1.0, **STREAM),
-        record("e3", row, raw_response=b"cut", started_at=0.5, transport="sse"),
-        record("e1", row, raw_response=b"short", started_at=1.0, **STREAM),
-    ]
-    for drained in range(len(changes) + 1):
-        part = written(tmp_path / f"{drained}.db", changes[:drained])
-        path = journalled(tmp_path / f"{drained}-journal.db", changes[drained:])
-        with closing(sqlite_reads(part, path)) as reads:
-            found = reads.find("t1", "r1", Wanted.STREAM)
-        assert found is not None
-        assert found.recorded == b"first, amended", drained
-
-
 FINAL = record("e1", response("r1", asked=[QUESTION]), raw_response=b"whole", **STREAM)
-LATE = record("e2", response("r1"))
-GONE = Deletion("t1", "r1")
-
-
-@pytest.mark.parametrize(
-    ("changes", "stored"),
-    [([FINAL], True), ([LATE, FINAL], True), ([FINAL, LATE], True), ([FINAL, GONE], False)]
-    + [([GONE], False), ([GONE, LATE], True), ([GONE, FINAL], True)],
-)
-def test_a_journal_that_says_all(tmp_path: Path, changes: list[Change], stored: bool) -> None:
-    """While the database is away, what the journal alone decides is answered."""
-    with closing(reads_away(journalled(tmp_path / "journal.db", changes))) as reads:
-        for wanted in Wanted:
-            assert (reads.find("t1", "r1", wanted) is not None) is stored, wanted
-
-
-def test_a_recording_in_the_journal_alone(tmp_path: Path) -> None:
-    """A stream that waits is replayed while the database is away."""
-    with closing(reads_away(journalled(tmp_path / "journal.db", [FINAL]))) as reads:
-        found = reads.find("t1", "r1", Wanted.STREAM)
-    assert found is not None
-    assert found.recorded == b"whole"
-
-
-@pytest.mark.parametrize("changes", [[], [LATE], [record("e3", response("r1", "queued"))]])
-@pytest.mark.parametrize("wanted", Wanted)
-def test_a_journal_that_says_too_little(
-    tmp_path: Path, changes: list[Change], wanted: Wanted
-) -> None:
-    """While the database is away, nobody knows what it holds."""
-    with (
-        closing(reads_away(journalled(tmp_path / "journal.db", changes))) as reads,
-        pytest.raises(PassingStoreError),
-    ):
-        reads.find("t1", "r1", wanted)
 
 
 # Rows that can't be read, and databases that change
@@ -266,7 +146,7 @@ def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
     target = target_of(plain_database.url())
     from response_store.store.postgres.store import PostgresStore
 
-    with closing(PostgresStore(target, NAMES, "recorder")) as store:
+    with closing(PostgresStore(target, NAMES)) as store:
         store.open()
         store.write([FINAL])
     kept = KeptReading(lambda: PostgresReading(target, NAMES), lambda: None, Pause())
@@ -345,7 +225,7 @@ def test_postgresql_goes_by_an_index(plain_postgres: Postgres) -> None:
     target = target_of(database.url())
     from response_store.store.postgres.store import PostgresStore
 
-    with closing(PostgresStore(target, NAMES, "recorder")) as store:
+    with closing(PostgresStore(target, NAMES)) as store:
         store.open()
     database.execute(FILL)
     database.execute(FILL_RESPONSES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,22 @@ INSERT INTO openai_responses VALUES ('t1', 'old', 1, 'm', '{"status":"queued"}',
 
 
 def store_on(
-    path: Path, recorder_id: str = "recorder", names: TableNames = NAMES, **how: Any
+    path: Path,
+    *,
+    names: TableNames = NAMES,
+    durability: Durability = Durability.PROCESS,
+    before_reopening: Callable[[], None] = lambda: None,
+    **how: Any,
 ) -> SqliteStore:
     """A store that is not open yet."""
-    return SqliteStore(SqliteTarget(path, **how), names, Durability.PROCESS, recorder_id)
+    target = SqliteTarget(path, **how)
+    return SqliteStore(target, names, durability, before_reopening=before_reopening)
 
 
 @contextmanager
-def opened(path: Path, recorder_id: str = "recorder", **how: Any) -> Iterator[SqliteStore]:
+def opened(path: Path, **how: Any) -> Iterator[SqliteStore]:
     """A store that is open for as long as the block lasts."""
-    with closing(store_on(path, recorder_id, **how)) as store:
+    with closing(store_on(path, **how)) as store:
         store.open()
         yield store
 

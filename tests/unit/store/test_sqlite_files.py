@@ -32,7 +32,7 @@ def modes(folder: Path) -> dict[str, int]:
 
 
 def test_all_files_are_private(path: Path) -> None:
-    """The database, its WAL, its index and the lock are readable by their owner only."""
+    """The database, its WAL and its index are readable by their owner only."""
     before = os.umask(0)
     try:
         with opened(path) as store:
@@ -40,7 +40,7 @@ def test_all_files_are_private(path: Path) -> None:
             found = modes(path.parent)
     finally:
         os.umask(before)
-    assert len(found) == 4
+    assert len(found) == 3
     assert set(found.values()) == {0o600}
 
 
@@ -55,7 +55,7 @@ def test_an_existing_file_keeps_its_mode(path: Path) -> None:
 
 
 def test_closing_leaves_the_database_alone(path: Path) -> None:
-    """After a close there is one file: no WAL, no index, no lock."""
+    """After a close there is one file: no WAL, no index."""
     with opened(path) as store:
         store.write(numbered(50))
     assert [each.name for each in path.parent.iterdir()] == ["responses.db"]
@@ -184,7 +184,7 @@ def test_a_lock_that_lasts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(PassingStoreError, match="locked"):
                 store.write(records)
             store.open()
-        second = store_on(path, "second")
+        second = store_on(path)
         with pytest.raises(PassingStoreError, match="locked"):
             second.open()
         second.close()
@@ -215,13 +215,12 @@ def test_a_deleted_file_is_made_anew(path: Path) -> None:
             each.unlink()
         written(store, "after")
         assert rows(path, "SELECT exchange_id FROM openai_exchanges") == [("after",)]
-        assert len(list(path.parent.glob("*.lock"))) == 1
 
 
 def test_a_replaced_file_is_written_to(path: Path) -> None:
     """A file that is restored from a copy gets what comes next."""
     copy = path.with_name("copy.db")
-    with opened(copy, "other") as store:
+    with opened(copy) as store:
         store.write([record("from the copy")])
     with opened(path) as store:
         store.write([record("before")])

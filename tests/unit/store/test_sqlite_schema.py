@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
-from tests.harness.records import QUESTION, record, response
+from response_store.store.base import Checkpoint
+from response_store.store.columns import EXCHANGE_COLUMNS
+from response_store.store.sqlite.statements import fill
+from tests.harness.records import NAMES, QUESTION, exchange, record, response
 from tests.unit.store.files import PRAXIS, opened, rows, script, store_on
 
 COLUMNS = "SELECT name, type, \"notnull\", pk FROM pragma_table_info('openai_responses')"
@@ -39,7 +46,7 @@ def test_a_fresh_file_gets_the_whole_schema(path: Path) -> None:
     with opened(path):
         pass
     assert rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == made
-    for table, version in (("openai_responses", 1), ("openai_exchanges", 2)):
+    for table, version in (("openai_responses", 1), ("openai_exchanges", 3)):
         assert rows(path, f"SELECT version FROM {table}_schema_version") == [(version,)]
 
 
@@ -92,7 +99,7 @@ def test_all_missing_columns_are_told_at_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
-@pytest.mark.parametrize("version", ["3", "999", "0.5", "-1", "'new'", "9223372036854775807"])
+@pytest.mark.parametrize("version", ["4", "999", "0.5", "-1", "'new'", "9223372036854775807"])
 def test_another_version_is_refused(path: Path, table: str, version: str) -> None:
     """Another version is an error that says what is stored and what is known."""
     with opened(path):
@@ -100,7 +107,59 @@ def test_another_version_is_refused(path: Path, table: str, version: str) -> Non
     script(path, f"UPDATE {table}_schema_version SET version = {version}")
     said = refusal(path)
     assert f"{table}_schema_version says version {version.strip(chr(39))}" in said
-    assert f"this program knows {2 if table == 'openai_exchanges' else 1}" in said
+    assert f"this program knows {3 if table == 'openai_exchanges' else 1}" in said
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_an_older_file_is_migrated(path: Path, version: int) -> None:
+    """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
+    make_version(path, version)
+    with opened(path) as store:
+        assert store.close_abandoned() == 1
+        store.write([record("e1")], Checkpoint("j", 1, None))
+        known = store.database_id
+    with opened(path) as store:
+        assert (store.database_id, store.position("j")) == (known, 1)
+    assert rows(path, "SELECT exchange_id, state FROM openai_exchanges ORDER BY 1") == [
+        ("done", "completed"),
+        ("e1", "completed"),
+        ("left", "interrupted"),
+    ]
+    assert rows(path, "SELECT version FROM openai_exchanges_schema_version") == [(3,)]
+
+
+def test_a_foreign_table_of_journals_is_refused(path: Path) -> None:
+    """A table with the name of our journals', of which no version tells, is not touched."""
+    make_version(path, 2)
+    script(path, "CREATE TABLE openai_exchanges_journals (x)")
+    assert "openai_exchanges_journals is not ours" in refusal(path)
+
+
+def make_version(path: Path, version: int) -> None:
+    """Make what a program of that version made, with a row that is done and one that is open."""
+    files = ["shared_tables", *(f"exchanges_{number:03}" for number in range(1, version + 1))]
+    files += ["search_words"] if version > 1 else []
+    made = [statement for file in files for statement in fill(f"{file}.sql", NAMES)]
+    made += [
+        "CREATE TABLE openai_exchanges_schema_version (version BIGINT NOT NULL PRIMARY KEY)",
+        "INSERT INTO openai_responses_schema_version VALUES (1)",
+        f"INSERT INTO openai_exchanges_schema_version VALUES ({version})",
+    ]
+    insert = f"INSERT INTO openai_exchanges VALUES ({', '.join('?' * len(EXCHANGE_COLUMNS))})"
+    with closing(sqlite3.connect(path)) as connection, connection:
+        for statement in made:
+            connection.execute(statement)
+        for row in (exchange("done"), exchange("left", "open")):
+            connection.execute(insert, msgspec.structs.astuple(row))
+
+
+def test_every_database_has_an_id_of_its_own(path: Path, tmp_path: Path) -> None:
+    """Two files have two ids; a copy of a file has that of the file."""
+    with opened(path) as one, opened(tmp_path / "other.db") as other:
+        assert one.database_id != other.database_id
+    shutil.copy(path, tmp_path / "copy.db")
+    with opened(tmp_path / "copy.db") as copy:
+        assert copy.database_id == one.database_id
 
 
 def test_an_empty_version_table_is_stamped(path: Path) -> None:
@@ -132,6 +191,14 @@ def test_a_dropped_table_is_missed(path: Path) -> None:
     assert "openai_exchanges is missing" in refusal(path)
 
 
+def test_a_dropped_table_of_journals_is_missed(path: Path) -> None:
+    """Without it nobody knows what has been applied: its absence is an error."""
+    with opened(path):
+        pass
+    script(path, "DROP TABLE openai_exchanges_journals")
+    assert "openai_exchanges_journals is missing" in refusal(path)
+
+
 def test_letter_case_makes_no_difference(path: Path) -> None:
     """SQLite's names know no case: mixed-case names find tables and columns of other cases."""
     script(path, PRAXIS.replace("messages TEXT", "MESSAGES TEXT"))
@@ -146,7 +213,7 @@ def test_letter_case_makes_no_difference(path: Path) -> None:
 def test_two_sets_of_tables_in_one_file(path: Path) -> None:
     """Stores with other table names share a file and not a row."""
     other = TableNames("a", "b", "c")
-    with opened(path) as one, opened(path, "other", names=other) as two:
+    with opened(path) as one, opened(path, names=other) as two:
         one.write([record(answer=response())])
         two.write([record("e2", response("r2"))])
     assert rows(path, "SELECT exchange_id FROM c") == [("e2",)]

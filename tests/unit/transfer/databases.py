@@ -90,7 +90,7 @@ class SqliteFile(Filled):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.target = SqliteTarget(path)
-        store = SqliteStore(self.target, NAMES, Durability.PROCESS, "recorder")
+        store = SqliteStore(self.target, NAMES, Durability.PROCESS)
         store.open()
         store.close()
 
@@ -122,7 +122,7 @@ class PostgresTables(Filled):
     def __init__(self, database: PostgresDatabase) -> None:
         self.database = database
         self.target = target_of(database.url())
-        store = PostgresStore(self.target, NAMES, "recorder")
+        store = PostgresStore(self.target, NAMES)
         store.open()
         store.close()
         self._connection = psycopg.connect(database.url(), autocommit=True, row_factory=dict_row)

@@ -1,4 +1,4 @@
-"""A batch of changes in one transaction: responses first, then exchanges, each by its key.
+"""A batch of changes: its journal's place, then responses, then other exchanges, each by its key.
 
 The order of keys is the same for everyone, so that two proxies with rows in common wait for each
 other rather than lock each other out.
@@ -6,114 +6,170 @@ other rather than lock each other out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
 
 import msgspec
 import psycopg
+from psycopg.types.string import StrDumperUnknown
 
+from response_store.store.base import Checkpoint
 from response_store.store.columns import response_values
-from response_store.store.merging import merge
 from response_store.store.postgres.each import each
-from response_store.store.postgres.statements import Statements
 from response_store.store.postgres.values import Connection
-from response_store.store.records import Change, Deletion, Record, ResponseRow
-from response_store.store.weighing import is_plain, large_columns
+from response_store.store.records import Change, Record, ResponseRow
+from response_store.store.response_changes import (
+    Key,
+    first_unsure,
+    group_by_response,
+    resolve_responses,
+)
+from response_store.store.statements import Statements
+from response_store.store.weighing import large_columns
 
 _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
-_Key: TypeAlias = tuple[str, str]
-_End: TypeAlias = ResponseRow | Deletion
 
+_NUMBERS = frozenset({int, float})
 _ROW_OVERHEAD = 1024  # bytes on the wire beside the large columns, roughly
 
 
-def write_batch(connection: Connection, statements: Statements, changes: Sequence[Change]) -> None:
-    """Commit a batch. Raises the driver's errors, and UnicodeEncodeError for a lone surrogate."""
-    if not changes:
-        return
+def write_batch(
+    connection: Connection,
+    statements: Statements,
+    changes: Sequence[Change],
+    checkpoint: Checkpoint | None = None,
+) -> bool:
+    """Write a batch in the caller's transaction; return False where its journal stands elsewhere.
+
+    The caller rolls back then. Raises the driver's errors, and UnicodeEncodeError for a lone
+    surrogate.
+    """
     # The pipeline ends before the transaction does: what is refused is told by its end, which also
     # sends all that large rows left in the driver's buffer, as its `sync` would not.
-    with connection.transaction(), connection.pipeline():
-        cursor = connection.cursor()
-        for gone, run in groupby(_settled(cursor, statements, changes), _is_deletion):
-            statement = statements.delete_response if gone else statements.replace_response
-            cursor.executemany(statement, map(_values, run))
-        found = (each.exchange for each in changes if isinstance(each, Record))
-        exchanges = sorted(found, key=attrgetter("exchange_id"))
-        if exchanges:
-            cursor.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
+    with connection.pipeline():
+        moved = _move(connection.cursor(), statements, checkpoint) if checkpoint else None
+        cursor = _text_cursor(connection)
+        written = _write_responses(cursor, statements, changes)
+        _write_exchanges(cursor, statements, changes, written)
+    return moved is None or moved.rowcount == 1
 
 
 def size(changes: Sequence[Change]) -> int:
-    """How many bytes a batch sends, roughly."""
+    """Return how many bytes a batch sends, roughly."""
     return sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
 
 
-def _settled(cursor: _Cursor, statements: Statements, changes: Sequence[Change]) -> list[_End]:
-    """What becomes of each response, in the order of keys: written or deleted, once.
+def _move(cursor: _Cursor, statements: Statements, checkpoint: Checkpoint) -> _Cursor:
+    """Have the journal's row moved; once the pipeline has ended, one row was if it stood there.
 
-    What replaces whatever is stored is written without a look, and so is what follows a deletion.
-    For the others the stored row is locked first; where there is none, the first one is put there,
-    which makes others wait.
+    It comes first, so that another process with the same frames waits here.
     """
-    incoming: dict[_Key, list[_End]] = {}
-    for change in changes:
-        end = change if isinstance(change, Deletion) else change.response
-        if end is not None:
-            incoming.setdefault((end.tenant_id, end.id), []).append(end)
-    unsure = {key: first for key, ends in incoming.items() if (first := _unsure(ends))}
-    stored = _locked(cursor, statements, unsure)
-    result = []
-    for key in sorted(incoming):
-        before = stored.get(key)
-        after = _folded(before, incoming[key])
-        if after is not before:
-            result.append(after)
-    return result
+    now, journal_id = time.time(), checkpoint.journal_id
+    if checkpoint.expected is None:
+        added = (journal_id, checkpoint.position, now)
+        return cursor.execute(statements.add_position, added)
+    change = (checkpoint.position, now, journal_id, checkpoint.expected)
+    return cursor.execute(statements.move_position, change)
 
 
-def _unsure(ends: Sequence[_End]) -> ResponseRow | None:
-    """The first row, where what is stored counts; None where that is replaced or deleted."""
-    rows = [end for end in ends if isinstance(end, ResponseRow)]
-    sure = len(rows) < len(ends) or any(map(is_plain, rows))
-    return None if sure else rows[0]
+def _write_responses(
+    cursor: _Cursor, statements: Statements, changes: Sequence[Change]
+) -> set[str]:
+    """Write or delete each response once; return which exchanges were written along.
+
+    What replaces whatever is stored is written without a look. For the others the stored row is
+    locked first; where there is none, the first one is put there, which makes others wait.
+    """
+    groups = group_by_response(changes)
+    unsure = {key: first for key, group in groups.items() if (first := first_unsure(group))}
+    ends = resolve_responses(groups, _locked(cursor, statements, unsure))
+    exchanges = _exchanges_along(changes)
+    # A statement for both rows takes the driver a third less than one for each, measured.
+    write_both = f"WITH written AS ({statements.replace_response}) {statements.record_exchange}"
+    for (is_deletion, alone), run in groupby(
+        ends.items(), lambda end: (end[1] is None, end[0] not in exchanges)
+    ):
+        if is_deletion:
+            cursor.executemany(statements.delete_response, (_as_text(key) for key, _ in run))
+        else:
+            rows = (
+                _as_text(response_values(row) + exchanges.get(key, ()))
+                for key, row in run
+                if row is not None
+            )
+            cursor.executemany(statements.replace_response if alone else write_both, rows)
+    return {exchanges[key][0] for key, row in ends.items() if row is not None and key in exchanges}
+
+
+def _exchanges_along(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
+    """Return the values of one exchange for each response, to be written with it, where there is.
+
+    The rows of an exchange that comes twice keep their order, and so are written by themselves.
+    """
+    records = [change for change in changes if isinstance(change, Record)]
+    times = Counter(record.exchange.exchange_id for record in records)
+    return {
+        (record.response.tenant_id, record.response.id): msgspec.structs.astuple(record.exchange)
+        for record in records
+        if record.response is not None and times[record.exchange.exchange_id] == 1
+    }
+
+
+def _write_exchanges(
+    cursor: _Cursor, statements: Statements, changes: Sequence[Change], written: AbstractSet[str]
+) -> None:
+    """Write the exchanges that are not written yet."""
+    found = (change.exchange for change in changes if isinstance(change, Record))
+    left = [exchange for exchange in found if exchange.exchange_id not in written]
+    if left:
+        left.sort(key=attrgetter("exchange_id"))
+        rows = (_as_text(msgspec.structs.astuple(exchange)) for exchange in left)
+        cursor.executemany(statements.record_exchange, rows)
 
 
 def _locked(
-    cursor: _Cursor, statements: Statements, first: dict[_Key, ResponseRow]
-) -> dict[_Key, ResponseRow]:
+    cursor: _Cursor, statements: Statements, first: Mapping[Key, ResponseRow]
+) -> dict[Key, ResponseRow]:
     """The stored rows, locked until the end of the transaction; `first` where there was none."""
-    rows: dict[_Key, ResponseRow] = {}
+    rows: dict[Key, ResponseRow] = {}
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile
-        added = [response_values(first[key]) for key in waiting]
+        added = [_as_text(response_values(first[key])) for key in waiting]
         for key, found in zip(waiting, each(cursor, statements.add_response, added), strict=True):
             if found is not None:
                 rows[key] = first[key]
         there = [key for key in waiting if key not in rows]
-        for key, found in zip(there, each(cursor, statements.lock_response, there), strict=True):
+        keys = [_as_text(key) for key in there]
+        for key, found in zip(there, each(cursor, statements.lock_response, keys), strict=True):
             if found is not None:
                 rows[key] = ResponseRow(*found)
     return rows
 
 
-def _folded(stored: ResponseRow | None, incoming: Sequence[_End]) -> _End:
-    """What the stored row becomes by all that comes, one after the other."""
-    current: _End | None = stored
-    for end in incoming:
-        if isinstance(end, Deletion) or not isinstance(current, ResponseRow) or is_plain(end):
-            current = end
-        elif end is not current:
-            current = merge(current, end) or current
-    assert current is not None, "a key has at least one end"
-    return current
+def _text_cursor(connection: Connection) -> _Cursor:
+    """Return a cursor that sends texts by the driver's own code, which takes no NUL.
+
+    The connection's dumpers do as `_as_text`, a call of ours for each value: a batch took a tenth
+    longer with them, measured.
+    """
+    cursor = connection.cursor()
+    cursor.adapters.register_dumper(str, StrDumperUnknown)
+    return cursor
 
 
-def _is_deletion(end: _End) -> bool:
-    return isinstance(end, Deletion)
-
-
-def _values(end: _End) -> tuple[Any, ...]:
-    """What the statement for this end takes."""
-    return (end.tenant_id, end.id) if isinstance(end, Deletion) else response_values(end)
+def _as_text(values: Sequence[Any]) -> tuple[Any, ...]:
+    """Return values as they are sent: numbers written out, NUL in a text as U+FFFD."""
+    return tuple(
+        [
+            value.replace("\0", "\ufffd")
+            if isinstance(value, str) and "\0" in value
+            else str(value)
+            if type(value) in _NUMBERS
+            else value
+            for value in values
+        ]
+    )

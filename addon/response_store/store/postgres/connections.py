@@ -12,6 +12,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.store.base import CheckpointMovedError
 from response_store.store.postgres.errors import connecting
 from response_store.store.postgres.resolving import (
     Resolver,
@@ -100,7 +101,7 @@ class PostgresConnections:
         connection = self._taken(pool)
         try:
             yield connection
-        except RowRefusedError:
+        except (RowRefusedError, CheckpointMovedError):
             raise
         except BaseException:
             connection.close()

@@ -68,6 +68,7 @@ class _Judging:
             (names.exchanges, _WRITING),
             (names.responses_version, ("SELECT",)),
             (names.exchanges_version, ("SELECT",)),
+            (names.exchanges_journals, _RIGHTS),
         ):
             held = self._rights(table)
             if held is None:
@@ -135,7 +136,7 @@ _CLOSED = (
 
 def _all_tables(names: TableNames) -> Sequence[str]:
     shared = (names.responses, names.conversations, names.responses_version)
-    return (*shared, names.exchanges, names.exchanges_version)
+    return (*shared, names.exchanges, names.exchanges_version, names.exchanges_journals)
 
 
 def _creating(schema: str, may_create: bool) -> str:

@@ -7,10 +7,13 @@ statement: the first table of that name on the search_path.
 
 from __future__ import annotations
 
+import time
+import uuid
+
 from response_store.config import TableNames
 from response_store.store import schema_state
 from response_store.store.columns import quoted
-from response_store.store.postgres.statements import fill
+from response_store.store.postgres.statements import fill, statements
 from response_store.store.postgres.values import Connection
 from response_store.store.schema_state import SHARED_VERSION
 
@@ -20,8 +23,8 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"""
 
 
-def prepare(connection: Connection, tables: TableNames, where: str) -> None:
-    """Bring the schema up to date. The names are folded.
+def prepare(connection: Connection, tables: TableNames, where: str) -> str:
+    """Make, migrate or check the schema, and return the database's own id. The names are folded.
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
@@ -32,6 +35,7 @@ def prepare(connection: Connection, tables: TableNames, where: str) -> None:
         schema_state.check(catalogue, tables, where)
         _shared_tables(catalogue, tables)
         _own_table(catalogue, tables)
+        return _database_id(connection, tables)
 
 
 class _Catalogue:
@@ -68,6 +72,17 @@ def _make(catalogue: _Catalogue, tables: TableNames, table: str, name: str) -> N
     if not catalogue.columns(table):
         for statement in fill(name, tables):
             catalogue.connection.execute(statement)
+
+
+def _database_id(connection: Connection, tables: TableNames) -> str:
+    """Return the id that the database has, or give it one."""
+    known = statements(tables)
+    row = connection.execute(known.read_database_id).fetchone()
+    if row is not None and row[0] is not None:
+        return str(row[0])
+    database_id = str(uuid.uuid4())
+    connection.execute(known.set_database_id, (time.time(), database_id))
+    return database_id
 
 
 def _stamp(connection: Connection, table: str, version: int) -> None:

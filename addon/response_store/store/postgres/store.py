@@ -1,35 +1,42 @@
-"""The PostgreSQL store: whole batches in one transaction each, on connections of a pool."""
+"""The PostgreSQL store: a batch and its checkpoint in one transaction, on a pool's connections."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from typing import TypeVar
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, RowRefusedError
+from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.batch import size, write_batch
 from response_store.store.postgres.connections import PoolLimits, PostgresConnections
 from response_store.store.postgres.errors import WorthARetryError, translated
-from response_store.store.postgres.recorder import PostgresRecorder
 from response_store.store.postgres.resolving import Resolver, system_resolver
 from response_store.store.postgres.statements import folded, statements
+from response_store.store.postgres.values import Connection
 from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.probe import probe_of
 from response_store.store.records import Change
+
+T = TypeVar("T")
 
 
 class PostgresStore:
-    """Keeps records in a PostgreSQL database. Used by one thread, but for `interrupt`.
+    """Keeps records in a PostgreSQL database. For one thread, but for `interrupt`.
 
     After a failure all connections are given up: the next opening tells at once whether the server
-    is there, checks the schema again and starts with fresh ones.
+    is there, checks the schema again and starts with fresh ones. A connection that idled may have
+    died meanwhile, and another proxy may have locked the same rows: what fails for that gets a
+    second attempt at once. After an interruption nothing is written any more.
     """
 
     def __init__(
         self,
         target: PostgresTarget,
         tables: TableNames,
-        recorder_id: str,
         *,
         limits: PoolLimits | None = None,
         deadline: Deadline | None = None,
@@ -38,24 +45,29 @@ class PostgresStore:
         self._where = f"PostgreSQL {target.describe()}"
         self._tables = folded(tables)
         self._statements = statements(self._tables)
-        self._recorder_id = recorder_id
         self._watchdog = Watchdog(self._where, deadline)
         self._connections = PostgresConnections(target, self._watchdog, limits, resolver)
-        self._recorder: PostgresRecorder | None = None
+        self._is_open = False
+        self._database_id = ""
 
     def describe(self) -> str:
-        """Where the records go."""
+        """Return where the records go."""
         return self._where
 
+    @property
+    def database_id(self) -> str:
+        """Return the database's own id; known after `open`."""
+        return self._database_id
+
     def open(self) -> None:
-        """Connect, prepare the schema, and close what killed recorders left open."""
-        if self._recorder is not None and self._recorder.is_alive():
+        """Connect and prepare the schema, unless that has been done since the last failure."""
+        if self._is_open:
             return
-        self._leave()
         try:
-            self._enter()
+            self._database_id = self._prepare()
             self._connections.open()
-            self._probe()
+            self._is_open = True
+            self._once(_probe)
         except RowRefusedError:
             self._leave()
             raise PassingStoreError(
@@ -65,23 +77,61 @@ class PostgresStore:
             self._leave()
             raise
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Commit a batch.
+    def position(self, journal_id: str) -> int | None:
+        """Return where a journal stands; None where this database knows nothing of it."""
 
-        Connections that idled may have died meanwhile, and another proxy may have locked the same
-        rows: such a batch gets a second attempt at once, with fresh connections.
-        """
+        def read(connection: Connection) -> int | None:
+            found = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
+            return found[0] if found else None
+
+        return self._run(read)
+
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+        """Commit a batch, and where its journal stands now."""
+
+        def commit(connection: Connection) -> None:
+            with connection.transaction():
+                if not write_batch(connection, self._statements, changes, checkpoint):
+                    raise CheckpointMovedError(self._where)
+
         try:
-            self._commit(changes)
+            self._once(commit, size(changes))
         except WorthARetryError:
-            self.open()
-            self._commit(changes)
+            if not self._is_committed(checkpoint):
+                self._once(commit, size(changes))
 
-    def after_acknowledge(self) -> None:
-        """Nothing can wait: the server looks after its files."""
+    def finish(self, journal_id: str) -> None:
+        """Forget a journal."""
+        forget = self._statements.delete_position
+        self._run(lambda connection: connection.execute(forget, (journal_id,)))
+
+    def close_abandoned(self) -> int:
+        """Make open rows whose journal is not known `interrupted`; return how many there were."""
+        statement = self._statements.close_abandoned
+        return self._run(lambda connection: connection.execute(statement).rowcount)
+
+    def accepts(self, change: Change) -> bool:
+        """Return whether a plain change of the same kind would be taken. Nothing stays of it."""
+
+        def attempt(connection: Connection) -> None:
+            with connection.transaction(force_rollback=True):
+                connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # which wait for the commit
+                write_batch(connection, self._statements, [probe_of(change)])
+
+        try:
+            self._run(attempt)
+        except RowRefusedError:
+            return False
+        return True
+
+    def maintain(self) -> None:
+        """Do nothing: the server looks after its files."""
+
+    def rest(self) -> None:
+        """Do nothing: the server looks after its files."""
 
     def interrupt(self) -> None:
-        """Cut the line of a batch that is under way, and of all that would follow."""
+        """Cut the line of what is under way, and of all that would follow."""
         self._watchdog.give_up("writing was interrupted")
 
     def close(self) -> None:
@@ -89,40 +139,51 @@ class PostgresStore:
         self._leave()
         self._watchdog.close()
 
-    def _enter(self) -> None:
-        connection = self._connections.connect()
-        self._recorder = PostgresRecorder(connection, self._recorder_id)
-        with translated(self._where), self._watchdog.watching(connection):
-            self._recorder.enter()
-            postgres_schema.prepare(connection, self._tables, self._where)
-            self._recorder.close_abandoned(self._statements)
+    def _prepare(self) -> str:
+        """Make, migrate or check the schema, on a connection that tells at once why there is none.
 
-    def _probe(self) -> None:
-        """Ask the pool for an answer: it is glad to open without a server."""
+        The pool would not: it is glad to open without a server.
+        """
         with (
-            self._connections.lent() as connection,
+            closing(self._connections.connect()) as connection,
             translated(self._where),
             self._watchdog.watching(connection),
         ):
-            connection.execute("SELECT 1")
+            return postgres_schema.prepare(connection, self._tables, self._where)
 
-    def _commit(self, changes: Sequence[Change]) -> None:
-        assert self._recorder is not None, "open comes before write"
+    def _run(self, work: Callable[[Connection], T]) -> T:
+        """Do what may be done twice, a second time where the connection was at fault."""
+        try:
+            return self._once(work)
+        except WorthARetryError:
+            return self._once(work)
+
+    def _once(self, work: Callable[[Connection], T], sent: int = 0) -> T:
+        """Do work on a connection, which sends so many bytes or so."""
+        self.open()
         try:
             with (
                 self._connections.lent() as connection,
                 translated(self._where),
-                self._watchdog.watching(connection, size(changes)),
+                self._watchdog.watching(connection, sent),
             ):
-                write_batch(connection, self._statements, changes)
-        except RowRefusedError:
+                return work(connection)
+        except (RowRefusedError, CheckpointMovedError):
             raise
         except BaseException:
             self._leave()
             raise
 
+    def _is_committed(self, checkpoint: Checkpoint | None) -> bool:
+        """Return whether a commit whose answer was lost went through."""
+        if checkpoint is None or checkpoint.position == checkpoint.expected:
+            return False
+        return self.position(checkpoint.journal_id) == checkpoint.position
+
     def _leave(self) -> None:
-        recorder, self._recorder = self._recorder, None
-        if recorder is not None:
-            recorder.leave()
+        self._is_open = False
         self._connections.close()
+
+
+def _probe(connection: Connection) -> None:
+    connection.execute("SELECT 1")

@@ -11,8 +11,6 @@ from response_store.config import Durability, SqliteTarget
 from response_store.errors import PermanentStoreError
 
 BUSY_TIMEOUT_MS = 1000
-LOOK_EVERY = 0.1  # seconds between looks whether a file is still the same
-WAL_BYTES_KEPT = 64 * 1024 * 1024
 _MODE = 0o600
 _SYNCHRONOUS = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL"}
 _WAL_PAUSE = 0.02  # seconds
@@ -92,7 +90,6 @@ def _set_up(connection: sqlite3.Connection, target: SqliteTarget, durability: Du
                 f"SQLite {target.describe()}: WAL mode is refused ({mode}); "
                 "put the file on a local disk"
             )
-        connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES_KEPT}")
     connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA temp_store = MEMORY")

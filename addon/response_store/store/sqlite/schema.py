@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+import time
+import uuid
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
@@ -11,10 +13,11 @@ from response_store.store.columns import quoted
 from response_store.store.schema_state import SHARED_VERSION
 from response_store.store.sqlite.statements import fill
 from response_store.store.sqlite.transaction import transaction
+from response_store.store.statements import build_statements
 
 
-def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:
-    """Bring the schema up to date.
+def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> str:
+    """Make, migrate or check the schema, and return the database's own id.
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
@@ -24,6 +27,7 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> N
         _shared_tables(catalogue, tables)
         _own_table(catalogue, tables)
         _search_words(connection, tables)
+        return _database_id(connection, tables)
 
 
 def has_fts5(connection: sqlite3.Connection) -> bool:
@@ -96,6 +100,17 @@ def _search_words(connection: sqlite3.Connection, tables: TableNames) -> None:
         connection.execute(f"DROP TABLE IF EXISTS {quoted(tables.exchanges_search_words)}")
         for statement in fill("search_words.sql", tables):
             connection.execute(statement)
+
+
+def _database_id(connection: sqlite3.Connection, tables: TableNames) -> str:
+    """Return the id that the database has, or give it one."""
+    statements = build_statements(tables, "?")
+    row = connection.execute(statements.read_database_id).fetchone()
+    if row is not None and row[0] is not None:
+        return str(row[0])
+    database_id = str(uuid.uuid4())
+    connection.execute(statements.set_database_id, (time.time(), database_id))
+    return database_id
 
 
 def _stamp(connection: sqlite3.Connection, table: str, version: int) -> None:

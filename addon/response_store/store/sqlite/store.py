@@ -1,93 +1,147 @@
-"""The SQLite store: one connection that writes, whole batches in one transaction each."""
+"""The SQLite store: one connection that writes, a batch and its checkpoint in one transaction."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+import msgspec
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store.columns import RESPONSE_COLUMNS, quoted
-from response_store.store.merging import merge
-from response_store.store.records import Change, Deletion, EndedBy, Record, ResponseRow, State
-from response_store.store.seldom import Seldom
-from response_store.store.sqlite import schema as sqlite_schema
-from response_store.store.sqlite.checkpoints import Checkpoints
-from response_store.store.sqlite.connection import LOOK_EVERY, FileIdentity, connect, identity
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.recorders import Recorders
-from response_store.store.sqlite.statements import (
-    delete_response,
-    insert_records,
-    parameters,
-    record_view,
+from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.store.base import Checkpoint, CheckpointMovedError
+from response_store.store.columns import response_values
+from response_store.store.probe import probe_of
+from response_store.store.records import Change, Record, ResponseRow
+from response_store.store.response_changes import (
+    Key,
+    first_unsure,
+    group_by_response,
+    resolve_responses,
 )
-from response_store.store.sqlite.transaction import interrupt, undone
-from response_store.store.weighing import all_plain, is_plain, large_columns
+from response_store.store.sqlite import schema as sqlite_schema
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
+from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.files import DatabaseFiles, Standing
+from response_store.store.sqlite.transaction import interrupt, roll_back, transaction, undone
+from response_store.store.statements import build_statements
+from response_store.store.weighing import large_columns
 
-_MOST_ROWS = 32  # in one statement; the driver keeps up to 128 of them prepared
+_CHECKPOINT_BYTES = 16 * 1024 * 1024  # a page that is written often is copied once
 _ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
+# A log that is written over costs a seventh less than one that is cut and grows again, measured.
+_CUT_BYTES = 48 * 1024 * 1024
+_PATIENCE_MS = 20  # that cutting the log waits for a reader or another writer
 
 
 class SqliteStore:
-    """Keeps records in a SQLite file (or memory). Used by one thread, but for `interrupt`."""
+    """Keeps records in a SQLite file, or in memory. For one thread, but for `interrupt`.
+
+    Where other files stand at the database's paths it is opened anew. `before_reopening` is called
+    before that: who else has it open in this process must close it, as all connections of a process
+    share one -shm, even one that was removed.
+    """
 
     def __init__(
-        self, target: SqliteTarget, tables: TableNames, durability: Durability, recorder_id: str
+        self,
+        target: SqliteTarget,
+        tables: TableNames,
+        durability: Durability,
+        *,
+        before_reopening: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
+        self._where = f"SQLite {target.describe()}"
         self._tables = tables
         self._durability = durability
-        self._recorder_id = recorder_id
+        self._before_reopening = before_reopening
+        self._statements = build_statements(tables, "?")
         self._connection: sqlite3.Connection | None = None
-        self._file: FileIdentity | None = None
-        # Not before every batch: the look gives up the interpreter lock, see `record_view.sql`.
-        self._is_same_file = Seldom(lambda: self._file == identity(target), LOOK_EVERY)
-        self._recorders = Recorders(target.path) if target.path else None
-        self._checkpoints = Checkpoints(self._connect_again) if target.path else None
+        self._files: DatabaseFiles | None = None
+        self._database_id = ""
+        self._written = 0  # bytes, roughly, since the last checkpoint
 
     def describe(self) -> str:
-        """Where the records go."""
-        return f"SQLite {self._target.describe()}"
+        """Return where the records go."""
+        return self._where
+
+    @property
+    def database_id(self) -> str:
+        """Return the database's own id; known after `open`."""
+        return self._database_id
 
     def open(self) -> None:
-        """Connect, prepare the schema, and close what killed recorders left open."""
+        """Connect and prepare the schema; anew where the files were moved, replaced or written."""
         if self._connection is not None:
-            if self._is_same_file():
+            standing = self._files.look() if self._files is not None else Standing.SAME
+            if standing is Standing.SAME:
                 return
-            self._drop_connection()  # deleted or replaced: what is written there is lost
+            if standing is Standing.MOVED:
+                self._leave_moved_files(self._connection)
+            self._drop_connection()
         where = self._target.describe()
         with translated(where):
             connection = connect(self._target, self._durability)
             try:
-                sqlite_schema.prepare(connection, self._tables, where)
-                for statement in record_view(self._tables):
-                    connection.execute(statement)
-                if self._recorders is not None:
-                    self._enter(connection, self._recorders)
+                self._database_id = sqlite_schema.prepare(connection, self._tables, where)
             except BaseException:
                 connection.close()
                 raise
-            self._file = identity(self._target)
         self._connection = connection
-        if self._checkpoints is not None:
-            self._checkpoints.start()
+        self._files = DatabaseFiles(self._target.path) if self._target.path else None
 
-    def write(self, changes: Sequence[Change]) -> None:
-        """Commit a batch."""
-        connection = self._connection
-        assert connection is not None, "open comes before write"
-        with translated(self._target.describe()):
-            try:
-                self._write(connection, changes)
-            except BaseException as error:
-                self._undo(connection, error)
-                raise
+    def position(self, journal_id: str) -> int | None:
+        """Return where a journal stands; None where this file knows nothing of it."""
+        with self._lent() as connection:
+            row = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
+            return row[0] if row else None
 
-    def after_acknowledge(self) -> None:
-        """Have a checkpoint made if one is due."""
-        if self._checkpoints is not None:
-            self._checkpoints.poke()
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+        """Commit a batch, and where its journal stands now."""
+        with self._lent() as connection, transaction(connection):
+            if checkpoint is not None:
+                self._move(connection, checkpoint)
+            self._apply(connection, changes)
+        self._written += sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
+        if self._files is not None and not self._files.are_in_place():
+            raise PassingStoreError(
+                f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
+                "was written: what is there now is looked at again"
+            )
+
+    def finish(self, journal_id: str) -> None:
+        """Forget a journal."""
+        with self._lent() as connection:
+            connection.execute(self._statements.delete_position, (journal_id,))
+
+    def close_abandoned(self) -> int:
+        """Make open rows whose journal is not known `interrupted`; return how many there were."""
+        with self._lent() as connection:
+            return connection.execute(self._statements.close_abandoned).rowcount
+
+    def accepts(self, change: Change) -> bool:
+        """Return whether a plain change of the same kind would be taken. Nothing stays of it."""
+        try:
+            with self._lent() as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    self._apply(connection, [probe_of(change)])
+                finally:
+                    roll_back(connection)
+        except RowRefusedError:
+            return False
+        return True
+
+    def maintain(self) -> None:
+        """Write the log back into the file once so much was written; cut it where it is long."""
+        if self._written >= _CHECKPOINT_BYTES:
+            self._write_back(_CUT_BYTES)
+
+    def rest(self) -> None:
+        """Write all of the log back into the file, so that a copy of the file is whole."""
+        self._write_back(1)
 
     def interrupt(self) -> None:
         """Break off a statement that runs."""
@@ -95,102 +149,96 @@ class SqliteStore:
 
     def close(self) -> None:
         """Close the connection, which checkpoints the file if nobody else has it open."""
-        if self._checkpoints is not None:
-            self._checkpoints.close()
         self._drop_connection()
-        if self._recorders is not None:
-            self._recorders.leave()
 
-    def _connect_again(self) -> sqlite3.Connection:
-        return connect(replace(self._target, mode="rw"), self._durability)
+    @contextlib.contextmanager
+    def _lent(self) -> Iterator[sqlite3.Connection]:
+        """Lend the connection, open. After an error it is clean, or dropped where it may be bad."""
+        self.open()
+        connection = self._connection
+        assert connection is not None, "it is open"
+        with translated(self._target.describe()):
+            try:
+                yield connection
+            except BaseException as error:
+                usable = undone(connection, error)
+                if not usable and self._target.path is not None:  # memory goes with its connection
+                    self._drop_connection()
+                raise
 
-    def _write(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-        if not all_plain(changes):
-            self._write_each(connection, changes)
-        elif 0 < len(changes) <= _MOST_ROWS:
-            connection.execute(insert_records(len(changes)), parameters(changes))
+    def _move(self, connection: sqlite3.Connection, checkpoint: Checkpoint) -> None:
+        now, journal_id = time.time(), checkpoint.journal_id
+        if checkpoint.expected is None:
+            added = (journal_id, checkpoint.position, now)
+            moved = connection.execute(self._statements.add_position, added)
         else:
-            connection.execute("BEGIN IMMEDIATE")
-            for part in _parts(changes, _MOST_ROWS):
-                connection.execute(insert_records(len(part)), parameters(part))
-            connection.execute("COMMIT")
-        if self._checkpoints is not None:
-            self._checkpoints.note(sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD))
+            change = (checkpoint.position, now, journal_id, checkpoint.expected)
+            moved = connection.execute(self._statements.move_position, change)
+        if moved.rowcount != 1:
+            raise CheckpointMovedError(self._where)
 
-    def _write_each(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
-        """One after the other: what one becomes depends on what those before it have left."""
-        connection.execute("BEGIN IMMEDIATE")
-        for change in changes:
-            if isinstance(change, Deletion):
-                connection.execute(delete_response(self._tables), (change.tenant_id, change.id))
-            else:
-                settled = self._settled(connection, change)
-                connection.execute(insert_records(1), parameters([settled]))
-        connection.execute("COMMIT")
+    def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+        groups = group_by_response(changes)
+        unsure = [key for key, group in groups.items() if first_unsure(group)]
+        ends = resolve_responses(groups, self._read_responses(connection, unsure))
+        statements = self._statements
+        removed = [key for key, row in ends.items() if row is None]
+        connection.executemany(statements.delete_response, removed)
+        rows = (response_values(row) for row in ends.values() if row is not None)
+        connection.executemany(statements.replace_response, rows)
+        exchanges = (change.exchange for change in changes if isinstance(change, Record))
+        connection.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
 
-    def _settled(self, connection: sqlite3.Connection, record: Record) -> Record:
-        """Decide what becomes of the stored response, where the new one may not replace it."""
-        incoming = record.response
-        if incoming is None or is_plain(incoming):
-            return record
-        stored = self._stored(connection, incoming)
-        return Record(record.exchange, merge(stored, incoming) if stored else incoming)
+    def _read_responses(
+        self, connection: sqlite3.Connection, keys: Sequence[Key]
+    ) -> dict[Key, ResponseRow]:
+        found = {}
+        for key in keys:
+            row = connection.execute(self._statements.read_response, key).fetchone()
+            if row is not None:
+                found[key] = ResponseRow(*row)
+        return found
 
-    def _stored(self, connection: sqlite3.Connection, like: ResponseRow) -> ResponseRow | None:
-        row = connection.execute(
-            f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {quoted(self._tables.responses)} "
-            "WHERE tenant_id = ? AND id = ?",
-            (like.tenant_id, like.id),
-        ).fetchone()
-        if row is None:
-            return None
-        return ResponseRow(*row)
+    def _write_back(self, least: int) -> None:
+        """Have the log written back, and cut if it has so many bytes, without waiting for anybody.
 
-    def _undo(self, connection: sqlite3.Connection, error: BaseException) -> None:
-        """Leave no trace of a failed batch; connect anew where the connection may be at fault."""
-        usable = undone(connection, error)
-        if not usable and self._target.path is not None:  # memory goes with its connection
-            self._drop_connection()
+        A reader that stays keeps it from being cut: it grows until the reader has gone. What fails
+        here is left to the next time; the next batch says what is wrong.
+        """
+        if self._connection is None:
+            return
+        with contextlib.suppress(StoreError, sqlite3.Error):
+            self.open()
+            if self._files is not None and self._files.log_bytes:
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+                if self._files.log_bytes >= least:
+                    _cut(self._connection)
+                self._files.note()
+        self._written = 0
+
+    def _leave_moved_files(self, connection: sqlite3.Connection) -> None:
+        """Make what was moved away whole, as far as only its log has it, and leave no log behind.
+
+        Not where somebody else has begun a log meanwhile: the file belongs to that one.
+        """
+        self._before_reopening()
+        assert self._files is not None, "memory has no files"
+        if self._files.log_is_ours():
+            with contextlib.suppress(sqlite3.Error):
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        with contextlib.suppress(OSError):
+            self._files.remove_log_of_moved()
 
     def _drop_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
-        if self._checkpoints is not None:
-            self._checkpoints.renew()
-
-    def _enter(self, connection: sqlite3.Connection, recorders: Recorders) -> None:
-        """Say that this recorder lives, and clear up after those that don't.
-
-        The write transaction keeps others from doing the same at the same moment: nobody takes
-        a lock file that is just being made for one that was left behind.
-        """
-        connection.execute("BEGIN IMMEDIATE")
-        recorders.enter(self._recorder_id)
-        self._close_abandoned(connection, recorders)
-        recorders.sweep()
-        connection.execute("COMMIT")
-
-    def _close_abandoned(self, connection: sqlite3.Connection, recorders: Recorders) -> None:
-        exchanges = quoted(self._tables.exchanges)
-        ids = connection.execute(
-            f"SELECT DISTINCT recorder_id FROM {exchanges} WHERE state = ?", (State.OPEN.value,)
-        ).fetchall()
-        for (recorder_id,) in ids:
-            if recorder_id != self._recorder_id and not recorders.is_alive(recorder_id):
-                connection.execute(
-                    f"UPDATE {exchanges} SET state = ?, ended_by = ? "
-                    "WHERE state = ? AND recorder_id = ?",
-                    (
-                        State.INTERRUPTED.value,
-                        EndedBy.PROXY_STOPPED.value,
-                        State.OPEN.value,
-                        recorder_id,
-                    ),
-                )
 
 
-def _parts(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:
-    """Cut a batch into parts of at most `most` records."""
-    for at in range(0, len(records), most):
-        yield records[at : at + most]
+def _cut(connection: sqlite3.Connection) -> None:
+    """Empty the log, unless somebody reads from it or writes to it for longer than a moment."""
+    connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
+    try:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")

@@ -1,90 +1,77 @@
-"""A socket for tests: messages in, rows out, on real exchanges and without a proxy."""
+"""A socket for tests: messages in, rows out, on a real recorder and without a proxy."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from response_store.capture.draft import Draft, RequestSource
 from response_store.capture.exchange import Exchange
-from response_store.capture.facts import AnswerHead
-from response_store.capture.memory import Budget
 from response_store.capture.websocket_socket import Socket
 from response_store.counts import Counts
 from response_store.store.records import EndedBy, ExchangeRow, Record
 from tests.fakes import bodies
-from tests.unit.ingest.drafts import STARTED, builder, request
+from tests.unit.capture.borders import answer_head, request_head
+from tests.unit.capture.capturing import STARTED, Capturing
 
 Json = dict[str, Any]
-HEAD = AnswerHead(101, "text/event-stream", "", "req_1")
+HEAD = answer_head(status_code=101)
 LIMIT = 1 << 16
-
-
-class LiveExchanges:
-    """Live exchanges by key, as the recorder has them."""
-
-    def __init__(self, limit: int = LIMIT, total: int = 1 << 20) -> None:
-        self.budget = Budget(total)
-        self.live: dict[str, Exchange] = {}
-        self._limit = limit
-
-    def begin(self, flow_id: str, request: RequestSource, live: bool) -> Exchange:
-        assert flow_id not in self.live
-        self.live[flow_id] = Exchange(request, live, self._limit, self.budget)
-        return self.live[flow_id]
-
-    def finish(
-        self, flow_id: str, by: EndedBy, body: bytes | None = None, at: float | None = None
-    ) -> Draft | None:
-        exchange = self.live.pop(flow_id, None)
-        return exchange.end(by, at or 0.0, body) if exchange else None
+MESSAGE_SECONDS = 0.01
 
 
 class Played:
-    """A socket on which a test plays; each message takes ten milliseconds."""
+    """A socket on which a test plays; each message takes ten milliseconds.
 
-    def __init__(self, **how: int) -> None:
-        self.exchanges = LiveExchanges(**how)
+    `ended` are the exchanges whose ends were to be acknowledged.
+    """
+
+    def __init__(self, *, limit: int = LIMIT, total: int = 1 << 20, **settings: Any) -> None:
+        self.capturing = Capturing(**{"capture": {"max_body_bytes": limit}} | settings)
+        self.recorder = self.capturing.recorder
+        self.budget = self.recorder.budget
+        self.budget._total = total
         self.counts = Counts()
-        self.drafts: list[Draft] = []
-        self.now = STARTED
+        self.ended: list[Exchange] = []
         self.socket = Socket(
             "flow",
-            request(b""),
+            request_head(),
             HEAD,
-            exchanges=self.exchanges,
+            exchanges=self.recorder,
             counts=self.counts,
-            limit=how.get("limit", LIMIT),
+            limit=limit,
         )
+
+    @property
+    def now(self) -> float:
+        """The time of the last message, in Unix seconds."""
+        return STARTED + self.capturing.loop.now - 1000.0
 
     def client(self, *messages: Json | bytes) -> Played:
         """The client sends messages."""
         for message in messages:
-            self.now += 0.01
+            self.capturing.loop.pass_time(MESSAGE_SECONDS)
             self.socket.client(_encoded(message), self.now)
         return self
 
     def server(self, *messages: Json | bytes) -> Played:
         """The server sends messages."""
         for message in messages:
-            self.now += 0.01
-            self.drafts += self.socket.server(_encoded(message), self.now)
+            self.capturing.loop.pass_time(MESSAGE_SECONDS)
+            self.ended += self.socket.server(_encoded(message), self.now)
         return self
 
     def end(self, by: EndedBy = EndedBy.CLIENT) -> list[ExchangeRow]:
         """The socket ends; the rows of all turns, in the order in which they began."""
-        self.drafts += self.socket.end(by, self.now)
-        assert not self.exchanges.live
-        assert self.exchanges.budget.held == 0
+        self.ended += self.socket.end(by, self.now)
+        self.capturing.settle()
+        assert not self.recorder.open_exchanges
+        assert self.budget.held == 0
         return self.rows
 
     @property
     def records(self) -> list[Record]:
-        """The records of the turns that have ended; of a turn that was told twice the last."""
-        build = builder().build
-        built = [build(draft) for draft in self.drafts]
-        records = {one.exchange.exchange_id: one for one in built if isinstance(one, Record)}
-        return sorted(records.values(), key=lambda record: record.exchange.started_at)
+        """The records of the turns that have ended; of a turn that was written twice the last."""
+        return [one for one in self.capturing.records if one.exchange.state != "open"]
 
     @property
     def rows(self) -> list[ExchangeRow]:

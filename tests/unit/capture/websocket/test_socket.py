@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from response_store.journal.frames import Kind
 from response_store.openai_api.websocket_event import CONNECTION_LIMIT
 from response_store.store.records import EndedBy, ExchangeRow
 from tests.fakes import bodies
@@ -196,7 +197,8 @@ def test_a_failure_after_an_error(announced: bool) -> None:
     (record,) = played.records
     assert record.exchange.state == "failed"
     assert record.response is not None
-    assert len(played.drafts) == 2
+    ends = [frame for frame in played.capturing.frames if frame.kind is Kind.END]
+    assert len(ends) == 2
 
 
 def test_an_error_that_names_no_lane() -> None:
@@ -280,13 +282,19 @@ def test_indented_messages() -> None:
     assert [told(row) for row in played.end()] == [WELL]
 
 
-def test_an_answer_above_the_limit() -> None:
-    """A turn whose answer is too large says so; the others don't suffer."""
+@pytest.mark.parametrize("ends", [True, False])
+def test_an_answer_above_the_limit(ends: bool) -> None:
+    """Of one that is too large the beginning is kept, and its end; the others don't suffer."""
     played = Played(limit=20_000).client(creating(), creating())
-    played.server(*answering(text="x" * 10_000), *answering())
-    rows = played.end()
-    assert (rows[0].state, rows[0].ended_by) == ("too_large", "terminal_event")
-    assert told(rows[1]) == WELL
+    messages = answering(text="x" * 10_000)
+    played.server(*messages[: None if ends else -1], *answering())
+    first, second = played.end()
+    if ends:
+        assert told(first) == ("completed", "x" * 10_000, "terminal_event")
+    else:
+        assert (first.state, first.ended_by) == ("too_large", "client")
+        assert 0 < len(first.output_text or "") < 10_000
+    assert told(second) == WELL
 
 
 def test_a_request_above_the_limit() -> None:
@@ -302,7 +310,7 @@ def test_requests_above_the_budget() -> None:
     played = Played(total=30_000)
     for _ in range(20):
         played.client(creating(input="x" * 9_000))
-    assert 18_000 < played.exchanges.budget.held <= 30_000
+    assert 18_000 < played.budget.held <= 30_000
     assert len(played.end()) == 20
 
 
@@ -312,7 +320,7 @@ def test_steering_is_bounded() -> None:
     played = Played()
     for _ in range(500):
         played.client(steer)
-    assert played.exchanges.budget.held < 100_000
+    assert played.budget.held < 100_000
     played.end()
 
 
@@ -321,12 +329,81 @@ def test_refusing() -> None:
     played = Played()
     refused = played.socket.refuse(json.dumps(creating(stream_id="a")).encode(), played.now)
     assert refused is not None
-    draft, answer = refused
-    assert draft is not None
-    played.drafts.append(draft)
+    exchange, answer = refused
+    assert exchange is not None
+    assert exchange.ended
     assert (json.loads(answer)["stream_id"], json.loads(answer)["status"]) == ("a", 503)
     (row,) = played.end()
     assert (row.state, row.ended_by, row.status_code) == ("refused", "proxy", 503)
     assert row.error_code == "response_store_unavailable"
     assert played.socket.refuse(b'{"type":"response.steer"}', 0.0) is None
     assert played.socket.refuse(b"{", 0.0) is None
+
+
+# Frames
+
+
+def test_a_turn_that_lasts() -> None:
+    """It is in the journal a quarter of a second after its request, and its messages follow."""
+    played = Played().client(creating())
+    messages = answering()
+    for message in messages[:-1]:
+        played.server(message)
+        played.capturing.loop.pass_time(0.25)
+    came = b"".join(frame.body for frame in played.capturing.frames[1:])
+    assert played.capturing.kinds == ["OPEN", *["PART"] * len(messages[:-1])]
+    assert came.count(b"data: ") == len(messages) - 1
+    played.server(messages[-1])
+    assert played.capturing.kinds[-1] == "END"
+    assert [told(row) for row in played.end()] == [WELL]
+
+
+@pytest.mark.parametrize("lasts", [True, False])
+def test_a_failure_that_comes_late(lasts: bool) -> None:
+    """What follows an error is written once more, with all that came before."""
+    messages = bodies.failed_events(response_id="resp_1")
+    played = Played().client(creating())
+    if lasts:
+        played.capturing.loop.pass_time(0.3)
+    played.server(messages[0], refusing(error=FAULT))
+    played.capturing.loop.pass_time(0.3)
+    played.server(messages[-1])
+    ends = [frame for frame in played.capturing.frames if frame.kind is Kind.END]
+    assert [end.head.ended_by for end in ends] == ["body", "terminal_event"]
+    assert [end.head.is_whole for end in ends] == [False, lasts]
+    assert ends[-1].answer_body.count(b"data: ") == 3
+    assert ends[-1].request_body != b""
+    assert len(played.ended) == 2
+
+
+def test_a_turn_with_credentials() -> None:
+    """Nothing of it is given to the journal, of other turns everything is."""
+    tools = [{"type": "mcp", "authorization": "c4n4ry"}]
+    played = Played().client(creating("gpt-a", tools=tools), creating("gpt-b"))
+    played.server(*answering(text="c4n4ry"), *answering())
+    rows = played.end()
+    assert [row.output_text for row in rows] == ["c4n4ry", TEXT]  # too short to be looked for
+    journal = b"".join(frame.packed + frame.body for frame in played.capturing.journal.frames)
+    assert b"c4n4ry" not in journal
+    assert b"gpt-b" in journal
+    assert rows[0].request_body is not None
+    assert b"c4n4ry" not in unpacked(rows[0].request_body)
+
+
+def test_names_are_bounded() -> None:
+    """Whatever a server names fits into the head of a frame."""
+    played = Played(limit=1 << 23, total=1 << 24)
+    played.server(*answering(text="x", previous_response_id="resp_" + "y" * (1 << 21)))
+    (row,) = played.end()
+    assert row.state == "completed"
+    assert len(played.capturing.frames) == 1
+
+
+@pytest.mark.parametrize("end", [EndedBy.CLIENT, EndedBy.UPSTREAM])
+def test_nothing_is_held_in_the_end(end: EndedBy) -> None:
+    """However turns, errors and steering mix, the memory is free when the socket ends."""
+    steer = {"type": "response.steer", "previous_response_id": "resp_1", "input": "x"}
+    played = Played(redact="common").client(creating(), steer, creating(stream_id="a"), steer)
+    played.server(*answering()[:4], refusing("a", error=FAULT), *answering("b")[:3])
+    assert played.budget.held > 0
+    assert len(played.end(end)) == 3

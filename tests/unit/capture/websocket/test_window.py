@@ -65,7 +65,7 @@ def test_some_stay_where_a_user_looks(master: type) -> None:
     assert messages_kept(DumpMaster.__new__(DumpMaster), shown) == 1
 
 
-def test_a_change_at_run_time_counts() -> None:
+async def test_a_change_at_run_time_counts() -> None:
     """Whoever begins to write flows while the proxy runs gets whole ones from then on."""
     addon = ResponseStore()
     with taddons.context(addon) as context:

@@ -1,0 +1,114 @@
+"""Take from mitmproxy's flows what is kept of them: plain values, secrets left behind.
+
+The only place that knows the shape of a flow. Headers are read by allow-list; nothing else of
+them is ever looked at, so nothing else can be kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from response_store.capture.draft import AnswerHead, RequestHead
+from response_store.config import TenantConfig
+from response_store.json_text import storable
+from response_store.openai_api.endpoints import followed_id, kept_path
+from response_store.store.records import Api, Transport
+
+if TYPE_CHECKING:
+    from mitmproxy.http import Headers, HTTPFlow
+
+_REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
+_REQUEST_HEADERS = frozenset({b"content-type", b"upgrade", b"user-agent", b"content-encoding"})
+_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
+_MAX_CHARS = 1000
+STREAMED_PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
+
+
+class HeaderMap:
+    """The allow-listed headers of a message, by lower-case name; of several the first."""
+
+    __slots__ = ("_values",)
+
+    def __init__(self, headers: Headers, names: frozenset[bytes]) -> None:
+        self._values = {
+            name: value for key, value in reversed(headers.fields) if (name := key.lower()) in names
+        }
+
+    def get(self, name: bytes) -> str:
+        """Return the value, or an empty text."""
+        value = self._values.get(name)
+        return value.decode("utf-8", "replace") if value else ""
+
+
+def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
+    """Return the headers of a request that matter."""
+    names = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
+    return HeaderMap(flow.request.headers, names)
+
+
+def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
+    """Return whose a request is."""
+    named = headers.get(tenant.header.encode()) if tenant.header else ""
+    return _clipped(named) or tenant.id
+
+
+def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> RequestHead:
+    """Return what is kept of a request, but for its body."""
+    data = flow.request.data
+    target = followed_id(flow.request.path)
+    return RequestHead(
+        flow_id=flow.id,
+        turn=0,
+        tenant_id=tenant_of(headers, tenant),
+        api=api.value,
+        method=flow.request.method,
+        scheme=data.scheme.decode("ascii", "replace"),
+        host=_clipped(host(flow)),
+        path=_clipped(kept_path(flow.request.path)),
+        user_agent=_clipped(headers.get(b"user-agent")) or None,
+        content_encoding=_clipped(headers.get(b"content-encoding")),
+        started_at=data.timestamp_start,
+        target_response_id=storable(target) if target else None,
+        transport=Transport.HTTP.value,
+        missing=STREAMED_PAST if data.content is None and target is None else None,
+    )
+
+
+def answer_head(flow: HTTPFlow) -> AnswerHead:
+    """Return what is kept of an answer's head."""
+    assert flow.response is not None
+    headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
+    request_id = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
+    content_type = headers.get(b"content-type")
+    streams = content_type.lower().startswith("text/event-stream")
+    return AnswerHead(
+        transport=(Transport.SSE if streams else Transport.HTTP).value,
+        status_code=flow.response.status_code,
+        content_type=_clipped(content_type),
+        content_encoding=_clipped(headers.get(b"content-encoding")),
+        upstream_request_id=_clipped(request_id) or None,
+    )
+
+
+def host(flow: HTTPFlow) -> str:
+    """Return the host that the client asked for.
+
+    Where the address was rewritten (map_remote) or is bare (transparent modes) only the name
+    in the TLS handshake tells; in reverse mode that name is the proxy's own.
+    """
+    reverse = flow.client_conn.proxy_mode.type_name == "reverse"
+    named = None if reverse else flow.client_conn.sni
+    return named or flow.request.host
+
+
+def ended_at(flow: HTTPFlow) -> float:
+    """Return when a recorded flow ended, as far as it says; Unix seconds."""
+    if flow.response is not None and flow.response.timestamp_end:
+        return flow.response.timestamp_end
+    if flow.error is not None:
+        return flow.error.timestamp
+    return flow.request.timestamp_end or flow.request.timestamp_start
+
+
+def _clipped(text: str) -> str:
+    return storable(text[:_MAX_CHARS])

@@ -1,0 +1,310 @@
+"""A streamed body as it passes: decoded for the journal, kept for the flow, watched for its end.
+
+Chunks are decoded and cut into frames only as far as is needed to see the terminal event; all
+else is read later, by the ingester.
+"""
+
+from __future__ import annotations
+
+import re
+
+from response_store.capture.memory import Budget
+from response_store.openai_api.content_encoding import Decoding, EncodingError
+from response_store.openai_api.sse import FRAME_END, Event, FrameSplitter, events
+from response_store.openai_api.terminal_events import DONE, is_terminal
+from response_store.store.records import Api
+
+# A terminal event can't be in a block without one of these; searching is far cheaper than reading.
+_MARKS = {
+    Api.RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed|cancelled)").search,
+    Api.CHAT_COMPLETIONS: re.compile(rb"\[DONE\]").search,
+}
+_FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
+_PASSING = 1 << 16  # bytes
+_MOST_BEFORE = 3  # bytes, and pieces, in which such an end may begin before one
+
+
+class StreamTee:
+    """One streamed body. Used by the event loop's thread only.
+
+    `chunks` are the bytes as they came, for the flow: empty once they no longer fit in `budget`.
+    What was decoded waits until `take`; at most `limit` bytes in all, which `too_large` says.
+    `is_terminated` says that the terminal event has passed, `first_event` whether an event has,
+    `decode_error` why decoding ended early. With `holds_whole` what was decoded stays until the
+    end, and counts against the budget.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        content_encoding: str,
+        limit: int,
+        budget: Budget,
+        *,
+        holds_whole: bool = False,
+    ) -> None:
+        self.chunks: list[bytes] = []
+        self.too_large = False
+        self.is_terminated = False
+        self.first_event = False
+        self.decode_error: str | None = None
+        self.has_chunks = False
+        self.taken = False
+        self._api = api
+        self._has_mark = _MARKS[api]
+        self._limit = limit
+        self._budget = budget
+        self.holds_whole = holds_whole
+        self._keeps_chunks = True
+        self._held = 0  # bytes of chunks that count against the budget
+        self._pending: list[bytes] = []
+        self._searched = 0  # pieces of `_pending` in which no event ends
+        self._decoded = 0  # bytes so far
+        self._held_decoded = 0  # bytes of `_pending` that count against the budget
+        self._decoding = self._open(content_encoding)
+        self._is_identity = self._decoding is not None and self._decoding.identity
+        self._frames: FrameSplitter | None = FrameSplitter()
+        self._room = -1  # bytes that may pass without a look: watched, and between two frames
+        self._granted = 0  # what it was at first
+        self._counted = 0  # chunks that are accounted for
+
+    def passes(self, chunk: bytes) -> bool:
+        """Take a chunk that changes nothing: whole frames between others, none of them terminal.
+
+        Return False where nothing was taken, as `feed` has to look. Most chunks pass here, and
+        each costs the event loop its time while a client waits.
+        """
+        size = len(chunk)
+        if size > self._room or chunk[-2:] != FRAME_END or self._has_mark(chunk):
+            return False
+        self._room -= size
+        self.chunks.append(chunk)
+        return True
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take a chunk; return True when it completes the terminal event."""
+        self._account()
+        self.has_chunks = True
+        self._keep(chunk)
+        if self._decoding is None:
+            return False
+        was_terminated = self.is_terminated
+        if self._is_identity:
+            self._take_decoded(chunk)
+        else:
+            self._decode(chunk, self._decoding)
+        frames = self._frames
+        if (
+            self._is_identity
+            and self._keeps_chunks
+            and not self.holds_whole
+            and self.first_event
+            and frames is not None
+            and frames.between
+        ):
+            self._let_pass()
+        return self.is_terminated and not was_terminated
+
+    def take(self, *, all_of_it: bool) -> list[bytes]:
+        """Return what was decoded and not taken yet: up to the last whole event, or all of it."""
+        self._account()
+        if all_of_it:
+            pieces, self._pending, self._searched = self._pending, [], 0
+        else:
+            pieces = self._take_whole_events()
+        if pieces:
+            self.taken = True
+        return pieces
+
+    def hold_whole(self) -> None:
+        """Keep what is decoded until the end from here on; it counts against the budget."""
+        size = self.pending_size
+        self.holds_whole = True
+        if self._take_room(size):
+            self._held_decoded += size
+        else:
+            self.too_large = True
+
+    def whole(self) -> list[bytes] | None:
+        """Return all that was decoded, also what was taken; None where that is not kept."""
+        self._account()
+        if not self.taken:
+            return list(self._pending)
+        if not (self._is_identity and self._keeps_chunks and not self.too_large):
+            return None
+        return list(self.chunks)
+
+    def release(self) -> None:
+        """Give the memory back; nothing is kept from here on."""
+        self._account()
+        self._give_up_chunks()
+        self._budget.give_back(self._held_decoded)
+        self._held_decoded = 0
+        self._stop_watching()
+        self._decoding = None
+        self._pending = []
+
+    @property
+    def pending_size(self) -> int:
+        """Return how many decoded bytes wait to be taken."""
+        self._account()
+        return sum(map(len, self._pending))
+
+    @property
+    def raw_size(self) -> int:
+        """Return how many bytes as they came are to be kept, where they can't be decoded."""
+        return self._held if self.decode_error is not None else 0
+
+    @property
+    def has_whole_body(self) -> bool:
+        """Return whether `chunks` are all that came, so that the flow may have them."""
+        return self._keeps_chunks
+
+    def _open(self, content_encoding: str) -> Decoding | None:
+        try:
+            return Decoding(content_encoding)
+        except EncodingError as error:
+            self.decode_error = str(error)
+            return None
+
+    def _let_pass(self) -> None:
+        """Let so many bytes pass without a look, which are accounted for later, all at once."""
+        room = min(_PASSING, self._limit - self._decoded)
+        if room > 0 and self._budget.take(room):
+            self._granted = self._room = room
+            self._counted = len(self.chunks)
+
+    def _account(self) -> None:
+        """Account for the chunks that have passed."""
+        if not self._granted:
+            return
+        size = self._granted - self._room
+        self._pending += self.chunks[self._counted :]
+        self._held += size
+        self._decoded += size
+        self._budget.give_back(self._room)
+        self._granted, self._room = 0, -1
+
+    def _keep(self, chunk: bytes) -> None:
+        if not self._keeps_chunks:
+            return
+        if not self._budget.take(len(chunk)):
+            self._give_up_chunks()
+            return
+        self._held += len(chunk)
+        self.chunks.append(chunk)
+
+    def _give_up_chunks(self) -> None:
+        self._keeps_chunks = False
+        self._budget.give_back(self._held)
+        self._held = 0
+        self.chunks = []
+
+    def _decode(self, chunk: bytes, decoding: Decoding) -> None:
+        try:
+            for piece in decoding.feed(chunk):
+                self._take_decoded(piece)
+                if self.too_large:
+                    break
+            else:
+                return
+        except EncodingError as error:
+            self.decode_error = str(error)
+        self._decoding = None
+        self._stop_watching()
+
+    def _take_decoded(self, piece: bytes) -> None:
+        """Keep a decoded piece within bounds, and watch it."""
+        kept = self._within_bounds(piece)
+        if kept:
+            self._pending.append(kept)
+            self._decoded += len(kept)
+        terminal = self._watch(piece)
+        if terminal is not None and self.too_large:
+            # Only the beginning is kept, and this event: it may say everything.
+            self._pending = [*self._take_whole_events(), _framed(terminal)]
+            self._searched = 0
+
+    def _within_bounds(self, piece: bytes) -> bytes:
+        if self.too_large:
+            return b""
+        room = self._limit - self._decoded
+        if len(piece) > room:
+            self.too_large = True
+            piece = piece[:room]
+        if self.holds_whole:
+            if not self._take_room(len(piece)):
+                self.too_large = True
+                return b""
+            self._held_decoded += len(piece)
+        return piece
+
+    def _take_room(self, size: int) -> bool:
+        """Take budget for what the journal gets; what the flow gets back gives way to that."""
+        if self._budget.take(size):
+            return True
+        self._give_up_chunks()
+        return self._budget.take(size)
+
+    def _watch(self, piece: bytes) -> Event | None:
+        """Look for the terminal event; return it when it has come whole."""
+        frames = self._frames
+        if frames is None:
+            return None
+        block = frames.feed(piece)
+        if block:
+            if not self.first_event:
+                self.first_event = b"data" in block
+            if self._has_mark(block):
+                terminal = next(filter(self._is_terminal, events(block)), None)
+                if terminal is not None:
+                    self.is_terminated = True
+                    self._stop_watching()
+                    return terminal
+        if frames.held > self._limit:
+            self._stop_watching()
+        return None
+
+    def _take_whole_events(self) -> list[bytes]:
+        """Return what is whole of what waits; the rest goes on waiting, if there is a rest.
+
+        Nothing is joined, and no piece is searched twice: an event may have megabytes.
+        """
+        pending = self._pending
+        for at in range(len(pending) - 1, self._searched - 1, -1):
+            end = _end_of_event(pending, at)
+            if end:
+                rest = pending[at][end:]
+                self._pending = [rest, *pending[at + 1 :]] if rest else pending[at + 1 :]
+                self._searched = len(self._pending)
+                return [*pending[:at], pending[at][:end]]
+        self._searched = len(pending)
+        return []
+
+    def _stop_watching(self) -> None:
+        self._frames = None
+
+    def _is_terminal(self, event: Event) -> bool:
+        if self._api is Api.CHAT_COMPLETIONS:
+            return event.data.strip() == DONE
+        return is_terminal(event)
+
+
+def _end_of_event(pieces: list[bytes], at: int) -> int:
+    """Return the place behind the last event that ends in a piece; 0 where none does."""
+    piece = pieces[at]
+    before = b"".join(one[-_MOST_BEFORE:] for one in pieces[max(0, at - _MOST_BEFORE) : at])
+    joint = before + piece[:_MOST_BEFORE]
+    ends = [0]
+    for mark in _FRAME_ENDS:
+        for text, start in ((piece, 0), (joint, len(before))):
+            place = text.rfind(mark)
+            if place >= 0:
+                ends.append(place + len(mark) - start)
+    return max(ends)
+
+
+def _framed(event: Event) -> bytes:
+    lines = [b"event: " + event.name] if event.name else []
+    lines += [b"data: " + line for line in event.data.split(b"\n")]
+    return b"\n".join((*lines, b"", b""))

@@ -1,0 +1,78 @@
+"""Applying the journals whose proxy and ingester have both ended, in the process of a command."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from response_store.cli.source import note
+from response_store.counts import Counts
+from response_store.faults import Faults
+from response_store.ingest.takeover import Fate, FoundJournal, take_over
+from response_store.journal.binding import target_of
+from response_store.store.backends import store_of
+
+if TYPE_CHECKING:
+    from response_store.cli.source import Source
+    from response_store.journal.directory import JournalDirectory
+    from response_store.store.base import Store
+
+
+def apply_and_note(source: Source, abandoned: Sequence[JournalDirectory]) -> None:
+    """Apply abandoned journals, all in one folder, and say which could not be applied, and why."""
+    ours = {directory.path for directory in abandoned}
+    for journal in apply_abandoned(source, abandoned[0].path.parent):
+        if journal.fate is Fate.UNFINISHED and journal.path in ours:
+            note(
+                f"Note: what a proxy that has ended left in {journal.path} waits: {journal.problem}"
+            )
+
+
+def apply_abandoned(
+    source: Source, folder: Path, *, only: Path | None = None, deadline: float | None = None
+) -> list[FoundJournal]:
+    """Apply the journals of a database that nobody has; return what became of each that was found.
+
+    A database that fails is tried again until `deadline`, by the monotonic clock; None: once.
+    """
+    config, counts = source.config(), Counts()
+    with opened_store(source) as store, logged_as_notes():
+        return take_over(
+            folder,
+            config,
+            store,
+            target_of(config),
+            counts=counts,
+            faults=Faults(counts),
+            only=only,
+            deadline=deadline,
+        )
+
+
+@contextmanager
+def opened_store(source: Source) -> Iterator[Store]:
+    """Lend the database for writing; whoever uses it opens it."""
+    store = store_of(source.config())
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+@contextmanager
+def logged_as_notes() -> Iterator[None]:
+    """Show what the ingester's code logs as notes."""
+    logger, handler = logging.getLogger("response_store"), _Notes(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"Note: {record.getMessage().removeprefix('response_store: ')}")

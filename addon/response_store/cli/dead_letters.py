@@ -1,0 +1,187 @@
+"""`response-store dead-letters`: the rows that the database refused, and another attempt."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+import msgspec
+
+from response_store.cli import output
+from response_store.cli.apply_journals import apply_journals, may_have_journals
+from response_store.cli.source import (
+    STORE_FAILED,
+    Source,
+    config_option,
+    database_option,
+    handle_errors,
+    json_option,
+    note,
+    source,
+)
+from response_store.store.records import Deletion
+from response_store.telling.figures import NONE, local_time, size
+from response_store.telling.printable import one_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    from response_store.ingest.dead_letters import DeadLetter
+    from response_store.journal.directory import JournalDirectory
+    from response_store.store.base import Store
+
+MAX_LISTED = 1000
+_MAX_BYTES = 1 << 62  # nothing is to make room while they are only looked at
+HELP = """List the rows that the database refused, the newest first, and why.
+
+They stay in the journal that they came from. A line has tabs between six columns: when, the
+response's id, the exchange's id, the tenant, the size, and the reason.
+
+With --retry they are written again, for instance after the reason has been dealt with: those that
+the database takes are gone from the list. The status is 1 where some are left.
+
+\b
+Examples:
+  response-store dead-letters
+  response-store dead-letters | cut -f 6 | sort | uniq -c
+  response-store dead-letters --retry
+"""
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True):
+    """A refused row. `at` is when, in Unix seconds; `size` the bytes of the row."""
+
+    reason: str
+    at: float
+    tenant_id: str
+    response_id: str | None
+    exchange_id: str | None
+    size: int
+    journal: str
+
+
+@click.command("dead-letters", help=HELP)
+@config_option
+@database_option
+@click.option("--retry", is_flag=True, help="Write them again.")
+@json_option
+def dead_letters_command(
+    *, config: Path | None, database: Path | None, retry: bool, as_json: bool
+) -> None:
+    """List the rows that the database refused, and why."""
+    with handle_errors():
+        asked = source(config, database)
+        directories = _own_journals(asked)
+        if retry:
+            _retry(asked, directories, as_json)
+        else:
+            _list(directories, as_json)
+
+
+def _own_journals(asked: Source) -> Sequence[JournalDirectory]:
+    if not may_have_journals(asked.settings.journal.path, os.environ):
+        return ()
+    from response_store.cli.journals import Database, find_journals  # noqa: PLC0415 (rarely needed)
+
+    with Database(asked) as database:
+        return find_journals(database).own
+
+
+def _list(directories: Sequence[JournalDirectory], as_json: bool) -> None:
+    letters = [letter for directory in directories for letter in _letters(directory)]
+    letters = sorted(letters, key=lambda letter: letter.at, reverse=True)[:MAX_LISTED]
+    if as_json:
+        output.write_json({"dead_letters": [msgspec.structs.asdict(one) for one in letters]})
+    else:
+        output.write_text(plain(letters))
+
+
+def _letters(directory: JournalDirectory) -> Iterable[Letter]:
+    from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
+    from response_store.ingest.record_frame import encode_change  # noqa: PLC0415 (see above)
+
+    for letter in DeadLetters(directory, _MAX_BYTES).read():
+        yield _listed(letter, len(encode_change(letter.change)), directory)
+
+
+def _listed(letter: DeadLetter, size: int, directory: JournalDirectory) -> Letter:
+    change = letter.change
+    tenant: str
+    response_id: str | None
+    exchange_id: str | None = None
+    if isinstance(change, Deletion):
+        tenant, response_id = change.tenant_id, change.id
+    else:
+        exchange = change.exchange
+        tenant, exchange_id = exchange.tenant_id, exchange.exchange_id
+        response_id = change.response.id if change.response else exchange.response_id
+    return Letter(
+        reason=letter.reason,
+        at=letter.at,
+        tenant_id=tenant,
+        response_id=response_id,
+        exchange_id=exchange_id,
+        size=size,
+        journal=str(directory.path),
+    )
+
+
+def plain(letters: Iterable[Letter]) -> str:
+    """Return a line a letter, tabs between the columns."""
+    return "".join(
+        "\t".join(
+            (
+                local_time(letter.at),
+                one_line(letter.response_id or NONE),
+                one_line(letter.exchange_id or NONE),
+                one_line(letter.tenant_id),
+                size(letter.size),
+                one_line(letter.reason),
+            )
+        )
+        + "\n"
+        for letter in letters
+    )
+
+
+def _retry(asked: Source, directories: Sequence[JournalDirectory], as_json: bool) -> None:
+    """Write them again, and say how many the database has now. Raises StoreError."""
+    written = left = 0
+    if directories:
+        from response_store.cli.abandoned import opened_store  # noqa: PLC0415 (rarely needed)
+
+        apply_journals(asked)
+        with opened_store(asked) as store:
+            store.open()
+            for directory in directories:
+                one = _retry_one(directory, store)
+                written, left = written + one[0], left + one[1]
+    if as_json:
+        output.write_json({"written": written, "left": left})
+    else:
+        output.write_text(f"written\t{written}\nleft\t{left}\n")
+    if left:
+        raise click.exceptions.Exit(STORE_FAILED)
+
+
+def _retry_one(directory: JournalDirectory, store: Store) -> tuple[int, int]:
+    """Return how many of a journal's were written, and how many are left. Raises StoreError."""
+    from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
+
+    if not directory.exists():
+        return 0, 0
+    letters = DeadLetters(directory, _MAX_BYTES)
+    if not letters.number:
+        return 0, 0
+    if not directory.lock_reader():
+        note(f"Note: {directory.path} is in use by its proxy: try again once that has ended.")
+        return 0, letters.number
+    try:
+        written = letters.retry(store)
+        if not letters.number and not directory.is_owned() and directory.is_empty():
+            directory.remove()
+        return written, letters.number
+    finally:
+        directory.close()

@@ -1,0 +1,196 @@
+"""`response-store flush`: wait until the database has all that proxies have acknowledged."""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from response_store.cli.abandoned import apply_abandoned
+from response_store.cli.apply_journals import may_have_journals
+from response_store.cli.journals import (
+    Database,
+    Pending,
+    belongs_to,
+    describe_target,
+    find_journals,
+    is_in_memory,
+    wait_for,
+)
+from response_store.cli.progress import Progress, progress
+from response_store.cli.source import (
+    STORE_FAILED,
+    Source,
+    config_option,
+    database_option,
+    handle_errors,
+    note,
+    source,
+)
+from response_store.errors import StoreError
+from response_store.ingest.takeover import Fate
+from response_store.journal.binding import target_of
+from response_store.journal.directory import JournalDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+STALLED = 30.0  # seconds without progress after which waiting has no end
+_SLICE = 0.25  # seconds between looks at how far it is
+HELP = """Wait until the database has everything that proxies have acknowledged so far.
+
+Proxies write to a journal first and to the database right behind that. What a proxy left behind
+that was killed is applied by this command. It gives up after 30 seconds in which nothing moved;
+then the status is 1, and each journal that is not applied is named, with the reason.
+
+With --journal it is about one journal, whichever proxy's: "response-store status" names those of
+other databases. The configuration must name the same database as the journal does.
+
+\b
+Examples:
+  response-store flush
+  response-store flush --timeout 5
+  response-store flush --config proxy.yaml
+  response-store flush --journal journals/0e1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52
+"""
+
+
+@click.command("flush", help=HELP)
+@config_option
+@database_option
+@click.option(
+    "--journal", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    help="Only this journal; else all of the database.",
+)  # fmt: skip
+@click.option(
+    "--timeout", type=click.FloatRange(min=0), metavar="S",
+    help="Give up after so many seconds, whatever happens.",
+)  # fmt: skip
+def flush_command(
+    *, config: Path | None, database: Path | None, journal: Path | None, timeout: float | None
+) -> None:
+    """Wait until the database has everything that proxies have acknowledged so far."""
+    with handle_errors():
+        asked = source(config, database)
+        problems = _flush(asked, journal, timeout)
+    for problem in problems:
+        note(f"Error: {problem}")
+    if problems:
+        raise click.exceptions.Exit(STORE_FAILED)
+    click.echo("All that was acknowledged so far is in the database.")
+
+
+def _flush(asked: Source, journal: Path | None, timeout: float | None) -> list[str]:
+    """Apply and wait; return what is not in the database, a line a journal."""
+    if is_in_memory(asked):
+        raise StoreError(
+            "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
+            " wait for it."
+        )
+    if journal is None and not may_have_journals(asked.settings.journal.path, os.environ):
+        return []
+    with Database(asked) as database:
+        flush = _Flush(database, _own(database, journal), timeout)
+        with progress(flush.lag, "flushing frames") as shown:
+            return flush.run(shown)
+
+
+def _own(database: Database, journal: Path | None) -> list[JournalDirectory]:
+    """Return the journals to flush. Those that nobody can use are said."""
+    if journal is not None:
+        return [_named(database, journal)]
+    journals = find_journals(database)
+    for directory in journals.unusable:
+        note(f"Note: {directory.problem}")
+    return journals.own
+
+
+def _named(database: Database, journal: Path) -> JournalDirectory:
+    """Return the journal of a folder. Raises UsageError where it is of another database."""
+    directory = JournalDirectory.open(journal)
+    if not belongs_to(directory, database):
+        theirs, ours = directory.header.target, target_of(database.source.config())
+        raise click.UsageError(
+            f"{directory.path} belongs to {describe_target(theirs)}, the configuration names"
+            f" {describe_target(ours)}. Give the configuration of its proxy with --config"
+            + (f", or --database {theirs.place}." if theirs.backend == "sqlite" else ".")
+        )
+    return directory
+
+
+class _Flush:
+    """Brings the database to where some journals are now, as far as they let it."""
+
+    def __init__(
+        self, database: Database, own: Sequence[JournalDirectory], timeout: float | None
+    ) -> None:
+        self._database = database
+        self._deadline = math.inf if timeout is None else time.monotonic() + timeout
+        self._pending = [Pending.of(directory) for directory in own]
+        self._lags = self._wait(0.0)
+        self._problems: dict[Path, str] = {}  # of journals that were not applied
+        self._settled: set[Path] = set()  # those with which nothing is left to do
+
+    @property
+    def lag(self) -> int:
+        """Return how many frames the database lacks."""
+        return sum(self._lags.values())
+
+    def run(self, shown: Progress) -> list[str]:
+        """Wait until nothing is lacking, or nothing moves; return what is lacking, and why."""
+        least, moved_at = self.lag, time.monotonic()
+        while True:
+            self._apply_abandoned()
+            left = max(0.0, min(_SLICE, self._deadline - time.monotonic()))
+            self._lags = self._wait(left)
+            if self._settled.issuperset({*self._lags, *self._problems}):
+                return self._unfinished()
+            now = time.monotonic()
+            if self.lag < least:
+                shown.advance(least - self.lag)
+                least, moved_at = self.lag, now
+            if now >= self._deadline or now - moved_at >= STALLED:
+                return self._unfinished()
+
+    def _wait(self, seconds: float) -> dict[Path, int]:
+        """Return what the database lacks after a time; all where it can't be read."""
+        try:
+            return wait_for(self._pending, self._database, seconds)
+        except StoreError:
+            self._database.close()
+            time.sleep(seconds)
+            there = [one for one in self._pending if one.directory.exists()]
+            return {one.directory.path: one.last_seq for one in there if one.last_seq}
+
+    def _apply_abandoned(self) -> None:
+        """Apply the journals that nobody has, each until that has succeeded."""
+        for pending in self._pending:
+            path = pending.directory.path
+            if path in self._settled or not pending.is_abandoned:
+                continue
+            until = min(self._deadline, time.monotonic() + STALLED)
+            for journal in apply_abandoned(
+                self._database.source, path.parent, only=path, deadline=until
+            ):
+                self._problems.pop(path, None)
+                if journal.problem is not None:
+                    self._problems[path] = journal.problem
+                if journal.fate not in {Fate.BUSY, Fate.UNFINISHED}:
+                    self._settled.add(path)
+
+    def _unfinished(self) -> list[str]:
+        """Return a line for each journal that the database lacks something of."""
+        reason = self._database.problem() or "its ingester does not go on: see the log of its proxy"
+        lines = []
+        for pending in self._pending:
+            path = pending.directory.path
+            if path in self._lags or path in self._problems:
+                lag = self._lags.get(path, 0)
+                frames = "1 frame is" if lag == 1 else f"{lag} frames are"
+                why = self._problems.get(path, reason)
+                lines.append(f"journal {path}: {frames} not in the database: {why}")
+        return lines

@@ -1,0 +1,160 @@
+"""What an ingester does when nothing waits: take over journals, index, prune.
+
+Each chore fails by itself and is tried again later; capturing goes on. Of several ingesters on one
+database one indexes and prunes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from response_store.config import Config
+from response_store.counts import Counts
+from response_store.errors import StoppedError, StoreError
+from response_store.faults import Faults
+from response_store.ingest.applier import is_in_memory
+from response_store.ingest.delivery import Item
+from response_store.ingest.exclusive import build_role
+from response_store.ingest.takeover import Takeover
+from response_store.journal.directory import JournalDirectory
+from response_store.journal.earlier import drain_earlier, earlier_journals
+from response_store.pruning.retention import Retention
+from response_store.search.catching_up import open_index
+from response_store.search.indexer import Indexer
+from response_store.store.backoff import Backoff
+from response_store.store.base import Store
+from response_store.store.health import Health
+from response_store.store.records import Record, State
+
+
+class Chores:
+    """The chores of one ingester. For one thread, but for `interrupt`.
+
+    `yield_if_due` is called every few milliseconds, outside of transactions; it may write to the
+    same database, and raises nothing but StoppedError. A database in memory has no chores.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        directory: JournalDirectory,
+        store: Store,
+        *,
+        yield_if_due: Callable[[], None],
+        counts: Counts,
+        faults: Faults,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._counts = counts
+        self._faults = faults
+        self._clock = clock
+        self._stopped = is_in_memory(config)
+        self._backoff = Backoff(first=0.5, cap=60.0)
+        if self._stopped:
+            return
+        folder = directory.path.parent
+        self._earlier: list[Path] | None = None
+        self._takeover: Takeover | None = Takeover(
+            folder, config, store, directory.header.target, counts=counts, faults=faults,
+            health=Health(clock, "the database"), on_written=self.note_written,
+        )  # fmt: skip
+        self._role = build_role(config, folder, clock)
+        self._indexer = Indexer(
+            lambda: open_index(config.database, config.tables, busy_ms=0),
+            yield_if_due=yield_if_due,
+            counts=counts,
+            faults=faults,
+            clock=clock,
+        )
+        self._retention = Retention(config, counts, faults, clock=clock)
+        self._pruned_last = False
+
+    def note_written(self, items: Iterable[Item]) -> None:
+        """Note what was committed."""
+        if not self._stopped:
+            self._indexer.note(_ended(items))
+
+    @property
+    def is_urgent(self) -> bool:
+        """Return whether journals wait for somebody to apply them."""
+        return not self._stopped and self._takeover is not None
+
+    def due_at(self) -> float | None:
+        """Return when there is something to do, by the clock; None for never."""
+        if self._stopped:
+            return None
+        if self._takeover is not None or self._earlier is None or self._earlier:
+            return self._backoff.next_at
+        if self._role.is_held():
+            return min(self._indexer.due(), self._retention.due())
+        return self._role.due()
+
+    def do_some(self) -> bool:
+        """Do a little; return whether more is due now. Raises StoppedError."""
+        due = self.due_at()
+        if due is None or self._clock() < due:
+            return False
+        try:
+            self._do_next()
+        except StoppedError:
+            raise
+        except StoreError:  # counted where frames are applied
+            self._backoff.failed(self._clock())
+        except Exception as error:  # noqa: BLE001 - the next attempt may succeed
+            self._faults.report("chores", error)
+            self._backoff.failed(self._clock())
+        due = self.due_at()
+        return due is not None and self._clock() >= due
+
+    def release(self) -> None:
+        """Close what is open in the database: it is opened anew. Idempotent."""
+        if not self._stopped:
+            self._indexer.close()
+            self._retention.close()
+
+    def interrupt(self) -> None:
+        """Break off a statement that runs, from any thread."""
+        if not self._stopped:
+            self._indexer.interrupt()
+
+    def stop(self) -> None:
+        """Do no more, and let go of everything. Idempotent."""
+        if self._stopped:
+            return
+        self.release()
+        self._stopped = True
+        self._role.close()
+        if self._takeover is not None:
+            self._takeover.give_up("the proxy that was at it has ended")
+
+    def _do_next(self) -> None:
+        now = self._clock()
+        if self._takeover is not None:
+            if not self._takeover.step():
+                self._takeover = None
+            self._backoff.succeeded()
+        elif self._earlier is None:
+            self._earlier = earlier_journals(self._config)
+        elif self._earlier:
+            drain_earlier(self._earlier[-1], self._store, self._counts)
+            self._earlier.pop()
+            self._backoff.succeeded()
+        elif self._indexer.due() <= now and (self._pruned_last or self._retention.due() > now):
+            self._pruned_last = False
+            self._indexer.step()
+        else:  # by turns: while exchanges end, the indexer always has work
+            self._pruned_last = True
+            self._retention.step()
+
+
+def _ended(items: Iterable[Item]) -> list[str]:
+    """Return the ids of the exchanges among changes that have ended."""
+    return [
+        item.change.exchange.exchange_id
+        for item in items
+        if isinstance(item.change, Record) and item.change.exchange.state != State.OPEN
+    ]

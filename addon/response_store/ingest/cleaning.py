@@ -1,0 +1,123 @@
+"""Frames that may hold secrets, made fit for the disk. They come over the channel, in memory.
+
+A frame that says all of an exchange becomes the change that it comes to, built and redacted here.
+Of a frame that is a part of one the credentials are masked; with redaction, where a part can't be
+made sure of, its bodies are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from response_store.capture.draft import EndHead, RequestHead, encode_head
+from response_store.config import Config, Serve
+from response_store.counts import Counts
+from response_store.faults import Faults
+from response_store.ingest.draft import Draft, Ending
+from response_store.ingest.exchanges import (
+    build_answer,
+    build_request,
+    decode_head,
+    read_end_head,
+    read_request_head,
+    split_answer,
+)
+from response_store.ingest.record_builder import RecordBuilder
+from response_store.ingest.record_frame import RecordHead, encode_change, kind_of
+from response_store.journal.frames import Kind
+from response_store.openai_api.endpoints import Skip
+from response_store.redaction.chosen import redaction_of
+from response_store.redaction.credentials import mask
+from response_store.store.records import Deletion, EndedBy
+
+FAILED = "cleaning_failed"
+
+
+class CleanFrame(NamedTuple):
+    """What goes to the disk in the place of a frame."""
+
+    kind: Kind
+    head: bytes
+    parts: Sequence[bytes]
+
+
+class Cleaner:
+    """Cleans the frames of one journal. For one thread.
+
+    What can't be cleaned is left out, and counted; nothing is raised.
+    """
+
+    def __init__(self, config: Config, journal_id: str, *, counts: Counts, faults: Faults) -> None:
+        self._counts = counts
+        self._faults = faults
+        self._redacts = bool(config.redact)
+        self._builder = RecordBuilder(
+            config.capture,
+            journal_id,
+            redaction_of(config.redact, counts, faults),
+            deletes_unknown=config.serve is Serve.PREFER,
+        )
+
+    def clean(self, kind: int, head: bytes, body: bytes) -> CleanFrame:
+        """Return a frame without secrets."""
+        try:
+            return self._clean(Kind(kind), head, body)
+        except Exception as error:  # noqa: BLE001 - what was not cleaned may not be kept
+            self._faults.report("cleaning", error)
+            self._counts.add("dropped.cleaning")
+            nothing = RecordHead("", 0, ends=kind == Kind.END, skipped=FAILED)
+            return CleanFrame(Kind.RECORD, encode_head(nothing), ())
+
+    def _clean(self, kind: Kind, head: bytes, body: bytes) -> CleanFrame:
+        if kind is Kind.OPEN:
+            request = decode_head(read_request_head, head)
+            return self._record(request, Draft(build_request(request, body)))
+        if kind is Kind.END:
+            end = decode_head(read_end_head, head)
+            if end.request is not None:
+                return self._record(end.request, _whole_draft(end.request, end, body))
+            return self._masked_end(end, body)
+        if self._redacts:
+            self._counts.add("dropped.cleaning")
+        return CleanFrame(kind, head, () if self._redacts else (mask(body).body,))
+
+    def _masked_end(self, head: EndHead, body: bytes) -> CleanFrame:
+        """Return the end of an exchange whose other frames lie in the journal."""
+        if self._redacts:
+            if head.answer is not None:
+                head.answer.has_body = False
+            head.raw_size = 0
+            return CleanFrame(Kind.END, encode_head(head), ())
+        answer, raw = split_answer(head, body)
+        answer, raw = mask(answer).body, mask(raw or b"").body
+        head.raw_size = len(raw)
+        return CleanFrame(Kind.END, encode_head(head), (answer, raw))
+
+    def _record(self, request: RequestHead, draft: Draft) -> CleanFrame:
+        change = self._builder.build(draft)
+        head = RecordHead(
+            request.flow_id,
+            request.turn,
+            ends=draft.ending is not None,
+            started_at=request.started_at,
+        )
+        if isinstance(change, Skip):
+            head.skipped = change.value
+            return CleanFrame(Kind.RECORD, encode_head(head), ())
+        head.kind = kind_of(change)
+        if isinstance(change, Deletion) and draft.ending is not None:
+            head.deleted_at = request.started_at + (draft.ending.duration_ms or 0) / 1000
+        return CleanFrame(Kind.RECORD, encode_head(head), (encode_change(change),))
+
+
+def _whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draft:
+    """Return the draft of an exchange that one frame says all of."""
+    answer, raw = split_answer(head, body)
+    ending = Ending(
+        EndedBy(head.ended_by),
+        head.duration_ms,
+        head.first_event_ms,
+        build_answer(head.answer, answer, raw, None),
+    )
+    return Draft(build_request(request, body[: head.request_size]), ending)

@@ -1,0 +1,78 @@
+"""An exchange as it is read: the request, how it ended, and what came of the answer by then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from response_store.store.records import Api, EndedBy, Transport
+
+if TYPE_CHECKING:
+    from response_store.ingest.request_reader import ReadRequest
+    from response_store.openai_api.endpoints import Skip
+
+
+@dataclass(slots=True)
+class Request:
+    """A request whose path says that it may be one of ours. `started_at` is Unix seconds.
+
+    `body` is decoded; `missing` says why there is none, where that is known. `follows` is the id
+    of the response that it asks after, or asks to delete; None where it creates one.
+    """
+
+    exchange_id: str
+    tenant_id: str
+    api: Api
+    method: str
+    scheme: str
+    host: str
+    path: str
+    user_agent: str | None
+    body: bytes | None
+    started_at: float
+    follows: str | None = None
+    transport: Transport = Transport.HTTP  # how it came; the answer to HTTP may come as SSE
+    missing: str | None = None
+    given: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
+    read: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
+
+    @property
+    def deletes(self) -> bool:
+        """Return whether it asks to delete a response."""
+        return self.follows is not None and self.method == "DELETE"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `body` is decoded; None where it was not kept.
+
+    `is_terminated` says that the terminal event has passed, `decode_error` why the rest of the
+    body could not be decoded; `raw` is the whole as it came then, where that was kept.
+    """
+
+    transport: Transport
+    status_code: int
+    upstream_request_id: str | None
+    body: bytes | None
+    is_terminated: bool = False
+    too_large: bool = False
+    decode_error: str | None = None
+    raw: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How an exchange ended, and what had come by then. Times are milliseconds since its start."""
+
+    ended_by: EndedBy
+    duration_ms: float | None
+    first_event_ms: float | None = None
+    answer: Answer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An exchange on its way to the database; without an ending it is still open."""
+
+    request: Request
+    ending: Ending | None = None

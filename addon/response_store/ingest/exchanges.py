@@ -1,0 +1,260 @@
+"""Frames back to drafts: what each exchange has in the journal, and what it comes to.
+
+Of an exchange that is open only the places of its frames are held. Its bodies are read when it
+ends, is interrupted, or gets the row that says that it is open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead
+from response_store.ingest.draft import Answer, Draft, Ending, Request
+from response_store.ingest.exchange_id import exchange_id
+from response_store.ingest.request_reader import ReadRequest, read_steering
+from response_store.journal.errors import DamagedFrameError
+from response_store.journal.frames import Frame, FrameRef
+from response_store.store.records import Api, EndedBy, Transport
+
+_DAMAGED = "a part of the answer is damaged in the journal"
+T = TypeVar("T", bound=msgspec.Struct)
+
+read_request_head = msgspec.msgpack.Decoder(RequestHead).decode
+read_part_head = msgspec.msgpack.Decoder(PartHead).decode
+read_end_head = msgspec.msgpack.Decoder(EndHead).decode
+
+
+class ExchangeDraft(NamedTuple):
+    """A draft, and the flow and turn that it came from."""
+
+    flow_id: str
+    turn: int
+    draft: Draft
+
+
+@dataclass(slots=True)
+class OpenExchange:
+    """The frames of an exchange that has not ended.
+
+    `request` is its OPEN frame, or the RECORD of its open row. `is_interrupted`: the proxy stopped
+    meanwhile, and the row says so, but its end may still come.
+    """
+
+    request: FrameRef | None = None
+    parts: list[FrameRef] = field(default_factory=list)
+    is_interrupted: bool = False
+
+
+_NOTHING = OpenExchange()  # of an exchange whose end says all
+
+
+class Exchanges:
+    """The open exchanges of one journal, by key. `read` raises DamagedFrameError. Not thread-safe.
+
+    All that returns drafts raises DamagedFrameError where the request can't be read.
+    """
+
+    def __init__(self, read: Callable[[FrameRef], Frame]) -> None:
+        self._read = read
+        self._open: dict[int, OpenExchange] = {}
+
+    def __contains__(self, key: int) -> bool:
+        return key in self._open
+
+    def begin(self, ref: FrameRef) -> None:
+        """Note the frame that has the request, or the open row, of an exchange."""
+        self._exchange(ref.key).request = ref
+
+    def add_part(self, ref: FrameRef) -> None:
+        """Note more of an answer."""
+        self._exchange(ref.key).parts.append(ref)
+
+    def end(self, frame: Frame) -> ExchangeDraft:
+        """Return the exchange that a frame ends; it is forgotten with that."""
+        head = decode_head(read_end_head, frame.head)
+        before = self._open.pop(frame.key, _NOTHING)
+        return self._ended(head, frame.body, _NOTHING if head.is_whole else before)
+
+    def forget(self, key: int) -> None:
+        """Forget an exchange: its end came in another way."""
+        self._open.pop(key, None)
+
+    def opened(self, key: int) -> ExchangeDraft:
+        """Return an open exchange as one that has no ending yet."""
+        head, body = self._request(self._open[key])
+        return ExchangeDraft(head.flow_id, head.turn, Draft(build_request(head, body)))
+
+    @property
+    def has_uninterrupted(self) -> bool:
+        """Return whether something is open that was not interrupted."""
+        return any(not one.is_interrupted for one in self._open.values())
+
+    def interrupt(self) -> list[tuple[int, OpenExchange]]:
+        """Return the keys of what is open and was not interrupted before, and note that it is."""
+        uninterrupted = [(key, one) for key, one in self._open.items() if not one.is_interrupted]
+        for _, exchange in uninterrupted:
+            exchange.is_interrupted = True
+        return uninterrupted
+
+    def interrupted(self, exchange: OpenExchange) -> ExchangeDraft:
+        """Return an exchange as far as it came, ended because the proxy stopped."""
+        head, body = self._request(exchange)
+        answered = self._parts(exchange.parts)
+        ending = Ending(
+            EndedBy.PROXY_STOPPED,
+            answered.elapsed_ms,
+            answered.first_event_ms,
+            build_answer(answered.head, answered.body, None, answered.flaw),
+        )
+        return ExchangeDraft(head.flow_id, head.turn, Draft(build_request(head, body), ending))
+
+    def refs(self) -> Iterator[FrameRef]:
+        """Yield every frame that is needed as long as exchanges are open."""
+        for exchange in self._open.values():
+            yield from exchange_refs(exchange)
+
+    def relocate(self, moved: Mapping[FrameRef, FrameRef]) -> None:
+        """Note that frames lie somewhere else now."""
+        for exchange in self._open.values():
+            if exchange.request is not None:
+                exchange.request = moved.get(exchange.request, exchange.request)
+            exchange.parts = [moved.get(part, part) for part in exchange.parts]
+
+    def refs_of(self, key: int) -> list[FrameRef]:
+        """Return the frames of an open exchange; none where it is not open."""
+        exchange = self._open.get(key)
+        return list(exchange_refs(exchange)) if exchange is not None else []
+
+    def _exchange(self, key: int) -> OpenExchange:
+        return self._open.setdefault(key, OpenExchange())
+
+    def _ended(self, head: EndHead, body: bytes, before: OpenExchange) -> ExchangeDraft:
+        size = head.request_size
+        if head.request is not None:
+            request, request_body = head.request, body[:size]
+        else:
+            request, request_body = self._request(before)
+        came = self._parts(before.parts)
+        rest, raw = split_answer(head, body)
+        flaw = came.flaw
+        ending = Ending(
+            EndedBy(head.ended_by),
+            head.duration_ms,
+            head.first_event_ms if head.first_event_ms is not None else came.first_event_ms,
+            build_answer(head.answer or came.head, came.body + rest, raw, flaw),
+        )
+        draft = Draft(build_request(request, request_body), ending)
+        return ExchangeDraft(request.flow_id, request.turn, draft)
+
+    def _request(self, exchange: OpenExchange) -> tuple[RequestHead, bytes]:
+        if exchange.request is None:
+            raise DamagedFrameError("the request of an exchange is not in the journal")
+        frame = self._read(exchange.request)
+        return decode_head(read_request_head, frame.head), frame.body
+
+    def _parts(self, refs: Sequence[FrameRef]) -> _Parts:
+        """Read what came of an answer before its end, up to the first part that is damaged."""
+        came = _Parts()
+        if not refs:
+            return came
+        bodies: list[bytes] = []
+        try:
+            for ref in refs:
+                frame = self._read(ref)
+                head = decode_head(read_part_head, frame.head)
+                came.head = head.answer or came.head
+                came.elapsed_ms = head.elapsed_ms
+                if came.first_event_ms is None:
+                    came.first_event_ms = head.first_event_ms
+                bodies.append(frame.body)
+        except DamagedFrameError:
+            came.flaw = _DAMAGED
+        came.body = b"".join(bodies)
+        return came
+
+
+@dataclass(slots=True)
+class _Parts:
+    """What came of an answer before its end."""
+
+    head: AnswerHead | None = None
+    body: bytes = b""
+    elapsed_ms: float | None = None
+    first_event_ms: float | None = None
+    flaw: str | None = None
+
+
+def exchange_refs(exchange: OpenExchange) -> Iterator[FrameRef]:
+    """Yield the frames of an exchange."""
+    if exchange.request is not None:
+        yield exchange.request
+    yield from exchange.parts
+
+
+def decode_head(decode: Callable[[bytes], T], head: bytes) -> T:
+    """Return a frame's head. Raises DamagedFrameError where it is none of this version."""
+    try:
+        return decode(head)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedFrameError(f"a frame's head can't be read: {error}") from None
+
+
+def split_answer(head: EndHead, body: bytes) -> tuple[bytes, bytes | None]:
+    """Return the rest of the answer, and the answer as it came, of the body of an END frame."""
+    end = len(body) - head.raw_size
+    return body[head.request_size : end], body[end:] if head.raw_size else None
+
+
+def build_request(head: RequestHead, body: bytes) -> Request:
+    """Return the request of a head and its body. Raises DamagedFrameError."""
+    try:
+        api, transport = Api(head.api), Transport(head.transport)
+    except ValueError as error:
+        raise DamagedFrameError(f"a frame's head can't be read: {error}") from None
+    return Request(
+        exchange_id=exchange_id(head.flow_id, head.started_at, head.turn),
+        tenant_id=head.tenant_id,
+        api=api,
+        method=head.method,
+        scheme=head.scheme,
+        host=head.host,
+        path=head.path,
+        user_agent=head.user_agent,
+        body=None if head.missing is not None or head.steered is not None else body,
+        started_at=head.started_at,
+        follows=head.target_response_id,
+        transport=transport,
+        missing=head.missing,
+        given=_steering(head, body),
+    )
+
+
+def build_answer(
+    head: AnswerHead | None, body: bytes, raw: bytes | None, flaw: str | None
+) -> Answer | None:
+    """Return the answer of a head and its body; `flaw` says what the journal lacks of it."""
+    if head is None:
+        return None
+    return Answer(
+        transport=Transport(head.transport),
+        status_code=head.status_code,
+        upstream_request_id=head.upstream_request_id,
+        body=body if head.has_body else None,
+        is_terminated=head.is_terminated and flaw is None,
+        too_large=head.too_large,
+        decode_error=flaw or head.decode_error,
+        raw=raw,
+    )
+
+
+def _steering(head: RequestHead, body: bytes) -> ReadRequest | None:
+    """Return what stands for the request of a response that steering messages led to."""
+    if head.steered is None:
+        return None
+    ends = [sum(head.steered[: at + 1]) for at in range(len(head.steered))]
+    messages = [body[end - size : end] for size, end in zip(head.steered, ends, strict=True)]
+    return read_steering(messages, head.previous_response_id, stored=head.stored)

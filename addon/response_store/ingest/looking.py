@@ -1,0 +1,91 @@
+"""The ingester's answers to the commands of mitmproxy's prompt: stored exchanges as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from response_store.config.model import SqliteTarget
+from response_store.errors import StoreError
+from response_store.store.query import Query, open_query
+from response_store.store.summaries import Summary
+from response_store.store.summaries import newest as newest_that
+from response_store.telling.exchange_line import list_line
+from response_store.telling.plain import plain
+from response_store.telling.printable import printable
+
+if TYPE_CHECKING:
+    from response_store.config import Config
+
+NEWEST, MATCHING, SHOWN = "newest", "matching", "shown"
+MAX_LISTED = 100
+MAX_SHOWN = 20_000  # characters
+_CUT = "\u2026"  # where a list has cut an id short
+_NAMES = "response_id model requested_model error_code output_text".split()
+_TEXT = " || ' ' || ".join(
+    ["exchange_id", "state", "host", *[f"coalesce({name}, '')" for name in _NAMES]]
+)
+_OCCURS = f"lower({_TEXT}) LIKE lower(?) ESCAPE '!'"
+
+
+def look(config: Config, kind: str, arguments: Sequence[str]) -> str:
+    """Return what a command shows, or why it can't be shown; safe to print.
+
+    `NEWEST` takes a number of exchanges, `MATCHING` words, `SHOWN` an id or its beginning. Opens
+    the database, read-only, for each call. Raises ValueError for a kind or arguments that it does
+    not know.
+    """
+    answer, tenant = _KINDS.get(kind), config.tenant.id
+    if answer is None:
+        raise ValueError(f"no question of the kind {kind!r} is known")
+    try:
+        with open_query(config.database, config.tables, shown_as=_shown_as(config)) as query:
+            return printable(answer(query, tenant, arguments))
+    except StoreError as error:
+        return printable(str(error))
+
+
+def _newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
+    limit = min(max(int(arguments[0]), 1), MAX_LISTED)
+    found = query.recent(tenant, limit=limit).exchanges
+    return f"the newest {limit}\n{_lines(found)}"
+
+
+def _matching(query: Query, tenant: str, words: Sequence[str]) -> str:
+    """Return the exchanges in whose names and answer every word occurs, whatever its case."""
+    statement = newest_that(" AND ".join(["tenant_id = ?", *[_OCCURS] * len(words)]))
+    patterns = [_pattern(word) for word in words]
+    rows = query.reading.rows(statement, (tenant, *patterns, MAX_LISTED))
+    return f"exchanges with {' '.join(words)}\n{_lines([Summary(*row) for row in rows])}"
+
+
+def _shown(query: Query, tenant: str, arguments: Sequence[str]) -> str:
+    """Return one exchange as a conversation, its beginning if it is long."""
+    (identifier,) = arguments
+    text = plain(query.find(tenant, identifier.removesuffix(_CUT))).expandtabs(16)
+    if len(text) > MAX_SHOWN:
+        text = f"{text[:MAX_SHOWN]}{_CUT}\nThe whole: response-store show {identifier}"
+    return f"{identifier}\n{text}"
+
+
+_KINDS: Mapping[str, Callable[[Query, str, Sequence[str]], str]] = {
+    NEWEST: _newest,
+    MATCHING: _matching,
+    SHOWN: _shown,
+}
+
+
+def _pattern(word: str) -> str:
+    """Return the LIKE pattern of a text that has the word in it; `!` escapes its wildcards."""
+    for special in "!%_":
+        word = word.replace(special, f"!{special}")
+    return f"%{word}%"
+
+
+def _lines(exchanges: Sequence[Summary]) -> str:
+    return "\n".join(map(list_line, exchanges)) or "none"
+
+
+def _shown_as(config: Config) -> str | None:
+    """Return what errors call the database: a file by its path, as it may be shown."""
+    return config.database.describe() if isinstance(config.database, SqliteTarget) else None

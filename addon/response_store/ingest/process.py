@@ -1,0 +1,76 @@
+"""The ingester as a process: how it is started, and what it does first and last.
+
+The proxy starts `command(fd)` with `environment(os.environ)`, in a session of its own, with the
+file descriptor of one end of a socket pair, and its standard error in a private file of the
+journal's folder. The process ends by itself: signals that a terminal or a group sends are ignored.
+
+Nothing heavy is imported here: the proxy imports this module.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+
+from response_store.errors import ResponseStoreError
+
+BOOTSTRAP = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
+    "from response_store.ingest.process import main; main(sys.argv[1:])"
+)
+"""What the interpreter runs. Until `sys.path` is that of the proxy it imports nothing of others."""
+
+NICENESS = 5
+"""By how much the process lowers its priority: traffic goes first."""
+
+_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_may_be_secret = re.compile(
+    "KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|DATABASE_URL|(^|_)(DSN|AUTH)$", re.IGNORECASE
+).search
+
+
+def command(fd: int) -> list[str]:
+    """Return the command that starts an ingester; `fd` is its end of the channel.
+
+    It looks for modules where this process does, but never in a working directory.
+    """
+    absolute = [entry for entry in sys.path if Path(entry).is_absolute()]
+    return [sys.executable, "-P", "-c", BOOTSTRAP, str(fd), json.dumps(absolute)]
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return what an ingester gets of `environ`: all but what may be a secret, by its name."""
+    return {name: value for name, value in environ.items() if not _may_be_secret(name)}
+
+
+def main(argv: Sequence[str]) -> None:
+    """Run the ingester on the channel whose descriptor is `argv[0]`; return when it has ended."""
+    for number in _IGNORED:
+        signal.signal(number, signal.SIG_IGN)
+    sys.excepthook = _report_crash
+    logging.lastResort = None  # what libraries say of a server is for nobody's file
+    os.nice(NICENESS)
+    from response_store.ingest.server import run  # noqa: PLC0415 (heavy: not for the proxy)
+
+    gc.collect()
+    gc.freeze()
+    run(int(argv[0]))
+
+
+def _report_crash(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None, /
+) -> None:
+    """Write where an error came from to the log, without a value: only our own texts are safe."""
+    lines = traceback.format_tb(trace)
+    text = f": {error}" if isinstance(error, ResponseStoreError) else ""
+    sys.stderr.write("".join(lines) + f"{kind.__name__}{text}\n")
+    sys.stderr.flush()

@@ -1,0 +1,500 @@
+"""The proxy's side of its ingester: starts the process, talks to it, and starts it again.
+
+Everything here runs on the event loop's thread and nothing waits, but for `pump`, which blocks
+for a bounded time where a caller has nothing better to do: in the callable of a stream, at the
+start and at the stop. The process is started again only once it has exited, with a growing pause;
+what it had not accepted yet is sent again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import selectors
+import socket
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from response_store import __version__
+from response_store.ingest import process
+from response_store.ingest.channel import (
+    Accepted,
+    Announces,
+    AnyMessage,
+    Buffer,
+    Decoder,
+    Dirty,
+    Flush,
+    Hello,
+    Log,
+    Message,
+    Question,
+    Reply,
+    Report,
+    Rotate,
+    Rotated,
+    Verdict,
+    Void,
+    Wake,
+    Written,
+    WrittenRow,
+    encode,
+)
+from response_store.journal.receipts import Receipt
+from response_store.store.backoff import Backoff
+
+if TYPE_CHECKING:
+    from response_store.config import Config
+    from response_store.counts import Counts
+    from response_store.faults import Faults
+    from response_store.journal.directory import JournalDirectory
+
+logger = logging.getLogger(__name__)
+WAKE_DELAY = 0.003  # seconds in which appends share one wake-up
+HELD_FRAMES = 20_000  # that wait in memory for an ingester that does not take them
+HELD_BYTES = 256 * 1024 * 1024
+_RECEIVE = 1 << 18  # bytes at once
+_EXIT_LOOK = 0.05  # seconds between looks whether the process has exited
+_EXIT_WAIT = 2.0  # seconds from the end of the channel after which the process is killed
+_REAP_LOOK = 1.0  # seconds between such looks once nobody waits for it
+_LOG_NAME = "ingester.log"
+_REASON_CHARS = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the ingester replied to a question. `status` is "gone" where it went away."""
+
+    status: str
+    body: bytes = b""
+
+
+GONE = "gone"
+
+
+@dataclass(slots=True)
+class _Held:
+    """A frame that is sent and not accepted yet."""
+
+    message: Dirty
+    parts: Sequence[Buffer]
+    size: int
+    receipt: Receipt
+
+
+class Supervisor:
+    """Starts and watches one ingester.
+
+    `sequence` returns the last seq that was assigned and those that are not in a file yet, but for
+    frames that were sent here. `on_written` is called with the rows of each commit, if the ingester
+    was asked for them; `on_rotate` with the seq at which the journal may begin a new segment;
+    `on_report` after each report.
+    """
+
+    def __init__(
+        self,
+        directory: JournalDirectory,
+        config: Config,
+        *,
+        loop: asyncio.AbstractEventLoop,
+        counts: Counts,
+        faults: Faults,
+        sequence: Callable[[], tuple[int, Sequence[int]]],
+        announces: bool = False,
+        on_written: Callable[[Sequence[WrittenRow]], None] = lambda _: None,
+        on_rotate: Callable[[int], None] = lambda _: None,
+        on_report: Callable[[Report], None] = lambda _: None,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self._directory = directory
+        self._config = config
+        self._loop = loop
+        self._counts = counts
+        self._faults = faults
+        self._sequence = sequence
+        self._announces = announces
+        self._on_written = on_written
+        self._on_rotate = on_rotate
+        self._on_report = on_report
+        self._backoff = backoff or Backoff()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._decoder = Decoder()
+        self._outgoing: deque[Buffer] = deque()
+        self._writes = False  # whether the loop watches for room in the socket
+        self._wakes = False
+        self._closed = False
+        self._held: dict[int, _Held] = {}
+        self._held_bytes = 0
+        self._questions: dict[int, Callable[[Answered], None]] = {}
+        self._number = 0
+        self._restart: asyncio.TimerHandle | None = None
+        self._reported: set[str] = set()
+        self.verdict: Verdict | None = None
+        self.report: Report | None = None
+        self.reported_at = 0.0
+        self.restarts = 0
+        self.last_exit: str | None = None
+
+    # Life
+
+    def start(self) -> None:
+        """Start the process. Where that fails, it is tried again later."""
+        try:
+            self._start()
+        except OSError as error:
+            self._exited(f"can't be started: {error.strerror or type(error).__name__}")
+
+    def close(self) -> None:
+        """Close the channel: the process applies what the journal holds, and ends by itself."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._restart is not None:
+            self._restart.cancel()
+        self._disconnect()
+        self._reap()
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether there is a process, as far as is known."""
+        return self._socket is not None
+
+    @property
+    def pid(self) -> int | None:
+        """Return the id of the process."""
+        return self._process.pid if self._process is not None and self._socket else None
+
+    # What the proxy has to say
+
+    def wake(self) -> None:
+        """Let the ingester know, within `WAKE_DELAY`, that frames were appended."""
+        if not self._wakes:
+            self._wakes = True
+            self._loop.call_later(WAKE_DELAY, self._wake)
+
+    def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Buffer]) -> Receipt:
+        """Send a frame that may not touch the disk as it is; it is kept until it is accepted.
+
+        Where too much is kept already it is dropped and counted, and its receipt says so.
+        """
+        size = sum(map(len, parts))
+        receipt = Receipt(seq)
+        if self._held and (len(self._held) >= HELD_FRAMES or self._held_bytes + size > HELD_BYTES):
+            self._counts.add("dropped.queue_full")
+            receipt.lost = True
+            self._send(Void(seq))
+            return receipt
+        held = _Held(Dirty(seq, int(kind), key, head), parts, size, receipt)
+        self._held[seq] = held
+        self._held_bytes += size
+        self._send(held.message, parts)
+        return receipt
+
+    def void(self, seq: int) -> None:
+        """Say that no frame of this seq will come."""
+        self._send(Void(seq))
+
+    def rotated(self, seq: int) -> None:
+        """Say that the main segments up to now end with `seq`, and may be dropped."""
+        self._send(Rotated(seq))
+
+    def announce(self, wanted: bool) -> None:
+        """Say whether written rows are to be announced from now on."""
+        if wanted != self._announces:
+            self._announces = wanted
+            self._send(Announces(wanted))
+
+    def ask(
+        self,
+        kind: str,
+        arguments: bytes,
+        *,
+        after: int,
+        seconds: float,
+        then: Callable[[Answered], None],
+    ) -> None:
+        """Ask a question; `then` is called with the answer, once, on the event loop."""
+        self._expect(lambda number: Question(number, after, seconds, kind, arguments), then)
+
+    def flush(self, after: int, then: Callable[[Answered], None]) -> None:
+        """Have `then` called once the frame `after`, and all before it, are in the database."""
+        self._expect(lambda number: Flush(number, after), then)
+
+    def pump(self, seconds: float, until: Callable[[], bool]) -> bool:
+        """Block until a condition holds, handling messages meanwhile; say whether it does."""
+        deadline = time.monotonic() + seconds
+        while not until():
+            left = deadline - time.monotonic()
+            if left <= 0 or self._socket is None:
+                return False
+            with selectors.DefaultSelector() as selector:
+                events = selectors.EVENT_READ
+                if self._outgoing:
+                    events |= selectors.EVENT_WRITE
+                selector.register(self._socket, events)
+                ready = selector.select(left)
+            for _, event in ready:
+                if event & selectors.EVENT_WRITE:
+                    self._write()
+                if event & selectors.EVENT_READ:
+                    self._read()
+        return True
+
+    @property
+    def applied(self) -> int:
+        """Return the last frame that the ingester has read, as far as it was reported."""
+        return self.report.applied if self.report is not None else 0
+
+    @property
+    def committed(self) -> int:
+        """Return the last frame whose rows are in the database, as far as it was reported."""
+        return self.report.committed if self.report is not None else 0
+
+    def holds(self, seq: int | None) -> bool:
+        """Return whether a frame waits in memory to be accepted."""
+        return seq in self._held
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Return how many frames, and bytes, wait in memory to be accepted."""
+        return len(self._held), self._held_bytes
+
+    # Starting and ending the process
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        try:
+            with contextlib.closing(theirs), self._log_file() as log:
+                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
+                    process.command(theirs.fileno()),
+                    env=process.environment(os.environ),
+                    pass_fds=[theirs.fileno()],
+                    cwd="/",
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except BaseException:
+            ours.close()
+            raise
+        ours.setblocking(False)
+        self._socket = ours
+        self._decoder = Decoder()
+        self._outgoing.clear()
+        self._writes = False
+        self._loop.add_reader(ours, self._read)
+        self._greet()
+
+    def _greet(self) -> None:
+        """Send what a fresh process has to know: the journal, the settings, what is under way."""
+        last, outstanding = self._sequence()
+        hello = Hello(
+            version=__version__,
+            journal=str(self._directory.path),
+            settings=self._config.to_message(),
+            source=self._config.source,
+            announces=self._announces,
+            last_seq=last,
+            outstanding=(*outstanding, *self._held),
+        )
+        self._send(hello)
+        for held in self._held.values():
+            self._send(held.message, held.parts)
+
+    def _log_file(self) -> contextlib.AbstractContextManager[int]:
+        """Open the file that the process's own errors go to; private, in the journal's folder."""
+        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
+        return _descriptor(os.open(self._directory.path / _LOG_NAME, flags, 0o600))
+
+    def _disconnect(self) -> None:
+        channel, self._socket = self._socket, None
+        if channel is not None:
+            self._loop.remove_reader(channel)
+            if self._writes:
+                self._loop.remove_writer(channel)
+                self._writes = False
+            channel.close()
+        self._outgoing.clear()
+        questions, self._questions = self._questions, {}
+        for then in questions.values():
+            self._faults.guard("reply", then, Answered(GONE))
+
+    def _lost(self) -> None:
+        """Handle the end of the channel: the process has exited, or is about to.
+
+        One that does not is killed: it reads the journal, so nobody can take its place.
+        """
+        self._disconnect()
+        self._look_for_exit(self._loop.time() + _EXIT_WAIT)
+
+    def _look_for_exit(self, kill_at: float) -> None:
+        if self._closed or self._process is None:
+            return
+        code = self._process.poll()
+        if code is None:
+            if self._loop.time() >= kill_at:
+                self._process.kill()
+            self._restart = self._loop.call_later(_EXIT_LOOK, self._look_for_exit, kill_at)
+        else:
+            self._exited(f"has ended ({_how(code)}{self._reason()})")
+
+    def _reap(self) -> None:
+        """Take note of the end of a process that was let go, so that no zombie stays."""
+        if self._process is not None and self._process.poll() is None:
+            self._loop.call_later(_REAP_LOOK, self._reap)
+
+    def _exited(self, how: str) -> None:
+        self.last_exit = how
+        self.restarts += 1
+        self._counts.add("ingester.restarts")
+        if how not in self._reported:
+            self._reported.add(how)
+            logger.warning(
+                "response_store: the ingester %s; it is started again, and what comes meanwhile "
+                "waits in the journal",
+                how,
+            )
+        pause = self._backoff.failed(time.monotonic())
+        self._restart = self._loop.call_later(pause, self._start_again)
+
+    def _start_again(self) -> None:
+        if not self._closed:
+            self.start()
+
+    def _reason(self) -> str:
+        """Return the last line that the process has left behind, as an addition to a sentence."""
+        try:
+            path = Path(self._directory.path, _LOG_NAME)
+            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        last = "".join(c for c in lines[-1] if c.isprintable())[:_REASON_CHARS] if lines else ""
+        return f": {last}" if last else ""
+
+    # The channel
+
+    def _wake(self) -> None:
+        self._wakes = False
+        self._send(Wake())
+
+    def _expect(self, message: Callable[[int], Message], then: Callable[[Answered], None]) -> None:
+        if self._socket is None:
+            then(Answered(GONE))
+            return
+        self._number += 1
+        self._questions[self._number] = then
+        self._send(message(self._number))
+
+    def _send(self, message: Message, parts: Sequence[Buffer] = ()) -> None:
+        """Send a message as far as there is room; the rest goes when there is more."""
+        if self._socket is None:
+            return
+        self._outgoing.extend(memoryview(part) for part in encode(message, parts))
+        if not self._writes:
+            self._write()
+
+    def _write(self) -> None:
+        channel = self._socket
+        while channel is not None and self._outgoing:
+            part = self._outgoing[0]
+            try:
+                sent = channel.send(part)
+            except (BlockingIOError, InterruptedError):
+                break
+            except OSError:  # reading tells how it ended
+                self._outgoing.clear()
+                break
+            if sent == len(part):
+                self._outgoing.popleft()
+            else:
+                self._outgoing[0] = part[sent:]
+        self._watch_for_room()
+
+    def _watch_for_room(self) -> None:
+        channel = self._socket
+        if channel is None or bool(self._outgoing) == self._writes:
+            return
+        self._writes = not self._writes
+        if self._writes:
+            self._loop.add_writer(channel, self._write)
+        else:
+            self._loop.remove_writer(channel)
+
+    def _read(self) -> None:
+        channel = self._socket
+        if channel is None:
+            return
+        try:
+            data = channel.recv(_RECEIVE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._lost()
+            return
+        try:
+            for message, body in self._decoder.feed(data):
+                self._faults.guard("ingester", self._handle, message, body)
+        except Exception as error:  # noqa: BLE001 - what was read is lost: it has to begin anew
+            self._faults.report("ingester", error)
+            self._lost()
+
+    def _handle(self, message: AnyMessage, body: bytes) -> None:
+        match message:
+            case Accepted():
+                for seq in message.seqs:
+                    self._accepted(seq)
+            case Report():
+                self._note(message)
+            case Written():
+                self._on_written(message.rows)
+            case Reply():
+                then = self._questions.pop(message.id, None)
+                if then is not None:
+                    then(Answered(message.status, body))
+            case Verdict():
+                self.verdict = self.verdict or message
+            case Log():
+                logger.log(message.level, "%s", message.text)
+            case Rotate():
+                self._on_rotate(message.seq)
+            case _:
+                pass  # what only the proxy sends
+
+    def _accepted(self, seq: int) -> None:
+        held = self._held.pop(seq, None)
+        if held is not None:
+            self._held_bytes -= held.size
+            held.receipt.done = True
+            held.receipt.call_back()
+
+    def _note(self, report: Report) -> None:
+        self.report = report
+        self.reported_at = time.monotonic()
+        self._backoff.succeeded()
+        for name, number in report.counts.items():
+            self._counts.add(name, number)
+        self._on_report(report)
+
+
+@contextlib.contextmanager
+def _descriptor(number: int) -> Iterator[int]:
+    """Close a descriptor at the end of a block."""
+    try:
+        yield number
+    finally:
+        os.close(number)
+
+
+def _how(code: int) -> str:
+    return f"signal {-code}" if code < 0 else f"status {code}"

@@ -1,0 +1,97 @@
+"""Bodies of which only the beginning is kept: what can be read of them.
+
+A stream is read as far as it came. A JSON object that breaks off is closed where it does: its last
+string gets its end, and what is open its brackets.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from response_store.json_text import UnreadableError
+from response_store.openai_api.answer_body import read_answer
+from response_store.openai_api.outcome import Outcome, Usage
+from response_store.store.records import Api, Transport
+
+_token = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],]', re.DOTALL).finditer
+# A string up to its last whole character: half an escape, or half a surrogate pair, is left out.
+_whole_characters = re.compile(
+    rb'"(?:[^"\\]++'
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\u(?![dD][89abAB])[0-9a-fA-F]{4}"
+    rb"|\\[^u])*+",
+    re.DOTALL,
+).match
+_CLOSERS = {b"{": b"}", b"[": b"]"}
+_BLANKS = " \t\r\n"
+
+
+def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool) -> Outcome:
+    """Read the beginning of an answer: names and a prefix of the text, no tokens, no response.
+
+    Where it `may_cut` a secret in two the text goes to its last blank only: nothing would recognise
+    the half of one. Never raises.
+    """
+    part = _read(api, transport, _without_half_character(body))
+    text = part.output_text
+    return replace(
+        part,
+        response=None,
+        partial=part.response or part.partial,
+        items=(),
+        output_text=_without_last_word(text) if text and may_cut else text,
+        usage=Usage(),
+        flaw=None,
+    )
+
+
+def closed(text: bytes) -> Iterator[bytes]:
+    """Yield the ways to close a JSON text that breaks off; the first that is JSON keeps most."""
+    open_brackets: list[bytes] = []
+    last: re.Match[bytes] | None = None
+    kept = 0  # up to here every member and element is whole
+    for last in _token(text):
+        mark = last[0]
+        if mark in _CLOSERS:
+            open_brackets.append(_CLOSERS[mark])
+            kept = last.end()
+        elif mark == b",":
+            kept = last.start()
+        elif mark in (b"}", b"]"):
+            del open_brackets[-1:]
+            kept = last.end()
+    end = b"".join(reversed(open_brackets))
+    if last is not None and last[0][:1] == b'"' and last[1] is None:
+        whole = _whole_characters(text, last.start())
+        assert whole is not None  # it begins with a quote
+        yield text[: whole.end()] + b'"' + end
+    yield text + end
+    yield text[:kept] + end
+
+
+def _read(api: Api, transport: Transport, body: bytes) -> Outcome:
+    try:
+        return read_answer(api, transport, body)
+    except UnreadableError:
+        pass
+    for candidate in closed(body):
+        try:
+            return read_answer(api, transport, candidate)
+        except UnreadableError:
+            continue
+    return Outcome()
+
+
+def _without_half_character(body: bytes) -> bytes:
+    try:
+        body.decode()
+    except UnicodeDecodeError as error:
+        if error.reason == "unexpected end of data":
+            return body[: error.start]
+    return body
+
+
+def _without_last_word(text: str) -> str | None:
+    return text[: max(map(text.rfind, _BLANKS)) + 1] or None

@@ -1,0 +1,49 @@
+"""The ingester's side of serving: looks up what is asked for, and makes the answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from response_store.config import Config, Serve
+from response_store.serving.request import asked
+from response_store.serving.serve import prefer, serve
+from response_store.serving.service import Query, Reply, encode
+from response_store.store.serving_reads import ServingReads, serving_reads
+
+if TYPE_CHECKING:
+    from response_store.serving.answer import Answer
+
+_decode_query = msgspec.msgpack.Decoder(Query).decode
+
+
+class ServeQuestions:
+    """Answers questions of the kind `serve`. For one thread; it opens nothing before the first."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._reads: ServingReads | None = None
+
+    def answer(self, arguments: bytes) -> bytes:
+        """Return the reply to a question."""
+        query = _decode_query(arguments)
+        request = asked(query.method, query.path)
+        if request is None:
+            return encode(Reply(None))
+        if self._reads is None:
+            self._reads = serving_reads(self._config)
+        answer_of = prefer if query.mode == Serve.PREFER.value else serve
+        return _encoded(answer_of(self._reads, query.tenant, request))
+
+    def close(self) -> None:
+        """Close what is open. Idempotent."""
+        reads, self._reads = self._reads, None
+        if reads is not None:
+            reads.close()
+
+
+def _encoded(answer: Answer | None) -> bytes:
+    if answer is None:
+        return encode(Reply(None))
+    return encode(Reply(answer.status, answer.headers, answer.body))

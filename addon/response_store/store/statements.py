@@ -1,0 +1,107 @@
+"""The SQL of a store, which SQLite and PostgreSQL both take, made of the tables' names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from response_store.config import TableNames
+from response_store.store.columns import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, quoted
+from response_store.store.ranks import rank
+from response_store.store.records import EndedBy, State
+
+
+@dataclass(frozen=True, slots=True)
+class Statements:
+    """The statements of a store, each with a parameter for each value.
+
+    `replace_response` and `add_response` take the values of a response, `read_response`,
+    `lock_response` (which SQLite has no need of) and `delete_response` its key; `record_exchange`
+    the values of an exchange, whose row is replaced only upwards (see `is_ahead`). Of a journal,
+    `add_position` takes id, position and time, `move_position` position, time, id and the position
+    before, `read_position` and `delete_position` its id. `set_database_id` takes time and id.
+    """
+
+    replace_response: str
+    add_response: str
+    read_response: str
+    lock_response: str
+    delete_response: str
+    record_exchange: str
+    close_abandoned: str
+    read_position: str
+    add_position: str
+    move_position: str
+    delete_position: str
+    read_database_id: str
+    set_database_id: str
+
+
+def build_statements(tables: TableNames, mark: str) -> Statements:
+    """Return the statements for these tables; `mark` stands for a value."""
+    responses, exchanges = quoted(tables.responses), quoted(tables.exchanges)
+    journals = quoted(tables.exchanges_journals)
+    into_responses = _insert(responses, RESPONSE_COLUMNS, mark)
+    this_response = f"WHERE tenant_id = {mark} AND id = {mark}"
+    read_response = f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {responses} {this_response}"
+    this_journal = f"WHERE journal_id = {mark}"
+    return Statements(
+        replace_response=(
+            f"{into_responses} ON CONFLICT (tenant_id, id) DO UPDATE SET "
+            f"{_updates(RESPONSE_COLUMNS, 'tenant_id', 'id')}"
+        ),
+        add_response=f"{into_responses} ON CONFLICT (tenant_id, id) DO NOTHING RETURNING 1",
+        read_response=read_response,
+        lock_response=f"{read_response} FOR UPDATE",
+        delete_response=f"DELETE FROM {responses} {this_response}",
+        record_exchange=(
+            f"{_insert(exchanges, EXCHANGE_COLUMNS, mark)} ON CONFLICT (exchange_id) DO UPDATE SET "
+            f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} WHERE {is_ahead('excluded', exchanges)}"
+        ),
+        close_abandoned=(
+            f"UPDATE {exchanges} SET state = '{State.INTERRUPTED}', "
+            f"ended_by = '{EndedBy.PROXY_STOPPED}' WHERE state = '{State.OPEN}' AND NOT EXISTS "
+            f"(SELECT 1 FROM {journals} WHERE journal_id = {exchanges}.recorder_id)"
+        ),
+        read_position=f"SELECT position FROM {journals} {this_journal}",
+        add_position=(
+            f"{_insert(journals, ('journal_id', 'position', 'changed_at'), mark)} "
+            "ON CONFLICT (journal_id) DO NOTHING"
+        ),
+        move_position=(
+            f"UPDATE {journals} SET position = {mark}, changed_at = {mark} {this_journal} "
+            f"AND position = {mark}"
+        ),
+        delete_position=f"DELETE FROM {journals} {this_journal}",
+        read_database_id=f"SELECT database_id FROM {journals} WHERE journal_id = ''",
+        set_database_id=(
+            f"INSERT INTO {journals} (journal_id, position, changed_at, database_id) "
+            f"VALUES ('', 0, {mark}, {mark}) "
+            "ON CONFLICT (journal_id) DO UPDATE SET database_id = excluded.database_id"
+        ),
+    )
+
+
+def is_ahead(new: str, old: str) -> str:
+    """Return the condition that the exchange `new` replaces the exchange `old`.
+
+    One that has come further does: an open one gives way to an ended one, one that was cut off to
+    a whole one. So does one whose end is known, where the other one was merely given up as
+    `proxy_stopped`. Of equals, one with more of its raw answer does.
+    """
+    return f"{_progress(new)} > {_progress(old)}"
+
+
+def _progress(row: str) -> str:
+    """What is compared, as a row of SQL: two for each rank of the state, one for a known end."""
+    given_up = f"CASE {row}.ended_by WHEN '{EndedBy.PROXY_STOPPED}' THEN 0 ELSE 1 END"
+    size = f"coalesce(length({row}.raw_response), 0)"
+    return f"(2 * {rank(f'{row}.state')} + {given_up}, {size})"
+
+
+def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
+    values = ", ".join([mark] * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
+
+
+def _updates(columns: tuple[str, ...], *key: str) -> str:
+    return ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)

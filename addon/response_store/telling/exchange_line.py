@@ -1,0 +1,51 @@
+"""An exchange in one line: what a flow's comment says, and a line of a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from response_store.telling.figures import NONE, duration, local_time
+from response_store.telling.printable import one_line
+from response_store.telling.tokens import Tokens
+
+if TYPE_CHECKING:
+    from response_store.ingest.channel import WrittenRow
+    from response_store.store.records import ExchangeRow
+    from response_store.store.summaries import Summary
+
+    Exchange: TypeAlias = ExchangeRow | Summary | WrittenRow
+
+_MAX_NAME = 80  # characters; what is cut off an id is not needed to find it
+_MAX_START = 60  # characters of an answer's beginning
+
+
+def identifier(exchange: Exchange) -> str:
+    """Return the id to look an exchange up by: the response's, else the exchange's."""
+    return exchange.response_id or exchange.exchange_id
+
+
+def exchange_line(exchange: Exchange) -> str:
+    """Return model, tokens, time, state and id, as far as they are known, fit for any screen."""
+    took = duration(exchange.duration_ms)
+    state, error = exchange.state, exchange.error_code
+    tokens = Tokens(exchange.input_tokens, exchange.cached_tokens, exchange.output_tokens)
+    parts = (
+        exchange.model or exchange.requested_model or "unknown model",
+        str(tokens),
+        "" if took == NONE else took,
+        f"{state} ({error})" if error else state,
+        identifier(exchange),
+    )
+    return ", ".join(_shorten(part, _MAX_NAME) for part in parts if part)
+
+
+def list_line(summary: Summary) -> str:
+    """Return a line of a list: when, what, and how the answer begins."""
+    start = summary.output_start
+    words = f": {_shorten(start, _MAX_START)}" if start else ""
+    return f"{local_time(summary.started_at)}  {exchange_line(summary)}{words}"
+
+
+def _shorten(text: str, limit: int) -> str:
+    line = one_line(text)
+    return line if len(line) <= limit else f"{line[:limit]}\u2026"

@@ -1,0 +1,166 @@
+"""What is taken of flows: plain values by allow-list."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+from mitmproxy.flow import Error
+from mitmproxy.http import Headers, HTTPFlow
+from mitmproxy.proxy.mode_specs import ProxyMode
+from mitmproxy.test import tflow, tutils
+
+from response_store.capture import flow_facts
+from response_store.capture.draft import RequestHead, encode_head
+from response_store.config import TenantConfig
+from response_store.store.records import Api
+
+SECRETS = [
+    (b"Authorization", b"Bearer c4n4ry"),
+    (b"api-key", b"c4n4ry"),
+    (b"Cookie", b"c4n4ry"),
+    (b"chatgpt-account-id", b"c4n4ry"),
+    (b"x-codex-turn-metadata", b"c4n4ry"),
+]
+TENANT = TenantConfig("default", "x-tenant")
+
+
+def head_of(flow: HTTPFlow, tenant: TenantConfig = TENANT) -> RequestHead:
+    """What is kept of a request; it has no secret, and can be encoded."""
+    headers = flow_facts.request_headers(flow, tenant)
+    head = flow_facts.request_head(flow, Api.RESPONSES, headers, tenant)
+    assert b"c4n4ry" not in encode_head(head)
+    return head
+
+
+def flow_of(*headers: tuple[bytes, bytes], path: bytes = b"/v1/responses") -> Any:
+    """A flow that is full of secrets."""
+    request = tutils.treq(method=b"POST", path=path, headers=Headers((*SECRETS, *headers)))
+    return tflow.tflow(req=request, resp=True)
+
+
+def test_no_secret() -> None:
+    """Nothing of a header or a parameter that is not allowed is taken."""
+    flow = flow_of(path=b"/v1/responses?api-version=1&key=c4n4ry")
+    flow.response.headers["set-cookie"] = "c4n4ry"
+    assert head_of(flow).path == "/v1/responses?api-version=1"
+    assert b"c4n4ry" not in encode_head(flow_facts.answer_head(flow))
+
+
+def test_request() -> None:
+    """All else that a row says of a request."""
+    flow = flow_of((b"User-Agent", b"me"), (b"Content-Encoding", b"gzip"))
+    flow.request.data.content = gzip.compress(b"{}")
+    head = head_of(flow)
+    assert (head.flow_id, head.turn, head.tenant_id, head.api) == (
+        flow.id,
+        0,
+        "default",
+        "responses",
+    )
+    assert (head.method, head.scheme, head.host) == ("POST", "http", "address")
+    assert (head.user_agent, head.content_encoding, head.transport) == ("me", "gzip", "http")
+    assert head.started_at == flow.request.timestamp_start
+    assert (head.target_response_id, head.missing) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "target"),
+    [
+        (b"/v1/responses/resp_1", "resp_1"),
+        (b"/v1/responses/resp_1/cancel", "resp_1"),
+        (b"/v1/responses/r%00%ff", "r\ufffd\ufffd"),
+    ],
+)
+def test_requests_for_what_is_there(path: bytes, target: str) -> None:
+    """The id of the response that a request asks after is that of its path."""
+    assert head_of(flow_of(path=path)).target_response_id == target
+
+
+def test_a_body_that_was_streamed_past() -> None:
+    """A request without its body says so; one that needs none does not."""
+    flow = flow_of()
+    flow.request.data.content = None
+    assert head_of(flow).missing == flow_facts.STREAMED_PAST
+    flow = flow_of(path=b"/v1/responses/resp_1")
+    flow.request.data.content = None
+    assert head_of(flow).missing is None
+
+
+@pytest.mark.parametrize(
+    ("sent", "tenant"),
+    [(b"team", "team"), (b"", "default"), (b"\xff\x00", "\ufffd\ufffd"), (b"x" * 2000, "x" * 1000)],
+)
+def test_tenant(sent: bytes, tenant: str) -> None:
+    """The tenant is named by its header, else by the configuration."""
+    flow = flow_of((b"X-Tenant", sent))
+    assert head_of(flow).tenant_id == tenant
+    assert head_of(flow, TenantConfig("t", None)).tenant_id == "t"
+
+
+def test_everything_is_bounded() -> None:
+    """Names of any length make no head that is too large."""
+    long = b"x" * 100_000
+    flow = flow_of((b"User-Agent", long), (b"Content-Encoding", long), path=b"/" + long)
+    flow.request.host = "h" * 100_000
+    flow.response.headers["content-type"] = flow.response.headers["x-request-id"] = "y" * 100_000
+    assert len(encode_head(head_of(flow))) < 6000
+    assert len(encode_head(flow_facts.answer_head(flow))) < 6000
+
+
+@pytest.mark.parametrize(
+    ("mode", "host"), [("regular", "asked.example"), ("reverse:http://x", "address")]
+)
+def test_host(mode: str, host: str) -> None:
+    """The host is the one that the client asked for; in reverse mode its TLS names the proxy."""
+    flow = flow_of()
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    flow.client_conn.sni = "asked.example"
+    assert flow_facts.host(flow) == host
+    flow.client_conn.sni = None
+    assert flow_facts.host(flow) == "address"
+
+
+@pytest.mark.parametrize(
+    ("content_type", "transport"),
+    [
+        ("text/event-stream", "sse"),
+        ("Text/Event-Stream; charset=utf-8", "sse"),
+        ("text/html", "http"),
+    ],
+)
+def test_answer_head(content_type: str, transport: str) -> None:
+    """The head of an answer says whether it streams, and which request it was upstream."""
+    flow = flow_of()
+    flow.response.headers["content-type"] = content_type
+    flow.response.headers["X-Request-Id"] = "req_1"
+    flow.response.headers["Content-Encoding"] = "br"
+    head = flow_facts.answer_head(flow)
+    assert (head.transport, head.upstream_request_id) == (transport, "req_1")
+    assert (head.status_code, head.content_type, head.content_encoding) == (200, content_type, "br")
+    assert head.has_body
+
+
+def test_headers() -> None:
+    """Of several headers of one name the first counts, whatever its letters."""
+    headers = flow_facts.HeaderMap(
+        Headers(((b"X-A", b"1"), (b"x-a", b"2"), (b"B", b"\xff"), (b"d", b"4"))),
+        frozenset({b"x-a", b"b", b"c"}),
+    )
+    assert [headers.get(name) for name in (b"x-a", b"b", b"c", b"d")] == ["1", "\ufffd", "", ""]
+
+
+def test_when_a_recorded_flow_ended() -> None:
+    """With its answer, else with its error, else with its request."""
+    flow = flow_of()
+    flow.request.timestamp_start, flow.request.timestamp_end = 1.0, None
+    flow.response.timestamp_end = 4.0
+    flow.error = Error("gone", 3.0)
+    assert flow_facts.ended_at(flow) == 4.0
+    flow.response.timestamp_end = None
+    assert flow_facts.ended_at(flow) == 3.0
+    flow.response = flow.error = None
+    assert flow_facts.ended_at(flow) == 1.0
+    flow.request.timestamp_end = 2.0
+    assert flow_facts.ended_at(flow) == 2.0
