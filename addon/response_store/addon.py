@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 OPTION = "response_store_config"
 VARIABLE = "RESPONSE_STORE_CONFIG"
 _STAYS = "response_store: the configuration before stays in force"
+_VERBOSITY = "termlog_verbosity"  # one of mitmproxy's options
 _LISTENING = {"mode", "listen_host", "server"}  # mitmproxy's options
 _options_error: Callable[[str], Exception] = exceptions.OptionsError  # it has no types of its own
 
@@ -46,6 +47,8 @@ class ResponseStore(Traffic, Commands):
 
     def configure(self, updated: set[str]) -> None:
         self.options_changed()
+        if _VERBOSITY in updated and self.runtime.session is not None:
+            self.runtime.session.announce()
         if OPTION not in updated:
             if self._running and self.config is not None and _LISTENING & updated:
                 self._check_listening(self.config)

@@ -295,6 +295,10 @@ class Session:
         """Return how many frames would be lost with this process."""
         return self._outbox.at_work + self.writer.waiting + self.ingester.held[0]
 
+    def announce(self) -> None:
+        """Let the ingester know whether rows are to be announced: options may have changed."""
+        self.ingester.announce(self._watch is not None or self._announces())
+
     def is_written(self) -> bool:
         """Return whether all that was captured so far is in the database."""
         return not self.waiting_in_memory and self.ingester.committed >= self.writer.last_seq
@@ -422,7 +426,8 @@ class Session:
         number, report = self.lag[0], self.ingester.report
         if not number:
             return "0 frames"
-        oldest = f"{report.lag_seconds:.1f} s" if report else "an unknown time"
+        since = time.monotonic() - self.ingester.reported_at
+        oldest = f"{report.lag_seconds + since:.1f} s" if report else "an unknown time"
         return f"{number} frames, the oldest for {oldest}"
 
     def _promises(self) -> str:

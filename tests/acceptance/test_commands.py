@@ -27,6 +27,7 @@ def test_flush(make_proxy: MakeProxy, tenant: str) -> None:
     with make_proxy() as proxy:
         fetch(proxy.port, asking(), tenant)
         proxy.database.ended(tenant)
+        proxy.flush()
         with frozen(proxy.database.path):
             for streamed in (False, True):
                 fetch(proxy.port, asking(stream=streamed), tenant)

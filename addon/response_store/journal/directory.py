@@ -40,7 +40,7 @@ _FILES = {HEADER_NAME, _NEW_HEADER, OWNER_LOCK, READER_LOCK, POSITION, LOG}
 _MAX_HEADER_BYTES = 1 << 20
 _ABANDONED = 60.0  # seconds after which a folder that never became a journal is removed
 _SEGMENT = re.compile(r"([mlc])-([0-9]{20})\.seg")
-_UNFINISHED = re.compile(r"l-[0-9]{20}\.new")
+_UNFINISHED = re.compile(r"[ml]-[0-9]{20}\.new")
 
 
 class Target(msgspec.Struct, frozen=True):

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 
 from response_store.journal.directory import JournalDirectory, SegmentKind, segment_name
 from response_store.journal.frames import Buffer
-from response_store.journal.private_files import sync_file
+from response_store.journal.private_files import sync_file, sync_folder
 
-_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+_CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+_COPIED_AT_ONCE = 1 << 20  # bytes
 
 
 class SegmentFile:
@@ -47,6 +48,24 @@ class SegmentFile:
             return os.path.samestat(os.lstat(self.path), os.fstat(self.fd))
         except OSError:
             return False
+
+    def put_back(self) -> None:
+        """Write what it holds to its path once more, from which it was taken. Raises OSError.
+
+        This object goes on meaning the file that was taken away.
+        """
+        new = self.path.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        fd = os.open(new, _CREATE, 0o600)
+        try:
+            for at in range(0, self.size, _COPIED_AT_ONCE):
+                size = min(_COPIED_AT_ONCE, self.size - at)
+                write_all(fd, [os.pread(self.fd, size, at)])
+            sync_file(fd)
+        finally:
+            os.close(fd)
+        new.replace(self.path)
+        sync_folder(self.path.parent)
 
     def sync(self) -> None:
         """Have the disk keep what was appended. Raises OSError."""

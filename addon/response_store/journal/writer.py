@@ -35,6 +35,7 @@ _MIN_SEGMENT, _MAX_SEGMENT = 256 << 10, 16 << 20
 _MAX_PARTS = 256  # of one writev; Linux and macOS take 1024
 _MAX_LARGE_BYTES = 256 << 20  # of large frames on their way to the disk
 _RETRY_SECONDS = 0.005  # how long the loop may be held by frames that waited
+_REPORT_AFTER = 1.0  # seconds that a problem lasts before it is reported
 _LOOK_SECONDS = 1.0  # between looks whether the current segment is still in its place
 
 
@@ -90,7 +91,10 @@ class JournalWriter:
         self._number = 0  # of the last segment
         self._room = -1  # bytes that may go into the current segment as they come
         self._look_at = 0.0
+        self._is_gone = False  # whether the current segment is not in its place
         self._problem: JournalProblem | None = None
+        self._failing_since: float | None = None
+        self._has_reported = False  # that it fails
         self._timer_runs = False
         self._is_closed = False
         self._has_warned = False
@@ -230,8 +234,7 @@ class JournalWriter:
 
     def _place(self, frame: WaitingFrame) -> JournalProblem | None:
         """Give a frame its seq and its place; return what keeps it from that."""
-        self._look()
-        problem = self._large.problem or self._check_room(frame.size)
+        problem = self._look() or self._large.problem or self._check_room(frame.size)
         if problem is not None:
             return problem
         if frame.size > self._large_from:
@@ -301,7 +304,7 @@ class JournalWriter:
         return segment
 
     def _leave_segment(self) -> None:
-        segment, self._segment, self._room = self._segment, None, -1
+        segment, self._segment, self._room, self._is_gone = self._segment, None, -1, False
         if segment is None:
             return
         if self._sync is not None and segment.size:
@@ -311,20 +314,33 @@ class JournalWriter:
 
     def _measure_room(self) -> None:
         """Note how much may be appended without another look at the limits."""
-        if self._segment is not None:
+        if self._segment is not None and not self._is_gone:
             self._room = min(
                 self._segment_bytes - self._segment.size, self._max_bytes - self.held_bytes
             )
 
-    def _look(self) -> None:
-        """Leave a segment that was moved or removed, at most a second after that."""
+    def _look(self) -> JournalProblem | None:
+        """Put back a segment that was moved or removed, at most a second after that.
+
+        Return what keeps it from that: until then nothing is appended.
+        """
         now = self._clock()
-        if now < self._look_at:
-            return
+        if now < self._look_at and not self._is_gone:
+            return None
         self._look_at = now + _LOOK_SECONDS
-        if self._segment is not None and not self._segment.is_in_place():
+        segment = self._segment
+        if segment is None or segment.is_in_place():
+            self._is_gone = False
+            return None
+        if not self._is_gone:
             self._counts.add("journal.segment_gone")
-            self._leave_segment()
+            self._is_gone, self._room = True, -1
+        try:
+            segment.put_back()
+        except OSError as error:
+            return unwritable(self._directory.path, error)
+        self._leave_segment()
+        return None
 
     def _drain(self, seconds: float) -> None:
         stop_at = self._clock() + seconds
@@ -339,11 +355,21 @@ class JournalWriter:
                 if self._call_later is not None:
                     self._call_later(0.0, self.retry)
                 return
-        self._problem = None
+        self._problem = self._failing_since = None
         self._backoff.succeeded()
+        if self._has_reported:
+            self._has_reported = False
+            logger.warning("response_store: journal %s is written again", self._directory.path)
 
     def _fail(self, problem: JournalProblem) -> None:
+        """Note a problem, and report it once it has lasted."""
+        now = self._clock()
         self._problem = problem
+        if self._failing_since is None:
+            self._failing_since = now
+        if not self._has_reported and now - self._failing_since >= _REPORT_AFTER:
+            self._has_reported = True
+            logger.warning("response_store: %s; what comes meanwhile waits in memory", problem.text)
         self._start_timer(self._backoff.failed(self._clock()))
 
     def _start_timer(self, seconds: float) -> None:

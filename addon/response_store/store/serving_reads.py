@@ -39,7 +39,7 @@ class ServingReads:
 
 
 def serving_reads(config: Config) -> ServingReads:
-    """Return what looks up the responses of a configuration. It opens nothing before it is asked."""
+    """Return what looks up the responses of a configuration, opened once it is asked."""
     target, tables, pause = config.database, config.tables, Pause()
     if isinstance(target, SqliteTarget):
         sqlite, path = target, target.path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import os
@@ -491,15 +492,69 @@ def test_a_file_that_cannot_be_cut_back_is_left(new_writer, journal, monkeypatch
 
 
 def test_a_removed_segment_is_noticed(new_writer, journal, clock: Clock) -> None:
-    """Within a second the next frame goes where it is found."""
+    """Within a second it is put back with all that it held, and the next one begins."""
     counts = Counts()
     writer = new_writer(clock=clock, counts=counts)
     put(writer, 1)
     journal.discard_segments()
     clock.now += 1.1
     put(writer, 2)
-    assert seqs(read_all(journal)) == [2]
+    assert seqs(read_all(journal)) == [1, 2]
+    assert [one.number for one in journal.segments()] == [1, 2]
     assert counts.snapshot() == {"journal.segment_gone": 1}
+
+
+def test_a_segment_is_put_back_once_there_is_room(
+    new_writer, journal, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as it can't be put back all frames wait; then they come, in order."""
+    writer = new_writer(clock=clock)
+    put(writer, 1)
+    journal.discard_segments()
+    clock.now += 1.1
+    with monkeypatch.context() as full:
+        full.setattr(SegmentFile, "put_back", no_room)
+        receipts = [put(writer, number) for number in (2, 3)]
+        writer.released(0)
+        receipts.append(put(writer, 4))
+        assert not any(receipt.done for receipt in receipts)
+        assert "no space left" in writer.failing.text
+        assert journal.segments() == []
+    clock.now += 10
+    writer.retry()
+    assert all(receipt.done for receipt in receipts)
+    assert seqs(read_all(journal)) == [1, 2, 3, 4]
+
+
+def test_a_problem_that_lasts_is_reported(
+    new_writer, journal, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, and once more when it is over; one that is over at once is not worth it."""
+    writer = new_writer(clock=clock)
+    put(writer, 1)
+    moved = journal.path.rename(journal.path.with_name("moved"))
+    for _ in range(3):
+        clock.now += 1.1
+        put(writer, 2)
+    moved.rename(journal.path)
+    clock.now += 10
+    writer.retry()
+    first, second = [record.getMessage() for record in caplog.records]
+    assert "can't be written" in first
+    assert "what comes meanwhile waits in memory" in first
+    assert "is written again" in second
+    journal.path.rename(moved)
+    clock.now += 1.1
+    put(writer, 3)
+    moved.rename(journal.path)
+    clock.now += 0.5
+    writer.retry()
+    assert len(caplog.records) == 2
+
+
+def no_room(segment: SegmentFile) -> None:
+    """Fail as where a disk is full."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_moved_folder_is_noticed(new_writer, journal, clock: Clock) -> None:

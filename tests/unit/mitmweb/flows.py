@@ -58,8 +58,9 @@ def shown(flow: http.HTTPFlow, message: Any, view: str = "auto") -> Shown:
     add_contentview()
     known: Any = contentviews
     if hasattr(known, "prettify_message"):
-        with taddons.context():
+        with taddons.context() as context:
             result = known.prettify_message(message, flow, view)
+        context.master.event_loop.close()
         return Shown(result.text, result.view_name)
     description, lines, error = known.get_message_content_view(view, message, flow)
     assert error is None, error
