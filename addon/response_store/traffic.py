@@ -183,7 +183,8 @@ class Traffic:
         session = self.runtime.session
         if found is not None or session is None or not _may_be_ours(flow):
             return found
-        if flow in self._done or flow.websocket is not None:
+        came_whole = flow.request.timestamp_end is not None
+        if not came_whole or flow in self._done or flow.websocket is not None:
             return None
         exchange = self._request(flow, session)
         return (session, exchange) if exchange is not None else None

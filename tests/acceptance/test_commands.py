@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import sleep
 from typing import TYPE_CHECKING
 
 from tests.harness.clients import asking, fetch
@@ -27,7 +28,7 @@ def test_flush(make_proxy: MakeProxy, tenant: str) -> None:
     with make_proxy() as proxy:
         fetch(proxy.port, asking(), tenant)
         proxy.database.ended(tenant)
-        proxy.flush()
+        sleep(0.2)  # until the ingester has reported it
         with frozen(proxy.database.path):
             for streamed in (False, True):
                 fetch(proxy.port, asking(stream=streamed), tenant)

@@ -117,6 +117,18 @@ def test_database_goes_away(kept: Proxy, tenant: str, way: str) -> None:
     assert integrity(kept) == "ok"
 
 
+def test_the_journal_has_it_no_more(kept: Proxy, tenant: str) -> None:
+    """What was in a database that is deleted, and is in no journal any more, is counted."""
+    wait_until(lambda: counts(kept)["journal holds"].startswith("0 bytes"), "the journal is empty")
+    delete(kept)
+    pass_through(kept, tenant, 2)
+    assert_arrived(kept, tenant, 2)
+    assert kept.database.exchanges(f"{tenant}-before") == []
+    assert int(counts(kept)["frames_gone"]) >= 4
+    assert GONE in kept.output()
+    assert "frames_gone" in kept.terminate().stderr
+
+
 def integrity(proxy: Proxy) -> str:
     """What SQLite says of the file."""
     found: str = proxy.database.rows("PRAGMA integrity_check")[0]["integrity_check"]

@@ -172,7 +172,7 @@ def test_one_after_the_other(make_proxy: MakeProxy, model_server: ModelServer, t
             send(proxy, request)
         proxy.flush(30)
         took = resident(proxy)
-        assert len(proxy.database.all_ended(tenant, 6)) == 10
+        assert len(proxy.database.all_ended(tenant, 6)) == 6
     assert took < without + MARGIN + 2 * 10 * MB
 
 

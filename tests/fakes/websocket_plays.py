@@ -78,9 +78,15 @@ def halfway(then: Callable[[ServerSocket, Json], Awaitable[None]], after: int = 
     return play
 
 
-def leaving(end: End, after: int = HALF) -> Scenario:
-    """Go away without a word after so many messages."""
-    return halfway(lambda socket, _: socket.cut(end), after)
+def leaving(end: End, after: int = HALF, gate: Gate | None = None) -> Scenario:
+    """Go away without a word after so many messages, and once the gate is open."""
+
+    async def leave(socket: ServerSocket, _: Json) -> None:
+        if gate is not None:
+            await gate.wait()
+        await socket.cut(end)
+
+    return halfway(leave, after)
 
 
 def closing(code: int, after: int = HALF) -> Scenario:

@@ -37,4 +37,4 @@ def slowed(write: Callable[..., Any]) -> Callable[..., Any]:
 for store in (SqliteStore, PostgresStore):
     store.write = slowed(store.write)  # type: ignore[method-assign]
 SegmentFile.append = slowed(SegmentFile.append)  # type: ignore[method-assign]
-recorder.SSE_WAIT = 20.0
+recorder.SSE_WAIT = 2.0

@@ -149,8 +149,14 @@ class Supervisor:
         """Start the process. Where that fails, it is tried again later."""
         try:
             self._start()
-        except OSError as error:
-            self._exited(f"can't be started: {error.strerror or type(error).__name__}")
+        except Exception as error:  # noqa: BLE001 - one that was not greeted does nothing
+            if not isinstance(error, OSError):
+                self._faults.report("ingester", error)
+            if self._socket is not None:
+                self._lost()
+            else:
+                why = error.strerror if isinstance(error, OSError) else None
+                self._exited(f"can't be started: {why or type(error).__name__}")
 
     def close(self) -> None:
         """Close the channel: the process applies what the journal holds, and ends by itself."""
@@ -178,7 +184,7 @@ class Supervisor:
         """Let the ingester know, within `WAKE_DELAY`, that frames were appended."""
         if not self._wakes:
             self._wakes = True
-            self._loop.call_later(WAKE_DELAY, self._wake)
+            self._loop.call_later(WAKE_DELAY, self._faults.guard, "ingester", self._wake)
 
     def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Buffer]) -> Receipt:
         """Send a frame that may not touch the disk as it is; it is kept until it is accepted.
@@ -291,7 +297,7 @@ class Supervisor:
         self._decoder = Decoder()
         self._outgoing.clear()
         self._writes = False
-        self._loop.add_reader(ours, self._read)
+        self._loop.add_reader(ours, self._faults.guard, "ingester", self._read)
         self._greet()
 
     def _greet(self) -> None:

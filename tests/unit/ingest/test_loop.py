@@ -26,6 +26,7 @@ from response_store.ingest.channel import (
 )
 from response_store.journal.frames import Kind
 from response_store.store.health import Phase
+from tests.harness.ports import free_port
 from tests.unit.ingest.proxy_side import (
     PATIENCE,
     Ingester,
@@ -44,6 +45,8 @@ from tests.unit.ingest.proxy_side import (
 SECRET = json.dumps(
     {"model": "gpt-5", "input": "hi", "tools": [{"type": "mcp", "authorization": "tok-47114711"}]}
 ).encode()
+
+SERVER = "ssl_mode: disable\nallow_private_database_url: true\n"
 
 
 class Pair:
@@ -249,6 +252,41 @@ def test_a_database_that_hangs_is_reported_and_recovers(pair: Pair) -> None:
     assert any(isinstance(each, Log) for each, _ in pair.ingester.messages)
 
 
+def test_what_waits_is_measured_while_the_database_is_away(
+    make_pair: MakePair, tmp_path: Path
+) -> None:
+    """Reports say how large the journal is, from the start on: the proxy bounds it by that."""
+    (tmp_path / "responses.db").write_bytes(b"this is no database" * 100)
+    pair = make_pair()
+    pair.ingester.verdict()
+    for key in (1, 2, 3):
+        pair.proxy.exchange(key)
+        pair.ingester.wake()
+        size = pair.proxy.directory.bytes_on_disk()
+        assert reported(pair.ingester, lambda report, size=size: report.bytes_on_disk == size)
+
+
+def test_an_outage_from_the_start_on_is_said_once(make_pair: MakePair) -> None:
+    """Attempts that fail for the same reason make one line in the log."""
+    pair = make_pair(SERVER, f"postgres://recorder@127.0.0.1:{free_port()}/nowhere")
+    assert pair.ingester.verdict().error is None
+    reported(pair.ingester, lambda report: report.failures >= 4)
+    lines = [each.text for each, _ in pair.ingester.messages if isinstance(each, Log)]
+    assert len([line for line in lines if "records wait, attempts go on" in line]) == 1
+
+
+def test_rows_are_announced_before_their_commit_is_reported(make_pair: MakePair) -> None:
+    """Who waits for a commit has its rows by then."""
+    pair = make_pair("acknowledge: database\n")
+    pair.ingester.verdict()
+    for key in range(1, 31):
+        seq = pair.proxy.exchange(key).seq or 0
+        pair.ingester.wake()
+        reported(pair.ingester, lambda report, seq=seq: report.committed >= seq)
+        announced = [each for each, _ in pair.ingester.messages if isinstance(each, Written)]
+        assert announced[-1].rows[-1].exchange_id == id_of(key)
+
+
 def test_a_database_that_can_not_work_is_the_verdict(make_pair: MakePair, tmp_path: Path) -> None:
     """What somebody has to fix is said at once; once it is fixed everything is applied."""
     (tmp_path / "responses.db").write_bytes(b"this is no database" * 100)
@@ -337,6 +375,19 @@ def test_a_database_that_can_not_work_leaves_the_journal(
     later.ingester.verdict()
     eventually(lambda: later.states() == {id_of(1): "completed"})
     eventually(lambda: not pair.proxy.directory.path.exists())
+
+
+def test_an_empty_journal_goes_whatever_the_database_does(
+    make_pair: MakePair, tmp_path: Path
+) -> None:
+    """Nothing stays of a proxy that has kept nothing."""
+    (tmp_path / "responses.db").write_bytes(b"this is no database" * 100)
+    pair = make_pair()
+    pair.ingester.verdict()
+    pair.proxy.close()
+    pair.ingester.leave()
+    assert pair.ingester.wait() == 0
+    assert not pair.proxy.directory.path.exists()
 
 
 def test_a_quiet_journal_is_emptied(pair: Pair) -> None:
