@@ -22,7 +22,8 @@ from tests.harness.proxy import Proxy, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.one_python
+# What they wait for takes longer than a loaded machine leaves time for: -m soak.
+pytestmark = [pytest.mark.one_python, pytest.mark.soak]
 
 PATIENCE = 1.5  # seconds that no answer takes, on a machine that is busy
 GONE = "is an older or a new one"
