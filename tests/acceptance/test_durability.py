@@ -64,7 +64,7 @@ def test_kill_after_completion(
             client.read_to_end(reply)
             proxy.database.all_ended(tenant, asked)
         proxy.kill9()
-        rows = proxy.database.exchanges(tenant)
+        rows = proxy.database.all_ended(tenant, asked)
         assert [row["state"] for row in rows] == ["completed"] * asked
         assert_completed(rows[-1], streamed=streamed, model=rows[-1]["requested_model"])
         assert len(proxy.database.responses(tenant)) == asked

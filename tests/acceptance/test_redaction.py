@@ -13,6 +13,7 @@ from tests.acceptance.redacting import ARGUMENTS, CANARY, CLEAN, CONFIG, KEY, OU
 from tests.conftest import BY_TENANT
 from tests.harness.clients import fetch
 from tests.harness.database import unpacked
+from tests.harness.journals import journal_files, journals_in
 from tests.harness.proxy import Proxy
 
 if TYPE_CHECKING:
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 def files(proxy: Proxy) -> dict[str, str]:
-    """All that is in the proxy's folder: database, write-ahead log, output."""
-    return {
+    """All that is in the proxy's folder: database, write-ahead log, output, journal."""
+    return journal_files(proxy) | {
         path.name: path.read_bytes().decode("latin-1")
         for path in proxy.folder.iterdir()
         if path.is_file() and path.name != "config.yaml"
@@ -34,11 +35,12 @@ def redacting(
     model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:
     """A proxy that redacts and serves."""
+    folder = tmp_path_factory.mktemp("redacting")
     with Proxy(
-        tmp_path_factory.mktemp("redacting"),
+        folder,
         authority=authority,
         mode=f"reverse:{model_server.url}",
-        config=BY_TENANT | CONFIG | {"serve": "only"},
+        config=BY_TENANT | CONFIG | journals_in(folder) | {"serve": "only"},
     ) as proxy:
         yield proxy
 
@@ -48,8 +50,9 @@ def test_no_byte_of_a_secret(redacting: Proxy, model_server: ModelServer, tenant
     """HTTP, streams, chats and sockets: whole, in pieces, cut off and refused."""
     for sent in send_all(redacting, model_server, tenant):
         row = redacting.database.ended(sent.tenant)
-        texts = {"tables": redacting.database.dump()} | files(redacting)
+        texts = files(redacting) | {"tables": redacting.database.dump()}
         assert [place for place, text in texts.items() if CANARY in text] == [], sent.name
+        assert any(text for name, text in texts.items() if name.endswith(".seg")), sent.name
         assert row["request_body"] is not None, sent.name
         in_pieces = sent.name in ("streamed", "chat-streamed", "socket")
         assert (row["raw_response"] is None) == in_pieces, sent.name
@@ -64,6 +67,7 @@ def test_no_byte_of_a_secret(redacting: Proxy, model_server: ModelServer, tenant
     for name in ("streamed", "chat-streamed", "socket"):
         row = redacting.database.exchange(f"{tenant}-{name}")
         assert row["output_text"] == CLEAN
+    redacting.flush()
     told = redacting.command("response_store.status")
     assert "redacted.openai: " in told
     assert "redaction.raw_dropped: " in told
@@ -105,4 +109,5 @@ def test_own_patterns(make_proxy: MakeProxy, model_server: ModelServer, tenant: 
         next(iter(send_all(proxy, model_server, tenant)))
         row = proxy.database.ended(f"{tenant}-whole")
         assert row["output_text"].startswith("Use sk-" + "proj-[redacted:mine] and")
+        proxy.flush()
         assert "redacted.mine: " in proxy.command("response_store.status")

@@ -79,7 +79,7 @@ def test_a_file_does_not_grow_beyond_its_bound(
         kept = proxy.database.exchanges(tenant)
         assert 5 < len(kept) < 70
         assert [row["started_at"] for row in kept] == sorted(row["started_at"] for row in kept)
-        assert "pruned: " in proxy.command("response_store.status")
+        wait_until(lambda: "pruned: " in proxy.command("response_store.status"), "it is counted")
         wait_until(lambda: free(proxy.database) == 0, "the room is given back")
 
 

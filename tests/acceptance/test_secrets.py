@@ -11,6 +11,7 @@ from tests.conftest import BY_TENANT
 from tests.fakes.answers import Gate
 from tests.harness.clients import CHAT, RawClient, asking, chatting, fetch
 from tests.harness.database import unpacked
+from tests.harness.journals import journal_files, journals_in
 from tests.harness.proxy import Proxy, wait_until
 from tests.harness.streams import LAST_DELTA, TERMINAL, halfway
 
@@ -59,11 +60,12 @@ def watched(
     model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Proxy]:
     """A proxy whose every written byte is looked at."""
+    folder = tmp_path_factory.mktemp("watched")
     with Proxy(
-        tmp_path_factory.mktemp("watched"),
+        folder,
         authority=authority,
         mode=f"reverse:{model_server.url}",
-        config=BY_TENANT,
+        config=BY_TENANT | journals_in(folder),
     ) as proxy:
         yield proxy
 
@@ -75,7 +77,9 @@ def secretive(model: str, **fields: Any) -> dict[str, Any]:
 
 def written(proxy: Proxy) -> dict[str, str]:
     """All that the proxy has written or said, by where it stands."""
-    texts = {"tables": proxy.database.dump(), "status": str(proxy.command("response_store.status"))}
+    texts = journal_files(proxy)  # first of all: what is written is gone a moment later
+    assert any(text for name, text in texts.items() if name.endswith(".seg"))
+    texts |= {"tables": proxy.database.dump(), "status": proxy.command("response_store.status")}
     for path in proxy.folder.iterdir():
         if path.is_file() and path.name != "config.yaml":
             texts[path.name] = path.read_bytes().decode("latin-1")

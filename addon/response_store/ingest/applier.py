@@ -157,14 +157,12 @@ class Applier:
         if reading is None or not reading.reader.droppable(self.committed):
             return
         needed = self._needed()
-        try:
+        with self._starting_again_on_error():
             if is_in_memory(self._config):
                 self._drop_oldest(reading.reader, needed)
             else:
                 moved = reading.reader.compact(self.committed, needed, self._cleaned)
                 reading.interpreter.relocate(moved)
-        except OSError as error:
-            raise self._unreadable(error) from None
 
     def is_main_idle(self) -> bool:
         """Return whether main segments hold something, and most of it is not needed any more."""
@@ -317,12 +315,12 @@ class Applier:
         """Have all read again after an error, as a frame may have been taken half."""
         try:
             yield
-        except StoreError:
-            self._forget()
-            raise
         except OSError as error:
             self._forget()
             raise self._unreadable(error) from None
+        except Exception:
+            self._forget()
+            raise
 
     def _forget(self) -> None:
         """Forget what was read: the next call begins anew."""

@@ -129,7 +129,7 @@ class Supervisor:
         self._decoder = Decoder()
         self._outgoing: deque[Buffer] = deque()
         self._writes = False  # whether the loop watches for room in the socket
-        self._wakes = False
+        self._wakes_at = 0.0  # when the process hears of what was appended before that
         self._closed = False
         self._held: dict[int, _Held] = {}
         self._held_bytes = 0
@@ -182,8 +182,9 @@ class Supervisor:
 
     def wake(self) -> None:
         """Let the ingester know, within `WAKE_DELAY`, that frames were appended."""
-        if not self._wakes:
-            self._wakes = True
+        now = self._loop.time()
+        if now >= self._wakes_at:
+            self._wakes_at = now + WAKE_DELAY
             self._loop.call_later(WAKE_DELAY, self._faults.guard, "ingester", self._wake)
 
     def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Buffer]) -> Receipt:
@@ -389,7 +390,6 @@ class Supervisor:
     # The channel
 
     def _wake(self) -> None:
-        self._wakes = False
         self._send(Wake())
 
     def _expect(self, message: Callable[[int], Message], then: Callable[[Answered], None]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.postgres.looking import JOURNALS
 from tests.conftest import BY_TENANT, MakeProxy
+from tests.harness.journals import journals_in
 from tests.harness.postgres import Postgres, Template
 from tests.harness.proxy import Proxy
 
@@ -31,7 +31,7 @@ def on_postgres(make_proxy: MakeProxy, tmp_path: Path) -> OnPostgres:
             "database_url": url,
             "allow_private_database_url": True,
             "ssl_mode": "disable",
-            "journal": {"path": str(tmp_path / folder / JOURNALS)},
+            **journals_in(tmp_path / folder),
         }
         return make_proxy(folder, config=BY_TENANT | reached | settings, **(how or {}))
 

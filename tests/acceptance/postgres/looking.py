@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,13 @@ from response_store.journal.directory import JournalDirectory, journals
 from response_store.journal.reader import JournalReader
 from tests.harness.clients import asking, fetch
 from tests.harness.database import Database, Row, as_text
+from tests.harness.journals import JOURNALS
 from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
     from tests.harness.postgres import PostgresDatabase
     from tests.harness.proxy import Proxy
 
-JOURNALS = "journals"
 MANY = 1_000_000
 STAYS = "stay in the journal"
 AWAY = "records wait, attempts go on"
@@ -110,17 +110,6 @@ def waiting(proxy: Proxy, before: Mapping[str, int]) -> Counter[str]:
         with closing(JournalReader(directory)) as reader:
             refs = list(reader.next(MANY))
         found.update(ref.kind.name for ref in refs if ref.seq > position)
-    return found
-
-
-def journal_files(proxy: Proxy) -> dict[str, str]:
-    """What stands in the files of a proxy's journals."""
-    found = {}
-    for path in (proxy.folder / JOURNALS).rglob("*"):
-        with suppress(FileNotFoundError):  # a segment that was dropped meanwhile
-            if path.is_file():
-                name = str(path.relative_to(proxy.folder))
-                found[name] = path.read_bytes().decode("latin-1")
     return found
 
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.postgres.looking import (
-    JOURNALS,
     STAYS,
     ask,
     assert_each_once,
@@ -21,6 +20,7 @@ from tests.fakes import bodies
 from tests.harness.clients import QUESTION, asking, fetch, sdk
 from tests.harness.database import unpacked
 from tests.harness.expected import assert_completed, assert_response
+from tests.harness.journals import journals_in
 from tests.harness.proxy import wait_until
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def test_two_proxies_on_one_folder(
     """Each has a journal of its own there, and leaves the other's alone."""
     url = plain_database.url()
     with on_postgres(url) as first:
-        settings = {"journal": {"path": str(first.folder / JOURNALS)}}
+        settings = journals_in(first.folder)
         with on_postgres(url, "second", **settings) as second:
             assert len(journals_of(first)) == 2
             ids = [*ask(first, tenant, 2), *ask(second, tenant, 2)]

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.postgres.looking import journal_files, rows_of, wait_for_store
+from tests.acceptance.postgres.looking import rows_of, wait_for_store
 from tests.acceptance.redacting import CANARY, CLEAN, CONFIG, send_all
 from tests.acceptance.test_redaction import files
+from tests.harness.journals import journal_files
 from tests.harness.ports import free_port
 
 if TYPE_CHECKING:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.acceptance.postgres.looking import ask, journal_files, rows_of, wait_for_store
+from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
+from tests.harness.journals import journal_files
 from tests.harness.ports import free_port
 
 if TYPE_CHECKING:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PassingStoreError
+from response_store.journal.directory import Segment
 from response_store.journal.frames import Kind
 from response_store.store.base import Checkpoint
 from tests.unit.ingest.bench import Bench
@@ -548,3 +549,57 @@ def test_a_cleaned_frame_that_still_waits_is_not_dropped(bench: Bench) -> None:
     bench.outstanding = set()
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(3)}
+
+
+@pytest.mark.parametrize("error", [OSError(24, "Too many open files"), RuntimeError("ours")])
+def test_an_error_while_a_segment_is_opened_skips_no_frame(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """All is read again: what stands in the next segment does not overtake it."""
+    bench.proxy.exchange(1)
+    bench.apply()
+    for key in (2, 3):
+        bench.proxy.writer.rotate()
+        bench.proxy.exchange(key)
+    opening = bench.proxy.directory.open_segment
+    errors = [error]
+
+    def fails_once(name: str) -> int:
+        if errors:
+            raise errors.pop()
+        return opening(name)
+
+    monkeypatch.setattr(bench.applier.directory, "open_segment", fails_once)
+    with pytest.raises((PassingStoreError, RuntimeError)):
+        bench.apply()
+    bench.apply()
+    assert bench.states() == {id_of(key): "completed" for key in (1, 2, 3)}
+
+
+def test_an_error_while_segments_are_dropped_loses_no_open_exchange(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was carried is found where it lies now, although nobody was there to note that."""
+    streaming(bench, 1)
+    for key in range(10, 30):
+        bench.proxy.exchange(key)
+    bench.proxy.writer.rotate()
+    bench.proxy.exchange(2)
+    bench.apply()
+    first = bench.segments()[0]
+    listing = bench.applier.directory.segments
+
+    def fails_once_it_is_gone() -> list[Segment]:
+        segments = listing()
+        if first not in [segment.name for segment in segments]:
+            monkeypatch.undo()
+            raise OSError(24, "Too many open files")
+        return segments
+
+    monkeypatch.setattr(bench.applier.directory, "segments", fails_once_it_is_gone)
+    with pytest.raises(PassingStoreError):
+        bench.applier.compact()
+    end_stream(bench, 1)
+    bench.apply()
+    assert bench.states()[id_of(1)] == "completed"
+    assert bench.counts.get("dropped.damaged") == 0
