@@ -29,8 +29,10 @@ from response_store.running.proxy_process import ProxyProcess
 from response_store.running.signals import Signals
 from response_store.running.web_page import PORT_OF_ITS_OWN
 
+# mitmproxy takes the same words twice for the same port. A reverse proxy to an https server gets
+# UDP as well, for QUIC, which listens at an address alone: the name is for the other.
 _LOOPBACK = "127.0.0.1:0"
-_LOOPBACK_AGAIN = "localhost:0"  # mitmproxy takes the same words twice for the same port
+_LOOPBACK_BY_NAME = "localhost:0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,12 +110,13 @@ _LOST = (
 
 def _modes(plan: Plan) -> Iterator[str]:
     yield from ("--listen-host", "127.0.0.1", "--mode")
+    at = _LOOPBACK if plan.base_url is None else _LOOPBACK_BY_NAME
     if plan.company_proxy is None:
-        yield f"regular@{_LOOPBACK}"
+        yield f"regular@{at}"
     else:
-        yield f"upstream:{plan.company_proxy.server}@{_LOOPBACK}"
+        yield f"upstream:{plan.company_proxy.server}@{at}"
     if plan.base_url is not None:
-        yield from ("--mode", f"reverse:{plan.base_url.server}@{_LOOPBACK_AGAIN}")
+        yield from ("--mode", f"reverse:{plan.base_url.server}@{_LOOPBACK}")
 
 
 def _options(plan: Plan, folder: Path) -> Iterator[str]:
