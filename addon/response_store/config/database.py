@@ -18,6 +18,7 @@ from .rules import TABLE_KEYS
 from .schema import schema
 from .sqlite_url import sqlite_target, sqlite_url_faults
 from .tables import TableNames
+from .url_forms import url_form_fault
 
 if TYPE_CHECKING:
     from .addresses import Reach
@@ -43,7 +44,10 @@ def backend_of(settings: Mapping[str, Any]) -> Backend:
 
 def database_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
     """What is wrong with backend, URL and TLS together, with the key that is to blame."""
-    if backend_of(settings) is Backend.POSTGRES:
+    form = url_form_fault(settings["database_url"])
+    if form is not None:
+        yield "database_url", form
+    elif backend_of(settings) is Backend.POSTGRES:
         yield from _postgres_faults(settings)
     else:
         yield from _sqlite_faults(settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from response_store.errors import ConfigError
@@ -13,6 +13,7 @@ from .database import database_faults
 from .problems import Fault, Problem, report
 from .rules import rule_faults
 from .schema import key_name, schema_faults, with_defaults
+from .variables import expand_settings
 from .yaml_nodes import KeyPath
 from .yaml_source import Document, read_document
 
@@ -30,7 +31,7 @@ def load_config(
     """
     document = Document(DEFAULTS) if path is None else read_document(path)
     url = environ.get(URL_VARIABLE) or None
-    settings, problems = _check(document, url)
+    settings, problems = _check(document, url, environ)
     if problems:
         raise ConfigError(report(problems))
     return Config.from_settings(settings, document.source)
@@ -57,7 +58,10 @@ _OTHER_KEYS = Fault(
 )
 
 
-def _check(document: Document, url: str | None) -> tuple[dict[str, Any], list[Problem]]:
+def _check(
+    document: Document, url: str | None, environ: Mapping[str, str] | None = None
+) -> tuple[dict[str, Any], list[Problem]]:
+    """Return the settings and what is wrong; variables are filled in where `environ` is given."""
     problems = [
         Problem(document.source, line, key_name(path), *fault)
         for path, line, fault in document.faults
@@ -69,8 +73,12 @@ def _check(document: Document, url: str | None) -> tuple[dict[str, Any], list[Pr
     settings = with_defaults(_without(document.values, [path for path, _ in broken]))
     if url is not None:
         settings["database_url"] = url
-    problems += [_located(document, path, fault) for path, fault in rule_faults(settings)]
-    problems += _database_problems(document, settings, from_environment=url is not None)
+    unfilled = [] if environ is None else list(expand_settings(settings, environ))
+    faults = [*unfilled, *rule_faults(settings)]
+    if not any(path == ("database_url",) for path, _ in unfilled):
+        faults += [((key,), fault) for key, fault in database_faults(settings)]
+    from_environment = url is not None
+    problems += [_located(document, path, fault, from_environment) for path, fault in faults]
     return settings, problems
 
 
@@ -92,15 +100,9 @@ def _under(key: str, paths: list[KeyPath]) -> list[KeyPath]:
     return [path[1:] for path in paths if path[:1] == (key,)]
 
 
-def _located(document: Document, path: KeyPath, fault: Fault) -> Problem:
+def _located(
+    document: Document, path: KeyPath, fault: Fault, from_environment: bool = False
+) -> Problem:
+    if path == ("database_url",) and from_environment:
+        return Problem(URL_VARIABLE, None, "database_url", *fault)
     return Problem(document.source, document.line(path), key_name(path), *fault)
-
-
-def _database_problems(
-    document: Document, settings: dict[str, Any], *, from_environment: bool
-) -> Iterator[Problem]:
-    for key, fault in database_faults(settings):
-        if key == "database_url" and from_environment:
-            yield Problem(URL_VARIABLE, None, key, *fault)
-        else:
-            yield _located(document, (key,), fault)

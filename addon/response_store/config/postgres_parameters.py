@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
+from .postgres_refusals import refusal
 from .problems import Fault
 from .tls import ssl_parameter_faults
 from .traversal import climbs
@@ -46,12 +47,23 @@ _OTHER_SPELLINGS = {
     "database": "dbname",
     "username": "user",
     "application-name": "application_name",
+    "applicationName": "application_name",
+    "connectTimeout": "connect_timeout",
+    "connectionTimeout": "connect_timeout",
 }
-# Named in messages, so that one knows what is meant. Other names are not: what is misplaced there
-# may be a piece of a password.
-_REFUSED = frozenset(
-    "service servicefile passfile options sslkeylogfile requirepeer replication".split()
-)
+# What only tightens, or is done anyway: libpq's names with the values that are taken.
+HARMLESS = {
+    "channel_binding": ("prefer", "require"),
+    "gssencmode": ("disable",),
+    "sslnegotiation": ("postgres", "direct"),
+    "sslsni": ("1",),
+    "sslcompression": ("0",),
+    "client_encoding": ("utf8", "utf-8", "unicode"),
+    "ssl_min_protocol_version": ("tlsv1.2", "tlsv1.3"),
+    "load_balance_hosts": ("disable",),
+}
+TIGHTENING = ("channel_binding", "sslnegotiation", "ssl_min_protocol_version")
+"""Those of them that libpq is given."""
 _WRITABLE = ("any", "read-write", "primary")
 _MAY_OVERRIDE = ("host", "port")  # what stands in the authority, as libpq does
 
@@ -63,11 +75,12 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 def parameter_faults(pairs: Pairs) -> Iterator[Fault]:
     """What is wrong with the parameters of a URL, each occurrence judged."""
     names = [name for name, _ in pairs]
-    for name in ALLOWED:
+    for name in (*ALLOWED, *HARMLESS):
         if names.count(name) > 1:
             yield Fault(f"the parameter {name} is repeated", "Give it once.")
     for name, value in pairs:
-        yield from value_faults(name, value) if name in ALLOWED else _refusals(name, value)
+        if value.lower() not in HARMLESS.get(name, ()):
+            yield from value_faults(name, value) if name in ALLOWED else _refusals(name, value)
 
 
 def given_twice_faults(authority: Sequence[str], pairs: Pairs) -> Iterator[Fault]:
@@ -106,9 +119,11 @@ def _refusals(name: str, value: str) -> Iterator[Fault]:
     if name in _OTHER_SPELLINGS:
         rule = f"the parameter {name} is unknown to libpq or obsolete, and not allowed"
         yield Fault(rule, f"Write {_OTHER_SPELLINGS[name]}. {_KEEP_TO}")
-    elif name in _REFUSED:
-        rule = f"the parameter {name} is not allowed: it could change what was checked"
-        yield Fault(rule, _KEEP_TO)
+    elif name in HARMLESS:
+        rule = f"the parameter {name} has a value that weakens what is done anyway, or is unknown"
+        yield Fault(rule, f"Take it out, or write {' or '.join(HARMLESS[name])}.")
+    elif (fault := refusal(name, value)) is not None:
+        yield fault
     else:
         yield Fault("the URL has a parameter that is unknown or not allowed", _KEEP_TO)
     if climbs(value):

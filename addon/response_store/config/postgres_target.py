@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from psycopg.conninfo import make_conninfo
 
 from .addresses import AddressKind, Reach, kind_of, literal
 from .hosts import HostForm, judge_host
-from .postgres_parameters import NUMBERS
+from .postgres_parameters import NUMBERS, TIGHTENING
 from .postgres_url import url_parameters
 from .secret import Secret, masked
 from .tls import SslMode, TlsPlan, TlsWarning, name_warnings, tls_plan, tls_warnings
 
-_OTHERS = frozenset({"application_name", "target_session_attrs", *NUMBERS} - {"port"})
+_OTHERS = frozenset({"application_name", "target_session_attrs", *TIGHTENING, *NUMBERS} - {"port"})
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -95,9 +95,21 @@ def postgres_target(
         user=given.get("user"),
         password=Secret(given["password"]) if "password" in given else None,
         tls=TlsPlan(SslMode.DISABLE) if socket else plan.in_directory(directory),
-        others=tuple((name, value) for name, value in given.items() if name in _OTHERS),
+        others=_others(given),
         reach=reach,
     )
+
+
+def _others(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Return what libpq is given beside host and TLS; its own names are in lower case there."""
+    return tuple(
+        (name, value.lower() if name in _LOWERED else value)
+        for name, value in given.items()
+        if name in _OTHERS
+    )
+
+
+_LOWERED = ("channel_binding", "sslnegotiation")
 
 
 def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> dict[str, str]:
@@ -116,7 +128,7 @@ def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> d
         "user": target.user or "",
         "password": password,
     }
-    return _neutral() | dict(target.others) | _tls_parameters(target.tls) | ours
+    return _neutral() | _known(dict(target.others)) | _tls_parameters(target.tls) | ours
 
 
 def connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secret:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any
 
 from .problems import Fault
@@ -102,22 +101,12 @@ def _journal(path: str | None) -> Found:
         rule = f"the path must be 1 to {_LONGEST_PATH} printable characters"
     elif "://" in path:
         rule = "this is a URL, not the path of a folder"
-    elif not _expands(path):
-        rule = "the path begins with ~, and that user has no home folder"
     else:
         return
     yield ("journal", "path"), Fault(rule, "Write the whole path of a folder for journals.")
 
 
 _LONGEST_PATH = 4_096
-
-
-def _expands(path: str) -> bool:
-    try:
-        Path(path).expanduser()
-    except RuntimeError:
-        return False
-    return True
 
 
 def _serving(settings: dict[str, Any]) -> Found:

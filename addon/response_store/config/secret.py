@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from typing import NoReturn, Self
 
 
@@ -45,6 +46,26 @@ def masked(text: str) -> str:
     """A path or name that may be shown: what stands before an @ may be credentials."""
     before, at, after = text.rpartition("@")
     return f"***@{after}" if at and before else text
+
+
+def mask_urls(text: str) -> str:
+    """Return a text of whatever origin without the credentials of the URLs in it."""
+    return _PASSWORD.sub(r"\1***", _CREDENTIALS.sub(r"\1***@", text))
+
+
+def is_url(text: str) -> bool:
+    """Return whether a text is a URL, or libpq's key=value pairs, and not the path of a file."""
+    return _URL.match(text) is not None
+
+
+# One slash is left where the URL went through a path.
+_CREDENTIALS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,3})[^\s'\"]*@")
+_PASSWORD = re.compile(r"((?:password|passwd|pwd)\s*=\s*)('[^']*'|[^\s&;'\"]+)", re.IGNORECASE)
+_URL = re.compile(
+    r"[\s'\"]*([A-Za-z][A-Za-z0-9+.-]+:/|postgres(ql)?:|sqlite:|jdbc:|[A-Za-z_]+\s*=\s*\w+:/"
+    r"|.*\b(password|dbname)\s*=)",
+    re.IGNORECASE,
+)
 
 
 def _as_bytes(secret: Secret) -> bytes:

@@ -6,6 +6,7 @@ relative path: there is no host in these URLs. The text of the URL never becomes
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -67,10 +68,33 @@ def _path_faults(parts: _Parts) -> Iterator[Fault]:
         yield Fault("the path has invalid characters", "Keep to printable UTF-8 characters.")
     elif path.startswith(("sqlite:", "file:")):
         yield Fault("the URL has a second scheme: sqlite: or file:", _FORMS)
+    elif (fault := _misplaced(path)) is not None:
+        yield fault
     elif path.endswith("/") or path.rpartition("/")[2] == ".":
         yield Fault("the path names a folder", "Name a file in it.")
     if climbs(parts.path):
         yield Fault("the path has a '..' segment (path traversal)", "Write the path without '..'.")
+
+
+def _misplaced(path: str) -> Fault | None:
+    """What a path is that names no file of this system, or not the one that is meant."""
+    if path != _MEMORY and path.rpartition("/")[2] == _MEMORY:
+        return Fault("the URL names a file :memory:, not what is in memory", _IN_MEMORY)
+    if _WINDOWS.match(path):
+        return Fault("the path is one of Windows, which is not supported", _FORMS)
+    if (device := _DEVICE.match(path)) is not None:
+        return Fault(f"the path is in /{device[1]}, where no database can be", _ELSEWHERE)
+    if (unfilled := _UNFILLED.match(path)) is not None:
+        return Fault(f"'{unfilled[1]}' at the beginning of the path is not filled in", _FILLED)
+    return None
+
+
+_IN_MEMORY = "Write sqlite::memory:."
+_WINDOWS = re.compile(r"/?[A-Za-z]:[\\/]|\\\\")
+_DEVICE = re.compile(r"/+(dev|proc|sys)/(?!shm/)")
+_ELSEWHERE = "Name a file. To keep nothing: sqlite::memory:."
+_UNFILLED = re.compile(r"/?([$%](?=\w)|~(?=/))")
+_FILLED = "Write ${HOME}/... or sqlite://~/... for the home folder, with two slashes before it."
 
 
 def _is_utf8(path: str) -> bool:

@@ -95,17 +95,35 @@ _SOCKET_MEND = "Take ssl_mode, ssl_root_cert and the ssl parameters out, or conn
 
 def tls_plan(url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None) -> TlsPlan:
     """The plan of settings without faults. `url` holds the parameters of the URL."""
+    root = ssl_root_cert or url.get("sslrootcert")
     return TlsPlan(
-        SslMode(ssl_mode or url.get("sslmode") or SslMode.VERIFY_FULL),
-        ssl_root_cert or url.get("sslrootcert"),
-        url.get("sslcert"),
-        url.get("sslkey"),
+        _mode(url, ssl_mode),
+        None if root is None or root == SYSTEM else _at_home(root),
+        url.get("sslcert") and _at_home(url["sslcert"]),
+        url.get("sslkey") and _at_home(url["sslkey"]),
     )
+
+
+SYSTEM = "system"
+"""libpq's word for the authorities that the system trusts, which is the default here."""
+
+
+def _mode(url: Mapping[str, str], ssl_mode: str | None) -> SslMode:
+    """Return the mode in force; of the URL's the letter case does not matter."""
+    return SslMode(ssl_mode or url.get("sslmode", "").lower() or SslMode.VERIFY_FULL)
+
+
+def _at_home(path: str) -> str:
+    """Return a path with `~/` filled in, where there is a home folder."""
+    try:
+        return str(Path(path).expanduser())
+    except RuntimeError:
+        return path
 
 
 def ssl_parameter_faults(name: str, value: str) -> Iterator[Fault]:
     """What is wrong with one TLS parameter of a URL by itself."""
-    if name == "sslmode" and value not in list(SslMode):
+    if name == "sslmode" and value.lower() not in list(SslMode):
         rule = "sslmode in the URL is not one of those allowed ('allow' is none of them)"
         yield Fault(rule, _MODE_MEND)
     if name in PATH_PARAMETERS:
@@ -125,13 +143,21 @@ def tls_faults(
     if ("sslcert" in url) != ("sslkey" in url):
         rule = "sslcert and sslkey go together, and one of them is missing"
         yield "database_url", Fault(rule, "Give both, or none.")
-    mode = ssl_mode or url.get("sslmode") or SslMode.VERIFY_FULL
+    mode = ssl_mode or url.get("sslmode", "").lower() or SslMode.VERIFY_FULL
+    if url.get("sslnegotiation", "").lower() == "direct" and mode not in _PROTECTING:
+        yield "database_url", _DIRECT
     if mode in _VERIFYING:
         return
     if ssl_root_cert is not None:
         yield "ssl_root_cert", _UNUSED_ROOT
     elif "sslrootcert" in url:
         yield "database_url", _UNUSED_ROOT
+
+
+_DIRECT = Fault(
+    "sslnegotiation=direct needs a mode without plain text: require, verify-ca or verify-full",
+    "Take it out, or write sslmode=verify-full.",
+)
 
 
 def socket_faults(
@@ -143,7 +169,9 @@ def socket_faults(
         yield "ssl_mode", fault
     if ssl_root_cert is not None:
         yield "ssl_root_cert", fault
-    if url.get("sslmode") in _PROTECTING or any(name in url for name in PATH_PARAMETERS):
+    if url.get("sslmode", "").lower() in _PROTECTING or any(
+        name in url for name in PATH_PARAMETERS
+    ):
         yield "database_url", fault
 
 
@@ -163,9 +191,6 @@ def _path_faults(name: str, path: str) -> Iterator[Fault]:
         yield Fault(f"the path of {name} has a NUL, control or other invalid character", _PATH)
     elif climbs(path):
         yield Fault(f"the path of {name} has a '..' segment (path traversal)", _PATH)
-    elif path == "system":
-        rule = f"{name} is 'system', which psycopg's own OpenSSL looks for in the wrong folder"
-        yield Fault(rule, "Take it out: the system's file is the default. Or name a file.")
 
 
 _PATH = "Write the path without '..', in printable characters."

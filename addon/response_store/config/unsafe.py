@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import re
+
 from .config import Config
 from .model import Serve, SqliteTarget
+from .secret import Secret
 
 
 def config_warnings(config: Config) -> tuple[str, ...]:
     """What to warn of at start, a sentence or two each. Holds no secret, and asks no resolver."""
-    of_database = () if isinstance(config.database, SqliteTarget) else config.database.warnings()
+    of_database: tuple[str, ...] = ()
+    if not isinstance(config.database, SqliteTarget):
+        of_database = (*config.database.warnings(), *_placeholder(config.database.password))
     of_serving = () if config.serve is Serve.OFF or not config.serve_remote else (_REMOTE,)
     return (*map(str, of_database), *of_serving)
 
 
+def _placeholder(password: Secret | None) -> tuple[str, ...]:
+    if password is None or not _PLACEHOLDER.fullmatch(password.reveal()):
+        return ()
+    return (_TO_FILL_IN,)
+
+
+_PLACEHOLDER = re.compile(
+    r"\[.*\]|<.*>|\{.*\}|\$[A-Za-z_]+|%[A-Za-z_]+%|\*+|your[-_ ]?password.*", re.IGNORECASE
+)
+_TO_FILL_IN = (
+    "The password in database_url reads like a place to fill in, as [YOUR-PASSWORD] is: write the "
+    "password there. ${NAME} is filled in from the environment, $NAME is not."
+)
 _REMOTE = (
     "serve_remote is true: everyone who reaches this proxy can read and delete what is stored, "
     "also of another tenant, whose name is all that is asked for. Let only those reach it who may."

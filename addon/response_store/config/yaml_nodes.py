@@ -84,6 +84,9 @@ class NodeReader:
         return values
 
     def _read_key(self, node: Node, path: KeyPath) -> str | None:
+        if node.tag == f"{_TAG}merge":
+            self._add(path, node, "merge keys (<<) are not supported", "Write the keys themselves.")
+            return None
         key = self._read_scalar(node, path) if isinstance(node, ScalarNode) else _UNUSABLE
         if isinstance(key, str):
             return key

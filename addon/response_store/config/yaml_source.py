@@ -17,6 +17,7 @@ from typing import Any, TypeAlias
 import yaml
 
 from .problems import Fault
+from .secret import is_url, mask_urls
 from .yaml_errors import fault_of, line_of
 from .yaml_nodes import KeyPath, NodeReader
 
@@ -48,7 +49,9 @@ class Document:
 
 def read_document(path: str | os.PathLike[str]) -> Document:
     """The document in a file; whatever is wrong with it is among its faults."""
-    source = _printable(os.fspath(path))
+    source = mask_urls(_printable(os.fspath(path)))
+    if is_url(os.fsdecode(path)):
+        return _unreadable(source, _NO_PATH)
     content = _read_bytes(path)
     if isinstance(content, Fault):
         return _unreadable(source, content)
@@ -59,9 +62,20 @@ def read_document(path: str | os.PathLike[str]) -> Document:
         return _unreadable(source, Fault("the file is not UTF-8", "Save it as UTF-8."), line)
     if odd := _ODD_LINE_BREAK.search(text):
         return _unreadable(source, _NO_LINE_BREAK, text.count("\n", 0, odd.start()) + 1)
+    if odd := _ODD_BLANK.search(text):
+        return _unreadable(source, _NO_BLANK, text.count("\n", 0, odd.start()) + 1)
     return _parse(source, text)
 
 
+# At the beginning of a line or after a colon or dash they look like spaces, and are none to YAML.
+_ODD_BLANK = re.compile(
+    "(?m)^[ -]*[\xa0\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
+    "|:[ \t]*[\xa0\u2000-\u200b\u202f\u205f\u2060\u3000\ufeff]"
+)
+_NO_BLANK = Fault(
+    "a no-break space, or another blank that only looks like one, stands where YAML wants spaces",
+    "Replace it by plain spaces: it came along with a copy from a page or a chat.",
+)
 # YAML 1.1 starts a new line at these, and no editor shows it: what looks like one value is two.
 _ODD_LINE_BREAK = re.compile("[\x85\u2028\u2029]")
 _NO_LINE_BREAK = Fault(
@@ -70,11 +84,21 @@ _NO_LINE_BREAK = Fault(
 )
 
 
+_NO_PATH = Fault(
+    "this is a URL, and the path of a YAML file is wanted here",
+    "Name a file. The URL of a database goes into its database_url, or into"
+    " RESPONSE_STORE_DATABASE_URL.",
+)
+
+
 def _parse(source: str, text: str) -> Document:
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
-        return _unreadable(source, fault_of(error), line_of(error, text))
+        line = line_of(error, text)
+        written = text.splitlines()[line - 1 : line] if line else []
+        in_memory = any(":memory:" in one for one in written)
+        return _unreadable(source, _IN_QUOTES if in_memory else fault_of(error), line)
     except RecursionError:
         return _unreadable(source, Fault("the file is nested too deeply", "Nest it less."))
     reader = NodeReader()
@@ -86,6 +110,10 @@ def _parse(source: str, text: str) -> Document:
     return Document(source, values, reader.lines, tuple(reader.faults), reader.complete)
 
 
+_IN_QUOTES = Fault(
+    "a colon at the end makes a key of it, for YAML",
+    'Put it in quotes: database_url: "sqlite::memory:"',
+)
 _NO_MAPPING = Fault("the file is not a mapping of keys", "Write lines such as: durability: power")
 
 

@@ -17,7 +17,7 @@ from .conftest import Load, Refusal
 NODE = schema()["properties"]["redact"]["then"]["properties"]
 
 
-@pytest.mark.parametrize("text", ["", "redact:", "redact: off", 'redact: "off"', "redact: false"])
+@pytest.mark.parametrize("text", ["", "redact: off", 'redact: "off"', "redact: false"])
 def test_off_however_it_is_written(text: str, load: Load) -> None:
     """Off by default; YAML takes `off` for false."""
     assert not load(text).redact
@@ -37,7 +37,6 @@ def test_one_line_turns_the_known_ones_on(load: Load) -> None:
         ({"patterns": ["jwt"]}, ("jwt",), ()),
         ({"patterns": ["jwt", "common"]}, tuple(KNOWN), ()),
         ({"patterns": []}, (), ()),
-        ({"patterns": None, "custom": None}, tuple(KNOWN), ()),
         ({"custom": [{"name": "a", "regex": "b"}]}, tuple(KNOWN), (("a", "b"),)),
     ],
 )

@@ -54,16 +54,14 @@ def test_a_root_certificate_needs_a_mode_that_verifies(mode: str) -> None:
     assert rules(f"sslmode={mode}", None, "/ca.pem")
 
 
-@pytest.mark.parametrize(
-    "path", ["", "../ca.pem", "a/%2e%2e/x", "a\\..\\x", "a\x00b", "a\nb", "system"]
-)
+@pytest.mark.parametrize("path", ["", "../ca.pem", "a/%2e%2e/x", "a\\..\\x", "a\x00b", "a\nb"])
 def test_a_bad_path_is_refused(path: str) -> None:
-    """A path is not empty, climbs nowhere, and is not libpq's word for its own folder."""
+    """A path is not empty, and climbs nowhere."""
     assert any(rule.startswith("ssl_root_cert: ") for rule in rules("", None, path))
 
 
 @pytest.mark.parametrize("name", ["sslrootcert", "sslcert", "sslkey"])
-@pytest.mark.parametrize("path", ["", "..%2Fca.pem", "a/%252e%252e/x", "a%0A", "system"])
+@pytest.mark.parametrize("path", ["", "..%2Fca.pem", "a/%252e%252e/x", "a%0A"])
 def test_a_bad_path_in_the_url_is_refused(name: str, path: str) -> None:
     """The same in the URL, after decoding."""
     assert rules(f"{name}={path}")
