@@ -22,7 +22,13 @@ from response_store.capture.draft import (
 from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, Frame
 from response_store.capture.stream_tee import StreamTee
 from response_store.journal.frames import Kind
-from response_store.openai_api.content_encoding import EncodingError, TooLargeError, decode
+from response_store.limits import CHUNK_SECONDS
+from response_store.openai_api.content_encoding import (
+    EncodingError,
+    TooLargeError,
+    TooSlowError,
+    decode,
+)
 from response_store.redaction.credentials import (
     may_hold_credentials,
     may_hold_credentials_sliced,
@@ -38,10 +44,14 @@ _TOO_LARGE = "request body: above max_body_bytes"
 
 
 class Answered(NamedTuple):
-    """What there is of an answer: pieces that were decoded as they came, or a whole body."""
+    """What there is of an answer: pieces that were decoded as they came, or a whole body.
+
+    `encoded` are the chunks of a stream that is decoded later, all of it.
+    """
 
     head: AnswerHead | None
     body: bytes | None = None
+    encoded: Sequence[bytes] | None = None
     pieces: Sequence[bytes] | None = None
     raw: Sequence[bytes] = ()
 
@@ -134,12 +144,20 @@ class Exchange:
         )
         return self.stream
 
-    def feed(self, chunk: bytes, now: float) -> bool:
-        """Take a chunk; return whether it completes the terminal event."""
+    def feed(
+        self, chunk: bytes | Sequence[bytes], now: float, *, is_terminal: bool = False
+    ) -> bool:
+        """Take a chunk; return whether it completes the terminal event.
+
+        A large message of a socket comes in pieces; `is_terminal` says what it is.
+        """
         stream = self.stream
         if stream is None:
             return False
-        ends = stream.feed(chunk)
+        if isinstance(chunk, bytes):
+            ends = stream.feed(chunk)
+        else:
+            ends = stream.feed_frame(chunk, is_terminal=is_terminal)
         if self._first_event_ms is None and stream.first_event:
             self._first_event_ms = self.elapsed_ms(now)
         return ends
@@ -153,7 +171,7 @@ class Exchange:
             return True
         stream = self.stream
         if stream is not None and (body is None or stream.has_chunks):
-            return stream.pending_size > LARGE or stream.raw_size > LARGE
+            return stream.is_deferred or stream.pending_size > LARGE or stream.raw_size > LARGE
         if body is None or self.answer is None:
             return False
         self._plain_answer, is_large = self._measure(body, self.answer.content_encoding)
@@ -186,6 +204,8 @@ class Exchange:
             return Answered(None)
         if stream is None or (body is not None and not stream.has_chunks):
             return Answered(answer, body=body)
+        if stream.is_deferred:
+            return Answered(answer, encoded=list(stream.chunks))
         head = msgspec.structs.replace(
             answer,
             is_terminated=stream.is_terminated,
@@ -202,6 +222,7 @@ class Exchange:
     ) -> Frame:
         """Return the frame of the end. `alone`: it replaces what earlier frames say."""
         request = self._request_body()
+        alone = alone or answered.encoded is not None
         says_request = alone or self._private or not self.is_open
         if not says_request:
             request = None
@@ -264,8 +285,9 @@ class Exchange:
         if not coding or len(body) > LARGE_ENCODED:
             return None, len(body) > (LARGE_ENCODED if coding else LARGE)
         try:
-            return decode((body,), coding, min(LARGE, self._limit)), False
-        except TooLargeError:
+            limit = min(LARGE, self._limit)
+            return decode((body,), coding, limit, CHUNK_SECONDS, stepwise=True), False
+        except (TooLargeError, TooSlowError):
             return None, True
         except EncodingError:  # found again where it is written
             return None, False
@@ -298,6 +320,8 @@ class Exchange:
         if answered.pieces is not None:
             raw = b"" if self._private else _joined(answered.raw)[: self._limit]
             return head, _joined(answered.pieces), raw
+        if answered.encoded is not None:
+            body = _joined(answered.encoded)
         if body is None:
             return msgspec.structs.replace(head, has_body=False), b"", b""
         plain, self._plain_answer = self._plain_answer, None

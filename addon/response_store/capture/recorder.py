@@ -8,7 +8,7 @@ of megabytes.
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from response_store.capture.acknowledgement import Acknowledgement
@@ -128,15 +128,22 @@ class Recorder:
         return self._exchanges.get(flow_id)
 
     def feed(
-        self, exchange: Exchange, chunk: bytes, *, ends: bool = True, at: float | None = None
+        self,
+        exchange: Exchange,
+        chunk: bytes | Sequence[bytes],
+        *,
+        ends: bool = True,
+        at: float | None = None,
+        is_terminal: bool = False,
     ) -> bool:
         """Take a chunk of a streamed answer; return whether it completes the terminal event.
 
         That ends the exchange, and is waited for a moment, where `ends` says so. `at` (Unix
-        seconds) is when it came, where that is not now.
+        seconds) is when it came, where that is not now. A large message of a socket comes in
+        pieces, and `is_terminal` says what it is.
         """
         now = self._moment(exchange, at)
-        is_terminal = exchange.feed(chunk, now)
+        is_terminal = exchange.feed(chunk, now, is_terminal=is_terminal)
         if is_terminal and ends and not exchange.ended:
             self._end(exchange, EndedBy.TERMINAL_EVENT, exchange.elapsed_ms(now), None)
             self._wait_for(exchange)

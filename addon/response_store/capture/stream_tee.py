@@ -7,10 +7,12 @@ else is read later, by the ingester.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from response_store.capture.memory import Budget
-from response_store.openai_api.content_encoding import Decoding, EncodingError
-from response_store.openai_api.sse import FRAME_END, Event, FrameSplitter, events
+from response_store.limits import CHUNK_SECONDS, OUTLINED, Deadline
+from response_store.openai_api.content_encoding import Decoding, EncodingError, TooSlowError
+from response_store.openai_api.sse import FRAME_END, Event, FrameSplitter, events, outlined_event
 from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api
 
@@ -19,6 +21,8 @@ _MARKS = {
     Api.RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed|cancelled)").search,
     Api.CHAT_COMPLETIONS: re.compile(rb"\[DONE\]").search,
 }
+_MAX_MARK = 24  # bytes
+_TOO_SLOW = "the body takes too long to decode"
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
 _PASSING = 1 << 16  # bytes
 _MOST_BEFORE = 3  # bytes, and pieces, in which such an end may begin before one
@@ -30,8 +34,10 @@ class StreamTee:
     `chunks` are the bytes as they came, for the flow: empty once they no longer fit in `budget`.
     What was decoded waits until `take`; at most `limit` bytes in all, which `too_large` says.
     `is_terminated` says that the terminal event has passed, `first_event` whether an event has,
-    `decode_error` why decoding ended early. With `holds_whole` what was decoded stays until the
-    end, and counts against the budget.
+    `decode_error` why decoding ended early. `is_deferred` says that decoding would hold up the
+    event loop, so that nothing is watched any more and another thread decodes what came, from its
+    beginning, where that is kept. With `holds_whole` what was decoded stays until the end, and
+    counts against the budget.
     """
 
     def __init__(
@@ -48,6 +54,7 @@ class StreamTee:
         self.is_terminated = False
         self.first_event = False
         self.decode_error: str | None = None
+        self.is_deferred = False
         self.has_chunks = False
         self.taken = False
         self._api = api
@@ -64,6 +71,8 @@ class StreamTee:
         self._decoding = self._open(content_encoding)
         self._is_identity = self._decoding is not None and self._decoding.identity
         self._frames: FrameSplitter | None = FrameSplitter()
+        self._is_marked = False  # whether the frame that is not whole yet has a mark
+        self._last = b""  # the end of the last piece, in which one may begin
         self._room = -1  # bytes that may pass without a look: watched, and between two frames
         self._granted = 0  # what it was at first
         self._counted = 0  # chunks that are accounted for
@@ -104,6 +113,24 @@ class StreamTee:
         ):
             self._let_pass()
         return self.is_terminated and not was_terminated
+
+    def feed_frame(self, pieces: Sequence[bytes], *, is_terminal: bool) -> bool:
+        """Take a large frame whose type is known, in pieces; return as `feed` does."""
+        self._account()
+        self.has_chunks = self.first_event = True
+        for piece in pieces:
+            self._keep(piece)
+            if kept := self._within_bounds(piece):
+                self._pending.append(kept)
+                self._decoded += len(kept)
+        if not is_terminal or self.is_terminated:
+            return False
+        self.is_terminated = True
+        self._stop_watching()
+        if self.too_large:
+            self._pending = [*self._take_whole_events(), *pieces]
+            self._searched = 0
+        return True
 
     def take(self, *, all_of_it: bool) -> list[bytes]:
         """Return what was decoded and not taken yet: up to the last whole event, or all of it."""
@@ -153,7 +180,7 @@ class StreamTee:
     @property
     def raw_size(self) -> int:
         """Return how many bytes as they came are to be kept, where they can't be decoded."""
-        return self._held if self.decode_error is not None else 0
+        return self._held if self.decode_error is not None or self.is_deferred else 0
 
     @property
     def has_whole_body(self) -> bool:
@@ -162,7 +189,7 @@ class StreamTee:
 
     def _open(self, content_encoding: str) -> Decoding | None:
         try:
-            return Decoding(content_encoding)
+            return Decoding(content_encoding, stepwise=True)
         except EncodingError as error:
             self.decode_error = str(error)
             return None
@@ -199,19 +226,34 @@ class StreamTee:
         self._budget.give_back(self._held)
         self._held = 0
         self.chunks = []
+        if self.is_deferred:
+            self.is_deferred = False
+            self.decode_error = None if self.too_large else _TOO_SLOW
 
     def _decode(self, chunk: bytes, decoding: Decoding) -> None:
+        deadline = Deadline(CHUNK_SECONDS, processor=True)
         try:
             for piece in decoding.feed(chunk):
-                self._take_decoded(piece)
-                if self.too_large:
-                    break
-            else:
-                return
+                if piece:
+                    self._take_decoded(piece)
+                if deadline.has_passed:
+                    raise TooSlowError(_TOO_SLOW)
+            return
+        except TooSlowError:
+            self._defer()
         except EncodingError as error:
             self.decode_error = str(error)
         self._decoding = None
         self._stop_watching()
+
+    def _defer(self) -> None:
+        """Leave the decoding to another thread, unless enough is known by now."""
+        if self.is_terminated:
+            return
+        if self._keeps_chunks:
+            self.is_deferred = True
+        elif not self.too_large:
+            self.decode_error = _TOO_SLOW
 
     def _take_decoded(self, piece: bytes) -> None:
         """Keep a decoded piece within bounds, and watch it."""
@@ -220,9 +262,9 @@ class StreamTee:
             self._pending.append(kept)
             self._decoded += len(kept)
         terminal = self._watch(piece)
-        if terminal is not None and self.too_large:
+        if terminal and self.too_large:
             # Only the beginning is kept, and this event: it may say everything.
-            self._pending = [*self._take_whole_events(), _framed(terminal)]
+            self._pending = [*self._take_whole_events(), *terminal]
             self._searched = 0
 
     def _within_bounds(self, piece: bytes) -> bytes:
@@ -246,24 +288,46 @@ class StreamTee:
         self._give_up_chunks()
         return self._budget.take(size)
 
-    def _watch(self, piece: bytes) -> Event | None:
-        """Look for the terminal event; return it when it has come whole."""
+    def _watch(self, piece: bytes) -> list[bytes]:
+        """Look for the terminal event; return its frame, in pieces, when it has come whole."""
         frames = self._frames
         if frames is None:
-            return None
-        block = frames.feed(piece)
-        if block:
-            if not self.first_event:
-                self.first_event = b"data" in block
-            if self._has_mark(block):
-                terminal = next(filter(self._is_terminal, events(block)), None)
-                if terminal is not None:
-                    self.is_terminated = True
-                    self._stop_watching()
-                    return terminal
-        if frames.held > self._limit:
+            return []
+        is_marked = self._is_marked or self._has_mark_in(piece)
+        before, block = frames.feed_pieces(piece)
+        if not block:
+            self._is_marked = is_marked
+            if frames.held > self._limit:
+                self._stop_watching()
+            return []
+        self._is_marked = is_marked and frames.held > 0
+        if not self.first_event:
+            self.first_event = _has_data(before, block)
+        terminal = self._find_terminal(before, block) if is_marked else []
+        if terminal:
+            self.is_terminated = True
             self._stop_watching()
-        return None
+        return terminal
+
+    def _has_mark_in(self, piece: bytes) -> bool:
+        """Return whether a mark ends in a piece; it may begin in those before."""
+        joint = self._last + piece[:_MAX_MARK]
+        found = self._has_mark(piece) or self._has_mark(joint)
+        self._last = piece[-_MAX_MARK:] if len(piece) >= _MAX_MARK else joint[-_MAX_MARK:]
+        return found is not None
+
+    def _find_terminal(self, before: list[bytes], block: bytes) -> list[bytes]:
+        """Return the frame of the first terminal event in whole frames, in pieces."""
+        if sum(map(len, before)) > OUTLINED:
+            end = max(block.find(FRAME_END), 0)
+            first = [*before, block[:end]]
+            if self._is_terminal(outlined_event(first)):
+                return [*first, FRAME_END]
+            block = block[end:]
+        elif before:
+            block = b"".join((*before, block))
+        terminal = next(filter(self._is_terminal, events(block)), None)
+        return [] if terminal is None else [_framed(terminal)]
 
     def _take_whole_events(self) -> list[bytes]:
         """Return what is whole of what waits; the rest goes on waiting, if there is a rest.
@@ -293,6 +357,8 @@ class StreamTee:
 def _end_of_event(pieces: list[bytes], at: int) -> int:
     """Return the place behind the last event that ends in a piece; 0 where none does."""
     piece = pieces[at]
+    if piece.endswith(FRAME_END):
+        return len(piece)
     before = b"".join(one[-_MOST_BEFORE:] for one in pieces[max(0, at - _MOST_BEFORE) : at])
     joint = before + piece[:_MOST_BEFORE]
     ends = [0]
@@ -302,6 +368,12 @@ def _end_of_event(pieces: list[bytes], at: int) -> int:
             if place >= 0:
                 ends.append(place + len(mark) - start)
     return max(ends)
+
+
+def _has_data(before: list[bytes], block: bytes) -> bool:
+    if sum(map(len, before)) > OUTLINED:
+        return True
+    return b"data" in b"".join((*before, block))
 
 
 def _framed(event: Event) -> bytes:

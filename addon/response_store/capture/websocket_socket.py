@@ -7,6 +7,7 @@ with its terminal event, with an error, or with the socket.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from msgspec import Raw
@@ -20,6 +21,7 @@ from response_store.capture.websocket_lanes import Lane, Lanes
 from response_store.capture.websocket_request import turn_request, unasked_request
 from response_store.capture.websocket_turn import Turn
 from response_store.counts import Counts
+from response_store.limits import OUTLINED
 from response_store.openai_api.websocket_event import (
     CONNECTION_LIMIT,
     CREATE,
@@ -28,6 +30,7 @@ from response_store.openai_api.websocket_event import (
     Kind,
     ServerMessage,
     as_frame,
+    frame_pieces,
     read_client,
     read_server,
 )
@@ -47,7 +50,13 @@ class Exchanges(Protocol):
     ) -> Exchange: ...
 
     def feed(
-        self, exchange: Exchange, chunk: bytes, *, ends: bool = True, at: float | None = None
+        self,
+        exchange: Exchange,
+        chunk: bytes | Sequence[bytes],
+        *,
+        ends: bool = True,
+        at: float | None = None,
+        is_terminal: bool = False,
     ) -> bool: ...
 
     def end_early(self, flow_id: str, by: EndedBy, at: float) -> Exchange | None: ...
@@ -132,8 +141,9 @@ class Socket:
         if turn is None:
             self._counts.add("websocket.beside")
             return []
-        self._feed(turn, content, at)
-        if message.kind is not Kind.TERMINAL:
+        is_terminal = message.kind is Kind.TERMINAL
+        self._feed(turn, content, at, is_terminal=is_terminal)
+        if not is_terminal:
             return []
         return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at))
 
@@ -268,8 +278,12 @@ class Socket:
             self._feed(turn, content, at)
         return []
 
-    def _feed(self, turn: Turn, content: bytes, at: float) -> None:
+    def _feed(self, turn: Turn, content: bytes, at: float, *, is_terminal: bool = False) -> None:
         """Take a message into a turn's answer; how it ends the turn is decided elsewhere."""
+        if len(content) > OUTLINED:
+            pieces = frame_pieces(content)
+            self._exchanges.feed(turn.exchange, pieces, ends=False, at=at, is_terminal=is_terminal)
+            return
         frame, stream = as_frame(content), turn.exchange.stream
         if stream is None or not stream.passes(frame):
             self._exchanges.feed(turn.exchange, frame, ends=False, at=at)

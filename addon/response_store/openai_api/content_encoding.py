@@ -1,27 +1,38 @@
 """Content encodings: gzip, deflate, br and zstd, decoded as they come.
 
-Source: RFC 9110 section 8.4. A few bytes can stand for gigabytes, so every decoder gives its
-result in pieces of at most a few megabytes, and works on the next one only when asked for it:
-the caller bounds the sum.
+Source: RFC 9110 section 8.4. A few bytes can stand for gigabytes, or for hours of empty blocks. So
+every decoder takes and gives small pieces, also empty ones, and works on the next one only when
+asked for it: the caller bounds the sum, and the time. What is between two codings is bounded here.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import brotli
 import zstandard
 
-_PIECE = 1 << 20
+from response_store.limits import (
+    BODY_SECONDS,
+    CODED_FREE,
+    CODED_RATIO,
+    CODINGS,
+    DECODED_PIECE,
+    ENCODED_SLICE,
+    PLAIN_FREE,
+    PLAIN_RATIO,
+    Deadline,
+)
+
 _GZIP, _ZLIB, _RAW = 31, 15, -15  # what zlib calls window bits
 _GZIP_MARK = b"\x1f\x8b"
-# 256 bytes of zstd stand for at most 64 blocks of 128 KiB.
-_ZSTD_SLICE = 256
+# 64 bytes of zstd stand for at most 16 blocks of 128 KiB, which take 2 ms.
+_ZSTD_SLICE = 64
 # brotli before 1.2 has no limit of its own; 32 bytes of it stand for a few blocks of 16 MiB.
 _BROTLI_SLICE = 32
+_BROTLI_WINDOW = 22
 _BROTLI_LIMITS = hasattr(brotli.Decompressor, "can_accept_more_data")
 
 
@@ -36,6 +47,10 @@ class EncodingError(ValueError):
 
 class TooLargeError(EncodingError):
     """A body is larger than is kept when decoded."""
+
+
+class TooSlowError(EncodingError):
+    """A body takes too long to decode."""
 
 
 class Decoder(Protocol):
@@ -88,20 +103,38 @@ class _Deflate:
 
 
 class _Brotli:
-    def __init__(self) -> None:
+    """br. What is to be decoded in small steps may have a window of 4 MiB: it fills in 6 ms."""
+
+    def __init__(self, *, stepwise: bool = False) -> None:
         self._stream = brotli.Decompressor()
+        self._stepwise = stepwise
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._stepwise and data:
+            self._stepwise = False
+            if not _BROTLI_LIMITS or _brotli_window(data[0]) > _BROTLI_WINDOW:
+                raise TooSlowError("brotli with a large window")
         return self._limited(data) if _BROTLI_LIMITS else self._sliced(data)
 
     def _limited(self, data: bytes) -> Iterator[bytes]:
-        yield bytes(self._stream.process(data, output_buffer_limit=_PIECE))
-        while not self._stream.can_accept_more_data():
-            yield bytes(self._stream.process(b"", output_buffer_limit=_PIECE))
+        piece = bytes(self._stream.process(data, output_buffer_limit=DECODED_PIECE))
+        # It may accept more while its result still waits.
+        while piece or not self._stream.can_accept_more_data():
+            yield piece
+            piece = bytes(self._stream.process(b"", output_buffer_limit=DECODED_PIECE))
 
     def _sliced(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _BROTLI_SLICE):
-            yield bytes(self._stream.process(data[start : start + _BROTLI_SLICE]))
+            yield from _pieces(bytes(self._stream.process(data[start : start + _BROTLI_SLICE])))
+
+
+def _brotli_window(first: int) -> int:
+    """Return the size of the window as a power of two, of the first byte (RFC 7932, 9.1)."""
+    if not first & 1:
+        return 16
+    if size := first >> 1 & 7:
+        return 17 + size
+    return 17 if not (size := first >> 4 & 7) else 8 + size if size > 1 else 30
 
 
 class _Zstd:
@@ -110,10 +143,10 @@ class _Zstd:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_SLICE):
-            yield self._stream.decompress(data[start : start + _ZSTD_SLICE])
+            yield from _pieces(self._stream.decompress(data[start : start + _ZSTD_SLICE]))
 
 
-_DECODERS: dict[str, type[Decoder]] = {
+_DECODERS: dict[str, Callable[[], Decoder]] = {
     "gzip": _Gzip,
     "x-gzip": _Gzip,
     "deflate": _Deflate,
@@ -122,49 +155,97 @@ _DECODERS: dict[str, type[Decoder]] = {
 }
 
 
-class Decoding:
-    """The decoders for one body, in the order that its Content-Encoding needs."""
+class _Layer:
+    """One coding of a body: its decoder, and how much has come of how much."""
 
-    def __init__(self, content_encoding: str) -> None:
+    def __init__(self, name: str, *, ratio: int, free: int, stepwise: bool) -> None:
+        self._decoder = _Brotli(stepwise=stepwise) if name == "br" else _DECODERS[name]()
+        self._ratio, self._room = ratio, free  # bytes that may still come
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        for start in range(0, len(data), ENCODED_SLICE):
+            piece = data[start : start + ENCODED_SLICE]
+            self._room += self._ratio * len(piece)
+            for decoded in self._decoder.feed(piece):
+                self._room -= len(decoded)
+                if self._room < 0:
+                    raise EncodingError("the body expands too much")
+                yield decoded
+
+
+class Decoding:
+    """The decoders for one body, in the order that its Content-Encoding needs.
+
+    With `stepwise` each step takes a few milliseconds at most; `feed` raises TooSlowError where
+    that can't be had. Raises EncodingError for an unknown coding, and for too many of them.
+    """
+
+    def __init__(self, content_encoding: str, *, stepwise: bool = False) -> None:
         names = [name.strip().lower() for name in content_encoding.split(",")]
         names = [name for name in names if name and name != "identity"]
-        unknown = [name for name in names if name not in _DECODERS]
-        if unknown:
+        if len(names) > CODINGS:
+            raise EncodingError(f"more than {CODINGS} content codings")
+        if any(name not in _DECODERS for name in names):
             raise EncodingError("unknown content encoding")
-        self._decoders = [_DECODERS[name]() for name in reversed(names)]
+        bounds = [(PLAIN_RATIO, PLAIN_FREE), *[(CODED_RATIO, CODED_FREE)] * CODINGS]
+        layers = [
+            _Layer(name, ratio=ratio, free=free, stepwise=stepwise)
+            for name, (ratio, free) in zip(names, bounds, strict=False)
+        ]
+        self._layers = layers[::-1]
 
     @property
     def identity(self) -> bool:
         """Whether the bytes are plain as they come."""
-        return not self._decoders
+        return not self._layers
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """Decode a chunk, yielding pieces; raise EncodingError on bad input."""
-        pieces: Iterator[bytes] = iter((chunk,))
-        for decoder in self._decoders:
-            pieces = chain.from_iterable(map(decoder.feed, pieces))
+        """Decode a chunk, yielding pieces, empty ones as well; raise EncodingError on bad input."""
         try:
-            yield from pieces
+            yield from self._decoded(chunk, 0)
+        except EncodingError:
+            raise
         except Exception as error:  # noqa: BLE001 - each library raises its own kind
             raise EncodingError(f"bad content encoding ({type(error).__name__})") from None
 
+    def _decoded(self, data: bytes, layer: int) -> Iterator[bytes]:
+        if layer == len(self._layers):
+            yield data
+            return
+        for piece in self._layers[layer].feed(data):
+            yield from self._decoded(piece, layer + 1)
 
-def decode(chunks: Iterable[bytes], content_encoding: str, limit: int) -> bytes:
-    """Decode a whole body, `limit` bytes of it at most. Raises EncodingError, TooLargeError.
 
-    A body that was cut off gives what can be had of it.
+def decode(
+    chunks: Iterable[bytes],
+    content_encoding: str,
+    limit: int,
+    seconds: float = BODY_SECONDS,
+    *,
+    stepwise: bool = False,
+) -> bytes:
+    """Decode a whole body, `limit` bytes of it at most, within `seconds` of processor time.
+
+    Raises EncodingError, TooLargeError, TooSlowError. A body that was cut off gives what can be
+    had of it.
     """
     if not content_encoding:
         return _within(limit, b"".join(chunks))
-    decoding = Decoding(content_encoding)
+    decoding = Decoding(content_encoding, stepwise=stepwise)
+    if decoding.identity:
+        return _within(limit, b"".join(chunks))
+    deadline = Deadline(seconds, processor=True)
     pieces: list[bytes] = []
     size = 0
     try:
-        for piece in chain.from_iterable(map(decoding.feed, chunks)):
+        for piece in (piece for chunk in chunks for piece in decoding.feed(chunk)):
             size += len(piece)
             if size > limit:
                 raise TooLargeError(f"more than {limit} bytes")
-            pieces.append(piece)
+            if deadline.has_passed:
+                raise TooSlowError("the body takes too long to decode")
+            if piece:
+                pieces.append(piece)
     except EncodingError as error:
         error.decoded = b"".join(pieces)
         raise
@@ -180,10 +261,21 @@ def _within(limit: int, body: bytes) -> bytes:
 def _inflated(stream: Any, data: bytes) -> Iterator[bytes]:
     piece = b""
     # A full piece may leave some of its result behind although all input is used up.
-    while data or len(piece) == _PIECE:
-        piece = stream.decompress(data, _PIECE)
-        data = stream.unconsumed_tail
+    while data or len(piece) == DECODED_PIECE:
+        piece = stream.decompress(data, DECODED_PIECE)
         yield piece
+        if stream.eof:  # then what is left may stand in `unconsumed_tail` for ever
+            return
+        data = stream.unconsumed_tail
+
+
+def _pieces(decoded: bytes) -> Iterator[bytes]:
+    """Yield what was decoded at once in small pieces; at least one."""
+    if len(decoded) <= DECODED_PIECE:
+        yield decoded
+        return
+    for start in range(0, len(decoded), DECODED_PIECE):
+        yield decoded[start : start + DECODED_PIECE]
 
 
 def _is_zlib(head: bytes) -> bool:

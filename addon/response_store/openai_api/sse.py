@@ -7,8 +7,11 @@ all of these come out alike. Chunks may be cut anywhere, also inside a character
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
+
+from response_store.limits import OUTLINE_END
+from response_store.openai_api.outline import outline
 
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
@@ -42,6 +45,14 @@ class FrameSplitter:
 
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk; return the whole frames that it completes, or nothing."""
+        before, block = self.feed_pieces(chunk)
+        return b"".join((*before, block)) if before else block
+
+    def feed_pieces(self, chunk: bytes) -> tuple[list[bytes], bytes]:
+        """Take a chunk; return the pieces that were held before it, and its part of whole frames.
+
+        Both are empty where it completes none. The first frame begins with the pieces.
+        """
         if self._at_start or self._after_cr or b"\r" in chunk:
             chunk = self._normalised(chunk)
         end = chunk.rfind(FRAME_END) + len(FRAME_END)
@@ -49,11 +60,11 @@ class FrameSplitter:
             end = 1 if chunk[:1] == self._tail == b"\n" else 0
         if not end:
             self._keep(chunk)
-            return b""
-        block = b"".join((*self._pending, chunk[:end])) if self._pending else chunk[:end]
+            return [], b""
+        before = self._pending
         self._pending, self._tail, self.held = [], b"", 0
         self._keep(chunk[end:])
-        return block
+        return before, chunk[:end]
 
     def rest(self) -> bytes:
         """Return what is left at the end of the stream: a last frame without its blank line."""
@@ -112,11 +123,45 @@ def parse_frame(frame: bytes) -> Event | None:
     return Event(name, b"\n".join(data)) if data else None
 
 
+def outlined_event(pieces: Sequence[bytes]) -> Event:
+    """Return a large event by its ends: its name, and the outline of its data."""
+    head, tail = _start_of(pieces), _end_of(pieces)
+    first = parse_frame(head) or Event(b"", b"")
+    name, data = first.name, []
+    for line in tail.split(b"\n"):
+        if line.startswith(b"event:"):
+            name = _value(line, 6)
+        else:
+            data.append(_value(line, 5) if line.startswith(b"data:") else line)
+    return Event(name, outline(first.data, b"\n".join(data).rstrip()))
+
+
 def all_events(stream: bytes) -> Iterator[Event]:
     """Yield the events of a whole recorded stream, the unfinished last one included."""
     splitter = FrameSplitter()
     yield from events(splitter.feed(stream))
     yield from events(splitter.rest())
+
+
+def _start_of(pieces: Sequence[bytes]) -> bytes:
+    start, size = [], 0
+    for piece in pieces:
+        if size >= OUTLINE_END:
+            break
+        start.append(piece[:OUTLINE_END])
+        size += len(start[-1])
+    return b"".join(start)[:OUTLINE_END]
+
+
+def _end_of(pieces: Sequence[bytes]) -> bytes:
+    end: list[bytes] = []
+    size = 0
+    for piece in reversed(pieces):
+        if size >= OUTLINE_END:
+            break
+        end.append(piece[-OUTLINE_END:])
+        size += len(end[-1])
+    return b"".join(reversed(end))[-OUTLINE_END:]
 
 
 def _value(line: bytes, at: int) -> bytes:

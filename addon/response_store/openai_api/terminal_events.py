@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.openai_api.outline import outlined
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
 
@@ -29,7 +30,7 @@ class _Data(msgspec.Struct):
 def is_terminal(event: Event) -> bool:
     """Return whether an event ends its response: its data says so, or else its name does."""
     try:
-        data = json_text.members(event.data, _Data)
+        data = json_text.members(outlined(event.data), _Data)
     except json_text.UnreadableError:
         return False
     return event_type(event, data.type) in TERMINAL

@@ -17,6 +17,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.openai_api.outline import outlined
 from response_store.openai_api.terminal_events import TERMINAL
 
 CREATE = "response.create"
@@ -97,7 +98,7 @@ class _Error(msgspec.Struct):
 
 def read_client(content: bytes) -> ClientMessage:
     """Read a message of the client. Raises UnreadableError where it is no JSON object."""
-    seen = json_text.members(content, _Client)
+    seen = json_text.members(outlined(content), _Client)
     return ClientMessage(
         type=json_text.as_text(seen.type) or "",
         lane=_lane(seen.stream_id),
@@ -107,6 +108,7 @@ def read_client(content: bytes) -> ClientMessage:
 
 def read_server(content: bytes) -> ServerMessage:
     """Read a message of the server. Raises UnreadableError where it is no JSON object."""
+    content = outlined(content)
     return _read_plain(content) or _read_carefully(content)
 
 
@@ -146,6 +148,13 @@ def as_frame(content: bytes) -> bytes:
     if b"\n" in content or b"\r" in content:
         content = b"\ndata: ".join(content.splitlines())
     return b"data: " + content + b"\n\n"
+
+
+def frame_pieces(content: bytes) -> list[bytes]:
+    """Return a large message as such a frame, in pieces: to join them takes too long."""
+    if b"\n" in content or b"\r" in content:  # blanks between its tokens
+        content = content.replace(b"\n", b" ").replace(b"\r", b" ")
+    return [b"data: ", content, b"\n\n"]
 
 
 def _read_error(seen: _Server) -> ServerMessage:

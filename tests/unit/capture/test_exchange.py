@@ -375,6 +375,19 @@ def test_what_is_large_of_a_stream() -> None:
     assert odd.is_large()
 
 
+def test_a_stream_that_is_decoded_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes the event loop too long is decoded by a worker thread, whole, and stands alone."""
+    monkeypatch.setattr("response_store.capture.stream_tee.CHUNK_SECONDS", 0)
+    packed = gzip.compress(b"data: 1\n\n" + TERMINAL)
+    live = streamed(packed[:20], packed[20:], answer=answer_head(content_encoding="gzip"))
+    live.is_open = True
+    assert live.is_large()
+    frame = end_of(live)
+    assert frame.head.is_whole
+    assert frame.answer_body == b"data: 1\n\n" + TERMINAL
+    assert frame.head.request is not None
+
+
 def test_a_large_request_counts_once() -> None:
     """A request that an open frame has is no part of the end."""
     live = exchange(b"x" * (LARGE + 1), limit=2 * LARGE)

@@ -492,16 +492,85 @@ BOMBS = {
 @pytest.mark.parametrize("holds_whole", [False, True])
 @pytest.mark.parametrize("encoding", BOMBS)
 def test_bomb(encoding: str, holds_whole: bool) -> None:
-    """A body that grows beyond the limit when decoded is watched no longer, but still kept."""
+    """A body that grows and grows when decoded is watched no longer, but still kept."""
     budget = Budget(4 * LIMIT)
     body = StreamTee(Api.RESPONSES, encoding, LIMIT, budget, holds_whole=holds_whole)
     assert not body.feed(BOMBS[encoding])
     assert body.chunks == [BOMBS[encoding]]
-    assert budget.held == len(BOMBS[encoding]) + (LIMIT if holds_whole else 0)
-    assert (body.too_large, body._frames, body.decode_error) == (True, None, None)
-    assert sum(map(len, body.take(all_of_it=True))) == LIMIT
+    assert budget.held <= len(BOMBS[encoding]) + (LIMIT if holds_whole else 0)
+    assert body._frames is None
+    assert body.is_deferred or body.decode_error == "the body expands too much"
+    assert sum(map(len, body.take(all_of_it=True))) <= LIMIT
     body.release()
     assert budget.held == 0
+
+
+def test_a_terminal_event_behind_the_limit_counts_in_any_coding() -> None:
+    """Of a packed stream above the limit the terminal event is seen and kept, as of a plain one."""
+    begins, ends = b'data: {"type":"x"}\n\n' * 9000, b'data: {"type":"response.failed"}\n\n'
+    body = StreamTee(Api.RESPONSES, "gzip", 1000, Budget(LIMIT))
+    packed = gzip.compress(begins + ends)
+    assert [body.feed(packed[at : at + 100]) for at in range(0, len(packed), 100)][-1]
+    assert body.too_large
+    assert body.is_terminated
+    assert b"".join(body.take(all_of_it=True)).endswith(ends)
+
+
+def test_decoding_that_takes_long_is_left_to_another_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A chunk whose decoding takes long is kept and not watched; without its bytes that is said."""
+    monkeypatch.setattr("response_store.capture.stream_tee.CHUNK_SECONDS", 0)
+    budget = Budget(LIMIT)
+    body = StreamTee(Api.RESPONSES, "gzip", LIMIT, budget)
+    packed = gzip.compress(b"data: {}\n\n")
+    assert not body.feed(packed)
+    assert (body.is_deferred, body.decode_error, body.chunks) == (True, None, [packed])
+    assert not body.feed(b"more")
+    assert body.chunks == [packed, b"more"]
+    budget.take(LIMIT - budget.held)
+    assert not body.feed(b"too much")
+    assert (body.is_deferred, body.chunks) == (False, [])
+    assert body.decode_error == "the body takes too long to decode"
+
+
+LARGE_EVENTS = {
+    "type first": b'data: {"type":"response.completed","response":{"id":"r","x":"%s"}}',
+    "type last": b'data: {"response":{"x":"%s"},"sequence_number":7,"type":"response.completed"}',
+    "name": b'event: response.completed\ndata: {"response":{"x":"%s"}}',
+    "name behind": b'data: {"response":{"x":"%s"}}\nevent: response.completed',
+    "lines": b'data: {"response":{\ndata: "x":"%s"},\ndata: "type":"response.completed"}',
+}
+NO_LARGE_EVENTS = {
+    "text": b'data: {"type":"other","x":"response.completed %s"}',
+    "nested": b'data: {"x":"%s","y":{"type":"response.completed"}}',
+    "other name": b'event: response.completed\ndata: {"x":"%s","type":"other"}',
+}
+
+
+@pytest.mark.parametrize("name", [*LARGE_EVENTS, *NO_LARGE_EVENTS])
+@pytest.mark.parametrize("limit", [1 << 22, 1 << 18])
+def test_a_large_event_is_known_by_its_ends(name: str, limit: int) -> None:
+    """The type of an event of megabytes is found at its ends, wherever it stands there."""
+    event = (LARGE_EVENTS | NO_LARGE_EVENTS)[name].replace(b"%s", b"response.failed " * 30_000)
+    stream = b"data: {}\n\n" + event + b"\n\n"
+    body = StreamTee(Api.RESPONSES, "", limit, Budget(1 << 23))
+    ends = [body.feed(stream[at : at + 65_535]) for at in range(0, len(stream), 65_535)]
+    if limit > len(stream):
+        assert ends[-1] == (name in LARGE_EVENTS)
+        assert b"".join(body.take(all_of_it=True)) == stream
+    assert body.has_whole_body
+
+
+@pytest.mark.parametrize("at", range(23))
+def test_a_mark_that_is_cut_in_two(at: int) -> None:
+    """A terminal event is seen wherever its name is cut, in small and in large events."""
+    for filler in (0, 300_000):
+        start = b'data: {"x":"' + b"x" * filler + b'","type":"'
+        stream = start + b'response.incomplete"}\n\n'
+        cut = len(start) + at
+        body = StreamTee(Api.RESPONSES, "", LIMIT, Budget(LIMIT))
+        assert [body.feed(stream[:cut]), body.feed(stream[cut:])] == [False, True]
 
 
 def test_an_endless_event() -> None:

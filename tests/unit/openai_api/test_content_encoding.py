@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import random
+import time
 import tracemalloc
 import zlib
 
@@ -18,6 +19,8 @@ from response_store.openai_api.content_encoding import (
     Decoding,
     EncodingError,
     TooLargeError,
+    TooSlowError,
+    _brotli_window,
     decode,
 )
 from tests.sampling import examples
@@ -137,14 +140,87 @@ def test_bomb(name: str) -> None:
     assert peak < 90 << 20
 
 
+@pytest.mark.parametrize("name", ["gzip", "deflate", "br", "zstd"])
+def test_many_codings(name: str) -> None:
+    """More than three codings are not decoded, whatever they are; the plain ones do not count."""
+    for count in (4, 200, 60_000):
+        with pytest.raises(EncodingError, match="more than 3"):
+            Decoding(",".join([name] * count))
+    assert decode([b"x"], "identity," * 60_000, 10) == b"x"
+
+
+def nested_gzip(inner: bytes, times: int) -> bytes:
+    """Return bytes that gzip packs over and over."""
+    for _ in range(times):
+        inner = gzip.compress(inner)
+    return inner
+
+
+EMPTY_BLOCKS = b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + b"\0\0\0\xff\xff" * 10_000_000
+NOTHING = {
+    "empty blocks": ("gzip, gzip", lambda: nested_gzip(EMPTY_BLOCKS, 1)),
+    "empty blocks, twice": ("gzip, gzip, gzip", lambda: nested_gzip(EMPTY_BLOCKS, 2)),
+    "empty members": ("gzip, gzip", lambda: nested_gzip(gzip.compress(b"") * 2_000_000, 1)),
+    "in brotli": ("gzip, br", lambda: brotli.compress(EMPTY_BLOCKS, quality=3)),
+    "in zstd": ("gzip, zstd", lambda: zstd(EMPTY_BLOCKS)),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_comes_to_nothing(name: str) -> None:
+    """What stands for much work and no bytes is given up soon, as the codings expand too much."""
+    encoding, make = NOTHING[name]
+    body = make()
+    start = time.thread_time()
+    with pytest.raises(EncodingError, match="expands too much"):
+        decode([body], encoding, 1 << 26)
+    assert time.thread_time() - start < 1
+
+
+def test_time() -> None:
+    """A body that takes too long is given up, and what came before is handed over."""
+    body = gzip.compress(random.Random(3).randbytes(1 << 22))
+    with pytest.raises(TooSlowError) as caught:
+        decode([body], "gzip", 1 << 26, 0.001)
+    assert 0 < len(caught.value.decoded) < 1 << 22
+    members = gzip.compress(b"") * 400_000  # a small thing each, and no byte
+    with pytest.raises(TooSlowError):
+        decode([members], "gzip", 1 << 26, 0.2)
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_steps(name: str) -> None:
+    """Each step takes a few milliseconds at most, or is refused before it is done."""
+    longest = 0.0
+    steps = Decoding(name, stepwise=True).feed(BOMBS[name]())
+    while True:
+        start = time.thread_time()
+        try:
+            next(steps)
+        except (StopIteration, EncodingError):
+            break
+        longest = max(longest, time.thread_time() - start)
+    assert longest < 0.03  # measured: 6 ms
+
+
+def test_large_windows() -> None:
+    """Brotli with a window of 16 MiB, which fills in one step, is not decoded in small steps."""
+    body = brotli.compress(bytes(1 << 20), lgwin=24)
+    with pytest.raises(TooSlowError):
+        list(Decoding("br", stepwise=True).feed(body))
+    assert decode([body], "br", 1 << 20) == bytes(1 << 20)
+    for window in range(10, 25):
+        assert _brotli_window(brotli.compress(PLAIN, lgwin=window)[0]) == window
+
+
 def test_tail_of_a_stream() -> None:
     """What follows the end of a stream is neither kept nor looked through again and again."""
     decoding = Decoding("deflate")
     assert b"".join(decoding.feed(zlib.compress(b"x"))) == b"x"
     for _ in range(1000):
         assert not b"".join(decoding.feed(bytes(10_000)))
-    (decoder,) = decoding._decoders
-    assert len(decoder._stream.unused_data) <= 10_000
+    (layer,) = decoding._layers
+    assert len(layer._decoder._stream.unused_data) <= 10_000
 
 
 @pytest.mark.parametrize("more", [0, 1, 100, 257, 300])
@@ -156,3 +232,11 @@ def test_whole_pieces(more: int) -> None:
     for end in range(len(chunk) - 6, len(chunk) + 1):
         expected = zlib.decompressobj(wbits=31).decompress(chunk[:end])
         assert b"".join(Decoding("gzip").feed(chunk[:end])) == expected
+
+
+@pytest.mark.parametrize("size", [65_536, 65_537, 98_272, 1 << 20])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "zstd"])
+def test_nothing_waits(encoding: str, size: int) -> None:
+    """All that a chunk stands for comes with it, also where a piece of it is full."""
+    packed = {"gzip": gzip.compress, "br": brotli.compress, "zstd": zstd}[encoding](bytes(size))
+    assert decode([packed], encoding, 1 << 20) == bytes(size)

@@ -1,0 +1,107 @@
+"""How much a peer may make of what it sends: every number has its reason here.
+
+What a peer can count up (codings, values, names, turns, frames) is bounded before it becomes depth,
+objects, time, memory or a line. Above a bound bytes are kept as they came, or less is kept, and
+a counter says so; nothing is refused to the client.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+
+# Content codings
+
+CODINGS = 3
+"""Codings of one body. Servers use one; a proxy between may add one more."""
+DECODED_PIECE = 1 << 16
+"""Bytes that a decoder gives at once: they take about 0.1 ms, and time is looked at in between."""
+ENCODED_SLICE = 1 << 14
+"""Bytes that a decoder takes at once: 3,000 empty blocks, which give nothing, take 0.1 ms."""
+CODED_RATIO, CODED_FREE = 20, 1 << 20
+"""How often a body may grow that is still encoded, beyond so many bytes: packed twice it hardly
+grows, but empty blocks, of which nothing comes, do 1,000 times."""
+PLAIN_RATIO, PLAIN_FREE = 1_100, 1 << 24
+"""The same of plain bytes: gzip can't do better, and 16 MiB may come of anything."""
+CHUNK_SECONDS = 0.004
+"""Processor time for one chunk on the event loop, of the 10 ms that a stall may last."""
+BODY_SECONDS = 3.0
+"""Processor time for decoding one body elsewhere: of gzip it is some gigabytes."""
+
+# Events and messages
+
+OUTLINED = 1 << 18
+"""Bytes above which only the ends of an event or message are read on the event loop: to find out
+its type in all of 64 MB takes 50 ms."""
+OUTLINE_END = 1 << 13
+"""Bytes at each end that are read: names and ids stand there, whoever writes it."""
+
+# Values of JSON
+
+VALUES = 1_000_000
+"""Values in a body that is read: each takes about 100 bytes, so that they come to 100 MB."""
+VALUES_PER_KIB = 16
+READ_SECONDS = 5.0
+"""Time for reading one exchange in the ingester; what comes after it waits so long."""
+PLACES = 10_000
+"""Output items, parts, choices and tool calls that a stream may number."""
+
+# Names
+
+NAME = 1_000
+"""Characters of a name (id, model, code, tenant) in a row; PostgreSQL indexes 2,700 bytes."""
+NAME_IN_LINE = 200
+"""Characters of one in a line of a log or table."""
+_HASH = 16
+
+# Sockets
+
+OPEN_TURNS = 256
+"""Turns of a socket that wait or run at once; each holds a request."""
+LANE = 256
+"""Bytes of a `stream_id`; a hash stands for one that is longer."""
+
+# Heads
+
+HEADER_FIELDS = 1_000
+"""Header fields that are looked at."""
+QUERY_PARAMETERS = 100
+"""Parameters of a query that are looked at."""
+
+# Stored frames and imports
+
+STORED_BYTES = 1 << 28
+"""Bytes that a stored frame may come to: four times the default of `capture.max_body_bytes`."""
+
+# Redaction
+
+COLUMN_SECONDS = 5.0
+"""Time for the secrets of one column; beyond it the column is left out."""
+
+
+def bounded_name(name: str, limit: int = NAME) -> str:
+    """Return a name of at most `limit` characters: of a longer one its start, and a hash of it."""
+    if len(name) <= limit:
+        return name
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:_HASH]
+    return f"{name[: limit - _HASH - 1]}~{digest}"
+
+
+def short_name(name: str) -> str:
+    """Return a name that is short enough for a line."""
+    return name if len(name) <= NAME_IN_LINE else f"{name[: NAME_IN_LINE - 1]}\u2026"
+
+
+class Deadline:
+    """A time by which work ends, by the clock or by the processor's time of this thread."""
+
+    __slots__ = ("_clock", "_end")
+
+    def __init__(self, seconds: float, *, processor: bool = False) -> None:
+        self._clock = time.thread_time if processor else time.monotonic
+        self._end = self._clock() + seconds
+
+    @property
+    def has_passed(self) -> bool:
+        """Return whether the time is over."""
+        return self._clock() >= self._end
