@@ -122,6 +122,17 @@ def as_text(text: Text) -> str | None:
     return storable(value)
 
 
+def value(text: Text) -> Any:
+    """Return the value of JSON text; numbers that nothing holds as text, and None for no JSON."""
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, RecursionError):  # lone surrogates, numbers of any size
+        try:
+            return json.loads(as_str(text), parse_int=str, parse_float=str, strict=False)
+        except (ValueError, RecursionError):
+            return None
+
+
 def as_int(text: Text) -> int | None:
     """The value of a JSON number as a whole number that a BIGINT holds, else None."""
     exact = bytes(memoryview(text)[:64])

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.cli import output
 from response_store.cli.transcript import Transcript
+from response_store.openai_api.item_kinds import Turn
 from response_store.store.threads import thread
 from response_store.telling import shown
-from response_store.telling.conversation import Turn
 from response_store.telling.figures import NONE, local_time
 from response_store.telling.printable import one_line, printable, printable_json
 from response_store.telling.tokens import Tokens, tokens_of, total

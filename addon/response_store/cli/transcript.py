@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from response_store.telling.conversation import Item, Turn, turns
+from response_store.openai_api.item_kinds import Turn
+from response_store.openai_api.items import Item, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,7 +36,7 @@ class Transcript:
         fresh = self._fresh([item for item in asked if item.turns])
         said = [item for item in exchanged.answered if item.turns]
         self._remember(fresh, said)
-        return [*self._instructed(exchanged.instructions), *turns([*fresh, *said])]
+        return [*self._instructed(exchanged.instructions), *turns_of([*fresh, *said])]
 
     def _instructed(self, instructions: str) -> list[Turn]:
         """Instructions do not carry over: each request repeats them."""

@@ -21,8 +21,16 @@ from response_store.mitmweb.bounds import (
     read,
 )
 from response_store.mitmweb.recognising import Kind, Recognised, is_object, is_stream
+from response_store.openai_api.item_kinds import Turn
+from response_store.openai_api.item_texts import list_of
+from response_store.openai_api.items import (
+    fuller,
+    instructions_of,
+    request_items,
+    response_items,
+    turns_of,
+)
 from response_store.openai_api.outcome import Outcome
-from response_store.telling.conversation import Item, Turn, answered, asked, instructed, turns
 from response_store.telling.figures import size
 from response_store.telling.printable import one_line, printable
 from response_store.telling.tokens import Tokens
@@ -72,9 +80,9 @@ def _request(data: bytes) -> str | None:
     facts = [(name, _named(body.get(key))) for key, name in _REQUEST_FACTS.items()]
     tools = body.get("tools")
     facts.append(("tools", ", ".join(_tools(tools)) if isinstance(tools, list) else ""))
-    instructions = instructed(body)
+    instructions = instructions_of(body)
     first = [Turn("instructions", instructions)] if instructions else []
-    said = [*first, *turns(asked(body))]
+    said = [*first, *turns_of(request_items(body))]
     return _laid_out(facts, said) if said or facts[1][1] else None
 
 
@@ -105,11 +113,12 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
 
 def _said(outcome: Outcome) -> list[Turn]:
     whole = outcome.response or outcome.partial
-    items: list[Item] = answered(read(whole)) if whole else []
-    if not turns(items):
-        output = [read(item) for item in outcome.items]
-        items = answered({"output": output})
-    return turns(items)
+    body = read(whole) if whole else None
+    output = body.get("output") if isinstance(body, dict) else None
+    if not outcome.items or (isinstance(body, dict) and "choices" in body):
+        return turns_of(response_items(body))
+    items = [read(item) for item in outcome.items]
+    return turns_of(response_items({"output": fuller(list_of(output), items)}))
 
 
 def _laid_out(facts: Iterable[tuple[str, str]], said: Iterable[Turn]) -> str:

@@ -13,7 +13,7 @@ import msgspec
 
 from response_store.search import terms as spelling
 from response_store.search.index import lacking, row
-from response_store.search.said import said
+from response_store.search.index_text import extract_texts
 from response_store.search.snippets import Snippet, snippet
 from response_store.search.terms import Term
 from response_store.store.reading import Reading, Row
@@ -120,5 +120,5 @@ def _hit(reading: Reading, terms: Sequence[Term], columns: Row) -> Hit:
     score, _, *summary = columns
     shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
     found = row(reading.rows, shown.exchange_id)
-    texts = said(found).texts if found else ()
+    texts = extract_texts(found).texts if found else ()
     return Hit(shown, float(score), snippet(texts, terms))

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
+from response_store.search.index_text import ROW, Row, extract_texts
 from response_store.search.parts import Part, parts
-from response_store.search.said import ROW, Row, said
 from response_store.store.records import State
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -65,7 +65,7 @@ class Entry:
     """An exchange as it is indexed. Its parts are made as they are asked for."""
 
     def __init__(self, row: Row) -> None:
-        bounded = said(row)
+        bounded = extract_texts(row)
         self.exchange_id = row.exchange_id
         self.tenant_id = row.tenant_id
         self.started_at = row.started_at

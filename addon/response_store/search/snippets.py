@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from response_store.search.said import Text
+from response_store.search.index_text import Text
 from response_store.search.segments import Segment, humps, legible, segments
 from response_store.search.terms import Term
 

@@ -8,6 +8,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.errors import PassingStoreError, StoreError
 from response_store.json_text import ABSENT
+from response_store.openai_api.accumulated import accumulated_items, complete_object
 from response_store.openai_api.plain_response import STATES
 from response_store.serving import answer
 from response_store.serving.answer import Answer
@@ -91,7 +92,7 @@ def needs_upstream(asked: Get | InputItems, found: Found | None) -> bool:
         if isinstance(asked, InputItems):
             items = items_of(found.input)
             return not items or not includes(items, asked.include)
-        seen = json_text.members(found.response_object.encode(errors="replace"), _Response)
+        seen = json_text.members(_object(found), _Response)
         runs = STATES.get(json_text.as_text(seen.status) or "") in UNFINISHED
         return runs or not _output_includes(seen, asked.include)
     except json_text.UnreadableError:
@@ -99,12 +100,19 @@ def needs_upstream(asked: Get | InputItems, found: Found | None) -> bool:
 
 
 def _response(asked: Get, found: Found) -> Answer:
-    text = found.response_object.encode(errors="replace")
+    text = _object(found)
     if not _output_includes(json_text.members(text, _Response), asked.include):
         return answer.refused(INCLUDE_UNSUPPORTED)
     if asked.stream:
         return answer.stream_answer(replayed(asked, text, found.recorded))
     return answer.json_answer(text)
+
+
+def _object(found: Found) -> bytes:
+    """Return the response as JSON text, with what streamed where its own output lacks that."""
+    text = found.response_object.encode(errors="replace")
+    items = accumulated_items(found.accumulated)
+    return complete_object(text, items) if items else text
 
 
 def _output_includes(seen: _Response, include: tuple[str, ...]) -> bool:

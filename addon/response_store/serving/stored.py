@@ -23,11 +23,13 @@ class Found(msgspec.Struct, frozen=True):
     `response_object` and `input` are JSON text. `recorded` is the answer as it came, a zstd frame:
     `raw_response` of the oldest exchange of this tenant that names the response, came as events
     and ended with a terminal event (later ones may be tails of it). None where none was kept.
+    `accumulated` is what `openai_api.accumulated` knows of the output as it streamed.
     """
 
     response_object: str = ""
     input: str = ""
     recorded: bytes | None = None
+    accumulated: str | None = None
 
 
 class Stored(Protocol):

@@ -9,6 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from response_store.errors import StoreError
+from response_store.openai_api.accumulated import accumulated_sql
 from response_store.serving.stored import Found, Wanted
 from response_store.store.lookup import RESPONSE
 from response_store.store.records import EndedBy, ResponseRow, Transport
@@ -16,11 +17,12 @@ from response_store.store.records import EndedBy, ResponseRow, Transport
 if TYPE_CHECKING:
     from response_store.store.reading import Reading
 
+_OBJECT = f"response_object, {accumulated_sql('{responses}')}"
 _COLUMNS = {
-    Wanted.PRESENCE: "''",
-    Wanted.OBJECT: "response_object",
-    Wanted.STREAM: "response_object",
-    Wanted.INPUT: "input",
+    Wanted.PRESENCE: "'', NULL",
+    Wanted.OBJECT: _OBJECT,
+    Wanted.STREAM: _OBJECT,
+    Wanted.INPUT: "input, NULL",
 }
 FOUND = {
     wanted: f"SELECT {column} FROM {{responses}} WHERE tenant_id = ? AND id = ?"
@@ -61,7 +63,11 @@ class ServedTables:
         text = self._text(row[0])
         if wanted is Wanted.INPUT:
             return Found(input=text)
-        return Found(response_object=text, recorded=recorded.raw_response if recorded else None)
+        return Found(
+            response_object=text,
+            recorded=recorded.raw_response if recorded else None,
+            accumulated=row[1] if isinstance(row[1], str) else None,
+        )
 
     def response(self, tenant: str, response_id: str) -> ResponseRow | None:
         """The whole row of a response. Raises StoreError."""

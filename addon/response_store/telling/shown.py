@@ -7,11 +7,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
+from response_store import json_text
 from response_store.errors import StoreError
+from response_store.openai_api.accumulated import accumulated_items, accumulated_text
+from response_store.openai_api.item_kinds import Turn
+from response_store.openai_api.item_texts import fields_of, list_of
+from response_store.openai_api.items import (
+    Item,
+    fuller,
+    input_items,
+    instructions_of,
+    request_items,
+    response_items,
+    turns_of,
+)
 from response_store.store.records import Api, ExchangeRow
-from response_store.telling import conversation
 from response_store.telling.bodies import document, is_json, unpacked
-from response_store.telling.conversation import Item, Turn, answered, asked, instructed, spoken
 from response_store.telling.figures import NONE, duration, local_time, number
 from response_store.telling.tokens import tokens_of
 
@@ -19,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from response_store.store.lookup import Found
+    from response_store.store.rows import StoredResponse
 
 _BODIES = ("request_body", "raw_response", "result")
 
@@ -71,9 +83,9 @@ def exchanged(found: Found) -> Exchanged:
     exchange, response = found.exchange, found.response
     body = _body(exchange.request_body) if exchange and exchange.request_body else b""
     request = document(body.decode("utf-8", "replace"))
-    instructions, items = instructed(request), asked(request)
+    instructions, items = instructions_of(request), request_items(request)
     if not (instructions or items):
-        items = spoken(document(response.input if response else None))
+        items = input_items(document(response.input if response else None))
     warm_up = isinstance(request, dict) and request.get("generate") is False
     return Exchanged(instructions, items, _answered(found), warm_up)
 
@@ -82,7 +94,7 @@ def turns(found: Found) -> list[Turn]:
     """The conversation: what was asked, then what was answered."""
     told = exchanged(found)
     first = [Turn("instructions", told.instructions)] if told.instructions else []
-    return [*first, *conversation.turns([*told.asked, *told.answered])]
+    return [*first, *turns_of([*told.asked, *told.answered])]
 
 
 def _columns(found: Found) -> dict[str, object]:
@@ -124,13 +136,22 @@ def _embedded(text: str | None) -> object:
 
 def _answered(found: Found) -> list[Item]:
     exchange, response = found.exchange, found.response
-    items = answered(document(response.response_object if response else None))
-    if conversation.turns(items) or not exchange:
+    items = _output(response) if response else []
+    if turns_of(items) or not exchange:
         return items
-    items = answered(document(exchange.result))
-    if conversation.turns(items) or not exchange.output_text:
+    items = response_items(document(exchange.result))
+    if turns_of(items) or not exchange.output_text:
         return items
     return [Item((Turn("assistant", exchange.output_text),))]
+
+
+def _output(response: StoredResponse) -> list[Item]:
+    """Return the items of a response's output, or those that streamed where they are more."""
+    body = document(response.response_object)
+    text = accumulated_text(response.input, response.messages)
+    streamed = [document(json_text.as_str(item)) for item in accumulated_items(text)]
+    output = list_of(fields_of(body).get("output"))
+    return response_items({**fields_of(body), "output": fuller(output, streamed)})
 
 
 def _response_facts(found: Found) -> Iterator[tuple[str, str]]:

@@ -18,9 +18,9 @@ from tests.unit.query.stored import NAMES, Stored, packed
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
 
-GOLDEN = f"""\
+GOLDEN = """\
 response\tresp_68a1b2c3d4e5f607
-exchange\t{rows.EXCHANGE_ID}
+exchange\t0e1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52
 tenant\tdefault
 state\tcompleted, ended by terminal_event
 model\tgpt-5.1-2025-11-13 (asked for gpt-5.1)
@@ -40,7 +40,7 @@ Be brief.
 
 --- user
 Weather?
-[input_image data:image/png;base64,{"A" * 38}... (122 characters)]
+[input_image PNG, 75 B]
 
 --- tool result
 21 degrees
@@ -49,10 +49,10 @@ Weather?
 Think first.
 
 --- tool call get_weather
-{{"city":"東京"}}
+{"city":"東京"}
 
 --- web search call
-{{"action": {{"query": "weather"}}}}
+weather
 
 --- assistant
 Sunny: \\ud83d ␀ [bold]x[/bold] :smile:

@@ -42,7 +42,8 @@ def test_every_derived_name_follows_its_table() -> None:
 
 def test_the_sql_files_name_only_known_placeholders() -> None:
     """Every placeholder of the SQL files has a name, and SQLite accepts the result."""
-    files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "search_words"
+    files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "exchanges_004"
+    files = *files, "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
             sql = schema_text(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())

@@ -54,7 +54,7 @@ def test_a_fresh_database_gets_the_whole_schema(database: PostgresDatabase) -> N
     with opened(database):
         pass
     assert database.execute(NAMED) == made
-    for table, version in (("openai_responses", 1), ("openai_exchanges", 3)):
+    for table, version in (("openai_responses", 1), ("openai_exchanges", 4)):
         stored = database.execute(f"SELECT version FROM {table}_schema_version")
         assert stored == [{"version": version}]
 
@@ -119,14 +119,14 @@ def test_all_problems_are_told_at_once(database: PostgresDatabase) -> None:
 
 
 @pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
-@pytest.mark.parametrize("version", ["4", "-1", "9223372036854775807"])
+@pytest.mark.parametrize("version", ["5", "-1", "9223372036854775807"])
 def test_another_version_is_refused(database: PostgresDatabase, table: str, version: str) -> None:
     """Another version is an error that says what is stored and what is known."""
     with opened(database):
         pass
     database.execute(f"UPDATE {table}_schema_version SET version = {version}")
     said = refusal(database)
-    known = 3 if table == "openai_exchanges" else 1
+    known = 4 if table == "openai_exchanges" else 1
     assert f"{table}_schema_version says version {version}, this program knows {known}" in said
 
 
@@ -188,7 +188,7 @@ def test_a_role_without_create_works_where_the_tables_are(database: PostgresData
     assert len(ids(database)) == 3
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_database_is_migrated(database: PostgresDatabase, version: int) -> None:
     """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
     make_version(database, version)
@@ -199,7 +199,24 @@ def test_an_older_database_is_migrated(database: PostgresDatabase, version: int)
     with opened(database) as store:
         assert (store.database_id, store.position("j")) == (known, 2)
     assert ids(database) == ["done", "e0", "e1", "left"]
-    assert database.execute("TABLE openai_exchanges_schema_version") == [{"version": 3}]
+    assert database.execute("TABLE openai_exchanges_schema_version") == [{"version": 4}]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_older_index_is_emptied_once(database: PostgresDatabase, version: int) -> None:
+    """What an earlier version indexed is indexed anew; what this one has indexed stays."""
+    make_version(database, version)
+    entry = (
+        "INSERT INTO openai_exchanges_search VALUES ('done', 'default', 1.0, 'completed', 1, 0);"
+        "INSERT INTO openai_exchanges_search_words VALUES ('done', 0, 'word')"
+    )
+    counted = "SELECT count(*) AS n FROM openai_exchanges_search_words"
+    database.execute(entry)
+    with opened(database):
+        assert database.execute(counted) == [{"n": 0}]
+    database.execute(entry)
+    with opened(database):
+        assert database.execute(counted) == [{"n": 1}]
 
 
 def test_an_older_database_and_a_role_without_create(database: PostgresDatabase) -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from response_store.cli.search_view import NOTHING, show
 from response_store.search.asking import ask
-from response_store.search.said import Text
+from response_store.search.index_text import Text
 from response_store.search.segments import LONGEST
 from response_store.search.snippets import LENGTH, snippet
 from response_store.search.terms import terms

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from response_store.search.index import Entry, bring_up
-from response_store.search.said import Row
+from response_store.search.index_text import Row
 from response_store.search.segments import legible, segments
 from tests.sampling import examples
 from tests.unit.search.conftest import Searching

@@ -376,13 +376,13 @@ def test_one_bad_row(running: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """An error of our own costs its exchange alone."""
     from response_store.search import index
 
-    def said(row: Any) -> Any:
+    def extract(row: Any) -> Any:
         if row.exchange_id == "bad":
             raise RuntimeError
         return original(row)
 
-    original = index.said
-    monkeypatch.setattr(index, "said", said)
+    original = index.extract_texts
+    monkeypatch.setattr(index, "extract_texts", extract)
     running.exchanges("a", "bad", "c")
     running.work()
     assert running.entries() == ["a", "c"]

@@ -46,7 +46,7 @@ def test_a_fresh_file_gets_the_whole_schema(path: Path) -> None:
     with opened(path):
         pass
     assert rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == made
-    for table, version in (("openai_responses", 1), ("openai_exchanges", 3)):
+    for table, version in (("openai_responses", 1), ("openai_exchanges", 4)):
         assert rows(path, f"SELECT version FROM {table}_schema_version") == [(version,)]
 
 
@@ -99,7 +99,7 @@ def test_all_missing_columns_are_told_at_once(path: Path) -> None:
 
 
 @pytest.mark.parametrize("table", ["openai_responses", "openai_exchanges"])
-@pytest.mark.parametrize("version", ["4", "999", "0.5", "-1", "'new'", "9223372036854775807"])
+@pytest.mark.parametrize("version", ["5", "999", "0.5", "-1", "'new'", "9223372036854775807"])
 def test_another_version_is_refused(path: Path, table: str, version: str) -> None:
     """Another version is an error that says what is stored and what is known."""
     with opened(path):
@@ -107,10 +107,10 @@ def test_another_version_is_refused(path: Path, table: str, version: str) -> Non
     script(path, f"UPDATE {table}_schema_version SET version = {version}")
     said = refusal(path)
     assert f"{table}_schema_version says version {version.strip(chr(39))}" in said
-    assert f"this program knows {3 if table == 'openai_exchanges' else 1}" in said
+    assert f"this program knows {4 if table == 'openai_exchanges' else 1}" in said
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_an_older_file_is_migrated(path: Path, version: int) -> None:
     """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
     make_version(path, version)
@@ -125,7 +125,26 @@ def test_an_older_file_is_migrated(path: Path, version: int) -> None:
         ("e1", "completed"),
         ("left", "interrupted"),
     ]
-    assert rows(path, "SELECT version FROM openai_exchanges_schema_version") == [(3,)]
+    assert rows(path, "SELECT version FROM openai_exchanges_schema_version") == [(4,)]
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_an_older_index_is_emptied_once(path: Path, version: int) -> None:
+    """What an earlier version indexed is indexed anew; what this one has indexed stays."""
+    make_version(path, version)
+    entry = """
+        INSERT INTO openai_exchanges_search VALUES (7, 'done', 'default', 1.0, 'completed', 1, 0);
+        INSERT INTO openai_exchanges_search_words (rowid, words) VALUES (7 * 65536, 'word')"""
+    counted = (
+        "SELECT (SELECT count(*) FROM openai_exchanges_search),"
+        " (SELECT count(*) FROM openai_exchanges_search_words)"
+    )
+    script(path, entry)
+    with opened(path):
+        assert rows(path, counted) == [(0, 0)]
+    script(path, entry)
+    with opened(path):
+        assert rows(path, counted) == [(1, 1)]
 
 
 def test_a_foreign_table_of_journals_is_refused(path: Path) -> None:

@@ -20,7 +20,7 @@ def _split(text: str) -> list[str]:
     pending = ""
     for line in text.splitlines(keepends=True):
         pending += line
-        ends = "END;" if "TRIGGER" in pending else ";"
+        ends = "END;" if "CREATE TRIGGER" in pending else ";"
         if pending.rstrip().endswith(ends):
             found.append(pending.strip())
             pending = ""

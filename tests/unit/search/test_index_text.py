@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from response_store.search import said as module
-from response_store.search.said import Row, Text, said
+from response_store.search import index_text as module
+from response_store.search.index_text import Row, Text, extract_texts
 from tests.unit.query.stored import packed
 
 
@@ -16,7 +16,7 @@ def texts(request: Any = None, **columns: Any) -> list[tuple[str, str]]:
     """What is indexed of an exchange with this request."""
     body = request if isinstance(request, bytes) else json.dumps(request).encode()
     row = Row("e", "t", 1.0, "completed", request_body=packed(body), **columns)
-    return [tuple(text) for text in said(row).texts]
+    return [tuple(text) for text in extract_texts(row).texts]
 
 
 def message(role: str, text: Any) -> dict[str, Any]:
@@ -35,7 +35,7 @@ IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
         ({"input": [{"role": "user", "content": "hi"}]}, [("user", "hi")]),
         (
             {"input": [message("user", [{"type": "input_text", "text": "what"}, IMAGE])]},
-            [("user", "what")],
+            [("user", "what\n[input_image PNG, 3 B]")],
         ),
         (
             {
@@ -94,8 +94,8 @@ def test_an_answer() -> None:
     shared = [
         ("reasoning", "Think."),
         ("tool call", 'look {"at":"sky"}'),
-        ("tool call", "moon"),
-        ("tool call", "print(1)"),
+        ("tool call", "web_search_call moon"),
+        ("tool call", "code_interpreter_call print(1)"),
     ]
     assert texts(response_object=document, output_text="Sunny.") == [("answer", "Sunny."), *shared]
     assert texts(response_object=document) == [*shared, ("answer", "Sunny.")]
@@ -114,13 +114,13 @@ def test_a_chat_completion() -> None:
 def test_a_damaged_row_has_what_can_be_read() -> None:
     """A frame that is none, or an answer that is no JSON, costs that text alone."""
     row = Row("e", "t", 1.0, "failed", request_body=b"\x00", result="{", output_text="kept")
-    assert said(row).texts == (Text("answer", "kept"),)
+    assert extract_texts(row).texts == (Text("answer", "kept"),)
 
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the bound is counted, and a body that unpacks to too much is left."""
     monkeypatch.setattr(module, "MOST_CHARACTERS", 10)
     row = Row("e", "t", 1.0, "completed", output_text="123456", error_message="abcdefgh")
-    assert said(row) == ((Text("answer", "123456"), Text("error", "abcd")), 10, 4)
+    assert extract_texts(row) == ((Text("answer", "123456"), Text("error", "abcd")), 10, 4)
     monkeypatch.setattr(module, "_MOST_BYTES", 20)
     assert texts({"input": "x" * 30}) == []
