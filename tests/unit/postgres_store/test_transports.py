@@ -70,7 +70,7 @@ def test_a_foreign_authority(own: PostgresDatabase, shown: PostgresCertificates)
 def test_plain_text_where_tls_is_asked_for(own: PostgresDatabase) -> None:
     """A server that admits no plain text says so for good."""
     store = store_on(own, sslmode="disable")
-    with pytest.raises(PermanentStoreError, match="TLS mode"):
+    with pytest.raises(PermanentStoreError, match="wants TLS: see ssl_mode"):
         store.open()
 
 

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Self
 
 import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
@@ -13,7 +14,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PassingStoreError, RowRefusedError, StoreError
 from response_store.store.base import CheckpointMovedError
-from response_store.store.postgres.errors import connecting
+from response_store.store.postgres.errors import connecting, connection_error
 from response_store.store.postgres.resolving import (
     Resolver,
     checked_connection_string,
@@ -63,7 +64,7 @@ class PostgresConnections:
 
     def connect(self) -> Connection:
         """A connection outside of the pool, in autocommit mode. Tells at once why there is none."""
-        with connecting(self._where):
+        with connecting(self._where, self._target.password):
             connection = psycopg.connect(self._connection_string(), autocommit=True)
             try:
                 self._set_up(connection)
@@ -78,6 +79,7 @@ class PostgresConnections:
         limits = self._limits
         self._pool = ConnectionPool(
             self._connection_string,
+            connection_class=self._noting_class(),
             kwargs={"autocommit": True},
             configure=self._set_up,
             min_size=limits.min_connections,
@@ -122,7 +124,8 @@ class PostgresConnections:
             refused = self._refused
         seconds = self._limits.acquire_timeout_secs
         raise refused or PassingStoreError(
-            f"{self._where}: no connection within {seconds} s: is the server up, or the pool small?"
+            f"{self._where}: no connection within {seconds} s: the server gives no answer, or all"
+            " of the pool are in use (pool.max_connections)"
         )
 
     def _connection_string(self) -> str:
@@ -134,6 +137,25 @@ class PostgresConnections:
             raise
         self._refused = None
         return checked.reveal()
+
+    def _noting_class(self) -> type[Connection]:
+        """Return a class whose `connect` notes why it fails: the pool itself does not tell."""
+        connections = self
+
+        class Noting(psycopg.Connection[tuple[object, ...]]):
+            @classmethod
+            def connect(cls, *args: Any, **kwargs: Any) -> Self:
+                try:
+                    return super().connect(*args, **kwargs)
+                except psycopg.Error as error:
+                    connections.note_refusal(error)
+                    raise
+
+        return Noting
+
+    def note_refusal(self, error: psycopg.Error) -> None:
+        """Keep why the last connection could not be made, for whoever waits for one."""
+        self._refused = connection_error(self._where, error, self._target.password)
 
     def _set_up(self, connection: Connection) -> None:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

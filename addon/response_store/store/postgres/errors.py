@@ -1,6 +1,7 @@
-"""PostgreSQL's errors in our words: what may pass, what must be mended, what is one row's fault.
+"""PostgreSQL's errors in our words: what may pass, what must be fixed, what is one row's fault.
 
 The driver's texts are never shown: they repeat values of rows, and libpq's the connection string.
+What a server says as it refuses a connection is shown (`refusals.py`).
 Sources: the PostgreSQL manual, appendix A (SQLSTATE); libpq's `fe-connect.c` and the backend's
 `auth.c` for failed connections, which carry no SQLSTATE.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import psycopg
 
@@ -19,6 +20,16 @@ from response_store.errors import (
     RowRefusedError,
     StoreError,
 )
+from response_store.store.postgres.refusals import (
+    NO_POSTGRES,
+    answer_of,
+    judge_answer,
+    quote_answer,
+    speaks_something_else,
+)
+
+if TYPE_CHECKING:
+    from response_store.config.secret import Secret
 
 
 class WorthARetryError(PassingStoreError):
@@ -67,20 +78,9 @@ _MEANINGS: dict[str, _Meaning] = {
     "XX": (PermanentStoreError, "the server reports an internal error: see its log"),
 }
 
-# Words of a failed connection's text, which is only looked at.
+# Words of libpq's own for a failed connection, which are only looked at.
 _CONNECTING: tuple[tuple[str, _Meaning], ...] = (
-    ("password authentication failed", _MEANINGS["28"]),
     ("no password supplied", (PermanentStoreError, "the server asks for a password: give one")),
-    ("authentication failed", _MEANINGS["28"]),
-    (
-        "pg_hba.conf",
-        (PermanentStoreError, "pg_hba.conf admits no such connection: mend it, or the TLS mode"),
-    ),
-    ("too many clients", _MEANINGS["53300"]),
-    ("too many connections", _MEANINGS["53300"]),
-    ("remaining connection slots", _MEANINGS["53300"]),
-    ("the database system is", _MEANINGS["57P03"]),
-    ("permission denied for database", _MEANINGS["42501"]),
     (
         "certificate verify failed",
         (PermanentStoreError, "the server's certificate is not trusted: see ssl_root_cert"),
@@ -93,13 +93,14 @@ _CONNECTING: tuple[tuple[str, _Meaning], ...] = (
         "does not support ssl",
         (PermanentStoreError, "the server speaks no TLS: turn it on, or see ssl_mode"),
     ),
+    (
+        "channel binding",
+        (PermanentStoreError, "the server offers no channel binding: see channel_binding"),
+    ),
     ("root certificate file", (PermanentStoreError, "the file of ssl_root_cert can't be read")),
     ("certificate file", (PermanentStoreError, "a file of the client certificate can't be read")),
     ("private key file", (PermanentStoreError, "the file of the client's key can't be used")),
-    ("role", _MEANINGS["28"]),
-    ("database", _MEANINGS["3D"]),
 )
-_ABOUT_WHAT_EXISTS = ("role", "database")
 _FAR: _Meaning = (PassingStoreError, "no connection: is the server up, and can it be reached?")
 
 
@@ -119,13 +120,15 @@ def translated(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def connecting(where: str) -> Iterator[None]:
-    """Turn the errors of a connection that is just being made into ours."""
+def connecting(where: str, password: Secret | None = None) -> Iterator[None]:
+    """Turn the errors of a connection that is just being made into ours.
+
+    A server's own words are shown, without the password, whatever else they hold.
+    """
     try:
         yield
     except psycopg.Error as error:
-        kind, words = _why_not_connected(error)
-        raise kind(f"{where}: {words}") from None
+        raise connection_error(where, error, password) from None
     except OSError as error:
         raise PassingStoreError(f"{where}: the system fails for now ({error.errno})") from None
 
@@ -144,9 +147,21 @@ def _translate(where: str, error: psycopg.Error) -> StoreError:
     return kind(f"{where}: {words} (SQLSTATE {state})")
 
 
+def connection_error(where: str, error: psycopg.Error, password: Secret | None) -> StoreError:
+    """Return our error for a connection that could not be made."""
+    answer = answer_of(error)
+    if answer is None:
+        kind, words = _why_not_connected(error)
+        return kind(f"{where}: {words}")
+    refusal = judge_answer(answer)
+    kind = PassingStoreError if refusal.passes else PermanentStoreError
+    state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
+    said = quote_answer(answer, password)
+    return kind(f'{where}: {refusal.words}{state}. The server says: "{said}"')
+
+
 def _why_not_connected(error: psycopg.Error) -> _Meaning:
     said = str(error).lower()  # for comparison alone: it may hold what is secret
-    for words, meaning in _CONNECTING:
-        if words in said and (words not in _ABOUT_WHAT_EXISTS or "does not exist" in said):
-            return meaning
-    return _FAR
+    if speaks_something_else(said):
+        return PermanentStoreError, NO_POSTGRES
+    return next((meaning for words, meaning in _CONNECTING if words in said), _FAR)

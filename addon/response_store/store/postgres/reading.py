@@ -138,7 +138,7 @@ class PostgresReading:
         # The driver's own warnings repeat texts of the server.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
         checked = checked_connection_string(target, resolver)
-        with connecting(self.name):
+        with connecting(self.name, target.password):
             connection = psycopg.connect(checked.reveal(), autocommit=True, prepare_threshold=None)
             try:
                 _set_up(connection)
