@@ -209,7 +209,6 @@ def test_stop(
         assert_completed(proxy.database.ended(tenant, 0), streamed=True, model="gpt-5")
 
 
-@pytest.mark.soak
 def test_stop_in_flight(
     make_proxy: MakeProxy, model_server: ModelServer, switch: WebSocketSwitch, tenant: str
 ) -> None:

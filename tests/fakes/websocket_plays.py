@@ -13,7 +13,8 @@ from tests.fakes.websocket_wire import Json
 
 HALF = 7
 """Messages up to and with the third delta of the text."""
-HALF_TEXT = "".join(bodies.deltas(bodies.TEXT)[:3])
+HALF_DELTAS = 3
+HALF_TEXT = "".join(bodies.deltas(bodies.TEXT)[:HALF_DELTAS])
 CONNECTION_LIMIT = "websocket_connection_limit_reached"
 
 

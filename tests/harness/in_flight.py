@@ -58,6 +58,7 @@ class InFlight:
         self._socket.send({"type": "response.create", "model": "gpt-5", "input": QUESTION})
         for gate in self._gates.values():
             assert gate.reached.wait(10)
+        self._socket.until("response.output_text.delta", websocket_plays.HALF_DELTAS)
 
     def tenant(self, kind: str) -> str:
         """The tenant of a kind."""
