@@ -72,6 +72,7 @@ class Runtime:
             return False
         error = session.wait_for_verdict(OPEN_WAIT)
         if error is None:
+            session.log_verdicts()
             return True
         logger.error("%s", error)
         self.session = None
@@ -206,6 +207,7 @@ class Runtime:
             candidate.close()
             switched(None)
             return
+        candidate.log_verdicts()
         before, self.session = self.session, candidate
         if before is not None:
             self._retire(before)

@@ -132,6 +132,10 @@ class Session:
         self.ingester.pump(seconds, lambda: self.ingester.verdict is not None)
         return self.verdict
 
+    def log_verdicts(self) -> None:
+        """Log from now on why the database can't be used: nobody waits to show it any more."""
+        self.ingester.logs_verdicts = True
+
     @property
     def verdict(self) -> str | None:
         """Return why this can't work until somebody fixes it, as far as is known."""

@@ -18,7 +18,7 @@ from response_store.cli.source import note
 from response_store.closes import Closes
 from response_store.config.model import SqliteTarget
 from response_store.errors import PassingStoreError, StoreError
-from response_store.journal.binding import target_of
+from response_store.journal.binding import is_bound_to, target_of
 from response_store.journal.directory import JournalDirectory, Target, journals
 from response_store.journal.errors import JournalError
 from response_store.journal.folder import journals_folder
@@ -134,16 +134,8 @@ def belongs_to(directory: JournalDirectory, database: Database) -> bool:
     """Return whether a journal is of a database: by its place, or else by its own id."""
     if is_in_memory(database.source):
         return False
-    ours, header = target_of(database.source.config()), directory.header
-    theirs = header.target
-    if (theirs.backend, theirs.tables) != (ours.backend, ours.tables):
-        return False
-    if theirs.place == ours.place:
-        return True
-    # A file that was copied has the same id as its copy: the one that lies there has it.
-    if ours.backend == "sqlite" and Path(theirs.place).exists():
-        return False
-    return header.database_id is not None and header.database_id == database.own_id()
+    target = target_of(database.source.config())
+    return is_bound_to(directory.header, target, database.own_id)
 
 
 def is_in_memory(source: Source) -> bool:

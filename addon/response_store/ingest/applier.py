@@ -22,8 +22,10 @@ from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.position_hint import PositionHint
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.shared_cleaned import SharedCleaned
+from response_store.journal.damaged import keep_aside
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import DamagedFrameError
+from response_store.journal.folder import DAMAGED
 from response_store.journal.frames import FrameRef, Kind
 from response_store.journal.private_files import sync_folder
 from response_store.journal.reader import JournalReader
@@ -279,7 +281,7 @@ class Applier:
         except (StoreError, OSError):
             raise
         except MemoryError:
-            self._starve(ref.seq)
+            self._starve(ref)
             batch.count("dropped.memory")
         except Exception as error:  # noqa: BLE001 - a frame of a kind that nobody thought of
             self._faults.report("apply", error)
@@ -303,12 +305,22 @@ class Applier:
             )
         reading.known = self._known = 0
 
-    def _starve(self, seq: int) -> None:
-        """Raise PassingStoreError for a frame that does not fit into memory, a few times."""
-        times = self._starved[1] + 1 if self._starved[0] == seq else 1
-        self._starved = seq, times
+    def _starve(self, ref: FrameRef) -> None:
+        """Raise PassingStoreError for a frame that does not fit into memory, a few times.
+
+        Then its bytes are kept aside, as others wait behind it.
+        """
+        times = self._starved[1] + 1 if self._starved[0] == ref.seq else 1
+        self._starved = ref.seq, times
         if times < _MEMORY_ATTEMPTS:
             raise PassingStoreError("the ingester has not got enough memory for an exchange")
+        keep_aside(self.directory, ref.segment, ref.offset, ref.offset + ref.size)
+        logger.warning(
+            "response_store: an exchange of %d bytes does not fit into the ingester's memory: its "
+            "bytes are kept in %s beside the journals",
+            ref.size,
+            DAMAGED,
+        )
 
     @contextlib.contextmanager
     def _starting_again_on_error(self) -> Iterator[None]:

@@ -138,6 +138,7 @@ class Supervisor:
         self._restart: asyncio.TimerHandle | None = None
         self._reported: set[str] = set()
         self.verdict: Verdict | None = None
+        self.logs_verdicts = False  # else whoever waits for the first one shows it
         self.report: Report | None = None
         self.reported_at = 0.0
         self.restarts = 0
@@ -469,13 +470,18 @@ class Supervisor:
                 if then is not None:
                     then(Answered(message.status, body))
             case Verdict():
-                self.verdict = self.verdict or message
+                self._judge(message)
             case Log():
                 logger.log(message.level, "%s", message.text)
             case Rotate():
                 self._on_rotate(message.seq)
             case _:
                 pass  # what only the proxy sends
+
+    def _judge(self, verdict: Verdict) -> None:
+        self.verdict = self.verdict or verdict
+        if self.logs_verdicts and verdict.permanent:
+            logger.warning("response_store: %s; records wait, attempts go on", verdict.error)
 
     def _accepted(self, seq: int) -> None:
         held = self._held.pop(seq, None)

@@ -22,7 +22,8 @@ from response_store.faults import Faults
 from response_store.ingest.applier import Applier, OnWritten
 from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
-from response_store.journal.directory import Header, JournalDirectory, Target, journals
+from response_store.journal.binding import is_bound_to
+from response_store.journal.directory import JournalDirectory, Target, journals
 from response_store.journal.errors import JournalError, refused
 from response_store.store.backoff import Backoff
 from response_store.store.base import Store
@@ -148,22 +149,10 @@ class Takeover:
         header = directory.header
         if header.target.place == ":memory:":
             return Fate.APPLIED if directory.remove() else Fate.BUSY
-        if not self._is_ours(header):
+        if not is_bound_to(header, self._target, lambda: self._store.database_id):
             directory.remove_if_empty()
             return Fate.FOREIGN
         return None if directory.lock_reader() else Fate.BUSY
-
-    def _is_ours(self, header: Header) -> bool:
-        """Return whether a journal belongs to this database, by its id or else its place."""
-        ours, theirs = self._target, header.target
-        if theirs.tables != ours.tables or theirs.backend != ours.backend:
-            return False
-        if theirs.place == ours.place:
-            return True
-        if header.database_id is None or header.database_id != self._store.database_id:
-            return False
-        # A file that was copied has the same id as its copy: the one that lies there has it.
-        return not (ours.backend == "sqlite" and Path(theirs.place).exists())
 
     def _prepare(self, directory: JournalDirectory) -> Applier:
         config = _shaped(self._config, directory)

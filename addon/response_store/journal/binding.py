@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
 
 from response_store.config import Config, SqliteTarget
 from response_store.journal.directory import Header, Target
@@ -29,6 +31,22 @@ def target_of(config: Config) -> Target:
         "exchanges": tables.exchanges,
     }
     return Target(config.backend.value, _place(config), names)
+
+
+def is_bound_to(header: Header, target: Target, database_id: Callable[[], str | None]) -> bool:
+    """Return whether a journal belongs to a database: by its place, or else by its own id.
+
+    `database_id` returns the id that the database has, where it can be reached.
+    """
+    theirs = header.target
+    if (theirs.backend, theirs.tables) != (target.backend, target.tables):
+        return False
+    if theirs.place == target.place:
+        return True
+    # A file that was copied has the same id as its copy: the one that lies there has it.
+    if target.backend == "sqlite" and Path(theirs.place).exists():
+        return False
+    return header.database_id is not None and header.database_id == database_id()
 
 
 def _place(config: Config) -> str:

@@ -9,6 +9,7 @@ from response_store.config import SqliteTarget, TableNames
 from response_store.pruning.removing import Remover
 from response_store.pruning.sqlite_remover import SqliteRemover
 from response_store.store.reading import Reading
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS
 from response_store.store.sqlite.reading import SqliteReading
 
 if TYPE_CHECKING:  # psycopg is imported only where PostgreSQL is used
@@ -41,20 +42,27 @@ def open_reading(
 
 
 def open_database(
-    target: SqliteTarget | PostgresTarget, tables: TableNames, shown_as: str | None = None
+    target: SqliteTarget | PostgresTarget,
+    tables: TableNames,
+    shown_as: str | None = None,
+    *,
+    busy_ms: int = BUSY_TIMEOUT_MS,
 ) -> Database:
-    """A database that is there, and of this version. Raises StoreError."""
+    """Open a database that is there, and of this version. Raises StoreError.
+
+    A SQLite file is waited for `busy_ms` where another process writes to it.
+    """
     reading = open_reading(target, tables, shown_as)
     try:
-        return Database(reading, _remover(target, tables))
+        return Database(reading, _remover(target, tables, busy_ms))
     except BaseException:
         reading.close()
         raise
 
 
-def _remover(target: SqliteTarget | PostgresTarget, tables: TableNames) -> Remover:
+def _remover(target: SqliteTarget | PostgresTarget, tables: TableNames, busy_ms: int) -> Remover:
     if isinstance(target, SqliteTarget):
-        return SqliteRemover(target, tables)
+        return SqliteRemover(target, tables, busy_ms=busy_ms)
     from response_store.pruning.postgres_remover import PostgresRemover  # noqa: PLC0415 (slow)
 
     return PostgresRemover(target, tables)

@@ -6,7 +6,6 @@ neither side holds up the other.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -90,9 +89,3 @@ class PostgresRemover:
         filled = statement.format(**self._words).replace("?", "%s")
         cursor = self._connection.execute(filled, list(values))
         return (cursor.fetchall() if cursor.description else []), cursor.rowcount
-
-
-def _lock_key(table: str) -> int:
-    """The lock of those who remove: locks are numbers, eight bytes long."""
-    digest = hashlib.blake2b(f"response-store retention {table}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "big", signed=True)

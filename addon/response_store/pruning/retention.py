@@ -28,6 +28,7 @@ from response_store.store.selection import Selection
 logger = logging.getLogger(__name__)
 Steps: TypeAlias = Generator[float, None, None]
 _DAY = 86_400.0
+_BUSY_MS = 20  # that a step waits for another process's write: frames wait behind it
 _REST = 4.0  # times what a batch took: others have the database four fifths of the time
 _MIN_REST = 0.01  # seconds
 # A tenant at a time, which the index answers at once.
@@ -123,7 +124,7 @@ class Retention:
     def _look(self) -> Steps:
         """Apply the rules once; yields after each step the seconds that it took."""
         config = self._config
-        with open_database(config.database, config.tables) as database:
+        with open_database(config.database, config.tables, busy_ms=_BUSY_MS) as database:
             if not self._trusts_clock(database.reading):
                 return
             yield 0.0

@@ -12,7 +12,7 @@ from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
-from response_store.store.sqlite.connection import connect
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
 
@@ -27,10 +27,13 @@ class SqliteRemover:
     """A `Remover` of a file that is there.
 
     It writes without waiting for the disk: what a loss of power brings back is removed again, and
-    the lock that others wait for is held the shorter.
+    the lock that others wait for is held the shorter. It waits `busy_ms` for other writers, then
+    raises PassingStoreError.
     """
 
-    def __init__(self, target: SqliteTarget, names: TableNames) -> None:
+    def __init__(
+        self, target: SqliteTarget, names: TableNames, *, busy_ms: int = BUSY_TIMEOUT_MS
+    ) -> None:
         self._where = target.describe()
         self._path = target.path
         self._batches = 0
@@ -42,6 +45,7 @@ class SqliteRemover:
         }
         with translated(self._where):
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS)
+            self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
         with translated(self._where):

@@ -64,7 +64,10 @@ class PostgresIndex:
             return self._run(statement, values)
 
     def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
-        """Write an entry. Where two do so at once, the second finds it done."""
+        """Write an entry. Where two do so at once, the second finds it done.
+
+        What `breathe` lets in meanwhile may change the exchange, but not delete it.
+        """
         made = [tsvector(part) for part in entry.parts(breathe)]
         with self._watched(), self._connection.transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)):
@@ -75,6 +78,7 @@ class PostgresIndex:
                 return
             self._run(_CLEAR, (entry.exchange_id,))
             for number, words in enumerate(made):
+                breathe()
                 self._run(_WRITE, (entry.exchange_id, number, words))
 
     def interrupt(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -30,8 +29,6 @@ class Health:
 
     def __init__(self, clock: Callable[[], float], name: str = "the store") -> None:
         self._clock = clock
-        self._settled = threading.Event()
-        self._left_to_caller = True  # to show why the first opening can't work
         self.name = name
         self.failures = 0  # since the last success
         self.phase = Phase.NEW
@@ -45,23 +42,9 @@ class Health:
         """Whether the last attempt succeeded."""
         return self.phase is Phase.READY
 
-    def available(self, longest: float) -> bool:
-        """Whether the store takes records: ready, and no commit hangs for over `longest` s."""
-        since = self.busy_since
-        return self.ready and (since is None or self._clock() - since < longest)
-
     def retry_in(self) -> float:
         """Seconds until the next attempt."""
         return max(0.0, self.retry_at - self._clock())
-
-    def wait_opened(self, seconds: float) -> bool:
-        """Block until the first attempt to open has ended, at most `seconds`.
-
-        Whoever has waited in vain is not told any more: the log tells how the attempt ends.
-        """
-        if not self._settled.wait(seconds):
-            self._left_to_caller = False
-        return self._settled.is_set()
 
     # By the writer's thread
 
@@ -72,7 +55,6 @@ class Health:
     def opened(self) -> None:
         """An attempt to open succeeded."""
         self._recovered()
-        self._settled.set()
 
     def busy(self) -> None:
         """A commit begins."""
@@ -89,7 +71,10 @@ class Health:
         self._recovered()
 
     def failed(self, error: StoreError, passing: bool, retry_at: float = 0.0) -> None:
-        """An attempt failed."""
+        """Note that an attempt failed.
+
+        A permanent error of the first one is the proxy's to show, which gets it as the verdict.
+        """
         self.busy_since = None
         self.failures += 1
         self.retry_at = retry_at
@@ -97,9 +82,8 @@ class Health:
         changed = self.ready or first_opening or str(error) != str(self.error)
         self.error = error
         self.phase = Phase.WAITING if passing else Phase.FAILED
-        if changed and (passing or not first_opening or not self._left_to_caller):
+        if changed and (passing or not first_opening):
             logger.warning("response_store: %s; records wait, attempts go on", error)
-        self._settled.set()
 
     def _recovered(self) -> None:
         failed = self.phase in (Phase.WAITING, Phase.FAILED)

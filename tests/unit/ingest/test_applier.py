@@ -376,7 +376,7 @@ def test_a_frame_that_nobody_thought_of_is_counted(bench: Bench, monkeypatch) ->
 
 
 def test_a_frame_that_does_not_fit_into_memory_is_tried_again(bench: Bench, monkeypatch) -> None:
-    """Without memory all is read again later; after some attempts the frame is left out."""
+    """Without memory all is read again later; after some attempts the frame is kept aside."""
     from response_store.ingest.record_builder import RecordBuilder
 
     build = RecordBuilder.build
@@ -397,6 +397,8 @@ def test_a_frame_that_does_not_fit_into_memory_is_tried_again(bench: Bench, monk
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(3)}
     assert bench.counts.get("dropped.memory") == 1
+    (kept,) = (bench.proxy.directory.path.parent / "damaged").iterdir()
+    assert b"question 2" in kept.read_bytes()
     assert len(attempts) == 5
 
 

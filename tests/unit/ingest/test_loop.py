@@ -141,6 +141,7 @@ def test_nothing_is_announced_to_who_does_not_want_it(pair: Pair) -> None:
     pair.proxy.open(1)
     pair.flush()
     pair.ingester.send(Announces(False))
+    pair.flush()  # it is in force now
     pair.proxy.exchange(2)
     pair.flush()
     assert not any(isinstance(each, Written) for each, _ in pair.ingester.messages)

@@ -304,6 +304,21 @@ async def test_reports(supervised: Supervised) -> None:
     assert time.monotonic() - supervised.supervisor.reported_at < 5.0
 
 
+async def test_a_later_verdict_is_logged(
+    supervised: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What an ingester that was started again can't do is logged, as nobody waits to show it."""
+    ingester = supervised.start()
+    ingester.send(Verdict("no table", permanent=True), Report(1, 1, "ready"))
+    await until(lambda: supervised.reports)
+    supervised.supervisor.logs_verdicts = True
+    ingester.send(Verdict("no right", permanent=True), Report(2, 2, "ready"))
+    await until(lambda: len(supervised.reports) == 2)
+    assert "no table" not in caplog.text
+    assert "no right; records wait, attempts go on" in caplog.text
+    assert supervised.supervisor.verdict == Verdict("no table", permanent=True)
+
+
 async def test_the_first_verdict_counts(supervised: Supervised) -> None:
     """A process that was started again does not take it back."""
     ingester = supervised.start()

@@ -82,17 +82,6 @@ def test_a_first_opening_that_can_not_work_is_left_to_its_caller(
     health.opening()
     health.failed(CORRUPT, False)
     assert caplog.messages == []
-    assert health.wait_opened(0)
-
-
-def test_a_first_opening_that_nobody_waits_for_any_more_is_logged(
-    health: Health, caplog: Any
-) -> None:
-    """Whoever has waited in vain can't show the error any more, so the log does."""
-    health.opening()
-    assert not health.wait_opened(0)
-    health.failed(CORRUPT, False)
-    assert len(caplog.messages) == 1
 
 
 def test_failures_are_counted_until_the_next_success(health: Health) -> None:
@@ -120,28 +109,6 @@ def test_the_one_that_is_back_has_a_name(clock: Clock, caplog: Any) -> None:
     health.failed(LOCKED, True)
     health.opened()
     assert caplog.messages[-1] == "response_store: the database is back, writing goes on"
-
-
-def test_waiting_for_the_first_attempt(health: Health) -> None:
-    """Only an attempt that has ended, well or not, ends the wait."""
-    health.opening()
-    assert not health.wait_opened(0)
-    health.opened()
-    assert health.wait_opened(0)
-
-
-def test_a_commit_that_hangs_makes_the_store_unavailable(health: Health, clock: Clock) -> None:
-    """A store is available while it is ready and no commit takes too long."""
-    assert not health.available(2.0)
-    opened(health)
-    assert health.available(2.0)
-    health.busy()
-    clock.now += 1.9
-    assert health.available(2.0)
-    clock.now += 0.2
-    assert not health.available(2.0)
-    health.idle()
-    assert health.available(2.0)
 
 
 def test_the_next_attempt_is_told_in_seconds(health: Health, clock: Clock) -> None:
