@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from datetime import date, datetime
 
 import click
 
-_SHORT = re.compile(r"(\d{1,9})\s*(s|m|min|h|d|w)")
-_SECONDS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_UNITS = {
+    "s": 1, "sec": 1, "second": 1, "m": 60, "min": 60, "minute": 60, "h": 3600, "hr": 3600,
+    "hour": 3600, "d": 86_400, "day": 86_400, "w": 604_800, "week": 604_800,
+}  # fmt: skip
+_MONTHS = {"mo": 1, "month": 1, "quarter": 3, "y": 12, "yr": 12, "year": 12, "decade": 120}
+_NUMBERS = "one two three four five six seven eight nine ten eleven twelve".split()
+_COUNTS = {"a": 1, "an": 1, "last": 1, **{word: at for at, word in enumerate(_NUMBERS, 1)}}
+_PART = rf"(\d{{1,9}}\s*|(?:{'|'.join(_COUNTS)})\s+)({'|'.join({**_UNITS, **_MONTHS})})s?\b"
+_PARTS = re.compile(_PART)
+_SPAN = re.compile(rf"{_PART}(\s*(,|and)?\s*{_PART})*(\s+ago)?")
+_MINUTES_OR_MONTHS = re.compile(r"\d{1,9}\s*M")
+# Read as month and day here, as day and month elsewhere.
+_EITHER_DAY = re.compile(r"(0?[1-9]|1[0-2])[/.-](0?[1-9]|1[0-2])([/.-](\d{2}|\d{4}))?(\s.*)?")
 _DAY = re.compile(r"(last |on )?(today|yesterday|(mon|tues|wednes|thurs|fri|satur|sun)day)")
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -23,8 +35,10 @@ def past_time(text: str, now: datetime | None = None) -> float:
     """
     now = now or datetime.now()  # noqa: DTZ005 (local time)
     text = text.strip()
-    if short := _SHORT.fullmatch(text.lower()):
-        return now.timestamp() - int(short[1]) * _SECONDS[short[2]]
+    if _MINUTES_OR_MONTHS.fullmatch(text):
+        raise ValueError(f"{text!r} could be minutes (m) or months (mo)")
+    if _SPAN.fullmatch(text.lower()):
+        return _before(now, _PARTS.findall(text.lower()))
     if _UNSAID.fullmatch(text.lower()):
         raise ValueError(f"{text!r} could mean anything")
     if _ISO_DATE.match(text):
@@ -36,6 +50,27 @@ def past_time(text: str, now: datetime | None = None) -> float:
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=now.tzinfo)
     return moment.timestamp()
+
+
+def is_ambiguous(text: str) -> bool:
+    """Return whether a text names a day that others read as another one."""
+    return _EITHER_DAY.fullmatch(text.strip()) is not None
+
+
+def _before(now: datetime, parts: list[tuple[str, str]]) -> float:
+    """Return the time that is so long before `now`; months are those of the calendar.
+
+    Where a month has no such day its last one is meant. Raises ValueError before the year 1.
+    """
+    said = [(count.strip(), unit) for count, unit in parts]
+    counts = [(int(n) if n.isdecimal() else _COUNTS[n], unit) for n, unit in said]
+    months = sum(count * _MONTHS.get(unit, 0) for count, unit in counts)
+    seconds = sum(count * _UNITS.get(unit, 0) for count, unit in counts)
+    if not months:
+        return now.timestamp() - seconds
+    year, month = divmod(now.year * 12 + now.month - 1 - months, 12)
+    day = min(now.day, monthrange(year, month + 1)[1])
+    return now.replace(year=year, month=month + 1, day=day).timestamp() - seconds
 
 
 def _in_words(text: str, now: datetime) -> datetime:
@@ -69,9 +104,14 @@ class PastTime(click.ParamType):  # type: ignore[type-arg]  # older releases hav
         """The Unix seconds, or a message that shows what can be said."""
         if isinstance(value, float):
             return value
+        removes = ctx is not None and ctx.command.name == "prune"
+        if removes and is_ambiguous(str(value)):
+            self.fail(f"{value!r} can be two days: write the year first, 2026-02-01.", param, ctx)
         try:
             return past_time(str(value))
         except (ValueError, OverflowError, OSError):
+            if _MINUTES_OR_MONTHS.fullmatch(str(value).strip()):
+                self.fail(f"{value!r}: minutes are m, months are mo: 3m, 3mo.", param, ctx)
             self.fail(
                 f"{value!r} is no time. Say 2h, 3d, yesterday, monday, '3 days ago',"
                 " 2026-11-01 or '2026-11-01 09:30'.",
