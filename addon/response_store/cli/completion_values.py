@@ -118,6 +118,9 @@ def _offered(
     context: click.Context, incomplete: str, look: Callable[[Source], Offers]
 ) -> list[CompletionItem]:
     """What a look finds in time, each name once."""
+    import logging  # noqa: PLC0415 (only where it is asked)
+
+    logging.disable(logging.WARNING)  # a prompt is no place for it
     found = dict(_in_time(lambda: look(_source(context))))
     fitting = {
         name: told

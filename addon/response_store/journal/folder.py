@@ -12,12 +12,12 @@ import platformdirs
 
 from response_store.journal.errors import refused, unusable
 from response_store.journal.private_files import check_folder, sync_folder
+from response_store.links import TooManyLinksError, find_foreign_link
 
 DAMAGED = "damaged"  # beside the journals: what was damaged in any of them
 JOURNAL_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 NEW_PREFIX, GONE_PREFIX = ".new-", ".gone-"
 _OWN_NAME = re.compile(rf"({DAMAGED}|({re.escape(NEW_PREFIX)}|\.gone-)?{JOURNAL_ID.pattern})")
-_MAX_LINKS = 40
 
 
 def journals_folder(
@@ -54,14 +54,12 @@ def _default(environ: Mapping[str, str]) -> Path:
 
 def _check_links(path: Path) -> None:
     """See that each link on the way is root's or ours: its owner decides where it leads."""
-    for _ in range(_MAX_LINKS):
-        link = next((part for part in reversed([path, *path.parents]) if part.is_symlink()), None)
-        if link is None:
-            return
-        if link.lstat().st_uid not in {0, os.geteuid()}:
-            raise refused(link, "is another user's link", "name a folder of your own")
-        path = link.parent / link.readlink() / path.relative_to(link)
-    raise refused(path, "has too many links", "name the folder itself")
+    try:
+        link = find_foreign_link(path)
+    except TooManyLinksError:
+        raise refused(path, "has too many links", "name the folder itself") from None
+    if link is not None:
+        raise refused(link, "is another user's link", "name a folder of your own")
 
 
 def _make(path: Path) -> None:

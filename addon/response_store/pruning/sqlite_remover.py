@@ -44,7 +44,7 @@ class SqliteRemover:
             "lock": "",
         }
         with translated(self._where):
-            self._connection = connect(replace(target, mode="rw"), Durability.PROCESS)
+            self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
             self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
 
     def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:

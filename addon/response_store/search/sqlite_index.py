@@ -50,7 +50,7 @@ class SqliteIndex:
         self._words = table_words(names)
         self._noted = 0
         with translated(self._where):
-            self._connection = connect(self._target, Durability.PROCESS)
+            self._connection = connect(self._target, Durability.PROCESS, names)
             try:
                 sqlite_schema.require_fts5(self._connection, f"SQLite {self._where}")
                 if not sqlite_schema.has_search_words(self._connection, names):

@@ -22,6 +22,8 @@ def translated(name: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
+            raise KeyboardInterrupt from None  # nothing but a signal breaks off what is read
         raise _store_error(name, error) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__

@@ -35,7 +35,7 @@ class SqliteWriting:
             "exchanges": tables.exchanges,
         }
         with translated(where):
-            connection = connect(target, Durability.POWER)
+            connection = connect(target, Durability.POWER, tables)
             try:
                 connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")

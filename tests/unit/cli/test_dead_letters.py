@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import re
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from response_store.cli.journals import Database, Pending
 from response_store.cli.source import source
+from tests.harness.choosy import admit_triggers
 from tests.unit.cli.conftest import Anywhere, Command
 from tests.unit.cli.proxied import (
     configure,
@@ -19,7 +21,7 @@ from tests.unit.cli.proxied import (
     listed,
     proxy_journal,
 )
-from tests.unit.ingest.proxy_side import Ingester, id_of
+from tests.unit.ingest.proxy_side import Ingester, ProxyJournal, id_of
 from tests.unit.query.stored import Stored
 
 BAD = ("resp_1", "resp_3")
@@ -33,8 +35,22 @@ def refusing(stored: Stored, place: Path, monkeypatch: pytest.MonkeyPatch) -> St
     """A database that refuses two of the rows."""
     configure(place)
     monkeypatch.setenv("RESPONSE_STORE_CONFIG", str(place / "proxy.yaml"))
+    admit_triggers(monkeypatch)
     stored.script(REFUSES)
     return stored
+
+
+@contextmanager
+def refused_by(stored: Stored, journal: ProxyJournal) -> Iterator[Ingester]:
+    """An ingester with a refused row: the trigger came once it had opened the file."""
+    stored.script("DROP TRIGGER refuses")
+    with closing(Ingester(journal)) as ingester:
+        ingester.verdict()
+        stored.script(REFUSES)
+        for key in range(2):
+            journal.exchange(key)
+        ingester.wake()
+        yield ingester
 
 
 def test_nothing_was_refused(run: Command, anywhere: Anywhere) -> None:
@@ -89,7 +105,7 @@ def test_those_of_several_journals(refusing: Stored, place: Path, run: Command) 
 
 def test_those_of_a_running_proxy(refusing: Stored, place: Path, run: Command) -> None:
     """They are listed; its ingester has them, so that trying again is for later."""
-    with closing(proxy_journal(place, range(2))) as journal, closing(Ingester(journal)) as ingester:
+    with closing(proxy_journal(place)) as journal, refused_by(refusing, journal) as ingester:
         ingester.flush()
         assert "resp_1" in run("dead-letters").stdout
         refusing.script("DROP TRIGGER refuses")
@@ -100,8 +116,8 @@ def test_those_of_a_running_proxy(refusing: Stored, place: Path, run: Command) -
 
 def test_a_journal_that_stays_for_them_is_not_waited_for(refusing: Stored, place: Path) -> None:
     """All the rest of it is in the database, which then knows nothing of the journal any more."""
-    journal = proxy_journal(place, range(2))
-    with closing(Ingester(journal)) as ingester:
+    journal = proxy_journal(place)
+    with refused_by(refusing, journal) as ingester:
         ingester.flush()
         pending = Pending.of(journal.directory)
         journal.close()

@@ -10,6 +10,7 @@ import pytest
 
 from response_store.errors import PassingStoreError
 from response_store.ingest.delivery import MAX_RECORDS
+from tests.harness.choosy import admit_triggers
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import id_of
 
@@ -24,8 +25,9 @@ def question(model: str) -> bytes:
 
 
 @pytest.fixture
-def refusing(bench: Bench) -> Bench:
+def refusing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Bench:
     """A bench whose database refuses what was asked of the model `bad`."""
+    admit_triggers(monkeypatch)
     bench.store.open()
     bench.execute(REFUSE.format(when="WHEN NEW.requested_model = 'bad'"))
     return bench

@@ -250,7 +250,7 @@ def test_writers_get_through_at_once(stored: Stored, opened: Open) -> None:
 def test_a_file_gives_back_room_in_small_steps(tmp_path: Path) -> None:
     """While others write: a file that the store has made, as far as its end is free."""
     path = tmp_path / "responses.db"
-    connect(SqliteTarget(path), Durability.PROCESS).close()
+    connect(SqliteTarget(path), Durability.PROCESS, NAMES).close()
     stored = Stored(path)
     body = bytes(range(256)) * 200
     stored.exchanges(

@@ -44,16 +44,6 @@ def test_all_files_are_private(path: Path) -> None:
     assert set(found.values()) == {0o600}
 
 
-def test_an_existing_file_keeps_its_mode(path: Path) -> None:
-    """What somebody has allowed is not taken back."""
-    script(path, "CREATE TABLE x (y)")
-    path.chmod(0o640)
-    with opened(path) as store:
-        store.write([record()])
-        found = modes(path.parent)
-    assert {found[f"responses.db{end}"] for end in ("", "-wal", "-shm")} == {0o640}
-
-
 def test_closing_leaves_the_database_alone(path: Path) -> None:
     """After a close there is one file: no WAL, no index."""
     with opened(path) as store:

@@ -12,8 +12,10 @@ from response_store.config.secret import masked
 from response_store.errors import StoreError
 from response_store.store.connection_check import PRESENT, Findings
 from response_store.store.sqlite import schema as sqlite_schema
-from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, real_path
+from response_store.store.sqlite.catalogue_guard import guard_catalogue
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, harden, real_path
 from response_store.store.sqlite.errors import translated
+from response_store.store.sqlite.file_guard import guard_files
 
 
 def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -> None:
@@ -24,6 +26,8 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
     path = real_path(target.path)
     findings.note("file", masked(str(path)))
     where = target.describe()
+    if not _is_guarded(target.path, where, findings):
+        return
     if fault := _fault_of_place(path, makes=target.mode == "rwc"):
         findings.object_to(f"SQLite {where}: {fault}")
     elif not path.exists():
@@ -31,6 +35,17 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
     else:
         findings.note("size", f"{path.stat().st_size} bytes")
         _judge_schema(path, tables, where, findings)
+
+
+def _is_guarded(path: Path, where: str, findings: Findings) -> bool:
+    """Return whether the files are such as the store would open. Nothing is changed."""
+    try:
+        with translated(where):
+            guard_files(path, f"SQLite {where}", closes=False)
+    except StoreError as error:
+        findings.object_to(str(error))
+        return False
+    return True
 
 
 def _fault_of_place(path: Path, *, makes: bool) -> str | None:
@@ -51,6 +66,8 @@ def _judge_schema(path: Path, tables: TableNames, where: str, findings: Findings
     """Have the store look at the schema; what it would make is refused to it here."""
     try:
         with translated(where), closing(_opened(path)) as connection:
+            harden(connection)
+            guard_catalogue(connection, tables, f"SQLite {where}")
             ready = _is_ready(connection, tables, where)
             some = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     except StoreError as error:

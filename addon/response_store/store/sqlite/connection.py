@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import time
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
-from response_store.config import Durability, SqliteTarget
+from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import PermanentStoreError
+from response_store.store.sqlite.catalogue_guard import guard_catalogue
+from response_store.store.sqlite.file_guard import guard_files
 
 BUSY_TIMEOUT_MS = 1000
 _MODE = 0o600
@@ -19,8 +24,12 @@ FileIdentity = tuple[int, int]
 """Device and inode: what a path means now."""
 
 
-def connect(target: SqliteTarget, durability: Durability) -> sqlite3.Connection:
-    """Open a connection in autocommit mode; make the file, private, where it is missing."""
+def connect(target: SqliteTarget, durability: Durability, tables: TableNames) -> sqlite3.Connection:
+    """Open a connection in autocommit mode; make the file, private, where it is missing.
+
+    Raises PermanentStoreError where the file, or what it holds under the tables' names, is not
+    ours; sqlite3.Error, OSError.
+    """
     connection = sqlite3.connect(
         _name(target),
         timeout=BUSY_TIMEOUT_MS / 1000,
@@ -29,11 +38,41 @@ def connect(target: SqliteTarget, durability: Durability) -> sqlite3.Connection:
         uri=True,
     )
     try:
+        harden(connection)
+        guard_catalogue(connection, tables, f"SQLite {target.describe()}")
+        if not _is_fts5_innocuous():
+            # Only a trusted schema may use it in a trigger, and ours is one that was compared.
+            connection.execute("PRAGMA trusted_schema = ON")
         _set_up(connection, target, durability)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def harden(connection: sqlite3.Connection) -> None:
+    """Have SQLite distrust what the file says of itself."""
+    connection.execute("PRAGMA trusted_schema = OFF")
+    # Python 3.11 has no way to say the rest.
+    if sys.version_info >= (3, 12):
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_DEFENSIVE, True)
+        connection.setconfig(sqlite3.SQLITE_DBCONFIG_ENABLE_VIEW, False)
+
+
+@cache
+def _is_fts5_innocuous() -> bool:
+    """Return whether this SQLite lets triggers of an untrusted schema use FTS5: newer ones do."""
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("PRAGMA trusted_schema = OFF")
+        try:
+            connection.executescript(
+                "CREATE TABLE a (b); CREATE VIRTUAL TABLE c USING fts5 (d);"
+                "CREATE TRIGGER e AFTER DELETE ON a BEGIN DELETE FROM c; END;"
+            )
+            connection.execute("DELETE FROM a")
+        except sqlite3.Error:
+            return False
+        return True
 
 
 def identity(target: SqliteTarget) -> FileIdentity | None:
@@ -56,6 +95,7 @@ def _name(target: SqliteTarget) -> str:
     if target.path is None:
         return ":memory:"
     path = real_path(target.path)
+    guard_files(target.path, f"SQLite {target.describe()}")
     if target.mode == "rwc":
         _make_private(path)
     elif not path.exists():
@@ -63,8 +103,6 @@ def _name(target: SqliteTarget) -> str:
             f"SQLite {target.describe()}: the file does not exist, and mode=rw makes none: "
             "make it, or leave the mode out"
         )
-    if path.is_dir():
-        raise PermanentStoreError(f"SQLite {target.describe()}: a folder: name a file in it")
     return f"{path.as_uri()}?mode=rw"
 
 

@@ -22,6 +22,9 @@ from response_store.store.reading import (
 )
 from response_store.store.reading_errors import no_file, no_tables, translated
 from response_store.store.sqlite import functions as sqlite_functions
+from response_store.store.sqlite.catalogue_guard import guard_catalogue
+from response_store.store.sqlite.connection import harden
+from response_store.store.sqlite.file_guard import guard_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 BUSY_SECONDS = 2.0
 
 _TABLES = "SELECT name FROM sqlite_master WHERE type IN ('table', 'view')"
+_STEPS = 200_000  # of SQLite's machine, some milliseconds
 
 _SURROGATES, _BEHIND_SURROGATES = 0xD800, 0xE000  # no text holds the code points between
 
@@ -116,13 +120,17 @@ class SqliteReading(Closes):
         with translated(self.name):
             if not self.path.is_file():
                 raise no_file(self.name, something=self.path.exists())
+            guard_files(self.path, self.name, writes=False)
             connection = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode=ro",
                 uri=True,
                 timeout=busy_seconds,
                 isolation_level=None,
             )
+            harden(connection)
         connection.text_factory = _text
+        # SQLite runs one statement as long as it takes; here a signal is looked at in between.
+        connection.set_progress_handler(_go_on, _STEPS)
         sqlite_functions.register(connection)
         return connection
 
@@ -136,7 +144,13 @@ class SqliteReading(Closes):
         missing = [name for name in wanted_tables(names) if name.lower() not in present]
         if missing:
             raise no_tables(self.name, missing)
+        with translated(self.name):
+            guard_catalogue(self._connection, names, self.name)
         self.versions = checked_versions(self, names)
+
+
+def _go_on() -> None:
+    """Do nothing: that Python runs at all is what has Ctrl-C end a statement."""
 
 
 def _text(stored: bytes) -> str:

@@ -83,7 +83,7 @@ class SqliteStore:
             self._drop_connection()
         where = self._target.describe()
         with translated(where):
-            connection = connect(self._target, self._durability)
+            connection = connect(self._target, self._durability, self._tables)
             try:
                 self._database_id = sqlite_schema.prepare(connection, self._tables, where)
             except BaseException:
