@@ -25,7 +25,12 @@ from benchmarks.profile import profile
 from benchmarks.reading import reading_postgres, reading_sqlite
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
-from benchmarks.serving import serving_capture, serving_get, serving_input_items
+from benchmarks.serving import (
+    serving_capture,
+    serving_get,
+    serving_indexing,
+    serving_input_items,
+)
 from benchmarks.settings import Settings
 from benchmarks.stall import stall
 from benchmarks.throughput import json_throughput, sse_throughput
@@ -44,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "serving-get": serving_get,
     "serving-input-items": serving_input_items,
     "serving-capture": serving_capture,
+    "serving-indexing": serving_indexing,
     "ingester": ingester,
     "lag": lag,
     "lookup": lookup,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from benchmarks import raw_driver
 from benchmarks.getting import Getting, paced
 from benchmarks.lookup import SMALL, fill
 from benchmarks.payloads import response_id
-from benchmarks.results import Result, Results
+from benchmarks.results import Result, Results, Target
 from benchmarks.rig import Rig
 from benchmarks.rows import records
 from benchmarks.settings import Settings
@@ -30,6 +31,9 @@ PACE = 50.0  # GETs a second beside a capture
 ITEMS = 10_000
 PAGE = 100
 SHARES = (0.5, 0.99)
+TO_INDEX = 10_000  # rows
+INDEX_SECONDS = 300.0  # that building the index may take
+BESIDE_INDEX = Target(50.0, 20.0, higher_is_better=False)  # ms, p99
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,32 @@ def serving_capture(rig: Rig, settings: Settings) -> Results:
         note=note,
         raw=beside.as_dict(),
     )
+
+
+def serving_indexing(rig: Rig, settings: Settings) -> Results:
+    """GET by id while the search index of rows that were there is being built."""
+    path = rig.folder / "serve-and-index.db"
+    ids = fill(path, TO_INDEX)
+    side = Serving("addon, serving", durability=Durability.PROCESS, stored=path)
+    taken: list[float] = []
+    with ExitStack() as stack:
+        (proxy,) = stack.enter_context(rig.proxies(side))
+        stack.enter_context(closing(Getting(proxy.port))).get(ids[0])  # it has started
+        stack.enter_context(paced(proxy.port, ids, PACE, taken))
+        deadline = time.monotonic() + INDEX_SECONDS
+        while side.unindexed(proxy.folder):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the index is not built after {INDEX_SECONDS:.0f} s")
+            time.sleep(0.2)
+    for share, target in zip(SHARES, (None, BESIDE_INDEX), strict=True):
+        yield Result(
+            f"GET by id, an index of {TO_INDEX:,} rows is built, p{share * 100:.0f}",
+            "ms",
+            spread([percentile(taken, share) * 1e3]),
+            target,
+            note=f"{len(taken):,} GETs, the slowest took {max(taken) * 1e3:.1f} ms",
+            raw={"ms": [seconds * 1e3 for seconds in taken]},
+        )
 
 
 @contextmanager
