@@ -196,8 +196,13 @@ class JournalWriter:
         return self._receipts.wait(receipts, seconds)
 
     def rotate(self) -> None:
-        """End the current main segment: the next frame begins another one."""
+        """End the current main segment: the next frame begins another one.
+
+        Its number is above the last seq, also where one with a lower number was made ahead: who
+        drops all segments up to the last seq must not drop it.
+        """
         self._leave_segment()
+        self._number = max(self._number, self.last_seq)
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what waits, within `seconds`; drop and count what can't be written. Idempotent."""

@@ -685,6 +685,31 @@ def test_what_was_made_ahead_too_late_is_not_used(power, journal, monkeypatch, l
     assert late[0] not in numbers
 
 
+@pytest.mark.parametrize("is_late", [False, True])
+def test_what_was_made_ahead_of_a_rotation_is_not_used(
+    power, journal, monkeypatch, loop, *, is_late: bool
+) -> None:
+    """Whoever drops all segments up to the last seq takes it along, also while it holds nothing."""
+    writer = power(segment_bytes=1000)
+    prepare, late = writer._sync.prepare, []
+    if is_late:
+        monkeypatch.setattr(writer._sync, "prepare", late.append)
+    receipts = [put(writer, key, bytes(100)) for key in range(1, 6)]
+    if not is_late:
+        loop.run_until(lambda: writer._sync._prepared)
+    assert writer.wait(receipts, 10.0)
+    writer.rotate()
+    for number in late[:1]:
+        prepare(number)
+        loop.run_until(lambda: writer._sync._prepared)
+    receipts = [put(writer, key, bytes(100)) for key in range(6, 20)]
+    assert writer.wait(receipts, 10.0)
+    loop.run_until(lambda: len(journal.segments()) > 2)
+    numbers = [segment.number for segment in journal.segments()]
+    assert numbers[:2] == [1, 6]
+    assert seqs(read_all(journal)) == list(range(1, 20))
+
+
 def test_a_segment_of_one_frame_has_none_made_ahead(power, monkeypatch) -> None:
     """It would have the number that the loop takes for the next one."""
     writer = power(segment_bytes=1000)
