@@ -1,0 +1,243 @@
+"""With `durability: power` nothing that a client saw complete is lost with the machine's power."""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from time import sleep
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from response_store.config import load_config
+from response_store.counts import Counts
+from response_store.faults import Faults
+from response_store.ingest.takeover import Fate, take_over
+from response_store.journal.binding import target_of
+from response_store.store.backends import store_of
+from tests.fakes import bodies
+from tests.fakes.answers import Stream, json_answer
+from tests.harness import proxy as proxy_module
+from tests.harness.clients import RawClient, asking
+from tests.harness.power_loss import Disk
+from tests.harness.proxy import Proxy, wait_until
+from tests.harness.traced import Call, cannot_trace, has_ended, read_calls, sent, tracing
+
+if TYPE_CHECKING:
+    from tests.fakes.model_server import ModelServer
+    from tests.fakes.requests import Request
+
+pytestmark = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(bool(cannot_trace()), reason=f"no trace: {cannot_trace()}"),
+]
+
+SMALL_PARTS = Path(proxy_module.__file__).with_name("small_parts.py")
+DATA = "data"  # where the database is, apart from the journals
+CREDENTIAL = {"type": "mcp", "server_label": "s", "authorization": "canary-mcp"}
+TERMINAL = re.compile(rb"event: response\.completed\r?\n")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What a proxy did. `ends` has the moment at which the end of each answer went on, by id."""
+
+    root: Path
+    calls: list[Call]
+    ends: dict[str, int]
+
+
+@pytest.fixture(scope="module")
+def traffic(
+    model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Traffic:
+    """Traffic of all kinds through a traced proxy, until it has ended and emptied its journal."""
+    folder = tmp_path_factory.mktemp("power")
+    root, trace = folder / "disk", folder / "trace"
+    (root / DATA).mkdir(parents=True)
+    config = {
+        "durability": "power",
+        "completion_wait_ms": 10_000,
+        "database_url": f"sqlite:///{root / DATA / 'responses.db'}",
+        "journal": {"path": str(root / "journals")},
+    }
+    proxy = Proxy(
+        folder / "proxy",
+        authority=authority,
+        mode=f"reverse:{model_server.url}",
+        config=config,
+        first=[SMALL_PARTS],
+        in_ingester=[SMALL_PARTS],
+        before=tracing(trace),
+    )
+    with proxy:
+        ids = send_traffic(proxy, Scenarios(model_server))
+        status = proxy.command("response_store.status")
+        assert "wait." not in str(status), "an end went on before the disk had it"
+        proxy.terminate()
+    wait_until(lambda: has_ended(trace), "the trace is whole")
+    calls = read_calls(trace)
+    return Traffic(root, calls, ends_of(calls, ids))
+
+
+class Scenarios:
+    """What the model server plays, by the name that a request asks for."""
+
+    def __init__(self, server: ModelServer) -> None:
+        self.long = server.play(self._long)
+        self.bulky = server.play(self._bulky)
+        self.huge = server.play(self._huge)
+
+    def _long(self, request: Request) -> Any:
+        events = bodies.stream_events(request.fields, text="0123456 " * 8)
+        return Stream(pause=0.04).answer(events)
+
+    def _bulky(self, request: Request) -> Any:
+        return json_answer(bodies.whole_response(request.fields, "bulk " * 4000))
+
+    def _huge(self, request: Request) -> Any:
+        return json_answer(bodies.whole_response(request.fields, "huge! " * 15_000))
+
+
+def send_traffic(proxy: Proxy, scenarios: Scenarios) -> set[str]:
+    """Send requests of all kinds, some at once, with a rest in between; return the answers' ids."""
+    kinds = [
+        asking(),
+        asking(stream=True),
+        asking(scenarios.bulky),
+        asking(tools=[CREDENTIAL]),
+        asking(scenarios.bulky, tools=[CREDENTIAL]),
+        asking(scenarios.huge),
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
+        short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
+        ids = [answer.result() for answer in [*long, *short]]
+        sleep(1.5)  # the journal is emptied, and the log written back
+        long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
+        short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
+        ids += [answer.result() for answer in [*long, *short]]
+    return set(ids)
+
+
+def exchange(proxy: Proxy, body: dict[str, Any]) -> str:
+    """Send a request over a connection of its own, read all of the answer, and return its id."""
+    with RawClient(proxy.port) as client:
+        reply = client.read_to_end(client.ask(body))
+    assert reply.whole
+    return response_ids(bytes(reply.body)).pop()
+
+
+def response_ids(data: bytes) -> set[str]:
+    """Return the ids of responses in some text."""
+    return {match.decode() for match in re.findall(rb"resp_[0-9a-f]{32}", data)}
+
+
+def ends_of(calls: list[Call], ids: set[str]) -> dict[str, int]:
+    """Return when the end of each answer was sent to the client: from then on it must be kept."""
+    ends = {}
+    for pieces in sent(calls).values():
+        body = b"".join(data for _, data in pieces)
+        if body.startswith(b"HTTP/1.1 ") and (found := response_ids(body) & ids):
+            terminal = [moment for moment, data in pieces if TERMINAL.search(data)]
+            ends[found.pop()] = terminal[0] if terminal else pieces[-1][0]
+    assert ends.keys() == ids, "the trace lacks ends"
+    return ends
+
+
+def check(traffic: Traffic, tmp_path: Path, rng: random.Random) -> None:
+    """Lose the power at some moment, have the journals taken over, and look for what was sent."""
+    last = len(traffic.calls)
+    at = rng.randrange(last) if rng.random() < 0.5 else rng.choice(list(after_ends(traffic)))
+    calls, moment = traffic.calls[:at], traffic.calls[at].ended
+    disk = Disk(traffic.root, [DATA])
+    disk.play(calls)
+    disk.lose_power(traffic.root, rng)
+    found = taken_over(traffic.root, tmp_path)
+    assert taken_over(traffic.root, tmp_path) == [], "a journal is still there"
+    seen = {name for name, sent_at in traffic.ends.items() if sent_at < moment}
+    states = Counter(states_in(traffic.root / DATA / "responses.db"))
+    lost = {name for name in seen if states[name, "completed"] != 1}
+    assert not lost, f"{len(lost)} of {len(seen)} exchanges are lost at call {at}: {found}"
+    twice = [name for (name, _), number in states.items() if name and number > 1]
+    assert not twice, f"{twice} are stored twice at call {at}"
+
+
+def after_ends(traffic: Traffic) -> set[int]:
+    """Return the places of calls right behind an end that was sent."""
+    ends = set(traffic.ends.values())
+    return {at + 1 for at, call in enumerate(traffic.calls[:-1]) if call.began in ends}
+
+
+def taken_over(root: Path, tmp_path: Path) -> list[Fate]:
+    """Do what every command does first; return what became of the journals that are there."""
+    path = tmp_path / "config.yaml"
+    path.write_text(f"journal: {{path: {root / 'journals'}}}\n")
+    config = load_config(
+        path, {"RESPONSE_STORE_DATABASE_URL": f"sqlite:{root / DATA / 'responses.db'}"}
+    )
+    store, counts = store_of(config), Counts()
+    try:
+        found = take_over(
+            root / "journals", config, store, target_of(config),
+            counts=counts, faults=Faults(counts),
+        )  # fmt: skip
+    finally:
+        store.close()
+    fates = [journal.fate for journal in found]
+    assert set(fates) <= {Fate.APPLIED}, f"a journal is left: {found}"
+    reported = counts.snapshot()
+    assert "frames_gone" not in reported, reported
+    assert not any(name.startswith(("fault.", "store.")) for name in reported), reported
+    return fates
+
+
+def states_in(path: Path) -> list[tuple[str, str]]:
+    """Return the response's id and the state of each row, of a database that is whole."""
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        found = connection.execute("SELECT response_id, state FROM openai_exchanges").fetchall()
+        joined = connection.execute(
+            "SELECT e.response_id FROM openai_exchanges e LEFT JOIN openai_responses r "
+            "ON r.id = e.response_id WHERE e.state = 'completed' AND r.id IS NULL"
+        ).fetchall()
+    assert not joined, "a response is missing beside its exchange"
+    return found
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(4))
+def test_no_exchange_is_lost(traffic: Traffic, tmp_path: Path, seed: int) -> None:
+    """Whatever the disk kept of what was not synced: what clients saw complete is there, once."""
+    rng = random.Random(seed)
+    for _ in range(15):
+        check(traffic, tmp_path, rng)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("seed", range(100, 120))
+def test_no_exchange_is_lost_long(traffic: Traffic, tmp_path: Path, seed: int) -> None:
+    """The same a thousand times."""
+    rng = random.Random(seed)
+    for _ in range(50):
+        check(traffic, tmp_path, rng)
+
+
+def test_traffic_passes_through_all_that_becomes_of_files(traffic: Traffic) -> None:
+    """The trace has segments that are dropped, a log that is cut, and a journal that is removed."""
+    calls = [(call.name, *call.paths[-1:], call.place) for call in traffic.calls]
+    text = "\n".join(" ".join(call) for call in calls)
+    assert re.search(r"unlink \S+/m-\d{20}\.seg", text), "no segment was dropped"
+    assert re.search(r"write\w* \S*/c-\d{20}\.seg", text), "nothing was cleaned or carried"
+    assert re.search(r"rename \S+/l-\d{20}\.seg", text), "no frame was large"
+    assert re.search(r"ftruncate \S+-wal", text), "the log was not cut"
+    assert re.search(r"pwrite64 \S+responses\.db\n", text), "there was no checkpoint"
+    assert re.search(r"rename \S+/\.gone-", text), "the journal was not removed"
+    assert len(traffic.ends) > 30
