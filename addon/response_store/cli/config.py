@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from response_store.cli.file_path import FilePath
+from response_store.cli.source import configured
 from response_store.config import Config, ConfigError, config_warnings, in_force, load_config
 from response_store.telling.printable import one_line, printable
 
@@ -19,10 +21,12 @@ def config_group() -> None:
 
 
 @config_group.command("check")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", required=False, type=FilePath())
 @click.option("--connect", is_flag=True, help="Go to the database as well, and change nothing.")
-def check_command(file: Path, connect: bool) -> None:
+def check_command(file: Path | None, connect: bool) -> None:
     """Check the configuration in FILE, without opening the database.
+
+    Without FILE it is the one in force: RESPONSE_STORE_CONFIG's, else the defaults.
 
     Prints what is in force and exits with 0, or prints every problem and exits with 2. What is
     allowed but unsafe gives a warning.
@@ -32,13 +36,14 @@ def check_command(file: Path, connect: bool) -> None:
 
     \b
     Examples:
+      response-store config check
       response-store config check response-store.yaml
       response-store config check --connect response-store.yaml
     """
     try:
-        config = load_config(file)
+        config = load_config(file or configured())
     except ConfigError as error:
-        click.echo(str(error), err=True)
+        click.echo(printable(str(error)), err=True)
         raise click.exceptions.Exit(_FAILED) from None
     click.echo(f"{config.source}: ok")
     _print(in_force(config).items())

@@ -12,6 +12,7 @@ import msgspec
 
 from response_store.cli import completion_values
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.file_path import FilePath
 from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
 from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.selecting import selection_options
@@ -26,6 +27,7 @@ from response_store.cli.source import (
 )
 from response_store.config import URL_VARIABLE, load_config
 from response_store.config.model import SqliteTarget
+from response_store.config.secret import is_url
 from response_store.transfer.copying import Copy, Tallies
 from response_store.transfer.ends import (
     are_one_file,
@@ -72,7 +74,7 @@ Examples:
     help="The SQLite file to copy to; made where it is missing.",
 )  # fmt: skip
 @click.option(
-    "--to-config", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    "--to-config", type=FilePath(), metavar="FILE",
     help="The YAML file whose database to copy to.",
 )  # fmt: skip
 @click.option(
@@ -121,10 +123,10 @@ def _target(
     if to_config is not None:
         # The variable that names the source's URL would make both ends one database.
         url = os.environ.get(TO_URL_VARIABLE, "")
-        settings = load_config(to_config, {URL_VARIABLE: url})
+        settings = load_config(to_config, {**os.environ, URL_VARIABLE: url})
         return settings.database, settings.tables
     assert to is not None
-    if "://" in to:
+    if is_url(to):
         raise click.UsageError(
             "--to takes the path of a SQLite file. Everyone on this machine sees what stands on a"
             " command line, a password too: put the URL into a YAML file, or into"

@@ -11,6 +11,7 @@ import msgspec
 
 from response_store.cli import completion_values, output
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.file_path import FilePath
 from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.selecting import selection_options
 from response_store.cli.source import config_option, database_option, handle_errors, note, source
@@ -54,7 +55,7 @@ Examples:
 )  # fmt: skip
 @selection_options
 @click.option(
-    "--output", "path", type=click.Path(path_type=Path), metavar="FILE",
+    "--output", "path", type=FilePath(allow_dash=True), metavar="FILE",
     help="Where to; - is standard output.",
 )  # fmt: skip
 def export_command(

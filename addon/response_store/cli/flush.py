@@ -12,6 +12,7 @@ import click
 
 from response_store.cli.abandoned import apply_abandoned
 from response_store.cli.apply_journals import may_have_journals
+from response_store.cli.file_path import FilePath
 from response_store.cli.journals import (
     Database,
     Pending,
@@ -63,7 +64,7 @@ Examples:
 @config_option
 @database_option
 @click.option(
-    "--journal", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
+    "--journal", type=FilePath(file_okay=False), metavar="DIR",
     help="Only this journal; else all of the database.",
 )  # fmt: skip
 @click.option(

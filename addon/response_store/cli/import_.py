@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.file_path import FilePath
 from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
 from response_store.cli.progress import progress, resumable_on_interrupt
 from response_store.cli.source import (
@@ -41,10 +42,10 @@ Examples:
 
 
 @click.command("import", help=HELP)
-@click.argument("path", metavar="FILE", type=click.Path(path_type=Path))
+@click.argument("path", metavar="FILE", type=FilePath(allow_dash=True))
 @config_option
 @click.option(
-    "--database", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    "--database", type=FilePath(), metavar="FILE",
     help="The SQLite file to write, whatever the configuration says.",
 )  # fmt: skip
 @click.option("--keep-going", is_flag=True, help="Leave bad lines out, and count them.")

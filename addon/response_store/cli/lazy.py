@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -11,8 +12,11 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from response_store.cli.guard import run_guarded
+
 _CLICKS_LEAST = 52  # columns, below which click writes help as if there were so many
 _LEAST = 20
+_COMPLETING = "_RESPONSE_STORE_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -32,6 +36,20 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kwargs)
         self._commands_at = dict(commands_at)
         self.sections = dict(sections or {})
+
+    def main(self, *args: Any, **extra: Any) -> Any:
+        """Run the command; as a program it ends with a status and a line, whatever happens."""
+        run: Any = super().main
+        if not extra.get("standalone_mode", True) or os.environ.get(_COMPLETING):
+            return run(*args, **extra)
+        return run_guarded(lambda: run(*args, **{**extra, "standalone_mode": False}))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that has enough ends it well, where click would end it with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise click.exceptions.Exit(0) from None
 
     def make_context(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,23 @@ def to_terminal() -> bool:
 
 def terminal() -> Console:
     """Rich's console on standard output; text is shown as it is, without markup or emoji codes."""
+    _tolerant()
+    return console()
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Rich's console; COLUMNS and LINES in which nothing can be shown do not count."""
     from rich.console import Console  # noqa: PLC0415 (slow to load)
 
-    _tolerant()
-    return Console(markup=False, emoji=False, highlight=False)
+    environ = {name: value for name, value in os.environ.items() if not _is_no_size(name, value)}
+    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, _environ=environ)
+
+
+_LEAST_SIZE = 10  # columns or lines
+
+
+def _is_no_size(name: str, value: str) -> bool:
+    return name in ("COLUMNS", "LINES") and not (value.isdecimal() and int(value) >= _LEAST_SIZE)
 
 
 def write_text(text: str) -> None:

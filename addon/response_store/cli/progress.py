@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 import click
 
+from response_store.cli import output
 from response_store.telling.figures import duration
 from response_store.telling.printable import one_line
 
@@ -118,7 +119,6 @@ class _OnTerminal:
             self._bar.stop()
 
     def _begun(self, progress: Progress) -> Bar:
-        from rich.console import Console  # noqa: PLC0415 (slow to load)
         from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
         from rich.progress import Progress as Bar  # noqa: PLC0415
 
@@ -126,7 +126,7 @@ class _OnTerminal:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}", markup=False),
-            console=Console(stderr=True),
+            console=output.console(stderr=True),
             transient=True,
             expand=True,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.source import note
 from response_store.config.model import SqliteTarget
@@ -102,11 +103,9 @@ def _write(groups: Sequence[Group], commands: Sequence[str]) -> None:
     if not sys.stderr.isatty():
         click.echo(f"{headline(groups)}\n{plain(groups)}{then}", err=True)
         return
-    from rich.console import Console  # noqa: PLC0415 (slow to load)
-
     from response_store.cli.run_table import table  # noqa: PLC0415 (rich only here)
 
-    console = Console(stderr=True, markup=False, emoji=False, highlight=False)
+    console = output.console(stderr=True)
     console.print(headline(groups), style="bold", soft_wrap=True)
     console.print(table(groups, console.width))
     console.print(then, soft_wrap=True)

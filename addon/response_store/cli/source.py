@@ -18,8 +18,10 @@ from urllib.parse import quote
 import click
 
 from response_store.cli import completion_values
+from response_store.cli.file_path import FilePath
 from response_store.config import Config, load_config
 from response_store.config.model import Backend, SqliteTarget
+from response_store.config.secret import mask_urls
 from response_store.errors import ConfigError, ResponseStoreError
 from response_store.store.query import Query, open_query
 from response_store.telling.printable import printable
@@ -32,11 +34,11 @@ STORE_FAILED = 1
 NOT_CONFIGURED = 2
 
 config_option = click.option(
-    "--config", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    "--config", type=FilePath(), metavar="FILE",
     help="The proxy's YAML file; its database, table names and tenant count here too.",
 )  # fmt: skip
 database_option = click.option(
-    "--database", type=click.Path(readable=False, path_type=Path), metavar="FILE",
+    "--database", type=FilePath(), metavar="FILE",
     help="The SQLite file to read, whatever the configuration says.",
 )  # fmt: skip
 tenant_option = click.option(
@@ -52,7 +54,7 @@ class CliError(click.ClickException):
     exit_code = STORE_FAILED
 
     def __init__(self, error: ResponseStoreError) -> None:
-        super().__init__(printable(str(error)))
+        super().__init__(printable(mask_urls(str(error))))
 
 
 class NotConfiguredError(CliError):
@@ -67,7 +69,7 @@ class NotConfiguredError(CliError):
 
 def note(text: str) -> None:
     """Say something on standard error, beside what is asked for."""
-    click.echo(printable(text), err=True)
+    click.echo(printable(mask_urls(text)), err=True)
 
 
 @contextmanager
@@ -112,7 +114,7 @@ class Source:
 
 def source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
     """Return what the options and the configuration name. Raises ConfigError."""
-    settings = load_config(config or _configured())
+    settings = load_config(config or configured())
     whose = settings.tenant.id if tenant is None else tenant
     target = settings.database
     if database is not None:
@@ -128,6 +130,7 @@ def _whole(target: SqliteTarget) -> str:
     return replace(target, path=path).describe()
 
 
-def _configured() -> Path | None:
+def configured() -> Path | None:
+    """Return the file that RESPONSE_STORE_CONFIG names, if any."""
     named = os.environ.get("RESPONSE_STORE_CONFIG")
     return Path(named) if named else None
