@@ -48,6 +48,7 @@ class _Part(msgspec.Struct):
 class _Item(msgspec.Struct):
     type: str | None = None
     content: list[_Part] | None = None
+    phase: str | None = None
 
 
 class _Response(msgspec.Struct):
@@ -64,6 +65,9 @@ class _Response(msgspec.Struct):
     conversation: Raw = ABSENT
 
 
+COMMENTARY = "commentary"
+"""The phase of messages that the model sends before its answer."""
+
 _decode = msgspec.json.Decoder(_Response).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _NONE = Usage()
@@ -73,13 +77,16 @@ def read_plain(text: json_text.Text) -> Outcome | None:
     """Read a response object of the usual shape; None for any other text."""
     try:
         seen = _decode(text)
-        texts = [part for item in seen.output for part in _texts(_decode_item(item))]
+        items = [_decode_item(item) for item in seen.output]
     except (msgspec.MsgspecError, RecursionError):
         return None
     if not seen.object.startswith("response") or any(
         map(json_text.present, (seen.error, seen.incomplete_details, seen.conversation))
     ):
         return None
+    if any(item.phase == COMMENTARY for item in items):  # stands apart from the answer
+        return None
+    texts = [text for item in items for text in _texts(item)]
     return Outcome(
         state=STATES.get(seen.status or ""),
         response_id=json_text.storable(seen.id) or None,

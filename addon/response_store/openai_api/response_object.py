@@ -12,7 +12,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.outcome import Fault, Outcome
-from response_store.openai_api.plain_response import STATES, read_plain
+from response_store.openai_api.plain_response import COMMENTARY, STATES, read_plain
 from response_store.openai_api.usage import read_usage
 
 
@@ -47,6 +47,7 @@ class _Named(msgspec.Struct):
 class _Item(msgspec.Struct):
     type: Raw = ABSENT
     content: Raw = ABSENT
+    phase: Raw = ABSENT
 
 
 class _Part(msgspec.Struct):
@@ -118,9 +119,20 @@ def read_conversation(text: json_text.Text) -> str | None:
 
 
 def output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
-    """Join the texts of all messages, as the SDK's `output_text` does; None where there is none."""
-    texts = [text for item in items for text in _item_texts(item)]
-    return "".join(texts) if texts else None
+    """Return the texts of all messages, as the SDK's `output_text`; None where there is none.
+
+    What the model marks as commentary stands behind its answer, with an empty line before.
+    """
+    texts: list[str] = []
+    comments: list[str] = []
+    for item in items:
+        seen, parts = _item_texts(item)
+        if parts and json_text.as_text(seen.phase) == COMMENTARY:
+            comments.append("".join(parts))
+        else:
+            texts += parts
+    blocks = ["".join(texts), *comments]
+    return "\n\n".join(filter(None, blocks)) if texts or comments else None
 
 
 def _items(output: Raw) -> tuple[bytes, ...]:
@@ -132,16 +144,17 @@ def _items(output: Raw) -> tuple[bytes, ...]:
         return ()
 
 
-def _item_texts(item: bytes) -> list[str]:
+def _item_texts(item: bytes) -> tuple[_Item, list[str]]:
+    """Return a message and its texts; none where it is no message."""
     try:
         seen = json_text.members(item, _Item)
         if json_text.as_text(seen.type) != "message" or not json_text.present(seen.content):
-            return []
+            return _Item(), []
         parts = [json_text.members(part, _Part) for part in json_text.elements(seen.content)]
     except json_text.UnreadableError:
-        return []
+        return _Item(), []
     shown = (part for part in parts if json_text.as_text(part.type) == "output_text")
-    return [text for part in shown if (text := json_text.as_text(part.text)) is not None]
+    return seen, [text for part in shown if (text := json_text.as_text(part.text)) is not None]
 
 
 def _incomplete(text: Raw) -> Fault | None:

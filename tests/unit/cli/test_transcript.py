@@ -38,6 +38,9 @@ THINKING = {
     "id": "rs_1",
     "summary": [{"type": "summary_text", "text": "Hm."}],
 }
+CITATION = {"type": "url_citation", "title": "A", "url": "https://a"}
+CITING = said("Sure")
+CITING["content"][0]["annotations"] = [CITATION]
 THREADS: dict[str, list[tuple[Any, list[Any], str]]] = {
     "only what is new is sent": [
         ("Hi", [said("Hello")], "Hi|Hello"),
@@ -56,6 +59,11 @@ THREADS: dict[str, list[tuple[Any, list[Any], str]]] = {
         ("Hi", [said("Hello")], "Hi|Hello"),
         ("More", [said("Sure")], "More|Sure"),
         ([user("More"), said("Sure"), user("End")], [said("Bye")], "End|Bye"),
+    ],
+    "an echo lacks phases, citations and thoughts": [
+        ([user("Hi")], [said("Look", phase="commentary"), said("Hello")], "Hi|Look|Hello"),
+        ([user("Hi"), echo("Look"), echo("Hello"), user("More")], [CITING], "More|Sure|A https://a"),
+        ([user("More"), echo("Sure"), user("End")], [said("Bye")], "End|Bye"),
     ],
     "people say things twice": [
         ("Go on", [said("One")], "Go on|One"),

@@ -12,6 +12,8 @@ import pytest
 
 from response_store.config import Durability, SqliteTarget
 from response_store.errors import PassingStoreError, StoreError
+from response_store.serving.request import asked as request
+from response_store.serving.serve import serve
 from response_store.serving.stored import Found, Wanted
 from response_store.store.kept_reading import PAUSE, KeptReading, Pause
 from response_store.store.postgres.reading import PostgresReading
@@ -99,6 +101,15 @@ def test_only_what_is_wanted_is_read(reads: ServingReads) -> None:
     assert reads.find("t1", "r1", Wanted.OBJECT) == Found(row.response_object, accumulated=STREAMED)
     assert reads.find("t1", "r1", Wanted.INPUT) == Found(input=row.input)
     assert reads.find("t1", "r2", Wanted.STREAM) == Found(response("r2").response_object)
+
+
+def test_what_streamed_is_served(reads: ServingReads) -> None:
+    """An object without the output that streamed is served with it."""
+    asked = request("GET", "/v1/responses/r1")
+    assert asked is not None
+    answer = serve(reads, "t1", asked)
+    assert answer is not None
+    assert json.loads(answer.body)["output"] == [ANSWER]
 
 
 def test_the_recorded_stream_is_the_oldest_whole_one(reads: ServingReads) -> None:
