@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from response_store.cli.abandoned import apply_abandoned
+from response_store.cli.abandoned import apply_abandoned, logged_as_notes, opened_store
 from response_store.cli.apply_journals import may_have_journals
 from response_store.cli.file_path import FilePath
 from response_store.cli.journals import (
@@ -32,10 +32,12 @@ from response_store.cli.source import (
     note,
     source,
 )
+from response_store.counts import Counts
 from response_store.errors import StoreError
 from response_store.ingest.takeover import Fate
 from response_store.journal.binding import target_of
 from response_store.journal.directory import JournalDirectory
+from response_store.journal.earlier import drain_earlier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,7 +51,9 @@ that was killed is applied by this command. It gives up after 30 seconds in whic
 then the status is 1, and each journal that is not applied is named, with the reason.
 
 With --journal it is about one journal, whichever proxy's: "response-store status" names those of
-other databases. The configuration must name the same database as the journal does.
+other databases. The configuration must name the same database as the journal does. A journal of an
+earlier release is a file, such as response-store-journal.db: it is applied only where it is named,
+since anybody can have put it into a folder.
 
 \b
 Examples:
@@ -64,8 +68,8 @@ Examples:
 @config_option
 @database_option
 @click.option(
-    "--journal", type=FilePath(file_okay=False), metavar="DIR",
-    help="Only this journal; else all of the database.",
+    "--journal", type=FilePath(), metavar="DIR",
+    help="Only this journal, or a file of an earlier release; else all of the database.",
 )  # fmt: skip
 @click.option(
     "--timeout", type=click.FloatRange(min=0), metavar="S",
@@ -92,12 +96,22 @@ def _flush(asked: Source, journal: Path | None, timeout: float | None) -> list[s
             "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
             " wait for it."
         )
+    if journal is not None and journal.is_file():
+        return _drain(asked, journal)
     if journal is None and not may_have_journals(asked.settings.journal.path, os.environ):
         return []
     with Database(asked) as database:
         flush = _Flush(database, _own(database, journal), timeout)
         with progress(flush.lag, "flushing frames") as shown:
             return flush.run(shown)
+
+
+def _drain(asked: Source, earlier: Path) -> list[str]:
+    """Apply the journal of an earlier release; return what is not in the database."""
+    with opened_store(asked) as store, logged_as_notes():
+        store.open()
+        done = drain_earlier(earlier, store, Counts())
+    return [] if done else [f"journal {earlier}: it was not applied, see above"]
 
 
 def _own(database: Database, journal: Path | None) -> list[JournalDirectory]:

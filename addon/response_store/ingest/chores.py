@@ -19,7 +19,7 @@ from response_store.ingest.delivery import Item
 from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.earlier import drain_earlier, earlier_journals
+from response_store.journal.earlier import drain_earlier, earlier_journals, warn_of_unnamed
 from response_store.pruning.retention import Retention
 from response_store.search.catching_up import open_index
 from response_store.search.indexer import Indexer
@@ -139,6 +139,7 @@ class Chores:
             self._backoff.succeeded()
         elif self._earlier is None:
             self._earlier = earlier_journals(self._config)
+            warn_of_unnamed(self._config)
         elif self._earlier:
             drain_earlier(self._earlier[-1], self._store, self._counts)
             self._earlier.pop()

@@ -2,7 +2,8 @@
 
 One is drained once and set aside, as `NAME.drained`. Its records are idempotent, so that a drain
 that was broken off goes on where it was. What PostgreSQL refuses stays in the file's own table of
-dead letters. A file that is not an earlier journal of this user is left alone.
+dead letters. A file that is not an earlier journal of this user is left alone, and so is one that
+nobody names: what lies in a working folder can have come with a clone, to forge or delete rows.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from response_store.store.base import Store
 
 DEFAULT_NAME = "response-store-journal.db"
-"""The file in the working directory of a proxy whose configuration named none."""
+"""The file in the working directory of a proxy whose configuration named none: not believed."""
 DRAINED = ".drained"
 _ASIDE = ".earlier"
 _MAX_RECORDS = 256  # of a batch
@@ -87,12 +88,24 @@ def make_way(configured: Path) -> None:
 
 def earlier_journals(config: Config) -> list[Path]:
     """Return the paths at which a configuration has earlier journals."""
-    paths = []
-    if (configured := config.journal.path) is not None:
-        paths = [configured, configured.with_name(configured.name + _ASIDE)]
-    elif config.backend is Backend.POSTGRES:
-        paths = [config.directory / DEFAULT_NAME]
+    configured = config.journal.path
+    if configured is None:
+        return []
+    paths = [configured, configured.with_name(configured.name + _ASIDE)]
     return [path for path in paths if _is_database(path)]
+
+
+def warn_of_unnamed(config: Config) -> None:
+    """Log that an earlier journal lies in the working directory, and how it is applied."""
+    path = config.directory / DEFAULT_NAME
+    if config.backend is Backend.POSTGRES and _is_database(path):
+        logger.warning(
+            "response_store: %s is left alone: it may be the journal of an earlier release, and"
+            " anybody can have put it there. If it is yours, this applies it: response-store flush"
+            " --journal %s",
+            DEFAULT_NAME,
+            DEFAULT_NAME,
+        )
 
 
 def drain_earlier(path: Path, store: Store, counts: Counts) -> bool:

@@ -21,6 +21,7 @@ from tests.unit.cli.proxied import (
     running_proxy,
 )
 from tests.unit.ingest.proxy_side import Ingester
+from tests.unit.journal.test_earlier import entry, make
 from tests.unit.query.stored import Stored
 from tests.unit.query.stored_in_postgres import StoredInPostgres
 
@@ -198,3 +199,16 @@ def test_memory_is_its_proxy_s(place: Path, run: Command) -> None:
     result = run("flush")
     assert result.exit_code == 1
     assert "In-memory" in result.stderr or "in-memory" in result.stderr
+
+
+def test_a_journal_of_an_earlier_release(place: Path, run: Command) -> None:
+    """A file is applied where it is named, and set aside; what is no journal is left alone."""
+    earlier = make(place / "response-store-journal.db", [entry("e1")])
+    result = run("flush", "--journal", str(earlier))
+    assert (result.exit_code, "1 records of the earlier journal" in result.stderr) == (0, True)
+    assert not earlier.exists()
+    other = place / "other.db"
+    other.write_bytes(b"SQLite format 3\0")
+    result = run("flush", "--journal", str(other))
+    assert (result.exit_code, "it was not applied" in result.stderr) == (1, True)
+    assert other.exists()

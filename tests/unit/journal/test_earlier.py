@@ -17,7 +17,12 @@ import pytest
 from response_store.config import Durability, SqliteTarget, TableNames, load_config
 from response_store.counts import Counts
 from response_store.errors import PassingStoreError
-from response_store.journal.earlier import drain_earlier, earlier_journals, make_way
+from response_store.journal.earlier import (
+    drain_earlier,
+    earlier_journals,
+    make_way,
+    warn_of_unnamed,
+)
 from response_store.journal.errors import JournalError
 from response_store.resources import schema_text
 from response_store.store.records import Change
@@ -282,7 +287,7 @@ def test_nothing_is_overwritten(tmp_path: Path, store: SqliteStore) -> None:
 
 
 def test_where_earlier_journals_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At journal.path; without one in the working directory, with PostgreSQL alone."""
+    """At journal.path, and nowhere else: what lies in the working directory is not believed."""
     monkeypatch.chdir(tmp_path)
     make(tmp_path / "response-store-journal.db")
     named = make(tmp_path / "named.db")
@@ -295,10 +300,28 @@ def test_where_earlier_journals_are(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         return [path.name for path in earlier_journals(config)]
 
     private = "allow_private_database_url: true\nssl_mode: disable\n"
-    assert found(private, postgres) == ["response-store-journal.db"]
+    assert found(private, postgres) == []
     assert found("", "sqlite://responses.db") == []
     assert found(f"{private}journal: {{path: {named}}}\n", postgres) == ["named.db"]
     assert found(f"{private}journal: {{path: {tmp_path}/folder}}\n", postgres) == []
+
+
+@pytest.mark.parametrize("planted", ["response-store-journal.db", "elsewhere.db"])
+def test_one_that_lies_in_the_folder_is_named_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, planted: str
+) -> None:
+    """An ingester says that such a file is there and how it is applied, and opens nothing else."""
+    monkeypatch.chdir(tmp_path)
+    path = make(tmp_path / planted, [entry("forged")])
+    before = path.read_bytes()
+    (tmp_path / "config.yaml").write_text("allow_private_database_url: true\nssl_mode: disable\n")
+    config = load_config(
+        tmp_path / "config.yaml", {"RESPONSE_STORE_DATABASE_URL": "postgres://u:p@127.0.0.1:1/d"}
+    )
+    assert earlier_journals(config) == []
+    warn_of_unnamed(config)
+    assert ("flush --journal response-store-journal.db" in caplog.text) is ("response" in planted)
+    assert path.read_bytes() == before
 
 
 def test_the_folder_of_journals_takes_its_place(tmp_path: Path, store: SqliteStore) -> None:
