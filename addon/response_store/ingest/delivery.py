@@ -61,9 +61,9 @@ class Batch:
         else:
             self.size += _weigh(item.change)
 
-    def count(self, name: str) -> None:
+    def count(self, name: str, number: int = 1) -> None:
         """Count something once the batch is written."""
-        self.counts[name] = self.counts.get(name, 0) + 1
+        self.counts[name] = self.counts.get(name, 0) + number
 
     @property
     def is_full(self) -> bool:
@@ -146,9 +146,11 @@ class Delivery:
         self._attempt = position
         self._health.busy()
         try:
-            self._store.write([item.change for item in items], checkpoint)
+            conflicts = self._store.write([item.change for item in items], checkpoint)
         finally:
             self._health.idle()
+        if conflicts:
+            batch.count("id_conflicts", conflicts)
         self._note_written(batch, number, position)
 
     def _note_written(self, batch: Batch, number: int, position: int) -> None:

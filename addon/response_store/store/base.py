@@ -58,9 +58,10 @@ class Store(Protocol):
     def position(self, journal_id: str) -> int | None:
         """Return where a journal stands; None where this database knows nothing of it."""
 
-    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Make all changes, in order, and move the journal, in one transaction; both are durable.
 
+        Return how many final responses have the id of another one, which stays as it is stored.
         Raises RowRefusedError where the database will never take one of the rows, and
         CheckpointMovedError where the journal does not stand at `expected`.
         """

@@ -7,14 +7,14 @@ that brings it comes late.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
 
 import msgspec
 from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.store.records import Change, Deletion, ResponseRow, State
+from response_store.store.records import ResponseRow, State
 
 _RANKS = {State.QUEUED.value: 0, State.IN_PROGRESS.value: 1}
 _FINAL = 2
@@ -26,22 +26,29 @@ class _Status(msgspec.Struct):
 
 def rank(response_object: str) -> int:
     """How far a response has come: a lower one never replaces a higher one."""
+    return _RANKS.get(_status(response_object) or "", _FINAL)
+
+
+def _status(response_object: str) -> str | None:
+    """Return what a response says of itself; None where that can't be read."""
     try:
         status = json_text.members(response_object.encode(), _Status).status
     except (json_text.UnreadableError, UnicodeEncodeError):
-        return _FINAL
-    return _RANKS.get(json_text.as_text(status) or "", _FINAL)
+        return None
+    return json_text.as_text(status)
 
 
-def laid_over(stored: ResponseRow | None, changes: Iterable[Change]) -> ResponseRow | None:
-    """What is stored of one response once its changes, the oldest first, are written."""
-    row = stored
-    for change in changes:
-        if isinstance(change, Deletion):
-            row = None
-        elif (incoming := change.response) is not None:
-            row = incoming if row is None else merge(row, incoming) or row
-    return row
+def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
+    """Return whether two final responses of one id differ: by status, output, or known input."""
+    if not incoming.final or rank(stored.response_object) < _FINAL:
+        return False
+    if len({_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
+        return True
+    known = json_text.array_inner(stored.input.encode())
+    if known and incoming.has_input and not _equal(stored.input, incoming.input):
+        return True
+    output = (b"[" + _output(row) + b"]" for row in (stored, incoming))
+    return not _equal(*(items.decode() for items in output))
 
 
 def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
@@ -65,6 +72,16 @@ def _precedes(incoming: ResponseRow, stored: ResponseRow) -> bool:
     if incoming.final:
         return False
     return min(rank(incoming.response_object), _FINAL - 1) < rank(stored.response_object)
+
+
+def _equal(one: str, other: str) -> bool:
+    """Return whether two JSON texts have the same value; where one can't be read, the same text."""
+    if one == other:
+        return True
+    try:
+        return bool(json.loads(one) == json.loads(other))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _with_input(row: ResponseRow, items: str) -> ResponseRow:

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
-from response_store.store.merging import laid_over
-from response_store.store.records import Change, Deletion, ResponseRow
-from response_store.store.weighing import is_plain
+import msgspec
+
+from response_store.store.merging import is_another, merge
+from response_store.store.records import Change, Deletion, Record, ResponseRow
 
 Key: TypeAlias = tuple[str, str]
 """Tenant and id of a response."""
+
+
+class Resolution(NamedTuple):
+    """What a batch comes to.
+
+    `rows`: what each response becomes, in the order of keys; None where it is deleted. Those that
+    stay as they are stored are left out. `results`: the objects, as JSON text, of the exchanges
+    whose final response has the id of another one, which stays.
+    """
+
+    rows: dict[Key, ResponseRow | None]
+    results: dict[str, str]
 
 
 def group_by_response(changes: Sequence[Change]) -> dict[Key, list[Change]]:
@@ -23,30 +36,47 @@ def group_by_response(changes: Sequence[Change]) -> dict[Key, list[Change]]:
     return groups
 
 
-def first_unsure(changes: Sequence[Change]) -> ResponseRow | None:
-    """Return the first row of a response's changes where the outcome depends on what is stored.
+def first_row(changes: Sequence[Change]) -> ResponseRow | None:
+    """Return the first row of a response's changes; None where it is deleted, whatever is stored.
 
-    None where the stored row is replaced or deleted, whatever it is.
+    Otherwise the outcome depends on what is stored.
     """
-    first = None
-    for change in changes:
-        if isinstance(change, Deletion) or is_plain(change.response):
-            return None
-        first = first or change.response
-    return first
+    if any(isinstance(change, Deletion) for change in changes):
+        return None
+    return next(
+        change.response
+        for change in changes
+        if isinstance(change, Record) and change.response is not None
+    )
 
 
 def resolve_responses(
     groups: Mapping[Key, Sequence[Change]], stored: Mapping[Key, ResponseRow]
-) -> dict[Key, ResponseRow | None]:
-    """Return what each response becomes, in the order of keys; None where it is deleted.
-
-    Those that stay as they are stored are left out.
-    """
-    result = {}
+) -> Resolution:
+    """Return what the changes of each response make of what is stored of it."""
+    resolution = Resolution({}, {})
     for key in sorted(groups):
-        before = stored.get(key)
-        after = laid_over(before, groups[key])
-        if after is None or after is not before:
-            result[key] = after
-    return result
+        before = row = stored.get(key)
+        for change in groups[key]:
+            if isinstance(change, Deletion):
+                row = None
+            elif (incoming := change.response) is None:
+                continue
+            elif row is not None and is_another(row, incoming):
+                resolution.results[change.exchange.exchange_id] = incoming.response_object
+            else:
+                row = incoming if row is None else merge(row, incoming) or row
+        if row is None or row is not before:
+            resolution.rows[key] = row
+    return resolution
+
+
+def with_results(changes: Sequence[Change], results: Mapping[str, str]) -> Iterator[Change]:
+    """Yield the changes; exchanges whose response could not be stored keep it in `result`."""
+    for change in changes:
+        if isinstance(change, Record) and change.exchange.exchange_id in results:
+            result = results[change.exchange.exchange_id]
+            exchange = msgspec.structs.replace(change.exchange, result=result)
+            yield msgspec.structs.replace(change, exchange=exchange)
+        else:
+            yield change

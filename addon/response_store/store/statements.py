@@ -18,7 +18,8 @@ class Statements:
     `lock_response` (which SQLite has no need of) and `delete_response` its key; `record_exchange`
     the values of an exchange, whose row is replaced only upwards (see `is_ahead`). Of a journal,
     `add_position` takes id, position and time, `move_position` position, time, id and the position
-    before, `read_position` and `delete_position` its id. `set_database_id` takes time and id.
+    before, `read_position` and `delete_position` its id. `set_result` takes a result and the id of
+    an exchange that has none. `set_database_id` takes time and id.
     """
 
     replace_response: str
@@ -27,6 +28,7 @@ class Statements:
     lock_response: str
     delete_response: str
     record_exchange: str
+    set_result: str
     close_abandoned: str
     read_position: str
     add_position: str
@@ -56,6 +58,9 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         record_exchange=(
             f"{_insert(exchanges, EXCHANGE_COLUMNS, mark)} ON CONFLICT (exchange_id) DO UPDATE SET "
             f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} WHERE {is_ahead('excluded', exchanges)}"
+        ),
+        set_result=(
+            f"UPDATE {exchanges} SET result = {mark} WHERE exchange_id = {mark} AND result IS NULL"
         ),
         close_abandoned=(
             f"UPDATE {exchanges} SET state = '{State.INTERRUPTED}', "

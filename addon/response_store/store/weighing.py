@@ -1,21 +1,8 @@
-"""What a store asks of a change before it writes it: how large it is, and whether to look first."""
+"""What a store asks of a change before it writes it: how large it is."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TypeGuard
-
-from response_store.store.records import Change, Deletion, Record, ResponseRow
-
-
-def is_plain(response: ResponseRow | None) -> bool:
-    """Whether a response replaces whatever is stored, so that nothing has to be read first."""
-    return response is None or (response.final and response.has_input)
-
-
-def all_plain(changes: Sequence[Change]) -> TypeGuard[Sequence[Record]]:
-    """Whether a batch is records alone, of which each replaces whatever is stored."""
-    return all(isinstance(each, Record) and is_plain(each.response) for each in changes)
+from response_store.store.records import Change, Deletion
 
 
 def large_columns(change: Change) -> int:

@@ -20,7 +20,7 @@ import msgspec
 
 from response_store import json_text
 from response_store.store.columns import quoted, response_values
-from response_store.store.merging import merge
+from response_store.store.merging import is_another, merge
 from response_store.store.merging import rank as response_rank
 from response_store.store.ranks import rank
 from response_store.store.records import EndedBy, ResponseRow
@@ -84,7 +84,8 @@ def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
 def merged(stored: Row, incoming: Row) -> Row | None:
     """What a stored response becomes by another; None where it stays as it is."""
     try:
-        after = merge(_response(stored), _response(incoming))
+        old, new = _response(stored), _response(incoming)
+        after = None if is_another(old, new) else merge(old, new)
     except UnicodeEncodeError:  # what only another program writes has no state to judge by
         return incoming
     return None if after is None else response_values(after)

@@ -12,7 +12,7 @@ from response_store.errors import PassingStoreError
 from response_store.ingest.delivery import MAX_RECORDS
 from tests.harness.choosy import admit_triggers
 from tests.unit.ingest.bench import Bench
-from tests.unit.ingest.proxy_side import id_of
+from tests.unit.ingest.proxy_side import id_of, response_object
 
 REFUSE = """
 CREATE TRIGGER refuse_insert BEFORE INSERT ON openai_exchanges {when}
@@ -151,3 +151,18 @@ def test_an_error_of_our_own_is_tried_again_before_a_row_is_buried(bench: Bench)
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(3)}
     assert [letter.seq for letter in bench.applier.dead_letters.read()] == [2]
+
+
+def test_a_taken_id_is_counted(bench: Bench) -> None:
+    """Two answers of one id: the first stays, the second is in its exchange, and one is counted."""
+    for key, text in ((1, "real"), (2, "forged")):
+        output = [{"type": "message", "content": text}]
+        body = json.dumps(response_object(7, output=output)).encode()
+        bench.proxy.exchange(key, body=body)
+        bench.apply()
+    assert bench.counts.get("id_conflicts") == 1
+    [(stored,)] = bench.rows("SELECT response_object FROM openai_responses")
+    assert "real" in stored
+    results = bench.rows("SELECT result FROM openai_exchanges ORDER BY result")
+    assert results[0] == (None,)
+    assert "forged" in results[1][0]

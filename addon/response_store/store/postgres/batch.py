@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from itertools import groupby
 from operator import attrgetter
@@ -25,9 +25,10 @@ from response_store.store.postgres.values import Connection
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
     Key,
-    first_unsure,
+    first_row,
     group_by_response,
     resolve_responses,
+    with_results,
 )
 from response_store.store.statements import Statements
 from response_store.store.weighing import large_columns
@@ -43,20 +44,22 @@ def write_batch(
     statements: Statements,
     changes: Sequence[Change],
     checkpoint: Checkpoint | None = None,
-) -> bool:
-    """Write a batch in the caller's transaction; return False where its journal stands elsewhere.
+) -> int | None:
+    """Write a batch in the caller's transaction; return how many final responses had a taken id.
 
-    The caller rolls back then. Raises the driver's errors, and UnicodeEncodeError for a lone
-    surrogate.
+    None where its journal stands elsewhere: the caller rolls back then. Raises the driver's errors,
+    and UnicodeEncodeError for a lone surrogate.
     """
     # The pipeline ends before the transaction does: what is refused is told by its end, which also
     # sends all that large rows left in the driver's buffer, as its `sync` would not.
     with connection.pipeline():
         moved = _move(connection.cursor(), statements, checkpoint) if checkpoint else None
         cursor = _text_cursor(connection)
-        written = _write_responses(cursor, statements, changes)
+        written, results = _write_responses(cursor, statements, changes)
+        if results:
+            changes = list(with_results(changes, results))
         _write_exchanges(cursor, statements, changes, written)
-    return moved is None or moved.rowcount == 1
+    return len(results) if moved is None or moved.rowcount == 1 else None
 
 
 def size(changes: Sequence[Change]) -> int:
@@ -79,31 +82,27 @@ def _move(cursor: _Cursor, statements: Statements, checkpoint: Checkpoint) -> _C
 
 def _write_responses(
     cursor: _Cursor, statements: Statements, changes: Sequence[Change]
-) -> set[str]:
-    """Write or delete each response once; return which exchanges were written along.
+) -> tuple[set[str], dict[str, str]]:
+    """Write or delete each response once.
 
-    What replaces whatever is stored is written without a look. For the others the stored row is
-    locked first; where there is none, the first one is put there, which makes others wait.
+    Return which exchanges were written along, and the results of those whose response has the id of
+    another one. Most responses are new: each is put there with its exchange, and those that were
+    there already are locked, looked at and written where they change.
     """
     groups = group_by_response(changes)
-    unsure = {key: first for key, group in groups.items() if (first := first_unsure(group))}
-    ends = resolve_responses(groups, _locked(cursor, statements, unsure))
-    exchanges = _exchanges_along(changes)
-    # A statement for both rows takes the driver a third less than one for each, measured.
-    write_both = f"WITH written AS ({statements.replace_response}) {statements.record_exchange}"
-    for (is_deletion, alone), run in groupby(
-        ends.items(), lambda end: (end[1] is None, end[0] not in exchanges)
-    ):
+    first = {key: row for key, group in groups.items() if (row := first_row(group))}
+    exchanges = {key: values for key, values in _exchanges_along(changes).items() if key in first}
+    rows, results = resolve_responses(groups, _locked(cursor, statements, first, exchanges))
+    for is_deletion, run in groupby(rows.items(), lambda end: end[1] is None):
         if is_deletion:
             cursor.executemany(statements.delete_response, (_as_text(key) for key, _ in run))
         else:
-            rows = (
-                _as_text(response_values(row) + exchanges.get(key, ()))
-                for key, row in run
-                if row is not None
-            )
-            cursor.executemany(statements.replace_response if alone else write_both, rows)
-    return {exchanges[key][0] for key, row in ends.items() if row is not None and key in exchanges}
+            values = (_as_text(response_values(row)) for _, row in run if row is not None)
+            cursor.executemany(statements.replace_response, values)
+    written = {values[0] for values in exchanges.values()}
+    late = [_as_text((result, name)) for name, result in results.items() if name in written]
+    cursor.executemany(statements.set_result, late)
+    return written, results
 
 
 def _exchanges_along(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
@@ -133,21 +132,46 @@ def _write_exchanges(
 
 
 def _locked(
-    cursor: _Cursor, statements: Statements, first: Mapping[Key, ResponseRow]
+    cursor: _Cursor,
+    statements: Statements,
+    first: Mapping[Key, ResponseRow],
+    exchanges: Mapping[Key, tuple[Any, ...]],
 ) -> dict[Key, ResponseRow]:
-    """The stored rows, locked until the end of the transaction; `first` where there was none."""
+    """The stored rows, locked until the end of the transaction; `first` where there was none.
+
+    `exchanges` are written on the way.
+    """
     rows: dict[Key, ResponseRow] = {}
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile
-        added = [_as_text(response_values(first[key])) for key in waiting]
-        for key, found in zip(waiting, each(cursor, statements.add_response, added), strict=True):
-            if found is not None:
-                rows[key] = first[key]
+        rows |= {key: first[key] for key in _added(cursor, statements, waiting, first, exchanges)}
         there = [key for key in waiting if key not in rows]
         keys = [_as_text(key) for key in there]
         for key, found in zip(there, each(cursor, statements.lock_response, keys), strict=True):
             if found is not None:
                 rows[key] = ResponseRow(*found)
     return rows
+
+
+def _added(
+    cursor: _Cursor,
+    statements: Statements,
+    keys: Sequence[Key],
+    first: Mapping[Key, ResponseRow],
+    exchanges: Mapping[Key, tuple[Any, ...]],
+) -> Iterator[Key]:
+    """Put rows where there are none; yield the keys of those that were put there."""
+    # A statement for both rows takes the driver a third less than one for each, measured.
+    add_both = (
+        f"WITH added AS ({statements.add_response}), recorded AS ({statements.record_exchange}) "
+        "SELECT count(*) FROM added"
+    )
+    for alone, run in groupby(keys, lambda key: key not in exchanges):
+        some = list(run)
+        values = [_as_text(response_values(first[key]) + exchanges.get(key, ())) for key in some]
+        statement = statements.add_response if alone else add_both
+        for key, found in zip(some, each(cursor, statement, values), strict=True):
+            if found is not None and found[0]:
+                yield key
 
 
 def _text_cursor(connection: Connection) -> _Cursor:

@@ -86,19 +86,20 @@ class PostgresStore:
 
         return self._run(read)
 
-    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
 
-        def commit(connection: Connection) -> None:
+        def commit(connection: Connection) -> int:
             with connection.transaction():
-                if not write_batch(connection, self._statements, changes, checkpoint):
+                conflicts = write_batch(connection, self._statements, changes, checkpoint)
+                if conflicts is None:
                     raise CheckpointMovedError(self._where)
+                return conflicts
 
         try:
-            self._once(commit, size(changes))
+            return self._once(commit, size(changes))
         except WorthARetryError:
-            if not self._is_committed(checkpoint):
-                self._once(commit, size(changes))
+            return 0 if self._is_committed(checkpoint) else self._once(commit, size(changes))
 
     def finish(self, journal_id: str) -> None:
         """Forget a journal."""

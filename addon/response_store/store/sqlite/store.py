@@ -17,9 +17,10 @@ from response_store.store.probe import probe_of
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
     Key,
-    first_unsure,
+    first_row,
     group_by_response,
     resolve_responses,
+    with_results,
 )
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
@@ -98,18 +99,19 @@ class SqliteStore:
             row = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
             return row[0] if row else None
 
-    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> None:
+    def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
         with self._lent() as connection, transaction(connection):
             if checkpoint is not None:
                 self._move(connection, checkpoint)
-            self._apply(connection, changes)
+            conflicts = self._apply(connection, changes)
         self._written += sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
         if self._files is not None and not self._files.are_in_place():
             raise PassingStoreError(
                 f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
                 "was written: what is there now is looked at again"
             )
+        return conflicts
 
     def finish(self, journal_id: str) -> None:
         """Forget a journal."""
@@ -177,17 +179,20 @@ class SqliteStore:
         if moved.rowcount != 1:
             raise CheckpointMovedError(self._where)
 
-    def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> None:
+    def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> int:
         groups = group_by_response(changes)
-        unsure = [key for key, group in groups.items() if first_unsure(group)]
-        ends = resolve_responses(groups, self._read_responses(connection, unsure))
+        unsure = [key for key, group in groups.items() if first_row(group)]
+        rows, results = resolve_responses(groups, self._read_responses(connection, unsure))
         statements = self._statements
-        removed = [key for key, row in ends.items() if row is None]
+        removed = [key for key, row in rows.items() if row is None]
         connection.executemany(statements.delete_response, removed)
-        rows = (response_values(row) for row in ends.values() if row is not None)
-        connection.executemany(statements.replace_response, rows)
+        values = (response_values(row) for row in rows.values() if row is not None)
+        connection.executemany(statements.replace_response, values)
+        if results:
+            changes = list(with_results(changes, results))
         exchanges = (change.exchange for change in changes if isinstance(change, Record))
         connection.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
+        return len(results)
 
     def _read_responses(
         self, connection: sqlite3.Connection, keys: Sequence[Key]
