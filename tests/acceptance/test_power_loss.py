@@ -75,6 +75,7 @@ def traffic(
         first=[SMALL_PARTS],
         in_ingester=[SMALL_PARTS],
         before=tracing(trace),
+        patience=60,
     )
     with proxy:
         ids = send_traffic(proxy, Scenarios(model_server))

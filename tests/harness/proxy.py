@@ -98,7 +98,8 @@ class Proxy:
 
     `options` are mitmproxy's (`--set`), `arguments` anything else for its command line, `first`
     scripts that are loaded before the addon's, `in_ingester` scripts that run in the ingester's
-    process before anything else does, `before` a command to start the program through.
+    process before anything else does, `before` a command to start the program through. `patience`
+    is in seconds, for the start.
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class Proxy:
         program: str = "mitmdump",
         addon: bool = True,
         control: bool = True,
+        patience: float = 20.0,
     ) -> None:
         self.folder = folder
         self.port = 0
@@ -133,6 +135,7 @@ class Proxy:
         self._environment = dict(environment or {})
         self._before = list(before)
         self._program = program
+        self._patience = patience
 
     @property
     def url(self) -> str:
@@ -166,7 +169,11 @@ class Proxy:
                 stderr=stderr,
             )
         if ready:
-            self._wait_ready()
+            try:
+                self._wait_ready()
+            except BaseException:
+                self.kill9()
+                raise
         return self
 
     def run(self, timeout: float = 20.0) -> Finished:
@@ -289,7 +296,8 @@ class Proxy:
         return self.folder / "ready.json"
 
     def _wait_ready(self) -> None:
-        wait_until(lambda: self._ready_file.exists() or self._has_ended(), "mitmproxy listens", 20)
+        ready = self._ready_file.exists
+        wait_until(lambda: ready() or self._has_ended(), "mitmproxy listens", self._patience)
         assert not self._has_ended(), f"mitmproxy ended at start:\n{self.output()}"
         self.port = json.loads(self._ready_file.read_text())[0][1]
 
