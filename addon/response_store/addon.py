@@ -15,7 +15,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
 from response_store.config import Config, ConfigError, config_warnings, load_config
-from response_store.exposure import serving_refusal
+from response_store.exposure import connects_late, serving_refusal
 from response_store.mitmweb import Commands, add_contentview, listening_warnings, marks_of
 from response_store.runtime import Runtime, runtime
 from response_store.session import FILE_READ_WAIT, Closing, Session
@@ -26,6 +26,7 @@ OPTION = "response_store_config"
 VARIABLE = "RESPONSE_STORE_CONFIG"
 _STAYS = "response_store: the configuration before stays in force"
 _VERBOSITY = "termlog_verbosity"  # one of mitmproxy's options
+_EAGER, _LAZY = "eager", "lazy"  # values of mitmproxy's `connection_strategy`
 _LISTENING = {"mode", "listen_host", "server"}  # mitmproxy's options
 _options_error: Callable[[str], Exception] = exceptions.OptionsError  # it has no types of its own
 
@@ -37,6 +38,7 @@ class ResponseStore(Traffic, Commands):
         super().__init__(runtime)
         self.config: Config | None = None
         self._running = False
+        self._made_late = False
 
     def load(self, loader: Loader) -> None:
         loader.add_option(
@@ -52,6 +54,7 @@ class ResponseStore(Traffic, Commands):
         if OPTION not in updated:
             if self._running and self.config is not None and _LISTENING & updated:
                 self._check_listening(self.config)
+                self._connect_late(self.config)
             return
         try:
             config = load_config(getattr(ctx.options, OPTION) or os.environ.get(VARIABLE))
@@ -156,7 +159,23 @@ class ResponseStore(Traffic, Commands):
             watch=self.marks.written if self.marks else None,
         )
 
+    def _connect_late(self, config: Config) -> None:
+        """Have mitmproxy connect to the upstream when a request is to go there, where that counts.
+
+        It connects as soon as a client does, and closes the client's connection where it can't:
+        then no request comes that could be answered, or of which a row could say what failed.
+        """
+        options: Any = ctx.options  # it has no types of its own
+        late = connects_late(config, options.mode)
+        if late and options.connection_strategy == _EAGER:
+            self._made_late = True
+            options.update(connection_strategy=_LAZY)
+        elif not late and self._made_late:
+            self._made_late = False
+            options.update(connection_strategy=_EAGER)
+
     def _say_what_is_in_force(self, session: Session) -> None:
+        self._connect_late(session.config)
         logger.info("%s", session.describe())
         for warning in config_warnings(session.config):
             logger.warning("response_store: %s", warning)

@@ -1,8 +1,8 @@
-"""Who can reach the proxy: whether it listens to other machines than this one."""
+"""Who can reach the proxy, and whether the proxy has to reach an upstream to hear a request."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
@@ -30,6 +30,16 @@ def serving_refusal(config: Config, options: Any, bound: Iterator[str]) -> str |
         "    Add --listen-host 127.0.0.1 to mitmproxy, and name no other address in --mode; or "
         "write serve_remote: true, if all who reach this proxy may read and delete what is stored."
     )
+
+
+def connects_late(config: Config, modes: Sequence[str]) -> bool:
+    """Return whether mitmproxy is to connect to the upstream only when a request is to go there.
+
+    So it is in reverse mode, where a client that is not told why is closed if the upstream is down,
+    and with `serve: only`, which asks nobody for what is stored.
+    """
+    reverse = bool(modes) and all(mode.startswith("reverse:") for mode in modes)
+    return reverse or config.serve is Serve.ONLY
 
 
 def is_from_here(client: Client) -> bool:
