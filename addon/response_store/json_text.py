@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
+from response_store.limits import CAREFUL_BYTES, QUOTES, VALUES
+
 Text = bytes | Raw
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -22,6 +24,7 @@ ABSENT = Raw(b"")
 NULL = b"null"
 _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n"
+_strings = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
 _blanks = re.compile(r"[ \t\r\n]*").match
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
@@ -40,6 +43,28 @@ class UnreadableError(ValueError):
     """A text is not the JSON that was expected. The message is the reason, free of content."""
 
 
+class TooManyValuesError(UnreadableError):
+    """A text has more values than are read, or takes too long to be read."""
+
+
+def check_values(text: bytes, limit: int = VALUES) -> None:
+    """Raise TooManyValuesError unless a JSON text is sure to have few values.
+
+    They are counted by the marks between them, before anything is decoded.
+    """
+    if len(text) <= limit:
+        return
+    quotes = text.count(b'"') - text.count(b'\\"')
+    if quotes <= QUOTES and _count_marks(text) <= limit:
+        return
+    if quotes > QUOTES or _count_marks(_strings.sub(b"", text)) > limit:
+        raise TooManyValuesError(f"more than {limit} values")
+
+
+def _count_marks(text: bytes) -> int:
+    return text.count(b",") + text.count(b"[") + text.count(b"{")
+
+
 def checked(body: bytes) -> bytes:
     """Return `body` without a byte order mark; raise UnreadableError unless it is UTF-8."""
     body, flaw = repaired(body)
@@ -51,14 +76,19 @@ def checked(body: bytes) -> bytes:
 def repaired(body: bytes) -> tuple[bytes, str | None]:
     """Return `body` as UTF-8 without a byte order mark, and what was wrong with it, if anything.
 
-    What is no UTF-8 becomes U+FFFD. A character that is cut off at the end is nothing wrong.
+    What is no UTF-8 becomes U+FFFD. A character that is cut off at the end is nothing wrong. Raises
+    UnreadableError where a large body is no UTF-8.
     """
     body = body.removeprefix(_BOM)
+    if body.isascii():
+        return body, None
     try:
         body.decode()
     except UnicodeDecodeError as error:
         cut_off = error.reason == "unexpected end of data"
         flaw = None if cut_off else f"invalid UTF-8 at byte {error.start}"
+        if len(body) > CAREFUL_BYTES and not cut_off:
+            raise UnreadableError(f"invalid UTF-8 at byte {error.start}") from None
         return body.decode(errors="replace").encode(), flaw
     return body, None
 
@@ -115,6 +145,8 @@ def as_text(text: Text) -> str | None:
     try:
         value = _text.decode(text)
     except msgspec.MsgspecError:
+        if len(memoryview(text)) > CAREFUL_BYTES:
+            return None
         try:
             value = json.loads(as_str(text), strict=False)
         except ValueError:
@@ -190,6 +222,8 @@ def string(value: str) -> Raw:
 
 
 def _decoded(text: Text) -> str:
+    if len(memoryview(text)) > CAREFUL_BYTES:
+        raise UnreadableError("not JSON, or too large to be read with care")
     try:
         return as_str(text)
     except UnicodeDecodeError as error:

@@ -38,13 +38,23 @@ OUTLINE_END = 1 << 13
 
 # Values of JSON
 
-VALUES = 1_000_000
-"""Values in a body that is read: each takes about 100 bytes, so that they come to 100 MB."""
-VALUES_PER_KIB = 16
-READ_SECONDS = 5.0
-"""Time for reading one exchange in the ingester; what comes after it waits so long."""
+VALUES = 500_000
+"""Values in a JSON text that is read, and lines in an event: each takes 100 to 300 bytes."""
+READ_SECONDS = 3.0
+"""Processor time for reading or cleaning one body in the ingester; what comes after it waits."""
+DEPTH = 200_000
+"""Brackets that may be open at once where a text is walked for credentials: they take 30 MB."""
+CAREFUL_BYTES = 1 << 24
+"""Bytes of a text that is read in the careful way (lone surrogates, bytes that are no text): it
+takes ten times as many."""
+QUOTES = 8 * VALUES
+"""Quotes in a text with many marks, so that they can be counted outside of strings."""
 PLACES = 10_000
-"""Output items, parts, choices and tool calls that a stream may number."""
+"""Output items, parts, choices and tool calls that a stream may number: it holds each."""
+SECRETS = 1_000
+"""Credentials of one request whose echoes are looked for; 1 million where the body is small."""
+ECHO_BYTES = 1 << 32
+"""Bytes that are searched for them, all in all: this takes about a second."""
 
 # Names
 

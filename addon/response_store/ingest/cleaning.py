@@ -28,7 +28,7 @@ from response_store.ingest.record_frame import RecordHead, encode_change, kind_o
 from response_store.journal.frames import Kind
 from response_store.openai_api.endpoints import Skip
 from response_store.redaction.chosen import redaction_of
-from response_store.redaction.credentials import mask
+from response_store.redaction.credentials import UncleanableError, mask
 from response_store.store.records import Deletion, EndedBy
 
 FAILED = "cleaning_failed"
@@ -80,7 +80,7 @@ class Cleaner:
             return self._masked_end(end, body)
         if self._redacts:
             self._counts.add("dropped.cleaning")
-        return CleanFrame(kind, head, () if self._redacts else (mask(body).body,))
+        return CleanFrame(kind, head, () if self._redacts else (self._masked(body),))
 
     def _masked_end(self, head: EndHead, body: bytes) -> CleanFrame:
         """Return the end of an exchange whose other frames lie in the journal."""
@@ -90,9 +90,17 @@ class Cleaner:
             head.raw_size = 0
             return CleanFrame(Kind.END, encode_head(head), ())
         answer, raw = split_answer(head, body)
-        answer, raw = mask(answer).body, mask(raw or b"").body
+        answer, raw = self._masked(answer), self._masked(raw or b"")
         head.raw_size = len(raw)
         return CleanFrame(Kind.END, encode_head(head), (answer, raw))
+
+    def _masked(self, body: bytes) -> bytes:
+        """Return a body without credentials; nothing where that can't be had."""
+        try:
+            return mask(body).body
+        except UncleanableError:
+            self._counts.add("dropped.cleaning")
+            return b""
 
     def _record(self, request: RequestHead, draft: Draft) -> CleanFrame:
         change = self._builder.build(draft)

@@ -19,7 +19,7 @@ from response_store.ingest.draft import Request
 from response_store.json_text import ABSENT
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.response_object import read_conversation
-from response_store.redaction.credentials import Masked, mask
+from response_store.redaction.credentials import Masked, UncleanableError, mask
 from response_store.store.records import Api
 
 EMPTY_ARRAY = b"[]"
@@ -67,8 +67,12 @@ def read_request(request: Request) -> ReadRequest | Skip:
     """Return what the columns need of a request, or why it makes no row. Never raises."""
     if request.body is None:
         return ReadRequest(None, reason=request.missing or NOT_KEPT)
-    masked = mask(request.body)
     try:
+        masked = mask(request.body)
+    except UncleanableError as error:
+        return ReadRequest(None, reason=f"request body: {error}")
+    try:
+        json_text.check_values(masked.body)
         return _read_body(request.api, masked)
     except json_text.UnreadableError as error:
         return _unread(masked, f"request body: {error}")
@@ -81,7 +85,11 @@ def read_steering(
 
     `previous_response_id` and `stored` are what that response says of itself. Never raises.
     """
-    masked = [mask(message) for message in messages]
+    try:
+        masked = [mask(message) for message in messages]
+        json_text.check_values(b"\n".join(message for message, _ in masked))
+    except (UncleanableError, json_text.UnreadableError) as error:
+        return ReadRequest(None, reason=f"request body: {error}")
     items = [items for message, _ in masked if (items := _steering_items(message))]
     return ReadRequest(
         body=b"\n".join(message for message, _ in masked) or None,

@@ -27,9 +27,10 @@ from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, parse_frame
 from response_store.openai_api.terminal_events import is_terminal
-from response_store.redaction.credentials import mask, mask_echoes
+from response_store.redaction.credentials import UncleanableError, mask, mask_echoes
 from response_store.store.records import Api, State
 
+_START_BYTES = 1 << 16  # that are read of an answer with too many values
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
 
 NOT_KEPT = "response body: not kept"
@@ -63,7 +64,13 @@ class AnswerReader:
             if answer.too_large:
                 return ClassifiedResponse(Outcome(), State.TOO_LARGE)
             return classify_unreadable(NOT_KEPT, b"", answer, ending)
-        classified = self._read(_Answered(facts, request, ending, answer, answer.body))
+        given = _Answered(facts, request, ending, answer, answer.body)
+        try:
+            classified = self._read(given)
+        except json_text.TooManyValuesError:
+            classified = self._read_start(given)
+        except UncleanableError:
+            classified = ClassifiedResponse(Outcome(), State.TOO_LARGE)
         self.resumable.note_end(facts, classified)
         return classified
 
@@ -82,11 +89,23 @@ class AnswerReader:
             return self._read_undecodable(given, terminal)
         return self._read_whole(given, terminal)
 
+    def _read_start(self, given: _Answered) -> ClassifiedResponse:
+        """Read what an answer begins with, that has too many values to be read whole."""
+        start = given.body[:_START_BYTES]
+        try:
+            body = given.scrub(given.body)
+            outcome = self._read_beginning(given._replace(body=given.scrub(start)))
+        except (json_text.TooManyValuesError, UncleanableError):
+            return ClassifiedResponse(Outcome(), State.TOO_LARGE)
+        return ClassifiedResponse(outcome, State.TOO_LARGE, body)
+
     def _read_whole(self, given: _Answered, terminal: Outcome | None) -> ClassifiedResponse:
         facts, request, ending, answer, body = given
         stream = self.resumable.prepend(facts, answer, body)
         try:
             read = terminal or read_answer(facts.api, answer.transport, stream.body)
+        except json_text.TooManyValuesError:
+            raise
         except json_text.UnreadableError as error:
             return classify_unreadable(str(error), body, answer, ending)
         outcome = without_echoes(read, request.secrets)
@@ -130,7 +149,10 @@ def _read_terminal(given: _Answered) -> Outcome | None:
     event = find_terminal_event(given.body)
     if event is None:
         return None
-    data, flaw = json_text.repaired(given.scrub(event.data))
+    try:
+        data, flaw = json_text.repaired(given.scrub(event.data))
+    except json_text.UnreadableError:
+        return None
     return read_terminal(Event(event.name, data)) if flaw is None else None
 
 

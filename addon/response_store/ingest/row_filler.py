@@ -145,5 +145,6 @@ def _created_at(facts: Request, outcome: Outcome) -> int:
 
 def _messages(items: bytes, output: tuple[bytes, ...]) -> str:
     """Return input items, then output items, as one JSON array."""
-    parts = (json_text.array_inner(items), b",".join(output))
-    return (b"[" + b",".join(part for part in parts if part) + b"]").decode()
+    inner = json_text.array_inner(items)
+    parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
+    return b"".join((b"[", *parts[1:], b"]")).decode()

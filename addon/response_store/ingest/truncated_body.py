@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from response_store.json_text import UnreadableError
+from response_store.json_text import TooManyValuesError, UnreadableError
 from response_store.openai_api.answer_body import read_answer
 from response_store.openai_api.outcome import Outcome, Usage
 from response_store.store.records import Api, Transport
@@ -32,7 +32,7 @@ def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool
     """Read the beginning of an answer: names and a prefix of the text, no tokens, no response.
 
     Where it `may_cut` a secret in two the text goes to its last blank only: nothing would recognise
-    the half of one. Never raises.
+    the half of one. Raises TooManyValuesError.
     """
     part = _read(api, transport, _without_half_character(body))
     text = part.output_text
@@ -74,6 +74,8 @@ def closed(text: bytes) -> Iterator[bytes]:
 def _read(api: Api, transport: Transport, body: bytes) -> Outcome:
     try:
         return read_answer(api, transport, body)
+    except TooManyValuesError:
+        raise
     except UnreadableError:
         pass
     for candidate in closed(body):

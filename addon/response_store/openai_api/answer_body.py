@@ -28,7 +28,8 @@ class _ErrorBody(msgspec.Struct):
 def read_answer(api: Api, transport: Transport, body: bytes) -> Outcome:
     """Read a whole answer. What is no UTF-8 in it is mended, and the outcome says so.
 
-    Raises UnreadableError where it is neither a stream of events nor a JSON object.
+    Raises UnreadableError where it is neither a stream of events nor a JSON object, and where it
+    has too many values, or takes too long.
     """
     text, flaw = json_text.repaired(body)
     start = text.lstrip()[:6]
@@ -47,6 +48,8 @@ def read_part(api: Api, transport: Transport, body: bytes) -> Outcome:
     """Read what there is of an answer whose rest is lost."""
     try:
         return read_answer(api, transport, body)
+    except json_text.TooManyValuesError:
+        raise
     except json_text.UnreadableError:
         return Outcome()
 
@@ -67,6 +70,7 @@ def without_echoes(outcome: Outcome, secrets: tuple[bytes, ...]) -> Outcome:
 def _read_json(api: Api, text: bytes) -> Outcome:
     if not text:
         raise json_text.UnreadableError("the body is empty")
+    json_text.check_values(text)
     if api is Api.RESPONSES and (plain := read_plain(text)) is not None:
         return plain
     if api is Api.RESPONSES and response_object.is_response(text):

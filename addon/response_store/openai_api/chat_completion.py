@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.limits import PLACES, VALUES
 from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import flaw
 from response_store.openai_api.response_object import read_fault
@@ -27,6 +29,8 @@ from response_store.store.records import State
 _WHOLE = frozenset({"role", "id", "type", "name", "format"})
 # Members of a delta that are objects and grow like the delta itself.
 _NESTED = frozenset({"function", "function_call", "audio"})
+_PLACE = VALUES // PLACES  # what one counts as
+K = TypeVar("K")
 _DEEPEST = 8  # levels that grow; the API needs three
 
 
@@ -82,9 +86,23 @@ def read_completion(text: json_text.Text, state: State | None = State.COMPLETED)
 
 
 @dataclass(slots=True)
+class _Held:
+    """How many members and places a stream holds until its end."""
+
+    count: int = 0
+
+    def add(self, members: int) -> None:
+        """Count some more. Raises TooManyValuesError."""
+        self.count += members
+        if self.count > VALUES:
+            raise json_text.TooManyValuesError("more choices and members than are kept")
+
+
+@dataclass(slots=True)
 class _Growing:
     """An object that comes in deltas: texts and lists grow, indexed elements each by itself."""
 
+    held: _Held
     depth: int = 0
     members: dict[str, Raw] = field(default_factory=dict)
     texts: dict[str, list[bytes]] = field(default_factory=dict)
@@ -100,22 +118,33 @@ class _Growing:
         start = bytes(memoryview(value)[:1])
         grows = self.depth < _DEEPEST
         if start == b'"' and name not in _WHOLE:
+            self.held.add(name not in self.texts)
             self.texts.setdefault(name, []).append(json_text.string_inner(value))
         elif start == b"[":
             self._grow_list(name, value, grows)
         elif start == b"{" and name in _NESTED and grows:
-            self.nested.setdefault(name, _Growing(self.depth + 1)).grow(value)
+            self._inner(self.nested, name).grow(value)
         elif name not in self.members or bytes(value) not in (b'""', json_text.NULL):
+            self.held.add(name not in self.members)
             self.members[name] = value
+
+    def _inner(self, inner: dict[K, _Growing], place: K) -> _Growing:
+        """Return what grows at a place, begun where nothing does yet."""
+        if place not in inner:
+            self.held.add(_PLACE)
+            inner[place] = _Growing(self.held, self.depth + 1)
+        return inner[place]
 
     def _grow_list(self, name: str, value: Raw, grows: bool) -> None:
         elements = json_text.elements(value)
         if grows and elements and _indexed(elements[0]):
             items = self.lists.setdefault(name, {})
             for element in elements:
-                items.setdefault(_index(element), _Growing(self.depth + 1)).grow(element)
+                self._inner(items, _index(element)).grow(element)
+        elif elements:
+            self.rows.setdefault(name, []).append(json_text.array_inner(value))
         else:
-            self.rows.setdefault(name, []).extend(map(bytes, elements))
+            self.rows.setdefault(name, [])
 
     def text(self) -> bytes:
         """What has grown, as a JSON object."""
@@ -133,8 +162,8 @@ class _Growing:
 
 @dataclass(slots=True)
 class _ChoiceParts:
-    message: _Growing = field(default_factory=_Growing)
-    logprobs: _Growing = field(default_factory=_Growing)
+    message: _Growing
+    logprobs: _Growing
     members: dict[str, Raw] = field(default_factory=dict)
 
     def feed(self, choice: Raw) -> None:
@@ -158,9 +187,13 @@ class _ChoiceParts:
 
 
 class ChatChunks:
-    """Folds the chunks of a stream into a chat completion. Feeding never raises."""
+    """Folds the chunks of a stream into a chat completion.
+
+    Feeding raises TooManyValuesError alone.
+    """
 
     def __init__(self) -> None:
+        self._held = _Held()
         self._members: dict[str, Raw] = {}
         self._choices: dict[int, _ChoiceParts] = {}
         self._done = False
@@ -171,8 +204,11 @@ class ChatChunks:
         if event.data.strip() == DONE:
             self._done = True
             return
+        json_text.check_values(event.data)
         try:
             self._feed_chunk(json_text.all_members(event.data))
+        except json_text.TooManyValuesError:
+            raise
         except json_text.UnreadableError as error:
             self._flaw = self._flaw or flaw(event, error)
 
@@ -180,11 +216,18 @@ class ChatChunks:
         choices = chunk.pop("choices", ABSENT)
         for name, value in chunk.items():
             if json_text.present(value) or name not in self._members:
+                self._held.add(name not in self._members)
                 self._members[name] = value
         if not json_text.present(choices):
             return
         for choice in json_text.elements(choices):
-            self._choices.setdefault(_index(choice), _ChoiceParts()).feed(choice)
+            self._choice(_index(choice)).feed(choice)
+
+    def _choice(self, index: int) -> _ChoiceParts:
+        if index not in self._choices:
+            self._held.add(_PLACE)
+            self._choices[index] = _ChoiceParts(_Growing(self._held), _Growing(self._held))
+        return self._choices[index]
 
     def outcome(self) -> Outcome:
         """What the chunks came to: completed by `[DONE]` or when every choice has finished."""
@@ -209,7 +252,7 @@ class ChatChunks:
 
 
 def fold(events: Iterable[Event]) -> Outcome:
-    """Fold a whole stream."""
+    """Fold a whole stream. Raises TooManyValuesError."""
     chunks = ChatChunks()
     for event in events:
         chunks.feed(event)

@@ -18,12 +18,14 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.limits import PLACES, VALUES
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.openai_api.response_object import output_text, read_fault, read_response
 from response_store.openai_api.sse import Event
 from response_store.openai_api.terminal_events import TERMINAL, event_type
 from response_store.store.records import UNFINISHED, State
 
+_PLACE = VALUES // PLACES  # what one counts as
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
 # Which member of an item a text delta goes to.
 _CONTENT = {
@@ -86,9 +88,13 @@ class _Item:
 
 
 class ResponseEvents:
-    """Folds events, in the order they came, into an Outcome. Feeding never raises."""
+    """Folds events, in the order they came, into an Outcome.
+
+    Feeding raises TooManyValuesError alone.
+    """
 
     def __init__(self) -> None:
+        self._held = 0  # members and places
         self._snapshot: dict[str, Raw] = {}
         self._terminal: tuple[str, bytes] | None = None
         self._items: dict[int, _Item] = defaultdict(_Item)
@@ -97,6 +103,7 @@ class ResponseEvents:
 
     def feed(self, event: Event) -> None:
         """Take one event; what is not an event of this API is passed over."""
+        json_text.check_values(event.data)
         try:
             data = json_text.members(event.data, _Data)
         except json_text.UnreadableError as error:
@@ -144,25 +151,39 @@ class ResponseEvents:
         return replace(seen, state=state, response=None, partial=text, fault=fault, flaw=self._flaw)
 
     def _feed_item(self, kind: str, data: _Data) -> None:
-        index = _index(data.output_index)
         if kind == "response.output_item.added":
-            self._items[index].start = _members_of(data.item)
+            start = self._item(data).start = _members_of(data.item)
+            self._hold(len(start))
         elif kind == "response.output_item.done":
             if _members_of(data.item):
-                self._items[index].done = bytes(data.item)
+                self._item(data).done = bytes(data.item)
         elif kind in _CONTENT:
-            new = (*_CONTENT[kind], list[bytes]())
-            part = self._items[index].content.setdefault(_index(data.content_index), new)
-            part[2].append(json_text.string_inner(data.delta))
+            content, place = self._item(data).content, _index(data.content_index)
+            if place not in content:
+                self._hold(_PLACE)
+                content[place] = (*_CONTENT[kind], [])
+            content[place][2].append(json_text.string_inner(data.delta))
         elif kind == _SUMMARY:
-            part_of = self._items[index].summary[_index(data.summary_index)]
-            part_of.append(json_text.string_inner(data.delta))
+            summary, place = self._item(data).summary, _index(data.summary_index)
+            self._hold(0 if place in summary else _PLACE)
+            summary[place].append(json_text.string_inner(data.delta))
         elif kind in _MEMBER:
-            self._items[index].members[_MEMBER[kind]].append(json_text.string_inner(data.delta))
+            self._item(data).members[_MEMBER[kind]].append(json_text.string_inner(data.delta))
+
+    def _item(self, data: _Data) -> _Item:
+        index = _index(data.output_index)
+        self._hold(0 if index in self._items else _PLACE)
+        return self._items[index]
+
+    def _hold(self, members: int) -> None:
+        """Count what is held until the end. Raises TooManyValuesError."""
+        self._held += members
+        if self._held > VALUES:
+            raise json_text.TooManyValuesError("more items and parts than are kept")
 
 
 def fold(events: Iterable[Event]) -> Outcome:
-    """Fold a whole stream."""
+    """Fold a whole stream. Raises TooManyValuesError."""
     folded = ResponseEvents()
     for event in events:
         folded.feed(event)

@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from response_store.limits import OUTLINE_END
+from response_store.json_text import TooManyValuesError
+from response_store.limits import OUTLINE_END, READ_SECONDS, VALUES, Deadline
 from response_store.openai_api.outline import outline
 
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
+_LOOK_EVERY = 256  # frames
 
 
 class Event(NamedTuple):
@@ -102,8 +104,14 @@ class FrameSplitter:
 
 
 def events(block: bytes) -> Iterator[Event]:
-    """Yield the events of a block of frames. Frames without data are none."""
-    for frame in block.split(FRAME_END):
+    """Yield the events of a block of frames. Frames without data are none.
+
+    Raises TooManyValuesError where one has too many lines, or where it all takes too long.
+    """
+    deadline = Deadline(READ_SECONDS, processor=True)
+    for number, frame in enumerate(_frames(block)):
+        if number % _LOOK_EVERY == _LOOK_EVERY - 1 and deadline.has_passed:
+            raise TooManyValuesError("a stream that takes too long to read")
         event = parse_frame(frame)
         if event is not None:
             yield event
@@ -111,6 +119,8 @@ def events(block: bytes) -> Iterator[Event]:
 
 def parse_frame(frame: bytes) -> Event | None:
     """Read one frame: its `event` and `data` lines. Comments and other fields are passed over."""
+    if len(frame) > VALUES and frame.count(b"\n") > VALUES:
+        raise TooManyValuesError(f"an event of more than {VALUES} lines")
     name = b""
     data: list[bytes] = []
     for line in frame.split(b"\n"):
@@ -141,6 +151,14 @@ def all_events(stream: bytes) -> Iterator[Event]:
     splitter = FrameSplitter()
     yield from events(splitter.feed(stream))
     yield from events(splitter.rest())
+
+
+def _frames(block: bytes) -> Iterator[bytes]:
+    start = 0
+    while (end := block.find(FRAME_END, start)) >= 0:
+        yield block[start:end]
+        start = end + len(FRAME_END)
+    yield block[start:]
 
 
 def _start_of(pieces: Sequence[bytes]) -> bytes:

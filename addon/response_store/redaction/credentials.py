@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from response_store.limits import DEPTH, ECHO_BYTES, READ_SECONDS, SECRETS, Deadline
+
 MASK = b'"***"'
 # A string may lack its end where a body was cut off.
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL).finditer
@@ -26,6 +28,7 @@ _suspicious_names = re.compile(
 _MAX_NAME = 104  # bytes of one, with its quotes
 _colon = re.compile(rb"\s*+:").match
 SLICE_BYTES = 64 * 1024  # take 0.2 ms to look at, and at most 4 ms where all is quotes and escapes
+_LOOK_EVERY = 1024  # tokens
 _MIN_ECHO = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
 _SCHEMES = frozenset({"bearer", "basic", "token"})
 
@@ -72,8 +75,15 @@ def may_hold_credentials_sliced(
     return False
 
 
+class UncleanableError(ValueError):
+    """A body may hold credentials, and takes too much to be cleaned. The message is the reason."""
+
+
 def mask(body: bytes) -> Masked:
-    """Mask the credentials of a JSON text. Never raises; what holds none comes back as it is."""
+    """Mask the credentials of a JSON text; what holds none comes back as it is.
+
+    Raises UncleanableError where it is too deep, or takes too long.
+    """
     if not may_hold_credentials(body):
         return Masked(body, ())
     pieces: list[bytes] = []
@@ -91,7 +101,12 @@ def mask(body: bytes) -> Masked:
 
 
 def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
-    """Mask a request's credentials where an answer repeats them."""
+    """Mask a request's credentials where an answer repeats them.
+
+    Raises UncleanableError where that takes too long: they are many, and the body is large.
+    """
+    if len(secrets) > SECRETS and len(secrets) * len(body) > ECHO_BYTES:
+        raise UncleanableError("too many credentials to look for")
     for secret in secrets:
         if secret in body:
             body = body.replace(secret, MASK.strip(b'"'))
@@ -122,7 +137,10 @@ def _is_suspicious(body: bytes, start: int, end: int) -> bool:
 def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
     """Yield the span of each credential's string, quotes included."""
     stack: list[_Frame] = []
-    for token in _token(body):
+    deadline = Deadline(READ_SECONDS, processor=True)
+    for number, token in enumerate(_token(body)):
+        if number % _LOOK_EVERY == 0 and deadline.has_passed:
+            raise UncleanableError("it takes too long to look for credentials")
         text = token[0]
         if text[:1] != b'"':
             _walk(stack, text)
@@ -134,6 +152,8 @@ def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
 
 def _walk(stack: list[_Frame], mark: bytes) -> None:
     if mark in b"{[":
+        if len(stack) >= DEPTH:
+            raise UncleanableError("nested too deeply to look for credentials")
         stack.append(_open(stack, mark == b"{"))
     elif mark in b"}]":
         if stack:
