@@ -333,9 +333,17 @@ def _tell_client(flow: http.HTTPFlow, message: bytes) -> None:
 
 
 def _who_left(flow: http.HTTPFlow) -> EndedBy:
-    """Return who ended a flow: the connection's state tells, the error's text may lie."""
-    if flow.error is not None and flow.error.msg == flow.error.KILLED_MESSAGE:
-        return EndedBy.PROXY
+    """Return who ended a flow: the connection's state tells, or else what the error names.
+
+    A flow that is read from a file says nothing by its connections, which are closed all.
+    """
+    if (error := flow.error) is not None:
+        if error.msg == error.KILLED_MESSAGE:
+            return EndedBy.PROXY
+        if flow_facts.was_reset_by_client(flow, error.msg):
+            return EndedBy.CLIENT
+        if not flow.live:
+            return EndedBy.CLIENT if flow_facts.names_client(error.msg) else EndedBy.UPSTREAM
     gone = not flow.client_conn.state & ConnectionState.CAN_WRITE
     closed = flow.client_conn.state is ConnectionState.CLOSED
     return EndedBy.CLIENT if gone or closed else EndedBy.UPSTREAM

@@ -13,6 +13,7 @@ from tests.fakes.answers import PLAIN, End, Gate, json_answer
 from tests.harness.clients import RawClient, Reply, asking, fetch, sdk, trusting
 from tests.harness.database import unpacked
 from tests.harness.expected import assert_completed, assert_holds
+from tests.harness.http2_client import Http2Client
 from tests.harness.proxy import wait_until
 from tests.harness.streams import (
     HALF_TEXT,
@@ -65,6 +66,19 @@ def test_client_gone_mid_stream_over_http2(
                 break
         stream.close()
     assert_holds(regular_proxy.database.ended(tenant), INTERRUPTED | {"ended_by": "client"})
+
+
+def test_client_resets_its_http2_stream(
+    regular_proxy: Proxy, tls_server: ModelServer, tenant: str
+) -> None:
+    """A client that cancels one stream of a connection that lives on has ended it."""
+    model = tls_server.play(halfway(Gate(), go_on=True))
+    with Http2Client(regular_proxy, tls_server.url) as client:
+        client.ask(asking(model, stream=True), tenant)
+        client.read_until(LAST_DELTA)
+        client.cancel()
+        row = regular_proxy.database.ended(tenant)
+    assert_holds(row, INTERRUPTED | {"ended_by": "client"})
 
 
 def test_client_gone_before_the_first_event(

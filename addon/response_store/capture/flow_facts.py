@@ -15,6 +15,7 @@ from response_store.openai_api.endpoints import followed_id, kept_path
 from response_store.store.records import Api, Transport
 
 if TYPE_CHECKING:
+    from mitmproxy.connection import Connection
     from mitmproxy.http import Headers, HTTPFlow
 
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
@@ -112,3 +113,27 @@ def ended_at(flow: HTTPFlow) -> float:
 
 def _clipped(text: str) -> str:
     return storable(text[:_MAX_CHARS])
+
+
+_RESET = "stream reset by client"
+_CANCEL = "CANCEL"
+
+
+def was_reset_by_client(flow: HTTPFlow, message: str) -> bool:
+    """Return whether an error of mitmproxy's means that an HTTP/2 client has reset its stream.
+
+    It has the same words where the server did. Where both sides speak HTTP/2 the code decides:
+    who has no use for an answer any more cancels it, and a server has other reasons.
+    """
+    if not message.startswith(_RESET) or not _speaks_http2(flow.client_conn):
+        return False
+    return not _speaks_http2(flow.server_conn) or _CANCEL in message
+
+
+def names_client(message: str) -> bool:
+    """Return whether an error of mitmproxy's says that the client has gone."""
+    return "client" in message.lower() and not message.startswith(_RESET)
+
+
+def _speaks_http2(connection: Connection) -> bool:
+    return connection.alpn == b"h2"

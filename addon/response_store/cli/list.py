@@ -20,6 +20,7 @@ from response_store.cli.source import (
 )
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
+from response_store.store.summaries import OPENING_CHARACTERS
 from response_store.telling.figures import NONE, duration, local_time, number
 from response_store.telling.printable import one_line
 
@@ -76,7 +77,7 @@ Examples:
 @tenant_option
 @selection_options
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
+    "--limit", "-n", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
     metavar="N", help="How many at most.",
 )  # fmt: skip
 @click.option(
@@ -165,4 +166,5 @@ def identifier(one: Summary) -> str:
 
 def words(one: Summary) -> str:
     """How the answer begins, else why there is none."""
-    return one.output_start or one.error_code or NONE
+    why = ": ".join(filter(None, (one.error_code, one.error_message)))
+    return one.output_start or why[:OPENING_CHARACTERS] or NONE

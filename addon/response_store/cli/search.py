@@ -74,7 +74,7 @@ Examples:
 @tenant_option
 @selection_options
 @click.option(
-    "--limit", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
+    "--limit", "-n", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
     metavar="N", help="How many at most.",
 )  # fmt: skip
 @json_option

@@ -30,6 +30,10 @@ _OPTIONS = (
         help="Only this upstream host; * stands for anything. Several: any of them.",
     ),
     click.option(
+        "--client", "clients", multiple=True, metavar="NAME",
+        help="Only this client, as stats --by client has it; * stands for anything.",
+    ),
+    click.option(
         "--since", type=PastTime(), metavar="TIME",
         help="Begun at this time or later: 2h, yesterday, '3 days ago', 2026-11-01.",
     ),
@@ -46,6 +50,7 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         models: tuple[str, ...],
         states: tuple[str, ...],
         hosts: tuple[str, ...],
+        clients: tuple[str, ...],
         since: float | None,
         until: float | None,
         **others: Any,
@@ -54,7 +59,9 @@ def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
             raise click.UsageError(
                 "--since must be earlier than --until: nothing can begin between them."
             )
-        selection = Selection(models=models, states=states, hosts=hosts, since=since, until=until)
+        selection = Selection(
+            models=models, states=states, hosts=hosts, clients=clients, since=since, until=until
+        )
         return command(selection=selection, **others)
 
     for option in reversed(_OPTIONS):

@@ -54,8 +54,8 @@ Examples:
 @tenant_option
 @click.option("--follow", "-f", is_flag=True, help="Go on with those that end from now on.")
 @click.option(
-    "--lines", "-n", type=click.IntRange(0, MOST), default=DEFAULT_LINES, show_default=True,
-    metavar="N", help="How many of the last ones.",
+    "--lines", "--limit", "-n", "lines", type=click.IntRange(0, MOST), default=DEFAULT_LINES,
+    show_default=True, metavar="N", help="How many of the last ones.",
 )  # fmt: skip
 @selection_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")

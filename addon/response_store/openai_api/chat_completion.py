@@ -17,7 +17,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.limits import PLACES, VALUES
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import Fault, Outcome
 from response_store.openai_api.response_events import flaw
 from response_store.openai_api.response_object import read_fault
 from response_store.openai_api.sse import Event
@@ -48,6 +48,7 @@ class _Choice(msgspec.Struct):
     index: Raw = ABSENT
     message: Raw = ABSENT
     delta: Raw = ABSENT
+    finish_reason: Raw = ABSENT
 
 
 class _Message(msgspec.Struct):
@@ -73,8 +74,13 @@ def read_completion(text: json_text.Text, state: State | None = State.COMPLETED)
     """Read a chat completion. Raises UnreadableError when `text` is no JSON object."""
     seen = json_text.members(text, _Completion)
     fault = read_fault(seen.error)
+    reason = _cut_short(seen.choices) if state is State.COMPLETED and fault is None else None
+    if reason is not None:
+        state, fault = State.INCOMPLETE, Fault(reason, None)
+    elif fault is not None:
+        state = State.FAILED
     return Outcome(
-        state=State.FAILED if fault else state,
+        state=state,
         response_id=json_text.as_text(seen.id) or None,
         model=json_text.as_text(seen.model),
         created_at=json_text.as_int(seen.created),
@@ -268,6 +274,22 @@ def _indexed(element: Raw) -> bool:
 
 def _index(element: Raw) -> int:
     return json_text.as_int(json_text.members(element, _Indexed).index) or 0
+
+
+def _cut_short(choices: Raw) -> str | None:
+    """Return why the first choice is not whole, in the words of the Responses API; None if it is.
+
+    What cannot be read says nothing: its own reader tells of it.
+    """
+    try:
+        first = json_text.elements(choices)[0] if json_text.present(choices) else ABSENT
+        reason = json_text.as_text(json_text.members(first, _Choice).finish_reason)
+    except (json_text.UnreadableError, IndexError):
+        return None
+    return _REASONS.get(reason or "")
+
+
+_REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 
 def _first_text(choices: Raw) -> str | None:

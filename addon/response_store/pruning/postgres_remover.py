@@ -20,7 +20,7 @@ from response_store.store.postgres.connections import PostgresConnections
 from response_store.store.postgres.errors import translated
 from response_store.store.postgres.statements import folded
 from response_store.store.postgres.watchdog import Watchdog
-from response_store.store.reading import Row, table_words
+from response_store.store.reading import CLIENT, Row, table_words
 from response_store.store.selection import Selection
 
 
@@ -35,6 +35,7 @@ class PostgresRemover:
             "bytewise": '"C"',
             "by_time": "",
             "lock": "FOR UPDATE SKIP LOCKED",
+            "client": f"substring(user_agent FROM '{CLIENT}')",
         }
         self._watchdog = Watchdog(self._where)
         self._connection = PostgresConnections(target, self._watchdog).connect()

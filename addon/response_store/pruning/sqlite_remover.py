@@ -12,6 +12,7 @@ from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
+from response_store.store.sqlite import functions
 from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
@@ -42,10 +43,12 @@ class SqliteRemover:
             "bytewise": "BINARY",
             "by_time": f"INDEXED BY {quoted(names.exchanges_started_index)}",
             "lock": "",
+            "client": functions.WORDS["client"],
         }
         with translated(self._where):
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
             self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
+            functions.register(self._connection)
 
     def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
         with translated(self._where):

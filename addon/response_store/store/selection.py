@@ -1,4 +1,4 @@
-"""Which exchanges are meant: by tenant, model, state, host and time."""
+"""Which exchanges are meant: by tenant, model, state, host, client and time."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ class Condition(NamedTuple):
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that pass every filter; a filter that is not set passes all.
 
-    `models` and `hosts` are names in which `*` stands for anything; letters of either case are
-    alike. A model is the one that answered or, where none did, the one that was asked for.
+    `models`, `hosts` and `clients` are names in which `*` stands for anything; letters of either
+    case are alike. A model is the one that answered or, where none did, the one that was asked
+    for; a client is the product that `user-agent` names first.
     `since` and `until` are Unix seconds of the start; `until` itself is out. `ended` leaves out
     what is still open.
     """
@@ -30,6 +31,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
     since: float | None = None
     until: float | None = None
     ended: bool = False
@@ -56,6 +58,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             yield _named("coalesce(model, requested_model)", self.models)
         if self.hosts:
             yield _named("host", self.hosts)
+        if self.clients:
+            yield _named("{client}", self.clients)
 
 
 def _named(column: str, names: Sequence[str]) -> Condition:

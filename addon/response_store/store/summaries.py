@@ -17,6 +17,7 @@ class Summary(msgspec.Struct, frozen=True):
     ended_by: str | None
     status_code: int | None
     error_code: str | None
+    error_message: str | None
     api: str
     transport: str
     requested_model: str | None
@@ -27,8 +28,11 @@ class Summary(msgspec.Struct, frozen=True):
     total_tokens: int | None
     first_event_ms: float | None
     duration_ms: float | None
+    method: str
+    scheme: str
     host: str
     path: str
+    user_agent: str | None
     output_start: str | None
 
     @property

@@ -164,3 +164,24 @@ def test_when_a_recorded_flow_ended() -> None:
     assert flow_facts.ended_at(flow) == 1.0
     flow.request.timestamp_end = 2.0
     assert flow_facts.ended_at(flow) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "message", "by_client"),
+    [
+        (b"h2", b"http/1.1", "stream reset by client (CANCEL)", True),
+        (b"h2", b"http/1.1", "stream reset by client (INTERNAL_ERROR)", True),
+        (b"h2", b"h2", "stream reset by client (CANCEL)", True),
+        (b"h2", b"h2", "stream reset by client (INTERNAL_ERROR)", False),
+        (b"http/1.1", b"h2", "stream reset by client (CANCEL)", False),
+        (b"h2", None, "peer closed connection", False),
+        (None, None, "stream reset by client (CANCEL)", False),
+    ],
+)
+def test_who_has_reset_a_stream(
+    client: bytes | None, server: bytes | None, message: str, by_client: bool
+) -> None:
+    """mitmproxy has the same words for both sides; the protocols and the code tell them apart."""
+    flow = tflow.tflow()
+    flow.client_conn.alpn, flow.server_conn.alpn = client, server
+    assert flow_facts.was_reset_by_client(flow, message) is by_client

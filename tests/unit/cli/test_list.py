@@ -23,7 +23,7 @@ GOLDEN = """\
 2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-
 2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there
 2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans
-2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\tinvalid_api_key
+2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\tinvalid_api_key: Incorrect API key. See the docs.
 2026-01-01 02:00:00\tcompleted\tgpt-5.1-2025-11-13\t120\t45\t1.8 s\tapi.openai.com\t\
 resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m
 """
@@ -173,8 +173,8 @@ def several(stored: Anywhere) -> None:
     midnight = 1767218400.0
     columns = [
         {"model": "gpt-5.1", "requested_model": "gpt-5"},
-        {"requested_model": "gpt-5-mini", "state": "refused"},
-        {"model": "O3", "host": "eu.api.openai.com"},
+        {"requested_model": "gpt-5-mini", "state": "refused", "user_agent": "OpenAI/Python 2.1"},
+        {"user_agent": "curl/8.1", "model": "O3", "host": "eu.api.openai.com"},
         {"model": "100%_sure!", "state": "failed", "host": "API.example.com"},
         {"state": "open", "host": "localhost"},
     ]
@@ -198,6 +198,9 @@ FILTERS: list[tuple[list[str], str]] = [
     (["--host", "api.openai.com"], "10"),
     (["--host", "*.openai.com"], "210"),
     (["--host", "api.EXAMPLE.com", "--host", "localhost"], "43"),
+    (["--client", "curl"], "2"),
+    (["--client", "openai/*", "--client", "CURL"], "21"),
+    (["-n", "2"], "43"),
     (["--since", "2026-01-01 02:00"], "432"),
     (["--until", "2026-01-01 02:00"], "10"),
     (["--since", "2026-01-01T01:00", "--until", "2026-01-01 03:00"], "21"),

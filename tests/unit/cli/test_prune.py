@@ -82,6 +82,9 @@ def test_filters(anywhere: Anywhere, run: Command) -> None:
     assert "1 exchanges" in run("prune", "--model", "gpt-4*", "--yes").stdout
     assert "1 exchanges" in run("prune", "--tenant", "other", "--host", "*", "--yes").stdout
     assert len(left(anywhere)) == 3
+    anywhere.exchange("curled", user_agent="curl/8.1")
+    assert "1 exchanges" in run("prune", "--client", "curl", "--yes").stdout
+    assert len(left(anywhere)) == 3
 
 
 def test_all_tenants(anywhere: Anywhere, run: Command) -> None:

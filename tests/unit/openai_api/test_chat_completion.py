@@ -255,3 +255,33 @@ def test_any_chunks(chunks: list[bytes], done: bool) -> None:
         json.loads(outcome.partial)
     for data in chunks:
         read_completion(data)
+
+
+@pytest.mark.parametrize(
+    ("reason", "state", "fault"),
+    [
+        ("stop", State.COMPLETED, None),
+        ("tool_calls", State.COMPLETED, None),
+        ("length", State.INCOMPLETE, Fault("max_output_tokens")),
+        ("content_filter", State.INCOMPLETE, Fault("content_filter")),
+        (None, State.COMPLETED, None),
+        (7, State.COMPLETED, None),
+    ],
+)
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_is_cut_short(
+    reason: Any, state: State, fault: Fault | None, streamed: bool
+) -> None:
+    """What ran into its limit is incomplete, with the reason that Responses has for it."""
+    if streamed:
+        outcome = outcome_of([chunk({"content": "a"}), chunk({}, finish_reason=reason)])
+    else:
+        choice = {"index": 0, "message": {"content": "a"}, "finish_reason": reason}
+        outcome = read_completion(json.dumps({"id": "c1", "choices": [choice]}).encode())
+    assert (outcome.state, outcome.fault, outcome.output_text) == (state, fault, "a")
+
+
+def test_a_cut_stream_is_not_incomplete() -> None:
+    """Where the end is missing it stays unknown, whatever the reason says."""
+    two = [chunk({"content": "a"}, finish_reason="length"), chunk({"content": "b"}, 1)]
+    assert outcome_of(two, done=False).state is None
