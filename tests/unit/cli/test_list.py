@@ -23,7 +23,8 @@ GOLDEN = """\
 2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-
 2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there
 2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans
-2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\tinvalid_api_key: Incorrect API key. See the docs.
+2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\t\
+invalid_api_key: Incorrect API key. See the docs.
 2026-01-01 02:00:00\tcompleted\tgpt-5.1-2025-11-13\t120\t45\t1.8 s\tapi.openai.com\t\
 resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m
 """

@@ -14,6 +14,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from response_store.cli import main
+from response_store.store.connection_check import PRESENT
+from response_store.store.schema_state import MIGRATIONS
 from tests.unit.store.files import PRAXIS, opened
 
 Connect: TypeAlias = Callable[..., Result]
@@ -69,7 +71,7 @@ def test_a_store(connect: Connect, tmp_path: Path) -> None:
     """Size and versions are told, also while a proxy has the file open."""
     with opened(tmp_path / "x.db"):
         told = facts(connect())
-    assert told["schema"] == "present, version 1 of the shared tables, 3 of our own"
+    assert told["schema"] == PRESENT
     assert re.fullmatch(r"[1-9]\d+ bytes", told["size"])
 
 
@@ -103,10 +105,11 @@ def test_a_schema_that_is_not_ours(connect: Connect, tmp_path: Path) -> None:
     """Newer versions and missing columns are told in the store's own words."""
     with opened(tmp_path / "x.db"):
         pass
-    execute("UPDATE openai_exchanges_schema_version SET version = 4")
-    assert "says version 4, this program knows 3" in problem(connect())
+    known = len(MIGRATIONS)
+    execute(f"UPDATE openai_exchanges_schema_version SET version = {known + 1}")
+    assert f"says version {known + 1}, this program knows {known}" in problem(connect())
     execute(
-        "UPDATE openai_exchanges_schema_version SET version = 3;"
+        f"UPDATE openai_exchanges_schema_version SET version = {known};"
         "ALTER TABLE openai_responses DROP COLUMN model;"
     )
     assert "table openai_responses lacks model" in problem(connect())

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from response_store.config import TableNames
+from response_store.store.connection_check import PRESENT
 from tests.harness.postgres import PostgresDatabase
 from tests.unit.postgres_store.stores import opened
 from tests.unit.store.files import PRAXIS
@@ -81,7 +82,7 @@ def test_a_schema_that_is_there(
         pass
     told = look()
     assert told.fine
-    assert told.facts["schema"] == "present, version 1 of the shared tables, 3 of our own"
+    assert told.facts["schema"] == PRESENT
     for table in TABLES:
         assert told.facts[f"table {table}"] == "may SELECT, INSERT, UPDATE, DELETE"
     plain_database.execute(f"{RIGHTS} {role}")
