@@ -15,6 +15,7 @@ from response_store.store.columns import quoted
 from response_store.store.connection_check import PRESENT, Findings
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.statements import folded
+from response_store.store.postgres.suitability import find_problems
 from response_store.store.postgres.values import Connection
 
 _RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
@@ -56,7 +57,11 @@ class _Judging:
         missing = self._judge_rights()
         self._judge_search()
         self._findings.note("create tables", _creating(schema, may_create))
-        self._judge_schema(missing, schema, may_create)
+        problems = find_problems(self._connection, self._tables)
+        for problem in problems:
+            self._object_to(problem)
+        if not problems:
+            self._judge_schema(missing, schema, may_create)
 
     def _judge_rights(self) -> list[str]:
         """Note what the role may do with each table, and return the tables that aren't there."""

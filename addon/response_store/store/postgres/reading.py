@@ -18,6 +18,7 @@ from psycopg.pq import TransactionStatus
 
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.tables import TableNames
+from response_store.errors import PermanentStoreError
 from response_store.store.columns import quoted
 from response_store.store.postgres.errors import connecting
 from response_store.store.postgres.reading_errors import translated
@@ -27,6 +28,7 @@ from response_store.store.postgres.resolving import (
     system_resolver,
 )
 from response_store.store.postgres.statements import folded
+from response_store.store.postgres.suitability import hidden
 from response_store.store.postgres.values import Connection, adapt
 from response_store.store.postgres.watchdog import Deadline, Watchdog
 from response_store.store.reading import (
@@ -164,6 +166,10 @@ class PostgresReading:
         missing = [table for table, there in zip(wanted, present, strict=True) if there is None]
         if missing:
             raise no_tables(self.name, missing)
+        with self._translated():
+            problems = list(hidden(self._connection, self._names))
+        if problems:
+            raise PermanentStoreError(f"{self.name}: {'; '.join(problems)}")
         self.versions = checked_versions(self, self._names)
 
 

@@ -11,9 +11,11 @@ import time
 import uuid
 
 from response_store.config import TableNames
+from response_store.errors import PermanentStoreError
 from response_store.store import schema_state
 from response_store.store.columns import quoted
 from response_store.store.postgres.statements import fill, statements
+from response_store.store.postgres.suitability import find_problems
 from response_store.store.postgres.values import Connection
 from response_store.store.schema_state import SHARED_VERSION
 
@@ -30,6 +32,8 @@ def prepare(connection: Connection, tables: TableNames, where: str) -> str:
     """
     catalogue = _Catalogue(connection)
     with connection.transaction():
+        if problems := find_problems(connection, tables):
+            raise PermanentStoreError(f"{where}: {'; '.join(problems)}")
         connection.execute("SET LOCAL lock_timeout = '20s'")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         schema_state.check(catalogue, tables, where)
