@@ -103,5 +103,6 @@ def test_one_exchange_each(tmp_path: Path, model_server: ModelServer, authority:
     assert len(fleet.seen) == HOW_MANY - len(range(0, HOW_MANY, 10))
     assert not [key for key, number in states.items() if key[0] and number > 1]
     assert not any(row["state"] == "open" for row in rows)
-    assert {path.name for path in (tmp_path / "journals").iterdir()} <= {"damaged"}
+    left = [path for path in (tmp_path / "journals").iterdir() if path.is_dir()]
+    assert {path.name for path in left} <= {"damaged"}
     print(f"{HOW_MANY} proxies, {fleet.killed} killed, {len(rows)} rows")
