@@ -270,6 +270,8 @@ class JournalDirectory:
             return False
         gone = self.path.with_name(GONE_PREFIX + self.journal_id)
         self.path.rename(gone)
+        # Else, after a loss of power, a folder of its name could be left without its header.
+        sync_folder(self.path.parent)
         _delete(gone)
         self.close()
         return True

@@ -123,6 +123,22 @@ def test_removing_leaves_nothing(folder: Path) -> None:
     assert found.segments() == []
 
 
+def test_the_disk_knows_that_a_journal_goes_before_anything_in_it_does(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a loss of power could leave a folder of its name that has no header any more."""
+    found = abandon(folder)
+    synced: dict[str, list[str]] = {}
+
+    def sync(path: Path) -> None:
+        [gone] = path.iterdir()
+        synced[path.name] = [gone.name[:6], *names_in(gone)]
+
+    monkeypatch.setattr(directory_module, "sync_folder", sync)
+    assert found.remove()
+    assert synced == {"journals": [".gone-", HEADER_NAME, OWNER_LOCK, "reader.lock"]}
+
+
 @pytest.mark.parametrize("lock", ["lock_owner", "lock_reader"])
 def test_nothing_is_removed_while_another_is_at_it(folder: Path, lock: str) -> None:
     """Neither an owner nor a reader loses its journal, and no lock is kept."""
