@@ -14,7 +14,7 @@ from typing import Any
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
-from response_store.config import Config, ConfigError, config_warnings, load_config
+from response_store.config import Config, ConfigError, Serve, config_warnings, load_config
 from response_store.exposure import connects_late, serving_refusal
 from response_store.mitmweb import Commands, add_contentview, listening_warnings, marks_of
 from response_store.runtime import Runtime, runtime
@@ -49,6 +49,7 @@ class ResponseStore(Traffic, Commands):
 
     def configure(self, updated: set[str]) -> None:
         self.options_changed()
+        self.host_headers.options_changed(updated)
         if _VERBOSITY in updated and self.runtime.session is not None:
             self.runtime.session.announce()
         if OPTION not in updated:
@@ -91,6 +92,7 @@ class ResponseStore(Traffic, Commands):
 
     def done(self) -> None:
         self._running = False
+        self.host_headers.watch(ctx.options, wanted=False)
         self.read_requests()
         if not ctx.master.should_exit.is_set():
             # The script is loaded anew, or taken out: the session outlives it for a moment.
@@ -175,6 +177,7 @@ class ResponseStore(Traffic, Commands):
             options.update(connection_strategy=_EAGER)
 
     def _say_what_is_in_force(self, session: Session) -> None:
+        self.host_headers.watch(ctx.options, wanted=session.config.serve is not Serve.OFF)
         self._connect_late(session.config)
         logger.info("%s", session.describe())
         for warning in config_warnings(session.config):

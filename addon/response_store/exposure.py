@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 from mitmproxy.connection import Client
+from mitmproxy.http import HTTPFlow
+from mitmproxy.net.http import url
 from mitmproxy.proxy.mode_specs import ProxyMode
 
 from response_store.config import Config, Serve
@@ -40,6 +43,64 @@ def connects_late(config: Config, modes: Sequence[str]) -> bool:
     """
     reverse = bool(modes) and all(mode.startswith("reverse:") for mode in modes)
     return reverse or config.serve is Serve.ONLY
+
+
+def listening_names(options: Any) -> Iterator[str]:
+    """Yield the hosts that the options name for listening, but for those that stand for all."""
+    for host in _to_listen(options):
+        if host not in ("all interfaces", "a TUN interface", "0.0.0.0", "::"):  # noqa: S104
+            yield host
+
+
+def is_reverse(client: Client) -> bool:
+    """Return whether a client takes the proxy for the server that it asks."""
+    return client.proxy_mode.type_name == "reverse"
+
+
+class HostHeaders:
+    """Reads what clients of a reverse proxy write into Host, which mitmproxy replaces before hooks.
+
+    So it is told to keep it (`keep_host_header`), and we replace it in its stead once it is read:
+    what goes upstream is the same.
+    """
+
+    def __init__(self) -> None:
+        self._replaces = False
+        self._changing = False
+        self._hosts: weakref.WeakKeyDictionary[HTTPFlow, str] = weakref.WeakKeyDictionary()
+
+    def watch(self, options: Any, *, wanted: bool) -> None:
+        """Begin or end to read them; a user's own `keep_host_header` stays."""
+        if wanted == self._replaces or (wanted and options.keep_host_header):
+            return
+        self._changing, self._replaces = True, wanted
+        try:
+            options.update(keep_host_header=wanted)
+        finally:
+            self._changing = False
+
+    def options_changed(self, updated: set[str]) -> None:
+        """Leave the option to a user who has set it meanwhile."""
+        if "keep_host_header" in updated and not self._changing:
+            self._replaces = False
+
+    def note(self, flow: HTTPFlow) -> None:
+        """Note the Host of a request, and replace it as mitmproxy would have."""
+        address = flow.server_conn.address
+        if not self._replaces or not is_reverse(flow.client_conn) or address is None:
+            return
+        self._hosts[flow] = flow.request.host_header or ""
+        scheme = "https" if flow.server_conn.tls else "http"
+        flow.request.host_header = url.hostport(scheme, address[0], address[1])
+
+    def host(self, flow: HTTPFlow, options: Any) -> str | None:
+        """Return what a client wrote into Host; None where it is not known, or names the server."""
+        if not is_reverse(flow.client_conn):
+            return None
+        if not self._replaces:
+            host: str | None = flow.request.host_header if options.keep_host_header else None
+            return host
+        return self._hosts.get(flow)
 
 
 def is_from_here(client: Client) -> bool:

@@ -19,8 +19,11 @@ from mitmproxy.connection import Client, ConnectionState
 from response_store.capture import flow_facts, refusal
 from response_store.capture.outbox import LARGE
 from response_store.capture.websocket_window import messages_kept
-from response_store.exposure import is_from_here
+from response_store.config import Serve
+from response_store.exposure import HostHeaders, is_from_here, is_reverse, listening_names
 from response_store.openai_api.endpoints import Skip, classify
+from response_store.serving import answer
+from response_store.sites import TOKEN_NAME, Refusal, Sites
 from response_store.store.records import EndedBy, Transport
 
 if TYPE_CHECKING:
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from response_store.session import Session
 
 StreamCallable = Callable[[bytes], bytes | Iterable[bytes]]
+_FROM_PAGES = ("POST", "GET")  # what a page may send without asking first
 _OURS = ("/responses", "/chat/completions")  # what a path of ours has in it
 
 
@@ -54,6 +58,10 @@ class Traffic:
         self._over: weakref.WeakSet[http.HTTPFlow] = weakref.WeakSet()  # sockets that have ended
         # mitmproxy copies an option whenever it is read; messages are many.
         self._messages_kept = cache(lambda: messages_kept(ctx.master, ctx.options))
+        self._sites = cache(
+            lambda hosts, token: Sites((*hosts, *listening_names(ctx.options)), token)
+        )
+        self.host_headers = HostHeaders()
 
     @property
     def session(self) -> Session | None:
@@ -64,12 +72,18 @@ class Traffic:
         session = self.runtime.session
         if session is None:
             return None
-        if session.serving is not None:
-            asked = self.faults.guard("serve", _asked, flow, session.serving, session.config)
+        refused = self.faults.guard("sites", self._is_refused, flow, session)
+        if refused:
+            return None
+        if session.serving is not None and refused is not None:
+            asked = self.faults.guard("serve", self._asked, flow, session.serving, session.config)
             if asked is not None:
                 return self._serve(flow, asked, session, session.serving)
         self.faults.guard("request", self._passes, flow, session)
         return None
+
+    def requestheaders(self, flow: http.HTTPFlow) -> None:
+        self.faults.guard("requestheaders", self.host_headers.note, flow)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         self._read_request(flow.id)
@@ -95,6 +109,7 @@ class Traffic:
     def options_changed(self) -> None:
         """Forget what was made of mitmproxy's options."""
         self._messages_kept.cache_clear()
+        self._sites.cache_clear()
 
     def read_requests(self) -> None:
         """Read what has passed and is not read yet."""
@@ -108,15 +123,74 @@ class Traffic:
         try:
             headers = flow_facts.request_headers(flow, session.config.tenant)
             tenant = flow_facts.tenant_of(headers, session.config.tenant)
-            answer = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
+            made = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
             self.faults.report("serve", error)
-            answer = serving.failed()
-        if answer is not None:
+            made = serving.failed()
+        if made is not None:
             self._done.add(flow)
-            flow.response = http.Response.make(answer.status, answer.body, dict(answer.headers))
+            flow.response = http.Response.make(made.status, made.body, dict(made.headers))
         else:
             self.faults.guard("request", self._passes, flow, session)
+
+    # Pages of other sites
+
+    def _is_refused(self, flow: http.HTTPFlow, session: Session) -> bool:
+        """Answer a request that a page of another site may have sent, or one without a token.
+
+        What is stored is for no such page, and none needs what can be sent without asking first.
+        """
+        if not flow.live or flow.response is not None or flow.error is not None:
+            return False
+        refusal = self._refusal(flow, session)
+        if refusal is None:
+            return False
+        self._done.add(flow)
+        self.counts.add(f"refused.{refusal.value}")
+        made = answer.forbidden(refusal)
+        flow.response = http.Response.make(made.status, made.body, dict(made.headers))
+        return True
+
+    def _refusal(self, flow: http.HTTPFlow, session: Session) -> Refusal | None:
+        request, reverse = flow.request, is_reverse(flow.client_conn)
+        method = request.method
+        if session.serving is not None and session.serving.concerns(method, request.path):
+            strict = reverse or session.config.serve is Serve.ONLY
+            return self._read_refusal(flow, session.config) if strict else None
+        if not reverse or method not in _FROM_PAGES or not _may_be_ours(flow):
+            return None
+        sites, reached_at = self._sites_of(session.config), _reached_at(flow)
+        fields = request.headers.fields
+        if method == "POST":
+            host = self.host_headers.host(flow, ctx.options) if session.serving else None
+            return sites.refuse_create(fields, host, reached_at)
+        return sites.refuse_socket(fields, reached_at) if "upgrade" in request.headers else None
+
+    def _read_refusal(self, flow: http.HTTPFlow, config: Config) -> Refusal | None:
+        host = self.host_headers.host(flow, ctx.options)
+        fields = flow.request.headers.fields
+        refusal = self._sites_of(config).refuse_read(fields, host, _reached_at(flow))
+        if config.serve_token is not None:
+            flow.request.headers.pop(TOKEN_NAME, None)  # ours, and nobody else's
+        return refusal
+
+    def _sites_of(self, config: Config) -> Sites:
+        token = config.serve_token.reveal() if config.serve_token else None
+        return self._sites(config.serve_hosts, token)
+
+    def _asked(self, flow: http.HTTPFlow, serving: Service, config: Config) -> Asked | None:
+        """Return what a request of a client asks of the store, if the client may."""
+        if not flow.live or flow.response is not None or flow.error is not None:
+            return None
+        asked = serving.asked(flow.request.method, flow.request.path)
+        if asked is None or not config.capture.admits(flow_facts.host(flow)):
+            return None
+        # When the address is changed at run time, mitmproxy listens there before it can be refused.
+        if not config.serve_remote and not is_from_here(flow.client_conn):
+            return None
+        # Where the client has named the server itself, that one may answer a page of its own.
+        passes = not is_reverse(flow.client_conn) and config.serve is Serve.PREFER
+        return None if passes and self._read_refusal(flow, config) else asked
 
     # Requests
 
@@ -316,15 +390,9 @@ def _is_complete(flow: http.HTTPFlow) -> bool:
     return flow.response is not None and flow.response.timestamp_end is not None
 
 
-def _asked(flow: http.HTTPFlow, serving: Service, config: Config) -> Asked | None:
-    """Return what a request of a client asks of the store, if the client may."""
-    if not flow.live or flow.response is not None or flow.error is not None:
-        return None
-    asked = serving.asked(flow.request.method, flow.request.path)
-    if asked is None or not config.capture.admits(flow_facts.host(flow)):
-        return None
-    # When the address is changed at run time, mitmproxy listens there before it can be refused.
-    return asked if config.serve_remote or is_from_here(flow.client_conn) else None
+def _reached_at(flow: http.HTTPFlow) -> str:
+    """Return the address of this machine that a client has connected to."""
+    return str(flow.client_conn.sockname[0])
 
 
 def _tell_client(flow: http.HTTPFlow, message: bytes) -> None:

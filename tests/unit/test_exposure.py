@@ -13,9 +13,10 @@ from mitmproxy.test import tflow, tutils
 
 from response_store.config import load_config
 from response_store.counts import Counts
-from response_store.exposure import serving_refusal
+from response_store.exposure import HostHeaders, listening_names, serving_refusal
+from response_store.runtime import Runtime
 from response_store.serving.service import Service
-from response_store.traffic import _asked
+from response_store.traffic import Traffic
 
 HERE = "127.0.0.1"
 
@@ -120,4 +121,63 @@ def test_whose_requests_are_answered(tmp_path: Path, change: dict[str, Any], ask
     config = dataclasses.replace(config, serve_remote=change.get("serve_remote", False))
     journal: Any = None  # nothing is asked of it here
     service = Service(config.serve, journal, Counts())
-    assert (_asked(flow, service, config) is not None) is asked
+    traffic = Traffic(Runtime())
+    assert (traffic._asked(flow, service, config) is not None) is asked
+
+
+class Options(SimpleNamespace):
+    """mitmproxy's options, as far as they matter here."""
+
+    def update(self, **values: Any) -> None:
+        self.__dict__.update(values)
+
+
+def request_through(mode: str, host: str) -> Any:
+    flow = tflow.tflow(req=tutils.treq(host="model.example", port=8443))
+    flow.request.host_header = host
+    flow.client_conn.proxy_mode = ProxyMode.parse(mode)
+    flow.server_conn.address, flow.server_conn.tls = ("model.example", 8443), True
+    return flow
+
+
+def test_host_is_read_and_then_replaced() -> None:
+    """A client's Host is known afterwards, and what goes upstream is what mitmproxy would send."""
+    options, headers = Options(keep_host_header=False), HostHeaders()
+    headers.watch(options, wanted=True)
+    assert options.keep_host_header
+    flow = request_through("reverse:https://model.example:8443", "evil.example")
+    headers.note(flow)
+    assert flow.request.host_header == "model.example:8443"
+    assert headers.host(flow, options) == "evil.example"
+    other = request_through("regular", "api.example")
+    headers.note(other)
+    assert (other.request.host_header, headers.host(other, options)) == ("api.example", None)
+    headers.watch(options, wanted=False)
+    assert not options.keep_host_header
+
+
+def test_a_user_s_own_option_stays() -> None:
+    """Who keeps the Host himself, before or after, has it go upstream, and it is looked at."""
+    flow = request_through("reverse:https://model.example:8443", "mine.example")
+    options, headers = Options(keep_host_header=True), HostHeaders()
+    headers.watch(options, wanted=True)
+    headers.note(flow)
+    assert flow.request.host_header == "mine.example"
+    assert headers.host(flow, options) == "mine.example"
+    headers.watch(options, wanted=False)
+    assert options.keep_host_header
+    options = Options(keep_host_header=False)
+    headers.watch(options, wanted=True)
+    headers.options_changed({"keep_host_header"})
+    headers.note(flow)
+    assert flow.request.host_header == "mine.example"
+
+
+def test_names_of_listening() -> None:
+    """Hosts that the options name are names of the proxy; those that stand for all are none."""
+    options = SimpleNamespace(
+        server=True,
+        listen_host="box.lan",
+        mode=["reverse:http://x@8080", "regular@10.0.0.1:8081", "reverse:http://y@0.0.0.0:8082"],
+    )
+    assert list(listening_names(options)) == ["box.lan", "10.0.0.1"]

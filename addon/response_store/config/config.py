@@ -60,6 +60,8 @@ class Config:
     on_store_failure: OnStoreFailure
     serve: Serve
     serve_remote: bool
+    serve_hosts: tuple[str, ...]
+    serve_token: Secret | None
     retention: RetentionConfig
     redact: RedactConfig
     pool: PoolConfig
@@ -88,6 +90,8 @@ class Config:
             on_store_failure=OnStoreFailure(settings["on_store_failure"]),
             serve=Serve(settings["serve"]),
             serve_remote=settings["serve_remote"],
+            serve_hosts=tuple(settings["serve_hosts"]),
+            serve_token=settings["serve_token"] and Secret(settings["serve_token"]),
             retention=RetentionConfig(**settings["retention"]),
             redact=redact_config(settings["redact"]),
             pool=PoolConfig(**settings["pool"]),

@@ -113,6 +113,18 @@ def _serving(settings: dict[str, Any]) -> Found:
     if settings["serve"] in _SERVING and "responses" not in settings["capture"]["apis"]:
         rule = "serve answers for responses, and capture.apis leaves them out"
         yield ("serve",), Fault(rule, "Add responses to capture.apis, or take serve out.")
+    for at, host in enumerate(settings["serve_hosts"]):
+        if not _SERVED_HOST.fullmatch(host) or _PORT.fullmatch(host):
+            rule = "this is no host name or address, which stands alone, without scheme and port"
+            yield ("serve_hosts", at), Fault(rule, "Write a name, such as model-server.lan.")
+    token = settings["serve_token"]
+    if token is not None and not _TOKEN.fullmatch(token):
+        rule = "the token must be 16 to 256 characters that a header can carry, without blanks"
+        yield ("serve_token",), Fault(rule, "Make one: openssl rand -hex 32.")
+
+
+_SERVED_HOST = re.compile(r"[\w.:-]{1,255}")
+_TOKEN = re.compile(r"[!-~]{16,256}")
 
 
 _SERVING = ("prefer", "only")

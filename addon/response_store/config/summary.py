@@ -37,6 +37,8 @@ def in_force(config: Config) -> dict[str, str]:
         "on_store_failure": config.on_store_failure,
         "serve": config.serve,
         "serve_remote": str(config.serve_remote).lower(),
+        "serve_hosts": ", ".join(config.serve_hosts) or "none",
+        "serve_token": "set" if config.serve_token else "none",
         "retention.max_age_days": str(config.retention.max_age_days or "none"),
         "retention.max_bytes": str(config.retention.max_bytes or "none"),
         "redact": _redacted(config.redact),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from response_store import json_text
+from response_store.sites import Refusal
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -50,6 +51,31 @@ def not_found(response_id: str) -> Answer:
 def refused(reason: str) -> Answer:
     """A request breaks a rule."""
     return _error(400, reason, _INVALID)
+
+
+def forbidden(reason: Refusal) -> Answer:
+    """A page of another site has asked, or somebody without the token."""
+    status = 401 if reason is Refusal.TOKEN else 403
+    answer = _error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
+    if reason is Refusal.TOKEN:
+        return Answer(status, (*answer.headers, ("www-authenticate", "Bearer")), answer.body)
+    return answer
+
+
+_FORBIDDEN = {
+    Refusal.HOST: (
+        "This response store is not known under the name in Host. Ask for localhost or an address "
+        "of loopback, or add the name to serve_hosts."
+    ),
+    Refusal.SITE: (
+        "This response store answers no pages of other sites. If the page is yours, add the host "
+        "of its address to serve_hosts."
+    ),
+    Refusal.TOKEN: (
+        "This response store wants serve_token, as 'authorization: Bearer TOKEN' or in "
+        "x-response-store-token."
+    ),
+}
 
 
 def broken() -> Answer:

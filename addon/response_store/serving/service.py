@@ -74,9 +74,13 @@ class Service:
         self._journal = journal
         self._counts = counts
 
+    def concerns(self, method: str, path: str) -> bool:
+        """Return whether a request may read or delete what is stored; cheap."""
+        return method in _METHODS and "/responses/" in path
+
     def asked(self, method: str, path: str) -> Asked | None:
         """Return what a request asks of us; None where it goes on, as nearly all of them do."""
-        if method not in _METHODS or "/responses/" not in path:
+        if not self.concerns(method, path):
             return None
         query = asked(method, path)
         # The API is asked to delete as well. Its answer is what the client gets, and what counts.
