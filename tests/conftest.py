@@ -22,6 +22,7 @@ pytest.register_assert_rewrite("tests.harness")
 from tests import sampling
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.model_server import ModelServer
+from tests.harness.ignored_signals import heed_signals
 from tests.harness.postgres_fixtures import *  # noqa: F403
 from tests.harness.proxy import Proxy, make_authority
 from tests.hypothesis_profiles import load_profile
@@ -35,6 +36,8 @@ os.environ["XDG_STATE_HOME"] = STATE
 os.environ.pop("STATE_DIRECTORY", None)
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
+
+heed_signals()
 
 
 def pytest_report_header() -> str:
