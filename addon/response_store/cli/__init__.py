@@ -22,6 +22,7 @@ Examples:
     help=HELP,
     cls=LazyGroup,
     commands_at={
+        "backup": "response_store.cli.backup:backup_command",
         "completion": "response_store.cli.completion:completion_command",
         "config": "response_store.cli.config:config_group",
         "copy": "response_store.cli.copy_:copy_command",
@@ -55,6 +56,7 @@ Examples:
         "Keep": {
             "export": "Write what is stored as JSON Lines.",
             "import": "Bring the rows of an export into the database.",
+            "backup": "Write everything into one file, while proxies write.",
             "copy": "Copy to another database: SQLite, PostgreSQL.",
             "prune": "Remove what is old, too much or not wanted.",
             "flush": "Wait until the database has what proxies have acknowledged.",

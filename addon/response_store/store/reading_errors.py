@@ -48,13 +48,32 @@ def not_stored(name: str) -> StoreError:
     return StoreError(f"{name}: what was asked for is no text, so it is not stored.")
 
 
-def no_tables(name: str, missing: Sequence[str]) -> StoreError:
-    """The error where tables are missing."""
-    return PermanentStoreError(
-        f"{name}: tables are missing: {', '.join(missing)}. Either no proxy has written to this"
-        " database yet, which this does: response-store run -- COMMAND; or it is one of a proxy"
-        " that names its tables otherwise: give its configuration with --config."
+def no_tables(name: str, missing: Sequence[str], why: str | None = None) -> StoreError:
+    """The error where tables are missing; `why` where the database itself tells."""
+    reason = why or (
+        "Either no proxy has written to this database yet, which this does: response-store run --"
+        " COMMAND; or it is one of a proxy that names its tables otherwise: give its configuration"
+        " with --config."
     )
+    return PermanentStoreError(f"{name}: tables are missing: {', '.join(missing)}. {reason}")
+
+
+def why_no_tables(tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool) -> str | None:
+    """Return why a SQLite file lacks our tables, by what else is in it and beside it."""
+    if in_wal_mode and not has_wal:
+        return (
+            "The file was written with a -wal beside it, which is not there: a copy of the file"
+            " alone lacks what the -wal held. Copy both while no proxy runs, or make a copy that is"
+            " whole: response-store backup FILE"
+        )
+    others = [table for table in tables if not table.startswith("sqlite_")]
+    if others:
+        return (
+            "It is another program's database, with tables of other names. Name the file that the"
+            " proxy writes; where it names its tables otherwise, give its configuration with"
+            " --config."
+        )
+    return None
 
 
 def version_differs(name: str, table: str, stored: object, known: int) -> StoreError:

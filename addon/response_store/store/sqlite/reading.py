@@ -20,7 +20,7 @@ from response_store.store.reading import (
     table_words,
     wanted_tables,
 )
-from response_store.store.reading_errors import no_file, no_tables, translated
+from response_store.store.reading_errors import no_file, no_tables, translated, why_no_tables
 from response_store.store.sqlite import functions as sqlite_functions
 from response_store.store.sqlite.catalogue_guard import guard_catalogue
 from response_store.store.sqlite.connection import harden
@@ -139,11 +139,17 @@ class SqliteReading(Closes):
             return path.stat().st_size
         return 0
 
+    def _why_no_tables(self, present: list[str]) -> str | None:
+        """Return why tables are missing. What SQLite holds is asked: to open the file frees it."""
+        mode = str(self.rows("PRAGMA journal_mode")[0][0])
+        has_wal = self._size(self.path.with_name(self.path.name + "-wal")) > 0
+        return why_no_tables(present, in_wal_mode=mode == "wal", has_wal=has_wal)
+
     def _check(self, names: TableNames) -> None:
         present = {str(name).lower() for (name,) in self.rows(_TABLES)}
         missing = [name for name in wanted_tables(names) if name.lower() not in present]
         if missing:
-            raise no_tables(self.name, missing)
+            raise no_tables(self.name, missing, self._why_no_tables(sorted(present)))
         with translated(self.name):
             guard_catalogue(self._connection, names, self.name)
         self.versions = checked_versions(self, names)

@@ -1,0 +1,107 @@
+"""`response-store backup`: everything in one file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from response_store.cli import output
+from response_store.cli.apply_journals import apply_journals
+from response_store.cli.file_path import FilePath
+from response_store.cli.progress import progress, resumable_on_interrupt
+from response_store.cli.source import (
+    config_option,
+    database_option,
+    handle_errors,
+    json_option,
+    source,
+)
+from response_store.config.model import SqliteTarget
+from response_store.errors import PermanentStoreError
+from response_store.store.selection import Selection
+from response_store.transfer.backup import copy_file, count_rows, whole_database
+from response_store.transfer.copying import Copy
+from response_store.transfer.ends import are_one_file, read_end, written_end
+from response_store.transfer.scope import count
+from response_store.transfer.tables import TABLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from response_store.cli.source import Source
+
+HELP = """Write everything that is stored into FILE, while proxies go on writing.
+
+FILE is a SQLite database that is whole by itself, whatever database is backed up; only its owner
+may read it. What was FILE before is replaced once the new one is whole. What running proxies have
+not written to the database yet is not in it: response-store flush waits for that.
+
+To look at it: response-store list --database FILE. To bring it back, stop the proxies and put it in
+the place of a SQLite file, or copy it: response-store copy --database FILE --to-config proxy.yaml.
+
+Keep the configuration beside it: it says which tables and tenants are meant.
+
+\b
+Examples:
+  response-store backup responses-2026-11-28.db
+  response-store backup --config postgres.yaml /backups/responses.db
+  response-store flush && response-store backup nightly.db
+"""
+
+
+@click.command("backup", help=HELP)
+@click.argument("file", metavar="FILE", type=FilePath())
+@config_option
+@database_option
+@json_option
+def backup_command(
+    *, file: Path, config: Path | None, database: Path | None, as_json: bool
+) -> None:
+    """Write everything that is stored into one file."""
+    with handle_errors(), resumable_on_interrupt(_AGAIN):
+        asked = source(config, database)
+        if are_one_file(asked.target, SqliteTarget(file)):
+            raise click.UsageError(f"{file} is the database itself: name another file")
+        if file.is_dir():
+            raise click.UsageError(f"{file} is a folder: name a file in it")
+        apply_journals(asked)
+        with whole_database(file) as target:
+            assert target.path is not None
+            _fill(asked, target)
+            counts = count_rows(target.path, asked.tables)
+    _write(file, counts, as_json)
+
+
+_AGAIN = "No file was written. Run the command again to begin anew."
+
+
+def _fill(asked: Source, target: SqliteTarget) -> None:
+    if isinstance(asked.target, SqliteTarget):
+        with read_end(asked.target, asked.tables):  # that it is one of ours
+            assert asked.target.path is not None, "what is in memory is refused"
+            assert target.path is not None
+            copy_file(asked.target.path, target.path)
+        return
+    everything = Selection()
+    with (
+        read_end(asked.target, asked.tables) as reading,
+        written_end(target, asked.tables) as (theirs, writing),
+    ):
+        copy = Copy(reading, theirs, writing, everything)
+        total = sum(count(reading, table, everything) for table in TABLES)
+        with progress(2 * total, "backing up") as so_far:
+            copy.bring(so_far.advance)
+            tallies = copy.verify(so_far.advance)
+    if not all(tally.is_well for tally in tallies.values()):
+        raise PermanentStoreError("rows did not arrive as they are: copy --to FILE names them")
+
+
+def _write(file: Path, counts: dict[str, int], as_json: bool) -> None:
+    size = file.stat().st_size
+    if as_json:
+        output.write_json({"file": str(file), "bytes": size, **counts})
+        return
+    facts = [("file", str(file)), ("bytes", str(size))]
+    facts += [(kind, str(number)) for kind, number in counts.items()]
+    output.write_text("".join(f"{name}\t{value}\n" for name, value in facts))

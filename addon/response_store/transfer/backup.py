@@ -1,0 +1,90 @@
+"""A whole database as one SQLite file that needs no other beside it.
+
+It is made under another name and takes its own when it is whole: what a backup of that name held
+before stays until then, and whatever breaks off leaves nothing behind.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from response_store.config.model import SqliteTarget
+from response_store.config.tables import TableNames
+from response_store.errors import PermanentStoreError
+from response_store.store.reading_errors import translated
+
+_BUSY_SECONDS = 30.0
+_SIDES = ("-wal", "-shm", "-journal")
+
+
+@contextmanager
+def whole_database(file: Path) -> Iterator[SqliteTarget]:
+    """Give a database to fill, which becomes `file` at the end. Raises StoreError."""
+    made = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}.part")
+    try:
+        with translated(str(file)):
+            os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield SqliteTarget(made)
+        with translated(str(file)):
+            _close_in_itself(made)
+            made.replace(file)
+    finally:
+        for name in ("", *_SIDES):
+            with suppress(OSError):
+                made.with_name(made.name + name).unlink()
+
+
+def copy_file(source: Path, target: Path) -> None:
+    """Copy a SQLite file as it is at one moment, what its -wal holds too; writers go on meanwhile.
+
+    Raises StoreError.
+    """
+    with (
+        translated(str(source)),
+        closing(_opened(source, "ro")) as reading,
+        closing(_opened(target, "rw")) as writing,
+    ):
+        reading.backup(writing)
+
+
+def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
+    """Return how many rows of each kind a backup holds. Raises StoreError."""
+    kinds = {
+        "responses": tables.responses,
+        "conversations": tables.conversations,
+        "exchanges": tables.exchanges,
+    }
+    with translated(str(file)), closing(_opened(file, "ro")) as reading:
+        check = reading.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if check != "ok":
+            raise PermanentStoreError(f"{file}: the copy is damaged ({check}). Check the disk.")
+        return {
+            kind: int(reading.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
+            for kind, table in kinds.items()
+        }
+
+
+def _close_in_itself(path: Path) -> None:
+    """Have everything in the file itself, and on the disk."""
+    with closing(_opened(path, "rw")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA journal_mode = DELETE")
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={mode}",
+        uri=True,
+        timeout=_BUSY_SECONDS,
+        isolation_level=None,
+    )
