@@ -61,7 +61,7 @@ ECHO_BYTES = 1 << 32
 NAME = 1_000
 """Characters of a name (id, model, code, tenant) in a row; PostgreSQL indexes 2,700 bytes."""
 NAME_IN_LINE = 200
-"""Characters of one in a line of a log or table."""
+"""Characters of one in a line of a log or list; the id that a script takes from a list is whole."""
 _HASH = 16
 
 # Sockets
@@ -97,9 +97,9 @@ def bounded_name(name: str, limit: int = NAME) -> str:
     return f"{name[: limit - _HASH - 1]}~{digest}"
 
 
-def short_name(name: str) -> str:
-    """Return a name that is short enough for a line."""
-    return name if len(name) <= NAME_IN_LINE else f"{name[: NAME_IN_LINE - 1]}\u2026"
+def short_name(name: str, limit: int = NAME_IN_LINE) -> str:
+    """Return as much of a name as fits a line; the beginning of an id is enough to find it."""
+    return name[:limit]
 
 
 class Deadline:

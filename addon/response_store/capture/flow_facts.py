@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.config import TenantConfig
 from response_store.json_text import storable
+from response_store.limits import HEADER_FIELDS, bounded_name
 from response_store.openai_api.endpoints import followed_id, kept_path
 from response_store.store.records import Api, Transport
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
 _REQUEST_HEADERS = frozenset({b"content-type", b"upgrade", b"user-agent", b"content-encoding"})
 _ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
-_MAX_CHARS = 1000
+_MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
 STREAMED_PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
 
 
@@ -31,8 +32,9 @@ class HeaderMap:
     __slots__ = ("_values",)
 
     def __init__(self, headers: Headers, names: frozenset[bytes]) -> None:
+        fields = headers.fields[:HEADER_FIELDS]
         self._values = {
-            name: value for key, value in reversed(headers.fields) if (name := key.lower()) in names
+            name: value for key, value in reversed(fields) if (name := key.lower()) in names
         }
 
     def get(self, name: bytes) -> str:
@@ -50,7 +52,7 @@ def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
 def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
     """Return whose a request is."""
     named = headers.get(tenant.header.encode()) if tenant.header else ""
-    return _clipped(named) or tenant.id
+    return bounded_name(storable(named)) or tenant.id
 
 
 def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> RequestHead:
@@ -69,7 +71,7 @@ def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantCon
         user_agent=_clipped(headers.get(b"user-agent")) or None,
         content_encoding=_clipped(headers.get(b"content-encoding")),
         started_at=data.timestamp_start,
-        target_response_id=storable(target) if target else None,
+        target_response_id=bounded_name(storable(target)) if target else None,
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
     )

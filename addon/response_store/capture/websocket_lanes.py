@@ -52,6 +52,11 @@ class Lanes:
         self._bound: dict[str, Turn] = {}
         self._ended: deque[str] = deque(maxlen=_REMEMBERED)
 
+    @property
+    def count(self) -> int:
+        """How many turns there are."""
+        return sum(1 for _ in self.all())
+
     def ask(self, turn: Turn) -> Turn | None:
         """A turn begins to wait for its response. Returns the failed one that it displaces."""
         lane = self._lanes.setdefault(turn.lane, Lane())

@@ -21,7 +21,7 @@ from response_store.capture.websocket_lanes import Lane, Lanes
 from response_store.capture.websocket_request import turn_request, unasked_request
 from response_store.capture.websocket_turn import Turn
 from response_store.counts import Counts
-from response_store.limits import OUTLINED
+from response_store.limits import OPEN_TURNS, OUTLINED
 from response_store.openai_api.websocket_event import (
     CONNECTION_LIMIT,
     CREATE,
@@ -121,6 +121,8 @@ class Socket:
         if message.type != CREATE:
             return None
         turn = self._ask(message.lane, message.previous_response_id, content, at)
+        if turn is None:
+            return None
         lane = {"stream_id": Raw(message.lane)} if message.lane != NO_LANE else {}
         error = {"type": "error", "status": refusal.STATUS, **lane, "error": refusal.ERROR}
         answer = json_text.object_of(error)
@@ -156,7 +158,9 @@ class Socket:
 
     # Beginning
 
-    def _ask(self, lane: bytes, previous: str | None, content: bytes, at: float) -> Turn:
+    def _ask(self, lane: bytes, previous: str | None, content: bytes, at: float) -> Turn | None:
+        if self._is_full():
+            return None
         held = self._hold(content)
         request = turn_request(self._upgrade, self._next(), at, too_large=not held)
         turn = self._begin(request, content if held else None, lane, held)
@@ -170,6 +174,13 @@ class Socket:
         exchange.answer = self._head
         exchange.start_stream()
         return Turn(key, request.turn, exchange, lane, held)
+
+    def _is_full(self) -> bool:
+        """Return whether no more turns are followed at once, and count the one that is not."""
+        if self._lanes.count < OPEN_TURNS:
+            return False
+        self._counts.add("websocket.too_many_turns")
+        return True
 
     def _next(self) -> int:
         self._turns += 1
@@ -190,7 +201,11 @@ class Socket:
         turn = self._lanes.bound(message.response_id)
         if turn is not None or self._lanes.has_ended(message.response_id):
             return turn
-        turn = self._asked(lane, message) or self._unasked(message, at)
+        turn = self._asked(lane, message)
+        if turn is None:
+            if self._is_full():
+                return None
+            turn = self._unasked(message, at)
         self._lanes.bind(turn, message.response_id)
         return turn
 

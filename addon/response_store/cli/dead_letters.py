@@ -20,6 +20,7 @@ from response_store.cli.source import (
     note,
     source,
 )
+from response_store.limits import NAME, short_name
 from response_store.store.records import Deletion
 from response_store.telling.figures import NONE, local_time, size
 from response_store.telling.printable import one_line
@@ -134,9 +135,9 @@ def plain(letters: Iterable[Letter]) -> str:
         "\t".join(
             (
                 local_time(letter.at),
-                one_line(letter.response_id or NONE),
+                one_line(short_name(letter.response_id or NONE, NAME)),
                 one_line(letter.exchange_id or NONE),
-                one_line(letter.tenant_id),
+                one_line(short_name(letter.tenant_id)),
                 size(letter.size),
                 one_line(letter.reason),
             )

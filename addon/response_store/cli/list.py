@@ -18,6 +18,7 @@ from response_store.cli.source import (
     source,
     tenant_option,
 )
+from response_store.limits import NAME, short_name
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
@@ -149,12 +150,12 @@ def _fields(one: Summary) -> tuple[str, ...]:
     return (
         local_time(one.started_at),
         one_line(one.state),
-        one_line(one.model or one.requested_model or NONE),
+        one_line(short_name(one.model or one.requested_model or NONE)),
         number(one.input_tokens),
         number(one.output_tokens),
         duration(one.duration_ms),
-        one_line(one.host),
-        one_line(identifier(one)),
+        one_line(short_name(one.host)),
+        one_line(short_name(identifier(one), NAME)),
         one_line(words(one)),
     )
 

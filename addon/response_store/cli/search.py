@@ -23,6 +23,7 @@ from response_store.cli.source import (
     tenant_option,
 )
 from response_store.errors import StoreError
+from response_store.limits import NAME, short_name
 from response_store.search.asking import Answer, Hit, ask, may_be_asked
 from response_store.search.catching_up import catch_up, open_index
 from response_store.search.index import lacking
@@ -177,8 +178,8 @@ def _fields(hit: Hit) -> tuple[str, ...]:
     return (
         local_time(one.started_at),
         one_line(one.state),
-        one_line(one.model or one.requested_model or NONE),
-        one_line(identifier(one)),
+        one_line(short_name(one.model or one.requested_model or NONE)),
+        one_line(short_name(identifier(one), NAME)),
         found.label if found else NONE,
         printable(found.text.strip()) if found else NONE,
     )

@@ -15,7 +15,7 @@ from response_store.ingest.draft import Draft, Ending, Request
 from response_store.ingest.request_reader import ReadRequest, read_request
 from response_store.ingest.response_reader import AnswerReader
 from response_store.ingest.result_state import ClassifiedResponse
-from response_store.ingest.row_filler import RowFiller, transport
+from response_store.ingest.row_filler import RowFiller, bound_names, transport
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.outcome import Outcome
 from response_store.store.records import Change, Deletion, Record, State
@@ -70,9 +70,9 @@ class RecordBuilder:
     def build(self, draft: Draft) -> Change | Skip:
         """Turn a draft into a change, or say why it makes none. Doing so again changes nothing."""
         change = self._change(draft)
-        if self._redact is None or isinstance(change, Skip):
+        if isinstance(change, Skip):
             return change
-        return self._redact.change(change)
+        return bound_names(change if self._redact is None else self._redact.change(change))
 
     def replay(self, draft: Draft) -> None:
         """Remember of a draft whose change is in the database what later ones need of it."""

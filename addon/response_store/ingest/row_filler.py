@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
+
 from response_store import json_text
 from response_store.config import CaptureConfig
 from response_store.ingest.background import is_background
@@ -12,16 +14,22 @@ from response_store.ingest.draft import Answer, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.response_reader import keeps_raw
 from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
+from response_store.limits import NAME, bounded_name
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.store.records import (
     UNFINISHED,
+    Change,
+    Deletion,
     EndedBy,
     ExchangeRow,
+    Record,
     ResponseRow,
     State,
     Transport,
 )
 
+_NAMES = ("requested_model", "model", "error_code")
+_TEXTS = ("host", "path", "user_agent", "upstream_request_id")
 UNREADABLE_REQUEST = "unreadable_request"
 
 
@@ -51,7 +59,7 @@ class RowFiller:
             return None
         return ResponseRow(
             tenant_id=facts.tenant_id,
-            id=outcome.response_id,
+            id=bounded_name(outcome.response_id),
             created_at=_created_at(facts, outcome),
             model=outcome.model or request.model or "",
             response_object=text.decode(),
@@ -79,9 +87,11 @@ class RowFiller:
         return ExchangeRow(
             exchange_id=facts.exchange_id,
             tenant_id=facts.tenant_id,
-            response_id=outcome.response_id,
-            previous_response_id=outcome.previous_response_id or request.previous_response_id,
-            conversation_id=outcome.conversation_id or request.conversation_id,
+            response_id=_name(outcome.response_id),
+            previous_response_id=_name(
+                outcome.previous_response_id or request.previous_response_id
+            ),
+            conversation_id=_name(outcome.conversation_id or request.conversation_id),
             api=facts.api.value,
             transport=transport(facts, answer).value,
             state=classified.state.value,
@@ -119,6 +129,25 @@ class RowFiller:
         if not classified.body or not keeps_raw(self._capture, classified.state):
             return None
         return self._pack(classified.body)
+
+
+def bound_names(change: Change) -> Change:
+    """Return a change whose names and short texts fit a row, once secrets are out of them."""
+    if isinstance(change, Deletion):
+        return msgspec.structs.replace(change, id=bounded_name(change.id))
+    row, response = change.exchange, change.response
+    long = {
+        name: bounded_name(value) if name in _NAMES else value[:NAME]
+        for name in (*_NAMES, *_TEXTS)
+        if (value := getattr(row, name)) is not None and len(value) > NAME
+    }
+    if response is not None and len(response.model) > NAME:
+        response = msgspec.structs.replace(response, model=bounded_name(response.model))
+    return Record(msgspec.structs.replace(row, **long) if long else row, response)
+
+
+def _name(name: str | None) -> str | None:
+    return bounded_name(name) if name else name
 
 
 def transport(facts: Request, answer: Answer | None) -> Transport:

@@ -7,10 +7,12 @@ OpenRouter all differ there. Whether the body is OpenAI's is decided when it is 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from response_store.json_text import storable
+from response_store.limits import QUERY_PARAMETERS
 from response_store.store.records import Api
 
 
@@ -36,8 +38,17 @@ _ENDS = {
     "/responses": Api.RESPONSES,
     "/chat/completions": Api.CHAT_COMPLETIONS,
 }
-# Query parameters that may be kept; any other may carry a key.
-_QUERY = frozenset({"api-version", "stream", "starting_after", "include", "include_obfuscation"})
+# Query parameters that may be kept, in the forms that they have; any other may carry a key.
+_flag = re.compile(r"true|false|0|1", re.IGNORECASE).fullmatch
+_QUERY: dict[str, Callable[[str], object]] = {
+    "api-version": re.compile(
+        r"v?[0-9]{1,4}(?:[.-][0-9]{1,2}){0,2}(?:-preview)?|latest|preview"
+    ).fullmatch,
+    "stream": _flag,
+    "starting_after": re.compile(r"-?[0-9]{1,19}").fullmatch,
+    "include": re.compile(r"[a-z_]{1,40}(?:\.[a-z_]{1,40}){0,5}").fullmatch,
+    "include_obfuscation": _flag,
+}
 # What follows `/responses/`: an id, and what is done with it. One slash behind is passed over.
 _stored = re.compile(r"/responses/([^/]+)(/[^/]+)?/?\Z").search
 _NO_IDS = {"compact": Skip.COMPACTION, "input_tokens": Skip.INPUT_TOKENS}
@@ -66,6 +77,11 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     return api
 
 
+def _is_kept(name: str, value: str) -> bool:
+    has_form = _QUERY.get(name.removesuffix("[]"))
+    return has_form is not None and has_form(value) is not None
+
+
 def followed_id(path: str) -> str | None:
     """The id of the response that a request of ours asks after; None where it creates one."""
     found = _stored(path.partition("?")[0])
@@ -89,8 +105,12 @@ def _classify_stored(method: str, route: str) -> Api | Skip:
 
 def kept_path(path: str) -> str:
     """`path` with only those query parameters that are known to carry no secret."""
-    route, mark, query = storable(path).partition("?")
+    route, mark, query = storable(path).partition("#")[0].partition("?")
     if not mark:
         return route
-    kept = [(name, value) for name, value in parse_qsl(query) if name.lower() in _QUERY]
+    try:
+        parameters = parse_qsl(query, max_num_fields=QUERY_PARAMETERS)
+    except ValueError:
+        return route
+    kept = [(name, value) for name, value in parameters if _is_kept(name.lower(), value)]
     return f"{route}?{urlencode(kept)}" if kept else route

@@ -8,6 +8,7 @@ Source: the API reference, "WebSocket mode".
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeVar
@@ -17,6 +18,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.limits import LANE, bounded_name
 from response_store.openai_api.outline import outlined
 from response_store.openai_api.terminal_events import TERMINAL
 
@@ -102,7 +104,7 @@ def read_client(content: bytes) -> ClientMessage:
     return ClientMessage(
         type=json_text.as_text(seen.type) or "",
         lane=_lane(seen.stream_id),
-        previous_response_id=json_text.as_text(seen.previous_response_id),
+        previous_response_id=_id(seen.previous_response_id),
     )
 
 
@@ -137,8 +139,8 @@ def _read_carefully(content: bytes) -> ServerMessage:
     return ServerMessage(
         role,
         _lane(seen.stream_id),
-        response_id=json_text.as_text(response.id) or None,
-        previous_response_id=json_text.as_text(response.previous_response_id),
+        response_id=_id(response.id) or None,
+        previous_response_id=_id(response.previous_response_id),
         stored=bytes(response.store) != b"false",
     )
 
@@ -176,4 +178,12 @@ def _members(text: Raw, fields: type[S]) -> S:
 
 
 def _lane(stream_id: Raw) -> bytes:
-    return bytes(stream_id) if json_text.present(stream_id) else NO_LANE
+    if not json_text.present(stream_id):
+        return NO_LANE
+    lane = bytes(stream_id)
+    return lane if len(lane) <= LANE else hashlib.sha256(lane).hexdigest().encode()
+
+
+def _id(text: Raw) -> str | None:
+    name = json_text.as_text(text)
+    return bounded_name(name) if name else name

@@ -33,6 +33,7 @@ def row(**values: Any) -> ExchangeRow:
             {"output_tokens": 4, "duration_ms": 12.3},
             "completed unknown model, 0+4 tokens, 12 ms, e1",
         ),
+        ({"model": "m" * 999, "response_id": "r" * 999}, f"completed {'m' * 200}, {'r' * 200}"),
         ({"model": "a\x1b[31mb\n"}, "completed a\ufffd[31mb\ufffd, e1"),
     ],
 )

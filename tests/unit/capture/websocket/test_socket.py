@@ -407,3 +407,31 @@ def test_nothing_is_held_in_the_end(end: EndedBy) -> None:
     played.server(*answering()[:4], refusing("a", error=FAULT), *answering("b")[:3])
     assert played.budget.held > 0
     assert len(played.end(end)) == 3
+
+
+def test_open_turns_are_bounded() -> None:
+    """What is asked while too many turns are open passes, is not followed, and is counted."""
+    played = Played(total=1 << 24)
+    lanes = [{"type": "response.create", "stream_id": n, "model": "m"} for n in range(300)]
+    played.client(*lanes)
+    assert played.recorder.open_exchanges == 256
+    assert played.counts.snapshot()["websocket.too_many_turns"] == 44
+    unasked = [
+        {"type": "response.created", "stream_id": n, "response": {"id": f"r{n}"}}
+        for n in range(250, 300)
+    ]
+    played.server(*unasked)
+    assert played.recorder.open_exchanges == 256
+    assert played.counts.snapshot()["websocket.too_many_turns"] == 88
+
+
+def test_a_large_message_is_kept_whole() -> None:
+    """A message of hundreds of kilobytes is read at its ends, and kept as it came."""
+    text = "x" * 300_000
+    output = [{"type": "message", "content": [{"type": "output_text", "text": text}]}]
+    response = {"id": "r", "object": "response", "status": "completed", "output": output}
+    played = Played(limit=1 << 20, total=1 << 24)
+    played.client({"type": "response.create", "model": "m", "input": text})
+    played.server({"type": "response.completed", "response": response})
+    assert played.recorder.open_exchanges == 0
+    assert [len(played.ended), played.ended[0].stream is not None] == [1, True]
