@@ -154,9 +154,15 @@ class Applier:
         self._cleaned.sync()
 
     def compact(self) -> None:
-        """Drop the segments that nobody needs, and carry what is needed out of half empty ones."""
+        """Drop the segments that nobody needs, and carry what is needed out of half empty ones.
+
+        Not, as in all that drops segments, while something is unwritten: an exchange that has ended
+        in the batch needs no frames any more, but will after a crash.
+        """
         reading = self._reading
-        if reading is None or not reading.reader.droppable(self.committed):
+        if reading is None or reading.has_unwritten:
+            return
+        if not reading.reader.droppable(self.committed):
             return
         needed = self._needed()
         with self._starting_again_on_error():
@@ -178,7 +184,9 @@ class Applier:
         """Drop the main segments, of which the last one ends with `seq`; carry what is needed."""
         segments = self.directory.segments()
         names = {s.name for s in segments if s.kind is SegmentKind.MAIN and s.number <= seq}
-        if self._reading is None or self.committed < seq or is_in_memory(self._config):
+        if self._reading is None or self.has_unwritten or self.committed < seq:
+            return
+        if is_in_memory(self._config):
             return
         moved: dict[FrameRef, FrameRef] = {}
         for ref in sorted(ref for ref in self._needed() if ref.segment in names):
@@ -190,6 +198,8 @@ class Applier:
 
     def drop_cleaned(self) -> None:
         """Drop the cleaned segments that nobody needs, also the one that was appended to last."""
+        if self.has_unwritten:
+            return
         with self._cleaned.paused():
             if self._cleaned.highest_seq <= self.committed and not is_in_memory(self._config):
                 needed = {ref.segment for ref in self._needed()}

@@ -283,6 +283,8 @@ class Worker:
         self.applied = self._gaps.reach(self._applier.applied)
         is_level = self._applier.applied == self._applier.committed
         self.committed = self.applied if is_level else self._applier.committed
+        if self._applier.has_unwritten:  # nothing may be dropped before that is
+            return
         if not self._is_compact and self._clock() >= self._compact_at:
             self._is_compact = True
             self._compact_at = self._clock() + _COMPACT_EVERY
@@ -295,7 +297,7 @@ class Worker:
         if self._applier.has_unwritten and self._clock() >= self._unwritten_since + PERSIST_AFTER:
             self._applier.persist()
             self._look()
-        if self._rotated:
+        if self._rotated and not self._applier.has_unwritten:
             rotated, self._rotated = self._rotated, 0
             self._applier.drop_main(rotated)
             self.bytes_on_disk = self._directory.bytes_on_disk()
@@ -395,10 +397,10 @@ class Worker:
         due: list[float] = []
         if not self.health.ready:
             due.append(self._backoff.next_at)
-        elif not self._is_compact:
-            due.append(self._compact_at)
         elif self._applier.has_unwritten:
             due.append(self._unwritten_since + PERSIST_AFTER)
+        elif not self._is_compact:
+            due.append(self._compact_at)
         elif not self._is_rested:
             due.append(self._active_at + REST_AFTER)
         if self._left_at is not None:

@@ -317,6 +317,40 @@ def test_a_quiet_journal_can_be_emptied(bench: Bench) -> None:
     assert len(bench.states()) == 4
 
 
+@pytest.mark.parametrize("is_skipped", [False, True])
+@pytest.mark.parametrize("how", ["compact", "drop_main"])
+def test_nothing_is_dropped_before_the_end_of_an_exchange_is_written(
+    make_bench: MakeBench, how: str, *, is_skipped: bool
+) -> None:
+    """It needs no frames any more once it was read, but will after a crash."""
+    bench = make_bench("capture: {store_false: skip}\n")
+    bench.proxy.open(1, b'{"model":"m","input":"x","store":%s}' % (b"true", b"false")[is_skipped])
+    bench.apply()
+    bench.proxy.writer.rotate()
+    bench.proxy.end(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.store, "write", refuse)
+        if is_skipped:
+            bench.applier.apply()
+        else:
+            with pytest.raises(PassingStoreError):
+                bench.applier.apply()
+        assert bench.applier.has_unwritten
+        bench.applier.compact() if how == "compact" else bench.applier.drop_main(1)
+    assert len(bench.segments()) == 2
+    bench.crash()
+    bench.apply()
+    assert bench.states() == ({} if is_skipped else {id_of(1): "completed"})
+    assert "dropped.damaged" not in bench.counts.snapshot()
+    bench.applier.compact()
+    assert len(bench.segments()) == 1
+
+
+def refuse(*_: object) -> None:
+    """Fail as a database does whose disk is full."""
+    raise PassingStoreError("the disk is full")
+
+
 def test_a_database_in_memory_keeps_its_segments(make_bench: MakeBench) -> None:
     """A journal can fill a database in memory again; it keeps what `max_bytes` allows."""
     bench = make_bench(url="sqlite::memory:")

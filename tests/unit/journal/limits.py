@@ -1,6 +1,6 @@
 """Append in a process whose files may not grow beyond a limit, as on a full disk.
 
-    python limits.py FOLDER FIRST_LIMIT LAST_LIMIT
+    python limits.py FOLDER FIRST_LIMIT LAST_LIMIT DURABILITY
 
 For each limit: make a journal, append frames under it, raise it again, append more. Prints for
 each how many frames were acknowledged under the limit and after it, and the journal's id.
@@ -27,27 +27,29 @@ def limit_files(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-def run(folder: Path, limit: int) -> dict[str, object]:
+def run(folder: Path, limit: int, durability: Durability) -> dict[str, object]:
     """Append under one limit and after it."""
     now = 0.0
     directory = make_journal(folder)
     writer = JournalWriter(
         directory,
         max_bytes=1 << 20,
-        durability=Durability.PROCESS,
+        durability=durability,
         counts=Counts(),
         call_soon=lambda function: function(),
         clock=lambda: now,
     )
     before = [writer.append(Kind.END, key, b"head", (b"body",)) for key in range(BEFORE)]
+    writer.wait(before, 10.0)
     limit_files(limit)
     under = [writer.append(Kind.END, 10 + key, b"head", (b"body" * 9,)) for key in range(UNDER)]
-    done_under = [receipt.done for receipt in under]
+    done_under = [writer.wait([receipt], 10.0) for receipt in under]
     failing = writer.failing
     limit_files(-1)
     now = writer.retry_in
     writer.retry()
     after = writer.append(Kind.END, 20, b"head", (b"body",))
+    writer.wait([*under, after], 10.0)
     result = {
         "journal": str(directory.path),
         "before": [receipt.done for receipt in before],
@@ -67,7 +69,7 @@ def main() -> None:
     """Print one line of JSON a limit."""
     folder, first, last = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     for limit in range(first, last):
-        print(json.dumps(run(folder, limit)))
+        print(json.dumps(run(folder, limit, Durability(sys.argv[4]))))
 
 
 if __name__ == "__main__":

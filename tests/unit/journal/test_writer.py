@@ -405,7 +405,8 @@ def test_a_callback_may_append(new_writer, journal, loop, monkeypatch, clock: Cl
 # Half-written
 
 
-def test_full_at_every_byte_of_a_frame(tmp_path: Path) -> None:
+@pytest.mark.parametrize("durability", Durability)
+def test_full_at_every_byte_of_a_frame(tmp_path: Path, durability: Durability) -> None:
     """A real limit of the system, at each byte of three frames: nothing half-written is read,
     what was acknowledged is there, and with room again the rest follows in order.
     """
@@ -415,7 +416,7 @@ def test_full_at_every_byte_of_a_frame(tmp_path: Path) -> None:
     folder.mkdir(mode=0o700)
     command = [sys.executable, "-m", "tests.unit.journal.limits", str(folder)]
     done = subprocess.run(
-        [*command, str(first), str(last)],
+        [*command, str(first), str(last), durability.value],
         cwd=REPOSITORY,
         capture_output=True,
         text=True,
