@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 StreamCallable = Callable[[bytes], bytes | Iterable[bytes]]
 _FROM_PAGES = ("POST", "GET")  # what a page may send without asking first
+LEFT_ALONE = "response_store.left_alone"
+"""In a flow's metadata: it was answered by us, and makes no row."""
 _OURS = ("/responses", "/chat/completions")  # what a path of ours has in it
 
 
@@ -71,6 +73,9 @@ class Traffic:
     def request(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         session = self.runtime.session
         if session is None:
+            return None
+        if flow.response is not None and LEFT_ALONE in flow.metadata:
+            self._done.add(flow)
             return None
         refused = self.faults.guard("sites", self._is_refused, flow, session)
         if refused:

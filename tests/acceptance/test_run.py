@@ -335,7 +335,7 @@ def test_a_program_that_can_not_be_executed(stage: Stage) -> None:
 
 
 LIVE = """
-import http.client, http.server, os, threading
+import base64, http.client, http.server, os, threading, urllib.parse
 seen = threading.Event()
 class Other(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
@@ -347,9 +347,11 @@ class Other(http.server.BaseHTTPRequestHandler):
         self.wfile.write(b"data: seen\\n\\n" if seen.wait(5) else b"data: too late\\n\\n")
 server = http.server.HTTPServer(("127.0.0.1", 0), Other)
 threading.Thread(target=server.serve_forever, daemon=True).start()
-host, _, port = os.environ["HTTP_PROXY"].removeprefix("http://").partition(":")
-client = http.client.HTTPConnection(host, int(port))
-client.request("POST", f"http://127.0.0.1:{server.server_port}/v1/messages", b"{}")
+proxy = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
+user = base64.b64encode(f"{proxy.username}:{proxy.password}".encode()).decode()
+client = http.client.HTTPConnection(proxy.hostname, proxy.port)
+client.request("POST", f"http://127.0.0.1:{server.server_port}/v1/messages", b"{}",
+               {"proxy-authorization": f"Basic {user}"})
 answer = client.getresponse()
 first = answer.readline()
 seen.set()
@@ -437,3 +439,44 @@ def refuse_one(server: Any, heads: list[bytes]) -> None:
             head += connection.recv(65536)
         heads.append(head)
         connection.sendall(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n")
+
+
+STRANGER = """
+import base64, http.client, os, sys, urllib.parse
+proxy = urllib.parse.urlsplit(os.environ["HTTP_PROXY"])
+base = urllib.parse.urlsplit(os.environ["OPENAI_BASE_URL"])
+wrong = "Basic " + base64.b64encode(f"{proxy.username}:no".encode()).decode()
+body, kind = b'{"model": "m", "input": "x"}', {"content-type": "application/json"}
+def ask(port, method, target, **headers):
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    line.request(method, target, body if method == "POST" else None, kind | headers)
+    print(line.getresponse().status, flush=True)
+for headers in ({}, {"Proxy-Authorization": wrong}, {"Proxy-Authorization": "Basic"}):
+    ask(proxy.port, "POST", "http://intranet.example/v1/responses", **headers)
+    ask(proxy.port, "CONNECT", "intranet.example:443", **headers)
+first = base.path.split("/")[1]
+for begin in ("", "/no", f"/{first}x", f"/{first[:-1]}"):
+    ask(base.port, "POST", f"{begin}/v1/responses")
+ask(base.port, "POST", f"{base.path}/responses")
+print(proxy.password in base.path, first in os.environ["HTTPS_PROXY"])
+"""
+
+
+def test_others_are_not_admitted(stage: Stage, model_server: ModelServer) -> None:
+    """Who does not know the command's password gets nowhere, and makes no row.
+
+    The company's proxy, whose user and password ours has, hears nothing of it.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as company:
+        company.settimeout(0.2)
+        url = f"http://corp:CANARY@127.0.0.1:{company.getsockname()[1]}"
+        finished = stage.run(
+            *("--base-url", model_server.url, *python(STRANGER)), environment={"HTTPS_PROXY": url}
+        )
+        with pytest.raises(TimeoutError):
+            company.accept()
+    expected = ["407"] * 6 + ["404"] * 4 + ["200", "False False"]
+    assert finished.stdout.split("\n")[:-1] == expected, finished.stderr
+    (row,) = stage.database.exchanges()
+    assert (row["path"], row["state"]) == ("/v1/responses", "completed")
+    stage.assert_nothing_left()

@@ -6,12 +6,15 @@ in an environment. Afterwards the socket only stays open: as it closes, its othe
 
 from __future__ import annotations
 
+import hashlib
 import socket
 
 import msgspec
 
 FILE_NUMBER = "RESPONSE_STORE_RUN_SOCKET"
 """The variable in which the proxy finds the number of its end."""
+USER = "run"
+"""The user of the command's password, in the URL of its proxy."""
 _MOST = 1 << 20
 
 
@@ -19,12 +22,14 @@ class Settings(msgspec.Struct, frozen=True):
     """What the proxy is told.
 
     `folder` is gone when both ends are; `trusted` is a file of authorities for upstream servers;
-    `credentials` are `user:password` for the proxy that it goes on through.
+    `credentials` are `user:password` for the proxy that it goes on through; `password` is what the
+    command has to show.
     """
 
     folder: str
     trusted: str
     credentials: str | None = None
+    password: str = ""
     open_browser: bool = False
 
 
@@ -36,6 +41,14 @@ class Ready(msgspec.Struct, frozen=True):
     authority: str
     page: str | None
     recorder_id: str
+
+
+def segment_of(password: str) -> str:
+    """Return the segment that the command's base URL begins its path with.
+
+    It is not the password: Codex is given the URL as an argument, which other users can read.
+    """
+    return hashlib.sha256(f"base-url {password}".encode()).hexdigest()[:32]
 
 
 def send(end: socket.socket, message: Settings | Ready) -> None:

@@ -21,6 +21,7 @@ from mitmproxy import ctx, http
 from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
 from response_store.running import channel, passing, web_page
+from response_store.running.admission import Admission
 from response_store.running.channel import Ready, Settings
 
 _LOOK_EVERY = 0.005  # seconds
@@ -33,6 +34,7 @@ class Companion:
     def load(self, _: Any) -> None:
         self._end = socket.socket(fileno=int(os.environ[channel.FILE_NUMBER]))
         self._settings = msgspec.json.decode(channel.receive(self._end), type=Settings)
+        self._admission = Admission(self._settings.password)
         self._ready: Ready | None = None
         threading.Thread(
             target=self._watch, args=(ctx.master,), name="response-store-run", daemon=True
@@ -42,17 +44,23 @@ class Companion:
         self._trust(ctx.options)
         asyncio.get_running_loop().call_soon(self._tell)
 
+    def http_connect(self, flow: http.HTTPFlow) -> None:
+        """Admit the command alone."""
+        self._admission.admit(flow)
+
     def requestheaders(self, flow: http.HTTPFlow) -> None:
         """Send on at once what a client asks of our reverse proxy through our proxy.
 
         mitmproxy refuses to connect to itself, and what passed twice would be captured twice.
         """
+        if not self._admission.admit(flow):
+            return
         self._authorize(flow)
         passing.pass_request(flow)
         reverse, request = self._reverse(), flow.request
         if reverse is None or isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return
-        if (request.host, request.port) in _addresses(reverse):
+        if (request.host, request.port) in _addresses(reverse) and self._admission.strip(request):
             request.scheme, (request.host, request.port) = reverse.mode.scheme, reverse.mode.address
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from response_store.running.authorities import trusted_already
 from response_store.running.base_url import BaseUrl
-from response_store.running.channel import Ready, Settings
+from response_store.running.channel import USER, Ready, Settings, segment_of
 from response_store.running.child_environment import child_environment
 from response_store.running.command import told_base_url
 from response_store.running.company_proxy import CompanyProxy
@@ -74,10 +75,11 @@ def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outc
     with Signals() as signals, private_folder() as name:
         folder = Path(name)
         authorities = written(folder / "upstream-authorities.pem", trusted)
+        password = secrets.token_urlsafe(24)
         proxy = ProxyProcess(
             "mitmweb" if plan.web else "mitmdump",
             [*_modes(plan), *_options(plan, folder)],
-            _settings(plan, folder, authorities),
+            _settings(plan, folder, authorities, password),
         )
         with closing(proxy):
             with signals.held():
@@ -87,7 +89,7 @@ def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outc
                 tell(f"mitmweb: {ready.page}")
             bundle = written(folder / "authorities.pem", trusted + ready.authority)
             signals.starting()
-            child = _started(command, plan, ready, bundle)
+            child = _started(command, plan, ready, bundle, password)
             signals.started(child)
             proxy.watch(lambda: tell(_LOST))
             returncode = child.wait()
@@ -134,8 +136,9 @@ def _options(plan: Plan, folder: Path) -> Iterator[str]:
         yield from ("--set", option)
 
 
-def _settings(plan: Plan, folder: Path, authorities: Path) -> Settings:
+def _settings(plan: Plan, folder: Path, authorities: Path, password: str) -> Settings:
     return Settings(
+        password=password,
         folder=str(folder),
         trusted=str(authorities),
         credentials=plan.company_proxy.credentials if plan.company_proxy else None,
@@ -144,11 +147,14 @@ def _settings(plan: Plan, folder: Path, authorities: Path) -> Settings:
 
 
 def _started(
-    command: Sequence[str], plan: Plan, ready: Ready, bundle: Path
+    command: Sequence[str], plan: Plan, ready: Ready, bundle: Path, password: str
 ) -> subprocess.Popen[bytes]:
-    base = plan.base_url.at(ready.reverse) if plan.base_url and ready.reverse else None
+    base = None
+    if plan.base_url and ready.reverse:
+        base = plan.base_url.at(f"{ready.reverse}/{segment_of(password)}")
+    proxy = f"http://{USER}:{password}@{ready.proxy}"
     environment = child_environment(
-        plan.environ, proxy=f"http://{ready.proxy}", bundle=bundle, base=base, local=plan.local
+        plan.environ, proxy=proxy, bundle=bundle, base=base, local=plan.local
     )
     try:
         # What the caller has opened for the command, such as <(...), is open there too.

@@ -121,7 +121,7 @@ def test_no_database(connect: Connect) -> None:
     assert "the file is no SQLite database" in problem(connect())
     Path("x.db").unlink()
     Path("x.db").mkdir()
-    assert "is a folder" in problem(connect())
+    assert "this is a folder" in problem(connect())
     os.mkfifo("pipe")
     assert "no regular file" in problem(connect("sqlite://pipe"))
 

@@ -127,7 +127,7 @@ def test_what_lies_beside_is_a_file(
     assert "is no regular file" in refusal(work, path)
     beside.unlink()
     beside.mkdir()
-    assert "is a folder" in refusal(work, path)
+    assert f"{suffix}: a folder" in refusal(work, path)
 
 
 def test_a_log_without_its_database_is_refused(path: Path) -> None:

@@ -26,10 +26,10 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
     path = real_path(target.path)
     findings.note("file", masked(str(path)))
     where = target.describe()
-    if not _is_guarded(target.path, where, findings):
-        return
     if fault := _fault_of_place(path, makes=target.mode == "rwc"):
         findings.object_to(f"SQLite {where}: {fault}")
+    elif not _is_guarded(target.path, where, findings):
+        return
     elif not path.exists():
         findings.note("schema", "absent: file and tables are made at start")
     else:

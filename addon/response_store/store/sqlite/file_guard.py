@@ -72,7 +72,7 @@ def _guard(path: str, where: str, owners: set[int], *, closes: bool) -> os.stat_
 
 def _check(path: str, status: os.stat_result, where: str, owners: set[int]) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise _refused(where, path, "is a folder", "name a file in it")
+        raise PermanentStoreError(f"{where}{_suffix(path)}: a folder: name a file in it")
     if not stat.S_ISREG(status.st_mode):
         raise _refused(where, path, "is no regular file", "remove it, or name another file")
     if status.st_uid not in owners:
@@ -99,6 +99,10 @@ def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, 
         logger.warning(
             "%s: %s was open to other users: it is its owner's alone now", where, _shown(path)
         )
+
+
+def _suffix(path: str) -> str:
+    return next((suffix for suffix in _BESIDE if path.endswith(suffix)), "")
 
 
 def _refused(where: str, path: str | Path, reason: str, fix: str) -> PermanentStoreError:
