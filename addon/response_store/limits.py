@@ -80,8 +80,12 @@ QUERY_PARAMETERS = 100
 
 # Stored frames and imports
 
-STORED_BYTES = 1 << 28
-"""Bytes that a stored frame may come to: four times the default of `capture.max_body_bytes`."""
+STORED_BYTES = 1 << 27
+"""Bytes that a stored frame may come to where it is read: twice the default of
+`capture.max_body_bytes`. A larger one is exported as it is stored."""
+IMPORTED_BYTES = 1 << 29
+"""Bytes that a frame may come to, and a line have, that is imported: the most that
+`capture.max_body_bytes` may be."""
 
 # Redaction
 

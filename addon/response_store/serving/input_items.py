@@ -61,6 +61,7 @@ def items_of(text: str) -> list[Raw]:
     It is an array where we have written it; other programs also write what the request said.
     """
     given = text.encode(errors="replace").strip(_BLANK)
+    json_text.check_values(given)
     if given.startswith(b"["):
         return json_text.elements(given)
     slices = json_text.elements(b"[" + given + b"]")

@@ -13,6 +13,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.limits import VALUES
 from response_store.openai_api.response_events import fold
 from response_store.openai_api.sse import Event, all_events
 from response_store.serving.events import frame_of, on_one_line
@@ -51,8 +52,15 @@ class Recording:
 def read_recording(packed: bytes | None, response_id: str) -> Recording | None:
     """The stream in a zstd frame, if it is the whole one of this response."""
     body = _unpacked(packed) if packed else None
-    if body is None:
+    if body is None or body.count(b"\n\n") > VALUES:
         return None
+    try:
+        return _read(body, response_id)
+    except json_text.TooManyValuesError:
+        return None
+
+
+def _read(body: bytes, response_id: str) -> Recording | None:
     events = list(all_events(body))
     first = next(filter(_is_object, events), None)
     if first is None or _kind(first) != _CREATED:

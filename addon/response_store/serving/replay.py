@@ -7,6 +7,7 @@ without it, it would wait for ever or ask again and again.
 
 from __future__ import annotations
 
+from response_store.json_text import check_values
 from response_store.serving.events import frame, numbered
 from response_store.serving.made_stream import made_stream
 from response_store.serving.recording import read_recording
@@ -24,6 +25,7 @@ def replayed(asked: Get, text: bytes, recorded: bytes | None) -> bytes:
 
 
 def _made(text: bytes, starting_after: int | None) -> bytes:
+    check_values(text)
     events = numbered(made_stream(text))
     if starting_after is None:
         return b"".join(frame(number, made) for number, made in events)

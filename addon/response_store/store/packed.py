@@ -1,21 +1,73 @@
-"""Bytes out of the zstd frames that the store keeps. `capture/compression.py` packs them."""
+"""Bytes out of the zstd frames that the store keeps. `ingest/compression.py` packs them.
+
+Others may have written a frame, into a file that is imported or into a shared database: a few
+kilobytes can stand for terabytes, and what the frame says of its size need not be true.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import zstandard
+
+from response_store.limits import STORED_BYTES
+
+_UNKNOWN = 1 << 64
+_SLICE = 256  # bytes of a frame stand for at most 64 blocks of 128 KiB
 
 
 class DamagedFrameError(ValueError):
     """A zstd frame can't be unpacked. The message is the reason, free of content."""
 
 
-def unpacked(frame: bytes) -> bytes:
-    """The bytes in a zstd frame. Raises DamagedFrameError."""
-    unpacker = zstandard.ZstdDecompressor().decompressobj()
+class TooLargeFrameError(DamagedFrameError):
+    """A zstd frame comes to more than is unpacked."""
+
+
+def unpacked(frame: bytes, limit: int = STORED_BYTES) -> bytes:
+    """Return the bytes in a zstd frame. Raises DamagedFrameError, TooLargeFrameError."""
+    if _stated_size(frame) <= limit:
+        try:
+            return zstandard.ZstdDecompressor().decompress(frame)
+        except zstandard.ZstdError:
+            pass  # what is wrong with it is found out below
+    return b"".join(_pieces(frame, limit))
+
+
+def check_size(frame: bytes, limit: int) -> None:
+    """Raise TooLargeFrameError where a frame comes to more than `limit` bytes; keep nothing."""
+    if _stated_size(frame) <= limit:
+        return  # zstd gives no more than that
     try:
-        body = unpacker.decompress(frame)
+        for _ in _pieces(frame, limit):
+            pass
+    except TooLargeFrameError:
+        raise
+    except DamagedFrameError:
+        return
+
+
+def _stated_size(frame: bytes) -> int:
+    """Return the size that a frame states; more than any where it states none."""
+    try:
+        size = zstandard.get_frame_parameters(frame).content_size
     except zstandard.ZstdError:
-        raise DamagedFrameError("it is no zstd frame") from None
-    if not unpacker.eof:
-        raise DamagedFrameError("its zstd frame ends too early")
-    return body
+        return _UNKNOWN
+    return size if size >= 0 else _UNKNOWN
+
+
+def _pieces(frame: bytes, limit: int) -> Iterator[bytes]:
+    unpacker = zstandard.ZstdDecompressor().decompressobj()
+    size = 0
+    for start in range(0, len(frame), _SLICE):
+        try:
+            piece = unpacker.decompress(frame[start : start + _SLICE])
+        except zstandard.ZstdError:
+            raise DamagedFrameError("it is no zstd frame") from None
+        size += len(piece)
+        if size > limit:
+            raise TooLargeFrameError(f"it comes to more than {limit >> 20} MiB")
+        yield piece
+        if unpacker.eof:
+            return
+    raise DamagedFrameError("its zstd frame ends too early" if frame else "it is no zstd frame")

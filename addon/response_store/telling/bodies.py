@@ -6,6 +6,7 @@ import json
 import math
 
 from response_store.errors import StoreError
+from response_store.json_text import check_values
 from response_store.store import packed
 
 _LONGEST_INTEGER = 300  # beyond it digits stay text: Python converts no more than 4,300
@@ -16,6 +17,11 @@ def unpacked(frame: bytes) -> bytes:
     """The bytes in a zstd frame. Raises StoreError where the frame is damaged."""
     try:
         return packed.unpacked(frame)
+    except packed.TooLargeFrameError as error:
+        raise StoreError(
+            f"The stored body is too large: {error}. See the row's other columns with --json, and"
+            " the frame as it is stored with export."
+        ) from None
     except packed.DamagedFrameError as error:
         raise StoreError(
             f"The stored body is damaged: {error}. The row's other columns are fine:"
@@ -39,6 +45,7 @@ def document(text: str | None) -> object:
     if text is None:
         return None
     try:
+        check_values(text.encode(errors="replace"))
         return json.loads(text, parse_int=_integer, parse_float=_real, strict=False)
     except (ValueError, RecursionError):
         return None

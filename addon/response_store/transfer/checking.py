@@ -19,7 +19,9 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.errors import ResponseStoreError
+from response_store.limits import IMPORTED_BYTES
 from response_store.resources import schema_text
+from response_store.store.packed import TooLargeFrameError, check_size
 from response_store.strict_schema import strict_validator
 from response_store.transfer.lines import BASE64, ODD_NUMBERS, STORED
 from response_store.transfer.tables import BY_ROW, Kind, Table
@@ -126,7 +128,11 @@ def _check_bytes(decoded: Mapping[str, Any]) -> None:
     for name, value in decoded.items():
         if name.endswith(BASE64) and value is not None:
             try:
-                base64.b64decode(value, validate=True)
+                body = base64.b64decode(value, validate=True)
+                if name.endswith(STORED):
+                    check_size(body, IMPORTED_BYTES)
+            except TooLargeFrameError as error:
+                raise BadLineError(f"{name}: {error}. Take the line out.") from None
             except (ValueError, binascii.Error):
                 raise BadLineError(f"{name}: this is not base64. Take the line out.") from None
 

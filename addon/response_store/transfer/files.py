@@ -20,9 +20,10 @@ from typing import IO, Any, BinaryIO, TypeAlias, cast
 import zstandard
 
 from response_store.errors import ResponseStoreError
+from response_store.limits import IMPORTED_BYTES
 
 STANDARD = "-"
-MOST_LINE = 1 << 30  # bytes
+MOST_LINE = IMPORTED_BYTES
 
 Write: TypeAlias = Callable[[bytes], object]
 
@@ -105,7 +106,7 @@ class Lines:
         unpacked = _unpacking(self._file)
         while line := unpacked.readline(MOST_LINE + 1):
             if len(line) > MOST_LINE:
-                raise FileError(f"a line is longer than {MOST_LINE >> 30} GiB: this is no export.")
+                raise FileError(f"a line is longer than {MOST_LINE >> 20} MiB: this is no export.")
             self._read += len(line)
             yield line
 
