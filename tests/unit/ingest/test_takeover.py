@@ -31,10 +31,14 @@ from tests.unit.ingest.proxy_side import (
 from tests.unit.ingest.test_delivery import REFUSE, question
 
 
-def sweep(config: Config, **how: Any) -> list[FoundJournal]:
-    """Take over what is there, as a command does."""
+def sweep(config: Config, *, rule: str | None = None, **how: Any) -> list[FoundJournal]:
+    """Take over what is there, as a command does; meanwhile the database gets a rule of its own."""
     assert config.journal.path is not None
     store, counts = store_of(config), Counts()
+    if rule is not None:
+        store.open()
+        with closing(sqlite3.connect(config.database.path)) as connection:
+            connection.executescript(rule)
     try:
         return take_over(
             config.journal.path, config, store, target_of(config),
@@ -201,16 +205,14 @@ def test_only_the_journal_that_is_named(config: Config, orphan: Path) -> None:
 
 def test_refused_rows_keep_the_folder(config: Config, tmp_path: Path) -> None:
     """What the database refuses stays with the journal, and is no reason to apply it again."""
-    store = store_of(config)
-    store.open()
-    store.close()
     proxy = ProxyJournal(config)
     proxy.exchange(1, request=question("bad"))
     proxy.close()
-    with closing(sqlite3.connect(tmp_path / "responses.db")) as connection:
-        connection.executescript(REFUSE.format(when="WHEN NEW.requested_model = 'bad'"))
-    assert fates(sweep(config)) == [Fate.DEAD_LETTERS]
+    rule = REFUSE.format(when="WHEN NEW.requested_model = 'bad'")
+    assert fates(sweep(config, rule=rule)) == [Fate.DEAD_LETTERS]
     assert proxy.directory.path.exists()
+    with closing(sqlite3.connect(tmp_path / "responses.db")) as connection:
+        connection.execute("DROP TRIGGER refuse_insert")
     assert fates(sweep(config)) == [Fate.DEAD_LETTERS]
 
 
