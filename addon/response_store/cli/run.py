@@ -13,6 +13,7 @@ from response_store.running.base_url import FROM_ENVIRONMENT, chosen_base_url
 from response_store.running.command import require_command
 from response_store.running.company_proxy import company_proxy
 from response_store.running.errors import RunError, Stopped
+from response_store.running.hidden import find_hidden
 from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
@@ -88,6 +89,11 @@ def run_command(
                 open_browser=open_browser,
             )
             _note_ways(plan.base_url is not None, plan.company_proxy is not None)
+            if plan.base_url is None and (hidden := find_hidden(os.environ)):
+                note(
+                    f"Note: NO_PROXY keeps {', '.join(hidden)} from the proxy: what is asked there"
+                    " is not captured. Take it out of NO_PROXY, or use --base-url."
+                )
             outcome = run(command, plan, note)
         except RunError as error:
             CliError(error).show()

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 
 NOTHING = (
     "nothing captured: no request to a model passed through the proxy."
-    " For a client that ignores proxies: --base-url; for a server on this machine: --local"
+    " For a client that ignores proxies: --base-url; for a server on this machine: --local."
+    " Clients that ignore proxies: Node before 24, its ws, aiohttp without trust_env, urllib3"
+)
+DISTRUST = (
+    "the command has certificates of its own and does not trust the proxy's: name"
+    ' SSL_CERT_FILE in its own setting (wget: --ca-certificate="$SSL_CERT_FILE"), or use --base-url'
 )
 _MOST_WARNINGS = 5
 _MOST_TENANTS = 3
@@ -36,12 +41,22 @@ _CLOSING = re.compile(
     r"^response_store: \d+ written, (?P<lost>\d+) lost(?P<rest>.*)$", re.MULTILINE
 )
 
+# mitmproxy's own, as its tasks end with connections that a job in the background still holds.
+_TRACEBACK = re.compile(
+    r"^(?:[^\n]*(?:Task |[Ee]xception |Error in)[^\n]*\n)?Traceback \(most recent call last\):\n"
+    r"(?:[ \t]+[^\n]*\n|\n)*[^\n]*\n?",
+    re.MULTILINE,
+)
+_DISTRUSTED = "The client does not trust the proxy's certificate"
+
 
 def summarize(asked: Source, outcome: Outcome, config: Path | None) -> None:
     """Say what was captured, what the proxy warned of, and how to see more."""
     said = "" if outcome.proxy_lost else outcome.said  # which is shown already
     for line in _warnings(said):
         note(f"proxy: {line}")
+    if _DISTRUSTED in said:
+        note(f"response-store: {DISTRUST}")
     try:
         groups, whose = _captured(asked, outcome)
     except StoreError as error:
@@ -131,7 +146,8 @@ def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list
 
 def _warnings(said: str) -> Iterator[str]:
     """What the proxy warned of, each once and not too much of it."""
-    lines = dict.fromkeys(line.strip() for line in _CLOSING.sub("", said).splitlines())
+    text = _TRACEBACK.sub("", _CLOSING.sub("", said))
+    lines = dict.fromkeys(line.strip() for line in text.splitlines())
     found = [line for line in lines if line]
     if len(found) > _MOST_WARNINGS:
         yield f"{len(found) - _MOST_WARNINGS} more lines before these"

@@ -26,7 +26,8 @@ _OURS = """
 FROM {exchanges}
 WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
 GROUPS = f"""{_TENANT}
-SELECT state, coalesce(model, requested_model), error_code, count(*),
+SELECT state, coalesce(model, requested_model), coalesce(error_code, substr(error_message, 1, 60)),
+       count(*),
        CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
        CAST(sum(output_tokens) AS BIGINT)
 {_OURS}
@@ -37,7 +38,10 @@ GROUP BY 1"""
 
 
 class Group(msgspec.Struct, frozen=True):
-    """Exchanges of one model that ended alike. Tokens are sums of what is known, or None."""
+    """Exchanges of one model that ended alike; an error without a code is its message.
+
+    Tokens are sums of what is known, or None.
+    """
 
     state: str
     model: str | None

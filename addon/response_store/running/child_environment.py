@@ -13,7 +13,10 @@ from response_store.running import base_url
 from response_store.running.authorities import EVERYWHERE, WHERE_SET
 from response_store.running.loopback import NAMES, is_pattern_of_loopback
 
-_PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
+_PROXIES = (
+    *("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"),
+    *("WSS_PROXY", "wss_proxy", "WS_PROXY", "ws_proxy"),  # aiohttp asks for its sockets' own
+)
 _WHERE_SET = ("ALL_PROXY", "all_proxy")
 _EXCEPTIONS = ("NO_PROXY", "no_proxy")
 _is_database_url = re.compile(r"RESPONSE_STORE_(\w+_)?DATABASE_URL").fullmatch

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -27,9 +28,43 @@ def require_command(name: str, environ: Mapping[str, str]) -> None:
                    " in a shell: response-store run -- COMMAND ARGUMENTS", NOT_FOUND)  # fmt: skip
 
 
-def told_base_url(command: Sequence[str], base_url: str | None) -> list[str]:
-    """The command; Codex, which reads no OPENAI_BASE_URL, gets the option that it has instead."""
+def adapt_command(
+    command: Sequence[str], base_url: str | None, environ: Mapping[str, str]
+) -> list[str]:
+    """Return the command with what Codex has to be given; every other one is left as it is.
+
+    Codex reads no OPENAI_BASE_URL, but has an option. Its terminal interface asks a server that
+    runs in the background and outlives it, or starts that: such a server has another environment
+    than ours, or keeps ours when the proxy is gone. Where it knows how to, it serves itself.
+    """
     program, *arguments = command
-    if base_url is None or Path(program).name != _CODEX:
+    if Path(program).name != _CODEX:
         return [program, *arguments]
-    return [program, "-c", f'openai_base_url="{base_url}"', *arguments]
+    options = [] if base_url is None else ["-c", f'openai_base_url="{base_url}"']
+    if not any(word.startswith(_CHOSEN) for word in arguments) and _knows_no_daemon(
+        program, environ
+    ):
+        options.append(_NO_DAEMON)
+    return [program, *options, *arguments]
+
+
+_NO_DAEMON = "--no-daemon"
+_CHOSEN = (_NO_DAEMON, "--remote", "app-server", "remote-control")  # the user's own choice
+_HELP_SECONDS = 5.0
+
+
+def _knows_no_daemon(program: str, environ: Mapping[str, str]) -> bool:
+    """Return whether this Codex can do without its server; older ones have none."""
+    try:
+        shown = subprocess.run(  # noqa: S603 - what the user is about to run
+            [program, "--help"],
+            env=dict(environ),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_HELP_SECONDS,
+            check=False,
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return _NO_DAEMON.encode() in shown

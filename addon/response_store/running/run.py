@@ -15,7 +15,7 @@ from response_store.running.authorities import trusted_already
 from response_store.running.base_url import BaseUrl
 from response_store.running.channel import USER, Ready, Settings, segment_of
 from response_store.running.child_environment import child_environment
-from response_store.running.command import told_base_url
+from response_store.running.command import adapt_command
 from response_store.running.company_proxy import CompanyProxy
 from response_store.running.confdir import authority_is_there
 from response_store.running.errors import (
@@ -159,7 +159,7 @@ def _started(
     try:
         # What the caller has opened for the command, such as <(...), is open there too.
         return subprocess.Popen(  # noqa: S603
-            told_base_url(command, base), env=environment, close_fds=False
+            adapt_command(command, base, environment), env=environment, close_fds=False
         )
     except OSError as error:
         status = NOT_FOUND if isinstance(error, FileNotFoundError) else NOT_EXECUTABLE

@@ -120,6 +120,38 @@ def test_many_warnings(stored: object, capsys: pytest.CaptureFixture[str]) -> No
     assert len(lines) == 7
 
 
+def test_tracebacks_are_not_shown(stored: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """mitmproxy's own, as it ends while a job in the background holds a connection, say nothing."""
+    said = (
+        "one warning\n"
+        "Task exception was never retrieved\n"
+        "Traceback (most recent call last):\n"
+        '  File "x.py", line 1, in y\n'
+        "    await z()\n"
+        "ConnectionResetError: gone\n"
+        "another warning\n"
+    )
+    run_summary.summarize(source(None, None), ended(said=said), None)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[:2] == ["proxy: one warning", "proxy: another warning"]
+    assert len(lines) == 3
+
+
+def test_a_client_that_trusts_nobody(stored: object, capsys: pytest.CaptureFixture[str]) -> None:
+    """A refused certificate is told as that, with what to do."""
+    said = "Client TLS handshake failed. The client does not trust the proxy's certificate for x."
+    run_summary.summarize(source(None, None), ended(said=said), None)
+    assert f"response-store: {run_summary.DISTRUST}\n" in capsys.readouterr().err
+    assert "--base-url" in run_summary.DISTRUST
+
+
+def test_an_error_without_a_code(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
+    """A refusal that has only a message shows it."""
+    anywhere.exchange("e1", state="refused", error_message="You are not allowed here")
+    run_summary.summarize(source(None, None), ended(since=0.0), None)
+    assert "You are not allowed here" in capsys.readouterr().err
+
+
 def test_lost(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
     """What was lost is told, whatever was captured."""
     anywhere.exchange("e1")

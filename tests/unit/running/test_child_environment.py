@@ -21,7 +21,7 @@ def test_the_proxy_and_its_authorities() -> None:
     """Every client finds the proxy and the bundle, whichever variables it reads."""
     child = made({"HOME": "/home/me", "SSL_CERT_FILE": "/mine.pem", "PIP_CERT": "/mine.pem"})
     assert child["HOME"] == "/home/me"
-    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"):
+    for name in ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "WSS_PROXY"):
         assert child[name] == PROXY
     for name in (
         *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.running.command import require_command, told_base_url
+from response_store.running.command import adapt_command, require_command
 from response_store.running.errors import RunError
 
 
@@ -42,11 +42,36 @@ def test_a_path_to_no_program(environ: dict[str, str]) -> None:
         require_command(f"{environ['PATH']}/text", environ)
 
 
-@pytest.mark.parametrize("codex", ["codex", "/opt/bin/codex"])
-def test_codex(codex: str) -> None:
-    """Codex is told by an option, before its own arguments; others by their environment."""
-    url = "http://127.0.0.1:1/v1"
-    told = told_base_url([codex, "exec", "hello"], url)
-    assert told == [codex, "-c", f'openai_base_url="{url}"', "exec", "hello"]
-    assert told_base_url([codex, "exec"], None) == [codex, "exec"]
-    assert told_base_url(["codex.py", "exec"], url) == ["codex.py", "exec"]
+def codex_at(folder: Path, help_text: str) -> str:
+    """A Codex that has this help."""
+    program = folder / "codex"
+    program.write_text(f"#!/bin/sh\n[ \"$1\" = --help ] && echo '{help_text}'\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+URL = "http://127.0.0.1:1/v1"
+BASE = ["-c", f'openai_base_url="{URL}"']
+
+
+def test_codex(tmp_path: Path) -> None:
+    """Codex gets the URL by an option, before its own arguments; others by their environment."""
+    codex = codex_at(tmp_path, "Options: --oss")
+    assert adapt_command([codex, "exec", "hello"], URL, {}) == [codex, *BASE, "exec", "hello"]
+    assert adapt_command([codex, "exec"], None, {}) == [codex, "exec"]
+    assert adapt_command(["codex.py", "exec"], URL, {}) == ["codex.py", "exec"]
+    assert adapt_command(["/nowhere/codex", "exec"], None, {}) == ["/nowhere/codex", "exec"]
+
+
+def test_codex_serves_itself(tmp_path: Path) -> None:
+    """One that would ask a server in the background is kept from it, unless the user chose."""
+    codex = codex_at(tmp_path, "  --no-daemon  Run without the shared background server")
+    assert adapt_command([codex, "hello"], None, {}) == [codex, "--no-daemon", "hello"]
+    assert adapt_command([codex], URL, {}) == [codex, *BASE, "--no-daemon"]
+    for chosen in (
+        ["--no-daemon"],
+        ["--remote", "unix://"],
+        ["--remote=ws://a:1"],
+        ["app-server", "daemon", "start"],
+    ):
+        assert adapt_command([codex, *chosen], None, {}) == [codex, *chosen]
