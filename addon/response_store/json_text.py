@@ -127,6 +127,20 @@ def elements(text: Text) -> list[Raw]:
         return _scan_array(_decoded(text))
 
 
+def values(text: bytes) -> list[Raw]:
+    """Slice JSON values that stand one after the other, up to the first that is broken."""
+    found: list[Raw] = []
+    whole = _decoded(text)
+    at = _skip(whole, 0)
+    try:
+        while at < len(whole):
+            value, at = _scan_value(whole, at)
+            found.append(value)
+    except UnreadableError:
+        pass
+    return found
+
+
 def present(text: Text) -> bool:
     """Whether a sliced member is there and is not null."""
     size = len(memoryview(text))

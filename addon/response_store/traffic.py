@@ -318,7 +318,10 @@ class Traffic:
         session, exchange = found
         if session.recorder.has_stopped and exchange.live:
             return None  # cut by our own end, which has been written
-        self._finish(flow, exchange, session, _who_left(flow))
+        by = _who_left(flow)
+        if by is EndedBy.UPSTREAM and flow.response is None and flow.error is not None:
+            exchange.problem = flow_facts.connection_problem(flow.error.msg)
+        self._finish(flow, exchange, session, by)
         return _put_back(flow, exchange)
 
     def _client_disconnected(self, client: Client) -> Awaitable[None] | None:

@@ -176,9 +176,7 @@ OTHERS = {
     "HEAD": {"method": "HEAD"},
     "OPTIONS": {"method": "OPTIONS"},
     "PUT": {"method": "PUT"},
-    "a trailing slash": {"path": "/v1/responses/"},
-    "a double slash": {"path": "/v1//responses"},
-    "another path": {"path": "/v1/embeddings"},
+    "another path": {"path": "/v1/models"},
     "a longer name": {"path": "/v1/xresponses"},
     "a form": {"content_type": "multipart/form-data; boundary=b"},
 }
@@ -193,20 +191,30 @@ def test_other_requests(proxy: Proxy, model_server: ModelServer, tenant: str, na
 
 
 SHAPES = {
-    "no model": b'{"input": "Hi"}',
-    "no input": b'{"model": "usual"}',
-    "a list": b'[{"model": "usual", "input": "Hi"}]',
-    "no JSON": b"model=usual&input=Hi",
-    "empty": b"",
+    "no model": (b'{"input": "Hi"}', None),
+    "no input": (b'{"model": "usual"}', None),
+    "a list": (b'[{"model": "usual", "input": "Hi"}]', "unreadable_request"),
+    "no JSON": (b"model=usual&input=Hi", "unreadable_request"),
+    "empty": (b"", "unreadable_request"),
 }
 
 
+@pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", ""])
 @pytest.mark.parametrize("name", SHAPES)
-def test_other_bodies(proxy: Proxy, model_server: ModelServer, tenant: str, name: str) -> None:
-    """A body that is not OpenAI's makes no row, whatever the path says."""
-    fetch(proxy.port, SHAPES[name], tenant)
-    assert len(model_server.recordings.of(tenant)) == 1
-    counts_nothing(proxy, tenant)
+def test_other_bodies(proxy: Proxy, tenant: str, name: str, kind: str) -> None:
+    """Method and path make the row, whatever the body looks like and is called."""
+    body, error = SHAPES[name]
+    fetch(proxy.port, body, tenant, content_type=kind, x_scenario="usual")
+    row = proxy.database.ended(tenant)
+    assert_holds(row, {"state": "completed", "error_code": error})
+    assert (unpacked(row["request_body"]) if body else b"") == body
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/", "//v1//responses", "/v1/chat/completions//"])
+def test_slashes(proxy: Proxy, tenant: str, path: str) -> None:
+    """A slash too many in a path makes the row of the path without it."""
+    fetch(proxy.port, asking(), tenant, path=path)
+    assert_holds(proxy.database.ended(tenant), {"path": path, "requested_model": "gpt-5"})
 
 
 PATHS = [

@@ -78,7 +78,8 @@ class EndHead(msgspec.Struct, array_like=True):
     `request` is there where no OPEN frame of the same key was written, or where the frame stands
     alone (`is_whole`): it then replaces all that earlier frames of its key say. The frame's body is
     `request_size` bytes of the request, the rest of the answer, and `raw_size` bytes of the answer
-    as it came where it could not be decoded.
+    as it came where it could not be decoded. `problem` are a code and words: what the connection
+    failed with, or was closed with.
     """
 
     request: RequestHead | None
@@ -89,6 +90,7 @@ class EndHead(msgspec.Struct, array_like=True):
     request_size: int = 0
     raw_size: int = 0
     is_whole: bool = False
+    problem: tuple[str, str] | None = None
 
 
 class DeletionHead(msgspec.Struct, array_like=True):

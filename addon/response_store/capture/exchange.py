@@ -68,7 +68,7 @@ class Exchange:
         "_body", "_budget", "_first_event_ms", "_limit", "_looked", "_plain_answer",
         "_plain_request", "_private", "_request_expands", "_started",
         "answer", "chain", "ended", "is_open", "key", "last_receipt", "live", "part_sent",
-        "receipts", "redacts", "rejected", "request", "stream",
+        "problem", "receipts", "redacts", "rejected", "request", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +95,7 @@ class Exchange:
         self.rejected = False  # answered by this proxy instead of the upstream
         self.is_open = False  # its OPEN frame is on its way
         self.part_sent = False
+        self.problem: tuple[str, str] | None = None  # code and words, where the connection failed
         self.chain: Chain | None = None  # where a frame of it is large
         self.receipts: list[Receipt] = []  # of its frames that are not acknowledged yet
         self.last_receipt: Receipt | None = None
@@ -236,6 +237,7 @@ class Exchange:
             request_size=len(request) if request else 0,
             raw_size=len(raw),
             is_whole=says_request and self.is_open,
+            problem=self.problem,
         )
         parts = [part for part in (request, body, raw) if part]
         private = self._private or self._may_hold(body) or self._may_hold(raw)

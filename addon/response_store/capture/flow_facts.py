@@ -104,6 +104,11 @@ def host(flow: HTTPFlow) -> str:
     return named or flow.request.host
 
 
+def connection_problem(message: str) -> tuple[str, str]:
+    """Return code and words for a row whose server never answered."""
+    return "connection_failed", _clipped(message)
+
+
 def ended_at(flow: HTTPFlow) -> float:
     """Return when a recorded flow ended, as far as it says; Unix seconds."""
     if flow.response is not None and flow.response.timestamp_end:

@@ -18,7 +18,7 @@ from response_store.store.records import Api
 
 # A terminal event can't be in a block without one of these; searching is far cheaper than reading.
 _MARKS = {
-    Api.RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed|cancelled)").search,
+    Api.RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed|cancelled|done)").search,
     Api.CHAT_COMPLETIONS: re.compile(rb"\[DONE\]").search,
 }
 _MAX_MARK = 24  # bytes

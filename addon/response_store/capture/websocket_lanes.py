@@ -91,6 +91,13 @@ class Lanes:
         turn.response_id = response_id
         self._bound[response_id] = turn
 
+    def rename(self, turn: Turn, response_id: str) -> None:
+        """The server calls the response of a turn otherwise from here on."""
+        if turn.response_id is not None:
+            self._ended.append(turn.response_id)
+        turn.response_id = response_id
+        self._bound[response_id] = turn
+
     def fail(self, turn: Turn) -> Turn | None:
         """A turn ended with an error. Returns the failed one that it displaces."""
         lane = self._lanes[turn.lane]
@@ -127,5 +134,5 @@ class Lanes:
 
     def _forget(self, turn: Turn) -> None:
         if turn.response_id is not None:
-            self._bound.pop(turn.response_id, None)
+            self._bound = {name: one for name, one in self._bound.items() if one is not turn}
             self._ended.append(turn.response_id)

@@ -29,6 +29,7 @@ from response_store.openai_api.websocket_event import (
     STEER,
     Kind,
     ServerMessage,
+    apart,
     as_frame,
     frame_pieces,
     read_client,
@@ -37,6 +38,7 @@ from response_store.openai_api.websocket_event import (
 from response_store.store.records import EndedBy
 
 _MOST_STEERS = 64  # that may wait for their responses
+_MOST_PARTS = 10_000  # of one message
 
 
 class Exchanges(Protocol):
@@ -102,7 +104,8 @@ class Socket:
         try:
             message = read_client(content)
         except json_text.UnreadableError:
-            self._counts.add("websocket.unreadable")
+            for part in self._apart(content):
+                self.client(part, at)
             return
         if message.type == CREATE:
             self._ask(message.lane, message.previous_response_id, content, at)
@@ -135,8 +138,7 @@ class Socket:
         try:
             message = read_server(content)
         except json_text.UnreadableError:
-            self._counts.add("websocket.unreadable")
-            return []
+            return [one for part in self._apart(content) for one in self.server(part, at)]
         if message.kind is Kind.ERROR:
             return self._error(message, content, at)
         turn = self._turn(message, at)
@@ -149,12 +151,25 @@ class Socket:
             return []
         return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at))
 
-    def end(self, by: EndedBy, at: float) -> list[Exchange]:
-        """End every turn, as the socket has ended; return the exchanges that this ends."""
+    def end(self, by: EndedBy, at: float, problem: tuple[str, str] | None = None) -> list[Exchange]:
+        """End every turn, as the socket has ended; return the exchanges that this ends.
+
+        `problem` are the code and the words with which it was closed.
+        """
         while self._steers:
             self._drop_steer(0)
+        for turn in self._lanes.all():
+            turn.exchange.problem = problem
         ended = [self._end(turn, by, at) for turn in self._lanes.all()]
         return [exchange for exchange in ended if exchange is not None]
+
+    def _apart(self, content: bytes) -> list[bytes]:
+        """Return the messages that one consists of which is no JSON object itself; count none."""
+        found = list(apart(content)) if len(content) <= self._limit else []
+        if not found or found == [content]:
+            self._counts.add("websocket.unreadable")
+            return []
+        return found[:_MOST_PARTS]
 
     # Beginning
 
@@ -201,6 +216,10 @@ class Socket:
         turn = self._lanes.bound(message.response_id)
         if turn is not None or self._lanes.has_ended(message.response_id):
             return turn
+        turn = self._renamed(lane, message)
+        if turn is not None:
+            self._lanes.rename(turn, message.response_id)
+            return turn
         turn = self._asked(lane, message)
         if turn is None:
             if self._is_full():
@@ -208,6 +227,15 @@ class Socket:
             turn = self._unasked(message, at)
         self._lanes.bind(turn, message.response_id)
         return turn
+
+    def _renamed(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
+        """The turn that runs, where its response goes on under another id.
+
+        A response of its own begins with `response.created`, or is asked for.
+        """
+        if lane is None or message.begins or len(lane.running) != 1:
+            return None
+        return lane.running[0] if message.kind is Kind.TERMINAL or not lane.waiting else None
 
     def _asked(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
         """The turn that waits for this response."""

@@ -18,14 +18,17 @@ from response_store.capture.websocket_socket import Socket
 from response_store.capture.websocket_window import Window
 from response_store.config import Config
 from response_store.counts import Counts
-from response_store.openai_api.endpoints import Skip
+from response_store.json_text import storable
+from response_store.openai_api.endpoints import Skip, route_of
+from response_store.openai_api.websocket_event import as_text
 from response_store.store.records import Api, EndedBy, Transport
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
-    from mitmproxy.websocket import WebSocketMessage
+    from mitmproxy.websocket import WebSocketData, WebSocketMessage
 
 Answer = Callable[["HTTPFlow", bytes], None]
+_MAX_REASON = 500  # characters
 
 
 @dataclass(slots=True)
@@ -101,7 +104,7 @@ class Sockets:
         ended = self._catch_up(flow, followed, data.messages, len(data.messages))
         by = _who_left(data.closed_by_client)
         at = data.timestamp_end or (data.messages[-1].timestamp if data.messages else 0.0)
-        ended += followed.socket.end(by, at)
+        ended += followed.socket.end(by, at, _close_problem(data))
         return None if followed.socket.live else self._acknowledged(ended)
 
     def _catch_up(
@@ -125,14 +128,15 @@ class Sockets:
     ) -> list[Exchange]:
         if message.dropped or (message.injected and not message.from_client):
             return []  # it does not reach the other side, or does not come from there
-        if not message.is_text:
+        content = message.content if message.is_text else as_text(message.content)
+        if content is None:
             self._counts.add("websocket.binary")
             return []
         if not message.from_client:
-            return socket.server(message.content, message.timestamp)
+            return socket.server(content, message.timestamp)
         if answer is not None and socket.live and self._recorder.rejects:
             return self._refuse(flow, socket, message, answer)
-        socket.client(message.content, message.timestamp)
+        socket.client(content, message.timestamp)
         return []
 
     def _refuse(
@@ -179,8 +183,7 @@ class Sockets:
 
     def _reason_against(self, flow: HTTPFlow) -> Skip | None:
         """Why a socket is none of ours, if so."""
-        route = flow.request.path.partition("?")[0]
-        if not route.endswith("/responses") or "//" in route:
+        if not route_of(flow.request.path).endswith("/responses"):
             return Skip.WEBSOCKET
         capture = self._config.capture
         if not capture.admits(flow_facts.host(flow)):
@@ -191,6 +194,13 @@ class Sockets:
 async def _all(waits: list[Awaitable[None]]) -> None:
     for wait in waits:
         await wait
+
+
+def _close_problem(data: WebSocketData) -> tuple[str, str] | None:
+    """Return code and reason of a close that says why; None where it is none or a regular one."""
+    if not data.close_reason:
+        return None
+    return f"websocket_close_{data.close_code}", storable(data.close_reason[:_MAX_REASON])
 
 
 def _who_left(by_client: bool | None) -> EndedBy:

@@ -103,7 +103,10 @@ class Cleaner:
             return b""
 
     def _record(self, request: RequestHead, draft: Draft) -> CleanFrame:
+        before = self._builder.incomplete
         change = self._builder.build(draft)
+        if self._builder.incomplete > before:
+            self._counts.add("incomplete")
         head = RecordHead(
             request.flow_id,
             request.turn,
@@ -127,5 +130,6 @@ def _whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draft:
         head.duration_ms,
         head.first_event_ms,
         build_answer(head.answer, answer, raw, None),
+        head.problem,
     )
     return Draft(build_request(request, body[: head.request_size]), ending)

@@ -68,6 +68,7 @@ class Ending:
     duration_ms: float | None
     first_event_ms: float | None = None
     answer: Answer | None = None
+    problem: tuple[str, str] | None = None  # code and words of a connection that failed
 
 
 @dataclass(frozen=True, slots=True)

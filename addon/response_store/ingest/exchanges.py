@@ -146,6 +146,7 @@ class Exchanges:
             head.duration_ms,
             head.first_event_ms if head.first_event_ms is not None else came.first_event_ms,
             build_answer(head.answer or came.head, came.body + rest, raw, flaw),
+            head.problem,
         )
         draft = Draft(build_request(request, request_body), ending)
         return ExchangeDraft(request.flow_id, request.turn, draft)

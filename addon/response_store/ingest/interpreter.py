@@ -58,7 +58,10 @@ class Interpreter:
                 case Kind.PART:
                     self._exchanges.add_part(ref)
                 case Kind.END:
+                    before = self._builder.incomplete
                     _add(batch, ref.seq, *self._end(ref, self._builder.build))
+                    if self._builder.incomplete > before:
+                        batch.count("incomplete")
                 case Kind.STOP:
                     self._interrupt(ref, batch)
                 case Kind.DELETION:

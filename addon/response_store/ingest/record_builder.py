@@ -46,6 +46,7 @@ class RecordBuilder:
         self._answers = AnswerReader(capture, redacts=redact is not None)
         self._rows = RowFiller(capture, recorder_id, finishes=redact is None)
         self._tombstones = Tombstones(of_unknown=deletes_unknown)
+        self.incomplete = 0  # rows in which something that came is missing, the bytes being kept
 
     @property
     def held_exchanges(self) -> frozenset[str]:
@@ -107,11 +108,11 @@ class RecordBuilder:
     def _request(self, facts: Request) -> ReadRequest | Skip:
         if facts.follows is not None:
             return _NO_BODY
-        read = facts.read
+        read: ReadRequest | Skip | None = facts.read
         if read is None:
             read = facts.given or read_request(facts)
-            if isinstance(read, ReadRequest) and not read.store:
-                read = Skip.STORE_FALSE if self._capture.store_false is StoreFalse.SKIP else read
+            if not read.store and self._capture.store_false is StoreFalse.SKIP:
+                read = Skip.STORE_FALSE
             facts.read = read
         return read
 
@@ -127,4 +128,5 @@ class RecordBuilder:
         if response is not None and self.covers((facts.tenant_id, response.id), facts.started_at):
             response = None
         row = self._rows.exchange(ending, facts, request, classified, stored=stored)
+        self.incomplete += classified.outcome.lost is not None
         return Record(row, response)

@@ -1,15 +1,14 @@
-"""Requests: which are ours, and what the columns need of them.
+"""Requests: what the columns need of them.
 
-A request counts by the shape of its body, whatever the host: a JSON object with `model` and one
-of `input`, `prompt`, `messages`, `previous_response_id`, `conversation`. One that can't be read
-but looks like it is kept as raw bytes, with the reason. Where the body is missing, the path alone
-makes it ours.
+Method and path have made them ours, so whatever the body looks like there is a row: one that can't
+be read is kept as it came, with the reason. The model may be in the path, as Azure has it, or in
+the URL of a socket; a socket's message may hold its members in `response`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Raw
@@ -17,7 +16,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.ingest.draft import Request
 from response_store.json_text import ABSENT
-from response_store.openai_api.endpoints import Skip
+from response_store.openai_api.endpoints import model_in
 from response_store.openai_api.response_object import read_conversation
 from response_store.redaction.credentials import Masked, UncleanableError, mask
 from response_store.store.records import Api
@@ -25,13 +24,6 @@ from response_store.store.records import Api
 EMPTY_ARRAY = b"[]"
 NOT_KEPT = "request body: not kept"
 """Why a body is missing, where nothing else says so."""
-_CONTENT_NAMES = (
-    b'"input"',
-    b'"prompt"',
-    b'"messages"',
-    b'"previous_response_id"',
-    b'"conversation"',
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +44,8 @@ class ReadRequest:
 class _Body(msgspec.Struct):
     model: Raw = ABSENT
     input: Raw = ABSENT
-    prompt: Raw = ABSENT
     messages: Raw = ABSENT
+    response: Raw = ABSENT
     previous_response_id: Raw = ABSENT
     conversation: Raw = ABSENT
     store: Raw = ABSENT
@@ -63,19 +55,22 @@ class _Steer(msgspec.Struct):
     input: Raw = ABSENT
 
 
-def read_request(request: Request) -> ReadRequest | Skip:
-    """Return what the columns need of a request, or why it makes no row. Never raises."""
+def read_request(request: Request) -> ReadRequest:
+    """Return what the columns need of a request. Never raises."""
+    model = model_in(request.path)
     if request.body is None:
-        return ReadRequest(None, reason=request.missing or NOT_KEPT)
+        return ReadRequest(None, model=model, reason=request.missing or NOT_KEPT)
     try:
         masked = mask(request.body)
     except UncleanableError as error:
-        return ReadRequest(None, reason=f"request body: {error}")
+        return ReadRequest(None, model=model, reason=f"request body: {error}")
     try:
         json_text.check_values(masked.body)
-        return _read_body(request.api, masked)
+        read = _read_body(request.api, masked)
     except json_text.UnreadableError as error:
-        return _unread(masked, f"request body: {error}")
+        reason = f"request body: {error}"
+        return ReadRequest(masked.body or None, masked.secrets, model=model, reason=reason)
+    return read if read.model else replace(read, model=model)
 
 
 def read_steering(
@@ -101,15 +96,13 @@ def read_steering(
     )
 
 
-def _read_body(api: Api, masked: Masked) -> ReadRequest | Skip:
-    seen = json_text.members(json_text.checked(masked.body), _Body)
-    if not _is_ours(seen):
-        return Skip.BODY_SHAPE
+def _read_body(api: Api, masked: Masked) -> ReadRequest:
+    seen = _members(json_text.checked(masked.body))
     items = input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
         secrets=masked.secrets,
-        model=json_text.as_text(seen.model),
+        model=json_text.as_text(seen.model) or None,
         input=items if items is not None else EMPTY_ARRAY,
         has_input=items is not None,
         previous_response_id=json_text.as_text(seen.previous_response_id),
@@ -118,23 +111,16 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest | Skip:
     )
 
 
-def _unread(masked: Masked, reason: str) -> ReadRequest | Skip:
-    body = masked.body
-    named = b'"model"' in body and any(name in body for name in _CONTENT_NAMES)
-    if not (named and body.lstrip().startswith(b"{")):
-        return Skip.BODY_SHAPE
-    return ReadRequest(masked.body, masked.secrets, reason=reason)
-
-
-def _is_ours(seen: _Body) -> bool:
-    contents = (
-        seen.input,
-        seen.prompt,
-        seen.messages,
-        seen.previous_response_id,
-        seen.conversation,
-    )
-    return json_text.present(seen.model) and any(map(json_text.present, contents))
+def _members(body: bytes) -> _Body:
+    """Return the members of a request, which a socket's message may have in `response`."""
+    seen = json_text.members(body, _Body)
+    if bytes(memoryview(seen.response)[:1]) != b"{":
+        return seen
+    inner = json_text.members(seen.response, _Body)
+    for name in _Body.__struct_fields__:
+        if getattr(seen, name) is not ABSENT:
+            setattr(inner, name, getattr(seen, name))
+    return inner
 
 
 def input_items(text: Raw) -> bytes | None:

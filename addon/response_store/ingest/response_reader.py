@@ -5,6 +5,7 @@ Nothing here raises for what an answer holds: what can't be read gives a state t
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from response_store import json_text
@@ -31,16 +32,21 @@ from response_store.redaction.credentials import UncleanableError, mask, mask_ec
 from response_store.store.records import Api, State
 
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
+# What a stream's items are counted by, against those of its terminal object.
+_done_items = re.compile(rb'"type"\s*:\s*"response\.output_item\.done"').findall
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
 
 NOT_KEPT = "response body: not kept"
 """Why an answer that came whole has no body here: it passed by us."""
 
 
-def keeps_raw(capture: CaptureConfig, state: State) -> bool:
-    """Return whether the bytes of an answer in this state are kept."""
-    kept = capture.raw_bodies
-    return kept is RawBodies.ALWAYS or (kept is RawBodies.ON_ERROR and state not in INTACT_STATES)
+def keeps_raw(capture: CaptureConfig, state: State, *, lost: bool = False) -> bool:
+    """Return whether the bytes of an answer in this state are kept.
+
+    `lost` says that something of it is in none of the columns.
+    """
+    kept, is_intact = capture.raw_bodies, state in INTACT_STATES and not lost
+    return kept is RawBodies.ALWAYS or (kept is RawBodies.ON_ERROR and not is_intact)
 
 
 class AnswerReader:
@@ -153,7 +159,15 @@ def _read_terminal(given: _Answered) -> Outcome | None:
         data, flaw = json_text.repaired(given.scrub(event.data))
     except json_text.UnreadableError:
         return None
-    return read_terminal(Event(event.name, data)) if flaw is None else None
+    alone = read_terminal(Event(event.name, data)) if flaw is None else None
+    return alone if alone is not None and _says_all(alone, given.body) else None
+
+
+def _says_all(terminal: Outcome, stream: bytes) -> bool:
+    """Return whether a terminal object has all items that its stream had finished, and the text."""
+    if len(_done_items(stream)) > len(terminal.items):
+        return False
+    return terminal.output_text is not None or b"output_text.d" not in stream
 
 
 def find_terminal_event(stream: bytes) -> Event | None:

@@ -38,13 +38,13 @@ def classify(outcome: Outcome, body: bytes, answer: Answer, ending: Ending) -> C
         partial = outcome.response or outcome.partial
         outcome = replace(outcome, response=None, partial=partial, fault=fault)
     elif state is State.REFUSED and outcome.fault is None:
-        outcome = replace(outcome, fault=_plain_fault(body))
+        outcome = replace(outcome, fault=_plain_fault(body) or _redirect(answer))
     return ClassifiedResponse(outcome, state, body)
 
 
 def state_of(outcome: Outcome, answer: Answer, ending: Ending) -> State:
     """Return what became of an exchange whose answer was read."""
-    if answer.status_code >= 400:
+    if _is_refusal(answer):
         return State.REFUSED
     if outcome.state is not None:
         return outcome.state
@@ -55,7 +55,7 @@ def state_of(outcome: Outcome, answer: Answer, ending: Ending) -> State:
 
 def cut_state(ending: Ending, answer: Answer | None) -> State:
     """Return what became of an exchange whose answer does not say."""
-    refused = answer is not None and answer.status_code >= 400
+    refused = answer is not None and _is_refusal(answer)
     return State.REFUSED if refused or ending.ended_by is EndedBy.PROXY else State.INTERRUPTED
 
 
@@ -63,8 +63,9 @@ def classify_unreadable(
     reason: str, body: bytes, answer: Answer, ending: Ending
 ) -> ClassifiedResponse:
     """Return what an answer comes to that can't be read: a refusal, one that was cut, or odd."""
-    if answer.status_code >= 400:
-        return ClassifiedResponse(Outcome(fault=_plain_fault(body)), State.REFUSED, body)
+    if _is_refusal(answer):
+        fault = _plain_fault(body) or _redirect(answer)
+        return ClassifiedResponse(Outcome(fault=fault), State.REFUSED, body)
     if ending.ended_by not in (EndedBy.BODY, EndedBy.TERMINAL_EVENT):
         return ClassifiedResponse(Outcome(), cut_state(ending, answer), body)
     return ClassifiedResponse(Outcome(fault=Fault(UNREADABLE_BODY, reason)), State.UNREADABLE, body)
@@ -72,11 +73,22 @@ def classify_unreadable(
 
 def with_decode_error(outcome: Outcome, body: bytes, answer: Answer) -> ClassifiedResponse:
     """Return what an answer comes to whose encoding breaks, perhaps behind its terminal event."""
-    refused = answer.status_code >= 400
+    refused = _is_refusal(answer)
     if outcome.terminal and outcome.state is not None:
         return ClassifiedResponse(outcome, State.REFUSED if refused else outcome.state, body)
     outcome = replace(outcome, fault=outcome.fault or Fault(UNREADABLE_BODY, answer.decode_error))
     return ClassifiedResponse(outcome, State.REFUSED if refused else State.UNREADABLE, body)
+
+
+def _is_refusal(answer: Answer) -> bool:
+    """Return whether a status says that no answer came: a redirect (3xx), or an error."""
+    return answer.status_code >= 300
+
+
+def _redirect(answer: Answer) -> Fault | None:
+    if answer.status_code >= 400:
+        return None
+    return Fault("redirect", f"the server redirects (status {answer.status_code})")
 
 
 def _plain_fault(body: bytes) -> Fault | None:

@@ -80,7 +80,7 @@ class RowFiller:
         """Return the row of an exchange; `stored` says that its response has one of its own."""
         outcome, usage = classified.outcome, classified.outcome.usage
         answer = ending.answer if ending else None
-        fault = outcome.fault or _request_fault(request)
+        fault = outcome.fault or _connection_fault(ending, classified) or _request_fault(request)
         result = outcome.partial or outcome.response
         if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
             result = None
@@ -126,7 +126,8 @@ class RowFiller:
         return message[: self._message_chars] if message else message
 
     def _raw(self, classified: ClassifiedResponse) -> bytes | None:
-        if not classified.body or not keeps_raw(self._capture, classified.state):
+        lost = classified.outcome.lost is not None
+        if not classified.body or not keeps_raw(self._capture, classified.state, lost=lost):
             return None
         return self._pack(classified.body)
 
@@ -162,6 +163,13 @@ def _ended_by(ending: Ending | None, outcome: Outcome) -> str | None:
     if ending is None:
         return None
     return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
+
+
+def _connection_fault(ending: Ending | None, classified: ClassifiedResponse) -> Fault | None:
+    """Return what a connection failed with before its answer was whole."""
+    if ending is None or ending.problem is None or classified.state is not State.INTERRUPTED:
+        return None
+    return Fault(*ending.problem)
 
 
 def _request_fault(request: ReadRequest) -> Fault | None:

@@ -2,41 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.json_text import ABSENT
-from response_store.openai_api import chat_completion, response_events, response_object
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api import chat_completion, chat_stream, response_events, response_object
+from response_store.openai_api.api_error import read_error_body
+from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.plain_response import read_plain
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.sse import Event, all_events, begins_stream, without_comments
 from response_store.redaction.credentials import mask_echoes
 from response_store.store.records import Api, State, Transport
 
-_EVENT_STARTS = (b"event:", b"data:")  # a stream that is declared as something else
-
-
-class _ErrorBody(msgspec.Struct):
-    error: Raw = ABSENT
-    message: Raw = ABSENT
-    detail: Raw = ABSENT
+_JSON_STARTS = (b"{", b"[")
 
 
 def read_answer(api: Api, transport: Transport, body: bytes) -> Outcome:
     """Read a whole answer. What is no UTF-8 in it is mended, and the outcome says so.
 
-    Raises UnreadableError where it is neither a stream of events nor a JSON object, and where it
+    Raises UnreadableError where it is neither a stream of events nor JSON of the API, and where it
     has too many values, or takes too long.
     """
     text, flaw = json_text.repaired(body)
-    start = text.lstrip()[:6]
-    declared = transport is Transport.SSE and not start.startswith(b"{")
-    if declared or start.startswith(_EVENT_STARTS):
-        fold = response_events.fold if api is Api.RESPONSES else chat_completion.fold
-        outcome = fold(all_events(text))
+    plain = without_comments(text)
+    if plain[:1] in _JSON_STARTS:
+        outcome = _read_json(api, plain.strip())
+    elif transport is Transport.SSE or begins_stream(text):
+        outcome = _accumulate(api, all_events(text))
     else:
         outcome = _read_json(api, text.strip())
     if flaw is None:
@@ -67,27 +61,55 @@ def without_echoes(outcome: Outcome, secrets: tuple[bytes, ...]) -> Outcome:
     )
 
 
+def _accumulate(api: Api, events: Iterable[Event]) -> Outcome:
+    if api is Api.CHAT_COMPLETIONS:
+        return chat_stream.accumulate(events)
+    return response_events.fold(events)
+
+
 def _read_json(api: Api, text: bytes) -> Outcome:
     if not text:
         raise json_text.UnreadableError("the body is empty")
     json_text.check_values(text)
     if api is Api.RESPONSES and (plain := read_plain(text)) is not None:
         return plain
-    if api is Api.RESPONSES and response_object.is_response(text):
-        return response_object.read_response(text)
-    if api is Api.CHAT_COMPLETIONS and chat_completion.is_completion(text):
-        return chat_completion.read_completion(text)
+    try:
+        members = json_text.all_members(text)
+    except json_text.UnreadableError:
+        outcome = _read_values(api, text)
+        if outcome is None:
+            raise
+        return outcome
+    return _read_object(api, text, members)
+
+
+def _read_object(api: Api, text: bytes, members: dict[str, Raw]) -> Outcome:
+    if api is Api.RESPONSES:
+        inner = response_object.inner_response(members)
+        if inner is not None or response_object.is_response(text):
+            return response_object.read_response(text if inner is None else inner)
+    else:
+        inner = chat_completion.inner_completion(members)
+        if inner is not None or chat_completion.is_completion(text):
+            return chat_completion.read_completion(text if inner is None else inner)
     return _error_body(text)
+
+
+def _read_values(api: Api, text: bytes) -> Outcome | None:
+    """Read a list of objects, or objects one after the other: an error, or a stream's events."""
+    try:
+        values = json_text.elements(text) if text[:1] == b"[" else json_text.values(text)
+    except json_text.UnreadableError:
+        return None
+    objects = [value for value in values if bytes(memoryview(value)[:1]) == b"{"]
+    if len(objects) == 1 and (fault := read_error_body(objects[0])):
+        return Outcome(state=State.FAILED, partial=bytes(objects[0]), fault=fault)
+    outcome = _accumulate(api, (Event(b"", bytes(value)) for value in objects))
+    return None if outcome == Outcome() else outcome
 
 
 def _error_body(text: bytes) -> Outcome:
     """Read a JSON object that is no answer of the API: an error in one of its usual shapes."""
-    seen = json_text.members(text, _ErrorBody)
-    fault = response_object.read_fault(seen.error)
-    if fault is None:
-        spoken = json_text.as_text(seen.message) or json_text.as_text(seen.detail)
-        fault = Fault(None, spoken) if spoken else None
-    elif fault.message is None:
-        fault = replace(fault, message=json_text.as_text(seen.message))
+    fault = read_error_body(text)
     flaw = None if fault else "a JSON object, but not one of this API"
     return Outcome(state=State.FAILED if fault else None, partial=text, fault=fault, flaw=flaw)

@@ -3,10 +3,16 @@
 Source: RFC 9110 section 8.4. A few bytes can stand for gigabytes, or for hours of empty blocks. So
 every decoder takes and gives small pieces, also empty ones, and works on the next one only when
 asked for it: the caller bounds the sum, and the time. What is between two codings is bounded here.
+
+Some servers name no coding (`UTF-8`, `none`), or one that the body is not in. A name that is no
+coding's is identity, as long as what comes is text; a body that begins as JSON or a stream does is
+taken as it is.
 """
 
 from __future__ import annotations
 
+import codecs
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
@@ -34,6 +40,19 @@ _ZSTD_SLICE = 64
 _BROTLI_SLICE = 32
 _BROTLI_WINDOW = 22
 _BROTLI_LIMITS = hasattr(brotli.Decompressor, "can_accept_more_data")
+
+
+# Codings that are registered, or in use, and that nothing here decodes.
+_OTHERS = frozenset(
+    "compress x-compress dcb dcz exi pack200-gzip aes128gcm bzip2 lzma xz lz4 snappy".split()
+)
+# How JSON and streams begin; a compressed body has other bytes soon.
+_begins_plain = re.compile(
+    rb"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]]|(?:data|event|id|retry): ?|:[ \n\r])"
+    rb"[\x20-\x7e\s\x80-\xff]*\Z"
+).match
+_LOOK = 64  # bytes
+_LEAST = 8  # bytes that tell whether a body is plain
 
 
 class EncodingError(ValueError):
@@ -146,6 +165,39 @@ class _Zstd:
             yield from _pieces(self._stream.decompress(data[start : start + _ZSTD_SLICE]))
 
 
+class _Plain:
+    """What is named by no coding's name: text as it comes. Raises where it is none."""
+
+    def __init__(self) -> None:
+        self._text = codecs.getincrementaldecoder("utf-8")()
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        self._text.decode(data)
+        yield data
+
+
+class _OrPlain:
+    """A decoder, unless the body is plain in spite of what its header says."""
+
+    def __init__(self, decoder: Decoder) -> None:
+        self._decoder: Decoder | None = decoder
+        self._head: bytes | None = b""  # until it is known
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        if self._head is not None:
+            data = self._head + data
+            if _is_undecided(data):
+                self._head = data
+                return
+            self._head = None
+            if _is_plain(data[:_LOOK]):
+                self._decoder = None
+        if self._decoder is None:
+            yield data
+        else:
+            yield from self._decoder.feed(data)
+
+
 _DECODERS: dict[str, Callable[[], Decoder]] = {
     "gzip": _Gzip,
     "x-gzip": _Gzip,
@@ -159,7 +211,7 @@ class _Layer:
     """One coding of a body: its decoder, and how much has come of how much."""
 
     def __init__(self, name: str, *, ratio: int, free: int, stepwise: bool) -> None:
-        self._decoder = _Brotli(stepwise=stepwise) if name == "br" else _DECODERS[name]()
+        self._decoder = _decoder(name, stepwise=stepwise)
         self._ratio, self._room = ratio, free  # bytes that may still come
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -185,7 +237,7 @@ class Decoding:
         names = [name for name in names if name and name != "identity"]
         if len(names) > CODINGS:
             raise EncodingError(f"more than {CODINGS} content codings")
-        if any(name not in _DECODERS for name in names):
+        if not _OTHERS.isdisjoint(names):
             raise EncodingError("unknown content encoding")
         bounds = [(PLAIN_RATIO, PLAIN_FREE), *[(CODED_RATIO, CODED_FREE)] * CODINGS]
         layers = [
@@ -214,6 +266,12 @@ class Decoding:
             return
         for piece in self._layers[layer].feed(data):
             yield from self._decoded(piece, layer + 1)
+
+
+def _decoder(name: str, *, stepwise: bool) -> Decoder:
+    if name not in _DECODERS:
+        return _Plain()
+    return _OrPlain(_Brotli(stepwise=stepwise) if name == "br" else _DECODERS[name]())
 
 
 def decode(
@@ -280,3 +338,19 @@ def _pieces(decoded: bytes) -> Iterator[bytes]:
 
 def _is_zlib(head: bytes) -> bool:
     return head[0] & 0x0F == 8 and int.from_bytes(head[:2], "big") % 31 == 0
+
+
+def _is_undecided(head: bytes) -> bool:
+    start = head.lstrip()
+    may_be = not start or start[0] in b"{[:deir"
+    return may_be and len(head) < _LOOK and len(start) < _LEAST and not _is_plain(head)
+
+
+def _is_plain(head: bytes) -> bool:
+    if _begins_plain(head) is None:
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,7 +1,8 @@
-"""Which requests may be ours, by method, path and content type alone.
+"""Which requests are ours, by method and path alone.
 
 Paths are matched by their end, whatever stands before: OpenAI, Azure, ChatGPT's backend and
-OpenRouter all differ there. Whether the body is OpenAI's is decided when it is read.
+OpenRouter all differ there. A slash too many, within or at the end, changes nothing. What the body
+looks like decides nothing either; only multipart, which is never JSON, makes no row.
 """
 
 from __future__ import annotations
@@ -21,10 +22,9 @@ class Skip(StrEnum):
 
     METHOD = "method"  # not one that creates a response
     PATH = "path"  # not the end of an API's path
-    CONTENT_TYPE = "content_type"  # multipart, form: never JSON
+    CONTENT_TYPE = "content_type"  # multipart: never JSON
     HOST = "host"  # not in capture.hosts
     API = "api"  # not in capture.apis
-    BODY_SHAPE = "body_shape"  # not OpenAI's
     STORE_FALSE = "store_false"  # capture.store_false: skip
     WEBSOCKET = "websocket"
     COMPACTION = "compaction"  # a compacted conversation is no response
@@ -48,12 +48,16 @@ _QUERY: dict[str, Callable[[str], object]] = {
     "starting_after": re.compile(r"-?[0-9]{1,19}").fullmatch,
     "include": re.compile(r"[a-z_]{1,40}(?:\.[a-z_]{1,40}){0,5}").fullmatch,
     "include_obfuscation": _flag,
+    "model": re.compile(r"(?!sk-)[A-Za-z0-9][\w.:/@+-]{0,99}").fullmatch,
 }
-# What follows `/responses/`: an id, and what is done with it. One slash behind is passed over.
-_stored = re.compile(r"/responses/([^/]+)(/[^/]+)?/?\Z").search
+# What follows `/responses/`: an id, and what is done with it.
+_stored = re.compile(r"/responses/([^/]+)(/[^/]+)?\Z").search
+# Where a path names the model: Azure's deployments, and its engines of old.
+_model_in_path = re.compile(r"/(?:deployments|engines)/([^/]+)/").search
+_slashes = re.compile("/{2,}").sub
 _NO_IDS = {"compact": Skip.COMPACTION, "input_tokens": Skip.INPUT_TOKENS}
 _FOLLOWING = {("GET", ""), ("POST", "/cancel"), ("DELETE", "")}
-_FORMS = ("multipart/", "application/x-www-form-urlencoded")
+_MULTIPART = "multipart/"
 
 
 def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | Skip:
@@ -62,9 +66,7 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     Beside requests that create, these are ours: retrieving a response, polled or streamed,
     cancelling and deleting it. `followed_id` tells them apart.
     """
-    route = path.partition("?")[0]
-    if "//" in route:
-        return Skip.PATH
+    route = route_of(path)
     api = next((api for end, api in _ENDS.items() if route.endswith(end)), None)
     if api is None:
         return _classify_stored(method, route)
@@ -72,7 +74,7 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
         return Skip.WEBSOCKET
     if method != "POST":
         return Skip.METHOD
-    if content_type.lower().startswith(_FORMS):
+    if content_type.lower().startswith(_MULTIPART):
         return Skip.CONTENT_TYPE
     return api
 
@@ -82,9 +84,32 @@ def _is_kept(name: str, value: str) -> bool:
     return has_form is not None and has_form(value) is not None
 
 
+def route_of(path: str) -> str:
+    """Return a path without its query, and without slashes too many."""
+    return _slashes("/", path.partition("?")[0]).removesuffix("/")
+
+
+def model_in(path: str) -> str | None:
+    """Return the model that a path or its query names; None where neither does."""
+    found = _model_in_path(route_of(path))
+    if found:
+        return storable(unquote(found[1], errors="replace"))
+    return next((value for name, value in _parameters(path) if name == "model"), None)
+
+
+def _parameters(path: str) -> list[tuple[str, str]]:
+    """Return the parameters of a path's query that may be kept; none where there are too many."""
+    query = storable(path).partition("#")[0].partition("?")[2]
+    try:
+        parameters = parse_qsl(query, max_num_fields=QUERY_PARAMETERS)
+    except ValueError:
+        return []
+    return [(name, value) for name, value in parameters if _is_kept(name.lower(), value)]
+
+
 def followed_id(path: str) -> str | None:
     """The id of the response that a request of ours asks after; None where it creates one."""
-    found = _stored(path.partition("?")[0])
+    found = _stored(route_of(path))
     return unquote(found[1], errors="replace") if found else None
 
 
@@ -105,12 +130,6 @@ def _classify_stored(method: str, route: str) -> Api | Skip:
 
 def kept_path(path: str) -> str:
     """`path` with only those query parameters that are known to carry no secret."""
-    route, mark, query = storable(path).partition("#")[0].partition("?")
-    if not mark:
-        return route
-    try:
-        parameters = parse_qsl(query, max_num_fields=QUERY_PARAMETERS)
-    except ValueError:
-        return route
-    kept = [(name, value) for name, value in parameters if _is_kept(name.lower(), value)]
+    route = storable(path).partition("#")[0].partition("?")[0]
+    kept = _parameters(path)
     return f"{route}?{urlencode(kept)}" if kept else route

@@ -49,3 +49,4 @@ class Outcome:
     conversation_id: str | None = None
     terminal: bool = False  # a terminal event said so
     flaw: str | None = None  # why part of the answer could not be read, where one could not
+    lost: str | None = None  # why something that came is in no column, where that is so

@@ -71,6 +71,7 @@ COMMENTARY = "commentary"
 _decode = msgspec.json.Decoder(_Response).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
 _NONE = Usage()
+_LATEST_SECONDS = 10**11  # above it a time is no number of seconds
 
 
 def read_plain(text: json_text.Text) -> Outcome | None:
@@ -80,9 +81,10 @@ def read_plain(text: json_text.Text) -> Outcome | None:
         items = [_decode_item(item) for item in seen.output]
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if not seen.object.startswith("response") or any(
-        map(json_text.present, (seen.error, seen.incomplete_details, seen.conversation))
-    ):
+    unusual = (seen.error, seen.incomplete_details, seen.conversation)
+    if not seen.object.startswith("response") or any(map(json_text.present, unusual)):
+        return None
+    if (seen.created_at or 0) >= _LATEST_SECONDS or (seen.usage and not _is_plain(seen.usage)):
         return None
     if any(item.phase == COMMENTARY for item in items):  # stands apart from the answer
         return None
@@ -90,7 +92,7 @@ def read_plain(text: json_text.Text) -> Outcome | None:
     return Outcome(
         state=STATES.get(seen.status or ""),
         response_id=json_text.storable(seen.id) or None,
-        model=_storable(seen.model),
+        model=_storable(seen.model) or None,
         created_at=seen.created_at,
         response=bytes(text),
         items=tuple(map(bytes, seen.output)),
@@ -104,6 +106,11 @@ def _texts(item: _Item) -> list[str]:
     if item.type != "message" or item.content is None:
         return []
     return [p.text for p in item.content if p.type == "output_text" and p.text is not None]
+
+
+def _is_plain(usage: _Usage) -> bool:
+    """Return whether the tokens stand where the API has them; other names are not looked at."""
+    return bool(usage.input_tokens and usage.output_tokens and usage.input_tokens_details)
 
 
 def _usage(seen: _Usage) -> Usage:

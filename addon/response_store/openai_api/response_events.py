@@ -1,45 +1,47 @@
-"""The Responses API's events, folded into an outcome.
+"""The Responses API's events, accumulated into an outcome.
 
-The terminal event is the truth: it carries the whole object. Only where it is missing, or where
-its object comes without output (as some backends send it), do the increments count. Texts are
-joined as JSON text, so a surrogate pair cut between two deltas becomes one character again.
+The terminal event is the truth where it says something: it carries the whole object. What its
+output lacks, or has poorer than the stream had it, is taken from the increments, so that nothing
+that came is missing in the row.
 
 Source: the API reference, "Streaming events".
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.limits import PLACES, VALUES
+from response_store.openai_api.api_error import read_error_body
+from response_store.openai_api.held import PLACE, Held
 from response_store.openai_api.outcome import Fault, Outcome
-from response_store.openai_api.response_object import output_text, read_fault, read_response
-from response_store.openai_api.sse import Event
+from response_store.openai_api.output_items import (
+    CONTENT,
+    MEMBERS,
+    SUMMARY,
+    Item,
+    OutputItems,
+    Part,
+    Piecewise,
+    members_of,
+)
+from response_store.openai_api.output_merge import merge_output
+from response_store.openai_api.response_object import output_text, read_response
+from response_store.openai_api.sse import Event, is_filler
 from response_store.openai_api.terminal_events import TERMINAL, event_type
 from response_store.store.records import UNFINISHED, State
 
-_PLACE = VALUES // PLACES  # what one counts as
+P = TypeVar("P", bound=Piecewise)
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
-# Which member of an item a text delta goes to.
-_CONTENT = {
-    "response.output_text.delta": ("output_text", "text"),
-    "response.refusal.delta": ("refusal", "refusal"),
-    "response.reasoning_text.delta": ("reasoning_text", "text"),
-}
-_SUMMARY = "response.reasoning_summary_text.delta"
-_MEMBER = {
-    "response.function_call_arguments.delta": "arguments",
-    "response.mcp_call_arguments.delta": "arguments",
-    "response.custom_tool_call_input.delta": "input",
-    "response.code_interpreter_call_code.delta": "code",
-}
+_ERRORS = frozenset({"error", "response.error"})
+_DONE_MEMBERS = ("text", "refusal", "transcript", "arguments", "input", "code", "command", "diff")
+_LOST = "a part of the stream is in none of the row's columns"
 
 
 class _Data(msgspec.Struct):
@@ -48,58 +50,38 @@ class _Data(msgspec.Struct):
     output_index: Raw = ABSENT
     content_index: Raw = ABSENT
     summary_index: Raw = ABSENT
+    command_index: Raw = ABSENT
+    item_id: Raw = ABSENT
     item: Raw = ABSENT
+    part: Raw = ABSENT
     delta: Raw = ABSENT
-    error: Raw = ABSENT
+    annotation: Raw = ABSENT
+    text: Raw = ABSENT
+    refusal: Raw = ABSENT
+    transcript: Raw = ABSENT
+    arguments: Raw = ABSENT
+    input: Raw = ABSENT
     code: Raw = ABSENT
-    message: Raw = ABSENT
-
-
-@dataclass(slots=True)
-class _Item:
-    """An output item as far as it came."""
-
-    start: dict[str, Raw] = field(default_factory=dict)
-    done: bytes | None = None
-    content: dict[int, tuple[str, str, list[bytes]]] = field(default_factory=dict)
-    summary: dict[int, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-    members: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
-
-    def text(self) -> bytes:
-        """The item as JSON text: as it was sent whole, else put together of its parts."""
-        if self.done is not None:
-            return self.done
-        fields = dict(self.start)
-        if self.content:
-            fields.setdefault("type", _item_type(self.content))
-            fields["content"] = Raw(json_text.array([self._part(i) for i in sorted(self.content)]))
-        if self.summary:
-            fields.setdefault("type", json_text.string("reasoning"))
-            fields["summary"] = Raw(
-                json_text.array([_summary(self.summary[i]) for i in sorted(self.summary)])
-            )
-        for name, pieces in self.members.items():
-            fields[name] = _joined(pieces)
-        return json_text.object_of(fields)
-
-    def _part(self, index: int) -> bytes:
-        kind, name, pieces = self.content[index]
-        return json_text.object_of({"type": kind, name: _joined(pieces)})
+    command: Raw = ABSENT
+    diff: Raw = ABSENT
+    error: Raw = ABSENT
 
 
 class ResponseEvents:
-    """Folds events, in the order they came, into an Outcome.
+    """Accumulates events, in the order they came, into an Outcome.
 
     Feeding raises TooManyValuesError alone.
     """
 
     def __init__(self) -> None:
-        self._held = 0  # members and places
+        self._held = Held()
         self._snapshot: dict[str, Raw] = {}
         self._terminal: tuple[str, bytes] | None = None
-        self._items: dict[int, _Item] = defaultdict(_Item)
+        self._items = OutputItems(self._held)
         self._fault: Fault | None = None
         self._flaw: str | None = None
+        self._lost = False
+        self._unknown = False  # a delta of a type that is not known
 
     def feed(self, event: Event) -> None:
         """Take one event; what is not an event of this API is passed over."""
@@ -107,93 +89,156 @@ class ResponseEvents:
         try:
             data = json_text.members(event.data, _Data)
         except json_text.UnreadableError as error:
-            self._flaw = self._flaw or flaw(event, error)
+            self._feed_unreadable(event, error)
             return
         kind = event_type(event, data.type)
         if kind in TERMINAL:
             self._terminal = self._terminal or (kind, bytes(data.response))
         elif kind in _SNAPSHOTS:
-            self._snapshot = _members_of(data.response) or self._snapshot
-        elif kind == "error" or (not kind and json_text.present(data.error)):
-            self._fault = _fault(data)
-        elif json_text.present(data.output_index):
+            self._snapshot = members_of(data.response) or self._snapshot
+        elif kind in _ERRORS:
+            self._fault = read_error_body(event.data) or Fault()
+        elif kind.startswith("response."):
             self._feed_item(kind, data)
+        elif len(event.data) > 2 and (fault := read_error_body(event.data)) is not None:
+            self._fault = fault
 
     def outcome(self) -> Outcome:
         """What the events came to."""
-        items = tuple(self._items[index].text() for index in sorted(self._items))
+        items = tuple(item.text() for item in self._items)
         if self._terminal is None:
             return self._partial(items)
         kind, text = self._terminal
         try:
-            whole = read_response(text, items)
+            whole = read_response(text)
         except json_text.UnreadableError:
             return replace(self._partial(items), state=TERMINAL[kind], terminal=True)
         unsure = whole.state is None or whole.state in UNFINISHED
         return replace(
-            whole,
+            self._completed(whole, items),
             state=TERMINAL[kind] if unsure else whole.state,
             fault=whole.fault or self._fault,
             terminal=True,
-            flaw=self._flaw if whole.items is items else None,
+        )
+
+    def _completed(self, whole: Outcome, items: tuple[bytes, ...]) -> Outcome:
+        """Return the terminal object's outcome with what only the events before it said."""
+        incremental = not whole.items
+        merged, has_lost = merge_output(whole.items, items)
+        if merged != whole.items:
+            whole = replace(whole, items=merged, output_text=output_text(merged))
+        before = _read_partial(json_text.object_of(self._snapshot), ())
+        has_lost = has_lost or self._lost or (self._unknown and incremental)
+        return replace(
+            whole,
+            response_id=whole.response_id or before.response_id,
+            model=whole.model or before.model,
+            created_at=before.created_at if whole.created_at is None else whole.created_at,
+            previous_response_id=whole.previous_response_id or before.previous_response_id,
+            conversation_id=whole.conversation_id or before.conversation_id,
+            flaw=self._flaw if incremental else None,
+            lost=_LOST if has_lost else None,
         )
 
     def _partial(self, items: tuple[bytes, ...]) -> Outcome:
         state = State.FAILED if self._fault else None
+        lost = _LOST if self._lost or self._unknown else None
         if not self._snapshot and not items:
-            return Outcome(state=state, fault=self._fault, flaw=self._flaw)
+            return Outcome(state=state, fault=self._fault, flaw=self._flaw, lost=lost)
         fields = dict(self._snapshot)
         if items or "output" not in fields:
             fields["output"] = Raw(json_text.array(list(items)))
         text = json_text.object_of(fields)
         seen = _read_partial(text, items)
-        fault = self._fault or seen.fault
-        return replace(seen, state=state, response=None, partial=text, fault=fault, flaw=self._flaw)
+        return replace(
+            seen,
+            state=state,
+            response=None,
+            partial=text,
+            fault=self._fault or seen.fault,
+            flaw=self._flaw,
+            lost=lost,
+        )
+
+    def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
+        if event.name.decode(errors="replace") in _ERRORS:
+            words = json_text.storable(event.data.decode(errors="replace")).strip()
+            self._fault = Fault(None, words or None)
+            return
+        self._flaw = self._flaw or flaw(event, error)
+        said = event.data.strip()
+        self._lost = self._lost or not (is_filler(event) or said == b"[DONE]" or said[:1] == b"{")
 
     def _feed_item(self, kind: str, data: _Data) -> None:
+        index = json_text.as_int(data.output_index)
+        base, dot, step = kind.rpartition(".")
         if kind == "response.output_item.added":
-            start = self._item(data).start = _members_of(data.item)
-            self._hold(len(start))
+            self._items.add(index, members_of(data.item))
         elif kind == "response.output_item.done":
-            if _members_of(data.item):
-                self._item(data).done = bytes(data.item)
-        elif kind in _CONTENT:
-            content, place = self._item(data).content, _index(data.content_index)
-            if place not in content:
-                self._hold(_PLACE)
-                content[place] = (*_CONTENT[kind], [])
-            content[place][2].append(json_text.string_inner(data.delta))
-        elif kind == _SUMMARY:
-            summary, place = self._item(data).summary, _index(data.summary_index)
-            self._hold(0 if place in summary else _PLACE)
-            summary[place].append(json_text.string_inner(data.delta))
-        elif kind in _MEMBER:
-            self._item(data).members[_MEMBER[kind]].append(json_text.string_inner(data.delta))
+            if members := members_of(data.item):
+                self._items.finish(index, members, bytes(data.item))
+        elif base in CONTENT or base in SUMMARY or base in MEMBERS:
+            self._feed_text(base, dot + step, data)
+        elif kind == "response.output_text.annotation.added":
+            self._part(data).annotations.append(bytes(data.annotation))
+        elif step == "delta" and json_text.present(data.delta):
+            self._unknown = True
 
-    def _item(self, data: _Data) -> _Item:
-        index = _index(data.output_index)
-        self._hold(0 if index in self._items else _PLACE)
-        return self._items[index]
+    def _feed_text(self, base: str, step: str, data: _Data) -> None:
+        if step == ".delta":
+            self._text_of(base, data).pieces.append(json_text.string_inner(_delta_text(data.delta)))
+            return
+        whole = _whole_text(data)
+        if base == "response.content_part" and json_text.present(data.part):
+            part = members_of(data.part)
+            kind = {"type": part["type"]} if "type" in part else {}
+            self._part(data).others |= part if step == ".done" else kind
+        if step == ".done" and whole:
+            self._text_of(base, data).whole = whole
+        elif step == ".added" and whole:
+            self._text_of(base, data).pieces.append(whole)
 
-    def _hold(self, members: int) -> None:
-        """Count what is held until the end. Raises TooManyValuesError."""
-        self._held += members
-        if self._held > VALUES:
-            raise json_text.TooManyValuesError("more items and parts than are kept")
+    def _text_of(self, base: str, data: _Data) -> Piecewise:
+        """Return the text that an event is about."""
+        if base in SUMMARY:
+            summary = self._item(data).summary
+            return self._place(summary, _index(data.summary_index), Piecewise)
+        if base in MEMBERS:
+            texts = self._item(data).members.setdefault(MEMBERS[base], {})
+            return self._place(texts, _index(data.command_index), Piecewise)
+        part = self._part(data)
+        kind, member = CONTENT[base]
+        if not kind:
+            kind, member = _kind_of(part)
+        part.kind, part.member = part.kind or kind, member
+        return part
+
+    def _item(self, data: _Data) -> Item:
+        index = json_text.as_int(data.output_index)
+        return self._items.target(index, json_text.as_text(data.item_id) or "")
+
+    def _part(self, data: _Data) -> Part:
+        return self._place(self._item(data).content, _index(data.content_index), Part)
+
+    def _place(self, texts: dict[int, P], index: int, new: type[P]) -> P:
+        if index not in texts:
+            self._held.add(PLACE)
+            texts[index] = new()
+        return texts[index]
 
 
 def fold(events: Iterable[Event]) -> Outcome:
-    """Fold a whole stream. Raises TooManyValuesError."""
-    folded = ResponseEvents()
+    """Accumulate a whole stream. Raises TooManyValuesError."""
+    accumulator = ResponseEvents()
     for event in events:
-        folded.feed(event)
-    return folded.outcome()
+        accumulator.feed(event)
+    return accumulator.outcome()
 
 
 def read_terminal(event: Event) -> Outcome | None:
     """Read a terminal event alone; None where its object lacks what the increments would give."""
     alone = fold([event])
-    return alone if alone.items else None
+    return alone if alone.items and alone.model and alone.response_id else None
 
 
 def flaw(event: Event, error: json_text.UnreadableError) -> str | None:
@@ -209,32 +254,30 @@ def _read_partial(text: bytes, items: tuple[bytes, ...]) -> Outcome:
         return Outcome(items=items, output_text=output_text(items))
 
 
-def _fault(data: _Data) -> Fault:
-    nested = read_fault(data.error)
-    if nested is not None:
-        return nested
-    return Fault(json_text.as_text(data.code), json_text.as_text(data.message))
-
-
-def _members_of(text: json_text.Text) -> dict[str, Raw]:
-    try:
-        return json_text.all_members(text)
-    except json_text.UnreadableError:
-        return {}
-
-
 def _index(text: Raw) -> int:
     return json_text.as_int(text) or 0
 
 
-def _joined(pieces: list[bytes]) -> Raw:
-    return Raw(b'"' + b"".join(pieces) + b'"')
+def _delta_text(delta: Raw) -> Raw:
+    """Return the text of a delta; some servers send it within an object."""
+    if bytes(memoryview(delta)[:1]) != b"{":
+        return delta
+    members = members_of(delta)
+    return next((members[name] for name in _DONE_MEMBERS if name in members), ABSENT)
 
 
-def _summary(pieces: list[bytes]) -> bytes:
-    return json_text.object_of({"type": "summary_text", "text": _joined(pieces)})
+def _whole_text(data: _Data) -> bytes:
+    """Return the whole text (JSON, without quotes) that an event has, in itself or its part."""
+    for name in _DONE_MEMBERS:
+        if text := json_text.string_inner(getattr(data, name)):
+            return text
+    part = members_of(data.part)
+    texts = (json_text.string_inner(part.get(name, ABSENT)) for name in _DONE_MEMBERS)
+    return next(filter(None, texts), b"")
 
 
-def _item_type(content: dict[int, tuple[str, str, list[bytes]]]) -> Raw:
-    kinds = {kind for kind, _, _ in content.values()}
-    return json_text.string("reasoning" if kinds == {"reasoning_text"} else "message")
+def _kind_of(part: Part) -> tuple[str, str]:
+    """Return the kind of a part and its text's member, by what was said when it was added."""
+    kind = json_text.as_text(part.others.get("type", ABSENT)) or part.kind
+    member = {"refusal": "refusal", "output_audio": "transcript"}.get(kind, "text")
+    return kind, member

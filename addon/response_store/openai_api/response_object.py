@@ -11,9 +11,13 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.openai_api.api_error import read_error_value
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.openai_api.plain_response import COMMENTARY, STATES, read_plain
+from response_store.openai_api.timestamps import read_seconds
 from response_store.openai_api.usage import read_usage
+
+_ENVELOPES = ("response", "data", "result", "body")
 
 
 class _Response(msgspec.Struct):
@@ -28,12 +32,6 @@ class _Response(msgspec.Struct):
     incomplete_details: Raw = ABSENT
     previous_response_id: Raw = ABSENT
     conversation: Raw = ABSENT
-
-
-class _Fault(msgspec.Struct):
-    code: Raw = ABSENT
-    type: Raw = ABSENT
-    message: Raw = ABSENT
 
 
 class _Incomplete(msgspec.Struct):
@@ -73,13 +71,13 @@ def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> 
     return Outcome(
         state=STATES.get(json_text.as_text(seen.status) or ""),
         response_id=json_text.as_text(seen.id) or None,
-        model=json_text.as_text(seen.model),
-        created_at=json_text.as_int(seen.created_at),
+        model=json_text.as_text(seen.model) or None,
+        created_at=read_seconds(seen.created_at),
         response=bytes(text),
         items=items,
         output_text=output_text(items),
         usage=read_usage(seen.usage),
-        fault=read_fault(seen.error) or _incomplete(seen.incomplete_details),
+        fault=read_error_value(seen.error) or _incomplete(seen.incomplete_details),
         previous_response_id=json_text.as_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
     )
@@ -94,18 +92,15 @@ def is_response(text: json_text.Text) -> bool:
     return json_text.present(seen.id) and json_text.present(seen.output)
 
 
-def read_fault(text: json_text.Text) -> Fault | None:
-    """Read an error object, `{code, type, message}`; None where there is none."""
-    if not json_text.present(text):
+def inner_response(members: dict[str, Raw]) -> Raw | None:
+    """Return the response in an envelope; None where the members are no envelope of one."""
+    if "output" in members or "id" in members:
         return None
-    try:
-        seen = json_text.members(text, _Fault)
-    except json_text.UnreadableError:
-        return Fault(message=json_text.as_text(text) or json_text.as_str(text)[:500])
-    code = json_text.as_text(seen.code) or json_text.as_text(seen.type)
-    if code is None and json_text.present(seen.code):
-        code = json_text.as_str(seen.code)[:100]  # some servers send a number
-    return Fault(code, json_text.as_text(seen.message))
+    for name in _ENVELOPES:
+        value = members.get(name, ABSENT)
+        if bytes(memoryview(value)[:1]) == b"{" and is_response(value):
+            return value
+    return None
 
 
 def read_conversation(text: json_text.Text) -> str | None:

@@ -3,20 +3,33 @@
 Source: the WHATWG HTML standard, "Server-sent events", section 9.2.6. Real servers differ in
 line ends (LF, CRLF, CR), byte order marks, comments and a last frame without its blank line;
 all of these come out alike. Chunks may be cut anywhere, also inside a character or a CRLF.
+
+Against the standard, but read as they are meant: frames with one line end between them, `data:`
+twice, JSON without `data:`, and a field `error:`, which is an event of that name.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from response_store import json_text
 from response_store.json_text import TooManyValuesError
 from response_store.limits import OUTLINE_END, READ_SECONDS, VALUES, Deadline
 from response_store.openai_api.outline import outline
 
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
+_begins_stream = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)[ \t]*:|data\r?\n)").match
+# Lines before a body that say nothing: comments, blank ones, and fields other than data.
+_before_body = re.compile(
+    rb"(?:[ \t]*(?::[^\r\n]*|(?:id|retry|event):[^\r\n]*)?[\r\n])*[ \t]*"
+).match
 _LOOK_EVERY = 256  # frames
+_DONE = b"[DONE]"
+_ERROR = b"error"
+_FILLERS = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat", b"null"})
 
 
 class Event(NamedTuple):
@@ -112,25 +125,65 @@ def events(block: bytes) -> Iterator[Event]:
     for number, frame in enumerate(_frames(block)):
         if number % _LOOK_EVERY == _LOOK_EVERY - 1 and deadline.has_passed:
             raise TooManyValuesError("a stream that takes too long to read")
-        event = parse_frame(frame)
-        if event is not None:
-            yield event
+        yield from frame_events(frame)
 
 
-def parse_frame(frame: bytes) -> Event | None:
-    """Read one frame: its `event` and `data` lines. Comments and other fields are passed over."""
+def frame_events(frame: bytes) -> list[Event]:
+    """Read one frame: its `event` and `data` lines; several events where lines are whole JSON.
+
+    Raises TooManyValuesError where it has too many lines.
+    """
     if len(frame) > VALUES and frame.count(b"\n") > VALUES:
         raise TooManyValuesError(f"an event of more than {VALUES} lines")
     name = b""
-    data: list[bytes] = []
+    data: list[Event] = []
+    others: list[bytes] = []
     for line in frame.split(b"\n"):
         if line.startswith(b"data:"):
-            data.append(_value(line, 5))
+            data.append(Event(name, _data_value(line)))
         elif line.startswith(b"event:"):
             name = _value(line, 6)
         elif line == b"data":
-            data.append(b"")
-    return Event(name, b"\n".join(data)) if data else None
+            data.append(Event(name, b""))
+        elif line:
+            others.append(line)
+    if others:
+        data += _without_data(others, name)
+    if len(data) > 1:
+        return _apart(data, name)
+    return [data[0]._replace(name=data[0].name or name)] if data else []
+
+
+def _without_data(lines: list[bytes], name: bytes) -> list[Event]:
+    """Return the events of lines that are no data: a field `error:`, JSON on its own."""
+    found = [Event(_ERROR, _value(line, 6)) for line in lines if line.startswith(b"error:")]
+    start = next((at for at, line in enumerate(lines) if line[:1] in (b"{", b"[")), None)
+    if start is not None:
+        found.append(Event(name, b"\n".join(lines[start:])))
+    return found
+
+
+def parse_frame(frame: bytes) -> Event | None:
+    """Return the last event of a frame; None where it has none."""
+    found = frame_events(frame)
+    return found[-1] if found else None
+
+
+def begins_stream(text: bytes) -> bool:
+    """Return whether a body begins as a stream does, with a comment or a field."""
+    return _begins_stream(text) is not None
+
+
+def without_comments(text: bytes) -> bytes:
+    """Return a body without the lines before it that say nothing, as of a keep-alive."""
+    found = _before_body(text)
+    return text[found.end() :] if found else text
+
+
+def is_filler(event: Event) -> bool:
+    """Return whether an event only keeps a connection alive."""
+    data = event.data.strip()
+    return not data or data[:1] == b":" or data.lower() in _FILLERS or event.name in _FILLERS
 
 
 def outlined_event(pieces: Sequence[bytes]) -> Event:
@@ -184,3 +237,31 @@ def _end_of(pieces: Sequence[bytes]) -> bytes:
 
 def _value(line: bytes, at: int) -> bytes:
     return line[at + 1 :] if line[at : at + 1] == b" " else line[at:]
+
+
+def _data_value(line: bytes) -> bytes:
+    value = _value(line, 5)
+    while value.startswith(b"data:"):
+        value = _value(value, 5)
+    return value
+
+
+def _apart(lines: list[Event], name: bytes) -> list[Event]:
+    """Return the data lines of a frame as one event, or as several where each is one itself."""
+    said = [line for line in lines if line.data.strip()]
+    if len(said) > 1 and all(_is_whole(one.data) for one in said):
+        return said
+    errors = [line for line in lines if line.name == _ERROR != name]
+    texts = [line.data for line in lines if line not in errors]
+    return [Event(name, b"\n".join(texts)), *errors] if texts else errors
+
+
+def _is_whole(data: bytes) -> bool:
+    data = data.strip()
+    if data == _DONE:
+        return True
+    try:
+        json_text.all_members(data)
+    except json_text.UnreadableError:
+        return False
+    return True

@@ -19,6 +19,7 @@ TERMINAL = {
     "response.incomplete": State.INCOMPLETE,
     "response.failed": State.FAILED,
     "response.cancelled": State.CANCELLED,
+    "response.done": State.COMPLETED,  # OpenRouter, Codex's sockets
 }
 DONE = b"[DONE]"
 

@@ -1,6 +1,12 @@
-"""The tokens that an answer counts, in the words of either API."""
+"""The tokens that an answer counts, wherever its dialect puts them and whatever it calls them.
+
+Known places: `usage` of the answer, of a choice (Moonshot), of `x_groq`; llama.cpp's `timings`.
+Known names: those of either API; cached tokens also as DeepSeek, Kimi and Anthropic call them.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from msgspec import Raw
 
@@ -8,31 +14,110 @@ from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.outcome import Usage
 
+Members = dict[str, Raw]
+_INPUT = ("input_tokens", "prompt_tokens", "promptTokenCount", "prompt_eval_count")
+_OUTPUT = ("output_tokens", "completion_tokens", "candidatesTokenCount", "eval_count")
+_TOTAL = ("total_tokens", "totalTokenCount")
+_INPUT_DETAILS = ("input_tokens_details", "prompt_tokens_details")
+_OUTPUT_DETAILS = ("output_tokens_details", "completion_tokens_details")
+_CACHED = (
+    "cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens",
+    "cachedContentTokenCount",
+)  # fmt: skip
+_REASONING = ("reasoning_tokens", "thoughtsTokenCount")
+_DEPTH = 3  # of details that are merged
 
-def read_usage(text: Raw, asked: str = "input", answered: str = "output") -> Usage:
-    """Read a usage object; what is absent or no number is not known.
 
-    `asked` and `answered` are what the API calls the two sides: "input" and "output", or "prompt"
-    and "completion".
-    """
+def read_usage(text: Raw) -> Usage:
+    """Read a usage object; what is absent, negative or no number is not known."""
     counts = _members(text)
-    put_in = _members(counts.get(f"{asked}_tokens_details", ABSENT))
-    put_out = _members(counts.get(f"{answered}_tokens_details", ABSENT))
+    put_in = _details(counts, _INPUT_DETAILS)
+    put_out = _details(counts, _OUTPUT_DETAILS)
     return Usage(
-        input_tokens=_count(counts, f"{asked}_tokens"),
-        cached_tokens=_count(put_in, "cached_tokens"),
-        output_tokens=_count(counts, f"{answered}_tokens"),
-        reasoning_tokens=_count(put_out, "reasoning_tokens"),
-        total_tokens=_count(counts, "total_tokens"),
+        input_tokens=_count([counts], _INPUT),
+        cached_tokens=_count([*put_in, counts], _CACHED),
+        output_tokens=_count([counts], _OUTPUT),
+        reasoning_tokens=_count([*put_out, counts], _REASONING),
+        total_tokens=_count([counts], _TOTAL),
     )
 
 
-def _members(text: Raw) -> dict[str, Raw]:
+def find_usage(members: Members, choices: Iterable[Members] = ()) -> Raw:
+    """Return the usage of an answer or a chunk, as one object; ABSENT where it has none."""
+    merged = ABSENT
+    for choice in choices:
+        merged = merge_usage(merged, choice.get("usage", ABSENT))
+    merged = merge_usage(merged, _members(members.get("x_groq", ABSENT)).get("usage", ABSENT))
+    merged = merge_usage(merged, members.get("usageMetadata", ABSENT))
+    merged = merge_usage(merged, members.get("usage", ABSENT))
+    return merged if json_text.present(merged) else _local_usage(members)
+
+
+def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
+    """Return two usage objects as one; the later one replaces only what it counts itself.
+
+    Zeros, negative numbers and empty objects replace nothing.
+    """
+    new = _members(after)
+    if not new or not json_text.present(before):
+        return after if new else before
+    merged = _members(before)
+    if not merged:
+        return after
+    for name, value in new.items():
+        if name not in merged:
+            merged[name] = value
+        elif bytes(memoryview(value)[:1]) == b"{":
+            if depth < _DEPTH:
+                merged[name] = merge_usage(merged[name], value, depth + 1)
+        elif _replaces(value):
+            merged[name] = value
+    return Raw(json_text.object_of(merged))
+
+
+def _replaces(value: Raw) -> bool:
+    if not json_text.present(value) or bytes(value) in (b'""', b"[]"):
+        return False
+    number = json_text.as_float(value)
+    return number is None or number > 0
+
+
+def _local_usage(members: Members) -> Raw:
+    """Return what llama.cpp counts in `timings`, or Ollama beside its answer."""
+    timings = _members(members.get("timings", ABSENT))
+    counted = {"input_tokens": timings.get("prompt_n"), "output_tokens": timings.get("predicted_n")}
+    if timings and (cached := json_text.as_int(timings.get("cache_n", ABSENT))):
+        counted["cached_tokens"] = Raw(str(cached).encode())
+        whole = cached + (json_text.as_int(timings.get("prompt_n", ABSENT)) or 0)
+        counted["input_tokens"] = Raw(str(whole).encode())
+    for name in ("prompt_eval_count", "eval_count"):
+        counted[name] = members.get(name)
+    found = {name: value for name, value in counted.items() if value is not None}
+    return Raw(json_text.object_of(found)) if found else ABSENT
+
+
+def _details(counts: Members, names: tuple[str, ...]) -> list[Members]:
+    return [_members(counts[name]) for name in names if name in counts]
+
+
+def _count(places: list[Members], names: tuple[str, ...]) -> int | None:
+    """Return the first number above zero; zero where only that was counted."""
+    counts = [_number(place[name]) for name in names for place in places if name in place]
+    known = [count for count in counts if count is not None]
+    return next(filter(None, known), known[0] if known else None)
+
+
+def _number(value: Raw) -> int | None:
+    number = json_text.as_int(value)
+    if number is None and (text := json_text.as_text(value)):
+        number = json_text.as_int(text.strip().encode())
+    return number if number is not None and number >= 0 else None
+
+
+def _members(text: Raw) -> Members:
+    if bytes(memoryview(text)[:1]) != b"{":
+        return {}
     try:
-        return json_text.all_members(text) if json_text.present(text) else {}
+        return json_text.all_members(text)
     except json_text.UnreadableError:
         return {}
-
-
-def _count(members: dict[str, Raw], name: str) -> int | None:
-    return json_text.as_int(members.get(name, ABSENT))

@@ -9,6 +9,7 @@ Source: the API reference, "WebSocket mode".
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeVar
@@ -20,14 +21,16 @@ from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.limits import LANE, bounded_name
 from response_store.openai_api.outline import outlined
+from response_store.openai_api.sse import all_events, begins_stream
 from response_store.openai_api.terminal_events import TERMINAL
 
 CREATE = "response.create"
 STEER = "response.steer"
+_CREATED = "response.created"
 CONNECTION_LIMIT = "websocket_connection_limit_reached"
 """The error that ends a connection after its hour, and what is asked of it from then on."""
 NO_LANE = b""
-_ERROR = "error"
+_ERRORS = frozenset({"error", "response.error"})
 S = TypeVar("S", bound=msgspec.Struct)
 
 
@@ -57,6 +60,7 @@ class ServerMessage:
     response_id: str | None = None
     previous_response_id: str | None = None
     stored: bool = True
+    begins: bool = False  # it is the first of its response
     status: int | None = None  # of an error: the HTTP status that it stands for
     code: str | None = None
 
@@ -68,6 +72,7 @@ class _Client(msgspec.Struct):
     type: Raw = ABSENT
     stream_id: Raw = ABSENT
     previous_response_id: Raw = ABSENT
+    response: Raw = ABSENT
 
 
 class _Server(msgspec.Struct):
@@ -101,10 +106,12 @@ class _Error(msgspec.Struct):
 def read_client(content: bytes) -> ClientMessage:
     """Read a message of the client. Raises UnreadableError where it is no JSON object."""
     seen = json_text.members(outlined(content), _Client)
+    inner = _members(seen.response, _Client) if json_text.present(seen.response) else _Client()
+    previous = _id(seen.previous_response_id)
     return ClientMessage(
         type=json_text.as_text(seen.type) or "",
-        lane=_lane(seen.stream_id),
-        previous_response_id=_id(seen.previous_response_id),
+        lane=_lane(seen.stream_id) or _lane(inner.stream_id),
+        previous_response_id=previous or _id(inner.previous_response_id),
     )
 
 
@@ -120,7 +127,12 @@ def _read_plain(content: bytes) -> ServerMessage | None:
         seen = _decode_plain(content)
     except (msgspec.MsgspecError, RecursionError):
         return None
-    if seen.type in ("", _ERROR) or seen.type in TERMINAL or seen.response is not ABSENT:
+    if (
+        not seen.type
+        or seen.type in _ERRORS
+        or seen.type in TERMINAL
+        or seen.response is not ABSENT
+    ):
         return None
     if seen.stream_id is ABSENT:
         return _PIECE
@@ -130,7 +142,7 @@ def _read_plain(content: bytes) -> ServerMessage | None:
 def _read_carefully(content: bytes) -> ServerMessage:
     seen = json_text.members(content, _Server)
     kind = json_text.as_text(seen.type) or ""
-    if kind == _ERROR or (not kind and json_text.present(seen.error)):
+    if kind in _ERRORS or (not kind and json_text.present(seen.error)):
         return _read_error(seen)
     role = Kind.TERMINAL if kind in TERMINAL else Kind.OTHER
     if not json_text.present(seen.response):
@@ -142,7 +154,29 @@ def _read_carefully(content: bytes) -> ServerMessage:
         response_id=_id(response.id) or None,
         previous_response_id=_id(response.previous_response_id),
         stored=bytes(response.store) != b"false",
+        begins=kind == _CREATED,
     )
+
+
+def as_text(content: bytes) -> bytes | None:
+    """Return a binary message as text; None where it is none."""
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return None
+    return content
+
+
+def apart(content: bytes) -> Iterator[bytes]:
+    """Yield the messages in one that is no JSON object: frames of a stream, or several objects."""
+    try:
+        if begins_stream(content):
+            parts = [event.data for event in all_events(content)]
+        else:
+            parts = [bytes(value) for value in json_text.values(content)]
+    except json_text.UnreadableError:
+        return
+    yield from (part for part in parts if part.lstrip()[:1] == b"{")
 
 
 def as_frame(content: bytes) -> bytes:

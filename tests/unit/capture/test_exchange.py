@@ -199,7 +199,7 @@ def test_an_answer_that_can_not_be_decoded() -> None:
     assert (frame.raw, frame.head.raw_size) == (coded, len(coded))
     assert frame.head.answer.decode_error.startswith("bad content encoding")
     assert (b'{"id":"r"}' * 50).startswith(frame.answer_body)
-    odd = streamed(b"what is this", answer=answer_head(content_encoding="odd"))
+    odd = streamed(b"what is this", answer=answer_head(content_encoding="xz"))
     frame = end_of(odd)
     assert (frame.answer_body, frame.raw) == (b"", b"what is this")
     assert frame.head.answer.decode_error == "unknown content encoding"
@@ -233,7 +233,7 @@ def test_an_encoded_request(coding: str) -> None:
     ("body", "coding", "why"),
     [
         (b"\xff" * 9, "gzip", "request body: bad content encoding (error)"),
-        (b"text", "odd", "request body: unknown content encoding"),
+        (b"text", "xz", "request body: unknown content encoding"),
         (b"x" * 1001, "", "request body: above max_body_bytes"),
         (gzip.compress(b"x" * 5000), "gzip", "request body: above max_body_bytes"),
     ],
@@ -371,7 +371,7 @@ def test_what_is_large_of_a_stream() -> None:
     assert not live.is_large()
     live.feed(b"x", NOW)
     assert live.is_large()
-    odd = streamed(b"x" * (LARGE + 1), answer=answer_head(content_encoding="odd"), limit=3 * LARGE)
+    odd = streamed(b"x" * (LARGE + 1), answer=answer_head(content_encoding="xz"), limit=3 * LARGE)
     assert odd.is_large()
 
 

@@ -656,7 +656,7 @@ def test_a_loop_is_not_held_by_large_bodies() -> None:
 def test_bytes_that_can_not_be_decoded_leave_the_loop() -> None:
     """They are kept as they came, and put together by the worker."""
     capturing = Capturing()
-    exchange = capturing.stream(answer=answer_head(content_encoding="odd"))
+    exchange = capturing.stream(answer=answer_head(content_encoding="xz"))
     capturing.feed(exchange, MEGABYTES)
     capturing.recorder.finish("flow", EndedBy.BODY)
     assert capturing.kinds == []

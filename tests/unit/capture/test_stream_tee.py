@@ -224,7 +224,7 @@ def test_first_event() -> None:
     assert body.first_event
 
 
-@pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "zstd", "gzip, br", "odd"])
+@pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "zstd", "gzip, br", "xz"])
 @settings(max_examples=examples(60), deadline=None)
 @given(chunks=st.lists(st.binary(max_size=60), max_size=8))
 def test_any_bytes(encoding: str, chunks: list[bytes]) -> None:
@@ -233,7 +233,7 @@ def test_any_bytes(encoding: str, chunks: list[bytes]) -> None:
     body = StreamTee(Api.RESPONSES, encoding, LIMIT, budget)
     assert not completing(body, chunks)
     assert body.chunks == chunks
-    assert (body.decode_error is not None) or encoding != "odd"
+    assert (body.decode_error is not None) or encoding != "xz"
     body.release()
     assert budget.held == 0
 

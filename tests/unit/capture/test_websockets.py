@@ -129,7 +129,7 @@ def test_from_the_middle_on() -> None:
     ("path", "settings", "reason"),
     [
         ("/v1/realtime", {}, "websocket"),
-        ("/v1//responses", {}, "websocket"),
+        ("/v1/responses/resp_1", {}, "websocket"),
         ("/v1/responses", {"capture": {"hosts": ["other.example"]}}, "host"),
         ("/v1/responses", {"capture": {"apis": ["chat_completions"]}}, "api"),
     ],
@@ -166,12 +166,12 @@ def test_a_socket_that_opens() -> None:
 
 
 def test_messages_that_do_not_count() -> None:
-    """Dropped ones, our own to the client, and binary ones, which are counted."""
+    """Dropped ones, our own to the client, and binary ones that are no text, which are counted."""
     hooked = Hooked()
     hooked.message(CREATE)
     hooked.message(EVENTS[-1], client=False, dropped=True)
     hooked.message(EVENTS[-1], client=False, injected=True)
-    hooked.message(EVENTS[-1], client=False, kind=Opcode.BINARY)
+    hooked.message(b"\xff\xfe", client=False, kind=Opcode.BINARY)
     assert hooked.capturing.frames == []
     assert hooked.counts.snapshot() == {"websocket.binary": 1}
     hooked.message(CREATE, injected=True)  # by a script, and on its way to the server

@@ -69,13 +69,13 @@ def test_a_position_without_rows_is_written_too(bench: Bench) -> None:
     """Frames that bring no row move the position, once it is asked for."""
     bench.proxy.exchange(1)
     bench.apply()
-    bench.proxy.exchange(2, request=b"no question at all")
+    bench.proxy.exchange(2, request=b"", method="GET", target_response_id="resp_9", body=b"{}")
     bench.store.open()
     assert not bench.applier.apply()
     assert bench.applier.has_unwritten
     bench.applier.persist()
     assert bench.store.position(bench.proxy.directory.journal_id) == 2
-    assert bench.counts.get("skipped.body_shape") == 1
+    assert bench.counts.get("skipped.no_response") == 1
 
 
 def test_nothing_is_applied_twice_after_a_crash(bench: Bench) -> None:

@@ -148,10 +148,12 @@ def test_a_deletion_says_when_it_was(cleaner: Cleaner) -> None:
 
 
 def test_what_makes_no_row_keeps_nothing(cleaner: Cleaner) -> None:
-    """An exchange that is none of ours leaves its reason, and no bytes."""
-    head, parts = end_frame(1, alone=True, request=b'{"authorization": "no model"}')
+    """A poll that brought no response leaves its reason, and no bytes."""
+    head, parts = end_frame(
+        1, alone=True, request=b"", method="GET", target_response_id="resp_9", body=b"{}"
+    )
     frame = cleaner.clean(Kind.END, head, b"".join(parts))
-    assert read_record_head(frame.head).skipped == "body_shape"
+    assert read_record_head(frame.head).skipped == "no_response"
     assert b"".join(frame.parts) == b""
 
 

@@ -98,10 +98,11 @@ def test_an_open_row_that_was_built_is_interrupted(bench: Bench) -> None:
 def test_a_skipped_exchange_is_counted_once(bench: Bench) -> None:
     """What makes no row is counted at its end, however it came."""
     frames = Frames(bench)
-    frames.apply(Kind.OPEN, 1, encode_head(request_head(1)), b"no question")
-    assert frames.end(1).counts == {"skipped.body_shape": 1}
-    head, parts = end_frame(2, alone=True, request=b"none either")
-    assert frames.clean(Kind.END, 2, head, b"".join(parts)).counts == {"skipped.body_shape": 1}
+    poll = {"method": "GET", "target_response_id": "resp_9"}
+    frames.apply(Kind.OPEN, 1, encode_head(request_head(1, **poll)))
+    assert frames.end(1, body=b"{}").counts == {"skipped.no_response": 1}
+    head, parts = end_frame(2, alone=True, request=b"", body=b"{}", **poll)
+    assert frames.clean(Kind.END, 2, head, b"".join(parts)).counts == {"skipped.no_response": 1}
 
 
 def test_a_deletion_covers_a_record_that_was_built_before_it(bench: Bench) -> None:

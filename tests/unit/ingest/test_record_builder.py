@@ -642,8 +642,10 @@ def test_store_false() -> None:
 
 
 def test_skips() -> None:
-    """What is none of ours makes no record."""
-    assert builder().build(Draft(request({"a": 1}), None)) is Skip.BODY_SHAPE
+    """A poll that brought no response makes no record; whatever was posted makes one."""
+    poll = dataclasses.replace(request(), follows="resp_9", method="GET")
+    assert builder().build(Draft(poll, whole({"a": 1}))) is Skip.NO_RESPONSE
+    assert isinstance(builder().build(Draft(request({"a": 1}), None)), Record)
 
 
 def test_request_is_read_once() -> None:

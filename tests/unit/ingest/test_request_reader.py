@@ -11,12 +11,16 @@ from hypothesis import strategies as st
 
 from response_store.ingest.draft import Request
 from response_store.ingest.request_reader import ReadRequest, read_request, read_steering
-from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Api
 from tests.sampling import examples
 
 
-def read(body: Any, api: Api = Api.RESPONSES, missing: str | None = None) -> ReadRequest | Skip:
+def ours(
+    body: Any,
+    api: Api = Api.RESPONSES,
+    missing: str | None = None,
+    path: str = "/v1/responses",
+) -> ReadRequest:
     if isinstance(body, dict):
         body = json.dumps(body).encode()
     request = Request(
@@ -26,7 +30,7 @@ def read(body: Any, api: Api = Api.RESPONSES, missing: str | None = None) -> Rea
         method="POST",
         scheme="https",
         host="h",
-        path="/v1/responses",
+        path=path,
         user_agent=None,
         body=body,
         started_at=1.0,
@@ -35,38 +39,48 @@ def read(body: Any, api: Api = Api.RESPONSES, missing: str | None = None) -> Rea
     return read_request(request)
 
 
-def ours(*args: Any, **kwargs: Any) -> ReadRequest:
-    found = read(*args, **kwargs)
-    assert isinstance(found, ReadRequest)
-    return found
-
-
 SHAPES: list[tuple[Any, bool]] = [
     ({"model": "m", "input": "x"}, True),
-    ({"model": "m", "input": []}, True),
     ({"model": "m", "prompt": {"id": "p"}}, True),
-    ({"model": "m", "messages": []}, True),
-    ({"model": "m", "previous_response_id": "r"}, True),
-    ({"model": "m", "conversation": "c"}, True),
     ({"model": 5, "input": 5}, True),
-    ({"model": "m"}, False),
-    ({"model": "m", "input": None}, False),
-    ({"model": None, "input": "x"}, False),
-    ({"input": "x"}, False),
+    ({"model": None, "input": "x"}, True),
+    ({"prompt": {"id": "p"}}, True),
+    ({"input": "x"}, True),
+    ({}, True),
+    (b"\xef\xbb\xbf" + b'{"model":"m","input":"x"}', True),
     (b"", False),
     (b"[]", False),
-    (b"model input", False),
-    (b'{"model":"m","input":', True),  # looks like it, but can't be read
-    (b'{"model":"m","x":', False),
-    (b"\xef\xbb\xbf" + b'{"model":"m","input":"x"}', True),
+    (b"model=m&input=x", False),
+    (b'{"model":"m","input":', False),
+    (b"\xff\xfe", False),
 ]
 
 
-@pytest.mark.parametrize(("body", "is_ours"), SHAPES)
-def test_shapes(body: Any, is_ours: bool) -> None:
-    """A body is ours if it names a model and something to answer."""
-    found = read(body)
-    assert isinstance(found, ReadRequest) if is_ours else found is Skip.BODY_SHAPE
+@pytest.mark.parametrize(("body", "is_read"), SHAPES)
+def test_shapes(body: Any, is_read: bool) -> None:
+    """Whatever a body looks like makes a row; one that can't be read is kept with the reason."""
+    found = ours(body)
+    assert (found.reason is None) == is_read
+    assert is_read or found.body == (body or None)
+
+
+def test_a_model_in_the_path() -> None:
+    """Where the body names no model, or an empty one, the path's counts."""
+    path = "/openai/deployments/lark/chat/completions"
+    assert ours({"messages": []}, path=path).model == "lark"
+    assert ours({"model": "", "messages": []}, path=path).model == "lark"
+    assert ours({"model": "m", "messages": []}, path=path).model == "m"
+    assert ours(b"no JSON", path=path).model == "lark"
+    assert ours(None, path="/v1/responses?model=owl").model == "owl"
+
+
+def test_members_in_response() -> None:
+    """A socket's message may have its members in `response`; those beside it win."""
+    inner = {"model": "m", "input": "x", "previous_response_id": "r1", "store": False}
+    found = ours({"type": "response.create", "response": inner})
+    assert (found.model, found.previous_response_id, found.store) == ("m", "r1", False)
+    assert b'"x"' in found.input
+    assert ours({"model": "n", "response": inner}).model == "n"
 
 
 @pytest.mark.parametrize(
@@ -165,5 +179,5 @@ def test_unreadable(body: bytes, reason: str) -> None:
 @given(st.binary(max_size=50))
 def test_any_bytes(body: bytes) -> None:
     """Any bytes are read or skipped."""
-    read(body)
-    read(b'{"model":"m","input":' + body)
+    ours(body)
+    ours(b'{"model":"m","input":' + body)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.chat_completion import fold, is_completion, read_completion
+from response_store.openai_api.chat_completion import is_completion, read_completion
+from response_store.openai_api.chat_stream import accumulate as fold
 from response_store.openai_api.outcome import Fault, Outcome, Usage
 from response_store.openai_api.sse import Event
 from response_store.store.records import State

@@ -94,9 +94,30 @@ def test_any_bytes(encoding: str, body: bytes) -> None:
 
 
 def test_unknown() -> None:
-    """An unknown encoding is refused by name of the rule, not of the encoding."""
+    """A coding that nothing here decodes is refused by name of the rule, not of the coding."""
     with pytest.raises(EncodingError, match=r"^unknown content encoding$"):
-        decode([b"x"], "gzip, secret", 10)
+        decode([b"x"], "gzip, compress", 10)
+
+
+@pytest.mark.parametrize("name", ["UTF-8", "none", "chunked", "binary", "utf8, identity", "xyz"])
+def test_a_name_that_is_no_coding(name: str) -> None:
+    """What no coding is called so stands for is text as it is; what is no text is refused."""
+    text = '{"text": "Köln"}'.encode()
+    assert decode([text[:12], text[12:]], name, 100) == text
+    assert decode([gzip.compress(text)], f"{name}, gzip", 100) == text
+    with pytest.raises(EncodingError, match="bad content encoding"):
+        decode([gzip.compress(text)], name, 100)
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
+@pytest.mark.parametrize(
+    "body",
+    [b'{"id":1}', b"{}  ", b'\n { "a": 2}', b"data: {}\n\n", b": hi\n\ndata: 1\n\n", b'[{"a": 1}]'],
+)
+def test_a_body_that_is_plain_all_the_same(coding: str, body: bytes) -> None:
+    """A body that is not in the coding that its header names is taken as it is, cut or whole."""
+    assert decode([body], coding, 100) == body
+    assert decode([body[at : at + 1] for at in range(len(body))], coding, 100) == body
 
 
 def test_damage() -> None:
@@ -220,7 +241,7 @@ def test_tail_of_a_stream() -> None:
     for _ in range(1000):
         assert not b"".join(decoding.feed(bytes(10_000)))
     (layer,) = decoding._layers
-    assert len(layer._decoder._stream.unused_data) <= 10_000
+    assert len(layer._decoder._decoder._stream.unused_data) <= 10_000
 
 
 @pytest.mark.parametrize("more", [0, 1, 100, 257, 300])

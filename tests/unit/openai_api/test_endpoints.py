@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.endpoints import Skip, classify, followed_id, kept_path
+from response_store.openai_api.endpoints import Skip, classify, followed_id, kept_path, model_in
 from response_store.store.records import Api
 from tests.sampling import examples
 
@@ -26,10 +26,10 @@ REQUESTS = [
     ("HEAD", "/v1/responses", "", "", Skip.METHOD),
     ("OPTIONS", "/v1/responses", "", "", Skip.METHOD),
     ("POST", "/v1/responses", "Multipart/form-data; boundary=x", "", Skip.CONTENT_TYPE),
-    ("POST", "/v1/responses", "application/x-www-form-urlencoded", "", Skip.CONTENT_TYPE),
-    ("POST", "/v1/responses/", JSON, "", Skip.PATH),
-    ("POST", "//v1/responses", JSON, "", Skip.PATH),
-    ("POST", "/v1//responses", JSON, "", Skip.PATH),
+    ("POST", "/v1/responses", "application/x-www-form-urlencoded", "", Api.RESPONSES),
+    ("POST", "/v1/responses/", JSON, "", Api.RESPONSES),
+    ("POST", "//v1/responses", JSON, "", Api.RESPONSES),
+    ("POST", "/v1//responses//", JSON, "", Api.RESPONSES),
     ("GET", "/v1/responses/resp_1", "", "", Api.RESPONSES),
     ("GET", "/openai/v1/responses/r?stream=true&starting_after=4", "", "", Api.RESPONSES),
     ("POST", "/v1/responses/resp_1/cancel", "", "", Api.RESPONSES),
@@ -48,9 +48,9 @@ REQUESTS = [
     ("DELETE", "/v1/responses/resp_1/?x=/", "", "", Api.RESPONSES),
     ("GET", "/v1/responses/resp_1/input_items/", "", "", Skip.INPUT_ITEMS),
     ("GET", "/v1/responses/compact/", "", "", Skip.COMPACTION),
-    ("GET", "/v1/responses/resp_1//", "", "", Skip.PATH),
-    ("GET", "/v1/responses/", "", "", Skip.PATH),
-    ("GET", "/v1/responses//resp_1", "", "", Skip.PATH),
+    ("GET", "/v1/responses/resp_1//", "", "", Api.RESPONSES),
+    ("GET", "/v1/responses/", "", "", Skip.METHOD),
+    ("GET", "/v1/responses//resp_1", "", "", Api.RESPONSES),
     ("POST", "/v1/responses/resp_1/cancel/", JSON, "", Api.RESPONSES),
     ("POST", "/v1/responses/resp_1/bless", JSON, "", Skip.PATH),
     ("GET", "/v1/my_responses/resp_1", "", "", Skip.PATH),
@@ -127,3 +127,19 @@ def test_any_path(path: str, query: str) -> None:
     kept = kept_path(f"{path}?{query}&secret=canary;&api-version=1")
     kept.encode()
     assert "canary" not in kept.partition("?")[2]
+
+
+MODELS = [
+    ("/openai/deployments/lark/chat/completions?api-version=1", "lark"),
+    ("//openai//deployments/a%20b/chat/completions/", "a b"),
+    ("/openai/engines/lark/chat/completions", "lark"),
+    ("/v1/responses?model=lark%2F2", "lark/2"),
+    ("/v1/responses?x=1", None),
+    ("/v1/deployments", None),
+]
+
+
+@pytest.mark.parametrize(("path", "model"), MODELS)
+def test_a_model_in_the_path(path: str, model: str | None) -> None:
+    """Azure names the model in the path, sockets in the query."""
+    assert model_in(path) == model

@@ -59,7 +59,8 @@ def test_no_states(status: Any) -> None:
     assert outcome_of(status=status).state is None
 
 
-CREATED = [(1741476542, 1741476542), (1741476542.75, 1741476542), ("1741476542", None)]
+CREATED = [(1741476542, 1741476542), (1741476542.75, 1741476542), ("1741476542", 1741476542)]
+CREATED += [(1741476542750, 1741476542), ("2025-03-08T23:29:02Z", 1741476542), ("now", None)]
 CREATED += [(None, None), (10**30, None), (-5, -5), ({}, None)]  # type: ignore[list-item]
 
 

@@ -1,0 +1,177 @@
+"""Errors as servers word them, wherever in a body, a chunk or an event they put them.
+
+Known shapes: OpenAI's `{"error": {code, type, message}}`; flat ones, `{"object": "error"}` of vLLM
+and Mistral; texts and lists (`{"error": "…"}`, `[{"error": …}]`); a code beside a text (xAI);
+`choices[].error` (OpenRouter); `base_resp` (MiniMax); `{"detail": …}` (FastAPI); `{"errors": […]}`
+(Cloudflare). An error that says nothing (null, `""`, `{}`, `[]`, false, 0) is none.
+"""
+
+from __future__ import annotations
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.openai_api.outcome import Fault
+
+Members = dict[str, Raw]
+_DEPTH = 4  # errors within errors
+_MESSAGE_CHARS, _CODE_CHARS = 500, 100  # of what is no text
+_ELEMENTS = 16  # of a list of errors
+_EMPTY = frozenset({b"", b"null", b'""', b"{}", b"[]", b"false", b"0"})
+_WORDS = ("message", "error", "detail", "details", "msg", "reason", "title", "faultstring")
+_FLAT_WORDS = (
+    "message", "detail", "msg", "error_msg", "error_message", "errorMessage", "Message", "errors",
+    "fault", "title",
+)  # fmt: skip
+_CODES = ("error_code", "errorCode", "error_type", "status", "status_code", "statusCode")
+_NO_CODES = frozenset({"error", "response.error", "about:blank"})  # types that name no error
+_SUCCESS = frozenset({b"0", b'"0"', b"200", b'"200"', b"20000", b'"success"', b'"ok"', b'"OK"'})
+_ANSWERS = ("choices", "output")
+
+
+def read_error(members: Members) -> Fault | None:
+    """Read the error of a JSON object; None where it reports none, or has an answer beside."""
+    fault = _named(members) or _of_choices(members.get("choices", ABSENT)) or _vendor(members)
+    if fault is not None or any(json_text.present(members.get(n, ABSENT)) for n in _ANSWERS):
+        return fault
+    return _flat(members)
+
+
+def read_error_value(value: json_text.Text, beside: Members | None = None) -> Fault | None:
+    """Read what an `error` member holds; its code may stand `beside` it, and so may its words."""
+    if _is_empty(value):
+        return None
+    siblings = beside or {}
+    inner = _object(value)
+    if not inner and bytes(memoryview(value)[:1]) == b"[":
+        inner = next(filter(None, map(_object, _elements(value))), {})
+    code = _code(inner) or _code(_within(inner)) or _code(siblings)
+    message = _words(Raw(value)) or _first_words(siblings, ("message", "msg", "detail"))
+    if code is None and message is None and _says_nothing(inner):
+        return None
+    if message is None and not inner:
+        code = code or _number(Raw(value))
+    if message is None and code is None:
+        message = _as_is(value, inner)
+    return Fault(code, message)
+
+
+def read_error_body(text: json_text.Text) -> Fault | None:
+    """Read the error of a JSON text, an object or a list of objects; None where it has none."""
+    try:
+        if bytes(memoryview(text)[:1]) != b"[":
+            return read_error(json_text.all_members(text))
+        return next(filter(None, map(read_error, map(_object, _elements(text)))), None)
+    except json_text.UnreadableError:
+        return None
+
+
+def _named(members: Members) -> Fault | None:
+    value = members.get("error", ABSENT)
+    return None if _is_empty(value) else read_error_value(value, members)
+
+
+def _of_choices(choices: Raw) -> Fault | None:
+    if not json_text.present(choices):
+        return None
+    errors = (_object(choice).get("error", ABSENT) for choice in _elements(choices))
+    return next(filter(None, map(read_error_value, errors)), None)
+
+
+def _vendor(members: Members) -> Fault | None:
+    status = _object(members.get("base_resp", ABSENT))
+    if _is_empty(status.get("status_code", ABSENT)):
+        return None
+    return Fault(
+        _number(status["status_code"]), json_text.as_text(status.get("status_msg", ABSENT))
+    )
+
+
+def _flat(members: Members) -> Fault | None:
+    """Read an object that is an error itself: it says so, or it has words and no success."""
+    says_so = json_text.as_text(members.get("object", ABSENT)) == "error"
+    if not says_so and bytes(members.get("code", ABSENT)) in _SUCCESS:
+        return None
+    if not says_so and bytes(members.get("success", ABSENT)) == b"true":
+        return None
+    message = _first_words(members, _FLAT_WORDS)
+    if message is None and not says_so:
+        return None
+    errors = next(iter(_elements(members.get("errors", ABSENT))), ABSENT)
+    nested = _object(members.get("message", ABSENT)) or _object(errors)
+    return Fault(_code(members) or _code(nested), message)
+
+
+def _code(members: Members) -> str | None:
+    for name in ("code", "type"):
+        text = json_text.as_text(members.get(name, ABSENT))
+        if text and text not in _NO_CODES:
+            return text
+    number = _number(members.get("code", ABSENT))
+    if number is not None:
+        return number
+    for name in _CODES:
+        value = members.get(name, ABSENT)
+        if code := json_text.as_text(value) or _number(value):
+            return code
+    return None
+
+
+def _number(value: Raw) -> str | None:
+    number = bytes(memoryview(value)[:1]) in b"-0123456789" and not _is_empty(value)
+    return json_text.as_str(value)[:_CODE_CHARS] if number else None
+
+
+def _words(value: Raw, depth: int = 0) -> str | None:
+    """Return the words of an error: a text, or those of an object or of a list's elements."""
+    start = bytes(memoryview(value)[:1])
+    if start == b'"':
+        return json_text.as_text(value) or None
+    if depth >= _DEPTH:
+        return None
+    if start == b"[":
+        said = (_words(element, depth + 1) for element in _elements(value))
+        return "; ".join(filter(None, said)) or None
+    return _first_words(_object(value), _WORDS, depth) if start == b"{" else None
+
+
+def _first_words(members: Members, names: tuple[str, ...], depth: int = 0) -> str | None:
+    found = (_words(members[name], depth + 1) for name in names if name in members)
+    return next(filter(None, found), None)
+
+
+def _within(members: Members) -> Members:
+    return _object(members.get("error", ABSENT)) or _object(members.get("detail", ABSENT))
+
+
+def _says_nothing(members: Members) -> bool:
+    return bool(members) and all(map(_is_empty, members.values()))
+
+
+def _as_is(value: json_text.Text, inner: Members) -> str | None:
+    if not inner and bytes(memoryview(value)[:1]) not in (b'"', b"["):
+        return None  # true, or a number
+    return json_text.storable(json_text.as_str(value)[:_MESSAGE_CHARS])
+
+
+def _is_empty(value: json_text.Text) -> bool:
+    return len(memoryview(value)) <= 5 and bytes(value) in _EMPTY
+
+
+def _object(value: json_text.Text) -> Members:
+    if bytes(memoryview(value)[:1]) != b"{":
+        return {}
+    try:
+        return json_text.all_members(value)
+    except json_text.UnreadableError:
+        return {}
+
+
+def _elements(value: json_text.Text) -> list[Raw]:
+    if bytes(memoryview(value)[:1]) != b"[":
+        return []
+    try:
+        return json_text.elements(value)[:_ELEMENTS]
+    except json_text.UnreadableError:
+        return []

@@ -1,0 +1,319 @@
+"""Chat Completions: the chunks of a stream put together, as their readers do.
+
+Members that a vendor adds (reasoning text, cost, provider) are kept: texts are joined, anything
+else is taken as it came last. An empty string and null never replace a value.
+
+Source: the API reference, "The chat completion chunk object".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from msgspec import Raw
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.openai_api.api_error import read_error, read_error_body, read_error_value
+from response_store.openai_api.chat_completion import inner_completion, read_completion
+from response_store.openai_api.chat_content import ContentParts
+from response_store.openai_api.chat_tool_calls import ToolCalls
+from response_store.openai_api.held import PLACE, Held
+from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.response_events import flaw
+from response_store.openai_api.sse import Event, is_filler
+from response_store.openai_api.terminal_events import DONE
+from response_store.openai_api.usage import find_usage, merge_usage, read_usage
+from response_store.store.records import State
+
+Members = dict[str, Raw]
+K = TypeVar("K")
+_WHOLE = frozenset({"role", "id", "type", "name", "format", "expires_at"})  # they do not grow
+_CONTENT = frozenset({"content", "reasoning_content", "reasoning", "thinking"})
+_NESTED = frozenset({"function_call", "audio"})  # objects that grow like the delta itself
+_DEPTH = 8  # levels that grow; the API needs three
+_ERRORS = frozenset({b"error", b"response.error"})  # names of events
+_ODD = frozenset({"error", "base_resp"})  # members that may report an error
+_COUNTING = frozenset({"usage", "x_groq", "usageMetadata", "timings", "eval_count"})
+_LOST = "a part of the stream is in none of the row's columns"
+
+
+@dataclass(slots=True)
+class _Growing:
+    """An object that comes in deltas: texts and lists grow, indexed elements each by itself."""
+
+    held: Held
+    depth: int = 0
+    members: Members = field(default_factory=dict)
+    contents: dict[str, ContentParts] = field(default_factory=dict)
+    rows: dict[str, list[bytes]] = field(default_factory=dict)
+    lists: dict[str, dict[int, _Growing]] = field(default_factory=dict)
+    nested: dict[str, _Growing] = field(default_factory=dict)
+    calls: ToolCalls | None = None
+
+    def grow(self, delta: Members) -> None:
+        for name, value in delta.items():
+            self._grow_member(name, value)
+
+    def _grow_member(self, name: str, value: Raw) -> None:
+        start = bytes(memoryview(value)[:1])
+        deeper = self.depth < _DEPTH
+        if name == "tool_calls" and start in (b"[", b"{") and not self.depth:
+            self.calls = self.calls or ToolCalls(self.held)
+            self.calls.add(value)
+            self.members.setdefault(name, value)  # an empty list, or replaced when it is written
+        elif name in self.contents or self._is_content(name, start):
+            if name not in self.contents:
+                self.contents[name] = ContentParts(self.held)
+            self.contents[name].add(value)
+        elif start == b"[":
+            self._grow_list(name, value, deeper)
+        elif start == b"{" and name in _NESTED and deeper:
+            self._inner(self.nested, name).grow(json_text.all_members(value))
+        elif name not in self.members or bytes(value) not in (b'""', json_text.NULL):
+            self.held.add(name not in self.members)
+            self.members[name] = value
+
+    def _inner(self, inner: dict[K, _Growing], place: K) -> _Growing:
+        """Return what grows at a place, begun where nothing does yet."""
+        if place not in inner:
+            self.held.add(PLACE)
+            inner[place] = _Growing(self.held, self.depth + 1)
+        return inner[place]
+
+    def _is_content(self, name: str, start: bytes) -> bool:
+        if name in _CONTENT and not self.depth:
+            return start in (b'"', b"[", b"{")
+        return start == b'"' and name not in _WHOLE and name not in self.rows
+
+    def _grow_list(self, name: str, value: Raw, deeper: bool) -> None:
+        elements = json_text.elements(value)
+        if deeper and elements and index_of(elements[0]) is not None:
+            items = self.lists.setdefault(name, {})
+            for element in elements:
+                growing = self._inner(items, index_of(element) or 0)
+                growing.grow(json_text.all_members(element))
+        elif elements:
+            self.rows.setdefault(name, []).append(json_text.array_inner(value))
+        else:
+            self.rows.setdefault(name, [])
+
+    def text(self) -> bytes:
+        """What has grown, as a JSON object."""
+        fields = dict(self.members)
+        for name, parts in self.contents.items():
+            fields[name] = parts.value()
+        for name, rows in self.rows.items():
+            fields[name] = Raw(json_text.array(rows))
+        for name, growing in self.nested.items():
+            fields[name] = Raw(growing.text())
+        for name, items in self.lists.items():
+            fields[name] = Raw(json_text.array([items[i].text() for i in sorted(items)]))
+        if self.calls is not None and self.calls.has_come:
+            fields["tool_calls"] = self.calls.value()
+        return json_text.object_of(fields)
+
+
+@dataclass(slots=True)
+class _ChoiceParts:
+    message: _Growing
+    logprobs: _Growing
+    members: Members = field(default_factory=dict)
+    has_delta: bool = False
+    has_lost: bool = False
+
+    def feed(self, fields: Members) -> None:
+        message = fields.pop("message", ABSENT)
+        if delta := _object(fields.pop("delta", ABSENT)):
+            self.message.grow(delta)
+            self.has_delta = self.has_delta or _has_text(delta)
+        elif whole := _object(message):
+            self._take_message(whole)
+        if logprobs := _object(fields.get("logprobs", ABSENT)):
+            self.logprobs.grow(logprobs)
+            del fields["logprobs"]
+        self.members.update({k: v for k, v in fields.items() if not _is_empty(v)})
+
+    def _take_message(self, message: Members) -> None:
+        """Take a message in the place of a delta; behind deltas it only repeats what they said."""
+        if not self.has_delta:
+            self.message.grow(message)
+            return
+        said = json_text.all_members(self.message.text())
+        for name, value in message.items():
+            if _is_empty(said.get(name, ABSENT)):
+                self.message.grow({name: value})
+            elif name in _CONTENT and json_text.as_text(value) != json_text.as_text(said[name]):
+                self.has_lost = True
+
+    @property
+    def is_finished(self) -> bool:
+        return "finish_reason" in self.members
+
+    def text(self, index: int) -> bytes:
+        fields = {"index": Raw(str(index).encode())} | self.members
+        fields["message"] = Raw(self.message.text())
+        fields["logprobs"] = Raw(self._logprobs())
+        fields.setdefault("finish_reason", Raw(json_text.NULL))
+        return json_text.object_of(fields)
+
+    def _logprobs(self) -> bytes:
+        text = self.logprobs.text()
+        return json_text.NULL if text == b"{}" else text
+
+
+class ChatAccumulator:
+    """Accumulates the chunks of a stream into a chat completion.
+
+    Feeding raises TooManyValuesError alone.
+    """
+
+    def __init__(self) -> None:
+        self._held = Held()
+        self._members: Members = {}
+        self._choices: dict[int, _ChoiceParts] = {}
+        self._usage = ABSENT  # wherever it stood
+        self._stated_usage = ABSENT  # beside the choices
+        self._fault: Fault | None = None
+        self._done = False
+        self._flaw: str | None = None
+        self._lost = False
+
+    def feed(self, event: Event) -> None:
+        """Take one event; what is no chunk is noted, or passed over where it says nothing."""
+        data = event.data.strip()
+        if data == DONE:
+            self._done = True
+            return
+        json_text.check_values(data)
+        try:
+            self._feed_data(event, data)
+        except json_text.TooManyValuesError:
+            raise
+        except json_text.UnreadableError as error:
+            self._feed_unreadable(event, error)
+
+    def outcome(self) -> Outcome:
+        """What the chunks came to: completed by `[DONE]` or when every choice has finished."""
+        fault = self._fault
+        ended = State.COMPLETED if self._done or self._is_finished() else None
+        state = State.FAILED if fault else ended
+        has_lost = self._lost or any(one.has_lost for one in self._choices.values())
+        lost = _LOST if has_lost else None
+        if not self._members and not self._choices:
+            return Outcome(
+                state=state, terminal=self._done, fault=fault, flaw=self._flaw, lost=lost
+            )
+        whole = self._read(state)
+        whole = replace(whole, terminal=self._done, flaw=self._flaw, lost=whole.lost or lost)
+        return replace(whole, state=State.FAILED, fault=fault) if fault else whole
+
+    def _feed_data(self, event: Event, data: bytes) -> None:
+        if data[:1] == b"[":
+            for element in json_text.elements(data):
+                self._feed_data(event, bytes(element))
+            return
+        chunk = json_text.all_members(data)
+        inner = inner_completion(chunk)
+        self._feed_chunk(event, json_text.all_members(inner) if inner is not None else chunk)
+
+    def _feed_chunk(self, event: Event, chunk: Members) -> None:
+        choices = _choices(chunk.get("choices", ABSENT))
+        if not choices or not _ODD.isdisjoint(chunk) or any("error" in one for one in choices):
+            self._note_error(event, chunk)
+            if "choices" not in chunk and self._fault is not None:
+                return
+        elif event.name in _ERRORS:
+            self._note_error(event, chunk)
+        self._count(chunk, choices)
+        for name, value in chunk.items():
+            if name != "choices" and (name not in self._members or not _is_empty(value)):
+                self._held.add(name not in self._members)
+                self._members[name] = value
+        for choice in choices:
+            self._choice(json_text.as_int(choice.get("index", ABSENT)) or 0).feed(choice)
+
+    def _choice(self, index: int) -> _ChoiceParts:
+        if index not in self._choices:
+            self._held.add(PLACE)
+            self._choices[index] = _ChoiceParts(_Growing(self._held), _Growing(self._held))
+        return self._choices[index]
+
+    def _note_error(self, event: Event, chunk: Members) -> None:
+        fault = read_error(chunk)
+        if fault is None and event.name in _ERRORS:
+            fault = read_error_value(event.data)
+        self._fault = self._fault or fault
+
+    def _count(self, chunk: Members, choices: list[Members]) -> None:
+        """Take the tokens that a chunk counts, wherever they stand."""
+        if _COUNTING.isdisjoint(chunk) and not any("usage" in one for one in choices):
+            return
+        self._usage = merge_usage(self._usage, find_usage(chunk, choices))
+        self._stated_usage = merge_usage(self._stated_usage, chunk.get("usage", ABSENT))
+
+    def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
+        if event.name in _ERRORS:
+            self._fault = self._fault or _spoken(event.data)
+            return
+        self._flaw = self._flaw or flaw(event, error)
+        self._lost = self._lost or not (is_filler(event) or event.data.lstrip()[:1] == b"{")
+
+    def _read(self, state: State | None) -> Outcome:
+        fields = self._members | {"object": json_text.string("chat.completion")}
+        choices = [self._choices[index].text(index) for index in sorted(self._choices)]
+        fields["choices"] = Raw(json_text.array(choices))
+        if json_text.present(self._stated_usage):
+            fields["usage"] = self._stated_usage
+        text = json_text.object_of(fields)
+        try:
+            return replace(read_completion(text, state), usage=read_usage(self._usage))
+        except json_text.UnreadableError:  # nested one level too deep by now
+            return Outcome(state=state, partial=text, lost=_LOST)
+
+    def _is_finished(self) -> bool:
+        return bool(self._choices) and all(one.is_finished for one in self._choices.values())
+
+
+def accumulate(events: Iterable[Event]) -> Outcome:
+    """Accumulate a whole stream. Raises TooManyValuesError."""
+    chunks = ChatAccumulator()
+    for event in events:
+        chunks.feed(event)
+    return chunks.outcome()
+
+
+def index_of(element: Raw) -> int | None:
+    """Return the `index` of a list's element; None where it has none."""
+    try:
+        return json_text.as_int(json_text.all_members(element).get("index", ABSENT))
+    except json_text.UnreadableError:
+        return None
+
+
+def _choices(choices: Raw) -> list[Members]:
+    start = bytes(memoryview(choices)[:1])
+    if start == b"{":
+        return [json_text.all_members(choices)]
+    elements = json_text.elements(choices) if start == b"[" else []
+    return [json_text.all_members(choice) for choice in elements]
+
+
+def _spoken(data: bytes) -> Fault | None:
+    fault = read_error_body(data)
+    text = json_text.storable(data.decode(errors="replace")).strip()
+    return fault or (Fault(None, text) if text else None)
+
+
+def _object(value: Raw) -> Members:
+    return json_text.all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
+
+
+def _has_text(delta: Members) -> bool:
+    return any(name != "role" and not _is_empty(value) for name, value in delta.items())
+
+
+def _is_empty(value: Raw) -> bool:
+    return not json_text.present(value) or bytes(value) == b'""'
