@@ -22,13 +22,13 @@ from response_store.openai_api.outline import outline
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
 _begins_stream = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)[ \t]*:|data\r?\n)").match
-# Lines before a body that say nothing: comments, blank ones, and fields other than data.
-_before_body = re.compile(
-    rb"(?:[ \t]*(?::[^\r\n]*|(?:id|retry|event):[^\r\n]*)?[\r\n])*[ \t]*"
-).match
+_json_line = re.compile(rb"(?:\A|[\r\n])[ \t]*([{\[])").search
+_data_line = re.compile(rb"(?:\A|[\r\n])data").search
+_MAX_BEFORE = 1 << 20  # bytes of keep-alives before a body
 _LOOK_EVERY = 256  # frames
 _DONE = b"[DONE]"
 _ERROR = b"error"
+_MARKS = (b"data", b"{", b"[", b"error:")  # a frame without one has no event
 _FILLERS = frozenset({b"ping", b"pong", b"keepalive", b"keep-alive", b"heartbeat", b"null"})
 
 
@@ -125,7 +125,8 @@ def events(block: bytes) -> Iterator[Event]:
     for number, frame in enumerate(_frames(block)):
         if number % _LOOK_EVERY == _LOOK_EVERY - 1 and deadline.has_passed:
             raise TooManyValuesError("a stream that takes too long to read")
-        yield from frame_events(frame)
+        if frame:
+            yield from frame_events(frame)
 
 
 def frame_events(frame: bytes) -> list[Event]:
@@ -133,6 +134,14 @@ def frame_events(frame: bytes) -> list[Event]:
 
     Raises TooManyValuesError where it has too many lines.
     """
+    if frame.startswith(b"data:") and b"\n" not in frame:
+        return [Event(b"", _data_value(frame))]
+    if not any(mark in frame for mark in _MARKS):
+        return []
+    return _events_of_lines(frame)
+
+
+def _events_of_lines(frame: bytes) -> list[Event]:
     if len(frame) > VALUES and frame.count(b"\n") > VALUES:
         raise TooManyValuesError(f"an event of more than {VALUES} lines")
     name = b""
@@ -176,8 +185,10 @@ def begins_stream(text: bytes) -> bool:
 
 def without_comments(text: bytes) -> bytes:
     """Return a body without the lines before it that say nothing, as of a keep-alive."""
-    found = _before_body(text)
-    return text[found.end() :] if found else text
+    found = _json_line(text, 0, _MAX_BEFORE)
+    if found is None or _data_line(text, 0, found.start(1)):
+        return text
+    return text[found.start(1) :]
 
 
 def is_filler(event: Event) -> bool:

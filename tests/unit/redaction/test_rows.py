@@ -91,12 +91,12 @@ def test_a_long_secret_in_two_pieces(ends: bool) -> None:
 
 
 def test_a_secret_in_pieces_that_make_no_text() -> None:
-    """The raw bytes alone hold it: code that a tool runs, cut off before its end."""
+    """The raw bytes alone hold it: an event of a type that is not known, cut off."""
     redacting = Redacting()
     chunks = delta_stream([], ends=False)
     for text in pieces(KEY):
         event = {
-            "type": "response.code_interpreter_call_code.delta",
+            "type": "response.of_tomorrow.delta",
             "item_id": "ci",
             "delta": text,
         }
