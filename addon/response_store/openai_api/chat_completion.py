@@ -88,7 +88,7 @@ def _finished_badly(choices: list[Members]) -> Fault | None:
 
 
 def _cut_short(choices: list[Members]) -> str | None:
-    """Return why the first choice is not whole, in the words of the Responses API; None if it is."""
+    """Return why the first choice is not whole, in words of the Responses API; None if it is."""
     finish = choices[0].get("finish_reason", ABSENT) if choices else ABSENT
     return _REASONS.get(json_text.as_text(finish) or "")
 
