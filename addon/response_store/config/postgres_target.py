@@ -116,8 +116,7 @@ def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> d
     """All that libpq can be told, explicitly, so that no environment or service file adds to it.
 
     `addresses` are the checked ones to go to, in order, and none for a socket. The values hold the
-    password: never show them. Only PGSERVICE with a service that doesn't exist still makes libpq
-    fail.
+    password: never show them. What no parameter can say is up to `clear_environment`.
     """
     password = target.password.reveal() if target.password else ""
     ours = {
@@ -138,9 +137,9 @@ def connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secre
 
 def _tls_parameters(tls: TlsPlan) -> dict[str, str]:
     files = {
-        "sslrootcert": tls.root_cert_file(),
-        "sslcert": tls.client_cert or "",
-        "sslkey": tls.client_key or "",
+        "sslrootcert": tls.root_cert_file() or _NOWHERE,
+        "sslcert": tls.client_cert or _NOWHERE,
+        "sslkey": tls.client_key or _NOWHERE,
     }
     # Without a certificate of ours, the one in the home folder isn't sent either.
     mode = {"sslcertmode": "allow" if tls.client_cert else "disable"}
@@ -158,6 +157,8 @@ def _neutral() -> dict[str, str]:
     return {name: value for name, value in empty.items() if name not in _NEVER_EMPTY} | _known(_OWN)
 
 
+# An empty name of a file stands for one in the home folder. Nothing can be at this path.
+_NOWHERE = "/dev/null/none"
 # libpq refuses these when they are empty. A service can't be given as "none".
 _NEVER_EMPTY = frozenset("service servicefile scram_client_key scram_server_key".split())
 _OWN = {
@@ -171,7 +172,9 @@ _OWN = {
     "keepalives_interval": "10",
     "max_protocol_version": "3.0",
     "min_protocol_version": "3.0",
+    "passfile": _NOWHERE,
     "require_auth": "none,password,md5,gss,sspi,scram-sha-256",
+    "sslcrl": _NOWHERE,
     "tcp_user_timeout": "0",
 }
 

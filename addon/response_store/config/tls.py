@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -81,11 +82,20 @@ class TlsPlan:
         """The file of authorities that libpq is given, or an empty text where none is needed.
 
         Looks for the system's file at each call, so call it when connecting. `sslrootcert=system`
-        is no way: psycopg's binary wheel looks in the folder of its own OpenSSL.
+        is no way: psycopg's binary wheel looks in the folder of its own OpenSSL. SSL_CERT_FILE does
+        not count: inside `run` it names mitmproxy's own authority.
         """
         if not self.mode.verifies:
             return ""
-        return self.root_cert or ssl.get_default_verify_paths().cafile or certifi.where()
+        return self.root_cert or _system_file() or certifi.where()
+
+
+def _system_file() -> str | None:
+    """Return the file of the system's authorities, where there is one."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is None or paths.cafile != os.environ.get("SSL_CERT_FILE"):
+        return paths.cafile
+    return paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
 
 
 PATH_PARAMETERS = ("sslrootcert", "sslcert", "sslkey")

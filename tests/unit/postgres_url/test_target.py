@@ -22,6 +22,7 @@ from response_store.config.postgres_target import (
 )
 from response_store.config.postgres_url import postgres_faults
 from response_store.config.tls import SslMode, TlsPlan
+from response_store.store.postgres.environment import variables
 from response_store.store.postgres.resolving import checked_connection_string
 
 CANARY = "c4n4ry"
@@ -217,9 +218,23 @@ def test_the_home_folder_of_libpq_is_left_alone(
 ) -> None:
     """A root certificate and a client certificate in ~/.postgresql are not taken."""
     monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
-    given = connection_parameters(target(URL), ["8.8.8.8"])
-    assert given["sslrootcert"]
-    assert given["sslcertmode"] == "disable"
+    for url in (URL, "postgres://8.8.8.8/?sslmode=require", "postgres://8.8.8.8/?sslmode=prefer"):
+        given = connection_parameters(target(url), ["8.8.8.8"])
+        for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"):
+            assert given[name], f"{name} is empty, which means a file in the home folder"
+        assert not any(str(tmp_path) in value for value in given.values())
+        assert given["sslcertmode"] == "disable"
+
+
+@pytest.mark.usefixtures("hostile")
+def test_every_variable_is_taken_out() -> None:
+    """Before a connection is made, nothing is left of what libpq reads: its own words name all."""
+    for name in ("PGTZ", "PGDATESTYLE", "PGGEQO"):
+        os.environ[name] = "evil"
+    checked_connection_string(target(URL))
+    named = {option.envvar.decode() for option in pq.Conninfo.parse(b"") if option.envvar}
+    assert named | {"PGTZ", "PGDATESTYLE", "PGGEQO", "PGSERVICE", "PGSERVICEFILE"} <= variables()
+    assert not variables() & set(os.environ)
 
 
 def test_a_client_certificate_is_sent() -> None:

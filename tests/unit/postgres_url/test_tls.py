@@ -84,6 +84,21 @@ def test_the_system_authorities_are_a_file(monkeypatch: pytest.MonkeyPatch, tmp_
     assert TlsPlan().root_cert_file() == certifi.where()
 
 
+@pytest.mark.parametrize("system", [True, False])
+def test_a_variable_names_no_authorities(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, system: bool
+) -> None:
+    """SSL_CERT_FILE, which `run` sets, does not decide whom the database's client trusts."""
+    mine, theirs = tmp_path / "system.pem", tmp_path / "mitmproxy.pem"
+    theirs.touch()
+    if system:
+        mine.touch()
+    monkeypatch.setenv("SSL_CERT_FILE", str(theirs))
+    found = SimpleNamespace(cafile=str(theirs), openssl_cafile=str(mine))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: found)
+    assert TlsPlan().root_cert_file() == (str(mine) if system else certifi.where())
+
+
 @pytest.mark.parametrize(
     ("mode", "warning"),
     [

@@ -15,6 +15,7 @@ from response_store.config.addresses import NEVER, AddressKind, Reach, kind_of, 
 from response_store.config.postgres_target import PostgresTarget, connection_string
 from response_store.config.secret import Secret
 from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.store.postgres.environment import clear_environment
 
 Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 """Takes a name and a port, gives addresses as texts; raises OSError where there are none."""
@@ -33,9 +34,10 @@ def checked_connection_string(
 ) -> Secret:
     """The connection string for one physical connection, pinned to checked addresses.
 
-    Raises PassingStoreError where the name doesn't resolve, and PermanentStoreError where it
-    resolves to what is not allowed.
+    Takes libpq's variables out of the environment. Raises PassingStoreError where the name doesn't
+    resolve, and PermanentStoreError where it resolves to what is not allowed.
     """
+    clear_environment()
     return connection_string(target, checked_addresses(target, resolver))
 
 
