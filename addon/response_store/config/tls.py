@@ -93,7 +93,7 @@ class TlsPlan:
 def _system_file() -> str | None:
     """Return the file of the system's authorities, where there is one."""
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is None or paths.cafile != os.environ.get("SSL_CERT_FILE"):
+    if paths.cafile != os.environ.get("SSL_CERT_FILE", ""):
         return paths.cafile
     return paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
 
