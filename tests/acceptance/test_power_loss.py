@@ -5,12 +5,12 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
+import subprocess
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +26,7 @@ from tests.fakes.answers import Stream, json_answer
 from tests.harness import proxy as proxy_module
 from tests.harness.clients import RawClient, asking
 from tests.harness.power_loss import Disk
-from tests.harness.proxy import Proxy, wait_until
+from tests.harness.proxy import BIN, Proxy, wait_until
 from tests.harness.traced import Call, cannot_trace, has_ended, read_calls, sent, tracing
 
 if TYPE_CHECKING:
@@ -78,7 +78,8 @@ def traffic(
         patience=60,
     )
     with proxy:
-        ids = send_traffic(proxy, Scenarios(model_server))
+        log = root / DATA / "responses.db-wal"
+        ids = send_traffic(proxy, Scenarios(model_server), log)
         status = proxy.command("response_store.status")
         assert "wait." not in str(status), "an end went on before the disk had it"
         proxy.terminate()
@@ -106,7 +107,7 @@ class Scenarios:
         return json_answer(bodies.whole_response(request.fields, "huge! " * 15_000))
 
 
-def send_traffic(proxy: Proxy, scenarios: Scenarios) -> set[str]:
+def send_traffic(proxy: Proxy, scenarios: Scenarios, log: Path) -> set[str]:
     """Send requests of all kinds, some at once, with a rest in between; return the answers' ids."""
     kinds = [
         asking(),
@@ -120,7 +121,7 @@ def send_traffic(proxy: Proxy, scenarios: Scenarios) -> set[str]:
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         ids = [answer.result() for answer in [*long, *short]]
-        sleep(1.5)  # the journal is emptied, and the log written back
+        wait_until(lambda: not log.stat().st_size, "the log is written back, and cut")
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         ids += [answer.result() for answer in [*long, *short]]
@@ -156,16 +157,26 @@ def check(traffic: Traffic, tmp_path: Path, rng: random.Random) -> None:
     """Lose the power at some moment, have the journals taken over, and look for what was sent."""
     last = len(traffic.calls)
     at = rng.randrange(last) if rng.random() < 0.5 else rng.choice(list(after_ends(traffic)))
-    calls, moment = traffic.calls[:at], traffic.calls[at].ended
-    disk = Disk(traffic.root, [DATA])
-    disk.play(calls)
-    disk.lose_power(traffic.root, rng)
-    found = taken_over(traffic.root, tmp_path)
+    lose_power_at(traffic, at, rng)
+    taken_over(traffic.root, tmp_path)
     assert taken_over(traffic.root, tmp_path) == [], "a journal is still there"
+    look_for(traffic, at)
+
+
+def lose_power_at(traffic: Traffic, at: int, rng: random.Random) -> None:
+    """Lay down what the disk may have after a loss of power before that call."""
+    disk = Disk(traffic.root, [DATA])
+    disk.play(traffic.calls[:at])
+    disk.lose_power(traffic.root, rng)
+
+
+def look_for(traffic: Traffic, at: int) -> None:
+    """See that what was sent before that call is in the database, once."""
+    moment = traffic.calls[at].ended
     seen = {name for name, sent_at in traffic.ends.items() if sent_at < moment}
     states = Counter(states_in(traffic.root / DATA / "responses.db"))
     lost = {name for name in seen if states[name, "completed"] != 1}
-    assert not lost, f"{len(lost)} of {len(seen)} exchanges are lost at call {at}: {found}"
+    assert not lost, f"{len(lost)} of {len(seen)} exchanges are lost at call {at}"
     twice = [name for (name, _), number in states.items() if name and number > 1]
     assert not twice, f"{twice} are stored twice at call {at}"
 
@@ -219,6 +230,39 @@ def test_no_exchange_is_lost(traffic: Traffic, tmp_path: Path, seed: int) -> Non
     rng = random.Random(seed)
     for _ in range(15):
         check(traffic, tmp_path, rng)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("durability", ["process", "power"])
+def test_the_power_is_lost_again(traffic: Traffic, tmp_path: Path, durability: str) -> None:
+    """While a command takes over what is left, with whatever durability it is configured."""
+    rng = random.Random(durability)
+    at = rng.choice(sorted(after_ends(traffic))[10:-5])
+    lose_power_at(traffic, at, rng)
+    disk, trace = Disk.found(traffic.root), tmp_path / "trace"
+    flush(traffic.root, tmp_path, durability, tracing(trace))
+    wait_until(lambda: has_ended(trace), "the trace is whole")
+    look_for(traffic, at)
+    calls = read_calls(trace)
+    done = 0
+    for moment in sorted(rng.sample(range(len(calls)), 25)):
+        disk.play(calls[done:moment])
+        done = moment
+        disk.lose_power(traffic.root, rng)
+        taken_over(traffic.root, tmp_path)
+        look_for(traffic, at)
+
+
+def flush(root: Path, tmp_path: Path, durability: str, before: list[str]) -> None:
+    """Run the command that waits until all is in the database."""
+    path = tmp_path / "flush.yaml"
+    path.write_text(
+        f"durability: {durability}\njournal: {{path: {root / 'journals'}}}\n"
+        f"database_url: 'sqlite:///{root / DATA / 'responses.db'}'\n"
+    )
+    command = [*before, str(BIN / "response-store"), "flush", "--config", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.soak

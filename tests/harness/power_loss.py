@@ -91,12 +91,21 @@ class Folder:
 
 
 class Disk:
-    """The disk below a folder, in which nothing but these folders was when the trace began."""
+    """The disk below a folder, in which nothing but these folders was when the trace began.
+
+    `found` makes one of what a folder has by now, all of it synced.
+    """
 
     def __init__(self, root: Path, folders: Sequence[str] = ()) -> None:
-        self.top = Folder({name: Folder() for name in folders})
-        self.top.entries |= self.top.synced
+        self.top = _synced({name: Folder() for name in folders})
         self._root = root
+
+    @classmethod
+    def found(cls, root: Path) -> Disk:
+        """Return the disk as it is after a start of the machine."""
+        disk = cls(root)
+        disk.top = _read(root)
+        return disk
 
     def play(self, calls: Sequence[Call]) -> None:
         """Do what calls did."""
@@ -223,6 +232,22 @@ class Disk:
                 return None
             folder = node
         return folder, name
+
+
+def _synced(entries: dict[str, File | Folder]) -> Folder:
+    return Folder(dict(entries), entries=dict(entries))
+
+
+def _read(path: Path) -> Folder:
+    """Return a folder with all that is in it."""
+    entries: dict[str, File | Folder] = {}
+    for entry in path.iterdir():
+        if entry.is_dir():
+            entries[entry.name] = _read(entry)
+        else:
+            content = entry.read_bytes()
+            entries[entry.name] = File(content, size=len(content))
+    return _synced(entries)
 
 
 def _change(content: bytearray, at: int, data: bytes | None) -> None:

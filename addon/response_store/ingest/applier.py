@@ -211,6 +211,8 @@ class Applier:
         It stays as long as it has dead letters. Nothing may be open in it, nor come any more.
         """
         try:
+            # The frames may be those of a proxy whose `durability` is another one than ours.
+            self._store.sync()
             self._cleaned.close()
             self.directory.discard_segments()
             self._hint.remove()

@@ -66,6 +66,9 @@ class Store(Protocol):
         CheckpointMovedError where the journal does not stand at `expected`.
         """
 
+    def sync(self) -> None:
+        """Have the disk keep all that was committed, also with `durability: process`."""
+
     def finish(self, journal_id: str) -> None:
         """Forget a journal whose frames are all gone. Harmless where it is not known."""
 

@@ -19,7 +19,7 @@ class Statements:
     the values of an exchange, whose row is replaced only upwards (see `is_ahead`). Of a journal,
     `add_position` takes id, position and time, `move_position` position, time, id and the position
     before, `read_position` and `delete_position` its id. `set_result` takes a result and the id of
-    an exchange that has none. `set_database_id` takes time and id.
+    an exchange that has none. `set_database_id` takes time and id, `touch` a time.
     """
 
     replace_response: str
@@ -36,6 +36,7 @@ class Statements:
     delete_position: str
     read_database_id: str
     set_database_id: str
+    touch: str
 
 
 def build_statements(tables: TableNames, mark: str) -> Statements:
@@ -83,6 +84,7 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
             f"VALUES ('', 0, {mark}, {mark}) "
             "ON CONFLICT (journal_id) DO UPDATE SET database_id = excluded.database_id"
         ),
+        touch=f"UPDATE {journals} SET changed_at = {mark} WHERE journal_id = ''",
     )
 
 

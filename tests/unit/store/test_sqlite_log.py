@@ -163,3 +163,24 @@ def test_everything_is_in_the_file_after_a_close(path: Path) -> None:
         write(path, store, 20)
     assert rows(path, COUNT) == [(40,)]
     assert path.stat().st_size > 20 * MEGABYTE
+
+
+@pytest.mark.parametrize("durability", Durability)
+def test_a_sync_ends_with_a_commit_that_is_synced(path: Path, durability: Durability) -> None:
+    """Where commits are not synced one is made that is, and it has something to write."""
+    with opened(path, durability=durability) as store:
+        store.write(numbered(3))
+        connection = store._connection
+        assert connection is not None
+        before, statements = wal_size(path), []
+        connection.set_trace_callback(statements.append)
+        store.sync()
+        connection.set_trace_callback(None)
+        [(level,)] = connection.execute("PRAGMA synchronous").fetchall()
+        if durability is Durability.POWER:
+            assert (statements, level) == ([], 2)
+        else:
+            assert statements[0] == "PRAGMA synchronous = FULL"
+            assert statements[1].startswith("UPDATE")
+            assert wal_size(path) > before
+            assert level == 1

@@ -101,6 +101,9 @@ class PostgresStore:
         except WorthARetryError:
             return 0 if self._is_committed(checkpoint) else self._once(commit, size(changes))
 
+    def sync(self) -> None:
+        """Do nothing: the server's disk has what is committed."""
+
     def finish(self, journal_id: str) -> None:
         """Forget a journal."""
         forget = self._statements.delete_position

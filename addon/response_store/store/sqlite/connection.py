@@ -75,6 +75,11 @@ def _is_fts5_innocuous() -> bool:
         return True
 
 
+def set_synchronous(connection: sqlite3.Connection, durability: Durability) -> None:
+    """Have commits, from now on, be as durable as configured."""
+    connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+
+
 def identity(target: SqliteTarget) -> FileIdentity | None:
     """Which file stands at the path; None where there is none, or for memory."""
     if target.path is None:
@@ -128,7 +133,7 @@ def _set_up(connection: sqlite3.Connection, target: SqliteTarget, durability: Du
                 f"SQLite {target.describe()}: WAL mode is refused ({mode}); "
                 "put the file on a local disk"
             )
-    connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
+    set_synchronous(connection, durability)
     connection.execute("PRAGMA wal_autocheckpoint = 0")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -8000")

@@ -23,7 +23,7 @@ from response_store.store.response_changes import (
     with_results,
 )
 from response_store.store.sqlite import schema as sqlite_schema
-from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect, set_synchronous
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.files import DatabaseFiles, Standing
 from response_store.store.sqlite.transaction import interrupt, roll_back, transaction, undone
@@ -112,6 +112,21 @@ class SqliteStore:
                 "was written: what is there now is looked at again"
             )
         return conflicts
+
+    def sync(self) -> None:
+        """Have the disk keep all that was committed, also with `durability: process`.
+
+        A commit that is synced takes all that stands before it in the log along. It has to change
+        something: else nothing is written.
+        """
+        if self._durability is Durability.POWER or self._target.path is None:
+            return
+        with self._lent() as connection:
+            set_synchronous(connection, Durability.POWER)
+            try:
+                connection.execute(self._statements.touch, (time.time(),))
+            finally:
+                set_synchronous(connection, self._durability)
 
     def finish(self, journal_id: str) -> None:
         """Forget a journal."""
