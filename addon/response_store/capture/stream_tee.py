@@ -20,7 +20,9 @@ from response_store.store.records import Api
 _MARKS = {
     Api.RESPONSES: re.compile(rb"response\.(?:completed|incomplete|failed|cancelled|done)").search,
     Api.CHAT_COMPLETIONS: re.compile(rb"\[DONE\]").search,
+    Api.COMPLETIONS: re.compile(rb"\[DONE\]").search,
 }
+_ENDS_WITH_MARK = (Api.CHAT_COMPLETIONS, Api.COMPLETIONS)
 _MAX_MARK = 24  # bytes
 _TOO_SLOW = "the body takes too long to decode"
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
@@ -58,7 +60,7 @@ class StreamTee:
         self.has_chunks = False
         self.taken = False
         self._api = api
-        self._has_mark = _MARKS[api]
+        self._has_mark = _MARKS.get(api, _MARKS[Api.RESPONSES])
         self._limit = limit
         self._budget = budget
         self.holds_whole = holds_whole
@@ -349,7 +351,7 @@ class StreamTee:
         self._frames = None
 
     def _is_terminal(self, event: Event) -> bool:
-        if self._api is Api.CHAT_COMPLETIONS:
+        if self._api in _ENDS_WITH_MARK:
             return event.data.strip() == DONE
         return is_terminal(event)
 

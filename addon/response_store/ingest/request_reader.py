@@ -17,6 +17,7 @@ from response_store import json_text
 from response_store.ingest.draft import Request
 from response_store.json_text import ABSENT
 from response_store.openai_api.endpoints import model_in
+from response_store.openai_api.other_requests import read_other_request
 from response_store.openai_api.response_object import read_conversation
 from response_store.redaction.credentials import Masked, UncleanableError, mask
 from response_store.store.records import Api
@@ -64,6 +65,8 @@ def read_request(request: Request) -> ReadRequest:
         masked = mask(request.body)
     except UncleanableError as error:
         return ReadRequest(None, model=model, reason=f"request body: {error}")
+    if request.api not in (Api.RESPONSES, Api.CHAT_COMPLETIONS):
+        return _read_other(request, masked, model)
     try:
         json_text.check_values(masked.body)
         read = _read_body(request.api, masked)
@@ -93,6 +96,19 @@ def read_steering(
         has_input=bool(items),
         previous_response_id=previous_response_id,
         store=stored,
+    )
+
+
+def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequest:
+    seen = read_other_request(masked.body, request.path)
+    return ReadRequest(
+        body=masked.body or None,
+        secrets=masked.secrets,
+        model=seen.model or model,
+        previous_response_id=seen.previous_response_id,
+        conversation_id=seen.conversation_id,
+        store=seen.stores,
+        reason=seen.problem,
     )
 
 

@@ -23,7 +23,8 @@ from response_store.ingest.result_state import (
 )
 from response_store.ingest.resumed_streams import ResumableStreams
 from response_store.ingest.truncated_body import read_beginning
-from response_store.openai_api.answer_body import read_answer, read_part, without_echoes
+from response_store.openai_api.answer_body import read_part, without_echoes
+from response_store.openai_api.other_answers import read_any
 from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, parse_frame
@@ -109,7 +110,7 @@ class AnswerReader:
         facts, request, ending, answer, body = given
         stream = self.resumable.prepend(facts, answer, body)
         try:
-            read = terminal or read_answer(facts.api, answer.transport, stream.body)
+            read = terminal or read_any(facts.api, answer.transport, stream.body)
         except json_text.TooManyValuesError:
             raise
         except json_text.UnreadableError as error:

@@ -18,8 +18,8 @@ from response_store.mitmweb.bounds import (
     read,
 )
 from response_store.mitmweb.recognising import is_stream
-from response_store.openai_api.answer_body import read_answer
 from response_store.openai_api.chat_completion import is_completion
+from response_store.openai_api.other_answers import read_any
 from response_store.openai_api.outcome import Outcome
 from response_store.openai_api.response_events import fold, read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, all_events
@@ -49,7 +49,7 @@ def answer_told(data: bytes, api: Api | None) -> Told | None:
     if is_stream(data):
         return _stream_told(data, api or _api_of(data))
     try:
-        return Told(read_answer(api or _api_of(data), Transport.HTTP, data))
+        return Told(read_any(api or _api_of(data), Transport.HTTP, data))
     except json_text.UnreadableError:
         return None
 
@@ -78,7 +78,7 @@ def _stream_told(data: bytes, api: Api) -> Told | None:
         return Told(outcome)
     begins = beginning(data)
     try:
-        outcome = read_answer(api, Transport.SSE, begins)
+        outcome = read_any(api, Transport.SSE, begins)
     except json_text.UnreadableError:
         return None
     cut = len(begins) < len(data)

@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from response_store.json_text import storable
 from response_store.limits import QUERY_PARAMETERS
+from response_store.openai_api.other_endpoints import classify_other
 from response_store.store.records import Api
 
 
@@ -67,6 +68,9 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     cancelling and deleting it. `followed_id` tells them apart.
     """
     route = route_of(path)
+    other = classify_other(method, route)
+    if other is not None:
+        return Skip.CONTENT_TYPE if content_type.lower().startswith(_MULTIPART) else other
     api = next((api for end, api in _ENDS.items() if route.endswith(end)), None)
     if api is None:
         return _classify_stored(method, route)
@@ -110,7 +114,9 @@ def _parameters(path: str) -> list[tuple[str, str]]:
 def followed_id(path: str) -> str | None:
     """The id of the response that a request of ours asks after; None where it creates one."""
     found = _stored(route_of(path))
-    return unquote(found[1], errors="replace") if found else None
+    if found is None or found[1] in _NO_IDS:
+        return None
+    return unquote(found[1], errors="replace")
 
 
 def _classify_stored(method: str, route: str) -> Api | Skip:

@@ -66,17 +66,18 @@ def instructions_of(request: object) -> str:
 def request_items(request: object) -> list[Item]:
     """Return the items of a request body: input, prompt or messages. Those without text are not."""
     body = fields_of(request)
-    contents = (body.get(name) for name in ("input", "prompt", "messages"))
+    contents = (body.get(name) for name in ("input", "prompt", "messages", "items"))
     items = [item for content in contents for item in input_items(content)]
     with_text = (tuple(t for t in item.turns if t.text or t.name) for item in items)
     return [replace(item, turns=t) for item, t in zip(items, with_text, strict=True) if t]
 
 
 def response_items(result: object) -> list[Item]:
-    """Return the items of an answer: a response's output, or a completion's choices."""
+    """Return the items of an answer: an output, a list of items, or a completion's choices."""
     body = fields_of(result)
     choices = (_choice(fields_of(choice)) for choice in list_of(body.get("choices")))
-    return [*_items(body.get("output"), "assistant"), *choices]
+    listed = body.get("output", body.get("data"))
+    return [*_items(listed, "assistant"), *choices]
 
 
 def input_items(content: object) -> list[Item]:

@@ -144,6 +144,7 @@ class _Request(msgspec.Struct):
     input: Raw = ABSENT
     messages: Raw = ABSENT
     prompt: Raw = ABSENT
+    items: Raw = ABSENT
 
 
 def _new_input(body: bytes) -> Iterator[Text]:
@@ -153,7 +154,7 @@ def _new_input(body: bytes) -> Iterator[Text]:
     except UnreadableError:
         requests = [json_text.members(line, _Request) for line in body.splitlines()]
     for request in requests:
-        for content in (request.input, request.messages, request.prompt):
+        for content in (request.input, request.messages, request.prompt, request.items):
             if bytes(memoryview(content)[:1]) == b"[":
                 yield from _new_items(json_text.elements(content))
             elif json_text.present(content):

@@ -17,6 +17,11 @@ class Api(StrEnum):
 
     RESPONSES = "responses"
     CHAT_COMPLETIONS = "chat_completions"
+    COMPLETIONS = "completions"
+    EMBEDDINGS = "embeddings"
+    RESPONSES_COMPACT = "responses_compact"
+    CONVERSATIONS = "conversations"
+    STORED_COMPLETIONS = "stored_completions"
 
 
 class Transport(StrEnum):

@@ -40,7 +40,10 @@ def test_no_file_means_the_defaults() -> None:
     assert config.durability is Durability.PROCESS
     assert config.pool == PoolConfig(0, 10, 600, 30)
     assert config.database.path == Path("responses.db")
-    assert config.capture.apis == {"responses", "chat_completions"}
+    assert config.capture.apis == {
+        "responses", "chat_completions", "completions", "responses_compact", "conversations",
+        "stored_completions",
+    }  # fmt: skip
     assert config.completion_wait_ms == 1000
 
 

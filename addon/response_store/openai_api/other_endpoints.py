@@ -1,0 +1,101 @@
+"""Endpoints beside Responses and Chat Completions: which are captured, and what the rest is called.
+
+Sources: the API reference, "Completions", "Embeddings", "Compact a response", "Conversations",
+"Chat Completions" (get, list, update and delete stored ones).
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote
+
+from response_store.json_text import storable
+from response_store.store.records import Api
+
+# Other services have conversations as well: here only those behind an API's version or name count.
+_conversation = re.compile(
+    r"/(?:v\d+|openai)/conversations(?:/([^/]+)(/items(?:/([^/]+))?)?)?\Z"
+).search
+_stored_completion = re.compile(r"/chat/completions(?:/([^/]+)(/messages)?)?\Z").search
+_CREATING = (
+    ("/responses/compact", Api.RESPONSES_COMPACT),
+    ("/chat/completions", None),
+    ("/completions", Api.COMPLETIONS),
+    ("/embeddings", Api.EMBEDDINGS),
+)
+_CONVERSATION_METHODS = {
+    # has an id, has /items, names an item
+    (False, False, False): ("POST",),
+    (True, False, False): ("GET", "POST", "DELETE"),
+    (True, True, False): ("GET", "POST"),
+    (True, True, True): ("GET", "DELETE"),
+}
+# Words of paths by which what passes uncaptured is counted: a fixed list, as anybody may ask for
+# any path. Anthropic's and Gemini's are among them.
+_UNCAPTURED = (
+    "assistants", "audio", "batches", "chatkit", "containers", "count_tokens", "evals", "files",
+    "fine_tuning", "generate", "images", "messages", "models", "moderations", "rerank", "realtime",
+    "skills", "threads", "tokenize", "uploads", "vector_stores", "videos",
+)  # fmt: skip
+_GEMINI = re.compile(r":(\w{1,40})\Z").search
+_GEMINI_METHODS = {
+    "generateContent": "generate_content",
+    "streamGenerateContent": "generate_content",
+    "embedContent": "embed_content",
+    "batchEmbedContents": "embed_content",
+    "countTokens": "count_tokens",
+}
+
+
+def classify_other(method: str, route: str) -> Api | None:
+    """Name the API that a request speaks beside the two main ones; None where it is none.
+
+    `route` is a path without its query, without slashes too many.
+    """
+    if method == "POST":
+        api = next((api for end, api in _CREATING if route.endswith(end)), None)
+        if api is not None or route.endswith("/chat/completions"):
+            return api
+    if found := _conversation(route):
+        shape = found[1] is not None, found[2] is not None, found[3] is not None
+        return Api.CONVERSATIONS if method in _CONVERSATION_METHODS[shape] else None
+    if found := _stored_completion(route):
+        has_messages = found[2] is not None
+        methods = ("GET",) if found[1] is None or has_messages else ("GET", "POST", "DELETE")
+        return Api.STORED_COMPLETIONS if method in methods else None
+    return None
+
+
+def conversation_in(path: str) -> str | None:
+    """Return the conversation that a path names."""
+    found = _conversation(_route(path))
+    return _decoded(found[1]) if found and found[1] else None
+
+
+def item_in(path: str) -> str | None:
+    """Return the item of a conversation that a path names."""
+    found = _conversation(_route(path))
+    return _decoded(found[3]) if found and found[3] else None
+
+
+def completion_in(path: str) -> str | None:
+    """Return the stored completion that a path names."""
+    found = _stored_completion(_route(path))
+    return _decoded(found[1]) if found and found[1] else None
+
+
+def uncaptured_endpoint(path: str) -> str | None:
+    """Return what a path that is not captured is counted as; None where it is none of an API."""
+    route = _route(path)
+    if found := _GEMINI(route):
+        return _GEMINI_METHODS.get(found[1])
+    words = {*route.split("/")[-4:]}
+    return next((word for word in _UNCAPTURED if word in words), None)
+
+
+def _route(path: str) -> str:
+    return re.sub("/{2,}", "/", path.partition("?")[0]).removesuffix("/")
+
+
+def _decoded(name: str) -> str:
+    return storable(unquote(name, errors="replace"))
