@@ -158,7 +158,7 @@ async def test_a_large_stream_is_put_together_elsewhere(hooked: Hooked) -> None:
 
 async def test_what_is_not_ours(hooked: Hooked) -> None:
     """It is counted once, whatever hooks follow, and left as it is."""
-    for path, reason in (("/v1/models", "path"), ("/v1/responses/compact", "compaction")):
+    for path, reason in (("/v1/models", "path"), ("/v1/responses/input_tokens", "input_tokens")):
         flow = flow_of(path=path)
         await hooked.call("request", flow)
         await hooked.call("responseheaders", flow)
