@@ -71,6 +71,10 @@ class TableNames:
         return f"{self.exchanges}_journals"
 
     @property
+    def exchanges_leases(self) -> str:
+        return f"{self.exchanges}_leases"
+
+    @property
     def exchanges_search(self) -> str:
         return f"{self.exchanges}_search"
 

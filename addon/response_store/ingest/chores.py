@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from math import inf
 from pathlib import Path
 
-from response_store.config import Config
+from response_store.config import Config, SqliteTarget
 from response_store.counts import Counts
 from response_store.errors import StoppedError, StoreError
 from response_store.faults import Faults
@@ -27,6 +28,9 @@ from response_store.store.backoff import Backoff
 from response_store.store.base import Store
 from response_store.store.health import Health
 from response_store.store.records import Record, State
+
+ACTIVE_SECONDS = 900.0
+"""How long after the last write chores go on in PostgreSQL, whose server may want to sleep."""
 
 
 class Chores:
@@ -72,10 +76,13 @@ class Chores:
         )
         self._retention = Retention(config, counts, faults, clock=clock)
         self._pruned_last = False
+        self._lets_sleep = not isinstance(config.database, SqliteTarget)
+        self._active_until = clock() + ACTIVE_SECONDS
 
     def note_written(self, items: Iterable[Item]) -> None:
         """Note what was committed."""
         if not self._stopped:
+            self._active_until = self._clock() + ACTIVE_SECONDS
             self._indexer.note(_ended(items))
 
     @property
@@ -89,9 +96,16 @@ class Chores:
             return None
         if self._takeover is not None or self._earlier is None or self._earlier:
             return self._backoff.next_at
-        if self._role.is_held():
-            return min(self._indexer.due(), self._retention.due())
-        return self._role.due()
+        due = min(self._indexer.due(), self._retention.due())
+        if self._lets_sleep:
+            if self._clock() > self._active_until:
+                # A server that sleeps when nobody asks may sleep: only rules of age wake it.
+                due = self._retention.due()
+                if due == inf:
+                    return None
+            if due > self._clock():
+                return due  # the lease is renewed while there is something to do
+        return due if self._role.is_held() else self._role.due()
 
     def do_some(self) -> bool:
         """Do a little; return whether more is due now. Raises StoppedError."""

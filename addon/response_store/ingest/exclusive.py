@@ -96,6 +96,6 @@ def build_role(
         assert target.path is not None, "nobody else can reach what is in memory"
         return ExclusiveRole(FileRoleLock(folder, target.path, config.tables), clock=clock)
     # psycopg takes a fifth of a second to import.
-    from response_store.store.postgres.role_lock import PostgresRoleLock  # noqa: PLC0415
+    from response_store.store.postgres.role_lock import PostgresLease  # noqa: PLC0415
 
-    return ExclusiveRole(PostgresRoleLock(target, config.tables), clock=clock)
+    return ExclusiveRole(PostgresLease(target, config.tables), clock=clock)

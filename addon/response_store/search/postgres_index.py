@@ -23,8 +23,8 @@ from response_store.store.reading import table_words
 
 # What a crash of the server takes of the index is indexed again.
 _SETTINGS = """
-SELECT set_config('statement_timeout', '60s', false), set_config('lock_timeout', '2s', false),
-    set_config('synchronous_commit', 'off', false)"""
+SELECT set_config('statement_timeout', '60s', true), set_config('lock_timeout', '2s', true),
+    set_config('synchronous_commit', 'off', true)"""
 _EXISTS = "SELECT 1 FROM {exchanges} WHERE exchange_id = ? FOR KEY SHARE"
 _ENTER = """
 INSERT INTO {exchanges_search} (exchange_id, tenant_id, started_at, state, characters, cut)
@@ -50,17 +50,12 @@ class PostgresIndex:
         except BaseException:
             self._watchdog.close()
             raise
-        try:
-            self.rows(_SETTINGS)
-        except BaseException:
-            self.close()
-            raise
 
     def is_good(self) -> bool:
         return not self._connection.closed
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with self._watched():
+        with self._watched(), self._transaction():
             return self._run(statement, values)
 
     def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
@@ -69,7 +64,7 @@ class PostgresIndex:
         What `breathe` lets in meanwhile may change the exchange, but not delete it.
         """
         made = [tsvector(part) for part in entry.parts(breathe)]
-        with self._watched(), self._connection.transaction():
+        with self._watched(), self._transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)):
                 return
             key = (entry.exchange_id, entry.tenant_id, entry.started_at)
@@ -87,6 +82,13 @@ class PostgresIndex:
     def close(self) -> None:
         self._connection.close()
         self._watchdog.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction with settings of its own: behind a pooler a session is anybody's."""
+        with self._connection.transaction():
+            self._connection.execute(_SETTINGS)
+            yield
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -13,7 +13,7 @@ from response_store.errors import PermanentStoreError
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 
 SHARED_VERSION = 1
-MIGRATIONS = tuple(f"exchanges_{number:03}.sql" for number in range(1, 5))
+MIGRATIONS = tuple(f"exchanges_{number:03}.sql" for number in range(1, 6))
 _JOURNAL_COLUMNS = ("journal_id", "position", "changed_at", "database_id")
 
 Version: TypeAlias = int | str | None

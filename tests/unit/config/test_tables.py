@@ -32,6 +32,7 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_state_index": "idx_e_state",
         "exchanges_journals": "e_journals",
         "exchanges_search": "e_search",
+        "exchanges_leases": "e_leases",
         "exchanges_search_words": "e_search_words",
         "exchanges_search_unfinished_index": "idx_e_search_state",
         "exchanges_search_words_index": "idx_e_search_words",
@@ -43,7 +44,7 @@ def test_every_derived_name_follows_its_table() -> None:
 def test_the_sql_files_name_only_known_placeholders() -> None:
     """Every placeholder of the SQL files has a name, and SQLite accepts the result."""
     files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "exchanges_004"
-    files = *files, "search_words"
+    files = *files, "exchanges_005", "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
             sql = schema_text(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())

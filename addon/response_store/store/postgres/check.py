@@ -18,7 +18,7 @@ from response_store.config.tls import SslMode
 from response_store.errors import StoreError
 from response_store.store.connection_check import Findings
 from response_store.store.postgres.certificate import ServerCertificate, shown_certificate
-from response_store.store.postgres.connections import PostgresConnections
+from response_store.store.postgres.connections import PostgresConnections, is_pooled
 from response_store.store.postgres.errors import translated
 from response_store.store.postgres.fitness import judge
 from response_store.store.postgres.resolving import Resolver, checked_addresses, system_resolver
@@ -94,6 +94,8 @@ def _note_way(target: PostgresTarget, connection: Connection, findings: Findings
             _note_certificate(shown_certificate(*address, _sni(target)), findings)
     if address is not None:
         findings.note("verified", _verified(target, connection.pgconn.ssl_in_use))
+    if is_pooled(connection):
+        findings.note("pooler", "yes: the session that answers is not the one of the login")
     version = connection.info.parameter_status("server_version") or "of an unknown version"
     findings.note("server", f"PostgreSQL {version}")
 

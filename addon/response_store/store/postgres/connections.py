@@ -32,6 +32,7 @@ SELECT set_config(name, CASE name WHEN 'synchronous_commit' THEN 'on' ELSE '0' E
 FROM pg_settings
 WHERE (name = 'synchronous_commit' AND setting = 'off')
    OR (name = 'idle_session_timeout' AND setting <> '0')"""
+_BACKEND = "SELECT pg_backend_pid()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +162,30 @@ class PostgresConnections:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
         adapt(connection)
         with self._watchdog.watching(connection):
-            connection.execute(_SET_UP)
+            if is_pooled(connection):
+                # The next transaction may run in another session, which knows nothing of this one.
+                connection.prepare_threshold = None
+            else:
+                connection.execute(_SET_UP)
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Return whether a pooler is between: the session is not the one that the login named.
+
+    Such a one keeps sessions for transactions or for clients; what works with the first kind works
+    with the second.
+    """
+    row = connection.execute(_BACKEND, prepare=False).fetchone()
+    return row is None or row[0] != connection.info.backend_pid
+
+
+def durable(connection: Connection) -> None:
+    """Have the transaction that has begun commit durably, behind a pooler as well."""
+    if connection.prepare_threshold is None:
+        connection.execute("SELECT set_config('synchronous_commit', 'on', true)" + _WHERE_OFF)
+
+
+_WHERE_OFF = " WHERE current_setting('synchronous_commit') = 'off'"
 
 
 def _quieten() -> None:

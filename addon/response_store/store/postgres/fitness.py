@@ -86,7 +86,12 @@ class _Judging:
 
     def _judge_search(self) -> None:
         """Note what the role may do with the search index: all but searching works without."""
-        for table in (self._tables.exchanges_search, self._tables.exchanges_search_words):
+        names = self._tables
+        for table in (
+            names.exchanges_leases,
+            names.exchanges_search,
+            names.exchanges_search_words,
+        ):
             held = self._rights(table)
             lacking = [] if held is None else [right for right in _RIGHTS if right not in held]
             if lacking:

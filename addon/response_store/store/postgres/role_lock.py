@@ -1,60 +1,86 @@
-"""The role of indexing and pruning a PostgreSQL database, as an advisory lock of a session."""
+"""The role of indexing and pruning a PostgreSQL database, as a lease: a row with a time.
+
+A lock of a session would be lost behind a pooler that gives each transaction another session. The
+lease is renewed while its holder works, and ends by itself.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import uuid
 
 import psycopg
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import StoreError
+from response_store.store.columns import quoted
 from response_store.store.postgres.connections import PostgresConnections
-from response_store.store.postgres.errors import translated
+from response_store.store.postgres.errors import WorthARetryError, translated
 from response_store.store.postgres.statements import folded
 from response_store.store.postgres.values import Connection
 from response_store.store.postgres.watchdog import Watchdog
 
+LEASE_SECONDS = 90.0
+"""How long a lease lasts: some times as long as the pause between two looks at it."""
+_ROLE = "upkeep"
+_NOW = "extract(epoch FROM clock_timestamp())"
+_TAKE = f"""
+INSERT INTO {{leases}} AS lease (role, holder, expires_at) VALUES (%s, %s, {_NOW} + %s)
+ON CONFLICT (role) DO UPDATE SET holder = excluded.holder, expires_at = excluded.expires_at
+WHERE lease.holder = excluded.holder OR lease.expires_at < {_NOW}
+RETURNING 1"""
+_LET_GO = "DELETE FROM {leases} WHERE role = %s AND holder = %s"
 
-class PostgresRoleLock:
+
+class PostgresLease:
     """A `RoleLock` that all see who use the same tables. It keeps a connection while it is held."""
 
-    def __init__(self, target: PostgresTarget, names: TableNames) -> None:
+    def __init__(
+        self, target: PostgresTarget, names: TableNames, *, seconds: float = LEASE_SECONDS
+    ) -> None:
         self._target = target
         self._where = f"PostgreSQL {target.describe()}"
-        self._key = lock_key(folded(names).exchanges)
+        self._leases = quoted(folded(names).exchanges_leases)
+        self._seconds = seconds
+        self._holder = str(uuid.uuid4())
         self._watchdog = Watchdog(self._where)
         self._connection: Connection | None = None
 
     def acquire(self) -> bool:
-        """Return whether the lock is held; False also where the server can't be asked."""
+        """Return whether the lease is held: taken, or renewed. False where no server answers."""
         held = False
         with contextlib.suppress(StoreError):
-            held = self._ask()
+            try:
+                held = self._take()
+            except WorthARetryError:  # the server, or a pooler, has closed what was idle
+                self._disconnect()
+                held = self._take()
         if not held:
-            self.release()
+            self._disconnect()
         return held
 
     def release(self) -> None:
-        """Close the connection, and the lock goes with it. Idempotent."""
+        """Give the lease back where the server still answers. Idempotent."""
+        if self._connection is not None:
+            with contextlib.suppress(StoreError):
+                self._execute(_LET_GO, (_ROLE, self._holder))
+        self._disconnect()
+        self._watchdog.close()
+
+    def _take(self) -> bool:
+        return self._execute(_TAKE, (_ROLE, self._holder, self._seconds))
+
+    def _execute(self, statement: str, values: tuple[object, ...]) -> bool:
+        """Run a statement, and return whether it met a row."""
+        if self._connection is None:
+            self._connection = PostgresConnections(self._target, self._watchdog).connect()
+        with translated(self._where), self._watchdog.watching(self._connection):
+            filled = statement.format(leases=self._leases)
+            return self._connection.execute(filled, values).rowcount == 1
+
+    def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(psycopg.Error):
                 connection.close()
-        self._watchdog.close()
-
-    def _ask(self) -> bool:
-        """Take the lock, again where it is held already: that tells that the session lives."""
-        if self._connection is None:
-            self._connection = PostgresConnections(self._target, self._watchdog).connect()
-        with translated(self._where), self._watchdog.watching(self._connection):
-            statement = "SELECT pg_try_advisory_lock(%s)"
-            row = self._connection.execute(statement, (self._key,)).fetchone()
-        return bool(row and row[0])
-
-
-def lock_key(table: str) -> int:
-    """Return the number that stands for the role: eight bytes, as earlier versions count them."""
-    digest = hashlib.blake2b(f"response-store retention {table}".encode(), digest_size=8)
-    return int.from_bytes(digest.digest(), "big", signed=True)

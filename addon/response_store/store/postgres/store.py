@@ -12,7 +12,7 @@ from response_store.errors import PassingStoreError, RowRefusedError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.batch import size, write_batch
-from response_store.store.postgres.connections import PoolLimits, PostgresConnections
+from response_store.store.postgres.connections import PoolLimits, PostgresConnections, durable
 from response_store.store.postgres.errors import WorthARetryError, translated
 from response_store.store.postgres.resolving import Resolver, system_resolver
 from response_store.store.postgres.statements import folded, statements
@@ -91,6 +91,7 @@ class PostgresStore:
 
         def commit(connection: Connection) -> int:
             with connection.transaction():
+                durable(connection)
                 conflicts = write_batch(connection, self._statements, changes, checkpoint)
                 if conflicts is None:
                     raise CheckpointMovedError(self._where)

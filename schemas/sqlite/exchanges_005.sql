@@ -1,0 +1,2 @@
+-- Version 5 of our own tables: nothing here. PostgreSQL gets a table of leases; here a locked file says
+-- who indexes and prunes.
