@@ -23,6 +23,10 @@ from response_store.journal.binding import target_of
 from response_store.store.backends import store_of
 from tests.fakes import bodies
 from tests.fakes.answers import Stream, json_answer
+from tests.fakes.model_server import ModelServer
+from tests.fakes.websocket import WebSocketSwitch
+from tests.fakes.websocket_client import WebSocketClient
+from tests.fakes.websocket_plays import usual
 from tests.harness import proxy as proxy_module
 from tests.harness.clients import RawClient, asking
 from tests.harness.power_loss import Disk
@@ -30,7 +34,6 @@ from tests.harness.proxy import BIN, Proxy, wait_until
 from tests.harness.traced import Call, cannot_trace, has_ended, read_calls, sent, tracing
 
 if TYPE_CHECKING:
-    from tests.fakes.model_server import ModelServer
     from tests.fakes.requests import Request
 
 pytestmark = [
@@ -41,7 +44,7 @@ pytestmark = [
 SMALL_PARTS = Path(proxy_module.__file__).with_name("small_parts.py")
 DATA = "data"  # where the database is, apart from the journals
 CREDENTIAL = {"type": "mcp", "server_label": "s", "authorization": "canary-mcp"}
-TERMINAL = re.compile(rb"event: response\.completed\r?\n")
+TERMINAL = re.compile(rb'"type": ?"response\.completed"')  # of a stream, or a WebSocket's turn
 
 
 @dataclass(frozen=True)
@@ -54,9 +57,7 @@ class Traffic:
 
 
 @pytest.fixture(scope="module")
-def traffic(
-    model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Traffic:
+def traffic(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Traffic:
     """Traffic of all kinds through a traced proxy, until it has ended and emptied its journal."""
     folder = tmp_path_factory.mktemp("power")
     root, trace = folder / "disk", folder / "trace"
@@ -67,22 +68,18 @@ def traffic(
         "database_url": f"sqlite:///{root / DATA / 'responses.db'}",
         "journal": {"path": str(root / "journals")},
     }
-    proxy = Proxy(
-        folder / "proxy",
-        authority=authority,
-        mode=f"reverse:{model_server.url}",
-        config=config,
-        first=[SMALL_PARTS],
-        in_ingester=[SMALL_PARTS],
-        before=tracing(trace),
-        patience=60,
-    )
-    with proxy:
-        log = root / DATA / "responses.db-wal"
-        ids = send_traffic(proxy, Scenarios(model_server), log)
-        status = proxy.command("response_store.status")
-        assert "wait." not in str(status), "an end went on before the disk had it"
-        proxy.terminate()
+    how: dict[str, Any] = {"config": config, "first": [SMALL_PARTS], "in_ingester": [SMALL_PARTS]}
+    with ModelServer() as server:
+        WebSocketSwitch(server, usual)
+        proxy = Proxy(
+            folder / "proxy", authority=authority, mode=f"reverse:{server.url}",
+            before=tracing(trace), patience=60, **how,
+        )  # fmt: skip
+        with proxy:
+            ids = send_traffic(proxy, Scenarios(server), root / DATA / "responses.db-wal")
+            status = proxy.command("response_store.status")
+            assert "wait." not in str(status), "an end went on before the disk had it"
+            proxy.terminate()
     wait_until(lambda: has_ended(trace), "the trace is whole")
     calls = read_calls(trace)
     return Traffic(root, calls, ends_of(calls, ids))
@@ -124,7 +121,9 @@ def send_traffic(proxy: Proxy, scenarios: Scenarios, log: Path) -> set[str]:
         wait_until(lambda: not log.stat().st_size, "the log is written back, and cut")
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
+        sockets = [pool.submit(turns, proxy, 4) for _ in "12"]
         ids += [answer.result() for answer in [*long, *short]]
+        ids += [name for answered in sockets for name in answered.result()]
     return set(ids)
 
 
@@ -134,6 +133,17 @@ def exchange(proxy: Proxy, body: dict[str, Any]) -> str:
         reply = client.read_to_end(client.ask(body))
     assert reply.whole
     return response_ids(bytes(reply.body)).pop()
+
+
+def turns(proxy: Proxy, number: int) -> list[str]:
+    """Have turns pass over a WebSocket, one after the other; return the ids of their responses."""
+    with WebSocketClient(proxy.port, "") as client:
+        ids = []
+        for _ in range(number):
+            client.send({"type": "response.create", **asking()})
+            ids.append(client.until("response.completed")["response"]["id"])
+        client.close()
+    return ids
 
 
 def response_ids(data: bytes) -> set[str]:
@@ -146,9 +156,13 @@ def ends_of(calls: list[Call], ids: set[str]) -> dict[str, int]:
     ends = {}
     for pieces in sent(calls).values():
         body = b"".join(data for _, data in pieces)
-        if body.startswith(b"HTTP/1.1 ") and (found := response_ids(body) & ids):
-            terminal = [moment for moment, data in pieces if TERMINAL.search(data)]
-            ends[found.pop()] = terminal[0] if terminal else pieces[-1][0]
+        if not body.startswith(b"HTTP/1.1 ") or not (found := response_ids(body) & ids):
+            continue
+        terminal = [(moment, data) for moment, data in pieces if TERMINAL.search(data)]
+        for moment, data in terminal:
+            ends |= dict.fromkeys(response_ids(data) & ids, moment)
+        if not terminal:
+            ends[found.pop()] = pieces[-1][0]
     assert ends.keys() == ids, "the trace lacks ends"
     return ends
 
@@ -285,4 +299,4 @@ def test_traffic_passes_through_all_that_becomes_of_files(traffic: Traffic) -> N
     assert re.search(r"ftruncate \S+-wal", text), "the log was not cut"
     assert re.search(r"pwrite64 \S+responses\.db\n", text), "there was no checkpoint"
     assert re.search(r"rename \S+/\.gone-", text), "the journal was not removed"
-    assert len(traffic.ends) > 30
+    assert len(traffic.ends) > 40
