@@ -38,6 +38,7 @@ def _in_plain(text: bytes, seeker: Seeker) -> bytes:
 def _is_json(text: bytes) -> bool:
     text = text.removeprefix(BOM).strip()
     try:
+        json_text.check_values(text)
         match text[:1]:
             case b"{":
                 json_text.all_members(text)

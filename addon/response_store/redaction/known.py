@@ -11,14 +11,17 @@ numbers, bars, arrows and the like in front.
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from types import MappingProxyType
+
+from response_store.redaction.private_keys import KEY_NAME
 
 _BEFORE = (
     r"(?:\b|_|\\[nrtbfv0]|\\u[0-9a-fA-F]{4}|\\x[0-9a-fA-F]{2}|%[0-9a-fA-F]{2}"
-    r"|\[[0-9;:]{0,20}m)"
+    r"|\[[0-9;:?]{0,20}[A-Za-z]|\([AB0-2])"
 )
-_BASE64 = r"[A-Za-z0-9+/=\\\s|>→│:#*]"
-_KEY_NAME = "[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?"
+_VALUE = r"[\"'\\\s:=]{1,12}"  # between a name and what it names
 
 
 def _key(*forms: str) -> str:
@@ -28,40 +31,111 @@ def _key(*forms: str) -> str:
 KNOWN = MappingProxyType(
     {
         "anthropic": _key(r"sk-ant-[A-Za-z0-9_-]{20,}"),
-        "aws": (rf"{_BEFORE}(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{{16}})\b"),
+        "age": _key("AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
+        "aws": (
+            rf"{_BEFORE}(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{{16}}\b"
+            r"|(?:IQoJ|FwoG|FQoG)[A-Za-z0-9+/=]{80,}"
+            r"|(?:ABSK|bedrock-api-key-)[A-Za-z0-9+/=]{40,})"
+        ),
         "aws-secret": (
             r"(?i:secret_?access_?key|aws_?secret_?key)[\"'\\\s:=]{1,12}"
             r"(?P<secret>[A-Za-z0-9/+]{40})"
         ),
+        "azure": rf"(?i:api_?key){_VALUE}(?P<secret>[0-9a-fA-F]{{32}}|[A-Za-z0-9]{{84}})\b",
         "azure-storage": r"AccountKey=(?P<secret>[A-Za-z0-9+/]{86}==)",
+        "cerebras": _key("csk-[A-Za-z0-9]{30,}"),
+        "databricks": _key("dapi[0-9a-f]{32}"),
+        "digitalocean": _key("do[opr]_v1_[0-9a-f]{40,}"),
+        "docker": _key("dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
+        "fireworks": _key("fw_[A-Za-z0-9]{20,}"),
         "github": _key("gh[pousr]_[A-Za-z0-9]{30,}", "github_pat_[A-Za-z0-9_]{22,}"),
         "gitlab": _key("gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_-]{20,}"),
         "google": _key(
-            "AIza[A-Za-z0-9_-]{35}", "GOCSPX-[A-Za-z0-9_-]{28}", r"ya29\.[A-Za-z0-9_-]{20,}"
+            "AIza[A-Za-z0-9_-]{35}",
+            "GOCSPX-[A-Za-z0-9_-]{28}",
+            r"ya29\.[A-Za-z0-9_-]{20,}",
+            r"AQ\.[A-Za-z0-9_-]{30,}",
+            "1//[A-Za-z0-9_-]{30,}",
         ),
+        "grafana": _key("gl(?:sa|c)_[A-Za-z0-9_+/=]{30,}"),
         "groq": _key("gsk_[A-Za-z0-9]{40,}"),
         "huggingface": _key("hf_[A-Za-z0-9]{30,}"),
         "jwt": _key(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+        "langfuse": _key("[sp]k-lf-[A-Za-z0-9-]{20,}"),
+        "langsmith": _key("lsv2_[A-Za-z0-9_]{30,}"),
+        "linear": _key("lin_(?:api|oauth)_[A-Za-z0-9]{30,}"),
+        "litellm": rf"{_BEFORE}(?P<secret>sk-[A-Za-z0-9_-]{{22}})(?:[^A-Za-z0-9_-]|$)",
+        "notion": _key("ntn_[A-Za-z0-9]{30,}"),
         "npm": _key("npm_[A-Za-z0-9]{36}"),
-        "openai": _key("sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}", "sk-[A-Za-z0-9]{32,}"),
+        "nvidia": _key("nvapi-[A-Za-z0-9_-]{40,}"),
+        "openai": _key(
+            "sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}",
+            "sk-[A-Za-z0-9]{32,}",
+            "sess-[A-Za-z0-9]{30,}",
+            "ek_[A-Za-z0-9]{24,}",
+        ),
         "openrouter": _key("sk-or-(?:v1-)?[A-Za-z0-9]{32,}"),
-        # Cut off before its end, a key goes up to what is no base64; escaped line ends included.
-        "private-key": (
-            rf"-----BEGIN {_KEY_NAME}-----(?:[A-Za-z0-9+/=\\\s:,.'\"|>→│#*`();-]*?"
-            rf"-----END {_KEY_NAME}-----|{_BASE64}*)"
+        "perplexity": _key("pplx-[A-Za-z0-9]{30,}"),
+        # Where one begins; `private_keys` finds its end.
+        "private-key": rf"-----BEGIN {KEY_NAME}-----",
+        "putty": (
+            r"Private-Lines: ?[0-9]+(?:\s|\\[nr])+(?P<secret>[A-Za-z0-9+/=]{20}[A-Za-z0-9+/=\\\s]*)"
         ),
         "pypi": _key("pypi-AgE[A-Za-z0-9_-]{50,}"),
+        "replicate": _key("r8_[A-Za-z0-9]{30,}"),
         "sendgrid": _key(r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+        "shopify": _key("shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
         "slack": _key(
             "xox[abeoprs]-[A-Za-z0-9-]{10,}",
             "xapp-[0-9]-[A-Za-z0-9-]{10,}",
             r"hooks\.slack\.com/services/T[A-Za-z0-9_]+/B[A-Za-z0-9_]+/[A-Za-z0-9_]{16,}",
         ),
         "stripe": _key("[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "whsec_[A-Za-z0-9+/]{24,}"),
+        "supabase": _key("sbp_[0-9a-f]{40}", "sb_secret_[A-Za-z0-9_-]{20,}"),
+        "tavily": _key("tvly-[A-Za-z0-9-]{20,}"),
+        "telegram": rf"(?:{_BEFORE}|bot)(?P<secret>[0-9]{{8,10}}:AA[A-Za-z0-9_-]{{33}})",
+        "twilio": rf"{_BEFORE}(?P<secret>SK[0-9a-f]{{32}})\b",
+        "twilio-token": rf"(?i:auth_?token){_VALUE}(?P<secret>[0-9a-f]{{32}})\b",
+        "vault": _key(r"hv[sbr]\.[A-Za-z0-9_-]{20,}"),
         "xai": _key("xai-[A-Za-z0-9]{60,}"),
         # The vaguer ones last: where two find the same, the first names it.
         "url-password": r"[a-zA-Z]://[^\s/:@\"'\\]*:(?P<secret>[^\s/@\"'\\]{3,})@",
+        "api-key": rf"(?i:api-key){_VALUE}(?P<secret>[^\s\"'\\,;]{{8,}})",
+        "basic": r"(?i:basic)(?:\s|\\[nt]|%20|\+)+(?P<secret>[A-Za-z0-9+/]{8,}={0,2})",
+        "password": (
+            r"(?i:\b(?:password|passwd|pwd)) ?= ?[\"'\\]{0,3}(?P<secret>[^\s;&\"'\\,()\[\]{}]{3,})"
+            r"(?:[\s;&\"'\\,]|$)"
+        ),
         "bearer": r"(?i:bearer)(?:\s|\\[nt]|%20|\+)+(?P<secret>[A-Za-z0-9._~+/-]{20,}=*)",
     }
 )
 """Regular expressions by name."""
+
+
+def _is_mixed(secret: bytes) -> bool:
+    """Whether it has capitals, small letters and digits, as words with hyphens do not."""
+    text = secret.decode(errors="replace")
+    return any(map(str.isupper, text)) and any(map(str.islower, text)) and _has_digit(secret)
+
+
+def _has_digit(secret: bytes) -> bool:
+    return any(char in b"0123456789" for char in secret)
+
+
+def _is_basic(secret: bytes) -> bool:
+    """Whether it is the base64 of a name and a password."""
+    try:
+        return b":" in base64.b64decode(secret + b"=" * (-len(secret) % 4), validate=True)
+    except ValueError:
+        return False
+
+
+def _is_password(secret: bytes) -> bool:
+    return secret.lower() not in _NO_PASSWORDS
+
+
+_NO_PASSWORDS = frozenset({b"none", b"null", b"true", b"false", b"undefined", b"***", b"password"})
+ACCEPTS: MappingProxyType[str, Callable[[bytes], bool]] = MappingProxyType(
+    {"litellm": _is_mixed, "basic": _is_basic, "password": _is_password}
+)
+"""What a secret must be beside the form: ordinary text has that form as well."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import re2
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 _LOOKAROUNDS = ("(?=", "(?!", "(?<=", "(?<!", "(?>")
 # A pattern that matches nothing at all does so somewhere in here.
@@ -38,6 +38,7 @@ class Regex(NamedTuple):
 
     compiled: re2._Regexp
     group: int
+    accepts: Callable[[bytes], bool] | None = None
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
         """Where it matches: start and end of each secret, none of them empty."""
@@ -45,6 +46,8 @@ class Regex(NamedTuple):
             start, end = match.span(self.group)
             if start < 0:
                 start, end = match.span()
+            if self.accepts is not None and not self.accepts(text[start:end]):
+                continue
             if start < end:
                 yield start, end
 

@@ -16,8 +16,12 @@ import msgspec
 from response_store.counts import Counts
 from response_store.faults import Faults
 from response_store.ingest.result_state import MESSAGE_CHARS
+from response_store.json_text import TooManyValuesError
+from response_store.limits import COLUMN_SECONDS, Deadline
 from response_store.redaction.bodies import in_body
-from response_store.redaction.patterns import Pattern, Patterns, secrets, without
+from response_store.redaction.escapes import ESCAPE, behind_escapes, without_escapes
+from response_store.redaction.logprobs import without_logprobs
+from response_store.redaction.patterns import Pattern, Patterns, TooSlowError, secrets, without
 from response_store.redaction.streams import joined_texts
 from response_store.redaction.strings import in_strings, suspicious, texts
 from response_store.store.records import (
@@ -53,16 +57,17 @@ class Redaction:
         self._pack = pack
         self._counts = counts
         self._faults = faults
+        self._times = _Times()
 
     def change(self, change: Change) -> Change:
         """A change whose bodies are packed, and which holds no secret. Never raises."""
         if isinstance(change, Deletion):
-            known = _Texts(self._patterns, frozenset())
+            known = _Texts(self._patterns, self._times, frozenset())
             return Deletion(change.tenant_id, known.id(change.id) or "")
         if self._is_clean(change):
             return self._finished(change)
         ids = (getattr(change.exchange, name) for name in _IDS)
-        known = _Texts(self._patterns, frozenset(id_.encode() for id_ in ids if id_))
+        known = _Texts(self._patterns, self._times, frozenset(id_.encode() for id_ in ids if id_))
         exchange = self._exchange(change.exchange, known)
         response = self._response(change.response, known) if change.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
@@ -80,7 +85,10 @@ class Redaction:
             for body in _bodies(record):
                 look += texts(body.encode() if isinstance(body, str) else body)
             look += joined_texts(row.raw_response or b"")
-            return not self._patterns.suspect(b"\n".join(look))
+            whole = b"\n".join(look)
+            if ESCAPE in whole or b"logprobs" in whole:
+                return False
+            return not self._patterns.suspect(whole)
         except Exception:  # noqa: BLE001 - each column by itself then
             return False
 
@@ -109,10 +117,10 @@ class Redaction:
         for name, change in (("host", known.text), ("path", known.path)):
             made[name] = self._made(name, change, getattr(row, name)) or ""  # never NULL
         made["request_body"] = self._packed("request_body", known.body, row.request_body)
-        answered = _Texts(self._patterns, known.ids)
+        answered = _Texts(self._patterns, self._times, known.ids)
         made["output_text"] = self._made("output_text", answered.text, row.output_text)
         made["result"] = self._made("result", answered.json, row.result)
-        raw = _Texts(self._patterns, known.ids)
+        raw = _Texts(self._patterns, self._times, known.ids)
         made["raw_response"] = self._raw(raw, answered, row.raw_response)
         known.found |= answered.found
         if made["raw_response"] is not None:  # else it may have found the half of one
@@ -154,18 +162,27 @@ class Redaction:
         return None if made is None else self._pack(made)
 
     def _made(self, name: str, change: Callable[[Any], Any], value: Any) -> Any:
-        """A column without secrets; None where that can't be had."""
+        """A column without secrets; None where that can't be had, or takes too long."""
         if value is None:
             return None
+        self._times.deadline = Deadline(COLUMN_SECONDS, processor=True)
         try:
             return change(value)
         except _SpreadError:
             self._counts.add("redaction.raw_dropped")
+        except (TooSlowError, TooManyValuesError):
+            self._counts.add(f"redaction.too_slow.{name}")
         except Exception as error:  # noqa: BLE001 - what was not looked at may not be kept
             self._counts.add(f"redaction.failed.{name}")
             if self._faults is not None:
                 self._faults.report("redaction", error)
         return None
+
+
+class _Times:
+    """By when the column that is looked at has to be done."""
+
+    deadline: Deadline | None = None
 
 
 class _SpreadError(Exception):
@@ -178,8 +195,9 @@ class _Texts:
     `ids` are texts that name this exchange and its like: the user's own patterns pass them over.
     """
 
-    def __init__(self, patterns: Patterns, ids: frozenset[bytes]) -> None:
+    def __init__(self, patterns: Patterns, times: _Times, ids: frozenset[bytes]) -> None:
         self._patterns = patterns
+        self._times = times
         self.ids = ids
         self.found: set[tuple[str, bytes]] = set()
 
@@ -211,11 +229,24 @@ class _Texts:
 
     def body(self, body: bytes) -> bytes:
         """A body of any kind."""
-        return in_body(body, self) if suspicious(body, self) else body
+        made = in_body(body, self) if suspicious(body, self) else body
+        return without_logprobs(made, self._may_be_spelled) if b"logprobs" in made else made
 
     def suspect(self, text: bytes) -> bool:
         """Whether a secret may be in a text; False is certain."""
-        return self._patterns.suspect(text)
+        if self._times.deadline is not None and self._times.deadline.has_passed:
+            raise TooSlowError
+        if self._patterns.suspect(text):
+            return True
+        return ESCAPE in text and self._patterns.suspect(without_escapes(text)[0])
+
+    def _may_be_spelled(self, text: bytes) -> bool:
+        """Whether tokens, joined, are a secret; it is noted as one that was taken out."""
+        if not self.suspect(text):
+            return False
+        found = secrets(text, self._patterns.all, deadline=self._times.deadline)
+        self.found.update((name, _essence(text[start:end])) for name, start, end in found)
+        return bool(found)
 
     def replace(self, text: bytes, lead: bytes = b"") -> bytes:
         """A text without secrets; what leads to it in JSON tells of some."""
@@ -226,7 +257,9 @@ class _Texts:
     def _replaced(self, text: bytes, patterns: tuple[Pattern, ...], lead: bytes = b"") -> bytes:
         if not (self.suspect(text) or (lead and self.suspect(lead + text + b'"'))):
             return text
-        found = secrets(text, patterns, lead)
+        found = secrets(text, patterns, lead, self._times.deadline)
+        if ESCAPE in text:
+            found = behind_escapes(text, found, patterns, self._times.deadline)
         self.found.update((name, _essence(text[start:end])) for name, start, end in found)
         return without(text, found) if found else text
 

@@ -9,23 +9,35 @@ from typing import Any
 
 import msgspec
 
+from response_store.json_text import check_values
 from response_store.openai_api.sse import Event, all_events
 
 _PLACES = ("type", "item_id", "output_index", "content_index", "summary_index", "index")
 
 
 def joined_texts(stream: bytes) -> list[bytes]:
-    """The texts that the deltas of a stream come to, each on its own. Never raises."""
+    """The texts that the deltas of a stream come to, each on its own.
+
+    Some servers name each event's item anew, so that they are also joined without regard to what
+    changes from event to event. Raises TooManyValuesError.
+    """
     pieces: dict[Any, list[str]] = defaultdict(list)
     for event in all_events(stream):
         for place, piece in _deltas(_decoded(event), ()):
             pieces[place].append(piece)
+            pieces[_kind_of(place)].append(piece)
     return ["".join(each).encode(errors="replace") for each in pieces.values()]
+
+
+def _kind_of(place: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What stays of a place where items and indexes change: the type, and names of members."""
+    return ("kind", place[0], *(name for name in place[len(_PLACES) :] if not name.isdigit()))
 
 
 def _decoded(event: Event) -> Any:
     if b"delta" not in event.data:
         return None
+    check_values(event.data)
     try:
         return msgspec.json.decode(event.data)
     except (msgspec.MsgspecError, RecursionError):

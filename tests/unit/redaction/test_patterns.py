@@ -22,7 +22,7 @@ def cleaned(text: str, patterns: Patterns = ALL) -> str:
 
 def test_each_kind_has_an_example() -> None:
     """No known pattern goes untested."""
-    assert list(KEYS) == list(KNOWN)
+    assert sorted(KEYS) == sorted(KNOWN)
 
 
 @pytest.mark.parametrize("name", KNOWN)
@@ -51,6 +51,12 @@ def test_what_stands_before_a_key(before: str) -> None:
         "task-" + A40,  # the end of a word is no beginning of a key
         "sk-loading-indicator-container-of-the-page",
         "hf_short",
+        "sk-toggleable__label-arrow",  # 22 characters, as a key of LiteLLM has
+        "0123456789abcdef0123456789abcdef",  # a hash, unless a name says what it is
+        "Basic understanding of internationalization",
+        "password = None; password=null&pwd=",
+        "see api_key=os.environ['X'] and api key management",
+        "pplx-7b-online 1//2 AQ.short twilio SK123 hvs.short",
         "Bearer of good news, for everyone",
         "https://api.openai.com/v1/responses?a=b@c",
         "AKIA is a prefix",
@@ -138,6 +144,43 @@ def test_no_pattern_runs_away() -> None:
     for text in ("a" * 200_000, "x" * 200_000, ("-----BEGIN " + "PRIVATE KEY-----") * 5_000):
         secrets(text.encode(), own.all)
     assert time.monotonic() - began < 5
+
+
+MARKS = {
+    "marks": "-----BEGIN " + "PRIVATE KEY-----",
+    "marks with a rest": "-----BEGIN " + "PRIVATE KEY-----MII, ",
+    "marks that end": "-----BEGIN " + "PRIVATE KEY-----!",
+    "ends": "-----END " + "PRIVATE KEY-----",
+    "halves": "-----BEGIN " + "PRIVATE KEY----",
+    "tokens": "eyJ",
+    "addresses": "a://b:",
+    "names": "api-key: ",
+    "passwords": "password=",
+    "escapes": "\x1b]",
+    "keys": "sk-ant-" + A20 + " ",
+}
+
+
+@pytest.mark.one_python
+@pytest.mark.parametrize("name", MARKS)
+def test_time_is_linear(name: str) -> None:
+    """Four times as many marks take about four times as long, whatever the mark."""
+    took = []
+    for size in (250_000, 1_000_000):
+        text = (MARKS[name] * (size // len(MARKS[name]))).encode()
+        start = time.thread_time()
+        secrets(text, ALL.all)
+        took.append(time.thread_time() - start)
+    assert took[1] < 4 * took[0] * 2.5 + 0.1
+
+
+def test_many_private_keys() -> None:
+    """Of several keys each ends where it does, also where one before it was cut off."""
+    assert cleaned(f"a{PEM}b{PEM}c") == "a[redacted:private-key]b[redacted:private-key]c"
+    begin = PEM.partition("\n")[0]
+    assert cleaned(f"{begin}\nMIIE\u0001 {PEM}!") == (
+        "[redacted:private-key]\u0001 [redacted:private-key]!"
+    )
 
 
 def test_the_least_length() -> None:

@@ -313,3 +313,90 @@ def test_usual_traffic_holds_no_secret(ending: Any, api: Api) -> None:
     made = redacting.build(ending, api=api)
     assert redacting.counts.snapshot() == {}
     assert made == build(ending, raw=RawBodies.ALWAYS, api=api)
+
+
+ROTATING = {"item_id": "it{n}", "output_index": "{n}", "both": "{n}"}
+
+
+@pytest.mark.parametrize("rotates", ROTATING)
+def test_a_secret_in_pieces_of_items_that_rotate(rotates: str) -> None:
+    """Where each event names another item the pieces are put together all the same."""
+    redacting = Redacting()
+    events = []
+    for n, piece in enumerate(pieces(KEY)):
+        event = {"type": "response.output_text.delta", "item_id": "i", "output_index": 0}
+        if rotates in ("item_id", "both"):
+            event["item_id"] = f"it{n}"
+        if rotates in ("output_index", "both"):
+            event["output_index"] = n
+        events.append(event | {"content_index": 0, "delta": piece})
+    done = {"type": "response.completed", "response": bodies.whole_response(text="hello")}
+    chunks = [f"data: {json.dumps(e)}\n\n".encode() for e in (*events, done)]
+    record = redacting.build(streamed(chunks))
+    assert record.exchange.raw_response is None
+    assert redacting.counts.snapshot()["redaction.raw_dropped"] == 1
+
+
+@pytest.mark.parametrize("member", ["token", "bytes", "chat"])
+def test_a_secret_in_logprobs(member: str) -> None:
+    """A key that stands there token by token goes with its tokens; other tokens stay."""
+    tokens = [
+        {"token": piece, "logprob": -0.1, "bytes": list(piece.encode())} for piece in pieces(KEY)
+    ]
+    if member == "bytes":
+        tokens = [token | {"token": "?"} for token in tokens]
+    others = [{"token": "hello", "logprob": -0.1, "bytes": list(b"hello")}]
+    answer = bodies.whole_response(text="hello")
+    part = answer["output"][0]["content"][0]
+    answer["output"][0]["content"] = [part | {"logprobs": others}, part | {"logprobs": tokens}]
+    if member == "chat":
+        answer["more"] = {"logprobs": {"content": tokens}}
+    redacting = Redacting()
+    record = redacting.build(whole(json.dumps(answer).encode()))
+    assert record.response is not None
+    stored = json.loads(record.response.response_object)
+    kept = [one["logprobs"] for one in stored["output"][0]["content"]]
+    assert kept == [others, []]
+    assert stored.get("more") in (None, {"logprobs": None})
+    assert pieces(KEY)[1] not in record.response.messages
+    assert redacting.counts.snapshot()["redacted.anthropic"] == 1
+
+
+ESCAPES = ["\x1b[01;31m\x1b[K", "\x1b[0m", "\x1b(B", "\x1b]8;;http://h/\x07", "\x1b[?25l", "\x1bM"]
+
+
+@pytest.mark.parametrize("escape", ESCAPES)
+@pytest.mark.parametrize("at", [0, 3, 12, len(KEY) - 1])
+def test_a_secret_with_escapes(escape: str, at: int) -> None:
+    """A terminal escape hides no key, before it or inside it."""
+    redacting = Redacting()
+    asked = {"model": "m", "input": f"look: {KEY[:at]}{escape}{KEY[at:]}{escape}!"}
+    record = redacting.build(whole(bodies.whole_response()), json.dumps(asked).encode())
+    assert record.response is not None
+    said = json.loads(record.response.input)[0]["content"][0]["text"]
+    expected = f"look: {escape if not at else ''}[redacted:anthropic]{escape}!"
+    assert said == expected
+    assert KEY[-8:] not in repr(record)
+
+
+def test_redaction_comes_before_clipping() -> None:
+    """What is clipped to fit a column was looked at whole, so that no half of a key stays."""
+    redacting = Redacting()
+    facts = request()
+    facts.user_agent = "A" * 964 + " " + KEYS["google"]
+    record = builder(redact=redacting.redaction).build(Draft(facts, whole(bodies.whole_response())))
+    assert isinstance(record, Record)
+    agent = record.exchange.user_agent or ""
+    assert (len(agent) <= 1000, "gg" in agent, "SSS" in agent) == (True, False, False)
+
+
+def test_what_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A column that can't be looked at in time is left out, and counted; others stay."""
+    monkeypatch.setattr("response_store.redaction.rows.COLUMN_SECONDS", 0)
+    redacting = Redacting({"slow": "(?:x.*y|x)"})
+    record = redacting.build(
+        whole(bodies.whole_response()), json.dumps({"model": "m", "input": "x"})
+    )
+    assert record.exchange.request_body is None
+    assert record.exchange.state == State.COMPLETED
+    assert redacting.counts.snapshot()["redaction.too_slow.request_body"] == 1
