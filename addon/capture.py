@@ -1,5 +1,13 @@
 """The script that mitmproxy loads: `mitmdump -s addon/capture.py`."""
 
-from response_store.addon import ResponseStore
+import logging
 
-addons = [ResponseStore()]
+from response_store.requirements import explain_missing
+
+addons: list[object] = []
+if (problem := explain_missing()) is not None:
+    logging.error(problem)  # noqa: LOG015 - as mitmproxy starts, this ends it with the line alone
+else:
+    from response_store.addon import ResponseStore
+
+    addons.append(ResponseStore())
