@@ -29,23 +29,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.one_python
 
 CASES = load_cases()
-PENDING = frozenset(
-    {
-        "f01a",
-        "f01b",
-        "f01d",
-        "f01e",
-        "f01f",
-        "f02a",
-        "f02c",
-        "f12a",
-        "f12c",
-        "f17a",
-        "f18a",
-        "f21a",
-        "f22a",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -87,13 +70,7 @@ def stage(
     database.drop()
 
 
-@pytest.mark.parametrize(
-    "case_id",
-    [
-        pytest.param(one, marks=[pytest.mark.xfail(strict=True)] if one in PENDING else [])
-        for one in CASES
-    ],
-)
+@pytest.mark.parametrize("case_id", CASES)
 def test_case(
     stage: Stage, model_server: ModelServer, switch: WebSocketSwitch, case_id: str
 ) -> None:
