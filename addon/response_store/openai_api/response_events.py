@@ -165,6 +165,9 @@ class ResponseEvents:
             words = json_text.storable(event.data.decode(errors="replace")).strip()
             self._fault = Fault(None, words or None)
             return
+        if (fault := read_error_body(event.data.strip())) is not None:  # in a list
+            self._fault = fault
+            return
         self._flaw = self._flaw or flaw(event, error)
         said = event.data.strip()
         self._lost = self._lost or not (is_filler(event) or said == b"[DONE]" or said[:1] == b"{")
