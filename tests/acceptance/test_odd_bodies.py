@@ -176,13 +176,22 @@ def test_no_answer(
 def test_wrong_coding(
     proxy: Proxy, model_server: ModelServer, tenant: str, coding: str, *, streamed: bool
 ) -> None:
-    """A body that is not encoded as it says is kept as bytes."""
-    plain = PLAIN.answer(bodies.stream_events()) if streamed else json_answer({"no": "answer"})
+    """A body that is not encoded as it says, but plain, is read as it is."""
+    plain = PLAIN.answer(bodies.stream_events()) if streamed else json_answer(bodies.response())
     headers = (*plain.headers, ("content-encoding", coding))
     model = model_server.play(Answer(headers=headers, steps=plain.steps))
     reply = fetch(proxy.port, asking(model, stream=streamed), tenant)
-    sent = model_server.recordings.only(tenant).body
-    assert bytes(reply.body) == sent
+    assert bytes(reply.body) == model_server.recordings.only(tenant).body
+    assert_holds(proxy.database.ended(tenant), {"state": "completed"})
+
+
+@pytest.mark.parametrize("coding", ["gzip", "br", "zstd", "compress", "unheard-of"])
+def test_broken_coding(proxy: Proxy, model_server: ModelServer, tenant: str, coding: str) -> None:
+    """A body that is neither encoded as it says nor plain is kept as bytes."""
+    sent = b"\xff\xfe" * 40
+    headers = (("content-type", "application/json"), ("content-encoding", coding))
+    model = model_server.play(Answer(headers=headers, steps=(sent,)))
+    assert bytes(fetch(proxy.port, asking(model), tenant).body) == sent
     assert_raw(proxy.database.ended(tenant), sent)
 
 

@@ -262,8 +262,11 @@ CASES = {
         [WELL],
         counts={"websocket.binary": 1, "websocket.unreadable": 1},
     ),
-    "what is no request": Case(
-        usual, one_by_one({"type": "response.create"}, creating()), [WELL], stored=1
+    "a request of nothing": Case(
+        usual,
+        one_by_one({"type": "response.create"}, creating()),
+        [WELL | {"requested_model": None}, WELL],
+        stored=2,
     ),
 }
 

@@ -229,7 +229,7 @@ class ChatAccumulator:
             self._note_error(event, chunk)
         self._count(chunk, choices)
         for name, value in chunk.items():
-            if name != "choices" and (name not in self._members or not _is_empty(value)):
+            if name != "choices" and _replaces(value, self._members.get(name, ABSENT)):
                 self._held.add(name not in self._members)
                 self._members[name] = value
         for choice in choices:
@@ -313,6 +313,11 @@ def _object(value: Raw) -> Members:
 
 def _has_text(delta: Members) -> bool:
     return any(name != "role" and not _is_empty(value) for name, value in delta.items())
+
+
+def _replaces(value: Raw, before: Raw) -> bool:
+    """Return whether a value replaces another: an empty one does where there is not even that."""
+    return not _is_empty(value) or not json_text.present(before)
 
 
 def _is_empty(value: Raw) -> bool:

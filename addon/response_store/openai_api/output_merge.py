@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +13,8 @@ from response_store.openai_api.output_items import members_of
 
 Match = dict[int, int]
 _UNSTABLE = ("id", "status", "annotations", "logprobs", "phase", "encrypted_content")
-_SAID = ("content", "summary", "arguments", "input", "code", "action", "operation", "result")
+_SAID = ("content", "summary", "arguments", "input", "code", "action", "operation")
+_LARGE = 1 << 20  # bytes above which values are compared as they came
 
 
 def merge_output(
@@ -88,6 +90,8 @@ def _matches(final: list[_Seen], streamed: list[_Seen]) -> Match:
 
 def _stable(members: dict[str, Any]) -> str:
     """Return what an item says as a text to compare; empty where it says nothing."""
+    if sum(len(memoryview(value)) for value in members.values()) > _LARGE:
+        return hashlib.sha256(b"".join(map(bytes, members.values()))).hexdigest()
     try:
         decoded = {name: json.loads(bytes(value)) for name, value in members.items()}
     except (ValueError, RecursionError):

@@ -268,6 +268,12 @@ def test_a_choice_that_finished_with_an_error() -> None:
     assert (outcome.state, outcome.fault and outcome.fault.code) == (State.FAILED, "error")
 
 
+def test_an_empty_value_replaces_null() -> None:
+    """It is more than that; between the two nothing is lost."""
+    outcome = outcome_of({"delta": {"content": "a"}}, {"delta": {}}, system_fingerprint="")
+    assert json.loads(outcome.partial or b"")["system_fingerprint"] == ""
+
+
 def test_an_empty_model_is_none() -> None:
     """Where no chunk names a model, the row names none."""
     assert outcome_of({"delta": {"content": "a"}}, model="").model is None
