@@ -77,6 +77,8 @@ class DeadLetters:
         letter = DeadLetter(seq, self._wall(), reason, change)
         with self._writing():
             self._write(DEAD_LETTERS, os.O_APPEND, [letter])
+            if not self.number:  # the file may be a new one
+                sync_folder(self._directory.path)
         self._seqs.add(seq)
         self.number += 1
         self.size += sum(map(len, self._frame(letter)))
@@ -103,6 +105,7 @@ class DeadLetters:
                 if reason is not None:
                     left.append(letter._replace(reason=reason, at=self._wall()))
         finally:
+            store.sync()
             self._replace([*left, *letters[tried:]])
         return tried - len(left)
 

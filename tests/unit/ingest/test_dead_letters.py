@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PassingStoreError
+from response_store.ingest import dead_letters
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
 from response_store.store.records import Deletion, ExchangeRow, Record
@@ -42,6 +43,34 @@ def test_they_are_there_for_the_next_process(directory: JournalDirectory) -> Non
     ]  # fmt: skip
     assert [one.change for one in again.read()] == [record(3), Deletion("t", "resp")]
     assert (again.number, again.size) == (letters.number, letters.size) == (2, letters.size)
+
+
+def test_the_disk_knows_the_file_once_it_has_a_row(
+    directory: JournalDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The position moves past the row right behind that: a loss of power must not take it away."""
+    calls: list[str] = []
+    monkeypatch.setattr(dead_letters, "sync_file", lambda fd: calls.append("file"))
+    monkeypatch.setattr(dead_letters, "sync_folder", lambda path: calls.append(path.name))
+    for numbers in ((1, 2), (2, 3)):
+        letters = DeadLetters(directory, 1 << 20)
+        for number in numbers:
+            letters.append(number, record(number), "why")
+    assert calls == ["file", directory.path.name, "file", "file"]
+
+
+def test_none_is_removed_before_the_disk_has_it_in_the_database(bench: Bench) -> None:
+    """Where that fails all stay, and are written again."""
+    letters = bench.applier.dead_letters
+    letters.append(1, record(1), "why")
+    bench.store.open()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench.store, "sync", lambda: (_ for _ in ()).throw(PassingStoreError("full")))
+        with pytest.raises(PassingStoreError, match="full"):
+            letters.retry(bench.store)
+    assert [one.seq for one in letters.read()] == [1]
+    assert letters.retry(bench.store) == 1
+    assert len(bench.states()) == 1
 
 
 def test_the_file_is_private(directory: JournalDirectory) -> None:
