@@ -36,9 +36,9 @@ def how_to_add(prefix: str, executable: str, source: str, *, frozen: bool) -> st
             f" pipx or uv: uv tool install mitmproxy --with {source}"
         )
     parts = Path(prefix).parts
-    if "pipx" in parts:
+    if "pipx" in parts or Path(prefix, "pipx_metadata.json").is_file():
         return f"Add it: pipx inject {parts[-1]} {source}"
-    if "uv" in parts and "tools" in parts:
+    if ("uv" in parts and "tools" in parts) or Path(prefix, "uv-receipt.toml").is_file():
         return f"Add it: uv tool install {parts[-1]} --with {source}"
     if {"Cellar", "homebrew", "linuxbrew"} & set(parts):
         return (

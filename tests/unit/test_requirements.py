@@ -49,6 +49,18 @@ def test_how_to_add(prefix: str, frozen: bool, words: str) -> None:
     assert words in how_to_add(prefix, "/bin/python", "/clone", frozen=frozen)
 
 
+def test_folders_of_other_names(tmp_path: Path) -> None:
+    """Where the tools' folders have been moved, what they leave there tells."""
+    for file, words in (
+        ("pipx_metadata.json", "pipx inject mitm /clone"),
+        ("uv-receipt.toml", "uv tool install mitm --with /clone"),
+    ):
+        prefix = tmp_path / file.partition(".")[0] / "mitm"
+        prefix.mkdir(parents=True)
+        (prefix / file).touch()
+        assert words in how_to_add(str(prefix), "/bin/python", "/clone", frozen=False)
+
+
 def test_a_mitmproxy_without_it(tmp_path: Path) -> None:
     """mitmdump ends with the line alone, and no traceback."""
     (tmp_path / "hide.py").write_text("import sys\nsys.modules['msgspec'] = None\n")

@@ -147,6 +147,38 @@ def test_a_database_in_memory_has_no_chores(make_bench: MakeBench) -> None:
     setting.chores.stop()
 
 
+def test_a_server_may_sleep(setting: Setting) -> None:
+    """A quarter of an hour after the last write nothing is asked of it, until the next one."""
+    chores = setting.chores
+    chores._lets_sleep = True  # as of PostgreSQL
+    setting.work()
+    asked: list[float] = []
+    held = chores._role.is_held
+
+    def noted() -> bool:
+        asked.append(setting.now)
+        return held()
+
+    chores._role.is_held = noted  # type: ignore[method-assign]
+    for _ in range(200):
+        due = chores.due_at()
+        if due is None:
+            break
+        setting.now = max(setting.now + 0.1, due)
+        setting.work()
+    assert chores.due_at() is None
+    assert len(asked) < 20
+    setting.now += 100_000
+    asked.clear()
+    assert chores.due_at() is None
+    assert not asked
+    setting.bench.proxy.exchange(1)
+    setting.bench.apply()
+    chores.note_written(setting.bench.written)
+    setting.work()
+    assert setting.indexed() == 1
+
+
 def test_old_exchanges_are_pruned(make_bench: MakeBench, tmp_path: Path) -> None:
     """Retention removes what is too old, once it is due."""
     setting = Setting(make_bench("retention: {max_age_days: 1}\n"))
