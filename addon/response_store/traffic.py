@@ -242,7 +242,13 @@ class Traffic:
             return None
         request = flow_facts.request_head(flow, api, headers, session.config.tenant)
         body = flow.request.data.content
-        exchange = session.recorder.begin(flow.id, request, body, live=bool(flow.live))
+        exchange = session.recorder.begin(
+            flow.id,
+            request,
+            body,
+            live=bool(flow.live),
+            credentials=flow_facts.credentials(flow),
+        )
         self._flows[flow.id] = flow
         self._done.discard(flow)
         may_reject = exchange.creates and exchange.live and flow.response is None

@@ -30,6 +30,7 @@ from response_store.openai_api.content_encoding import (
     decode,
 )
 from response_store.redaction.credentials import (
+    is_ordinary,
     may_hold_credentials,
     may_hold_credentials_sliced,
 )
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from response_store.journal.receipts import Receipt
 
 _PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
+_SEARCHED = 1 << 21  # bytes: it takes less than a millisecond
 _TOO_LARGE = "request body: above max_body_bytes"
 
 
@@ -65,7 +67,7 @@ class Exchange:
     """
 
     __slots__ = (
-        "_body", "_budget", "_first_event_ms", "_limit", "_looked", "_plain_answer",
+        "_body", "_budget", "_credentials", "_first_event_ms", "_limit", "_looked", "_plain_answer",
         "_plain_request", "_private", "_request_expands", "_started",
         "answer", "chain", "ended", "is_open", "key", "last_receipt", "live", "part_sent",
         "problem", "receipts", "redacts", "rejected", "request", "stream",
@@ -83,6 +85,7 @@ class Exchange:
         redacts: bool,
         elapsed: float,
         now: float,
+        credentials: tuple[bytes, ...] = (),
     ) -> None:
         """`elapsed` are the seconds since the request began, `now` those of a monotonic clock."""
         self.key = key
@@ -99,6 +102,7 @@ class Exchange:
         self.chain: Chain | None = None  # where a frame of it is large
         self.receipts: list[Receipt] = []  # of its frames that are not acknowledged yet
         self.last_receipt: Receipt | None = None
+        self._credentials = credentials
         self._body = body
         self._limit = limit
         self._budget = budget
@@ -191,7 +195,7 @@ class Exchange:
         answer = None if self.part_sent else self.answer
         self.part_sent = True
         head = encode_head(PartHead(answer, elapsed_ms, self._first_event_ms))
-        body = _joined(pieces)
+        body = self._without_echoes(_joined(pieces))
         return Frame(Kind.PART, self.key, head, [body], self._private or self._may_hold(body))
 
     def gather(self, body: bytes | None, *, alone: bool = False) -> Answered:
@@ -228,6 +232,7 @@ class Exchange:
         if not says_request:
             request = None
         answer, body, raw = self._answer_body(answered)
+        body, raw = self._without_echoes(body), self._without_echoes(raw)
         head = EndHead(
             request=self.request if says_request else None,
             ended_by=by.value,
@@ -337,10 +342,30 @@ class Exchange:
             head = msgspec.structs.replace(head, decode_error=str(error))
             return head, error.decoded, b"" if self._private else body[: self._limit]
 
+    def _without_echoes(self, body: bytes) -> bytes:
+        """Return a body without the client's own credentials, which an error may repeat."""
+        if not self._credentials or not body:
+            return body
+        is_error = self.answer is not None and self.answer.status_code >= 400
+        for secret in self._credentials:
+            if (is_error or not is_ordinary(secret)) and _contains(body, secret):
+                body = body.replace(secret, b"***")
+        return body
+
     def _may_hold(self, body: bytes) -> bool:
         if len(body) <= LARGE:
             return may_hold_credentials(body)
         return may_hold_credentials_sliced(body, _let_others_run)
+
+
+def _contains(body: bytes, secret: bytes) -> bool:
+    """Search a body; of megabytes in slices, between which the event loop may run."""
+    for start in range(0, len(body), _SEARCHED):
+        if start:
+            _let_others_run()
+        if body.find(secret, start, start + _SEARCHED + len(secret)) >= 0:
+            return True
+    return False
 
 
 def _let_others_run() -> None:

@@ -6,13 +6,16 @@ them is ever looked at, so nothing else can be kept.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.config import TenantConfig
 from response_store.json_text import storable
-from response_store.limits import HEADER_FIELDS, bounded_name
+from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, bounded_name
 from response_store.openai_api.endpoints import followed_id, kept_path
+from response_store.redaction.credentials import echoes_of
 from response_store.store.records import Api, Transport
 
 if TYPE_CHECKING:
@@ -23,6 +26,14 @@ _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
 _REQUEST_HEADERS = frozenset({b"content-type", b"upgrade", b"user-agent", b"content-encoding"})
 _ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
 _MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
+_CREDENTIAL_HEADERS = frozenset(
+    {
+        b"authorization", b"proxy-authorization", b"api-key", b"x-api-key", b"x-goog-api-key",
+        b"ocp-apim-subscription-key", b"x-auth-token", b"chatgpt-account-id",
+    }
+)  # fmt: skip
+_CREDENTIAL_NAMES = ("key", "token", "secret", "password", "auth", "code", "sig")
+_MAX_CREDENTIALS = 16
 STREAMED_PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
 
 
@@ -47,6 +58,23 @@ def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
     """Return the headers of a request that matter."""
     names = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
     return HeaderMap(flow.request.headers, names)
+
+
+def credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
+    """Return the client's credentials, in the spellings in which an answer may repeat them.
+
+    They live as long as the exchange, for this alone.
+    """
+    values = [
+        value.decode("utf-8", "replace")
+        for name, value in flow.request.headers.fields[:HEADER_FIELDS]
+        if name.lower() in _CREDENTIAL_HEADERS
+    ]
+    with suppress(ValueError):
+        query = flow.request.path.partition("?")[2]
+        parameters = parse_qsl(query.replace(";", "&"), max_num_fields=QUERY_PARAMETERS)
+        values += [value for name, value in parameters if _is_credential(name.lower())]
+    return echoes_of([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
 
 
 def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
@@ -116,6 +144,10 @@ def ended_at(flow: HTTPFlow) -> float:
     if flow.error is not None:
         return flow.error.timestamp
     return flow.request.timestamp_end or flow.request.timestamp_start
+
+
+def _is_credential(name: str) -> bool:
+    return any(part in name for part in _CREDENTIAL_NAMES)
 
 
 def _clipped(text: str) -> str:

@@ -100,9 +100,18 @@ class Recorder:
         return self._has_stopped
 
     def begin(
-        self, flow_id: str, request: RequestHead, body: bytes | None, *, live: bool
+        self,
+        flow_id: str,
+        request: RequestHead,
+        body: bytes | None,
+        *,
+        live: bool,
+        credentials: tuple[bytes, ...] = (),
     ) -> Exchange:
-        """Follow an exchange whose request has passed; `body` is encoded as it came."""
+        """Follow an exchange whose request has passed; `body` is encoded as it came.
+
+        `credentials` are the client's own, which its answer may not repeat in what is written.
+        """
         self.close(flow_id, EndedBy.PROXY)  # a replayed flow keeps its id
         self._keys += 1
         elapsed = max(0.0, self._clock() - request.started_at) if live else 0.0
@@ -116,6 +125,7 @@ class Recorder:
             redacts=self._redacts,
             elapsed=elapsed,
             now=self._monotonic(),
+            credentials=credentials,
         )
         self._exchanges[flow_id] = exchange
         self._counts.add("seen")

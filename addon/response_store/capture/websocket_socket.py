@@ -48,7 +48,13 @@ class Exchanges(Protocol):
     def budget(self) -> Budget: ...
 
     def begin(
-        self, flow_id: str, request: RequestHead, body: bytes | None, *, live: bool
+        self,
+        flow_id: str,
+        request: RequestHead,
+        body: bytes | None,
+        *,
+        live: bool,
+        credentials: tuple[bytes, ...] = (),
     ) -> Exchange: ...
 
     def feed(
@@ -87,6 +93,7 @@ class Socket:
         counts: Counts,
         limit: int,
         live: bool = True,
+        credentials: tuple[bytes, ...] = (),
     ) -> None:
         self.live = live
         self._flow_id = flow_id
@@ -95,6 +102,7 @@ class Socket:
         self._exchanges = exchanges
         self._counts = counts
         self._limit = limit
+        self._credentials = credentials
         self._lanes = Lanes()
         self._turns = 0
         self._steers: list[tuple[str, bytes]] = []
@@ -185,7 +193,9 @@ class Socket:
 
     def _begin(self, request: RequestHead, body: bytes | None, lane: bytes, held: int = 0) -> Turn:
         key = f"{self._flow_id}#{request.turn}"
-        exchange = self._exchanges.begin(key, request, body, live=self.live)
+        exchange = self._exchanges.begin(
+            key, request, body, live=self.live, credentials=self._credentials
+        )
         exchange.answer = self._head
         exchange.start_stream()
         return Turn(key, request.turn, exchange, lane, held)

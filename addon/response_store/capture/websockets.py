@@ -179,6 +179,7 @@ class Sockets:
             counts=self._counts,
             limit=self._config.capture.max_body_bytes,
             live=bool(flow.live),
+            credentials=flow_facts.credentials(flow),
         )
 
     def _reason_against(self, flow: HTTPFlow) -> Skip | None:

@@ -29,6 +29,11 @@ SECRET_HEADERS = frozenset(
     }
 )
 
+# What others are called, of whatever vendor: x-goog-api-key, x-auth-token, private-token.
+_SECRET_PART = re.compile(
+    r"(?:^|[-_.])(?:api)?(?:key|token|secret|passw(?:or)?d|auth(?:orization)?|cookie|credentials?|jwt"
+    r"|signature)s?(?:$|[-_.])"
+)
 _HEADER_TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, section 5.1
 _HOST_PATTERN = re.compile(r"[\w.*?:-]+")
 _PORT = re.compile(r"[^:]*:[0-9*]+")  # an IPv6 address has more colons
@@ -79,7 +84,7 @@ def _tenant(tenant: dict[str, Any]) -> Found:
     if not _HEADER_TOKEN.fullmatch(header) or len(header) > _LONGEST_HEADER:
         rule = "this can't be the name of a header"
         yield ("tenant", "header"), Fault(rule, "Write a header's name, such as x-tenant-id.")
-    elif header.lower() in SECRET_HEADERS:
+    elif header.lower() in SECRET_HEADERS or _SECRET_PART.search(header.lower()):
         rule = "this header carries credentials, and what names a tenant is stored"
         yield ("tenant", "header"), Fault(rule, "Take a header that holds no secret.")
 

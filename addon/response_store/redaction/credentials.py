@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,16 +20,26 @@ MASK = b'"***"'
 # A string may lack its end where a body was cut off.
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL).finditer
 # Two looks before the walk, the cheaper first: do the names occur at all, then as a member's name.
-_HINTS = (b"uthorization", b"headers", b"domain_secrets", b"\\u00")
+_HINTS = (
+    b"uthorization", b"headers", b"domain_secrets", b"server_url", b"data_sources", b"\\u00",
+)  # fmt: skip
 _suspicious_names = re.compile(
-    rb'"(?<!\\")(?:[aA]uthorization|headers|domain_secrets|[^"\\]{0,14}\\u00[0-9a-fA-F]{2}'
+    rb'"(?<!\\")(?:[aA]uthorization|headers|domain_secrets|server_url|data_sources|[^"\\]{0,14}\\u00[0-9a-fA-F]{2}'
     rb'[^"]{0,80})(?=")'
 ).finditer
 _MAX_NAME = 104  # bytes of one, with its quotes
 _colon = re.compile(rb"\s*+:").match
 SLICE_BYTES = 64 * 1024  # take 0.2 ms to look at, and at most 4 ms where all is quotes and escapes
+_LONG_SECRET = 24  # bytes; ordinary words are shorter
 _LOOK_EVERY = 1024  # tokens
 _MIN_ECHO = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
+# Of Azure's data sources.
+_SOURCE_SECRETS = frozenset(
+    {b"key", b"api_key", b"encoded_api_key", b"connection_string", b"access_token", b"password"}
+)
+_url_secrets = re.compile(
+    rb"://(?P<user>[^/@?#\"\\]*+)@|[?&;#][^=&;#\"\\]*+=(?P<value>[^&;#\"\\]*+)"
+).finditer
 _SCHEMES = frozenset({"bearer", "basic", "token"})
 
 
@@ -48,6 +58,7 @@ class _Frame:
     name: bytes  # the member of the parent that holds this one; an array hands its own on
     in_array: bool
     masks_all: bool = False
+    in_source: bool = False  # of Azure's `data_sources`
     key: bytes = b""
     expects_name: bool = field(default=False)
 
@@ -90,8 +101,9 @@ def mask(body: bytes) -> Masked:
     secrets: list[bytes] = []
     at = 0
     for start, end in _credentials(body):
-        pieces += (body[at:start], MASK)
-        secrets.append(body[start + 1 : end - 1])
+        is_whole = body[start : start + 1] == b'"'
+        pieces += (body[at:start], MASK if is_whole else MASK.strip(b'"'))
+        secrets.append(body[start + 1 : end - 1] if is_whole else body[start:end])
         at = end
     if not pieces:
         return Masked(body, ())
@@ -111,6 +123,21 @@ def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
         if secret in body:
             body = body.replace(secret, MASK.strip(b'"'))
     return body
+
+
+def echoes_of(credentials: Iterable[str]) -> tuple[bytes, ...]:
+    """Return a client's credentials as an answer may repeat them."""
+    spellings = {
+        spelling
+        for value in credentials
+        for spelling in _spellings(json.dumps(value)[1:-1].encode())
+    }
+    return tuple(sorted(spellings, key=lambda one: (-len(one), one)))
+
+
+def is_ordinary(secret: bytes) -> bool:
+    """Return whether a credential may be an ordinary word, as those for local servers are."""
+    return len(secret) < _LONG_SECRET and not any(char in b"0123456789" for char in secret)
 
 
 def _spellings(secret: bytes) -> Iterator[bytes]:
@@ -135,7 +162,7 @@ def _is_suspicious(body: bytes, start: int, end: int) -> bool:
 
 
 def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the span of each credential's string, quotes included."""
+    """Yield the span of each credential's string, quotes included, or of a part of one."""
     stack: list[_Frame] = []
     deadline = Deadline(READ_SECONDS, processor=True)
     for number, token in enumerate(_token(body)):
@@ -148,6 +175,16 @@ def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
             stack[-1].key, stack[-1].expects_name = _name(text), False
         elif stack and _is_credential(stack):
             yield token.span()
+        elif stack and stack[-1].key == b"server_url":
+            yield from _url_credentials(token)
+
+
+def _url_credentials(token: re.Match[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield what may be a credential in a URL: name and password, and what parameters say."""
+    for part in _url_secrets(token[0]):
+        start, end = part.span(part.lastgroup or 0)
+        if start < end:
+            yield token.start() + start, token.start() + end
 
 
 def _walk(stack: list[_Frame], mark: bytes) -> None:
@@ -168,7 +205,10 @@ def _open(stack: list[_Frame], is_object: bool) -> _Frame:
     parent = stack[-1]
     name = parent.key if parent.is_object else parent.name
     masks_all = parent.masks_all or _is_credential_member(parent)
-    return _Frame(is_object, name, not parent.is_object, masks_all, expects_name=is_object)
+    in_source = parent.in_source or (parent.is_object and parent.key == b"data_sources")
+    return _Frame(
+        is_object, name, not parent.is_object, masks_all, in_source, expects_name=is_object
+    )
 
 
 def _is_credential_member(tool: _Frame) -> bool:
@@ -183,6 +223,10 @@ def _is_credential(stack: list[_Frame]) -> bool:
         return True
     if not frame.is_object:
         return False
+    if frame.in_source and (
+        frame.key in _SOURCE_SECRETS or (frame.name == b"authentication" and frame.key != b"type")
+    ):
+        return True
     return frame.key == b"authorization" or (
         frame.key == b"value" and frame.in_array and frame.name == b"domain_secrets"
     )

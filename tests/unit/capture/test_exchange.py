@@ -35,6 +35,7 @@ def exchange(
     limit: int = 1000,
     budget: Budget | None = None,
     redacts: bool = False,
+    credentials: tuple[bytes, ...] = (),
     **head: Any,
 ) -> Exchange:
     """An exchange that begins now."""
@@ -48,6 +49,7 @@ def exchange(
         redacts=redacts,
         elapsed=0.0,
         now=NOW,
+        credentials=credentials,
     )
 
 
@@ -439,3 +441,45 @@ def test_memory() -> None:
     assert live.stream is not None
     live.stream.release()
     assert budget.held == 0
+
+
+KEY = b"c4n4ry-0123456789"
+
+
+def keyed(*chunks: bytes, status: int = 200, **how: Any) -> Exchange:
+    """An exchange whose client has sent a key, and what has come of its answer's stream."""
+    return streamed(
+        *chunks, answer=answer_head(status_code=status), credentials=(KEY, b"not-needed"), **how
+    )
+
+
+def test_an_answer_that_repeats_the_clients_key() -> None:
+    """The key is masked in what is written of an answer: parts, the end, and undecodable bytes."""
+    live = keyed(b'data: {"key":"' + KEY + b'"}\n\n')
+    assert live.stream is not None
+    part = sent(live.part_frame(live.stream.take(all_of_it=False), 1.0))
+    assert (KEY in part.body, b"***" in part.body) == (False, True)
+    live.feed(b"data: " + KEY[:5], NOW)
+    live.feed(KEY[5:], NOW)
+    assert KEY not in end_of(live).body
+    whole = exchange(credentials=(KEY,))
+    whole.answer = json_head(status_code=401)
+    assert end_of(whole, body=b'{"error":"' + KEY + b'"}').answer_body == b'{"error":"***"}'
+    odd = exchange(credentials=(KEY,))
+    odd.answer = json_head(content_encoding="gzip")
+    assert KEY not in end_of(odd, body=b"no gzip " + KEY).body
+
+
+def test_a_key_that_is_a_word() -> None:
+    """A key that may be an ordinary word is masked in errors alone."""
+    words = b"data: not-needed\n\n"
+    assert end_of(keyed(words)).answer_body == words
+    assert end_of(keyed(words, status=401)).answer_body == b"data: ***\n\n"
+
+
+def test_a_key_in_a_large_answer() -> None:
+    """It is found wherever it stands in megabytes."""
+    body = b"x" * ((1 << 21) - 5) + KEY + b"x" * 100
+    live = exchange(credentials=(KEY,), limit=1 << 23)
+    live.answer = json_head(status_code=500)
+    assert KEY not in end_of(live, body=body).body

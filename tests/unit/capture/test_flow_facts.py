@@ -185,3 +185,17 @@ def test_who_has_reset_a_stream(
     flow = tflow.tflow()
     flow.client_conn.alpn, flow.server_conn.alpn = client, server
     assert flow_facts.was_reset_by_client(flow, message) is by_client
+
+
+def test_credentials_of_a_client() -> None:
+    """The values of credential headers and parameters are there to be looked for, no others."""
+    flow = flow_of(
+        (b"X-Api-Key", b"header-0123456789"),
+        (b"x-other", b"other-0123456789"),
+        path=b"/v1/responses?api-version=1;api-key=query-0123456789&code=code-0123456789&x=plain-012345",
+    )
+    found = b" ".join(flow_facts.credentials(flow))
+    for secret in (b"header-0123456789", b"query-0123456789", b"code-0123456789"):
+        assert secret in found
+    assert b"other" not in found
+    assert b"plain" not in found

@@ -93,7 +93,17 @@ def test_a_pattern_that_no_host_matches_is_refused(pattern: str, refusal: Refusa
     assert "store.yaml:4: capture.hosts[1]: the host pattern" in said
 
 
-@pytest.mark.parametrize("header", sorted(SECRET_HEADERS))
+@pytest.mark.parametrize(
+    "header",
+    [
+        *sorted(SECRET_HEADERS),
+        "x-goog-api-key",
+        "X-Auth-Token",
+        "private-token",
+        "my.secret",
+        "apikey",
+    ],
+)
 def test_no_header_with_credentials_names_a_tenant(header: str, refusal: Refusal) -> None:
     """What names a tenant is stored, so no header that carries a secret can, in any case."""
     assert "carries credentials" in refusal({"tenant": {"header": header.title()}})

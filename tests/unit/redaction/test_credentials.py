@@ -10,6 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.redaction.credentials import (
+    UncleanableError,
+    echoes_of,
+    is_ordinary,
     mask,
     mask_echoes,
     may_hold_credentials,
@@ -320,3 +323,64 @@ def test_without_secrets() -> None:
     """Without credentials an answer comes back as the same object."""
     answer = text({"a": 1})
     assert mask_echoes(answer, ()) is answer
+
+
+URLS = {
+    "name and password": "https://me:s3cr3t-of-mine@h.example/mcp",
+    "password alone": "https://s3cr3t-of-mine@h.example/mcp",
+    "parameter": "https://h.example/mcp?api_key=s3cr3t-of-mine",
+    "parameters": "https://h.example/mcp?a=1&token=s3cr3t-of-mine;x=s3cr3t-of-mine#k=s3cr3t-of-mine",
+}
+
+
+@pytest.mark.parametrize("name", URLS)
+def test_urls_of_servers(name: str) -> None:
+    """What may be a credential in the URL of a tool's server is masked, the rest of it stays."""
+    body = text({"tools": [mcp(server_url=URLS[name])]})
+    masked = mask(body)
+    assert SECRET.encode() not in masked.body
+    assert b"h.example/mcp" in masked.body
+    assert SECRET.encode() in b" ".join(masked.secrets)
+    assert json.loads(masked.body)
+    plain = text({"tools": [mcp(server_url="https://h.example/mcp")]})
+    assert mask(plain).body == plain
+
+
+SOURCES = {
+    "key": {"authentication": {"type": "api_key", "key": SECRET}},
+    "connection string": {"authentication": {"type": "x", "connection_string": SECRET}},
+    "access token": {"authentication": {"type": "access_token", "access_token": SECRET}},
+    "elsewhere": {"embedding_dependency": {"authentication": {"type": "api_key", "key": SECRET}}},
+    "without a place": {"endpoint": "https://h", "key": SECRET},
+    "new": {"authentication": {"type": "x", "anything": SECRET}},
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_data_sources(name: str) -> None:
+    """The credentials of Azure's data sources are masked, their types and addresses stay."""
+    source = {"type": "azure_search", "parameters": SOURCES[name] | {"index_name": "i"}}
+    body = text({"model": "m", "data_sources": [source]})
+    masked = json.loads(mask(body).body)
+    assert SECRET not in str(masked)
+    assert masked["data_sources"][0]["type"] == "azure_search"
+    assert masked["data_sources"][0]["parameters"]["index_name"] == "i"
+    other = text({"model": "m", "metadata": {"key": SECRET}})
+    assert mask(other).body == other
+
+
+def test_what_is_too_much_to_be_cleaned() -> None:
+    """A text that is deeper than is walked is not cleaned, nor one with a million echoes."""
+    with pytest.raises(UncleanableError):
+        mask(b'{"tools":[{"headers":' + b"[" * 300_000)
+    with pytest.raises(UncleanableError):
+        mask_echoes(bytes(1 << 20), tuple(b"%d" % n for n in range(5000)))
+
+
+def test_echoes_of_a_client() -> None:
+    """A header's value is looked for whole, and without its scheme; in each spelling of JSON."""
+    spellings = echoes_of(["Bearer abc/def-0123456789", "short"])
+    assert b"abc/def-0123456789" in spellings
+    assert rb"abc\/def-0123456789" in spellings
+    assert not any(b"short" in spelling for spelling in spellings)
+    assert [is_ordinary(b"not-needed"), is_ordinary(b"abc-0123")] == [True, False]

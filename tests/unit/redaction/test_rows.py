@@ -394,9 +394,7 @@ def test_what_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     """A column that can't be looked at in time is left out, and counted; others stay."""
     monkeypatch.setattr("response_store.redaction.rows.COLUMN_SECONDS", 0)
     redacting = Redacting({"slow": "(?:x.*y|x)"})
-    record = redacting.build(
-        whole(bodies.whole_response()), json.dumps({"model": "m", "input": "x"})
-    )
+    record = redacting.build(whole(bodies.whole_response()), {"model": "m", "input": "x"})
     assert record.exchange.request_body is None
     assert record.exchange.state == State.COMPLETED
     assert redacting.counts.snapshot()["redaction.too_slow.request_body"] == 1
