@@ -185,9 +185,15 @@ def test_conversation(asking: Asking) -> None:
     api.items.create("conv_1", items=[item], extra_headers=asking.answer(listed))
     api.retrieve("conv_1", extra_headers=asking.answer(conversation))
     api.items.list("conv_1", extra_headers=asking.answer(listed))
+    asking.proxy.flush()
+    select = "SELECT * FROM openai_conversations WHERE tenant_id = ?"
+    (kept,) = asking.proxy.database.rows(select, asking.tenant)
+    assert (kept["conversation_id"], kept["created_at"], kept["metadata"]) == ("conv_1", 5, "{}")
+    assert json.loads(kept["messages"]) == [item, item | {"id": "msg_1"}]
     deleted = {"id": "conv_1", "object": "conversation.deleted", "deleted": True}
     api.delete("conv_1", extra_headers=asking.answer(deleted))
     rows = asking.rows()
+    assert asking.proxy.database.rows(select, asking.tenant) == []
     assert [(row["api"], row["state"], row["conversation_id"]) for row in rows] == [
         ("conversations", "completed", "conv_1")
     ] * 5

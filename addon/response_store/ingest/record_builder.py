@@ -16,9 +16,10 @@ from response_store.ingest.request_reader import ReadRequest, read_request
 from response_store.ingest.response_reader import AnswerReader
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.ingest.row_filler import RowFiller, bound_names, transport
+from response_store.openai_api.conversations import ConversationRequest, read_conversation_change
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.outcome import Outcome
-from response_store.store.records import Change, Deletion, Record, State
+from response_store.store.records import Api, Change, ConversationChange, Deletion, Record, State
 
 if TYPE_CHECKING:
     from response_store.redaction.rows import Redaction
@@ -129,4 +130,17 @@ class RecordBuilder:
             response = None
         row = self._rows.exchange(ending, facts, request, classified, stored=stored)
         self.incomplete += classified.outcome.lost is not None
-        return Record(row, response)
+        return Record(row, response, _conversation(facts, request, classified))
+
+
+def _conversation(
+    facts: Request, request: ReadRequest, classified: ClassifiedResponse
+) -> ConversationChange | None:
+    """Return what an exchange changes of a conversation, if it does."""
+    answer = classified.outcome.partial
+    if facts.api is not Api.CONVERSATIONS or classified.state is not State.COMPLETED or not answer:
+        return None
+    asked = ConversationRequest(
+        facts.tenant_id, facts.method, facts.path, request.body, facts.started_at
+    )
+    return read_conversation_change(asked, answer)

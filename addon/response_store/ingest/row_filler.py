@@ -144,7 +144,11 @@ def bound_names(change: Change) -> Change:
     }
     if response is not None and len(response.model) > NAME:
         response = msgspec.structs.replace(response, model=bounded_name(response.model))
-    return Record(msgspec.structs.replace(row, **long) if long else row, response)
+    exchange = msgspec.structs.replace(row, **long) if long else row
+    conversation = change.conversation
+    if conversation is not None:
+        conversation = msgspec.structs.replace(conversation, id=bounded_name(conversation.id))
+    return Record(exchange, response, conversation)
 
 
 def _name(name: str | None) -> str | None:

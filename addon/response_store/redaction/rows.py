@@ -26,6 +26,7 @@ from response_store.redaction.streams import joined_texts
 from response_store.redaction.strings import in_strings, suspicious, texts
 from response_store.store.records import (
     Change,
+    ConversationChange,
     Deletion,
     ExchangeRow,
     Record,
@@ -73,7 +74,8 @@ class Redaction:
         if exchange.state != State.OPEN:  # what it holds comes again with its end
             for name, _ in known.found:
                 self._counts.add(f"redacted.{name}")
-        return Record(exchange, response)
+        conversation = self._conversation(change.conversation, known)
+        return Record(exchange, response, conversation)
 
     def _is_clean(self, record: Record) -> bool:
         """Whether one look at all of it tells that there is no secret, as nearly always."""
@@ -104,7 +106,7 @@ class Redaction:
         if message and len(message) > MESSAGE_CHARS:
             message = message[:MESSAGE_CHARS]
         row = msgspec.structs.replace(row, error_message=message, **packed)
-        return Record(row, record.response)
+        return Record(row, record.response, record.conversation)
 
     def _exchange(self, row: ExchangeRow, known: _Texts) -> ExchangeRow:
         made: dict[str, Any] = {}
@@ -142,6 +144,19 @@ class Redaction:
         if None in made.values():
             return None
         return msgspec.structs.replace(row, **made)
+
+    def _conversation(
+        self, change: ConversationChange | None, known: _Texts
+    ) -> ConversationChange | None:
+        """The change of a conversation; None where a part of it can't be made sure of."""
+        if change is None:
+            return None
+        metadata = self._made("metadata", known.json, change.metadata)
+        items = tuple(self._made("messages", known.json, item) for item in change.items)
+        if None in items or (metadata is None and change.metadata is not None):
+            return None
+        name = self._made("id", known.id, change.id)
+        return msgspec.structs.replace(change, id=name, metadata=metadata, items=items)
 
     def _raw(self, raw: _Texts, answered: _Texts, body: bytes | None) -> bytes | None:
         """The bytes of an answer; none where a secret is spread over several of its events."""
@@ -271,6 +286,8 @@ def _bodies(record: Record) -> list[Any]:
     if response is not None:
         made += [response.id, response.model]
         made += [response.response_object, response.input, response.messages]
+    if record.conversation is not None:
+        made += [record.conversation.metadata, *record.conversation.items]
     return [body for body in made if body]
 
 

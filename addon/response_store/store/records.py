@@ -130,11 +130,29 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     recorder_id: str
 
 
+class ConversationChange(msgspec.Struct, frozen=True):
+    """What an exchange changes of a conversation, whose row has metadata and items as JSON.
+
+    `items` are put behind those that are there, or in the place of one with the same id; where the
+    conversation `begins` they are its first. `created_at` is whole Unix seconds, for a new row.
+    """
+
+    tenant_id: str
+    id: str
+    created_at: int
+    metadata: str | None = None
+    items: tuple[str, ...] = ()
+    begins: bool = False
+    removed_item: str | None = None
+    deleted: bool = False
+
+
 class Record(msgspec.Struct, frozen=True):
-    """What one exchange brings to the store: its row and, where there is one, its response."""
+    """What one exchange brings to the store: its row and, where there is, what it is about."""
 
     exchange: ExchangeRow
     response: ResponseRow | None = None
+    conversation: ConversationChange | None = None
 
 
 class Deletion(msgspec.Struct, frozen=True):

@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from response_store.config import TableNames
-from response_store.store.columns import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, quoted
+from response_store.store.columns import (
+    CONVERSATION_COLUMNS,
+    EXCHANGE_COLUMNS,
+    RESPONSE_COLUMNS,
+    quoted,
+)
 from response_store.store.ranks import rank
 from response_store.store.records import EndedBy, State
 
@@ -19,7 +24,9 @@ class Statements:
     the values of an exchange, whose row is replaced only upwards (see `is_ahead`). Of a journal,
     `add_position` takes id, position and time, `move_position` position, time, id and the position
     before, `read_position` and `delete_position` its id. `set_result` takes a result and the id of
-    an exchange that has none. `set_database_id` takes time and id, `touch` a time.
+    an exchange that has none. Of a conversation, `add_conversation` takes the values of a row,
+    `read_conversation`, `lock_conversation` and `delete_conversation` its key, `set_conversation`
+    metadata, messages and the key. `set_database_id` takes time and id, `touch` a time.
     """
 
     replace_response: str
@@ -27,6 +34,11 @@ class Statements:
     read_response: str
     lock_response: str
     delete_response: str
+    add_conversation: str
+    read_conversation: str
+    lock_conversation: str
+    set_conversation: str
+    delete_conversation: str
     record_exchange: str
     set_result: str
     close_abandoned: str
@@ -46,6 +58,9 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
     into_responses = _insert(responses, RESPONSE_COLUMNS, mark)
     this_response = f"WHERE tenant_id = {mark} AND id = {mark}"
     read_response = f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {responses} {this_response}"
+    conversations = quoted(tables.conversations)
+    this_conversation = f"WHERE conversation_id = {mark} AND tenant_id = {mark}"
+    read_conversation = f"SELECT metadata, messages FROM {conversations} {this_conversation}"
     this_journal = f"WHERE journal_id = {mark}"
     return Statements(
         replace_response=(
@@ -56,6 +71,16 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         read_response=read_response,
         lock_response=f"{read_response} FOR UPDATE",
         delete_response=f"DELETE FROM {responses} {this_response}",
+        add_conversation=(
+            f"{_insert(conversations, CONVERSATION_COLUMNS, mark)} "
+            "ON CONFLICT (conversation_id, tenant_id) DO NOTHING RETURNING 1"
+        ),
+        read_conversation=read_conversation,
+        lock_conversation=f"{read_conversation} FOR UPDATE",
+        set_conversation=(
+            f"UPDATE {conversations} SET metadata = {mark}, messages = {mark} {this_conversation}"
+        ),
+        delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
             f"{_insert(exchanges, EXCHANGE_COLUMNS, mark)} ON CONFLICT (exchange_id) DO UPDATE SET "
             f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} WHERE {is_ahead('excluded', exchanges)}"

@@ -14,4 +14,6 @@ def large_columns(change: Change) -> int:
     held += len(exchange.result or "") + len(exchange.output_text or "")
     if response is not None:
         held += len(response.response_object) + len(response.input) + len(response.messages)
+    if change.conversation is not None:
+        held += sum(map(len, change.conversation.items))
     return held

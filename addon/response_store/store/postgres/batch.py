@@ -20,6 +20,13 @@ from psycopg.types.string import StrDumperUnknown
 
 from response_store.store.base import Checkpoint
 from response_store.store.columns import response_values
+from response_store.store.conversation_changes import (
+    NO_MESSAGES,
+    NO_METADATA,
+    apply,
+    conversation_changes,
+    new_values,
+)
 from response_store.store.postgres.each import each
 from response_store.store.postgres.values import Connection
 from response_store.store.records import Change, Record, ResponseRow
@@ -59,6 +66,7 @@ def write_batch(
         if results:
             changes = list(with_results(changes, results))
         _write_exchanges(cursor, statements, changes, written)
+        _write_conversations(_text_cursor(connection), statements, changes)
     return len(results) if moved is None or moved.rowcount == 1 else None
 
 
@@ -129,6 +137,30 @@ def _write_exchanges(
         left.sort(key=attrgetter("exchange_id"))
         rows = (_as_text(msgspec.structs.astuple(exchange)) for exchange in left)
         cursor.executemany(statements.record_exchange, rows)
+
+
+def _write_conversations(
+    cursor: _Cursor, statements: Statements, changes: Sequence[Change]
+) -> None:
+    """Write each conversation once; its row is there and locked before it is looked at.
+
+    The cursor is fresh: in a pipeline, results of its statements before would come first.
+    """
+    groups = conversation_changes(changes)
+    new = [_as_text(new_values(key, group)) for key, group in groups]
+    if not list(each(cursor, statements.add_conversation, new)):
+        return
+    keys = [_as_text(key) for key, _ in groups]
+    stored = list(each(cursor, statements.lock_conversation, keys))
+    removed, kept = [], []
+    for (key, group), row in zip(groups, stored, strict=True):
+        values = apply((row[0], row[1]) if row else (NO_METADATA, NO_MESSAGES), group)
+        if values is None:
+            removed.append(_as_text(key))
+        else:
+            kept.append(_as_text((*values, *key)))
+    cursor.executemany(statements.delete_conversation, removed)
+    cursor.executemany(statements.set_conversation, kept)
 
 
 def _locked(

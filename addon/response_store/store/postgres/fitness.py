@@ -69,7 +69,7 @@ class _Judging:
         missing = []
         for table, needed in (
             (names.responses, _WRITING),
-            (names.conversations, ()),
+            (names.conversations, _WRITING),
             (names.exchanges, _WRITING),
             (names.responses_version, ("SELECT",)),
             (names.exchanges_version, ("SELECT",)),

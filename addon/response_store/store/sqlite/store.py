@@ -13,6 +13,7 @@ from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import PassingStoreError, RowRefusedError, StoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.columns import response_values
+from response_store.store.conversation_changes import apply, conversation_changes, new_values
 from response_store.store.probe import probe_of
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
@@ -207,7 +208,21 @@ class SqliteStore:
             changes = list(with_results(changes, results))
         exchanges = (change.exchange for change in changes if isinstance(change, Record))
         connection.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
+        self._apply_conversations(connection, changes)
         return len(results)
+
+    def _apply_conversations(
+        self, connection: sqlite3.Connection, changes: Sequence[Change]
+    ) -> None:
+        statements = self._statements
+        for key, group in conversation_changes(changes):
+            connection.execute(statements.add_conversation, new_values(key, group)).fetchall()
+            row = connection.execute(statements.read_conversation, key).fetchone()
+            values = apply(row, group)
+            if values is None:
+                connection.execute(statements.delete_conversation, key)
+            else:
+                connection.execute(statements.set_conversation, (*values, *key))
 
     def _read_responses(
         self, connection: sqlite3.Connection, keys: Sequence[Key]

@@ -1,0 +1,73 @@
+"""Read what a request to the Conversations API, and its answer, change of a conversation.
+
+Source: the API reference, "Conversations". Pages of items change nothing: their order is the
+client's choice.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from msgspec import Raw
+from msgspec.structs import replace
+
+from response_store import json_text
+from response_store.json_text import ABSENT
+from response_store.openai_api.accumulated import slices
+from response_store.openai_api.other_endpoints import conversation_in, item_in
+from response_store.store.records import ConversationChange
+
+_NO_METADATA = "{}"
+
+
+class ConversationRequest(NamedTuple):
+    """A request to the Conversations API. `started_at` is Unix seconds."""
+
+    tenant_id: str
+    method: str
+    path: str
+    body: bytes | None
+    started_at: float
+
+
+def read_conversation_change(
+    request: ConversationRequest, answer: bytes
+) -> ConversationChange | None:
+    """Return the change that an answered request made; None where it made none."""
+    members = _members(answer)
+    kind = json_text.as_text(members.get("object", ABSENT)) or ""
+    in_path = conversation_in(request.path)
+    named = in_path or json_text.as_text(members.get("id", ABSENT))
+    if not named:
+        return None
+    change = ConversationChange(request.tenant_id, named, int(request.started_at))
+    if request.method == "DELETE":
+        item_id = item_in(request.path)
+        return replace(change, deleted=item_id is None, removed_item=item_id)
+    if kind == "conversation":
+        items = _items(_members(request.body or b"").get("items", ABSENT)) if not in_path else ()
+        return replace(_described(change, members), items=items, begins=in_path is None)
+    if request.method == "POST" and kind == "list":
+        return replace(change, items=_items(members.get("data", ABSENT)))
+    return None
+
+
+def _described(change: ConversationChange, members: dict[str, Raw]) -> ConversationChange:
+    metadata = members.get("metadata", ABSENT)
+    created_at = json_text.as_int(members.get("created_at", ABSENT))
+    return replace(
+        change,
+        created_at=change.created_at if created_at is None else created_at,
+        metadata=json_text.as_str(metadata) if json_text.present(metadata) else _NO_METADATA,
+    )
+
+
+def _items(array: Raw) -> tuple[str, ...]:
+    return tuple(json_text.as_str(item) for item in slices(array))
+
+
+def _members(text: bytes) -> dict[str, Raw]:
+    try:
+        return json_text.all_members(text)
+    except json_text.UnreadableError:
+        return {}
