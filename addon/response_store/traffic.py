@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from mitmproxy import ctx, http
 from mitmproxy.connection import Client, ConnectionState
 
@@ -285,7 +286,10 @@ class Traffic:
         if found is None or flow.response is None:
             return
         session, exchange = found
-        answer = exchange.answer = flow_facts.answer_head(flow)
+        answer = flow_facts.answer_head(flow)
+        if not answer.content_type and exchange.asks_for_stream:
+            answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
+        exchange.answer = answer
         streams = answer.transport == Transport.SSE.value
         if exchange.live and (streams or flow.response.stream):
             stream = exchange.start_stream()

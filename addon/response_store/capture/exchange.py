@@ -6,6 +6,7 @@ stopped. The first one counts; what comes later changes nothing.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 _PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
 _SEARCHED = 1 << 21  # bytes: it takes less than a millisecond
+_LOOK = 1 << 14  # bytes at each end of a request
+_asks_for_stream = re.compile(rb'"stream"\s*:\s*true').search
 _TOO_LARGE = "request body: above max_body_bytes"
 
 
@@ -123,6 +126,14 @@ class Exchange:
     def creates(self) -> bool:
         """Return whether it asks for a response, and not after one that is there."""
         return self.request.target_response_id is None
+
+    @property
+    def asks_for_stream(self) -> bool:
+        """Return whether the request asks for a stream, by a look at its ends."""
+        body = self._plain_request or self._body
+        if not body:
+            return False
+        return bool(_asks_for_stream(body[:_LOOK]) or _asks_for_stream(body[-_LOOK:]))
 
     def elapsed_ms(self, now: float) -> float:
         """Return the milliseconds since the request began; `now` is of the monotonic clock."""
