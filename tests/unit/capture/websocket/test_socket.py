@@ -435,3 +435,55 @@ def test_a_large_message_is_kept_whole() -> None:
     played.server({"type": "response.completed", "response": response})
     assert played.recorder.open_exchanges == 0
     assert [len(played.ended), played.ended[0].stream is not None] == [1, True]
+
+
+def renamed(response_id: str, message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose response has another id."""
+    return message | {"response": message["response"] | {"id": response_id}}
+
+
+def test_an_id_that_changes() -> None:
+    """A turn is one row though its response is called otherwise at the end, or in between."""
+    first, second, *middle, last = answering()
+    for messages in (
+        [first, second, *middle, renamed("resp_z", last)],
+        [first, renamed("resp_y", second), *middle, renamed("resp_z", last)],
+    ):
+        played = Played().client(creating()).server(*messages)
+        (row,) = played.end()
+        assert told(row) == WELL
+        assert (row.requested_model, row.response_id) == ("gpt-5", "resp_z")
+
+
+def test_an_id_that_changes_while_another_turn_waits() -> None:
+    """The turn that runs is meant, not the one that waits behind it."""
+    first, *rest, last = answering(text="one")
+    played = Played().client(creating("gpt-a"), creating("gpt-b"))
+    played.server(first, *rest, renamed("resp_z", last), *answering(text="two"))
+    rows = played.end()
+    assert [(row.requested_model, row.output_text) for row in rows] == [
+        ("gpt-a", "one"),
+        ("gpt-b", "two"),
+    ]
+
+
+def test_several_messages_in_one() -> None:
+    """What one message holds of several is read as if they had come apart."""
+    texts = [json.dumps(message).encode() for message in answering()]
+    frames = b"".join(b"data: " + text + b"\n\n" for text in texts)
+    for content in (b"\n".join(texts), b"".join(texts), frames):
+        played = Played().client(creating()).server(content)
+        assert [told(row) for row in played.end()] == [WELL]
+        assert played.counts.snapshot() == {}
+
+
+def test_the_reason_of_a_close() -> None:
+    """It is the error of the turns that it cuts, and of no other."""
+    played = Played().client(creating(), creating()).server(*answering())
+    played.ended += played.socket.end(
+        EndedBy.UPSTREAM, played.now, ("websocket_close_1011", "out of room")
+    )
+    well, cut = played.end()
+    assert (well.error_code, well.error_message) == (None, None)
+    assert (cut.state, cut.error_code) == ("interrupted", "websocket_close_1011")
+    assert cut.error_message == "out of room"
