@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from response_store.cli.source import CliError, config_option, handle_errors, no
 from response_store.running.base_url import FROM_ENVIRONMENT, chosen_base_url
 from response_store.running.command import require_command
 from response_store.running.company_proxy import company_proxy
-from response_store.running.errors import RunError, Stopped
+from response_store.running.errors import RunError, Stopped, require_safe_mitmweb
 from response_store.running.hidden import find_hidden
 from response_store.telling.printable import printable
 
@@ -79,6 +80,8 @@ def run_command(
         asked = source(config, None)
         try:
             require_command(command[0], os.environ)
+            if web:
+                require_safe_mitmweb(importlib.metadata.version("mitmproxy"))
             plan = Plan(
                 environ=dict(os.environ),
                 config=config,

@@ -9,6 +9,7 @@ NOT_CONFIGURED = 2
 PROXY_LOST = 125
 NOT_EXECUTABLE = 126
 NOT_FOUND = 127
+SAFE_MITMWEB = (11, 1, 2)  # CVE-2025-23217
 
 
 class RunError(ResponseStoreError):
@@ -30,3 +31,15 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 def of_signal(number: int) -> int:
     """The status that shells give to a command which a signal ended."""
     return 128 + number
+
+
+def require_safe_mitmweb(installed: str) -> None:
+    """Raise RunError where this mitmproxy's web page can be used by any page in the browser."""
+    numbers = tuple(int(part) for part in installed.split(".")[:3] if part.isdigit())
+    if numbers < SAFE_MITMWEB:
+        raise RunError(
+            f"--web needs mitmproxy {'.'.join(map(str, SAFE_MITMWEB))} or later, and {installed} is"
+            " installed: its mitmweb has the hole CVE-2025-23217, by which others reach its page."
+            " Use Python 3.12 or later, or leave --web out",
+            NOT_CONFIGURED,
+        )

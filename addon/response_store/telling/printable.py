@@ -1,18 +1,34 @@
 """Captured text made safe for a terminal.
 
-A model's answer may hold escape sequences, carriage returns or marks that turn the direction of
-writing. Here they become visible characters: a terminal shows them and obeys none.
+A model's answer may hold escape sequences, carriage returns, marks that turn the direction of
+writing or that nobody sees. Here they become visible: a terminal shows them and obeys none.
 """
 
 from __future__ import annotations
 
 import re
 
-# C0 but tab and line feed, DEL, C1, line separators, direction overrides, lone surrogates.
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_UNSAFE_IN_JSON = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+# C0 but tab and line feed, DEL, C1; soft hyphen; what turns the direction of writing, or is nothing
+# to see: marks, fillers, separators, joiners of words, tags.
+_MARKS = (
+    "\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
+)
+# Joiners and variation selectors belong to scripts and pictures: not beside ASCII or each other,
+# but that keycaps are digits, and names in ideographs have selectors of their own.
+_JOINER, _SELECTOR, _OF_NAMES = "[\u200c\u200d]", "[\ufe00-\ufe0f]", "[\U000e0100-\U000e01ef]"
+_ALONE = "\x00-\x7f\u200b-\u200f"
+_PLAIN = "\x00-\x22\x24-\x29\x2b-\x2f\x3a-\x7f\ufe00-\ufe0f"
+_UNSEEN = (
+    f"(?<![^{_ALONE}]){_JOINER}|{_JOINER}(?![^{_ALONE}])|(?<![^{_PLAIN}]){_SELECTOR}"
+    f"|(?<![\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]){_OF_NAMES}"
+)
+_UNSAFE = re.compile(f"[{_MARKS}\ud800-\udfff]|{_UNSEEN}")
+_UNSAFE_IN_JSON = re.compile(f"[{_MARKS}]|{_UNSEEN}")
 _PICTURES = 0x2400  # U+2400 pictures NUL, U+2401 the next, and so on
 _DELETE = "\x7f"
+_WIDEST = 0xFFFF  # what four digits can say
 
 
 def printable(text: str) -> str:
@@ -27,7 +43,7 @@ def one_line(text: str) -> str:
 
 def printable_json(text: str) -> str:
     r"""JSON text of the same value that a terminal shows unharmed: controls as `\uXXXX`."""
-    return _UNSAFE_IN_JSON.sub(_escaped, text.replace("\r", "\n"))
+    return _UNSAFE_IN_JSON.sub(_escaped_in_json, text.replace("\r", "\n"))
 
 
 def _visible(found: re.Match[str]) -> str:
@@ -38,4 +54,10 @@ def _visible(found: re.Match[str]) -> str:
 
 
 def _escaped(found: re.Match[str]) -> str:
-    return f"\\u{ord(found[0]):04x}"
+    code = ord(found[0])
+    return f"\\u{code:04x}" if code <= _WIDEST else f"\\U{code:08x}"
+
+
+def _escaped_in_json(found: re.Match[str]) -> str:
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import io
 import shlex
 from pathlib import Path
@@ -15,6 +16,7 @@ from response_store.cli import run_summary
 from response_store.cli.run_table import table
 from response_store.cli.source import source
 from response_store.running.captured import Group
+from response_store.running.errors import require_safe_mitmweb
 from response_store.running.run import Outcome
 
 if TYPE_CHECKING:
@@ -53,6 +55,25 @@ def test_refused(run: Command, place: Path, arguments: list[str], status: int, w
     assert words in result.stderr
     assert result.stdout == ""
     assert list(place.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("installed", "refused"),
+    [("11.0.2", True), ("11.1.1", True), ("11.1.2", False), ("12.2.2", False), ("12.0", False)],
+)
+def test_an_unsafe_mitmweb_is_refused(
+    run: Command, place: Path, monkeypatch: pytest.MonkeyPatch, installed: str, refused: bool
+) -> None:
+    """--web starts no mitmweb with CVE-2025-23217, and says what to do; the rest goes on."""
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: installed)
+    if refused:
+        result = run("run", "--web", "--", "true")
+        assert result.exit_code == 2
+        assert "CVE-2025-23217" in result.stderr
+        assert f"{installed} is installed" in result.stderr
+        assert list(place.iterdir()) == []
+    else:
+        require_safe_mitmweb(installed)
 
 
 def test_help_has_examples(run: Command) -> None:
