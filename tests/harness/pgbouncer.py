@@ -28,8 +28,10 @@ auth_type = trust
 auth_file = {users}
 unix_socket_dir =
 pool_mode = {mode}
-default_pool_size = 5
+default_pool_size = {size}
 """
+
+_SIZES = {"transaction": 5, "session": 20}
 
 
 @contextmanager
@@ -42,7 +44,9 @@ def pgbouncer(server: Postgres, folder: Path, mode: str) -> Iterator[int]:
     users = folder / "users.txt"
     users.write_text('"owner" ""\n')
     users.chmod(0o644)
-    settings.write_text(_SETTINGS.format(server=server.port, port=port, mode=mode, users=users))
+    # Sessions are kept for as long as a client is there, and each proxy has a few.
+    values = {"port": port, "mode": mode, "users": users, "size": _SIZES[mode]}
+    settings.write_text(_SETTINGS.format(server=server.port, **values))
     for path in (folder, *folder.parents):
         if path == Path("/tmp"):
             break
