@@ -35,6 +35,8 @@ from response_store.store.records import Api, State
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
 # What a stream's items are counted by, against those of its terminal object.
 _done_items = re.compile(rb'"type"\s*:\s*"response\.output_item\.done"').findall
+# What an item of a terminal object lacks that its stream may have had.
+_bare_member = re.compile(rb'"(?:content|arguments|input)"\s*:\s*(?:\[\s*\]|"")').search
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
 
 NOT_KEPT = "response body: not kept"
@@ -166,7 +168,7 @@ def _read_terminal(given: _Answered) -> Outcome | None:
 
 def _says_all(terminal: Outcome, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
-    if len(_done_items(stream)) > len(terminal.items):
+    if len(_done_items(stream)) > len(terminal.items) or _bare_member(terminal.response or b""):
         return False
     return terminal.output_text is not None or b"output_text.d" not in stream
 

@@ -742,3 +742,68 @@ def test_anything(
     for text in (record.exchange.result, record.exchange.output_text):
         assert text is None or text.encode()
     assert "\x00" not in (record.exchange.error_message or "")
+
+
+ODD_CHAT = [
+    b'data: {"id":"c","model":"m","choices":[{"delta":{"content":"Hi."}}]}\n\n',
+    b"data: the queue is long today\n\n",
+    b'data: {"id":"c","choices":[{"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n',
+]
+OTHER_WORDS = [
+    b'data: {"type":"response.created","response":{"id":"r","model":"m"}}\n\n',
+    (
+        b'data: {"type":"response.output_item.done","output_index":0,"item":{"type":"message",'
+        b'"id":"a","content":[{"type":"output_text","text":"Hi."}]}}\n\n'
+    ),
+    (
+        b'data: {"type":"response.output_item.done","output_index":1,"item":{"type":"message",'
+        b'"id":"b","content":[{"type":"output_text","text":"Bye."}]}}\n\n'
+    ),
+    (
+        b'data: {"type":"response.completed","response":{"id":"r","object":"response","model":"m",'
+        b'"status":"completed","output":[{"type":"message","id":"a","content":[{"type":'
+        b'"output_text","text":"Other words."}]}]}}\n\n'
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("api", "chunks"), [(Api.CHAT_COMPLETIONS, ODD_CHAT), (Api.RESPONSES, OTHER_WORDS)]
+)
+def test_nothing_is_lost_silently(api: Api, chunks: list[bytes]) -> None:
+    """What came and is in no column keeps the bytes, completed or not, and is counted."""
+    ending = streamed(chunks, api=api)
+    for raw, kept in ((RawBodies.ON_ERROR, True), (RawBodies.NEVER, False)):
+        building = builder(raw=raw)
+        record = building.build(Draft(request(api=api), ending))
+        assert isinstance(record, Record)
+        assert (record.exchange.state, building.incomplete) == ("completed", 1)
+        packed = record.exchange.raw_response
+        assert (packed is not None) is kept
+        if packed is not None:
+            assert zstandard.ZstdDecompressor().decompressobj().decompress(packed) == b"".join(
+                chunks
+            )
+
+
+def test_nothing_is_kept_twice() -> None:
+    """Where all that came is in the columns, the bytes are not kept, and nothing is counted."""
+    building = builder()
+    record = building.build(Draft(request(), streamed(OTHER_WORDS[:1] + OTHER_WORDS[3:])))
+    assert isinstance(record, Record)
+    assert (record.exchange.raw_response, building.incomplete) == (None, 0)
+
+
+@pytest.mark.parametrize("status", [301, 307, 308])
+def test_redirects(status: int) -> None:
+    """A redirect is refused: it needs no body, and no answer came."""
+    found = row(whole(b"", status=status))
+    assert (found.state, found.error_code, found.status_code) == ("refused", "redirect", status)
+
+
+def test_a_server_that_never_answered() -> None:
+    """The row says what failed."""
+    ending = Ending(EndedBy.UPSTREAM, 1.0, problem=("connection_failed", "refused"))
+    found = row(ending)
+    assert (found.state, found.error_code) == ("interrupted", "connection_failed")
+    assert found.error_message == "refused"
