@@ -79,8 +79,8 @@ def traffic(authority: Path, tmp_path_factory: pytest.TempPathFactory) -> Traffi
             ids = send_traffic(proxy, Scenarios(server), root / DATA / "responses.db-wal")
             status = proxy.command("response_store.status")
             assert "wait." not in str(status), "an end went on before the disk had it"
-            proxy.terminate()
-    wait_until(lambda: has_ended(trace), "the trace is whole")
+            proxy.terminate(60)
+    wait_until(lambda: has_ended(trace), "the trace is whole", 60)
     calls = read_calls(trace)
     return Traffic(root, calls, ends_of(calls, ids))
 
@@ -118,7 +118,7 @@ def send_traffic(proxy: Proxy, scenarios: Scenarios, log: Path) -> set[str]:
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         ids = [answer.result() for answer in [*long, *short]]
-        wait_until(lambda: not log.stat().st_size, "the log is written back, and cut")
+        wait_until(lambda: not log.stat().st_size, "the log is written back, and cut", 60)
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         sockets = [pool.submit(turns, proxy, 4) for _ in "12"]
@@ -255,7 +255,7 @@ def test_the_power_is_lost_again(traffic: Traffic, tmp_path: Path, durability: s
     lose_power_at(traffic, at, rng)
     disk, trace = Disk.found(traffic.root), tmp_path / "trace"
     flush(traffic.root, tmp_path, durability, tracing(trace))
-    wait_until(lambda: has_ended(trace), "the trace is whole")
+    wait_until(lambda: has_ended(trace), "the trace is whole", 60)
     look_for(traffic, at)
     calls = read_calls(trace)
     done = 0
