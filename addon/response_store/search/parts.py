@@ -19,6 +19,7 @@ HUMP = "\u00ac"  # begins a word that is part of one in camelCase; no text has i
 MOST_WORDS = 4_096
 MOST_PLACES = 250
 _BREATH = 512  # words
+_PIECE = 1 << 15  # characters that are made legible at once
 
 
 class Part(NamedTuple):
@@ -31,8 +32,9 @@ class Part(NamedTuple):
 def parts(texts: Iterable[str], breathe: Callable[[], None] = lambda: None) -> Iterator[Part]:
     """The parts of some texts; `breathe` is called now and then, as the work is all Python."""
     gathering = _Gathering()
-    for text in texts:
-        shown = legible(text)
+    for piece, ends in _pieces(texts):
+        breathe()
+        shown = legible(piece)
         for number, (word, start, end) in enumerate(segments(shown)):
             if number % _BREATH == 0:
                 breathe()
@@ -40,9 +42,22 @@ def parts(texts: Iterable[str], breathe: Callable[[], None] = lambda: None) -> I
                 yield gathering.part()
                 gathering = _Gathering(gathering.words[-PHRASE:])
             gathering.add(word, shown[start:end])
-        gathering.end_text()
+        if ends:
+            gathering.end_text()
     if gathering.has_more:
         yield gathering.part()
+
+
+def _pieces(texts: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Yield each text in pieces that take a moment, cut at blanks, and whether it ends with one."""
+    for text in texts:
+        start = 0
+        while len(text) - start > _PIECE:
+            end = max(text.rfind(blank, start + 1, start + _PIECE) for blank in " \n")
+            end = end if end > start else start + _PIECE
+            yield text[start:end], False
+            start = end
+        yield text[start:], True
 
 
 class _Gathering:
