@@ -18,6 +18,7 @@ from tests.harness import limited
 from tests.harness.clients import asking, fetch
 from tests.harness.expected import assert_completed
 from tests.harness.proxy import wait_until
+from tests.unit.store.files import PRAXIS, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +64,13 @@ def foreign(path: Path) -> None:
         connection.commit()
 
 
+def planted(path: Path) -> None:
+    """Tables that are ours, with a trigger that forges what is written to them."""
+    script(path, PRAXIS)
+    forges = "UPDATE openai_responses SET response_object = '{}' WHERE id = NEW.id"
+    script(path, f"CREATE TRIGGER forger AFTER INSERT ON openai_responses BEGIN {forges}; END")
+
+
 def contents(path: Path) -> object:
     """What must not change: the tables, or the bytes of what has none."""
     if not path.is_file():
@@ -79,7 +87,37 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
     "half": (half, "responses.db"),
     "a folder": (folder, "responses.db"),
     "foreign columns": (foreign, "response_object"),
+    "a trigger": (planted, "trigger forger on openai_responses"),
 }
+
+
+@pytest.mark.one_python
+def test_a_file_that_others_may_read(make_proxy: MakeProxy, tenant: str) -> None:
+    """A database that a clone has left readable is closed to others first, and the log says it."""
+    proxy = make_proxy()
+    proxy.folder.mkdir()
+    path = proxy.folder / "responses.db"
+    script(path, PRAXIS)
+    path.chmod(0o644)
+    with proxy:
+        fetch(proxy.port, asking(), tenant)
+        proxy.database.ended(tenant)
+        assert {file.stat().st_mode & 0o777 for file in proxy.folder.glob("responses.db*")} == {
+            0o600
+        }
+        wait_until(lambda: "readable by other users" in proxy.output(), "it is said")
+
+
+@pytest.mark.one_python
+def test_a_log_that_waits_for_its_database(make_proxy: MakeProxy) -> None:
+    """A -wal that lies there before its database ends mitmdump at once, and is left as it is."""
+    proxy = make_proxy(control=False)
+    proxy.folder.mkdir()
+    log = proxy.folder / "responses.db-wal"
+    log.write_bytes(b"planted")
+    assert_refused(proxy.run(), "responses.db-wal is there without its database")
+    assert log.read_bytes() == b"planted"
+    assert not (proxy.folder / "responses.db").exists()
 
 
 @pytest.mark.one_python

@@ -58,7 +58,7 @@ def test_bits_for_others_are_taken_off_and_reported(
     with opened(path) as store:
         store.write([record()])
         assert set(modes(path.parent).values()) == {mode & 0o700}
-    assert "responses.db was open to other users: it is its owner's alone now" in caplog.text
+    assert "responses.db was readable by other users: it is its owner's alone now" in caplog.text
 
 
 def test_a_reader_takes_the_bits_off_as_well(path: Path, caplog: pytest.LogCaptureFixture) -> None:

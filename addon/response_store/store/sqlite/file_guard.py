@@ -93,11 +93,11 @@ def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, 
             os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a descriptor
     except (OSError, NotImplementedError):
         logger.warning(
-            "%s: %s is open to other users: chmod go= %s", where, _shown(path), _shown(path)
+            "%s: %s is readable by other users: chmod go= %s", where, _shown(path), _shown(path)
         )
     else:
         logger.warning(
-            "%s: %s was open to other users: it is its owner's alone now", where, _shown(path)
+            "%s: %s was readable by other users: it is its owner's alone now", where, _shown(path)
         )
 
 
