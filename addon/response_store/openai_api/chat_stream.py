@@ -112,6 +112,7 @@ class _Growing:
         for name, items in self.lists.items():
             fields[name] = Raw(json_text.array([items[i].text() for i in sorted(items)]))
         if self.calls is not None and self.calls.has_come:
+            fields.pop("tool_calls", None)  # they stand last
             fields["tool_calls"] = self.calls.value()
         return json_text.object_of(fields)
 
