@@ -45,13 +45,13 @@ def proxy(
 def test_what_is_stored_is_served(proxy: tuple[Proxy, str]) -> None:
     """The SDK retrieves it and lists its input; what is not stored is not found."""
     down, response_id = proxy
-    client = sdk(down.url, "stored")
-    assert client.responses.retrieve(response_id).id == response_id
-    assert client.responses.input_items.list(response_id).data
-    with client.responses.retrieve(response_id, stream=True) as events:
-        assert [event.type for event in events][-1] == "response.completed"
-    with pytest.raises(openai.NotFoundError):
-        client.responses.retrieve("resp_unknown")
+    with sdk(down.url, "stored") as client:
+        assert client.responses.retrieve(response_id).id == response_id
+        assert client.responses.input_items.list(response_id).data
+        with client.responses.retrieve(response_id, stream=True) as events:
+            assert [event.type for event in events][-1] == "response.completed"
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve("resp_unknown")
     assert get(down, "stored", response_id, "DELETE").status == 200
 
 
