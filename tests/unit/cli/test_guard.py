@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import response_store
 from tests.unit.cli import rows
 from tests.unit.cli.test_process import DEADLINE, PROGRAM, environment
 
@@ -172,3 +173,23 @@ def test_config_check_without_a_file(tmp_path: Path) -> None:
     result = run("config", "check", environment={"RESPONSE_STORE_CONFIG": str(config)})
     assert result.stdout.startswith(f"{config}: ok\n".encode())
     assert run("config", "check", cwd=tmp_path).stdout.startswith(b"defaults: ok\n")
+
+
+def test_a_url_where_mitmproxy_wants_the_file(tmp_path: Path) -> None:
+    """The option of mitmproxy refuses it in the same words, and mitmdump ends."""
+    script = Path(response_store.__file__).parents[1] / "capture.py"
+    if not script.is_file():  # an installed wheel has it elsewhere
+        script = Path(response_store.__file__).parent / "_script" / "capture.py"
+    code = "from mitmproxy.tools.main import mitmdump; mitmdump()"
+    option = f"response_store_config={URL}"
+    result = subprocess.run(
+        [sys.executable, "-c", code, "-n", "-s", str(script), "--set", option],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+        timeout=50,
+    )
+    said = result.stdout + result.stderr
+    assert result.returncode == 1
+    assert b"this is a URL, and the path of a YAML file is wanted" in said
+    assert CANARY.encode() not in said
