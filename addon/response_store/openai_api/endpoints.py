@@ -68,13 +68,14 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     cancelling and deleting it. `followed_id` tells them apart.
     """
     route = route_of(path)
-    other = classify_other(method, route)
+    is_socket = upgrade.lower() == "websocket"
+    other = None if is_socket else classify_other(method, route)
     if other is not None:
         return Skip.CONTENT_TYPE if content_type.lower().startswith(_MULTIPART) else other
     api = next((api for end, api in _ENDS.items() if route.endswith(end)), None)
     if api is None:
         return _classify_stored(method, route)
-    if method == "GET" and upgrade.lower() == "websocket":
+    if method == "GET" and is_socket:
         return Skip.WEBSOCKET
     if method != "POST":
         return Skip.METHOD

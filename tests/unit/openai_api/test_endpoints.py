@@ -22,6 +22,7 @@ REQUESTS = [
     ("POST", "/openai/deployments/gpt/chat/completions?x=1", JSON, "", Api.CHAT_COMPLETIONS),
     ("POST", "/v1/responses", JSON, "h2c", Api.RESPONSES),
     ("GET", "/v1/responses", "", "WebSocket", Skip.WEBSOCKET),
+    ("GET", "/v1/chat/completions", "", "websocket", Skip.WEBSOCKET),
     ("GET", "/v1/responses", "", "", Skip.METHOD),
     ("HEAD", "/v1/responses", "", "", Skip.METHOD),
     ("OPTIONS", "/v1/responses", "", "", Skip.METHOD),
