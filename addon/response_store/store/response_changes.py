@@ -18,52 +18,49 @@ class Resolution(NamedTuple):
     """What a batch comes to.
 
     `rows`: what each response becomes, in the order of keys; None where it is deleted. Those that
-    stay as they are stored are left out. `results`: the objects, as JSON text, of the exchanges
-    whose final response has the id of another one, which stays.
+    stay as they are stored are left out. `results`: by the place of a change in the batch, the
+    object, as JSON text, of a final response whose id another one has, which stays.
     """
 
     rows: dict[Key, ResponseRow | None]
-    results: dict[str, str]
+    results: dict[int, str]
 
 
-def group_by_response(changes: Sequence[Change]) -> dict[Key, list[Change]]:
-    """Return the changes of each response, in their order."""
-    groups: dict[Key, list[Change]] = {}
-    for change in changes:
+Group: TypeAlias = Sequence[tuple[int, Change]]
+"""The changes of one response, in their order, each with its place in the batch."""
+
+
+def group_by_response(changes: Sequence[Change]) -> dict[Key, Group]:
+    """Return the changes of each response."""
+    groups: dict[Key, list[tuple[int, Change]]] = {}
+    for place, change in enumerate(changes):
         end = change if isinstance(change, Deletion) else change.response
         if end is not None:
-            groups.setdefault((end.tenant_id, end.id), []).append(change)
-    return groups
+            groups.setdefault((end.tenant_id, end.id), []).append((place, change))
+    return {**groups}
 
 
-def first_row(changes: Sequence[Change]) -> ResponseRow | None:
-    """Return the first row of a response's changes; None where it is deleted, whatever is stored.
+def first_row(group: Group) -> ResponseRow | None:
+    """Return the row that a response's changes begin with; None where they begin with a deletion.
 
-    Otherwise the outcome depends on what is stored.
+    What is stored counts for the outcome unless it is None.
     """
-    if any(isinstance(change, Deletion) for change in changes):
-        return None
-    return next(
-        change.response
-        for change in changes
-        if isinstance(change, Record) and change.response is not None
-    )
+    _, change = group[0]
+    return None if isinstance(change, Deletion) else change.response
 
 
-def resolve_responses(
-    groups: Mapping[Key, Sequence[Change]], stored: Mapping[Key, ResponseRow]
-) -> Resolution:
+def resolve_responses(groups: Mapping[Key, Group], stored: Mapping[Key, ResponseRow]) -> Resolution:
     """Return what the changes of each response make of what is stored of it."""
     resolution = Resolution({}, {})
     for key in sorted(groups):
         before = row = stored.get(key)
-        for change in groups[key]:
+        for place, change in groups[key]:
             if isinstance(change, Deletion):
                 row = None
             elif (incoming := change.response) is None:
                 continue
             elif row is not None and is_another(row, incoming):
-                resolution.results[change.exchange.exchange_id] = incoming.response_object
+                resolution.results[place] = incoming.response_object
             else:
                 row = incoming if row is None else merge(row, incoming) or row
         if row is None or row is not before:
@@ -71,11 +68,10 @@ def resolve_responses(
     return resolution
 
 
-def with_results(changes: Sequence[Change], results: Mapping[str, str]) -> Iterator[Change]:
+def with_results(changes: Sequence[Change], results: Mapping[int, str]) -> Iterator[Change]:
     """Yield the changes; exchanges whose response could not be stored keep it in `result`."""
-    for change in changes:
-        if isinstance(change, Record) and change.exchange.exchange_id in results:
-            result = results[change.exchange.exchange_id]
+    for place, change in enumerate(changes):
+        if isinstance(change, Record) and (result := results.get(place)) is not None:
             exchange = msgspec.structs.replace(change.exchange, result=result)
             yield msgspec.structs.replace(change, exchange=exchange)
         else:

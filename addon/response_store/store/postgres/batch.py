@@ -90,12 +90,12 @@ def _move(cursor: _Cursor, statements: Statements, checkpoint: Checkpoint) -> _C
 
 def _write_responses(
     cursor: _Cursor, statements: Statements, changes: Sequence[Change]
-) -> tuple[set[str], dict[str, str]]:
+) -> tuple[set[str], dict[int, str]]:
     """Write or delete each response once.
 
-    Return which exchanges were written along, and the results of those whose response has the id of
-    another one. Most responses are new: each is put there with its exchange, and those that were
-    there already are locked, looked at and written where they change.
+    Return which exchanges were written along, and by their place in the batch the results of those
+    whose response has the id of another one. Most responses are new: each is put there with its
+    exchange, and those that were there already are locked, looked at and written where they change.
     """
     groups = group_by_response(changes)
     first = {key: row for key, group in groups.items() if (row := first_row(group))}
@@ -108,7 +108,11 @@ def _write_responses(
             values = (_as_text(response_values(row)) for _, row in run if row is not None)
             cursor.executemany(statements.replace_response, values)
     written = {values[0] for values in exchanges.values()}
-    late = [_as_text((result, name)) for name, result in results.items() if name in written]
+    late = [
+        _as_text((result, change.exchange.exchange_id))
+        for place, result in results.items()
+        if isinstance(change := changes[place], Record) and change.exchange.exchange_id in written
+    ]
     cursor.executemany(statements.set_result, late)
     return written, results
 
