@@ -130,7 +130,7 @@ def test_a_terminal_gets_one_table(proxy: Proxy, tenant: str, tmp_path: Path) ->
     assert "time" in lines[0]
     assert sum("state" in line for line in lines) == 1
     assert shown.count(b"\x1b[32mcompleted") == 2
-    assert status == 1
+    assert status == 0
 
 
 def read_until(terminal: int, words: bytes, times: int) -> bytes:

@@ -27,7 +27,8 @@ OTHERS = "question 7"  # stands in what the others ask
 
 # What needs no tenant: it reads no row of anybody, or is about those of all.
 EXEMPT = {
-    "completion", "config", "dead-letters", "flush", "import", "run", "script-path", "status",
+    "backup", "completion", "config", "dead-letters", "flush", "import", "run", "script-path",
+    "status",
 }  # fmt: skip
 
 

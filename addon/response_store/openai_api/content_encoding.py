@@ -131,7 +131,7 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._stepwise and data:
             self._stepwise = False
-            if not _BROTLI_LIMITS or _brotli_window(data[0]) > _BROTLI_WINDOW:
+            if _brotli_window(data[0]) > _BROTLI_WINDOW:
                 raise TooSlowError("brotli with a large window")
         return self._limited(data) if _BROTLI_LIMITS else self._sliced(data)
 

@@ -60,13 +60,13 @@ def no_tables(name: str, missing: Sequence[str], why: str | None = None) -> Stor
 
 def why_no_tables(tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool) -> str | None:
     """Return why a SQLite file lacks our tables, by what else is in it and beside it."""
-    if in_wal_mode and not has_wal:
+    others = [table for table in tables if not table.startswith("sqlite_")]
+    if in_wal_mode and not has_wal and not others:
         return (
             "The file was written with a -wal beside it, which is not there: a copy of the file"
             " alone lacks what the -wal held. Copy both while no proxy runs, or make a copy that is"
             " whole: response-store backup FILE"
         )
-    others = [table for table in tables if not table.startswith("sqlite_")]
     if others:
         return (
             "It is another program's database, with tables of other names. Name the file that the"

@@ -147,9 +147,12 @@ class SqliteReading(Closes):
 
     def _check(self, names: TableNames) -> None:
         present = {str(name).lower() for (name,) in self.rows(_TABLES)}
-        missing = [name for name in wanted_tables(names) if name.lower() not in present]
+        wanted = wanted_tables(names)
+        missing = [name for name in wanted if name.lower() not in present]
         if missing:
-            raise no_tables(self.name, missing, self._why_no_tables(sorted(present)))
+            is_other = len(missing) == len(wanted)  # else it is ours, with other names in part
+            why = self._why_no_tables(sorted(present)) if is_other else None
+            raise no_tables(self.name, missing, why)
         with translated(self.name):
             guard_catalogue(self._connection, names, self.name)
         self.versions = checked_versions(self, names)
