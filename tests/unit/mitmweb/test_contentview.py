@@ -229,10 +229,11 @@ def test_large_requests_are_bounded(body: bytes, words: str) -> None:
 
 
 def test_what_can_not_be_followed() -> None:
-    """A conversation that is nested beyond what can be followed is shown as it came."""
+    """What is nested beyond what can be followed is shown as it came, or as far as Python can."""
     part = '{"type": "text", "text": [' * 320 + '"deep"' + "]}" * 320
     flow = flow_of(asked=f'{{"model": "m", "input": [{{"content": [{part}]}}]}}'.encode())
-    assert '"deep"' in shown(flow, flow.request, NAME).text
+    text = shown(flow, flow.request, NAME).text
+    assert '"deep"' in text or "(nested too deeply to show)" in text
 
 
 @pytest.mark.parametrize("ends", [True, False])

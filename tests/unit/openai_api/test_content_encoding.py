@@ -221,7 +221,8 @@ def test_steps(name: str) -> None:
         except (StopIteration, EncodingError):
             break
         longest = max(longest, time.thread_time() - start)
-    assert longest < 0.03  # measured: 6 ms
+    has_limits = "br" not in name or hasattr(brotli.Decompressor, "can_accept_more_data")
+    assert longest < (0.03 if has_limits else 0.3)  # measured: 6 ms; before brotli 1.2 100 ms
 
 
 def test_large_windows() -> None:
