@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.conftest import BY_TENANT
 from tests.fakes.answers import EVENT_STREAM, Answer, Framing, json_answer
 from tests.harness.clients import fetch, sdk
 from tests.harness.database import unpacked
-from tests.harness.proxy import Proxy
+from tests.harness.on_databases import BACKENDS, Stage, proxy_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,33 +18,36 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
     from tests.harness.database import Row
+    from tests.harness.proxy import Proxy
 
 USAGE = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
 TEXT = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "tab-1", "usage": USAGE}
 VECTORS = [[0.25, -0.5, 1.0], [0.0, 0.125, 2.0]]
 
 
-@pytest.fixture(scope="module")
-def proxy(
-    model_server: ModelServer, authority: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Proxy]:
-    """A proxy that captures embeddings as well."""
+@pytest.fixture(scope="module", params=BACKENDS)
+def stage(
+    request: pytest.FixtureRequest,
+    model_server: ModelServer,
+    authority: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Stage]:
+    """A proxy that captures embeddings as well, on SQLite and then on PostgreSQL."""
     apis = ["responses", "chat_completions", "completions", "embeddings", "responses_compact"]
-    with Proxy(
-        tmp_path_factory.mktemp("others"),
-        authority=authority,
-        mode=f"reverse:{model_server.url}",
-        config=BY_TENANT | {"capture": {"apis": [*apis, "conversations", "stored_completions"]}},
-    ) as proxy:
-        yield proxy
+    config = {"capture": {"apis": [*apis, "conversations", "stored_completions"]}}
+    folder = tmp_path_factory.mktemp(f"others-{request.param}")
+    mode = f"reverse:{model_server.url}"
+    with proxy_on(request.param, request, folder, config, authority=authority, mode=mode) as stage:
+        yield stage
 
 
 class Asking:
     """A client of the model server, through the proxy."""
 
-    def __init__(self, proxy: Proxy, server: ModelServer, tenant: str) -> None:
-        self.proxy, self.server, self.tenant = proxy, server, tenant
-        self.sdk: Any = sdk(proxy.url, tenant)
+    def __init__(self, stage: Stage, server: ModelServer, tenant: str) -> None:
+        self.proxy, self.database = stage.proxy, stage.database
+        self.server, self.tenant = server, tenant
+        self.sdk: Any = sdk(stage.proxy.url, tenant)
 
     def answer(self, value: Any) -> dict[str, str]:
         """Return the headers by which the model server answers so."""
@@ -55,7 +57,7 @@ class Asking:
     def rows(self) -> list[Row]:
         """Return the exchanges that were captured."""
         self.proxy.flush()
-        return self.proxy.database.exchanges(self.tenant)
+        return self.database.exchanges(self.tenant)
 
     def row(self) -> Row:
         """Return the only exchange."""
@@ -64,9 +66,9 @@ class Asking:
 
 
 @pytest.fixture
-def asking(proxy: Proxy, model_server: ModelServer, tenant: str) -> Iterator[Asking]:
+def asking(stage: Stage, model_server: ModelServer, tenant: str) -> Iterator[Asking]:
     """A client of its own tenant."""
-    one = Asking(proxy, model_server, tenant)
+    one = Asking(stage, model_server, tenant)
     with one.sdk:
         yield one
 
@@ -172,7 +174,7 @@ def test_compaction(asking: Asking) -> None:
     assert (row["api"], row["state"]) == ("responses_compact", "completed")
     assert (row["response_id"], row["previous_response_id"]) == ("resp_c1", "resp_0")
     assert (row["input_tokens"], json.loads(row["result"])) == (90, answer)
-    assert asking.proxy.database.responses(asking.tenant) == []
+    assert asking.database.responses(asking.tenant) == []
 
 
 def test_conversation(asking: Asking) -> None:
@@ -187,13 +189,13 @@ def test_conversation(asking: Asking) -> None:
     api.items.list("conv_1", extra_headers=asking.answer(listed))
     asking.proxy.flush()
     select = "SELECT * FROM openai_conversations WHERE tenant_id = ?"
-    (kept,) = asking.proxy.database.rows(select, asking.tenant)
+    (kept,) = asking.database.rows(select, asking.tenant)
     assert (kept["conversation_id"], kept["created_at"], kept["metadata"]) == ("conv_1", 5, "{}")
     assert json.loads(kept["messages"]) == [item, item | {"id": "msg_1"}]
     deleted = {"id": "conv_1", "object": "conversation.deleted", "deleted": True}
     api.delete("conv_1", extra_headers=asking.answer(deleted))
     rows = asking.rows()
-    assert asking.proxy.database.rows(select, asking.tenant) == []
+    assert asking.database.rows(select, asking.tenant) == []
     assert [(row["api"], row["state"], row["conversation_id"]) for row in rows] == [
         ("conversations", "completed", "conv_1")
     ] * 5

@@ -6,38 +6,23 @@ All of them pass one real mitmdump a database, a tenant each.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.postgres.looking import rows_of
 from tests.acceptance.wire_expect import Checker
 from tests.acceptance.wire_play import answer_bytes, load_cases, play
-from tests.conftest import BY_TENANT
 from tests.fakes.websocket import WebSocketSwitch
 from tests.fakes.websocket_plays import usual
-from tests.harness.journals import journals_in
-from tests.harness.proxy import Proxy
+from tests.harness.on_databases import BACKENDS, Stage, proxy_on
 
 if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
-    from tests.harness.database import Database
-    from tests.harness.postgres import Postgres
 
 pytestmark = pytest.mark.one_python
 
 CASES = load_cases()
-
-
-@dataclass(frozen=True)
-class Stage:
-    """A running proxy, its database, and the options that name that to a command."""
-
-    proxy: Proxy
-    database: Database
-    source: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +31,7 @@ def switch(model_server: ModelServer) -> WebSocketSwitch:
     return WebSocketSwitch(model_server, usual)
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgres"])
+@pytest.fixture(scope="module", params=BACKENDS)
 def stage(
     request: pytest.FixtureRequest,
     model_server: ModelServer,
@@ -56,18 +41,8 @@ def stage(
     """A reverse proxy before the model server, on SQLite and then on PostgreSQL."""
     folder = tmp_path_factory.mktemp(f"wire-{request.param}")
     mode = f"reverse:{model_server.url}"
-    if request.param == "sqlite":
-        with Proxy(folder, authority=authority, mode=mode, config=BY_TENANT) as proxy:
-            yield Stage(proxy, proxy.database, ["--database", str(proxy.database.path)])
-        return
-    server: Postgres = request.getfixturevalue("plain_postgres")
-    database = server.create_database()
-    config = BY_TENANT | journals_in(folder)
-    config |= {"database_url": database.url(), "allow_private_database_url": True}
-    config |= {"ssl_mode": "disable"}
-    with Proxy(folder, authority=authority, mode=mode, config=config) as proxy:
-        yield Stage(proxy, rows_of(database), ["--config", str(folder / "config.yaml")])
-    database.drop()
+    with proxy_on(request.param, request, folder, authority=authority, mode=mode) as stage:
+        yield stage
 
 
 @pytest.mark.parametrize("case_id", CASES)
