@@ -264,7 +264,7 @@ def test_streams_of_many_small_events_are_bounded(line_end: bytes) -> None:
         body = piece.replace(b"\n", line_end) * 100_000
         before = process_time()
         text = text_of(body, Recognised(Kind.ANSWER, api))
-        assert process_time() - before < 0.2
+        assert process_time() - before < 0.6  # measured: 0.1; all of it takes seconds
         assert api is Api.RESPONSES or "are read" in text
 
 
