@@ -139,6 +139,9 @@ class SegmentReader:
             if head_size > _CHEAP_HEAD:
                 budget -= head_size
             if (head_size <= _CHEAP_HEAD or budget > 0) and (ref := self._frame_at(at)):
+                # One that was being written at the first look is whole now, as another follows.
+                if (whole := self._frame_at(self.offset)) is not None:
+                    return whole
                 self._on_damage(self.name, self.offset, at)
                 return ref
             at = self._find(at + 1)

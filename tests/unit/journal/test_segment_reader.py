@@ -145,6 +145,26 @@ def test_damage_at_the_end_waits_for_what_follows(segment: Segment) -> None:
     assert len(segment.damage) == 1
 
 
+@pytest.mark.parametrize("written", [50, 60_000, 131_000])
+def test_a_frame_that_is_written_while_it_is_read(
+    segment: Segment, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    """It is no damage, also where the next one has followed before the reader looked again."""
+    second = frame(2, body=bytes(131_072))
+    segment.append(frame(1) + second[:written])
+    find = segment.reader._find
+
+    def find_later(offset: int) -> int | None:
+        if segment.path.stat().st_size == len(frame(1)) + written:
+            segment.append(second[written:] + frame(3))
+        segment.reader._look()
+        return find(offset)
+
+    monkeypatch.setattr(segment.reader, "_find", find_later)
+    assert segment.seqs() == [1, 2, 3]
+    assert segment.damage == []
+
+
 def test_a_tail_is_reported_on_demand(segment: Segment) -> None:
     """Once nothing more will come; only once."""
     segment.append(frame(1) + frame(2)[:-1])
