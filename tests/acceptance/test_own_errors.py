@@ -152,8 +152,8 @@ PARTS = {
 
 
 def _marks(part: str) -> list[pytest.MarkDecorator]:
-    """The one that takes two minutes is for `-m soak`."""
-    return [pytest.mark.soak] if part == "ingester ingest" else []
+    """Those that take a minute are for `-m soak`."""
+    return [] if part in ("proxy capture", "proxy rest") else [pytest.mark.soak]
 
 
 def is_of(part: str, name: str) -> bool:

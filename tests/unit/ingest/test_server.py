@@ -61,7 +61,7 @@ class Side:
 
     def wait(self) -> None:
         """Wait until the server has ended."""
-        self.thread.join(20)
+        self.thread.join(45)
         assert not self.thread.is_alive()
 
     def _run(self) -> None:
