@@ -428,10 +428,17 @@ class Worker:
             return False
         if not self.health.ready:
             is_permanent = isinstance(self.health.error, PermanentStoreError)
-            waited = self._clock() - max(left_at, self._active_at)
-            self._has_ended = self._is_removed() or is_permanent or waited >= _HOPELESS
+            self._has_ended = self._is_removed() or is_permanent or self._is_hopeless(left_at)
             return False
-        return self._guarded(self._empty)
+        has_more = self._guarded(self._empty)
+        # Reading may succeed where writing fails, and then each attempt begins with a database
+        # that is there.
+        self._has_ended = self._has_ended or (not has_more and self._is_hopeless(left_at))
+        return has_more
+
+    def _is_hopeless(self, left_at: float) -> bool:
+        """Return whether nothing has been written for long, since the proxy has left."""
+        return self._clock() - max(left_at, self._active_at) >= _HOPELESS
 
     def _is_removed(self) -> bool:
         """Remove the journal if there is nothing in it; return whether it is gone."""

@@ -20,6 +20,7 @@ from response_store.ingest.channel import (
     Message,
     Verdict,
     Wake,
+    Written,
     encode,
 )
 from response_store.ingest.server import JournalBusyError, Server
@@ -85,9 +86,9 @@ def test_a_database_that_stays_away_leaves_the_journal(side: Side, tmp_path: Pat
     """Ten seconds of attempts behind the end of the proxy, and the journal waits for the next."""
     side.hello()
     side.receive(Verdict)
-    side.proxy.exchange(1)
     with closing(sqlite3.connect(tmp_path / "responses.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
+        side.proxy.exchange(1)
         side.send(Wake())
         side.proxy.close()
         side.channel.close()
@@ -95,6 +96,22 @@ def test_a_database_that_stays_away_leaves_the_journal(side: Side, tmp_path: Pat
     assert side.error is None
     assert side.proxy.directory.path.exists()
     assert exchanges(tmp_path / "responses.db") == {}
+
+
+def test_a_database_that_can_only_be_read(side: Side, tmp_path: Path) -> None:
+    """Also where all rows are written, and the journal's position alone is not."""
+    side.hello()
+    side.receive(Verdict)
+    side.proxy.exchange(1)
+    side.send(Wake())
+    side.receive(Written)
+    with closing(sqlite3.connect(tmp_path / "responses.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        side.proxy.close()
+        side.channel.close()
+        side.wait()
+    assert side.error is None
+    assert side.proxy.directory.path.exists()
 
 
 def test_another_reader_is_not_disturbed(side: Side) -> None:
