@@ -24,7 +24,7 @@ from response_store.ingest.draft import Answer, Request
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.json_text import ABSENT
 from response_store.openai_api.sse import BOM, Event, all_events
-from response_store.store.records import UNFINISHED, State, Transport
+from response_store.store.records import State, Transport
 
 MAX_STREAMS = 64
 MAX_BYTES = 8 << 20
@@ -95,7 +95,7 @@ class ResumableStreams:
         It is held on, as it may be resumed once more, but is not worth building again.
         """
         outcome = classified.outcome
-        if outcome.response is None or classified.state in UNFINISHED:
+        if outcome.response is None or not classified.state.is_final:
             return
         key = request.tenant_id, outcome.response_id or ""
         if key in self._held:

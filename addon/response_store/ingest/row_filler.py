@@ -17,7 +17,6 @@ from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
 from response_store.limits import NAME, bounded_name
 from response_store.openai_api.outcome import Fault, Outcome
 from response_store.store.records import (
-    UNFINISHED,
     Change,
     Deletion,
     EndedBy,
@@ -65,7 +64,7 @@ class RowFiller:
             response_object=text.decode(),
             input=request.input.decode(),
             messages=_messages(request.input, outcome.items),
-            final=outcome.response is not None and state not in UNFINISHED,
+            final=outcome.response is not None and state.is_final,
             has_input=request.has_input,
         )
 

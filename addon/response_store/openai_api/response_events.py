@@ -35,7 +35,7 @@ from response_store.openai_api.output_merge import merge_output
 from response_store.openai_api.response_object import output_text, read_response
 from response_store.openai_api.sse import Event, is_filler
 from response_store.openai_api.terminal_events import TERMINAL, event_type
-from response_store.store.records import UNFINISHED, State
+from response_store.store.records import State
 
 P = TypeVar("P", bound=Piecewise)
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
@@ -113,7 +113,7 @@ class ResponseEvents:
             whole = read_response(text)
         except json_text.UnreadableError:
             return replace(self._partial(items), state=TERMINAL[kind], terminal=True)
-        unsure = whole.state is None or whole.state in UNFINISHED
+        unsure = whole.state is None or not whole.state.is_final
         return replace(
             self._completed(whole, items),
             state=TERMINAL[kind] if unsure else whole.state,

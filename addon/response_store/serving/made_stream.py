@@ -16,7 +16,7 @@ from response_store import json_text
 from response_store.openai_api.response_object import read_response
 from response_store.serving.events import Made, on_one_line
 from response_store.serving.made_items import item_events
-from response_store.store.records import UNFINISHED, State
+from response_store.store.records import State
 
 # There is no event for a response that was cancelled; its object says what it is.
 _TERMINAL = {
@@ -35,7 +35,7 @@ def made_stream(text: bytes) -> Iterator[Made]:
     outcome = read_response(text)
     whole = {"response": Raw(text)}
     state = outcome.state or (State.FAILED if outcome.fault else State.COMPLETED)
-    if state in UNFINISHED:
+    if not state.is_final:
         yield Made("response.created", whole)
         yield Made(f"response.{state.value}", whole)
         return

@@ -25,7 +25,6 @@ from response_store.serving.request import (
     Refused,
 )
 from response_store.serving.stored import Found, Stored, Wanted
-from response_store.store.records import UNFINISHED
 
 
 class _Response(msgspec.Struct):
@@ -93,7 +92,8 @@ def needs_upstream(asked: Get | InputItems, found: Found | None) -> bool:
             items = items_of(found.input)
             return not items or not includes(items, asked.include)
         seen = json_text.members(_object(found), _Response)
-        runs = STATES.get(json_text.as_text(seen.status) or "") in UNFINISHED
+        state = STATES.get(json_text.as_text(seen.status) or "")
+        runs = state is not None and not state.is_final
         return runs or not _output_includes(seen, asked.include)
     except json_text.UnreadableError:
         return True

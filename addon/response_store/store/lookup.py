@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.errors import StoreError
-from response_store.store.ranks import rank
+from response_store.store.ranks import REPRESENTATIVE_FIRST
 from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
 
 if TYPE_CHECKING:
@@ -26,13 +26,12 @@ if TYPE_CHECKING:
 
 CANDIDATES = 10
 
-STANDS_FIRST = f"{rank('state')} DESC, started_at DESC, exchange_id COLLATE {{bytewise}} DESC"
 BY_EXCHANGE = f"""
 SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND tenant_id || '' = ?"""
 BY_RESPONSE = f"""
 SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = (
     SELECT exchange_id FROM {{exchanges}} WHERE response_id = ? AND tenant_id || '' = ?
-    ORDER BY {STANDS_FIRST} LIMIT 1)"""
+    ORDER BY {REPRESENTATIVE_FIRST} LIMIT 1)"""
 RESPONSE = f"""
 SELECT {", ".join(StoredResponse.__struct_fields__)} FROM {{responses}}
 WHERE tenant_id = ? AND id = ?"""

@@ -16,17 +16,25 @@ from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.store.records import ResponseRow, State
 
-_RANKS = {State.QUEUED.value: 0, State.IN_PROGRESS.value: 1}
-_FINAL = 2
+_FINAL = State.COMPLETED.rank
 
 
 class _Status(msgspec.Struct):
     status: Raw = ABSENT
 
 
-def rank(response_object: str) -> int:
-    """How far a response has come: a lower one never replaces a higher one."""
-    return _RANKS.get(_status(response_object) or "", _FINAL)
+def rank_response(response_object: str) -> int:
+    """Return the rank of a response's state: a lower one never replaces a higher one."""
+    status = _status(response_object)
+    return State(status).rank if status in _PROMISES else _FINAL
+
+
+def is_final(response_object: str) -> bool:
+    """Return whether a response is in a state that no later one replaces, as far as it says."""
+    return rank_response(response_object) == _FINAL
+
+
+_PROMISES = (State.QUEUED, State.IN_PROGRESS)
 
 
 def _status(response_object: str) -> str | None:
@@ -40,7 +48,7 @@ def _status(response_object: str) -> str | None:
 
 def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
     """Return whether two final responses of one id differ: by status, output, or known input."""
-    if not incoming.final or rank(stored.response_object) < _FINAL:
+    if not incoming.final or not is_final(stored.response_object):
         return False
     if len({_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
         return True
@@ -71,7 +79,9 @@ def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
 def _precedes(incoming: ResponseRow, stored: ResponseRow) -> bool:
     if incoming.final:
         return False
-    return min(rank(incoming.response_object), _FINAL - 1) < rank(stored.response_object)
+    return min(rank_response(incoming.response_object), _FINAL - 1) < rank_response(
+        stored.response_object
+    )
 
 
 def _equal(one: str, other: str) -> bool:

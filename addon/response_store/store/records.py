@@ -53,9 +53,34 @@ class State(StrEnum):
     UNREADABLE = "unreadable"
     TOO_LARGE = "too_large"
 
+    @property
+    def rank(self) -> int:
+        """Return how far an exchange in this state has come: rows are replaced only upwards."""
+        return _RANKS.get(self, _ENDED_RANK)
 
-UNFINISHED = frozenset({State.QUEUED, State.IN_PROGRESS})
-"""States of a response that a later one replaces."""
+    @property
+    def is_final(self) -> bool:
+        """Return whether no later state replaces this one by itself."""
+        return self not in (State.OPEN, State.QUEUED, State.IN_PROGRESS)
+
+    @property
+    def is_error(self) -> bool:
+        """Return whether the answer did not come, did not come whole, or could not be kept."""
+        return self.is_final and self not in (State.COMPLETED, State.INCOMPLETE, State.CANCELLED)
+
+
+_RANKS = {
+    State.OPEN: 0,
+    State.INTERRUPTED: 1,
+    State.UNREADABLE: 1,
+    State.TOO_LARGE: 1,
+    State.QUEUED: 2,
+    State.IN_PROGRESS: 3,
+}
+_ENDED_RANK = 4
+
+UNFINISHED = frozenset(state.value for state in State if not state.is_final)
+"""The names of the states that are not final, for what is compared as text."""
 
 
 class EndedBy(StrEnum):

@@ -11,7 +11,7 @@ from response_store.store.columns import (
     RESPONSE_COLUMNS,
     quoted,
 )
-from response_store.store.ranks import rank
+from response_store.store.ranks import build_supersedes
 from response_store.store.records import EndedBy, State
 
 
@@ -21,7 +21,7 @@ class Statements:
 
     `replace_response` and `add_response` take the values of a response, `read_response`,
     `lock_response` (which SQLite has no need of) and `delete_response` its key; `record_exchange`
-    the values of an exchange, whose row is replaced only upwards (see `is_ahead`). Of a journal,
+    the values of an exchange, whose row is replaced only upwards (see `ranks.py`). Of a journal,
     `add_position` takes id, position and time, `move_position` position, time, id and the position
     before, `read_position` and `delete_position` its id. `set_result` takes a result and the id of
     an exchange that has none. Of a conversation, `add_conversation` takes the values of a row,
@@ -83,7 +83,8 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
             f"{_insert(exchanges, EXCHANGE_COLUMNS, mark)} ON CONFLICT (exchange_id) DO UPDATE SET "
-            f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} WHERE {is_ahead('excluded', exchanges)}"
+            f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
+            f"WHERE {build_supersedes('excluded', exchanges)}"
         ),
         set_result=(
             f"UPDATE {exchanges} SET result = {mark} WHERE exchange_id = {mark} AND result IS NULL"
@@ -111,23 +112,6 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         ),
         touch=f"UPDATE {journals} SET changed_at = {mark} WHERE journal_id = ''",
     )
-
-
-def is_ahead(new: str, old: str) -> str:
-    """Return the condition that the exchange `new` replaces the exchange `old`.
-
-    One that has come further does: an open one gives way to an ended one, one that was cut off to
-    a whole one. So does one whose end is known, where the other one was merely given up as
-    `proxy_stopped`. Of equals, one with more of its raw answer does.
-    """
-    return f"{_progress(new)} > {_progress(old)}"
-
-
-def _progress(row: str) -> str:
-    """What is compared, as a row of SQL: two for each rank of the state, one for a known end."""
-    given_up = f"CASE {row}.ended_by WHEN '{EndedBy.PROXY_STOPPED}' THEN 0 ELSE 1 END"
-    size = f"coalesce(length({row}.raw_response), 0)"
-    return f"(2 * {rank(f'{row}.state')} + {given_up}, {size})"
 
 
 def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:

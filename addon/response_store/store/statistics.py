@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.store.local_days import day_name, day_number
-from response_store.store.ranks import rank
+from response_store.store.ranks import order_by_tokens
 from response_store.store.records import State
 from response_store.store.selection import Condition
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from response_store.store.selection import Selection
 
 STEPS = 48
-ERRORS = (State.FAILED, State.REFUSED, State.INTERRUPTED, State.UNREADABLE, State.TOO_LARGE)
-"""States that are errors: the answer did not come, did not come whole, or could not be kept."""
 
 
 class By(StrEnum):
@@ -95,19 +93,16 @@ _KEYS = {
     By.CLIENT: "{client}",
     By.STATE: "state",
 }
-_ERROR_STATES = ", ".join(f"'{state.value}'" for state in ERRORS)
+_ERROR_STATES = ", ".join(f"'{state.value}'" for state in State if state.is_error)
 _GROUPS = f"""
 SELECT {{key}}, count(*), sum(CASE WHEN state IN ({_ERROR_STATES}) THEN 1 ELSE 0 END), {_SUMS},
     {{{{p50[first_event_ms]}}}}, {{{{p95[first_event_ms]}}}},
     {{{{p50[duration_ms]}}}}, {{{{p95[duration_ms]}}}}
 FROM {{{{exchanges}}}} WHERE {{condition}} GROUP BY 1"""
-_STANDS_FIRST = f"""
-    CASE WHEN coalesce({", ".join(_TOKENS)}) IS NULL THEN 1 ELSE 0 END,
-    {rank("state")} DESC, started_at DESC, exchange_id DESC"""
 _AGAIN = f"""
 SELECT {{key}}, {_SUMS} FROM (
     SELECT *, row_number() OVER (
-        PARTITION BY tenant_id, response_id ORDER BY {_STANDS_FIRST}) AS place
+        PARTITION BY tenant_id, response_id ORDER BY {order_by_tokens(", ".join(_TOKENS))}) AS place
     FROM (
         SELECT exchange_id, tenant_id, response_id, started_at, state, model, requested_model,
             host, user_agent, {", ".join(_TOKENS)}

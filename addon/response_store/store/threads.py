@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.lookup import STANDS_FIRST, Found, Lookup
+from response_store.store.lookup import Found, Lookup
+from response_store.store.ranks import REPRESENTATIVE_FIRST
 from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def standing(count: int) -> str:
 WITH wanted (id) AS (VALUES {ids})
 SELECT id, (
     SELECT exchange_id FROM {{exchanges}} WHERE response_id = id AND tenant_id || '' = ?
-    ORDER BY {STANDS_FIRST} LIMIT 1), (
+    ORDER BY {REPRESENTATIVE_FIRST} LIMIT 1), (
     SELECT count(DISTINCT response_id) FROM {{exchanges}}
     WHERE previous_response_id = id AND response_id <> id AND tenant_id || '' = ?)
 FROM wanted"""

@@ -11,20 +11,16 @@ A batch is one transaction. No recorder enters, so the rows of others stay open 
 from __future__ import annotations
 
 import functools
-import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from response_store import json_text
 from response_store.store.columns import quoted, response_values
-from response_store.store.merging import is_another, merge
-from response_store.store.merging import rank as response_rank
-from response_store.store.ranks import rank
-from response_store.store.records import EndedBy, ResponseRow
-from response_store.store.statements import is_ahead as is_ahead_in_sql
+from response_store.store.merging import is_another, is_final, merge
+from response_store.store.ranks import build_supersedes, supersedes
+from response_store.store.records import ResponseRow
 from response_store.transfer.tables import (
     CONVERSATIONS,
     EXCHANGES,
@@ -34,8 +30,6 @@ from response_store.transfer.tables import (
     Row,
     Table,
 )
-
-_UNFINISHED = 2  # ranks below are those of responses that are still to end
 
 
 class Writing(Protocol):
@@ -99,13 +93,13 @@ def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
     new = dict(zip(table.names, incoming, strict=True))
     if table is CONVERSATIONS:
         return len(old["messages"]) > len(new["messages"])
-    return _reached(old) > _reached(new)
+    return supersedes(old, new)
 
 
 def update_rule(table: Table, name: str) -> str:
     """When a stored row gives way to `excluded`, as SQL; `name` is that of the table."""
     if table is EXCHANGES:
-        return is_ahead_in_sql("excluded", name)
+        return build_supersedes("excluded", name)
     if table is CONVERSATIONS:
         return f"length(excluded.messages) >= length({name}.messages)"
     return "1 = 1"
@@ -115,18 +109,6 @@ def _response(row: Row) -> ResponseRow:
     plain = ResponseRow(*row)
     return msgspec.structs.replace(
         plain,
-        final=response_rank(plain.response_object) >= _UNFINISHED,
+        final=is_final(plain.response_object),
         has_input=bool(json_text.array_inner(plain.input.encode())),
     )
-
-
-def _reached(exchange: Mapping[str, Any]) -> tuple[int, bool, int]:
-    is_known = exchange["ended_by"] != EndedBy.PROXY_STOPPED
-    return _state_rank(exchange["state"]), is_known, len(exchange["raw_response"] or b"")
-
-
-@functools.cache
-def _state_rank(state: str) -> int:
-    """The rank that the rule gives a state: it is SQL, so SQLite says it."""
-    with closing(sqlite3.connect(":memory:")) as connection:
-        return int(connection.execute(f"SELECT {rank('?')}", (state,)).fetchone()[0])
