@@ -17,7 +17,7 @@ from benchmarks.rows import TENANT, records
 from benchmarks.settings import Settings
 from benchmarks.spread import ratios, spread
 from response_store.config import Durability
-from response_store.store.query import Query
+from response_store.store.query import open_file
 
 TARGET = Target(2.2, 2.1, higher_is_better=False)
 SMALL = 1000
@@ -86,7 +86,7 @@ def database(folder: Path, rows: int) -> Iterator[Database]:
     path = folder / f"lookup-{rows}.db"
     ids = fill(path, rows)
     with ExitStack() as stack:
-        query = stack.enter_context(Query.open(path, raw_driver.TABLES))
+        query = stack.enter_context(open_file(path, raw_driver.TABLES))
         bare = stack.enter_context(raw_driver.database(path, Durability.PROCESS))
         lookups: dict[str, Lookup] = {
             "find": lambda wanted: query.find(TENANT, wanted),

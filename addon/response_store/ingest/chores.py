@@ -21,6 +21,7 @@ from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.earlier import drain_earlier, earlier_journals, warn_of_unnamed
+from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention
 from response_store.search.catching_up import open_index
 from response_store.search.indexer import Indexer
@@ -74,7 +75,15 @@ class Chores:
             faults=faults,
             clock=clock,
         )
-        self._retention = Retention(config, counts, faults, clock=clock)
+        self._retention = Retention(
+            config,
+            counts,
+            faults,
+            open_database=lambda busy_ms: open_database(
+                config.database, config.tables, busy_ms=busy_ms
+            ),
+            clock=clock,
+        )
         self._pruned_last = False
         self._lets_sleep = not isinstance(config.database, SqliteTarget)
         self._active_until = clock() + ACTIVE_SECONDS

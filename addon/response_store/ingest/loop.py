@@ -66,6 +66,7 @@ class Worker:
         hello: Hello,
         *,
         questions: Questions,
+        answers: Answers,
         counts: Counts,
         faults: Faults,
         post: Callable[[Message], None],
@@ -81,7 +82,7 @@ class Worker:
         self._config = config
         self._directory = directory
         self._questions = questions
-        self._answers = Answers(config)
+        self._answers = answers
         self._counts = counts
         self._faults = faults
         self._post = post

@@ -64,11 +64,13 @@ def main(argv: Sequence[str]) -> None:
     logging.lastResort = None  # what libraries say of a server is for nobody's file
     os.nice(NICENESS)
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    from response_store.ingest.server import run  # noqa: PLC0415 (heavy: not for the proxy)
+    # Heavy: not for the proxy.
+    from response_store.ingest.questions import StoredAnswers  # noqa: PLC0415
+    from response_store.ingest.server import run  # noqa: PLC0415
 
     gc.collect()
     gc.freeze()
-    run(int(argv[0]))
+    run(int(argv[0]), StoredAnswers)
 
 
 def _report_crash(

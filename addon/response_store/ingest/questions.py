@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
@@ -23,8 +23,19 @@ Answer: TypeAlias = Callable[[bytes], tuple[str, bytes]]
 _read_words = msgspec.msgpack.Decoder(list[str]).decode
 
 
-class Answers:
+class Answers(Protocol):
     """What answers each kind of question. For one thread; opens nothing before it is asked."""
+
+    @property
+    def by_kind(self) -> Mapping[str, Answer]:
+        """What answers a kind."""
+
+    def close(self) -> None:
+        """Close what is open; it is opened again when it is needed. Idempotent."""
+
+
+class StoredAnswers:
+    """Answers out of the database. For one thread; opens nothing before it is asked."""
 
     def __init__(self, config: Config) -> None:
         self._config = config

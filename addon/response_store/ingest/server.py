@@ -45,7 +45,7 @@ from response_store.ingest.channel import (
 from response_store.ingest.cleaning import Cleaner
 from response_store.ingest.intake import Intake
 from response_store.ingest.loop import Worker
-from response_store.ingest.questions import Questions
+from response_store.ingest.questions import Answers, Questions
 from response_store.ingest.reporting import Reporter
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.directory import JournalDirectory
@@ -63,21 +63,27 @@ class JournalBusyError(JournalError):
     """Another process is at applying the journal."""
 
 
-def run(fd: int) -> None:
+def run(fd: int, build_answers: Callable[[Config], Answers]) -> None:
     """Serve the proxy at the other end of a channel until it has gone and the work is done.
 
     Raises what has ended the worker, if that was an error of its own.
     """
     with socket.socket(fileno=fd) as channel:
         channel.setblocking(False)
-        Server(channel).run()
+        Server(channel, build_answers).run()
 
 
 class Server:
     """Serves one proxy. `run` belongs to the main thread, `post` and `poke` are for any."""
 
-    def __init__(self, channel: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        channel: socket.socket,
+        build_answers: Callable[[Config], Answers],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._channel: socket.socket | None = channel
+        self._build_answers = build_answers
         self._clock = clock
         self._counts = Counts()
         self._faults = Faults(self._counts)
@@ -271,6 +277,7 @@ class Server:
             cleaned,
             hello,
             questions=self._questions,
+            answers=self._build_answers(config),
             counts=counts,
             faults=faults,
             post=self.post,

@@ -19,7 +19,7 @@ from response_store.errors import PassingStoreError, StoreError
 from response_store.faults import Faults
 from response_store.pruning import measures
 from response_store.pruning.clock_guard import ClockGuard, Trust, elapsed_seconds
-from response_store.pruning.database import open_database
+from response_store.pruning.database import Database
 from response_store.pruning.removing import Gone
 from response_store.pruning.sweep import Sweep
 from response_store.store.reading import Reading
@@ -27,6 +27,8 @@ from response_store.store.selection import Selection
 
 logger = logging.getLogger(__name__)
 Steps: TypeAlias = Generator[float, None, None]
+OpenDatabase: TypeAlias = Callable[[int], Database]
+"""Opens the database; where another process writes to a file it waits that many milliseconds."""
 _DAY = 86_400.0
 _BUSY_MS = 20  # that a step waits for another process's write: frames wait behind it
 _REST = 4.0  # times what a batch took: others have the database four fifths of the time
@@ -62,6 +64,7 @@ class Retention:
         counts: Counts,
         faults: Faults,
         *,
+        open_database: OpenDatabase,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         elapsed: Callable[[], float] = elapsed_seconds,
@@ -70,6 +73,7 @@ class Retention:
         self._config = config
         self._counts = counts
         self._faults = faults
+        self._open_database = open_database
         self._wall = wall
         self._clock = clock
         self._times = times or Times()
@@ -124,7 +128,7 @@ class Retention:
     def _look(self) -> Steps:
         """Apply the rules once; yields after each step the seconds that it took."""
         config = self._config
-        with open_database(config.database, config.tables, busy_ms=_BUSY_MS) as database:
+        with self._open_database(_BUSY_MS) as database:
             if not self._trusts_clock(database.reading):
                 return
             yield 0.0

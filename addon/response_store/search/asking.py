@@ -18,7 +18,6 @@ from response_store.search.snippets import Snippet, snippet
 from response_store.search.terms import Term
 from response_store.store.reading import Reading, Row
 from response_store.store.selection import Condition, Selection
-from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import Summary
 
 # bm25 is the smaller the better. It can't stand in an aggregate: hence two steps.
@@ -78,13 +77,13 @@ def ask(
 
 def may_be_asked(reading: Reading) -> bool:
     """Whether the words have a place: a SQLite file that was never opened with FTS5 has none."""
-    if not isinstance(reading, SqliteReading):
+    if reading.dialect != "sqlite":
         return True
     return bool(reading.rows(_WORDS_ARE_KEPT))
 
 
 def _statement(reading: Reading, terms: Sequence[Term], selection: Selection) -> Condition:
-    sqlite = isinstance(reading, SqliteReading)
+    sqlite = reading.dialect == "sqlite"
     one, spelled = (_SQLITE_TERM, spelling.fts5) if sqlite else (_POSTGRES_TERM, spelling.tsquery)
     key = "entry_id" if sqlite else "exchange_id"
     numbers = range(len(terms))

@@ -48,11 +48,6 @@ class Query(Closes):
         self._reading = reading
         self._lookup = ThreadLookup(reading)
 
-    @classmethod
-    def open(cls, path: Path, names: TableNames, *, shown_as: str | None = None) -> Query:
-        """Open a SQLite store for reading; errors call it `shown_as`. Raises StoreError."""
-        return cls(SqliteReading(path, names, shown_as=shown_as))
-
     @property
     def reading(self) -> Reading:
         """What it asks through."""
@@ -130,4 +125,9 @@ def open_query(
             "An in-memory database can be read by its proxy alone. Name a file in database_url to"
             " look at what was captured, or give --database."
         )
-    return Query.open(target.path, names, shown_as=shown_as)
+    return open_file(target.path, names, shown_as=shown_as)
+
+
+def open_file(path: Path, names: TableNames, *, shown_as: str | None = None) -> Query:
+    """Open a SQLite store for reading; errors call it `shown_as`. Raises StoreError."""
+    return Query(SqliteReading(path, names, shown_as=shown_as))

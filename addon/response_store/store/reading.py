@@ -15,7 +15,7 @@ in braces for the rest:
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from response_store.config.tables import TableNames
 
 Row: TypeAlias = tuple[Any, ...]
+Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
 ID_COLUMNS = ("exchange_id", "response_id", "id")
 MEASURES = ("first_event_ms", "duration_ms")
@@ -64,6 +65,10 @@ class Reading(Protocol):
     @property
     def name(self) -> str:
         """What errors call the database: safe to show."""
+
+    @property
+    def dialect(self) -> Dialect:
+        """Which SQL it speaks, where the words are not enough."""
 
     @property
     def versions(self) -> dict[str, int]:

@@ -40,6 +40,11 @@ class ServingReads:
 
 def serving_reads(config: Config) -> ServingReads:
     """Return what looks up the responses of a configuration, opened once it is asked."""
+    return ServingReads(keep_reading(config))
+
+
+def keep_reading(config: Config) -> KeptReading:
+    """Return a configuration's database for single questions, opened once it is asked."""
     target, tables, pause = config.database, config.tables, Pause()
     if isinstance(target, SqliteTarget):
         sqlite, path = target, target.path
@@ -49,11 +54,11 @@ def serving_reads(config: Config) -> ServingReads:
             name = f"SQLite {sqlite.describe()}"
             return SqliteReading(path, tables, shown_as=name, busy_seconds=_BUSY_SECONDS)
 
-        return ServingReads(KeptReading(open_sqlite, lambda: identity(sqlite), pause))
+        return KeptReading(open_sqlite, lambda: identity(sqlite), pause)
     # psycopg takes a fifth of a second to import.
     from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415
 
     def open_postgres() -> Reading:
         return PostgresReading(target, tables, seconds=SECONDS)
 
-    return ServingReads(KeptReading(open_postgres, lambda: None, pause))
+    return KeptReading(open_postgres, lambda: None, pause)

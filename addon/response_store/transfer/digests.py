@@ -15,7 +15,6 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from response_store.store.sqlite.reading import SqliteReading
 from response_store.transfer.paging import by_keys, rows_of
 from response_store.transfer.tables import Column, Key, Kind, Row, Table
 
@@ -44,7 +43,7 @@ def digest(table: Table, row: Row) -> bytes:
 
 def digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
     """The digests of the rows with these keys, as far as they are there."""
-    if isinstance(reading, SqliteReading):
+    if reading.dialect == "sqlite":
         return {table.key_of(row): digest(table, row) for row in rows_of(reading, table, keys)}
     name = f"{{{table.word}}}"
     key = ", ".join(f"{name}.{column}" for column in table.key)

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli.list import show_table
-from response_store.store.query import ALL, Query
+from response_store.store.query import ALL, open_file
 from response_store.store.selection import Selection
 from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored
@@ -34,7 +34,7 @@ def drawn(stored: Stored, width: int, limit: int = 20, selection: Selection = AL
     """The table on a terminal of that width, without colours."""
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
-    with Query.open(stored.path, NAMES) as query:
+    with open_file(stored.path, NAMES) as query:
         page = query.recent("default", limit=limit, selection=selection)
     show_table(console, page, narrowed=selection != ALL)
     return file.getvalue()

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from response_store.cli.show_view import show
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored, packed
 
@@ -340,7 +340,7 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     rows.partial(stored)
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, markup=False, emoji=False)
-    with Query.open(stored.path, NAMES) as query:
+    with open_file(stored.path, NAMES) as query:
         for identifier in (rows.RESPONSE_ID, "resp_cut"):
             show(console, query.find("default", identifier))
     shown = file.getvalue()

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from response_store.cli.thread_view import show
 from response_store.store import threads
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from tests.unit.cli import rows
 from tests.unit.cli.conftest import Anywhere, Command
 from tests.unit.query.stored import NAMES, Stored, packed
@@ -229,7 +229,7 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     rows.whole(stored)
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, markup=False, emoji=False)
-    with Query.open(stored.path, NAMES) as query, query.snapshot() as tables:
+    with open_file(stored.path, NAMES) as query, query.snapshot() as tables:
         show(console, threads.thread(tables, "default", rows.RESPONSE_ID))
     shown = file.getvalue()
     assert "continues resp_before, which is not stored" in shown

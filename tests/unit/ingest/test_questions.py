@@ -10,7 +10,7 @@ from response_store.counts import Counts
 from response_store.errors import PassingStoreError
 from response_store.faults import Faults
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question
-from response_store.ingest.questions import Answers, Questions
+from response_store.ingest.questions import Questions, StoredAnswers
 from tests.unit.ingest.proxy_side import make_config
 
 
@@ -21,7 +21,7 @@ class Desk:
         self.now = 0.0
         self.replies: list[tuple[int, str, bytes]] = []
         self.counts = Counts()
-        self.answers = Answers(make_config(tmp_path))
+        self.answers = StoredAnswers(make_config(tmp_path))
         self.questions = Questions(
             lambda reply, body: self.replies.append((reply.id, reply.status, body)),
             Faults(self.counts),

@@ -23,6 +23,7 @@ from response_store.ingest.channel import (
     Written,
     encode,
 )
+from response_store.ingest.questions import StoredAnswers
 from response_store.ingest.server import JournalBusyError, Server
 from response_store.journal.directory import JournalDirectory
 from tests.unit.ingest.proxy_side import ProxyJournal, exchanges, id_of, make_config
@@ -38,7 +39,7 @@ class Side:
         self.channel, theirs = socket.socketpair()
         self.channel.settimeout(20)
         theirs.setblocking(False)
-        self.server = Server(theirs, clock=lambda: time.monotonic() * FAST)
+        self.server = Server(theirs, StoredAnswers, clock=lambda: time.monotonic() * FAST)
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()

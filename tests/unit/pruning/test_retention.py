@@ -15,6 +15,7 @@ import pytest
 from response_store.config import load_config
 from response_store.counts import Counts
 from response_store.faults import Faults
+from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention, Times
 from tests.unit.pruning.conftest import Anywhere, ids
 from tests.unit.query.stored import Stored
@@ -32,8 +33,12 @@ class Keeping:
         stored.configure(path, **({"retention": rules} if rules else {}))
         self.counts = Counts()
         self.wall, self.passed = NOW, 100.0
+        config = load_config(path, {})
         self.retention = Retention(
-            load_config(path, {}), self.counts, Faults(self.counts),
+            config, self.counts, Faults(self.counts),
+            open_database=lambda busy_ms: open_database(
+                config.database, config.tables, busy_ms=busy_ms
+            ),
             wall=lambda: self.wall, clock=lambda: self.passed, elapsed=lambda: self.passed,
         )  # fmt: skip
 

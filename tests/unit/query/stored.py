@@ -10,7 +10,7 @@ from typing import Any
 import zstandard
 
 from response_store.config.tables import TableNames
-from response_store.store.query import Query
+from response_store.store.query import Query, open_file
 from response_store.store.schema_state import MIGRATIONS
 
 SCHEMAS = Path(__file__).resolve().parents[3] / "schemas" / "sqlite"
@@ -50,7 +50,7 @@ class Stored:
 
     def open(self) -> Query:
         """A look at it."""
-        return Query.open(self.path, NAMES)
+        return open_file(self.path, NAMES)
 
     def configure(self, path: Path, **settings: Any) -> None:
         """Write a configuration that names it."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from response_store.config import Durability, SqliteTarget
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from response_store.store.records import ExchangeRow, Record, ResponseRow
 from response_store.store.sqlite.store import SqliteStore
 from tests.unit.query.stored import NAMES, REQUIRED
@@ -36,7 +36,7 @@ def test_what_the_store_commits_is_read(tmp_path: Path, durability: Durability) 
     store = SqliteStore(target, NAMES, durability)
     with closing(store):
         store.open()
-        with Query.open(tmp_path / "responses.db", NAMES) as reading:
+        with open_file(tmp_path / "responses.db", NAMES) as reading:
             for number in range(3):
                 written = record(number)
                 store.write([written])

@@ -10,7 +10,7 @@ import pytest
 
 from response_store.config.tables import TableNames
 from response_store.errors import PassingStoreError, PermanentStoreError
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from response_store.store.schema_state import MIGRATIONS
 from response_store.store.sqlite.reading import SqliteReading
 from tests.unit.query.stored import NAMES, Stored
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 def refusal(path: Path) -> str:
     with pytest.raises(PermanentStoreError) as caught:
-        Query.open(path, NAMES)
+        open_file(path, NAMES)
     assert str(path) in str(caught.value), "the error says which file"
     return str(caught.value)
 
@@ -73,7 +73,7 @@ def test_a_damaged_database_is_an_error(stored: Stored) -> None:
     with stored.path.open("r+b") as file:
         file.seek(size // 2)
         file.write(b"\xff" * (size - size // 2))
-    with Query.open(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
+    with open_file(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
         reading.recent("default", limit=200)
     assert ".recover" in str(caught.value)
 
@@ -107,7 +107,7 @@ def test_a_locked_database_is_worth_another_try(stored: Stored) -> None:
 def test_a_table_of_other_columns_is_an_error(stored: Stored) -> None:
     """A table that only has the name of ours is an error that points at the configuration."""
     stored.script("DROP TABLE {exchanges}; CREATE TABLE {exchanges} (x)")
-    with Query.open(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
+    with open_file(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
         reading.recent("default", limit=1)
     assert "exchange_id" in str(caught.value)
 
@@ -120,7 +120,7 @@ def test_any_name_of_a_file_works(tmp_path: Path, name: str) -> None:
     """Characters that mean something in a URI are just characters of a name."""
     stored = Stored(tmp_path / name)
     stored.exchange("e1")
-    with Query.open(stored.path, NAMES) as reading:
+    with open_file(stored.path, NAMES) as reading:
         assert len(reading.recent("default", limit=5).exchanges) == 1
     assert all(file.name.startswith(name) for file in tmp_path.iterdir())
 
@@ -129,19 +129,19 @@ def test_tables_of_other_names_are_found(tmp_path: Path) -> None:
     """The names are those of the configuration; letter case makes no difference."""
     stored = Stored(tmp_path / "x.db", TableNames("Answers", "talks", "calls"))
     stored.exchange("e1")
-    with Query.open(stored.path, TableNames("answers", "talks", "CALLS")) as reading:
+    with open_file(stored.path, TableNames("answers", "talks", "CALLS")) as reading:
         assert reading.exchange("default", "e1") is not None
 
 
 def test_the_label_stands_for_the_path(tmp_path: Path) -> None:
     """An error calls the database as its opener says, so that a masked path stays masked."""
     with pytest.raises(PermanentStoreError) as caught:
-        Query.open(tmp_path / "user:secret@x.db", NAMES, shown_as="***@x.db")
+        open_file(tmp_path / "user:secret@x.db", NAMES, shown_as="***@x.db")
     assert "secret" not in str(caught.value)
 
 
 def test_closing_twice_is_fine(stored: Stored) -> None:
     """A second close does nothing."""
-    reading = Query.open(stored.path, NAMES)
+    reading = open_file(stored.path, NAMES)
     reading.close()
     reading.close()

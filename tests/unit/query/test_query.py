@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from response_store.errors import StoreError
 from response_store.store import lookup, query, status
-from response_store.store.query import Cursor, Query
+from response_store.store.query import Cursor, Query, open_file
 from response_store.store.records import ExchangeRow
 from response_store.store.schema_state import MIGRATIONS
 from tests.unit.query.conftest import Anywhere
@@ -67,7 +67,7 @@ def test_pages_neither_repeat_nor_skip(
     rows = [{"exchange_id": f"e{at}", "started_at": time} for at, time in enumerate(times)]
     if rows:
         stored.exchanges(rows)
-    with Query.open(stored.path, NAMES) as reading:
+    with open_file(stored.path, NAMES) as reading:
         ids = walked(reading, "default", limit)
     expected = sorted(rows, key=lambda row: (row["started_at"], row["exchange_id"]), reverse=True)
     assert ids == [row["exchange_id"] for row in expected]

@@ -13,7 +13,7 @@ import pytest
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from tests.harness.records import NAMES, record, response
 from tests.unit.store.files import PRAXIS, opened, rows, script, store_on
 
@@ -37,7 +37,7 @@ def refusals(path: Path) -> list[str]:
     """What a store and a reader say."""
     store = store_on(path)
     found = []
-    for work in (store.open, lambda: Query.open(path, NAMES)):
+    for work in (store.open, lambda: open_file(path, NAMES)):
         with pytest.raises(PermanentStoreError) as caught:
             work()
         found.append(str(caught.value))
@@ -137,7 +137,7 @@ def test_our_own_files_are_ours(tmp_path: Path, names: TableNames) -> None:
     path = tmp_path / "own.db"
     for _ in range(2):
         with opened(path, names=names):
-            Query.open(path, names).close()
+            open_file(path, names).close()
     praxis = tmp_path / "praxis.db"
     script(praxis, PRAXIS)
     with opened(praxis):
@@ -152,7 +152,7 @@ def test_what_others_have_beside_is_theirs(path: Path) -> None:
         "CREATE TRIGGER n AFTER INSERT ON notes BEGIN DELETE FROM notes; END",
     )
     with opened(path):
-        Query.open(path, NAMES).close()
+        open_file(path, NAMES).close()
 
 
 def test_names_that_the_file_chose_are_harmless(path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PermanentStoreError
-from response_store.store.query import Query
+from response_store.store.query import open_file
 from response_store.store.sqlite.file_guard import guard_files
 from tests.harness.records import NAMES, record
 from tests.unit.store.files import opened, rows, script, store_on
@@ -38,7 +38,7 @@ def write(path: Path) -> None:
 
 def read(path: Path) -> None:
     """Open a store as a command does."""
-    Query.open(path, NAMES).close()
+    open_file(path, NAMES).close()
 
 
 def refusal(work: Callable[[Path], None], path: Path) -> str:

@@ -35,6 +35,7 @@ from response_store.store.reading import (
     CLIENT,
     ID_COLUMNS,
     MEASURES,
+    Dialect,
     PostgresPlace,
     Row,
     checked_versions,
@@ -65,6 +66,7 @@ class PostgresReading:
         seconds: float = SECONDS,
         resolver: Resolver = system_resolver,
     ) -> None:
+        self.dialect: Dialect = "postgresql"
         self.name = f"PostgreSQL {target.describe()}"
         self.versions: dict[str, int] = {}
         self._shown = target.describe()

@@ -15,6 +15,7 @@ from response_store.closes import Closes
 from response_store.store.columns import quoted
 from response_store.store.reading import (
     ID_COLUMNS,
+    Dialect,
     SqlitePlace,
     checked_versions,
     table_words,
@@ -57,6 +58,7 @@ class SqliteReading(Closes):
         busy_seconds: float = BUSY_SECONDS,
     ) -> None:
         self.path = path
+        self.dialect: Dialect = "sqlite"
         self.name = shown_as or str(path)
         self.versions: dict[str, int] = {}
         self._filled: dict[str, str] = {}
