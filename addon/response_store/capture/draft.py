@@ -40,6 +40,7 @@ class RequestHead(msgspec.Struct, array_like=True):
     steered: tuple[int, ...] | None = None
     previous_response_id: str | None = None
     stored: bool = True
+    port: int | None = None
 
 
 class AnswerHead(msgspec.Struct, array_like=True):

@@ -102,6 +102,7 @@ def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantCon
         target_response_id=bounded_name(storable(target)) if target else None,
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
+        port=port(flow),
     )
 
 
@@ -127,9 +128,23 @@ def host(flow: HTTPFlow) -> str:
     Where the address was rewritten (map_remote) or is bare (transparent modes) only the name
     in the TLS handshake tells; in reverse mode that name is the proxy's own.
     """
+    return _server_name(flow) or flow.request.host
+
+
+def port(flow: HTTPFlow) -> int:
+    """Return the port beside `host`.
+
+    Where the address was rewritten, it is that of the connection which the client had asked for.
+    """
+    asked = flow.server_conn.address
+    if asked and _server_name(flow) not in (None, flow.request.host):
+        return asked[1]
+    return flow.request.port
+
+
+def _server_name(flow: HTTPFlow) -> str | None:
     reverse = flow.client_conn.proxy_mode.type_name == "reverse"
-    named = None if reverse else flow.client_conn.sni
-    return named or flow.request.host
+    return None if reverse else flow.client_conn.sni
 
 
 def connection_problem(message: str) -> tuple[str, str]:

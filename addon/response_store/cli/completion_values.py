@@ -29,7 +29,8 @@ MOST = 100  # names that are offered
 # Captured names are put onto a command line: none may mean anything to a shell.
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
 _ROWS = """
-SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), host, state, started_at
+SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), host, state,
+    started_at, scheme, port
 FROM {exchanges} WHERE tenant_id = ? ORDER BY started_at DESC LIMIT ?"""
 
 Offers: TypeAlias = Iterable[tuple[str, str | None]]
@@ -50,7 +51,7 @@ def models(context: click.Context, _: click.Parameter, incomplete: str) -> list[
 
 def hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """The hosts of the newest exchanges."""
-    return _offered(context, incomplete, lambda asked: _column(asked, 2))
+    return _offered(context, incomplete, _hosts)
 
 
 def tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -88,7 +89,7 @@ def _identifiers(asked: Source, incomplete: str) -> Offers:
     rows = _rows(asked)
     found = [
         (name, f"{state} {model or ''} {local_time(began)}")
-        for name, model, _, state, began in rows
+        for name, model, _, state, began, *_ in rows
         if name.startswith(incomplete)
     ]
     if found or not incomplete:
@@ -102,6 +103,12 @@ def _column(asked: Source, place: int) -> Offers:
     return [(str(row[place]), None) for row in _rows(asked) if row[place]]
 
 
+def _hosts(asked: Source) -> Offers:
+    from response_store.telling.figures import host_port  # noqa: PLC0415 (only where it is asked)
+
+    return [(host_port(scheme, host, port), None) for _, _, host, *_, scheme, port in _rows(asked)]
+
+
 def _tenants(asked: Source) -> Offers:
     from response_store.pruning.measures import tenants as all_tenants  # noqa: PLC0415
 
@@ -109,7 +116,7 @@ def _tenants(asked: Source) -> Offers:
         return [(name, None) for name in all_tenants(query.reading)]
 
 
-def _rows(asked: Source) -> list[tuple[str, str | None, str, str, float]]:
+def _rows(asked: Source) -> list[tuple[str, str | None, str, str, float, str, int | None]]:
     with asked.open() as query:
         return list(query.reading.rows(_ROWS, (asked.tenant, NEWEST)))
 

@@ -22,7 +22,7 @@ from response_store.limits import NAME, short_name
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
-from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.figures import NONE, duration, host_port, local_time, number
 from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _fields(one: Summary) -> tuple[str, ...]:
         number(one.input_tokens),
         number(one.output_tokens),
         duration(one.duration_ms),
-        one_line(short_name(one.host)),
+        one_line(short_name(host_port(one.scheme, one.host, one.port))),
         one_line(short_name(identifier(one), NAME)),
         one_line(words(one)),
     )

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from response_store.cli.colours import state_style
 from response_store.cli.list import identifier, words
-from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.figures import NONE, duration, host_port, local_time, number
 from response_store.telling.printable import one_line
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ COLUMNS = (
     Column("model", lambda one: one.model or one.requested_model or NONE, from_width=60, most=18),
     Column("in/out", _tokens, from_width=70, most=15, right=True),
     Column("took", lambda one: duration(one.duration_ms), from_width=90, most=12, right=True),
-    Column("host", lambda one: one.host, from_width=130, most=24),
+    Column("host", lambda one: host_port(one.scheme, one.host, one.port), from_width=130, most=24),
     Column("id", identifier, ratio=1),
     Column("answer", words, from_width=100, ratio=2),
 )

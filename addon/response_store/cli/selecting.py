@@ -25,9 +25,9 @@ _OPTIONS = (
         help=f"Only this state: {', '.join(State)}. Several: any of them.",
     ),
     click.option(
-        "--host", "hosts", multiple=True, metavar="NAME",
+        "--host", "hosts", multiple=True, metavar="HOST",
         shell_complete=completion_values.hosts,
-        help="Only this upstream host; * stands for anything. Several: any of them.",
+        help="Only this upstream host, or this port of it (HOST:PORT); * stands for anything.",
     ),
     click.option(
         "--client", "clients", multiple=True, metavar="NAME",

@@ -35,6 +35,7 @@ class Request:
     missing: str | None = None
     given: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
     read: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
+    port: int | None = None
 
     @property
     def deletes(self) -> bool:

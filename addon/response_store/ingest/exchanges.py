@@ -223,6 +223,7 @@ def build_request(head: RequestHead, body: bytes) -> Request:
         method=head.method,
         scheme=head.scheme,
         host=head.host,
+        port=head.port,
         path=head.path,
         user_agent=head.user_agent,
         body=None if head.missing is not None or head.steered is not None else body,

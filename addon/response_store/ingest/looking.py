@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
 from response_store.store.query import Query, open_query
+from response_store.store.selection import HOST_PORT
 from response_store.store.summaries import Summary
 from response_store.store.summaries import newest as newest_that
 from response_store.telling.exchange_line import list_line
@@ -23,7 +24,7 @@ MAX_SHOWN = 20_000  # characters
 _CUT = "\u2026"  # where a list has cut an id short
 _NAMES = "response_id model requested_model error_code output_text".split()
 _TEXT = " || ' ' || ".join(
-    ["exchange_id", "state", "host", *[f"coalesce({name}, '')" for name in _NAMES]]
+    ["exchange_id", "state", HOST_PORT, *[f"coalesce({name}, '')" for name in _NAMES]]
 )
 _OCCURS = f"lower({_TEXT}) LIKE lower(?) ESCAPE '!'"
 

@@ -111,6 +111,7 @@ class RowFiller:
             method=facts.method,
             scheme=facts.scheme,
             host=facts.host,
+            port=facts.port,
             path=facts.path,
             user_agent=facts.user_agent,
             upstream_request_id=answer.upstream_request_id if answer else None,

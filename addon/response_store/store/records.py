@@ -153,6 +153,7 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     output_text: str | None = None
     raw_response: bytes | None = None
     recorder_id: str
+    port: int | None = None
 
 
 class ConversationChange(msgspec.Struct, frozen=True):

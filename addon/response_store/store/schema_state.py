@@ -13,7 +13,8 @@ from response_store.errors import PermanentStoreError
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 
 SHARED_VERSION = 1
-MIGRATIONS = tuple(f"exchanges_{number:03}.sql" for number in range(1, 6))
+MIGRATIONS = tuple(f"exchanges_{number:03}.sql" for number in range(1, 7))
+_PORT_SINCE = 6
 _JOURNAL_COLUMNS = ("journal_id", "position", "changed_at", "database_id")
 
 Version: TypeAlias = int | str | None
@@ -95,7 +96,8 @@ def _own_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
         (tables.exchanges_journals, _JOURNAL_COLUMNS, 3),
     ):
         columns = catalogue.columns(table)
-        missing = [name for name in expected if name not in columns]
+        later = {"port"} if known < _PORT_SINCE else set()
+        missing = [name for name in expected if name not in columns and name not in later]
         if known < since and columns:
             rule = f"{tables.exchanges_version} knows nothing of it"
             problems.append(f"table {table} is not ours: {rule}")

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import msgspec
 
 from response_store.store.records import State
+
+HOST_PORT = """CASE
+    WHEN port IS NULL OR port = CASE scheme WHEN 'http' THEN 80 WHEN 'https' THEN 443 END THEN host
+    WHEN replace(host, ':', '') = host THEN host || ':' || CAST(port AS TEXT)
+    ELSE '[' || host || ']:' || CAST(port AS TEXT) END"""
+"""The server of an exchange, as SQL: with its port, unless that goes without saying."""
+
+_WITH_PORT = re.compile(r"(\[[^]]*\]|[^:]*)(?::([0-9]{1,5}|\*))?")
 
 
 class Condition(NamedTuple):
@@ -22,7 +31,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
     `models`, `hosts` and `clients` are names in which `*` stands for anything; letters of either
     case are alike. A model is the one that answered or, where none did, the one that was asked
-    for; a client is the product that `user-agent` names first.
+    for; a client is the product that `user-agent` names first. A host may be followed by a port, as
+    in a URL; without one it stands for all of them.
     `since` and `until` are Unix seconds of the start; `until` itself is out. `ended` leaves out
     what is still open.
     """
@@ -57,7 +67,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         if self.models:
             yield _named("coalesce(model, requested_model)", self.models)
         if self.hosts:
-            yield _named("host", self.hosts)
+            yield _any_host(self.hosts)
         if self.clients:
             yield _named("{client}", self.clients)
 
@@ -67,6 +77,22 @@ def _named(column: str, names: Sequence[str]) -> Condition:
     one = f"lower({column}) LIKE lower(?) ESCAPE '!'"
     sql = " OR ".join([one] * len(names))
     return Condition(f"({sql})", tuple(_pattern(name) for name in names))
+
+
+def _any_host(names: Sequence[str]) -> Condition:
+    parts = [_host(name) for name in names]
+    values = tuple(value for part in parts for value in part.values)
+    return Condition(f"({' OR '.join(part.sql for part in parts)})", values)
+
+
+def _host(name: str) -> Condition:
+    """The condition of a host with or without a port; one of IPv6 may stand in brackets."""
+    split = _WITH_PORT.fullmatch(name)
+    host, port = split.groups() if split else (name, None)
+    named = _named("host", (host.removeprefix("[").removesuffix("]"),))
+    if port is None or port == "*":
+        return named
+    return Condition(f"({named.sql} AND port = ?)", (*named.values, int(port)))
 
 
 def _pattern(name: str) -> str:

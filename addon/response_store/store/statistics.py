@@ -17,7 +17,7 @@ import msgspec
 from response_store.store.local_days import day_name, day_number
 from response_store.store.ranks import order_by_tokens
 from response_store.store.records import State
-from response_store.store.selection import Condition
+from response_store.store.selection import HOST_PORT, Condition
 
 if TYPE_CHECKING:
     from response_store.store.reading import Reading, Row
@@ -89,7 +89,7 @@ _TOKENS = tuple(name for name in Group.__struct_fields__ if name.endswith("_toke
 _SUMS = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _TOKENS)
 _KEYS = {
     By.MODEL: "coalesce(model, requested_model)",
-    By.HOST: "host",
+    By.HOST: HOST_PORT,
     By.CLIENT: "{client}",
     By.STATE: "state",
 }
@@ -105,7 +105,7 @@ SELECT {{key}}, {_SUMS} FROM (
         PARTITION BY tenant_id, response_id ORDER BY {order_by_tokens(", ".join(_TOKENS))}) AS place
     FROM (
         SELECT exchange_id, tenant_id, response_id, started_at, state, model, requested_model,
-            host, user_agent, {", ".join(_TOKENS)}
+            scheme, host, port, user_agent, {", ".join(_TOKENS)}
         FROM {{{{exchanges}}}}
         WHERE response_id IN (
             SELECT response_id FROM {{{{exchanges}}}} WHERE response_id IS NOT NULL

@@ -31,6 +31,7 @@ class Summary(msgspec.Struct, frozen=True):
     method: str
     scheme: str
     host: str
+    port: int | None
     path: str
     user_agent: str | None
     output_start: str | None

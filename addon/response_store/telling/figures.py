@@ -10,6 +10,7 @@ _MINUTE = 60  # seconds
 _HOUR = 60  # minutes
 _DAY = 24  # hours
 _KIB = 1024
+_PORTS = {"http": 80, "https": 443}
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
@@ -45,6 +46,13 @@ def duration(milliseconds: float | None) -> str:
 def number(value: int | None) -> str:
     """A count, ungrouped."""
     return NONE if value is None else str(value)
+
+
+def host_port(scheme: str, host: str, port: int | None) -> str:
+    """The server of a URL: its port only where that is not the scheme's own."""
+    if port is None or port == _PORTS.get(scheme):
+        return host
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def size(count: int) -> str:

@@ -23,7 +23,7 @@ from response_store.openai_api.items import (
 )
 from response_store.store.records import Api, ExchangeRow
 from response_store.telling.bodies import document, is_json, unpacked
-from response_store.telling.figures import NONE, duration, local_time, number
+from response_store.telling.figures import NONE, duration, host_port, local_time, number
 from response_store.telling.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -173,7 +173,8 @@ def _exchange_facts(row: ExchangeRow, found: Found) -> Iterator[tuple[str, str |
     yield "tokens", str(tokens_of(found))
     yield "time", local_time(row.started_at)
     yield "took", _took(row)
-    yield "request", f"{row.method} {row.scheme}://{row.host}{row.path}"
+    server = host_port(row.scheme, row.host, row.port)
+    yield "request", f"{row.method} {row.scheme}://{server}{row.path}"
     yield "status", number(row.status_code)
     yield "api", f"{row.api} over {row.transport}"
     yield "client", row.user_agent

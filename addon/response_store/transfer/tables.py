@@ -78,7 +78,7 @@ class Table:
 
 _INTEGERS = frozenset(
     "created_at status_code input_tokens cached_tokens output_tokens reasoning_tokens"
-    " total_tokens".split()
+    " total_tokens port".split()
 )
 _REALS = frozenset({"started_at", "first_event_ms", "duration_ms"})
 _JSON = frozenset({"response_object", "input", "messages", "metadata", "result"})

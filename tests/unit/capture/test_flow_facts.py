@@ -122,6 +122,17 @@ def test_host(mode: str, host: str) -> None:
     assert flow_facts.host(flow) == "address"
 
 
+def test_port() -> None:
+    """The port belongs to the host: where the address was rewritten it is what was asked for."""
+    flow = flow_of()
+    flow.server_conn.address = ("asked.example", 8443)
+    assert head_of(flow).port == flow.request.port == 22
+    flow.client_conn.sni = "asked.example"
+    assert head_of(flow).port == 8443
+    flow.server_conn.address = None
+    assert head_of(flow).port == 22
+
+
 @pytest.mark.parametrize(
     ("content_type", "transport"),
     [

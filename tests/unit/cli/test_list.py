@@ -222,6 +222,62 @@ def test_filters(anywhere: Anywhere, run: Command) -> None:
         assert listed == [f"e{at}" for at in found], filters
 
 
+def servers(stored: Anywhere) -> None:
+    """Exchanges with servers that differ by their port alone; of the oldest it is not known."""
+    for at, (scheme, host, port) in enumerate(
+        [
+            ("https", "localhost", None),
+            ("http", "localhost", 80),
+            ("http", "localhost", 1234),
+            ("https", "localhost", 8080),
+            ("https", "LOCALHOST", 443),
+            ("http", "::1", 8080),
+            ("https", "::1", 443),
+        ]
+    ):
+        stored.exchange(f"e{at}", started_at=float(at), scheme=scheme, host=host, port=port)
+
+
+PORTS: list[tuple[tuple[str, ...], str]] = [
+    (("localhost",), "43210"),
+    (("localhost:*",), "43210"),
+    (("localhost:1234",), "2"),
+    (("LocalHost:443", "localhost:80"), "41"),
+    (("*:8080",), "53"),
+    (("[::1]:8080",), "5"),
+    (("[::1]",), "65"),
+    (("::1",), "65"),
+    (("localhost:12345678",), ""),
+    (("localhost:",), ""),
+    (("localhost:x",), ""),
+]
+
+
+def test_a_host_with_a_port(anywhere: Anywhere, run: Command) -> None:
+    """It is that port of the host; without one all ports are meant."""
+    servers(anywhere)
+    for hosts, found in PORTS:
+        options = [word for host in hosts for word in ("--host", host)]
+        listed = [line.split("\t")[7] for line in run("list", *options).stdout.splitlines()]
+        assert listed == [f"e{at}" for at in found], hosts
+
+
+def test_a_port_is_shown_where_it_is_another(anywhere: Anywhere, run: Command) -> None:
+    """Lists, groups and `show` have it where it is not the scheme's own; programs always do."""
+    servers(anywhere)
+    shown = ["::1", "[::1]:8080", "LOCALHOST", "localhost:8080", "localhost:1234", "localhost"]
+    assert [line.split("\t")[6] for line in run("list").stdout.splitlines()] == [
+        *shown,
+        "localhost",
+    ]
+    grouped = [line.split("\t")[:2] for line in run("stats", "--by", "host").stdout.splitlines()]
+    assert dict(grouped) == {**dict.fromkeys(shown, "1"), "localhost": "2"}
+    assert "POST http://[::1]:8080/v1/responses" in run("show", "e5").stdout
+    ports = [one["port"] for one in json.loads(run("list", "--json").stdout)["exchanges"]]
+    assert ports == [443, 8080, 443, 8080, 1234, 80, None]
+    assert json.loads(run("show", "e2", "--json").stdout)["port"] == 1234
+
+
 def test_filters_go_on_over_pages(anywhere: Anywhere, run: Command) -> None:
     """With the same filters, --before goes on in what they pass."""
     for at in range(9):

@@ -44,7 +44,7 @@ def test_every_derived_name_follows_its_table() -> None:
 def test_the_sql_files_name_only_known_placeholders() -> None:
     """Every placeholder of the SQL files has a name, and SQLite accepts the result."""
     files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "exchanges_004"
-    files = *files, "exchanges_005", "search_words"
+    files = *files, "exchanges_005", "exchanges_006", "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
             sql = schema_text(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())

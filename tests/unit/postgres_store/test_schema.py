@@ -189,17 +189,20 @@ def test_a_role_without_create_works_where_the_tables_are(database: PostgresData
     assert len(ids(database)) == 3
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_an_older_database_is_migrated(database: PostgresDatabase, version: int) -> None:
     """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
     make_version(database, version)
     with opened(database) as store:
         assert store.close_abandoned() == 1
-        store.write(numbered(2), Checkpoint("j", 2, None))
+        store.write([record("e0"), record("e1", port=8080)], Checkpoint("j", 2, None))
         known = store.database_id
     with opened(database) as store:
         assert (store.database_id, store.position("j")) == (known, 2)
     assert ids(database) == ["done", "e0", "e1", "left"]
+    assert database.execute("SELECT exchange_id, port FROM openai_exchanges WHERE port > 0") == [
+        {"exchange_id": "e1", "port": 8080}
+    ]
     assert database.execute("TABLE openai_exchanges_schema_version") == [
         {"version": len(MIGRATIONS)}
     ]

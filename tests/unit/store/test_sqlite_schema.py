@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from response_store.config import TableNames
@@ -111,20 +110,20 @@ def test_another_version_is_refused(path: Path, table: str, version: str) -> Non
     assert f"this program knows {len(MIGRATIONS) if table == 'openai_exchanges' else 1}" in said
 
 
-@pytest.mark.parametrize("version", [1, 2, 3])
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_an_older_file_is_migrated(path: Path, version: int) -> None:
     """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
     make_version(path, version)
     with opened(path) as store:
         assert store.close_abandoned() == 1
-        store.write([record("e1")], Checkpoint("j", 1, None))
+        store.write([record("e1", port=8080)], Checkpoint("j", 1, None))
         known = store.database_id
     with opened(path) as store:
         assert (store.database_id, store.position("j")) == (known, 1)
-    assert rows(path, "SELECT exchange_id, state FROM openai_exchanges ORDER BY 1") == [
-        ("done", "completed"),
-        ("e1", "completed"),
-        ("left", "interrupted"),
+    assert rows(path, "SELECT exchange_id, state, port FROM openai_exchanges ORDER BY 1") == [
+        ("done", "completed", None),
+        ("e1", "completed", 8080),
+        ("left", "interrupted", None),
     ]
     assert rows(path, "SELECT version FROM openai_exchanges_schema_version") == [(len(MIGRATIONS),)]
 
@@ -165,12 +164,14 @@ def make_version(path: Path, version: int) -> None:
         "INSERT INTO openai_responses_schema_version VALUES (1)",
         f"INSERT INTO openai_exchanges_schema_version VALUES ({version})",
     ]
-    insert = f"INSERT INTO openai_exchanges VALUES ({', '.join('?' * len(EXCHANGE_COLUMNS))})"
+    columns = [name for name in EXCHANGE_COLUMNS if name != "port"]
+    marks = ", ".join("?" * len(columns))
+    insert = f"INSERT INTO openai_exchanges ({', '.join(columns)}) VALUES ({marks})"
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in made:
             connection.execute(statement)
         for row in (exchange("done"), exchange("left", "open")):
-            connection.execute(insert, msgspec.structs.astuple(row))
+            connection.execute(insert, [getattr(row, name) for name in columns])
 
 
 def test_every_database_has_an_id_of_its_own(path: Path, tmp_path: Path) -> None:

@@ -60,7 +60,10 @@ _MEANINGS: dict[str, _Meaning] = {
     ),
     "42501": (
         PermanentStoreError,
-        "the role lacks a right: grant it the tables, or CREATE where they are still to be made",
+        (
+            "the role lacks a right: grant it the tables (their owner brings those of an earlier"
+            " version up to date), or CREATE where they are still to be made"
+        ),
     ),
     "42710": (PassingStoreError, "another program makes the schema at this moment"),
     "42P07": (PassingStoreError, "another program makes the schema at this moment"),
