@@ -14,7 +14,7 @@ from benchmarks.control import stop
 from benchmarks.frames import End
 from response_store import __version__
 from response_store.config import load_config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import Decoder, Hello, Message, Report, Verdict, Wake, encode
 from response_store.journal.binding import new_header
@@ -41,7 +41,7 @@ class Ingester:
             self.directory,
             max_bytes=self.config.journal.max_bytes,
             durability=self.config.durability,
-            counts=Counts(),
+            counters=Counters(),
             call_soon=lambda callback, *arguments: callback(*arguments),
         )
         self._decoder = Decoder()

@@ -154,8 +154,8 @@ class ResponseStore(Traffic, Commands):
         self.marks = self.marks or marks_of(ctx.master)
         return Session(
             config,
-            self.counts,
-            self.faults,
+            self.counters,
+            self.errors,
             asyncio.get_running_loop(),
             announces=_shows_info,
             watch=self.marks.written if self.marks else None,
@@ -193,7 +193,7 @@ def closing_text(closing: Closing) -> str:
         text += f", {closing.interrupted} open exchanges interrupted"
     if closing.remaining:
         text += f"; {closing.remaining}"
-    others = {k: v for k, v in closing.counts.items() if k not in ("written", "seen")}
+    others = {k: v for k, v in closing.counters.items() if k not in ("written", "seen")}
     if others:
         text += " (" + ", ".join(f"{name} {number}" for name, number in others.items()) + ")"
     return text

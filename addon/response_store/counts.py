@@ -6,7 +6,7 @@ from collections import Counter
 from threading import Lock
 
 
-class Counts:
+class Counters:
     """Named counters that any thread may add to."""
 
     def __init__(self) -> None:

@@ -19,7 +19,7 @@ class StoreError(ResponseStoreError):
     """The database refused or failed."""
 
 
-class PassingStoreError(StoreError):
+class TransientStoreError(StoreError):
     """The database failed in a way that may pass: locked, full, out of reach. Try again later."""
 
 

@@ -8,18 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 
 logger = logging.getLogger(__name__)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Faults:
+class ErrorReporter:
     """Takes errors of our own code. What is logged names the place, never a value."""
 
-    def __init__(self, counts: Counts) -> None:
-        self._counts = counts
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
         self._seen: set[str] = set()
 
     def report(self, where: str, error: BaseException) -> None:
@@ -29,7 +29,7 @@ class Faults:
 
     def _report(self, where: str, error: BaseException) -> None:
         place = f"{type(error).__name__} at {_place(error)}"
-        self._counts.add(f"fault.{where}")
+        self._counters.add(f"fault.{where}")
         if place in self._seen:
             return
         self._seen.add(place)

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoreError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.session import CLOSE_WAIT, OPEN_WAIT, Closing, Session
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ class Runtime:
     """Sessions, and the counters and errors that outlive them."""
 
     def __init__(self) -> None:
-        self.counts = Counts()
-        self.faults = Faults(self.counts)
+        self.counters = Counters()
+        self.errors = ErrorReporter(self.counters)
         self.session: Session | None = None
         self._retiring: list[Session] = []
         self._candidate: Session | None = None
@@ -133,7 +133,7 @@ class Runtime:
         remaining = [closing.remaining for closing in closings if closing.remaining]
         interrupted = sum(closing.interrupted for closing in closings)
         return Closing(
-            last.written, last.lost, interrupted, "; ".join(remaining) or None, last.counts
+            last.written, last.lost, interrupted, "; ".join(remaining) or None, last.counters
         )
 
     def close(self) -> None:

@@ -32,8 +32,8 @@ from response_store.serving.service import Service
 from response_store.store.health import Phase
 
 if TYPE_CHECKING:
-    from response_store.counts import Counts
-    from response_store.faults import Faults
+    from response_store.counts import Counters
+    from response_store.faults import ErrorReporter
     from response_store.ingest.channel import Report, WrittenRow
     from response_store.ingest.supervisor import Answered
 
@@ -57,7 +57,7 @@ class Closing:
     lost: int
     interrupted: int
     remaining: str | None
-    counts: dict[str, int]
+    counters: dict[str, int]
 
 
 class Session:
@@ -66,8 +66,8 @@ class Session:
     def __init__(
         self,
         config: Config,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         loop: asyncio.AbstractEventLoop,
         *,
         announces: Callable[[], bool] = lambda: True,
@@ -75,9 +75,9 @@ class Session:
     ) -> None:
         """Make the journal. Raises StoreError where that can't be: it names `journal.path`."""
         self.config = config
-        self.counts = counts
+        self.counters = counters
         self.loop = loop
-        self._faults = faults
+        self._errors = errors
         self._announces = announces
         self._watch = watch
         self._is_retired = False
@@ -91,7 +91,7 @@ class Session:
             self.directory,
             max_bytes=config.journal.max_bytes,
             durability=config.durability,
-            counts=counts,
+            counters=counters,
             call_soon=loop.call_soon_threadsafe,
             call_later=self._call_later,
             on_void=self._void,
@@ -100,25 +100,25 @@ class Session:
             self.directory,
             config,
             loop=loop,
-            counts=counts,
-            faults=faults,
+            counters=counters,
+            errors=errors,
             sequence=lambda: (self.writer.last_seq, self.writer.outstanding),
             announces=watch is not None or announces(),
             on_written=self._written,
             on_rotate=self._rotate,
             on_report=self._reported,
         )
-        outbox = Outbox(self.writer, self.ingester, loop=loop, faults=faults, counts=counts)
+        outbox = Outbox(self.writer, self.ingester, loop=loop, errors=errors, counters=counters)
         self._outbox = outbox
         self.acknowledgement = Acknowledgement(
-            config, self, counts, way_of=outbox.way_of, clock=time.monotonic
+            config, self, counters, way_of=outbox.way_of, clock=time.monotonic
         )
         self.recorder = Recorder(
-            config, outbox, self, self.acknowledgement, counts=counts, faults=faults, loop=loop
+            config, outbox, self, self.acknowledgement, counters=counters, errors=errors, loop=loop
         )
-        self.sockets = Sockets(config, self.recorder, counts)
+        self.sockets = Sockets(config, self.recorder, counters)
         self.serving = (
-            Service(config.serve, self, counts) if config.serve is not Serve.OFF else None
+            Service(config.serve, self, counters) if config.serve is not Serve.OFF else None
         )
 
     # Life
@@ -153,10 +153,10 @@ class Session:
         self._finish_large()
         self._apply(seconds, patience)
         remaining = self._remaining()
-        counts = self.counts.snapshot()
-        lost = sum(number for name, number in counts.items() if name.startswith("dropped."))
-        written = counts.get("written", 0)
-        return Closing(written, lost, interrupted, remaining, counts)
+        counters = self.counters.snapshot()
+        lost = sum(number for name, number in counters.items() if name.startswith("dropped."))
+        written = counters.get("written", 0)
+        return Closing(written, lost, interrupted, remaining, counters)
 
     def retire(self) -> None:
         """Take nothing new; close once all that is in flight has ended."""
@@ -291,7 +291,7 @@ class Session:
             f"open exchanges: {self.recorder.open_exchanges}",
             f"held in memory: {self.recorder.budget.held} bytes",
         ]
-        lines += [f"{name}: {number}" for name, number in self.counts.snapshot().items()]
+        lines += [f"{name}: {number}" for name, number in self.counters.snapshot().items()]
         return "\n".join(lines)
 
     @property
@@ -319,7 +319,7 @@ class Session:
             if announces:
                 logger.info("response_store: %s", row.line)
             if self._watch is not None:
-                self._faults.guard("watch", self._watch, row)
+                self._errors.guard("watch", self._watch, row)
 
     def _void(self, seq: int) -> None:
         self.ingester.void(seq)

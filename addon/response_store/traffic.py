@@ -53,8 +53,8 @@ class Traffic:
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
-        self.counts = runtime.counts
-        self.faults = runtime.faults
+        self.counters = runtime.counters
+        self.errors = runtime.errors
         self._unread: dict[str, http.HTTPFlow] = {}
         self._flows: weakref.WeakValueDictionary[str, http.HTTPFlow] = weakref.WeakValueDictionary()
         # Those that are none of ours, or have ended: a hook may still come, and begins nothing.
@@ -79,39 +79,39 @@ class Traffic:
         if flow.response is not None and LEFT_ALONE in flow.metadata:
             self._done.add(flow)
             return None
-        refused = self.faults.guard("sites", self._is_refused, flow, session)
+        refused = self.errors.guard("sites", self._is_refused, flow, session)
         if refused:
             return None
         if session.serving is not None and refused is not None:
-            asked = self.faults.guard("serve", self._asked, flow, session.serving, session.config)
+            asked = self.errors.guard("serve", self._asked, flow, session.serving, session.config)
             if asked is not None:
                 return self._serve(flow, asked, session, session.serving)
-        self.faults.guard("request", self._passes, flow, session)
+        self.errors.guard("request", self._passes, flow, session)
         return None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
-        self.faults.guard("requestheaders", self.host_headers.note, flow)
+        self.errors.guard("requestheaders", self.host_headers.note, flow)
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
         self._read_request(flow.id)
-        self.faults.guard("responseheaders", self._responseheaders, flow)
+        self.errors.guard("responseheaders", self._responseheaders, flow)
 
     def response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         self._read_request(flow.id)
-        return self.faults.guard("response", self._response, flow)
+        return self.errors.guard("response", self._response, flow)
 
     def error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         self._read_request(flow.id)
-        return self.faults.guard("error", self._error, flow)
+        return self.errors.guard("error", self._error, flow)
 
     def websocket_message(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        return self.faults.guard("websocket_message", self._websocket_message, flow)
+        return self.errors.guard("websocket_message", self._websocket_message, flow)
 
     def websocket_end(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        return self.faults.guard("websocket_end", self._websocket_end, flow)
+        return self.errors.guard("websocket_end", self._websocket_end, flow)
 
     def client_disconnected(self, client: Client) -> Awaitable[None] | None:
-        return self.faults.guard("client_disconnected", self._client_disconnected, client)
+        return self.errors.guard("client_disconnected", self._client_disconnected, client)
 
     def options_changed(self) -> None:
         """Forget what was made of mitmproxy's options."""
@@ -132,13 +132,13 @@ class Traffic:
             tenant = flow_facts.tenant_of(headers, session.config.tenant)
             made = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
-            self.faults.report("serve", error)
+            self.errors.report("serve", error)
             made = serving.failed()
         if made is not None:
             self._done.add(flow)
             flow.response = http.Response.make(made.status, made.body, dict(made.headers))
         else:
-            self.faults.guard("request", self._passes, flow, session)
+            self.errors.guard("request", self._passes, flow, session)
 
     # Pages of other sites
 
@@ -153,7 +153,7 @@ class Traffic:
         if refusal is None:
             return False
         self._done.add(flow)
-        self.counts.add(f"refused.{refusal.value}")
+        self.counters.add(f"refused.{refusal.value}")
         made = answer.forbidden(refusal)
         flow.response = http.Response.make(made.status, made.body, dict(made.headers))
         return True
@@ -212,7 +212,7 @@ class Traffic:
         flow = self._unread.pop(flow_id, None)
         session = self.runtime.session
         if flow is not None and session is not None:
-            self.faults.guard("request", self._request, flow, session)
+            self.errors.guard("request", self._request, flow, session)
 
     def _request(self, flow: http.HTTPFlow, session: Session) -> Exchange | None:
         headers = flow_facts.request_headers(flow, session.config.tenant)
@@ -234,10 +234,10 @@ class Traffic:
             elif api.value not in capture.apis:
                 api = Skip.API
         if isinstance(api, Skip):
-            self.counts.add(f"skipped.{api.value}")
+            self.counters.add(f"skipped.{api.value}")
             endpoint = uncaptured_endpoint(flow.request.path) if api is Skip.PATH else None
             if endpoint is not None:
-                self.counts.add(f"uncaptured.{endpoint}")
+                self.counters.add(f"uncaptured.{endpoint}")
             if _may_be_ours(flow):
                 self._done.add(flow)
             return None
@@ -264,7 +264,7 @@ class Traffic:
             refusal.BODY,
             {"content-type": "application/json", "retry-after": str(retry_after)},
         )
-        self.counts.add("rejected")
+        self.counters.add("rejected")
         exchange.rejected = True
 
     def _found(self, flow: http.HTTPFlow) -> tuple[Session, Exchange] | None:
@@ -306,7 +306,7 @@ class Traffic:
                 if not passes(chunk):
                     feed(exchange, chunk)
             except Exception as error:  # noqa: BLE001 - the bytes go on whatever we do wrong
-                self.faults.report("stream", error)
+                self.errors.report("stream", error)
             return inner(chunk) if callable(inner) else chunk
 
         return tee

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL_WRITTEN = "all is written"
 
 
-def counts(proxy: Proxy) -> dict[str, str]:
+def counters(proxy: Proxy) -> dict[str, str]:
     """The lines of `response_store.status`, by name."""
     lines = proxy.command("response_store.status").splitlines()
     return {name: value for name, _, value in (line.partition(": ") for line in lines)}
@@ -50,7 +50,7 @@ def test_status(make_proxy: MakeProxy, tenant: str) -> None:
         fetch(proxy.port, asking(), tenant, path="/v1/models")
         fetch(proxy.port, asking(), tenant, content_type="multipart/form-data; boundary=b")
         proxy.flush()
-        status = counts(proxy)
+        status = counters(proxy)
         finished = proxy.terminate()
     assert "responses.db" in status["store"]
     assert status["written"] == "3"

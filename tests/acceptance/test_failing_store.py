@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.test_commands import counts
+from tests.acceptance.test_commands import counters
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes.answers import Gate
 from tests.harness.clients import RawClient, asking, fetch
@@ -136,7 +136,7 @@ def no_room(proxy: Proxy, whose: str) -> Iterator[None]:
 
 def fails(proxy: Proxy) -> set[str]:
     """What is failing, as the status says."""
-    told = counts(proxy)
+    told = counters(proxy)
     waits = told["waiting for the journal"] != "0 frames"
     journal = {"journal"} if waits and "file too large" in told["journal"] else set()
     return journal | ({"database"} if told["last error"] != "none" else set())
@@ -198,14 +198,14 @@ def test_deleted_file(make_proxy: MakeProxy, tenant: str, gone: str, *, rests: b
         proxy.database.ended(tenant)
         if rests:  # then all is in the file itself, and the journal empty
             holds = "journal holds"
-            wait_until(lambda: counts(proxy)[holds].startswith("0 bytes"), "it empties")
+            wait_until(lambda: counters(proxy)[holds].startswith("0 bytes"), "it empties")
         for path in proxy.folder.glob(gone):
             path.unlink()
         for streamed in (False, True):
             assert fetch(proxy.port, asking(stream=streamed), tenant).whole
         proxy.flush()
         rows = proxy.database.exchanges(tenant)
-        lost = int(counts(proxy).get("frames_gone", "0"))
+        lost = int(counters(proxy).get("frames_gone", "0"))
         assert lost == int(rests and gone == "responses.db*")
         assert [row["state"] for row in rows] == ["completed"] * (3 - lost)
         assert len(proxy.database.responses(tenant)) == 3 - lost

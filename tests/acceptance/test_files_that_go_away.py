@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.acceptance.test_commands import counts
+from tests.acceptance.test_commands import counters
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.harness.clients import asking, fetch
 from tests.harness.database import Database
@@ -60,7 +60,7 @@ def assert_arrived(proxy: Proxy, tenant: str, count: int, database: Database | N
     for number, row in enumerate(rows):
         assert_completed(row, streamed=number % 2 == 1, model="gpt-5")
     assert "Traceback" not in proxy.output()
-    assert not [name for name in counts(proxy) if name.startswith(("fault", "dropped"))]
+    assert not [name for name in counters(proxy) if name.startswith(("fault", "dropped"))]
 
 
 def files(proxy: Proxy) -> list[Path]:
@@ -109,7 +109,7 @@ def test_database_goes_away(kept: Proxy, tenant: str, way: str) -> None:
     assert_arrived(kept, tenant, 4)
     before = Database(kept.folder / "archive.db") if "moved" in way else kept.database
     kept.flush()
-    told = counts(kept).get("frames_gone", "0") != "0"
+    told = counters(kept).get("frames_gone", "0") != "0"
     assert told is (GONE in kept.output())
     rows = before.exchanges(f"{tenant}-before")
     assert len(rows) == 4 or told
@@ -120,12 +120,14 @@ def test_database_goes_away(kept: Proxy, tenant: str, way: str) -> None:
 
 def test_the_journal_has_it_no_more(kept: Proxy, tenant: str) -> None:
     """What was in a database that is deleted, and is in no journal any more, is counted."""
-    wait_until(lambda: counts(kept)["journal holds"].startswith("0 bytes"), "the journal is empty")
+    wait_until(
+        lambda: counters(kept)["journal holds"].startswith("0 bytes"), "the journal is empty"
+    )
     delete(kept)
     pass_through(kept, tenant, 2)
     assert_arrived(kept, tenant, 2)
     assert kept.database.exchanges(f"{tenant}-before") == []
-    wait_until(lambda: counts(kept).get("frames_gone") == "4", "what is gone is counted")
+    wait_until(lambda: counters(kept).get("frames_gone") == "4", "what is gone is counted")
     assert GONE in kept.output()
     assert "frames_gone" in kept.terminate().stderr
 
@@ -157,7 +159,7 @@ def test_wal_is_removed(kept: Proxy, tenant: str) -> None:
     pass_through(kept, f"{tenant}-after", 2)
     assert_arrived(kept, f"{tenant}-after", 2)
     has_all = len(kept.database.exchanges(f"{tenant}-before")) == 4
-    assert has_all or counts(kept).get("frames_gone", "0") != "0"
+    assert has_all or counters(kept).get("frames_gone", "0") != "0"
     kept.terminate()
     assert integrity(kept) == "ok"
 
@@ -229,7 +231,7 @@ def until_it_is_noticed(proxy: Proxy, tenant: str) -> int:
         nonlocal asked
         pass_through(proxy, tenant, 2)
         asked += 2
-        return counts(proxy).get("journal.segment_gone") == "1"
+        return counters(proxy).get("journal.segment_gone") == "1"
 
     wait_until(noticed, "it is noticed")
     return asked
@@ -244,7 +246,7 @@ def test_journal_goes_away(kept: Proxy, tmp_path: Path, tenant: str, way: str) -
         shutil.rmtree(tmp_path / "journals")
     until_it_is_noticed(kept, tenant)
     assert slowest(kept, tenant, 4) < PATIENCE
-    assert "can't be written" in counts(kept)["journal"]
+    assert "can't be written" in counters(kept)["journal"]
     wait_until(lambda: "can't be written" in kept.output(), "the log says why")
     assert kept.process is not None
     kept.process.terminate()  # its ingester goes on looking for a while

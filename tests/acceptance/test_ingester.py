@@ -20,7 +20,7 @@ import pytest
 from click.testing import CliRunner
 
 from response_store.cli import main
-from tests.acceptance.test_commands import counts
+from tests.acceptance.test_commands import counters
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes import bodies
 from tests.fakes.answers import Gate, Stream
@@ -79,7 +79,7 @@ def assert_arrived(proxy: Proxy, tenant: str, count: int) -> None:
     for number, row in enumerate(proxy.database.all_ended(tenant, count)):
         assert_completed(row, streamed=number % 2 == 0, model="gpt-5")
     assert len(proxy.database.responses(tenant)) == count
-    assert not [name for name in counts(proxy) if name.startswith(("dropped", "fault"))]
+    assert not [name for name in counters(proxy) if name.startswith(("dropped", "fault"))]
 
 
 def test_frozen(make_proxy: MakeProxy, tenant: str) -> None:
@@ -93,10 +93,10 @@ def test_frozen(make_proxy: MakeProxy, tenant: str) -> None:
                 assert fetch(proxy.port, asking(tools=CREDENTIAL), f"{tenant}-private").whole
                 assert monotonic() - begun < PATIENCE
             assert proxy.database.exchanges(tenant) == []
-            assert counts(proxy)["waiting to be cleaned"].startswith("2 frames")
+            assert counters(proxy)["waiting to be cleaned"].startswith("2 frames")
         assert_arrived(proxy, tenant, 8)
         assert len(proxy.database.all_ended(f"{tenant}-private", 2)) == 2
-        assert "ingester.restarts" not in counts(proxy)
+        assert "ingester.restarts" not in counters(proxy)
 
 
 def test_killed_again_and_again(make_proxy: MakeProxy, tenant: str) -> None:
@@ -113,7 +113,7 @@ def test_killed_again_and_again(make_proxy: MakeProxy, tenant: str) -> None:
             assert_arrived(proxy, name, 40)
         for number in range(4):
             assert_holds(proxy.database.ended(f"{tenant}-private-{number}"), {"state": "completed"})
-        assert int(counts(proxy)["ingester.restarts"]) == 4
+        assert int(counters(proxy)["ingester.restarts"]) == 4
         assert proxy.output().count("the ingester has ended (signal 9)") == 1
 
 
@@ -127,7 +127,7 @@ def test_it_can_not_be_started(make_proxy: MakeProxy, tmp_path: Path, tenant: st
         assert exchanges(proxy, tenant, 6) < PATIENCE
         fetch(proxy.port, asking(tools=CREDENTIAL), f"{tenant}-private")
         assert proxy.database.exchanges(tenant) == []
-        assert "it has ended (status 3)" in counts(proxy)["ingester"]
+        assert "it has ended (status 3)" in counters(proxy)["ingester"]
         assert proxy.output().count("the ingester has ended (status 3); it is started again") == 1
         broken.unlink()
         assert_arrived(proxy, tenant, 6)
@@ -156,7 +156,7 @@ def test_out_of_memory(make_proxy: MakeProxy, tenant: str) -> None:
 
 def fails_for_memory(proxy: Proxy, ingester: int) -> bool:
     """Whether the status says that the ingester has not got enough memory, or has ended of it."""
-    status = counts(proxy)
+    status = counters(proxy)
     return "memory" in status["last error"] or proxy.ingester() != ingester
 
 

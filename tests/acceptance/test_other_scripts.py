@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import harness
-from tests.acceptance.test_commands import counts
+from tests.acceptance.test_commands import counters
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes import bodies
 from tests.fakes.answers import PLAIN, End, json_answer, json_bytes
@@ -74,8 +74,8 @@ def nothing_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def holds_nothing(proxy: Proxy) -> None:
     """Wait until the proxy has nothing open and holds nothing, and see that nothing failed."""
     nothing = {"open exchanges": "0", "held in memory": "0 bytes"}
-    wait_until(lambda: nothing.items() <= counts(proxy).items(), "nothing is held")
-    assert not [name for name in counts(proxy) if name.startswith(("fault", "dropped"))]
+    wait_until(lambda: nothing.items() <= counters(proxy).items(), "nothing is held")
+    assert not [name for name in counters(proxy) if name.startswith(("fault", "dropped"))]
     assert not [row for row in proxy.database.exchanges() if row["state"] == "open"]
 
 

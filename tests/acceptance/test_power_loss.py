@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from response_store.config import load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, take_over
 from response_store.journal.binding import target_of
 from response_store.store.backends import store_of
@@ -208,17 +208,17 @@ def taken_over(root: Path, tmp_path: Path) -> list[Fate]:
     config = load_config(
         path, {"RESPONSE_STORE_DATABASE_URL": f"sqlite:{root / DATA / 'responses.db'}"}
     )
-    store, counts = store_of(config), Counts()
+    store, counters = store_of(config), Counters()
     try:
         found = take_over(
             root / "journals", config, store, target_of(config),
-            counts=counts, faults=Faults(counts),
+            counters=counters, errors=ErrorReporter(counters),
         )  # fmt: skip
     finally:
         store.close()
     fates = [journal.fate for journal in found]
     assert set(fates) <= {Fate.APPLIED}, f"a journal is left: {found}"
-    reported = counts.snapshot()
+    reported = counters.snapshot()
     assert "frames_gone" not in reported, reported
     assert not any(name.startswith(("fault.", "store.")) for name in reported), reported
     return fates

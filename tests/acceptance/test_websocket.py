@@ -147,7 +147,7 @@ class Case:
     client: Play
     rows: list[Json]
     stored: int | None = None  # responses; as many as rows that completed, unless it says so
-    counts: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
 
     @property
     def responses(self) -> int:
@@ -254,13 +254,13 @@ CASES = {
         instead(noisy),
         asks(),
         [WELL],
-        counts={"websocket.binary": 1, "websocket.unreadable": 2, "websocket.beside": 1},
+        counters={"websocket.binary": 1, "websocket.unreadable": 2, "websocket.beside": 1},
     ),
     "requests that can't be read": Case(
         usual,
         lambda client: (client.send(b"\xff", "no JSON", "{}"), asks()(client))[1],
         [WELL],
-        counts={"websocket.binary": 1, "websocket.unreadable": 1},
+        counters={"websocket.binary": 1, "websocket.unreadable": 1},
     ),
     "a request of nothing": Case(
         usual,
@@ -293,8 +293,8 @@ def test_case(proxy: Proxy, switch: WebSocketSwitch, tenant: str, name: str) -> 
     assert len(proxy.database.responses(tenant)) == case.responses
     proxy.flush()
     after = counts_of(proxy)
-    counted = {key: after.get(key, 0) - before.get(key, 0) for key in case.counts}
-    assert counted == case.counts
+    counted = {key: after.get(key, 0) - before.get(key, 0) for key in case.counters}
+    assert counted == case.counters
     assert not [key for key in after if key.startswith("fault")]
     status = proxy.command("response_store.status")
     assert "open exchanges: 0\n" in status

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from response_store.errors import PassingStoreError, RowRefusedError
+from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.store.base import Store
 from response_store.store.records import Change, Deletion
 from tests.contract.at_once import at_once
@@ -193,7 +193,7 @@ def until_written(store: Store, batch: list[Change], attempts: int = 20) -> None
         try:
             store.open()
             store.write(batch)
-        except PassingStoreError:
+        except TransientStoreError:
             if not left:
                 raise
         else:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from response_store.errors import PassingStoreError, RowRefusedError
+from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.records import Deletion
 from tests.contract.at_once import at_once
@@ -85,7 +85,7 @@ def test_a_journal_that_stands_elsewhere(contents: Contents, expected: int | Non
     batch = [record("e2"), record("e1", output_text="new"), Deletion("t1", "r1")]
     with pytest.raises(CheckpointMovedError) as caught:
         contents.store.write(batch, Checkpoint("j", 9, expected))
-    assert isinstance(caught.value, PassingStoreError)
+    assert isinstance(caught.value, TransientStoreError)
     assert contents.store.position("j") == 7
     assert ids(contents) == ["e1"]
     assert len(contents.responses()) == 1
@@ -180,7 +180,7 @@ def test_readers_of_one_journal_at_once(backend: Backend) -> None:
                 batch = [record(f"e{before + 1}", output_text=f"by {at}")]
                 store.write(batch, Checkpoint("j", before + 1, before or None))
                 written.append(before + 1)
-            except PassingStoreError:
+            except TransientStoreError:
                 continue
 
     assert at_once(stores, work) == []

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from response_store.config import Config, load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest import supervisor
 from response_store.session import Session
 from tests.unit.capture.borders import answer_head, request_head
@@ -50,10 +50,10 @@ class Processes:
             process.channel.close()
 
 
-def session_of(config: Config, counts: Counts | None = None, **how: Any) -> Session:
+def session_of(config: Config, counters: Counters | None = None, **how: Any) -> Session:
     """A session on the running loop."""
-    counts = counts or Counts()
-    return Session(config, counts, Faults(counts), asyncio.get_running_loop(), **how)
+    counters = counters or Counters()
+    return Session(config, counters, ErrorReporter(counters), asyncio.get_running_loop(), **how)
 
 
 async def end(session: Session) -> None:

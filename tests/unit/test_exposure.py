@@ -12,7 +12,7 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow, tutils
 
 from response_store.config import load_config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.exposure import HostHeaders, listening_names, serving_refusal
 from response_store.runtime import Runtime
 from response_store.serving.service import Service
@@ -120,7 +120,7 @@ def test_whose_requests_are_answered(tmp_path: Path, change: dict[str, Any], ask
     config = load_config(tmp_path / "store.yaml", {})
     config = dataclasses.replace(config, serve_remote=change.get("serve_remote", False))
     journal: Any = None  # nothing is asked of it here
-    service = Service(config.serve, journal, Counts())
+    service = Service(config.serve, journal, Counters())
     traffic = Traffic(Runtime())
     assert (traffic._asked(flow, service, config) is not None) is asked
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 
 
 def fail(value: str) -> None:
@@ -17,26 +17,26 @@ def fail(value: str) -> None:
 
 def test_once_a_kind(caplog: pytest.LogCaptureFixture) -> None:
     """An error is logged once for its place, counted each time, and its text never shown."""
-    counts = Counts()
-    faults = Faults(counts)
+    counters = Counters()
+    errors = ErrorReporter(counters)
     with caplog.at_level(logging.DEBUG):
         for value in ("c4n4ry-1", "c4n4ry-2", "c4n4ry-3"):
-            assert faults.guard("a hook", fail, value) is None
+            assert errors.guard("a hook", fail, value) is None
     (record,) = caplog.records
     assert record.levelno == logging.WARNING  # an error would end mitmproxy while it starts
     assert "ValueError at test_faults.py:" in record.getMessage()
     assert "a hook" in record.getMessage()
     assert "c4n4ry" not in record.getMessage()
     assert record.exc_info is None
-    assert counts.get("fault.a hook") == 3
+    assert counters.get("fault.a hook") == 3
 
 
 def test_other_kinds(caplog: pytest.LogCaptureFixture) -> None:
     """Another kind of error, or one from elsewhere, is said as well."""
-    faults = Faults(Counts())
-    faults.guard("x", fail, "")
-    faults.guard("x", lambda: 1 // 0)
-    faults.report("x", KeyError("c4n4ry"))
+    errors = ErrorReporter(Counters())
+    errors.guard("x", fail, "")
+    errors.guard("x", lambda: 1 // 0)
+    errors.report("x", KeyError("c4n4ry"))
     messages = [record.getMessage() for record in caplog.records]
     assert len(messages) == 3
     assert "ZeroDivisionError" in messages[1]
@@ -46,25 +46,25 @@ def test_other_kinds(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_guard() -> None:
     """A guard hands arguments and results through, and lets the end of the process pass."""
-    faults = Faults(Counts())
-    assert faults.guard("x", max, 1, 5) == 5
-    assert faults.guard("x", int, "x", base=16) is None
+    errors = ErrorReporter(Counters())
+    assert errors.guard("x", max, 1, 5) == 5
+    assert errors.guard("x", int, "x", base=16) is None
 
     def leave() -> None:
         raise SystemExit
 
     with pytest.raises(SystemExit):
-        faults.guard("x", leave)
+        errors.guard("x", leave)
 
 
 def test_counts() -> None:
     """Counters take from any thread, and are shown by name."""
-    counts = Counts()
+    counters = Counters()
     with ThreadPoolExecutor(4) as pool:
         for _ in range(400):
-            pool.submit(counts.add, "b")
-    counts.add("a", 5)
-    assert counts.snapshot() == {"a": 5, "b": 400}
-    assert list(counts.snapshot()) == ["a", "b"]
-    assert counts.get("c") == 0
-    assert "c" not in counts.snapshot()
+            pool.submit(counters.add, "b")
+    counters.add("a", 5)
+    assert counters.snapshot() == {"a": 5, "b": 400}
+    assert list(counters.snapshot()) == ["a", "b"]
+    assert counters.get("c") == 0
+    assert "c" not in counters.snapshot()

@@ -41,7 +41,7 @@ class Running:
 
     def make(self, config: Config) -> Session:
         """Make a session, as the addon does."""
-        self.made.append(session_of(config, self.runtime.counts))
+        self.made.append(session_of(config, self.runtime.counters))
         return self.made[-1]
 
     def start(self, text: str = ONE) -> bool:
@@ -293,7 +293,7 @@ def applied(ingester: Ingester, written: int) -> None:
     """The ingester has applied everything."""
     while not isinstance(message := ingester.receive()[0], Flush):
         pass
-    ingester.send(Report(message.after, message.after, "ready", counts={"written": written}))
+    ingester.send(Report(message.after, message.after, "ready", counters={"written": written}))
     ingester.send(Reply(message.id, OK))
 
 

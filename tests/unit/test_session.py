@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from response_store.config import Config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoreError
 from response_store.ingest.channel import (
     OK,
@@ -199,7 +199,7 @@ async def test_status(session: Session, ingester: Ingester) -> None:
         dead_letters=2,
         dead_letter_bytes=77,
         lag_seconds=4.2,
-        counts={"written": 5},
+        counters={"written": 5},
     )
     exchange(session, "private", body=CREDENTIAL)
     status = session.status()
@@ -248,7 +248,7 @@ async def test_a_reply_that_nobody_waits_for(session: Session, ingester: Ingeste
     asked.cancel()
     ingester.send(Reply(1, OK))
     await reported(session, ingester)
-    assert "fault.ingester" not in session.counts.snapshot()
+    assert "fault.ingester" not in session.counters.snapshot()
 
 
 @pytest.mark.parametrize("redact", ["redact: common\n", ""])
@@ -311,7 +311,7 @@ async def test_written_rows(
     assert [record.getMessage() for record in caplog.records][:1] == [
         "response_store: completed gpt-5, resp_1"
     ]
-    assert session.counts.get("fault.watch") == 2
+    assert session.counters.get("fault.watch") == 2
     session.close()
 
 
@@ -383,7 +383,7 @@ async def test_commits_are_waited_for(tmp_path: Path, processes: Processes) -> N
 
 async def test_stopping(session: Session, ingester: Ingester) -> None:
     """What is open is interrupted, and all that is acknowledged is applied first."""
-    await reported(session, ingester, counts={"written": 4, "dropped.damaged": 1})
+    await reported(session, ingester, counters={"written": 4, "dropped.damaged": 1})
     begin(session)
     exchange(session, "other")
 
@@ -391,7 +391,7 @@ async def test_stopping(session: Session, ingester: Ingester) -> None:
         flush = next_of(ingester, Flush)
         ingester.send(Reply(flush.id, OK))
         time.sleep(0.05)  # reports are rare; this one has the counts
-        ingester.send(Report(flush.after, flush.after, "ready", counts={"written": 2}))
+        ingester.send(Report(flush.after, flush.after, "ready", counters={"written": 2}))
 
     applying = asyncio.ensure_future(asyncio.to_thread(apply))
     await asyncio.sleep(0.01)
@@ -582,7 +582,7 @@ async def test_a_deleted_response(real: Session) -> None:
 async def test_a_database_that_can_not_be_used(tmp_path: Path) -> None:
     """What is wrong with it is the verdict."""
     (tmp_path / "responses.db").write_bytes(b"this is no database at all" * 100)
-    session = session_of(config_of(tmp_path), Counts())
+    session = session_of(config_of(tmp_path), Counters())
     session.start()
     verdict = session.wait_for_verdict(10.0)
     await end(session)
@@ -594,15 +594,15 @@ HEAVY = """
 import asyncio, sys
 from pathlib import Path
 from response_store.config import load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.session import Session
 import response_store.addon
 
 async def main():
-    counts = Counts()
+    counters = Counters()
     config = load_config(Path(sys.argv[1]), {})
-    session = Session(config, counts, Faults(counts), asyncio.get_running_loop())
+    session = Session(config, counters, ErrorReporter(counters), asyncio.get_running_loop())
     session.start()
     print(session.wait_for_verdict(), session.stop().lost)
     session.close()

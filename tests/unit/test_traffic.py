@@ -31,9 +31,9 @@ class Hooked:
         self.runtime = Runtime()
         self.runtime._has_started = True  # nothing is to be collected here
         self.addon = ResponseStore(self.runtime)
-        self.counts = self.runtime.counts
+        self.counters = self.runtime.counters
         config = config_of(folder, text)
-        assert self.runtime.start(config, lambda config: session_of(config, self.counts))
+        assert self.runtime.start(config, lambda config: session_of(config, self.counters))
         self.frames: list[Sent] = []
         self.session = self._session()
 
@@ -130,16 +130,16 @@ async def test_a_whole_answer(hooked: Hooked) -> None:
         await hooked.call(hook, flow)
     assert flow.response.stream is False
     assert hooked.end.answer_body == b'{"id":"resp_1"}'
-    assert (hooked.end.head.ended_by, hooked.counts.get("seen")) == ("body", 1)
+    assert (hooked.end.head.ended_by, hooked.counters.get("seen")) == ("body", 1)
 
 
 async def test_a_request_is_read_later(hooked: Hooked) -> None:
     """It is on its way to the upstream by then."""
     flow = flow_of()
     assert hooked.addon.request(flow) is None
-    assert hooked.counts.get("seen") == 0
+    assert hooked.counters.get("seen") == 0
     await asyncio.sleep(0)
-    assert hooked.counts.get("seen") == 1
+    assert hooked.counters.get("seen") == 1
 
 
 async def test_a_large_stream_is_put_together_elsewhere(hooked: Hooked) -> None:
@@ -165,8 +165,8 @@ async def test_what_is_not_ours(hooked: Hooked) -> None:
         assert flow.response.stream is False
         await hooked.call("response", flow)
         await hooked.call("error", flow)
-        assert hooked.counts.get(f"skipped.{reason}") == 1
-    assert hooked.counts.get("seen") == 0
+        assert hooked.counters.get(f"skipped.{reason}") == 1
+    assert hooked.counters.get("seen") == 0
 
 
 async def test_without_a_session(hooked: Hooked) -> None:
@@ -178,7 +178,7 @@ async def test_without_a_session(hooked: Hooked) -> None:
     await hooked.call("websocket_end", flow)
     await hooked.call("client_disconnected", flow.client_conn)
     assert flow.response.stream is False
-    assert hooked.counts.snapshot() == {}
+    assert hooked.counters.snapshot() == {}
 
 
 # Hooks that never come, or come with what others set
@@ -196,7 +196,7 @@ async def test_the_request_hook_never_came(hooked: Hooked) -> None:
     third = flow_of(streams=False)
     third.response, third.error = None, Error("gone")
     await hooked.call("error", third)
-    assert hooked.counts.get("seen") == 3
+    assert hooked.counters.get("seen") == 3
     assert hooked.frames[-1].head.answer is None
 
 
@@ -208,7 +208,7 @@ async def test_hooks_after_the_end(hooked: Hooked) -> None:
     for hook in ("error", "response", "responseheaders"):
         await hooked.call(hook, flow)
     await hooked.call("client_disconnected", flow.client_conn)
-    assert len(hooked.frames) == hooked.counts.get("seen") == 1
+    assert len(hooked.frames) == hooked.counters.get("seen") == 1
 
 
 async def test_a_file_with_an_answer_and_an_error(hooked: Hooked) -> None:
@@ -218,7 +218,7 @@ async def test_a_file_with_an_answer_and_an_error(hooked: Hooked) -> None:
     flow.client_conn.state = ConnectionState.CLOSED
     for hook in ("request", "responseheaders", "response", "error"):
         await hooked.call(hook, flow)
-    assert hooked.counts.get("seen") == 1
+    assert hooked.counters.get("seen") == 1
     assert hooked.end.head.ended_by == "client"
 
 
@@ -229,7 +229,7 @@ async def test_a_flow_that_is_sent_again(hooked: Hooked) -> None:
         flow.response.data.content = None
         flow.response.stream = False
         await hooked.exchange(flow, LAST)
-        assert len(hooked.frames) == hooked.counts.get("seen") == number
+        assert len(hooked.frames) == hooked.counters.get("seen") == number
 
 
 async def test_an_answer_of_another_script(hooked: Hooked) -> None:
@@ -289,7 +289,7 @@ async def test_an_error_of_ours_in_a_stream(hooked: Hooked) -> None:
     flow = flow_of()
     hooked.session.recorder.feed = lambda *_: 1 // 0  # type: ignore[method-assign,assignment]
     assert await hooked.exchange(flow, EVENT, LAST) == EVENT + LAST
-    assert hooked.counts.get("fault.stream") == 3
+    assert hooked.counters.get("fault.stream") == 3
 
 
 async def test_a_body_that_does_not_fit(hooked: Hooked) -> None:
@@ -371,7 +371,7 @@ async def test_a_socket_that_never_opens(hooked: Hooked) -> None:
     await hooked.call("request", flow)
     for _ in range(2):
         await hooked.call("client_disconnected", flow.client_conn)
-    assert hooked.counts.get("skipped.websocket") == 1
+    assert hooked.counters.get("skipped.websocket") == 1
     assert not hooked.session.sockets._asked
 
 

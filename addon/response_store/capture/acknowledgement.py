@@ -18,7 +18,7 @@ from response_store.config import Acknowledge
 
 if TYPE_CHECKING:
     from response_store.config import Config
-    from response_store.counts import Counts
+    from response_store.counts import Counters
     from response_store.journal.receipts import Receipt
 
 LAG_FRAMES = 2_000
@@ -55,7 +55,7 @@ class Acknowledgement:
         self,
         config: Config,
         progress: Progress,
-        counts: Counts,
+        counters: Counters,
         *,
         way_of: Callable[[Receipt], Way],
         clock: Callable[[], float],
@@ -63,7 +63,7 @@ class Acknowledgement:
         self._seconds = config.completion_wait_ms / 1000
         self._by_database = config.acknowledge is Acknowledge.DATABASE
         self._progress = progress
-        self._counts = counts
+        self._counters = counters
         self._clock = clock
         self._way_of = way_of
         self._slow: set[Way] = set()
@@ -84,7 +84,7 @@ class Acknowledgement:
         if pending and not self.is_worth_waiting(pending):
             return None
         if by_database and self._commits_hang:
-            self._counts.add("wait.skipped")
+            self._counters.add("wait.skipped")
             by_database = False
             if not pending:
                 return None
@@ -93,13 +93,13 @@ class Acknowledgement:
     def is_worth_waiting(self, pending: Sequence[Receipt]) -> bool:
         """Return whether acknowledgements are to be expected; count where they are not."""
         if self._progress.is_failing or any(self._way_of(one) in self._slow for one in pending):
-            self._counts.add("wait.skipped")
+            self._counters.add("wait.skipped")
             return False
         return True
 
     def ran_out(self, receipts: Sequence[Receipt]) -> None:
         """Note a wait that was in vain: for receipts, or, where these are settled, for commits."""
-        self._counts.add("wait.ran_out")
+        self._counters.add("wait.ran_out")
         pending = [receipt for receipt in receipts if not receipt.is_settled]
         if not pending:
             self._commits_hang = True

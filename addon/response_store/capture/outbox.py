@@ -23,8 +23,8 @@ from response_store.journal.receipts import Receipt
 if TYPE_CHECKING:
     import asyncio
 
-    from response_store.counts import Counts
-    from response_store.faults import Faults
+    from response_store.counts import Counters
+    from response_store.faults import ErrorReporter
     from response_store.journal.writer import JournalWriter
 
 LARGE = 1 << 18
@@ -88,15 +88,15 @@ class Outbox:
         ingester: Ingester,
         *,
         loop: asyncio.AbstractEventLoop,
-        faults: Faults,
-        counts: Counts,
+        errors: ErrorReporter,
+        counters: Counters,
     ) -> None:
-        self._counts = counts
+        self._counters = counters
         self._deferred: deque[tuple[Frame, Receipt]] = deque()
         self._writer = writer
         self._ingester = ingester
         self._loop = loop
-        self._faults = faults
+        self._errors = errors
         self._jobs: SimpleQueue[tuple[Chain, Job, Receipt] | None] = SimpleQueue()
         self._prepared: SimpleQueue[tuple[Chain, Frame | None, Receipt]] = SimpleQueue()
         self._thread: threading.Thread | None = None
@@ -129,7 +129,7 @@ class Outbox:
             return self._send_at_once(frame)
         receipt = Receipt()
         if len(self._deferred) >= MAX_DEFERRED:
-            self._counts.add("dropped.queue_full")
+            self._counters.add("dropped.queue_full")
             receipt.lost = True
         else:
             self._deferred.append((frame, receipt))
@@ -210,7 +210,7 @@ class Outbox:
             if large:
                 self._prepare(chain, job, receipt)
                 return
-            self._send_first(chain, self._faults.guard("frame", job), receipt)
+            self._send_first(chain, self._errors.guard("frame", job), receipt)
 
     def _prepare(self, chain: Chain, job: Job, receipt: Receipt) -> None:
         if self._thread is None:
@@ -224,7 +224,7 @@ class Outbox:
     def _work(self) -> None:
         while (given := self._jobs.get()) is not None:
             chain, job, receipt = given
-            self._prepared.put((chain, self._faults.guard("frame", job), receipt))
+            self._prepared.put((chain, self._errors.guard("frame", job), receipt))
             del given, job
             try:
                 self._loop.call_soon_threadsafe(self._take_prepared)
@@ -251,7 +251,7 @@ class Outbox:
     def _send_first(self, chain: Chain, frame: Frame | None, receipt: Receipt) -> None:
         """Send the frame that stands first in a chain, now that it is made."""
         chain.waiting.popleft()
-        sent = self._faults.guard("frame", self.send, frame) if frame is not None else None
+        sent = self._errors.guard("frame", self.send, frame) if frame is not None else None
         if sent is None:  # nothing was to be written, or what went wrong is counted
             sent = Receipt(done=True)
         self._settle_as(receipt, sent)

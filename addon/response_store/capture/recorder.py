@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from response_store.config import Config
-    from response_store.counts import Counts
-    from response_store.faults import Faults
+    from response_store.counts import Counters
+    from response_store.faults import ErrorReporter
     from response_store.journal.receipts import Receipt
 
 OPEN_AFTER = 0.125  # seconds, and at most a tick more
@@ -50,8 +50,8 @@ class Recorder:
         store: Store,
         acknowledgement: Acknowledgement,
         *,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
@@ -60,8 +60,8 @@ class Recorder:
         self._outbox = outbox
         self._store = store
         self._acknowledgement = acknowledgement
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._loop = loop
         self._clock = clock
         self._monotonic = monotonic
@@ -128,7 +128,7 @@ class Recorder:
             credentials=credentials,
         )
         self._exchanges[flow_id] = exchange
-        self._counts.add("seen")
+        self._counters.add("seen")
         if live and self._ticker is None:
             self._ticker = self._loop.call_later(TICK, self._tick)
         return exchange
@@ -215,7 +215,7 @@ class Recorder:
         self._has_stopped = True
         live = [one for one in self._exchanges.values() if one.live and not one.ended]
         for exchange in live:
-            self._faults.guard("progress", self._write_progress, exchange, self._monotonic())
+            self._errors.guard("progress", self._write_progress, exchange, self._monotonic())
         if live:
             self._keys += 1
             self._outbox.send(Frame(Kind.STOP, self._keys, b"", (), private=False))
@@ -261,7 +261,7 @@ class Recorder:
         live = [one for one in self._exchanges.values() if one.live]
         for exchange in live:
             if not exchange.ended:
-                self._faults.guard("progress", self._write_progress, exchange, now)
+                self._errors.guard("progress", self._write_progress, exchange, now)
         if live:
             self._ticker = self._loop.call_later(TICK, self._tick)
 

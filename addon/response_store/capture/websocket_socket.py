@@ -20,7 +20,7 @@ from response_store.capture.memory import Budget
 from response_store.capture.websocket_lanes import Lane, Lanes
 from response_store.capture.websocket_request import turn_request, unasked_request
 from response_store.capture.websocket_turn import Turn
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.limits import OPEN_TURNS, OUTLINED
 from response_store.openai_api.websocket_event import (
     CONNECTION_LIMIT,
@@ -90,7 +90,7 @@ class Socket:
         head: AnswerHead,
         *,
         exchanges: Exchanges,
-        counts: Counts,
+        counters: Counters,
         limit: int,
         live: bool = True,
         credentials: tuple[bytes, ...] = (),
@@ -100,7 +100,7 @@ class Socket:
         self._upgrade = upgrade
         self._head = head
         self._exchanges = exchanges
-        self._counts = counts
+        self._counters = counters
         self._limit = limit
         self._credentials = credentials
         self._lanes = Lanes()
@@ -151,7 +151,7 @@ class Socket:
             return self._error(message, content, at)
         turn = self._turn(message, at)
         if turn is None:
-            self._counts.add("websocket.beside")
+            self._counters.add("websocket.beside")
             return []
         is_terminal = message.kind is Kind.TERMINAL
         self._feed(turn, content, at, is_terminal=is_terminal)
@@ -175,7 +175,7 @@ class Socket:
         """Return the messages that one consists of which is no JSON object itself; count none."""
         found = list(apart(content)) if len(content) <= self._limit else []
         if not found or found == [content]:
-            self._counts.add("websocket.unreadable")
+            self._counters.add("websocket.unreadable")
             return []
         return found[:_MOST_PARTS]
 
@@ -204,7 +204,7 @@ class Socket:
         """Return whether no more turns are followed at once, and count the one that is not."""
         if self._lanes.count < OPEN_TURNS:
             return False
-        self._counts.add("websocket.too_many_turns")
+        self._counters.add("websocket.too_many_turns")
         return True
 
     def _next(self) -> int:
@@ -281,7 +281,7 @@ class Socket:
         if self._hold(content):
             self._steers.append((response_id, content))
         else:
-            self._counts.add("websocket.steer_too_large")
+            self._counters.add("websocket.steer_too_large")
 
     def _drop_steer(self, place: int) -> bytes:
         _, content = self._steers.pop(place)
@@ -298,7 +298,7 @@ class Socket:
             return self._beside(content, at)
         turn = lane.accused
         if turn is None:
-            self._counts.add("websocket.beside")
+            self._counters.add("websocket.beside")
             return []
         return self._fail(turn, message, content, at)
 
@@ -326,7 +326,7 @@ class Socket:
         if turns is None:
             turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
         if not turns:
-            self._counts.add("websocket.beside")
+            self._counters.add("websocket.beside")
         for turn in turns:
             self._feed(turn, content, at)
         return []

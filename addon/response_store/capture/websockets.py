@@ -17,7 +17,7 @@ from response_store.capture.recorder import Recorder
 from response_store.capture.websocket_socket import Socket
 from response_store.capture.websocket_window import Window
 from response_store.config import Config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.json_text import storable
 from response_store.openai_api.endpoints import Skip, route_of
 from response_store.openai_api.websocket_event import as_text
@@ -41,10 +41,10 @@ class _Followed:
 class Sockets:
     """Follows the WebSockets over which responses pass. Used by the event loop's thread only."""
 
-    def __init__(self, config: Config, recorder: Recorder, counts: Counts) -> None:
+    def __init__(self, config: Config, recorder: Recorder, counters: Counters) -> None:
         self._config = config
         self._recorder = recorder
-        self._counts = counts
+        self._counters = counters
         self._sockets: dict[str, _Followed | None] = {}  # None: not one of ours
         self._asked: set[str] = set()
 
@@ -63,7 +63,7 @@ class Sockets:
         if reason is None:
             self._asked.add(flow.id)
         else:
-            self._counts.add(f"skipped.{reason.value}")
+            self._counters.add(f"skipped.{reason.value}")
 
     def answered(self, flow: HTTPFlow) -> None:
         """A request has got its answer, or never will; it may have asked for a socket."""
@@ -71,7 +71,7 @@ class Sockets:
             return
         self._asked.discard(flow.id)
         if flow.websocket is None:
-            self._counts.add(f"skipped.{Skip.WEBSOCKET.value}")
+            self._counters.add(f"skipped.{Skip.WEBSOCKET.value}")
 
     def message(self, flow: HTTPFlow, keep: int | None, answer: Answer) -> Awaitable[None] | None:
         """A message passes; returns what to await before it goes on.
@@ -130,7 +130,7 @@ class Sockets:
             return []  # it does not reach the other side, or does not come from there
         content = message.content if message.is_text else as_text(message.content)
         if content is None:
-            self._counts.add("websocket.binary")
+            self._counters.add("websocket.binary")
             return []
         if not message.from_client:
             return socket.server(content, message.timestamp)
@@ -148,7 +148,7 @@ class Sockets:
         _, error = refused  # nobody waits for a store that is out of reach
         message.dropped = True
         answer(flow, error)
-        self._counts.add("rejected")
+        self._counters.add("rejected")
         return []
 
     def _acknowledged(self, ended: list[Exchange]) -> Awaitable[None] | None:
@@ -176,7 +176,7 @@ class Sockets:
             flow_facts.request_head(flow, Api.RESPONSES, headers, tenant),
             head,
             exchanges=self._recorder,
-            counts=self._counts,
+            counters=self._counters,
             limit=self._config.capture.max_body_bytes,
             live=bool(flow.live),
             credentials=flow_facts.credentials(flow),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from response_store.cli.source import note
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
 from response_store.store.backends import store_of
@@ -38,15 +38,15 @@ def apply_abandoned(
 
     A database that fails is tried again until `deadline`, by the monotonic clock; None: once.
     """
-    config, counts = source.config(), Counts()
+    config, counters = source.config(), Counters()
     with opened_store(source) as store, logged_as_notes():
         return take_over(
             folder,
             config,
             store,
             target_of(config),
-            counts=counts,
-            faults=Faults(counts),
+            counters=counters,
+            errors=ErrorReporter(counters),
             only=only,
             deadline=deadline,
         )

@@ -21,7 +21,7 @@ def apply_journals(source: Source) -> None:
     """Have in the database what proxies of this machine have acknowledged so far.
 
     A journal that nobody has any more is applied here; those of proxies that run are waited for,
-    at most a second. A note says what the database lacks after that. Raises PassingStoreError
+    at most a second. A note says what the database lacks after that. Raises TransientStoreError
     where the database is away.
     """
     if may_have_journals(source.settings.journal.path, os.environ):

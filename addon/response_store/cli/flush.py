@@ -32,7 +32,7 @@ from response_store.cli.source import (
     note,
     source,
 )
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoreError
 from response_store.ingest.takeover import Fate
 from response_store.journal.binding import target_of
@@ -110,7 +110,7 @@ def _drain(asked: Source, earlier: Path) -> list[str]:
     """Apply the journal of an earlier release; return what is not in the database."""
     with opened_store(asked) as store, logged_as_notes():
         store.open()
-        done = drain_earlier(earlier, store, Counts())
+        done = drain_earlier(earlier, store, Counters())
     return [] if done else [f"journal {earlier}: it was not applied, see above"]
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Self
 from response_store.cli.source import note
 from response_store.closes import Closes
 from response_store.config.model import SqliteTarget
-from response_store.errors import PassingStoreError, StoreError
+from response_store.errors import StoreError, TransientStoreError
 from response_store.journal.binding import is_bound_to, target_of
 from response_store.journal.directory import JournalDirectory, Target, journals
 from response_store.journal.errors import JournalError
@@ -146,7 +146,7 @@ def is_in_memory(source: Source) -> bool:
 def bring_up_to_date(source: Source) -> None:
     """Apply abandoned journals, and wait for the others at most `WAIT` seconds.
 
-    Notes say what the database lacks then. Raises PassingStoreError where it is away.
+    Notes say what the database lacks then. Raises TransientStoreError where it is away.
     """
     with Database(source) as database:
         try:
@@ -154,7 +154,7 @@ def bring_up_to_date(source: Source) -> None:
         except (JournalError, OSError) as error:
             note(f"Note: the journals of proxies can't be looked at: {error}")
             return
-        if pending and isinstance(away := database.problem(), PassingStoreError):
+        if pending and isinstance(away := database.problem(), TransientStoreError):
             raise away
         abandoned = [one for one in pending if one.is_abandoned]
         if abandoned:

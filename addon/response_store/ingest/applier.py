@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from response_store.config import Config, Serve, SqliteTarget
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError, StoreError
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.errors import StoreError, TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.ingest.delivery import Batch, Delivery, Item
 from response_store.ingest.interpreter import Interpreter
@@ -80,8 +80,8 @@ class Applier:
         store: Store,
         cleaned: SharedCleaned,
         *,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         health: Health,
         is_outstanding: Callable[[int], bool] | None = None,
         on_written: OnWritten = lambda _: None,
@@ -91,8 +91,8 @@ class Applier:
         self._config = config
         self._store = store
         self._cleaned = cleaned
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._health = health
         self._is_outstanding = is_outstanding
         self._on_written = on_written
@@ -240,14 +240,14 @@ class Applier:
             self.directory,
             checkpoint=position or 0,
             is_outstanding=self._is_outstanding,
-            counts=self._counts,
+            counters=self._counters,
         )
         delivery = Delivery(
             self._store,
             self.directory.journal_id,
             position,
             health=self._health,
-            faults=self._faults,
+            errors=self._errors,
             bury=self._bury,
             on_written=self._note_written,
         )
@@ -262,7 +262,7 @@ class Applier:
         return RecordBuilder(
             config.capture,
             self.directory.journal_id,
-            redaction_of(config.redact, self._counts, self._faults),
+            redaction_of(config.redact, self._counters, self._errors),
             deletes_unknown=config.serve is Serve.PREFER,
         )
 
@@ -296,7 +296,7 @@ class Applier:
             self._starve(ref)
             batch.count("dropped.memory")
         except Exception as error:  # noqa: BLE001 - a frame of a kind that nobody thought of
-            self._faults.report("apply", error)
+            self._errors.report("apply", error)
             batch.count("dropped.failed")
         batch.end = ref.seq
         batch.frames += 1
@@ -308,7 +308,7 @@ class Applier:
         """
         gone = reading.known - reading.checkpoint - reading.seen
         if reading.known and gone > 0:
-            self._counts.add("frames_gone", gone)
+            self._counters.add("frames_gone", gone)
             logger.warning(
                 "response_store: %s is an older or a new one: of what was written before, the "
                 "journal has not got %d frames any more",
@@ -318,14 +318,14 @@ class Applier:
         reading.known = self._known = 0
 
     def _starve(self, ref: FrameRef) -> None:
-        """Raise PassingStoreError for a frame that does not fit into memory, a few times.
+        """Raise TransientStoreError for a frame that does not fit into memory, a few times.
 
         Then its bytes are kept aside, as others wait behind it.
         """
         times = self._starved[1] + 1 if self._starved[0] == ref.seq else 1
         self._starved = ref.seq, times
         if times < _MEMORY_ATTEMPTS:
-            raise PassingStoreError("the ingester has not got enough memory for an exchange")
+            raise TransientStoreError("the ingester has not got enough memory for an exchange")
         keep_aside(self.directory, ref.segment, ref.offset, ref.offset + ref.size)
         logger.warning(
             "response_store: an exchange of %d bytes does not fit into the ingester's memory: its "
@@ -370,8 +370,8 @@ class Applier:
             if isinstance(error, CheckpointMovedError) and is_first:
                 return  # to be looked at at once
             raise
-        for name, number in batch.counts.items():
-            self._counts.add(name, number)
+        for name, number in batch.counters.items():
+            self._counters.add(name, number)
         self._hint.write(self.committed)
         reading.batch = Batch(reading.delivery.committed)
         reading.is_due = reading.is_uncertain = False
@@ -386,15 +386,15 @@ class Applier:
     def _note_written(self, items: Sequence[Item]) -> None:
         records = sum(isinstance(item.change, Record) for item in items)
         if records:
-            self._counts.add("written", records)
+            self._counters.add("written", records)
         self._on_written(items)
 
     def _bury(self, item: Item, reason: str) -> None:
         """Keep a row that the database refuses."""
         forgotten = self.dead_letters.append(item.seq, item.change, reason)
-        self._counts.add("dead_letters")
+        self._counters.add("dead_letters")
         if forgotten:
-            self._counts.add("dropped.dead_letters_full", forgotten)
+            self._counters.add("dropped.dead_letters_full", forgotten)
         if reason not in self._reasons:
             self._reasons.add(reason)
             logger.warning("response_store: a row was put with the dead letters: %s", reason)
@@ -422,9 +422,9 @@ class Applier:
                 return
             reader.drop(name)
 
-    def _unreadable(self, error: OSError) -> PassingStoreError:
+    def _unreadable(self, error: OSError) -> TransientStoreError:
         reason = error.strerror or type(error).__name__
-        return PassingStoreError(f"journal {self.directory.path} can't be read ({reason})")
+        return TransientStoreError(f"journal {self.directory.path} can't be read ({reason})")
 
 
 def is_in_memory(config: Config) -> bool:

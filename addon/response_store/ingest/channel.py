@@ -120,7 +120,7 @@ class Report(Message):
     `applied` is the last frame that was read, `committed` the last one whose rows are in the
     database. `phase` is one of `store.health.Phase`; `busy_for` are the seconds that a statement
     has been running, None where none does; `retry_in` seconds until the next attempt. `lag_seconds`
-    is the age of the oldest frame that waits. `counts` are what has come to be since the last
+    is the age of the oldest frame that waits. `counters` are what has come to be since the last
     report.
     """
 
@@ -135,7 +135,7 @@ class Report(Message):
     dead_letters: int = 0
     dead_letter_bytes: int = 0
     lag_seconds: float = 0.0
-    counts: dict[str, int] = {}
+    counters: dict[str, int] = {}
 
 
 class Accepted(Message):

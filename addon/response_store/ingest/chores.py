@@ -12,9 +12,9 @@ from math import inf
 from pathlib import Path
 
 from response_store.config import Config, SqliteTarget
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoppedError, StoreError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.ingest.applier import is_in_memory
 from response_store.ingest.delivery import Item
 from response_store.ingest.exclusive import build_role
@@ -48,14 +48,14 @@ class Chores:
         store: Store,
         *,
         yield_if_due: Callable[[], None],
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
         self._store = store
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._clock = clock
         self._stopped = is_in_memory(config)
         self._backoff = Backoff(first=0.5, cap=60.0)
@@ -64,21 +64,21 @@ class Chores:
         folder = directory.path.parent
         self._earlier: list[Path] | None = None
         self._takeover: Takeover | None = Takeover(
-            folder, config, store, directory.header.target, counts=counts, faults=faults,
+            folder, config, store, directory.header.target, counters=counters, errors=errors,
             health=Health(clock, "the database"), on_written=self.note_written,
         )  # fmt: skip
         self._role = build_role(config, folder, clock)
         self._indexer = Indexer(
             lambda: open_index(config.database, config.tables, busy_ms=0),
             yield_if_due=yield_if_due,
-            counts=counts,
-            faults=faults,
+            counters=counters,
+            errors=errors,
             clock=clock,
         )
         self._retention = Retention(
             config,
-            counts,
-            faults,
+            counters,
+            errors,
             open_database=lambda busy_ms: open_database(
                 config.database, config.tables, busy_ms=busy_ms
             ),
@@ -128,7 +128,7 @@ class Chores:
         except StoreError:  # counted where frames are applied
             self._backoff.failed(self._clock())
         except Exception as error:  # noqa: BLE001 - the next attempt may succeed
-            self._faults.report("chores", error)
+            self._errors.report("chores", error)
             self._backoff.failed(self._clock())
         due = self.due_at()
         return due is not None and self._clock() >= due
@@ -164,7 +164,7 @@ class Chores:
             self._earlier = earlier_journals(self._config)
             warn_of_unnamed(self._config)
         elif self._earlier:
-            drain_earlier(self._earlier[-1], self._store, self._counts)
+            drain_earlier(self._earlier[-1], self._store, self._counters)
             self._earlier.pop()
             self._backoff.succeeded()
         elif self._indexer.due() <= now and (self._pruned_last or self._retention.due() > now):

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from response_store.capture.draft import EndHead, RequestHead, encode_head
 from response_store.config import Config, Serve
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.exchanges import (
     build_answer,
@@ -48,14 +48,16 @@ class Cleaner:
     What can't be cleaned is left out, and counted; nothing is raised.
     """
 
-    def __init__(self, config: Config, journal_id: str, *, counts: Counts, faults: Faults) -> None:
-        self._counts = counts
-        self._faults = faults
+    def __init__(
+        self, config: Config, journal_id: str, *, counters: Counters, errors: ErrorReporter
+    ) -> None:
+        self._counters = counters
+        self._errors = errors
         self._redacts = bool(config.redact)
         self._builder = RecordBuilder(
             config.capture,
             journal_id,
-            redaction_of(config.redact, counts, faults),
+            redaction_of(config.redact, counters, errors),
             deletes_unknown=config.serve is Serve.PREFER,
         )
 
@@ -64,8 +66,8 @@ class Cleaner:
         try:
             return self._clean(Kind(kind), head, body)
         except Exception as error:  # noqa: BLE001 - what was not cleaned may not be kept
-            self._faults.report("cleaning", error)
-            self._counts.add("dropped.cleaning")
+            self._errors.report("cleaning", error)
+            self._counters.add("dropped.cleaning")
             nothing = RecordHead("", 0, ends=kind == Kind.END, skipped=FAILED)
             return CleanFrame(Kind.RECORD, encode_head(nothing), ())
 
@@ -79,7 +81,7 @@ class Cleaner:
                 return self._record(end.request, _whole_draft(end.request, end, body))
             return self._masked_end(end, body)
         if self._redacts:
-            self._counts.add("dropped.cleaning")
+            self._counters.add("dropped.cleaning")
         return CleanFrame(kind, head, () if self._redacts else (self._masked(body),))
 
     def _masked_end(self, head: EndHead, body: bytes) -> CleanFrame:
@@ -99,14 +101,14 @@ class Cleaner:
         try:
             return mask(body).body
         except UncleanableError:
-            self._counts.add("dropped.cleaning")
+            self._counters.add("dropped.cleaning")
             return b""
 
     def _record(self, request: RequestHead, draft: Draft) -> CleanFrame:
         before = self._builder.incomplete
         change = self._builder.build(draft)
         if self._builder.incomplete > before:
-            self._counts.add("incomplete")
+            self._counters.add("incomplete")
         head = RecordHead(
             request.flow_id,
             request.turn,

@@ -12,8 +12,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
-from response_store.faults import Faults
+from response_store.errors import RowRefusedError, StoreError, TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.store.base import Checkpoint, Store
 from response_store.store.health import Health
 from response_store.store.records import Change, Deletion, Record
@@ -26,7 +26,7 @@ MAX_FRAMES = 4096
 _SUSPECTED = 5  # attempts that a row gets which fails in a way that nobody thought of
 
 
-class UnexpectedError(PassingStoreError):
+class UnexpectedError(TransientStoreError):
     """A row failed in a way that nobody thought of: a smaller batch would not help."""
 
 
@@ -43,13 +43,13 @@ class Item(NamedTuple):
 class Batch:
     """Changes that wait to be written, in order; `end` is the last frame that was read for them.
 
-    It begins as the position before, None where there is none. `counts` is what is to be counted
+    It begins as the position before, None where there is none. `counters` is what is to be counted
     once all is written, `size` about the bytes that the changes hold.
     """
 
     end: int | None
     items: deque[Item] = field(default_factory=deque)
-    counts: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
     frames: int = 0
     size: int = 0
 
@@ -63,7 +63,7 @@ class Batch:
 
     def count(self, name: str, number: int = 1) -> None:
         """Count something once the batch is written."""
-        self.counts[name] = self.counts.get(name, 0) + number
+        self.counters[name] = self.counters.get(name, 0) + number
 
     @property
     def is_full(self) -> bool:
@@ -84,14 +84,14 @@ class Delivery:
         position: int | None,
         *,
         health: Health,
-        faults: Faults,
+        errors: ErrorReporter,
         bury: Callable[[Item, str], None],
         on_written: Callable[[Sequence[Item]], None],
     ) -> None:
         self._store = store
         self._journal_id = journal_id
         self._health = health
-        self._faults = faults
+        self._errors = errors
         self._bury = bury
         self._on_written = on_written
         self._most = MAX_RECORDS
@@ -116,7 +116,7 @@ class Delivery:
                 self._most = max(1, number // 2)  # a line may be slow
                 raise
             except Exception as error:  # noqa: BLE001 - a row of a kind that nobody thought of
-                self._faults.report("write", error)
+                self._errors.report("write", error)
                 self._suspect_row(batch, number, type(error).__name__)
 
     def synchronize(self, batch: Batch | None) -> bool:
@@ -167,10 +167,10 @@ class Delivery:
             self._most = number // 2
             return
         if not batch.items:
-            raise PassingStoreError(f"{self._store.describe()} takes no position ({reason})")
+            raise TransientStoreError(f"{self._store.describe()} takes no position ({reason})")
         item = batch.items[0]
         if isinstance(item.change, Record) and not self._store.accepts(item.change):
-            raise PassingStoreError(
+            raise TransientStoreError(
                 f"{self._store.describe()} takes no rows at all ({reason}): see that the tables "
                 "are as Response Store made them"
             )

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoreError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import Dirty
 from response_store.ingest.cleaning import Cleaner, CleanFrame
 from response_store.ingest.shared_cleaned import SharedCleaned
@@ -32,14 +32,14 @@ class Intake:
         cleaner: Cleaner,
         cleaned: SharedCleaned,
         *,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         clock: Callable[[], float],
     ) -> None:
         self._cleaner = cleaner
         self._cleaned = cleaned
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._clock = clock
         self._backoff = Backoff()
         self._waiting: deque[_Unwritten] = deque()
@@ -69,8 +69,8 @@ class Intake:
                 self._unsynced.append(seq)
             return self._sync()
         except StoreError as error:
-            self._counts.add("journal.cleaned_failed")
-            self._faults.report("intake", error)
+            self._counters.add("journal.cleaned_failed")
+            self._errors.report("intake", error)
             self._backoff.failed(self._clock())
             return ()
 

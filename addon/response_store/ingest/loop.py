@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.config import Acknowledge
-from response_store.errors import PassingStoreError, PermanentStoreError, StoppedError, StoreError
+from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.ingest.announcing import written_rows
 from response_store.ingest.applier import Applier, is_in_memory
 from response_store.ingest.channel import ChannelError, Hello, Message, Rotate, Verdict, Written
@@ -32,8 +32,8 @@ from response_store.store.health import Health, Phase
 
 if TYPE_CHECKING:
     from response_store.config import Config
-    from response_store.counts import Counts
-    from response_store.faults import Faults
+    from response_store.counts import Counters
+    from response_store.faults import ErrorReporter
     from response_store.ingest.shared_cleaned import SharedCleaned
 
 logger = logging.getLogger(__name__)
@@ -67,8 +67,8 @@ class Worker:
         *,
         questions: Questions,
         answers: Answers,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         post: Callable[[Message], None],
         poke: Callable[[], None],
         clock: Callable[[], float] = time.monotonic,
@@ -83,8 +83,8 @@ class Worker:
         self._directory = directory
         self._questions = questions
         self._answers = answers
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._post = post
         self._poke = poke
         self._clock = clock
@@ -95,8 +95,8 @@ class Worker:
             config,
             self._store,
             cleaned,
-            counts=counts,
-            faults=faults,
+            counters=counters,
+            errors=errors,
             health=self.health,
             is_outstanding=self._gaps.is_outstanding,
             on_written=self._note_written,
@@ -107,8 +107,8 @@ class Worker:
             directory,
             self._store,
             yield_if_due=self._yield_if_due,
-            counts=counts,
-            faults=faults,
+            counters=counters,
+            errors=errors,
             clock=clock,
         )
         self._backoff = Backoff()
@@ -273,7 +273,7 @@ class Worker:
                 msgspec.structs.replace(header, database_id=self._store.database_id)
             )
         except (OSError, JournalError) as error:
-            self._faults.report("bind", error)
+            self._errors.report("bind", error)
 
     def _note_success(self) -> None:
         self._backoff.succeeded()
@@ -335,15 +335,15 @@ class Worker:
         except StoreError as error:
             self._fail(error)
         except Exception as error:  # noqa: BLE001 - the next attempt may succeed
-            self._faults.report("ingester", error)
-            self._fail(PassingStoreError(f"applying failed ({type(error).__name__})"))
+            self._errors.report("ingester", error)
+            self._fail(TransientStoreError(f"applying failed ({type(error).__name__})"))
         return False
 
     def _fail(self, error: StoreError) -> None:
         now = self._clock()
         pause = self._backoff.failed(now)
         is_permanent = isinstance(error, PermanentStoreError)
-        self._counts.add("store.failed")
+        self._counters.add("store.failed")
         self.health.failed(error, not is_permanent, now + pause)
         self._give_verdict(Verdict(str(error), is_permanent) if is_permanent else Verdict())
         self._poke()
@@ -446,7 +446,7 @@ class Worker:
         try:
             return self._directory.remove_if_empty()
         except (OSError, JournalError) as error:
-            self._faults.report("remove", error)
+            self._errors.report("remove", error)
             return False
 
     def _empty(self) -> bool:

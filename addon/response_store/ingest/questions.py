@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import msgspec
 
 from response_store.errors import StoreError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question, Reply
 
 if TYPE_CHECKING:
@@ -75,10 +75,13 @@ class Questions:
     """What was asked and is not answered. `reply` sends an answer, from any thread."""
 
     def __init__(
-        self, reply: Callable[[Reply, bytes], None], faults: Faults, clock: Callable[[], float]
+        self,
+        reply: Callable[[Reply, bytes], None],
+        errors: ErrorReporter,
+        clock: Callable[[], float],
     ) -> None:
         self._reply = reply
-        self._faults = faults
+        self._errors = errors
         self._clock = clock
         self._lock = threading.Lock()
         self._pending: dict[int, _Pending] = {}
@@ -131,7 +134,7 @@ class Questions:
         except StoreError as error:
             return FAILED, str(error).encode()
         except Exception as error:  # noqa: BLE001 - the proxy must not wait in vain
-            self._faults.report("question", error)
+            self._errors.report("question", error)
             return FAILED, type(error).__name__.encode()
 
     def _send(self, number: int, status: str, body: bytes) -> None:

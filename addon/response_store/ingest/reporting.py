@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest.channel import Report
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ class Reporter:
     """
 
     def __init__(
-        self, worker: Worker, counts: Counts, *, is_prompt: bool, clock: Callable[[], float]
+        self, worker: Worker, counters: Counters, *, is_prompt: bool, clock: Callable[[], float]
     ) -> None:
         self._worker = worker
-        self._counts = counts
+        self._counters = counters
         self._is_prompt = is_prompt
         self._clock = clock
         self._last: Report | None = None
@@ -39,7 +39,7 @@ class Reporter:
             return 0.0
         if self._worker.busy_for() is not None:
             return self._next_at + BUSY_EVERY - REPORT_EVERY
-        return self._next_at if last != now or self._counted != self._counts.snapshot() else None
+        return self._next_at if last != now or self._counted != self._counters.snapshot() else None
 
     def report(self, *, at_once: bool = False) -> Report | None:
         """Return the report that is due, if one is, or one `at_once`."""
@@ -55,7 +55,7 @@ class Reporter:
         report.retry_in = health.retry_in()
         report.busy_for = self._worker.busy_for()
         report.lag_seconds = self._worker.lag_seconds()
-        report.counts = self._new_counts()
+        report.counters = self._new_counts()
         return report
 
     def _state(self) -> Report:
@@ -73,6 +73,6 @@ class Reporter:
         )
 
     def _new_counts(self) -> dict[str, int]:
-        before, now = self._counted, self._counts.snapshot()
+        before, now = self._counted, self._counters.snapshot()
         self._counted = now
         return {name: n - before.get(name, 0) for name, n in now.items() if n != before.get(name)}

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from response_store import __version__
 from response_store.config import Acknowledge, Config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import ResponseStoreError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import (
     OK,
     Accepted,
@@ -85,8 +85,8 @@ class Server:
         self._channel: socket.socket | None = channel
         self._build_answers = build_answers
         self._clock = clock
-        self._counts = Counts()
-        self._faults = Faults(self._counts)
+        self._counters = Counters()
+        self._errors = ErrorReporter(self._counters)
         self._decoder = Decoder()
         self._outgoing = Outgoing()
         self._posted: deque[tuple[Message, bytes]] = deque()
@@ -94,7 +94,7 @@ class Server:
         self._is_poked = False
         self._selector = selectors.DefaultSelector()
         self._watched = 0  # events of the channel
-        self._questions = Questions(self.post, self._faults, clock)
+        self._questions = Questions(self.post, self._errors, clock)
         self._flushes: list[Flush] = []
         self._look_at: float | None = None
         self._left_at: float | None = None
@@ -217,7 +217,7 @@ class Server:
             for message, body in self._decoder.feed(data):
                 self._handle(message, body)
         except ChannelError as error:
-            self._faults.report("channel", error)
+            self._errors.report("channel", error)
             self._lose_proxy()
 
     def _handle(self, message: AnyMessage, body: bytes) -> None:
@@ -267,10 +267,10 @@ class Server:
         config = Config.from_message(hello.settings, hello.source)
         directory = JournalDirectory.open(Path(hello.journal))
         self._lock_reader(directory)
-        counts, faults, clock = self._counts, self._faults, self._clock
+        counters, errors, clock = self._counters, self._errors, self._clock
         cleaned = SharedCleaned(directory, config.durability)
-        cleaner = Cleaner(config, directory.journal_id, counts=counts, faults=faults)
-        self._intake = Intake(cleaner, cleaned, counts=counts, faults=faults, clock=clock)
+        cleaner = Cleaner(config, directory.journal_id, counters=counters, errors=errors)
+        self._intake = Intake(cleaner, cleaned, counters=counters, errors=errors, clock=clock)
         self._worker = Worker(
             config,
             directory,
@@ -278,14 +278,14 @@ class Server:
             hello,
             questions=self._questions,
             answers=self._build_answers(config),
-            counts=counts,
-            faults=faults,
+            counters=counters,
+            errors=errors,
             post=self.post,
             poke=self.poke,
             clock=clock,
         )
         is_prompt = config.acknowledge is Acknowledge.DATABASE
-        self._reporter = Reporter(self._worker, counts, is_prompt=is_prompt, clock=clock)
+        self._reporter = Reporter(self._worker, counters, is_prompt=is_prompt, clock=clock)
         self._worker.start()
         self._look_later()
 
@@ -366,7 +366,7 @@ class Server:
     def _send(self, message: Message, body: bytes = b"") -> None:
         """Put a message with those that go out."""
         if isinstance(message, Written) and self._outgoing.size > _MAX_OUTGOING:
-            self._counts.add("announcing.dropped", len(message.rows))
+            self._counters.add("announcing.dropped", len(message.rows))
         elif self._channel is not None:
             self._outgoing.put(message, body)
 

@@ -52,8 +52,8 @@ from response_store.store.backoff import Backoff
 
 if TYPE_CHECKING:
     from response_store.config import Config
-    from response_store.counts import Counts
-    from response_store.faults import Faults
+    from response_store.counts import Counters
+    from response_store.faults import ErrorReporter
     from response_store.journal.directory import JournalDirectory
 
 logger = logging.getLogger(__name__)
@@ -104,8 +104,8 @@ class Supervisor:
         config: Config,
         *,
         loop: asyncio.AbstractEventLoop,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         sequence: Callable[[], tuple[int, Sequence[int]]],
         announces: bool = False,
         on_written: Callable[[Sequence[WrittenRow]], None] = lambda _: None,
@@ -116,8 +116,8 @@ class Supervisor:
         self._directory = directory
         self._config = config
         self._loop = loop
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._sequence = sequence
         self._announces = announces
         self._on_written = on_written
@@ -152,7 +152,7 @@ class Supervisor:
             self._start()
         except Exception as error:  # noqa: BLE001 - one that was not greeted does nothing
             if not isinstance(error, OSError):
-                self._faults.report("ingester", error)
+                self._errors.report("ingester", error)
             if self._socket is not None:
                 self._lost()
             else:
@@ -186,7 +186,7 @@ class Supervisor:
         now = self._loop.time()
         if now >= self._wakes_at:
             self._wakes_at = now + WAKE_DELAY
-            self._loop.call_later(WAKE_DELAY, self._faults.guard, "ingester", self._wake)
+            self._loop.call_later(WAKE_DELAY, self._errors.guard, "ingester", self._wake)
 
     def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Buffer]) -> Receipt:
         """Send a frame that may not touch the disk as it is; it is kept until it is accepted.
@@ -196,7 +196,7 @@ class Supervisor:
         size = sum(map(len, parts))
         receipt = Receipt(seq)
         if self._held and (len(self._held) >= HELD_FRAMES or self._held_bytes + size > HELD_BYTES):
-            self._counts.add("dropped.queue_full")
+            self._counters.add("dropped.queue_full")
             receipt.lost = True
             self._send(Void(seq))
             return receipt
@@ -299,7 +299,7 @@ class Supervisor:
         self._decoder = Decoder()
         self._outgoing.clear()
         self._writes = False
-        self._loop.add_reader(ours, self._faults.guard, "ingester", self._read)
+        self._loop.add_reader(ours, self._errors.guard, "ingester", self._read)
         self._greet()
 
     def _greet(self) -> None:
@@ -334,7 +334,7 @@ class Supervisor:
         self._outgoing.clear()
         questions, self._questions = self._questions, {}
         for then in questions.values():
-            self._faults.guard("reply", then, Answered(GONE))
+            self._errors.guard("reply", then, Answered(GONE))
 
     def _lost(self) -> None:
         """Handle the end of the channel: the process has exited, or is about to.
@@ -363,7 +363,7 @@ class Supervisor:
     def _exited(self, how: str) -> None:
         self.last_exit = how
         self.restarts += 1
-        self._counts.add("ingester.restarts")
+        self._counters.add("ingester.restarts")
         if how not in self._reported:
             self._reported.add(how)
             logger.warning(
@@ -451,9 +451,9 @@ class Supervisor:
             return
         try:
             for message, body in self._decoder.feed(data):
-                self._faults.guard("ingester", self._handle, message, body)
+                self._errors.guard("ingester", self._handle, message, body)
         except Exception as error:  # noqa: BLE001 - what was read is lost: it has to begin anew
-            self._faults.report("ingester", error)
+            self._errors.report("ingester", error)
             self._lost()
 
     def _handle(self, message: AnyMessage, body: bytes) -> None:
@@ -494,8 +494,8 @@ class Supervisor:
         self.report = report
         self.reported_at = time.monotonic()
         self._backoff.succeeded()
-        for name, number in report.counts.items():
-            self._counts.add(name, number)
+        for name, number in report.counters.items():
+            self._counters.add(name, number)
         self._on_report(report)
 
 

@@ -16,9 +16,9 @@ from enum import StrEnum
 from pathlib import Path
 
 from response_store.config import Config
-from response_store.counts import Counts
-from response_store.errors import ConfigError, PassingStoreError, StoreError
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.errors import ConfigError, StoreError, TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.ingest.applier import Applier, OnWritten
 from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
@@ -69,8 +69,8 @@ class Takeover:
         store: Store,
         target: Target,
         *,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         health: Health,
         only: Path | None = None,
         on_written: OnWritten = lambda _: None,
@@ -79,8 +79,8 @@ class Takeover:
         self._config = config
         self._store = store
         self._target = target
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._health = health
         self._only = only
         self._on_written = on_written
@@ -161,8 +161,8 @@ class Takeover:
             config,
             self._store,
             SharedCleaned(directory, config.durability),
-            counts=self._counts,
-            faults=self._faults,
+            counters=self._counters,
+            errors=self._errors,
             health=self._health,
             on_written=self._count,
         )
@@ -213,8 +213,8 @@ def take_over(
     store: Store,
     target: Target,
     *,
-    counts: Counts,
-    faults: Faults,
+    counters: Counters,
+    errors: ErrorReporter,
     only: Path | None = None,
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -225,7 +225,7 @@ def take_over(
     the clock; None: once. Never raises StoreError: a problem says why something is left.
     """
     takeover = Takeover(
-        folder, config, store, target, counts=counts, faults=faults,
+        folder, config, store, target, counters=counters, errors=errors,
         health=Health(clock, "the database"), only=only,
     )  # fmt: skip
     backoff = Backoff(first=_FIRST_PAUSE, cap=_MAX_PAUSE)
@@ -238,7 +238,7 @@ def take_over(
             backoff.succeeded()
             if deadline is not None and clock() >= deadline:
                 problem = "there was no time for more"
-        except PassingStoreError as error:
+        except TransientStoreError as error:
             pause = backoff.failed(clock())
             if deadline is None or clock() + pause >= deadline:
                 problem = str(error)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from response_store.config.model import Backend
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.journal.errors import JournalError, refused, unusable
 from response_store.journal.locks import try_lock
 from response_store.journal.private_files import open_private, sync_folder
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import sqlite3
 
     from response_store.config import Config
-    from response_store.counts import Counts
+    from response_store.counts import Counters
     from response_store.store.base import Store
 
 DEFAULT_NAME = "response-store-journal.db"
@@ -108,7 +108,7 @@ def warn_of_unnamed(config: Config) -> None:
         )
 
 
-def drain_earlier(path: Path, store: Store, counts: Counts) -> bool:
+def drain_earlier(path: Path, store: Store, counters: Counters) -> bool:
     """Write what waits in an earlier journal to an open store, and set the file aside.
 
     Return whether that is done; the log says why where the file can't be used. Raises StoreError
@@ -119,7 +119,7 @@ def drain_earlier(path: Path, store: Store, counts: Counts) -> bool:
     try:
         with _owned(path):
             with closing(_connect(path)) as connection:
-                written, dead = _drain(connection, path, store, counts)
+                written, dead = _drain(connection, path, store, counters)
                 _checkpoint(connection)
             aside = _set_aside(path)
     except (JournalError, OSError, sqlite3.Error) as error:
@@ -187,13 +187,13 @@ def _open(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _drain(
-    connection: sqlite3.Connection, path: Path, store: Store, counts: Counts
+    connection: sqlite3.Connection, path: Path, store: Store, counters: Counters
 ) -> tuple[int, int]:
     """Write all that waits, in order; return how many records, and how many are dead letters."""
     written = 0
     while entries := _take(connection):
         number, reason = _write(entries, path, store)
-        counts.add("written", number)
+        counters.add("written", number)
         written += number
         last = entries[number - 1].sequence if number else entries[0].sequence - 1
         connection.execute("BEGIN IMMEDIATE")
@@ -202,7 +202,7 @@ def _drain(
             refused_one = entries[number].sequence
             connection.execute(_BURY, (reason, time.time(), refused_one))
             connection.execute(_REMOVE, (refused_one,))
-            counts.add("dead_letters")
+            counters.add("dead_letters")
         connection.execute("COMMIT")
     (dead,) = connection.execute(_DEAD).fetchone()
     return written, dead
@@ -245,7 +245,7 @@ def _write_one_by_one(
             store.write([change], None)
         except RowRefusedError as error:
             if isinstance(change, Record) and not store.accepts(change):
-                raise PassingStoreError(f"{path}: the database takes no rows: {error}") from None
+                raise TransientStoreError(f"{path}: the database takes no rows: {error}") from None
             return number, str(error)
     return len(changes), None
 

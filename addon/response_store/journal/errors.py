@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from response_store.errors import PassingStoreError, PermanentStoreError, ResponseStoreError
+from response_store.errors import PermanentStoreError, ResponseStoreError, TransientStoreError
 
 
 class JournalError(PermanentStoreError):
@@ -23,7 +23,7 @@ class JournalNewerError(JournalError):
         )
 
 
-class JournalWriteError(PassingStoreError):
+class JournalWriteError(TransientStoreError):
     """A file of the journal could not be written: the disk is full, or fails. Try again later."""
 
     def __init__(self, path: Path, error: OSError) -> None:

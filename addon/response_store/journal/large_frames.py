@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.backlog import WaitingFrame
 from response_store.journal.directory import (
     JournalDirectory,
@@ -49,7 +49,7 @@ class LargeFrames:
         receipts: Receipts,
         *,
         sync: bool,
-        counts: Counts,
+        counters: Counters,
         on_lost: Callable[[int], None],
         on_recovered: Callable[[], None],
     ) -> None:
@@ -57,7 +57,7 @@ class LargeFrames:
         self._directory = directory
         self._receipts = receipts
         self._sync = sync
-        self._counts = counts
+        self._counters = counters
         self._on_lost = on_lost
         self._on_recovered = on_recovered
         self._frames: dict[int, WaitingFrame] = {}
@@ -96,7 +96,7 @@ class LargeFrames:
         if self._thread is not None:
             self._thread.join(seconds + 0.5)
         if hanging := len(self._frames):
-            self._counts.add("dropped.stopped", hanging)
+            self._counters.add("dropped.stopped", hanging)
         return not hanging
 
     def _run(self) -> None:
@@ -107,7 +107,7 @@ class LargeFrames:
             self._receipts.settle([frame.receipt], lost=not written)
             if not written:
                 is_closing = self._give_up_at is not None
-                self._counts.add("dropped.stopped" if is_closing else "dropped.unwritable")
+                self._counters.add("dropped.stopped" if is_closing else "dropped.unwritable")
                 self._receipts.call(lambda seq=seq: self._on_lost(seq))  # type: ignore[misc]
             elif had_problem:
                 self._receipts.call(self._on_recovered)

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.cleaned import SEGMENT_BYTES, CleanedWriter
 from response_store.journal.damaged import keep_aside
 from response_store.journal.directory import JournalDirectory, Segment, SegmentKind
@@ -55,13 +55,13 @@ class JournalReader:
         *,
         checkpoint: int = 0,
         is_outstanding: Callable[[int], bool] | None = None,
-        counts: Counts | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self.position = 0
         self._directory = directory
         self._checkpoint = checkpoint
         self._is_outstanding = is_outstanding
-        self._counts = counts if counts is not None else Counts()
+        self._counters = counters if counters is not None else Counters()
         self._cursors: dict[str, _Cursor] = {}
         self._heap: list[tuple[int, str]] = []  # of segments with more; the seq is a lower bound
         self._idle: dict[str, _Cursor] = {}  # of segments without more, for now
@@ -154,7 +154,7 @@ class JournalReader:
                     continue
             cleaned.sync()
         except JournalWriteError:  # both copies stay; no room is made before there is some
-            self._counts.add("journal.carry_failed")
+            self._counters.add("journal.carry_failed")
         else:
             for segment in leaving:
                 self.drop(segment)
@@ -278,7 +278,7 @@ class JournalReader:
         if (segment, start) not in self._reported:
             self._reported.add((segment, start))
             if keep_aside(self._directory, segment, start, end):
-                self._counts.add("journal.damaged")
+                self._counters.add("journal.damaged")
 
     def _read_up_to(self, position: int) -> list[_Cursor]:
         return [c for c in self._cursors.values() if c.is_read and c.reader.last_seq <= position]

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import JournalProblem, unwritable
 from response_store.journal.private_files import sync_folder
@@ -37,7 +37,7 @@ class SyncThread:
         self,
         directory: JournalDirectory,
         receipts: Receipts,
-        counts: Counts,
+        counters: Counters,
         *,
         on_failure: OnFailure,
         sync_segment: Callable[[SegmentFile], None] = SegmentFile.sync,
@@ -45,7 +45,7 @@ class SyncThread:
     ) -> None:
         self._directory = directory
         self._receipts = receipts
-        self._counts = counts
+        self._counters = counters
         self._on_failure = on_failure
         self._sync_segment = sync_segment
         self._sync_entries = sync_entries
@@ -135,7 +135,7 @@ class SyncThread:
             # What the disk did not take is not durable, and a second sync would not say so.
             self._problem = unwritable(self._directory.path, error)
             self._problem_until = time.monotonic() + _PROBLEM_SECONDS
-            self._counts.add("dropped.unsynced", len(receipts))
+            self._counters.add("dropped.unsynced", len(receipts))
             self._receipts.call(lambda: self._on_failure(segment))
             self._receipts.settle(receipts, lost=True)
         else:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.backlog import Backlog, WaitingFrame
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import JournalProblem, full, slow, unwritable
@@ -62,7 +62,7 @@ class JournalWriter:
         *,
         max_bytes: int,
         durability: Durability,
-        counts: Counts,
+        counters: Counters,
         call_soon: CallSoon,
         call_later: CallLater | None = None,
         on_void: Callable[[int], None] | None = None,
@@ -78,7 +78,7 @@ class JournalWriter:
         self._directory = directory
         self._seed = directory.seed
         self._max_bytes = max_bytes
-        self._counts = counts
+        self._counters = counters
         self._call_later = call_later
         self._on_void = on_void
         self._large_from = large_from
@@ -103,7 +103,7 @@ class JournalWriter:
             directory,
             self._receipts,
             sync=power,
-            counts=counts,
+            counters=counters,
             on_lost=self._lose_large,
             on_recovered=self.retry,
         )
@@ -112,7 +112,7 @@ class JournalWriter:
             self._sync = SyncThread(
                 directory,
                 self._receipts,
-                counts,
+                counters,
                 on_failure=self._leave_unsynced,
                 sync_segment=sync_segment,
                 sync_entries=sync_entries,
@@ -338,7 +338,7 @@ class JournalWriter:
             self._is_gone = False
             return None
         if not self._is_gone:
-            self._counts.add("journal.segment_gone")
+            self._counters.add("journal.segment_gone")
             self._is_gone, self._room = True, -1
         try:
             segment.put_back()
@@ -387,7 +387,7 @@ class JournalWriter:
         self.retry()
 
     def _drop(self, frame: WaitingFrame, reason: str) -> Receipt:
-        self._counts.add(reason)
+        self._counters.add(reason)
         self._receipts.settle([frame.receipt], lost=True)
         return frame.receipt
 

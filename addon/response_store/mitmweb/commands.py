@@ -21,7 +21,7 @@ from response_store.mitmweb.warned import is_mitmweb
 from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
-    from response_store.faults import Faults
+    from response_store.faults import ErrorReporter
     from response_store.ingest.supervisor import Answered
     from response_store.mitmweb.marks import Marks
     from response_store.session import Session
@@ -45,7 +45,7 @@ class Commands:
     They are no addon of their own, because mitmproxy asks every addon at every event.
     """
 
-    faults: Faults
+    errors: ErrorReporter
     marks: Marks | None = None
 
     @property

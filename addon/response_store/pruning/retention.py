@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from response_store.config import Config, SqliteTarget
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError, StoreError
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.errors import StoreError, TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.pruning import measures
 from response_store.pruning.clock_guard import ClockGuard, Trust, elapsed_seconds
 from response_store.pruning.database import Database
@@ -61,8 +61,8 @@ class Retention:
     def __init__(
         self,
         config: Config,
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         *,
         open_database: OpenDatabase,
         wall: Callable[[], float] = time.time,
@@ -71,8 +71,8 @@ class Retention:
         times: Times | None = None,
     ) -> None:
         self._config = config
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._open_database = open_database
         self._wall = wall
         self._clock = clock
@@ -112,10 +112,10 @@ class Retention:
         try:
             return next(steps, None)
         except StoreError as error:
-            self._counts.add("retention.failed")
+            self._counters.add("retention.failed")
             self._warn_of(error)
         except Exception as error:  # noqa: BLE001 - the next look may succeed
-            self._faults.report("retention", error)
+            self._errors.report("retention", error)
         return None
 
     def _interval(self) -> float:
@@ -148,19 +148,19 @@ class Retention:
     def _trusts_clock(self, reading: Reading) -> bool:
         trust = self._clock_guard.look(lambda before: _newest(reading, before))
         if trust is Trust.NONE:
-            self._counts.add("retention.clock")
+            self._counters.add("retention.clock")
             self._warn("removes nothing for now", _CLOCK)
         return trust is Trust.FULL
 
     def _count(self, gone: Gone) -> None:
         if gone.exchanges:
-            self._counts.add("pruned", gone.exchanges)
+            self._counters.add("pruned", gone.exchanges)
         if gone.responses:
-            self._counts.add("pruned.responses", gone.responses)
+            self._counters.add("pruned.responses", gone.responses)
 
     def _warn_of(self, error: StoreError) -> None:
         """Log an error that somebody has to fix, each once."""
-        if not isinstance(error, PassingStoreError):
+        if not isinstance(error, TransientStoreError):
             self._warn("can't remove anything", str(error))
 
     def _warn(self, what: str, why: str) -> None:

@@ -29,7 +29,7 @@ class SqliteRemover:
 
     It writes without waiting for the disk: what a loss of power brings back is removed again, and
     the lock that others wait for is held the shorter. It waits `busy_ms` for other writers, then
-    raises PassingStoreError.
+    raises TransientStoreError.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.pruning import measures
 from response_store.pruning.database import Database
 from response_store.pruning.removing import BEGINNING, Gone, Place
@@ -89,7 +89,7 @@ class Sweep:
             began = time.monotonic()
             try:
                 more = self.database.remover.give_back()
-            except PassingStoreError:
+            except TransientStoreError:
                 return  # what is free is used again
             yield time.monotonic() - began
         self.database.remover.tidy()
@@ -119,7 +119,7 @@ class Sweep:
             began = time.monotonic()
             try:
                 gone = self.database.remover.remove(tenant, selection, after, self._rows)
-            except PassingStoreError:
+            except TransientStoreError:
                 if attempt == _ATTEMPTS - 1:
                     raise
             else:

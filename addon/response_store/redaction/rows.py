@@ -13,8 +13,8 @@ from urllib.parse import quote_plus, unquote_plus
 
 import msgspec
 
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.result_state import MESSAGE_CHARS
 from response_store.json_text import TooManyValuesError
 from response_store.limits import COLUMN_SECONDS, Deadline
@@ -51,13 +51,13 @@ class Redaction:
         self,
         patterns: Patterns,
         pack: Callable[[bytes], bytes],
-        counts: Counts,
-        faults: Faults | None = None,
+        counters: Counters,
+        errors: ErrorReporter | None = None,
     ) -> None:
         self._patterns = patterns
         self._pack = pack
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._times = _Times()
 
     def change(self, change: Change) -> Change:
@@ -73,7 +73,7 @@ class Redaction:
         response = self._response(change.response, known) if change.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
             for name, _ in known.found:
-                self._counts.add(f"redacted.{name}")
+                self._counters.add(f"redacted.{name}")
         conversation = self._conversation(change.conversation, known)
         return Record(exchange, response, conversation)
 
@@ -164,7 +164,7 @@ class Redaction:
         if packed is None:
             return None
         if answered.found - raw.found:
-            self._counts.add("redaction.raw_dropped")
+            self._counters.add("redaction.raw_dropped")
             return None
         return packed
 
@@ -184,13 +184,13 @@ class Redaction:
         try:
             return change(value)
         except _SpreadError:
-            self._counts.add("redaction.raw_dropped")
+            self._counters.add("redaction.raw_dropped")
         except (TooSlowError, TooManyValuesError):
-            self._counts.add(f"redaction.too_slow.{name}")
+            self._counters.add(f"redaction.too_slow.{name}")
         except Exception as error:  # noqa: BLE001 - what was not looked at may not be kept
-            self._counts.add(f"redaction.failed.{name}")
-            if self._faults is not None:
-                self._faults.report("redaction", error)
+            self._counters.add(f"redaction.failed.{name}")
+            if self._errors is not None:
+                self._errors.report("redaction", error)
         return None
 
 

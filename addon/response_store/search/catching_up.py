@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from response_store.config.model import SqliteTarget
-from response_store.errors import PassingStoreError, RowRefusedError
+from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.search import index as indexes
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def _insistent(bring_up: Callable[[], bool]) -> bool:
             return bring_up()
         except RowRefusedError:
             return False
-        except PassingStoreError:
+        except TransientStoreError:
             if attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(0.1)

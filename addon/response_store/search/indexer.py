@@ -14,9 +14,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError, RowRefusedError, StoppedError, StoreError
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.errors import RowRefusedError, StoppedError, StoreError, TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.search import index as indexes
 from response_store.search.index import Index
 from response_store.store.backoff import Backoff
@@ -44,15 +44,15 @@ class Indexer:
         open_index: Callable[[], Index],
         *,
         yield_if_due: Callable[[], None],
-        counts: Counts,
-        faults: Faults,
+        counters: Counters,
+        errors: ErrorReporter,
         clock: Callable[[], float] = time.monotonic,
         compare_interval: float = _COMPARE_INTERVAL,
     ) -> None:
         self._open_index = open_index
         self._yield_if_due = yield_if_due
-        self._counts = counts
-        self._faults = faults
+        self._counters = counters
+        self._errors = errors
         self._clock = clock
         self._compare_interval = compare_interval
         self._noted: deque[str] = deque()
@@ -139,12 +139,12 @@ class Indexer:
         try:
             indexes.bring_up(index, exchange_id, self._yield_if_due)
         except RowRefusedError as error:
-            self._counts.add("search.refused")
+            self._counters.add("search.refused")
             self._warn(error)
         except (StoreError, StoppedError):
             raise
         except Exception as error:  # noqa: BLE001 - one that nobody thought of costs its exchange
-            self._faults.report("search", error)
+            self._errors.report("search", error)
 
     def _is_comparing(self) -> bool:
         """Return whether a comparison is under way; begin one where it is time."""
@@ -167,19 +167,19 @@ class Indexer:
 
     def _put_off(self, error: Exception) -> None:
         """Try again after a growing pause; a database that is only busy is no failure."""
-        busy = isinstance(error, PassingStoreError)
+        busy = isinstance(error, TransientStoreError)
         if not (busy and self._index is not None and self._index.is_good()):
             self.close()
             if isinstance(error, StoreError):
-                self._counts.add("search.failed")
+                self._counters.add("search.failed")
                 self._warn(error)
             else:
-                self._faults.report("search", error)
+                self._errors.report("search", error)
         now = self._clock()
         self._not_before = now + self._backoff.failed(now)
 
     def _warn(self, error: StoreError) -> None:
         """Log the first error that somebody has to fix."""
-        if not self._warned and not isinstance(error, PassingStoreError):
+        if not self._warned and not isinstance(error, TransientStoreError):
             self._warned = True
             logger.warning("response_store: the search index is not kept up: %s", error)

@@ -39,7 +39,7 @@ _WRITE = "INSERT INTO {exchanges_search_words} (rowid, words) VALUES (?, ?)"
 
 
 class SqliteIndex:
-    """An `Index` of a file. It waits for other writers `busy_ms`, then raises PassingStoreError.
+    """An `Index` of a file. It waits for other writers `busy_ms`, then raises TransientStoreError.
 
     Raises PermanentStoreError where this SQLite has no FTS5.
     """

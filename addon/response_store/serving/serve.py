@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.errors import PassingStoreError, StoreError
+from response_store.errors import StoreError, TransientStoreError
 from response_store.json_text import ABSENT
 from response_store.openai_api.accumulated import accumulated_items, complete_object
 from response_store.openai_api.plain_response import STATES
@@ -44,7 +44,7 @@ def serve(stored: Stored, tenant: str, asked: Asked) -> Answer | None:
             found = stored.find(tenant, asked.id, Wanted.PRESENCE)
             return answer.not_found(asked.id) if found is None else None
         return answered(asked, stored.find(tenant, asked.id, asked.wanted))
-    except PassingStoreError:
+    except TransientStoreError:
         return answer.unavailable()
     except StoreError:
         return answer.broken()

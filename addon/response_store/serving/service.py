@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from response_store.config import Serve
-from response_store.errors import PassingStoreError, StoreError
+from response_store.errors import StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, OK
 from response_store.json_text import storable
 from response_store.serving import answer
@@ -21,7 +21,7 @@ from response_store.serving.answer import Answer
 from response_store.serving.request import Asked, Delete, asked
 
 if TYPE_CHECKING:
-    from response_store.counts import Counts
+    from response_store.counts import Counters
     from response_store.ingest.supervisor import Answered
 
 SECONDS = 3.0
@@ -69,10 +69,10 @@ class Journal(Protocol):
 class Service:
     """Answers requests on the event loop."""
 
-    def __init__(self, mode: Serve, journal: Journal, counts: Counts) -> None:
+    def __init__(self, mode: Serve, journal: Journal, counters: Counters) -> None:
         self._mode = mode
         self._journal = journal
-        self._counts = counts
+        self._counters = counters
 
     def concerns(self, method: str, path: str) -> bool:
         """Return whether a request may read or delete what is stored; cheap."""
@@ -93,7 +93,7 @@ class Service:
             found = await self._looked_up(query)
             if found is None and isinstance(asked, Delete):
                 found = await self._deleted(tenant, asked)
-        except (PassingStoreError, TimeoutError):
+        except (TransientStoreError, TimeoutError):
             found = self._instead(answer.unavailable())
         except StoreError:
             found = self._instead(answer.broken())
@@ -109,7 +109,7 @@ class Service:
         if replied.status == FAILED:
             raise StoreError("looking it up has failed")  # the ingester has counted why
         if replied.status != OK:
-            raise PassingStoreError("the store did not answer in time: try again later")
+            raise TransientStoreError("the store did not answer in time: try again later")
         reply = _decode_reply(replied.body)
         if reply.status is None:
             return None
@@ -118,12 +118,12 @@ class Service:
     async def _deleted(self, tenant: str, asked: Delete) -> Answer:
         in_time = await self._journal.delete(tenant, asked.id, _DELETE_SECONDS)
         if not in_time:
-            raise PassingStoreError("the deletion is not written yet: try again later")
+            raise TransientStoreError("the deletion is not written yet: try again later")
         return answer.deleted(asked.id)
 
     def _instead(self, error: Answer) -> Answer | None:
         return None if self._mode is Serve.PREFER else error
 
     def _counted(self, made: Answer | None) -> Answer | None:
-        self._counts.add(f"served.{made.status}" if made else "served.by_upstream")
+        self._counters.add(f"served.{made.status}" if made else "served.by_upstream")
         return made

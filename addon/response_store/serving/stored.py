@@ -35,8 +35,8 @@ class Found(msgspec.Struct, frozen=True):
 class Stored(Protocol):
     """Where stored responses are looked up. Ids compare exactly, one tenant's at a time.
 
-    `find` raises PassingStoreError where the store is out of reach, and another StoreError where a
-    row can't be read. It may block: call it from a thread that may.
+    `find` raises TransientStoreError where the store is out of reach, and another StoreError where
+    a row can't be read. It may block: call it from a thread that may.
     """
 
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.store.records import Change
 
 
@@ -26,7 +26,7 @@ class Checkpoint:
     expected: int | None
 
 
-class CheckpointMovedError(PassingStoreError):
+class CheckpointMovedError(TransientStoreError):
     """A journal does not stand where its reader thinks: look at `position` and go on from there.
 
     Another process has applied frames of it, or another copy of the database was put in place.
@@ -43,7 +43,7 @@ class Store(Protocol):
     """A database. For one thread, but for `interrupt`.
 
     Every method opens the database where it is not open, or was replaced meanwhile. They raise
-    PassingStoreError where a later attempt may succeed and PermanentStoreError where somebody has
+    TransientStoreError where a later attempt may succeed and PermanentStoreError where somebody has
     to fix something first. After an error in `write` the batch has left no trace, or its commit
     went through and only the answer was lost: `position` tells which.
     """

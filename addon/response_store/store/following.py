@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.store.records import UNFINISHED
 from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import Summary, newest
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 MOST_TOLD = 20_000  # that are remembered
 
 
-class ReplacedError(PassingStoreError):
+class ReplacedError(TransientStoreError):
     """Another file stands where the database was: open it anew."""
 
 

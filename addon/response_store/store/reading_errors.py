@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ def _store_error(name: str, error: sqlite3.Error) -> StoreError:
     full_name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     kind = "_".join(full_name.split("_")[:2])
     if kind in _BUSY:
-        return PassingStoreError(
+        return TransientStoreError(
             f"{name}: the database is locked by another program. Try again in a moment."
         )
     if kind in _CORRUPT:
@@ -113,4 +113,6 @@ def _store_error(name: str, error: sqlite3.Error) -> StoreError:
             f"{name}: the tables are not as this program knows them ({error}). Check the table"
             " names in the configuration."
         )
-    return PassingStoreError(f"{name}: reading failed ({full_name}). Check the disk and try again.")
+    return TransientStoreError(
+        f"{name}: reading failed ({full_name}). Check the disk and try again."
+    )

@@ -15,7 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget, postgres_target
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.connection_check import Findings
 from response_store.store.postgres.check import check_postgres
 from response_store.store.postgres.resolving import checked_connection_string
@@ -108,7 +108,7 @@ def test_the_socket_goes_where_was_checked(
     with (
         visitors("127.0.0.2", line.port) as came,
         closing(PostgresStore(local, NAMES, resolver=resolver)) as store,
-        pytest.raises(PassingStoreError),
+        pytest.raises(TransientStoreError),
     ):
         store.open()
     assert (len(came), line.accepted) == (1, 0)

@@ -11,8 +11,8 @@ from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import Outbox
 from response_store.capture.recorder import Recorder
 from response_store.config import Config, load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.journal.frames import Kind
 from response_store.store.records import EndedBy, ExchangeRow, Record
 from tests.unit.capture.borders import (
@@ -63,8 +63,8 @@ class Capturing:
         """`writer` makes a real one, in the place of the one that records."""
         self.config = config_of(**settings)
         self.loop = FakeLoop()
-        self.counts = Counts()
-        self.faults = Faults(self.counts)
+        self.counters = Counters()
+        self.errors = ErrorReporter(self.counters)
         self.journal = RecordingJournal(self.loop)
         self.ingester = RecordingIngester()
         self.progress = Progress()
@@ -73,13 +73,13 @@ class Capturing:
             journal,
             self.ingester,
             loop=self.loop,  # type: ignore[arg-type]
-            faults=self.faults,
-            counts=self.counts,
+            errors=self.errors,
+            counters=self.counters,
         )
         self.acknowledgement = Acknowledgement(
             self.config,
             self.progress,
-            self.counts,
+            self.counters,
             way_of=self.outbox.way_of,
             clock=self.loop.time,
         )
@@ -88,8 +88,8 @@ class Capturing:
             self.outbox,
             self.progress,
             self.acknowledgement,
-            counts=self.counts,
-            faults=self.faults,
+            counters=self.counters,
+            errors=self.errors,
             loop=self.loop,  # type: ignore[arg-type]
             clock=lambda: STARTED + self.loop.now - 1000.0,
             monotonic=self.loop.time,

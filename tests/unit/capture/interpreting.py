@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from response_store.config import Config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.cleaning import Cleaner
 from response_store.ingest.delivery import Batch
 from response_store.ingest.interpreter import Interpreter
@@ -25,9 +25,9 @@ def interpret(frames: Iterable[Sent], config: Config) -> list[Record]:
 
     What is private is cleaned first, as the ingester does.
     """
-    counts = Counts()
-    faults = Faults(counts)
-    cleaner = Cleaner(config, "journal", counts=counts, faults=faults)
+    counters = Counters()
+    errors = ErrorReporter(counters)
+    cleaner = Cleaner(config, "journal", counters=counters, errors=errors)
     stored: dict[int, Frame] = {}
     for sent in frames:
         clean = sent
@@ -35,7 +35,7 @@ def interpret(frames: Iterable[Sent], config: Config) -> list[Record]:
             kind, head, parts = cleaner.clean(sent.kind, sent.packed, sent.body)
             clean = sent._replace(kind=kind, packed=head, body=b"".join(parts))
         stored[sent.seq] = Frame(sent.seq, clean.kind, sent.key, 0, clean.packed, clean.body)
-    redact = redaction_of(config.redact, counts, faults)
+    redact = redaction_of(config.redact, counters, errors)
     interpreter = Interpreter(
         RecordBuilder(config.capture, "journal", redact), lambda ref: stored[ref.seq]
     )
@@ -44,7 +44,9 @@ def interpret(frames: Iterable[Sent], config: Config) -> list[Record]:
         ref = FrameRef(frame.seq, frame.kind, frame.key, 0, "m", 0, len(frame.head), 0)
         interpreter.apply(ref, batch)
     interpreter.close(batch)
-    assert not [name for name in counts.snapshot() if name.startswith("fault")], counts.snapshot()
+    assert not [name for name in counters.snapshot() if name.startswith("fault")], (
+        counters.snapshot()
+    )
     records: dict[str, Record] = {}
     for item in batch.items:
         if isinstance(item.change, Record):

@@ -11,7 +11,7 @@ import pytest
 
 from response_store.capture.acknowledgement import LAG_BYTES, LAG_FRAMES, Acknowledgement
 from response_store.capture.outbox import Way
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.capturing import Progress, config_of
 
@@ -24,12 +24,12 @@ class Waiting:
 
     def __init__(self, **settings: Any) -> None:
         self.progress = Progress()
-        self.counts = Counts()
+        self.counters = Counters()
         self.ways: dict[Receipt, Way] = {}
         self.acknowledgement = Acknowledgement(
             config_of(**settings),
             self.progress,
-            self.counts,
+            self.counters,
             way_of=lambda receipt: self.ways.get(receipt, Way.JOURNAL),
             clock=time.monotonic,
         )
@@ -81,7 +81,7 @@ def test_nothing_with_process() -> None:
     waiting = Waiting()
     assert waiting.of(Receipt(1, done=True)) is None
     assert waiting.of() is None
-    assert waiting.counts.snapshot() == {}
+    assert waiting.counters.snapshot() == {}
 
 
 async def test_receipts() -> None:
@@ -91,7 +91,7 @@ async def test_receipts() -> None:
     awaitable = waiting.of(one, other)
     settle(one)
     await waits_for(awaitable, lambda: settle(other))
-    assert waiting.counts.snapshot() == {}
+    assert waiting.counters.snapshot() == {}
 
 
 async def test_a_receipt_that_is_lost() -> None:
@@ -182,16 +182,16 @@ async def test_it_runs_out(way: Way) -> None:
     began = time.monotonic()
     await waiting.run_out(slow)
     assert 0.009 < time.monotonic() - began < 1.0
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1}
     assert waiting.of(waiting.receipt(way)) is None
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
     settle(slow)
     receipt = waiting.receipt(way)
     awaitable = waiting.of(receipt)
     assert awaitable is not None
     settle(receipt)
     await awaitable
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -226,7 +226,7 @@ async def test_a_large_frame_takes_its_time() -> None:
         assert awaitable is not None
         settle(receipt)
         await awaitable
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1}
 
 
 async def test_commits_run_out() -> None:
@@ -241,13 +241,13 @@ async def test_commits_run_out() -> None:
     assert awaitable is not None
     settle(receipt)
     await awaitable
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1, "wait.skipped": 2}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 2}
     waiting.commit(5)
     awaitable = waiting.of(Receipt(8, done=True))
     waiting.commit(8)
     assert awaitable is not None
     await awaitable
-    assert waiting.counts.snapshot() == {"wait.ran_out": 1, "wait.skipped": 2}
+    assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 2}
 
 
 def test_a_journal_that_fails() -> None:
@@ -255,7 +255,7 @@ def test_a_journal_that_fails() -> None:
     waiting = Waiting()
     waiting.progress.is_failing = True
     assert waiting.of(waiting.receipt()) is None
-    assert waiting.counts.snapshot() == {"wait.skipped": 1}
+    assert waiting.counters.snapshot() == {"wait.skipped": 1}
     waiting.progress.is_failing = False
     awaitable: Any = waiting.of(waiting.receipt())
     assert awaitable is not None

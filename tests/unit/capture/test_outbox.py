@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pytest
 
 from response_store.capture.outbox import Chain, Frame, Job, Outbox, Way
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.journal.frames import Kind
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.borders import FakeLoop, RecordingIngester, RecordingJournal
@@ -27,13 +27,13 @@ class Sending:
         self.loop = FakeLoop()
         self.journal = RecordingJournal(self.loop)
         self.ingester = RecordingIngester()
-        self.counts = Counts()
+        self.counters = Counters()
         self.outbox = Outbox(
             self.journal,  # type: ignore[arg-type]
             self.ingester,
             loop=self.loop,  # type: ignore[arg-type]
-            faults=Faults(self.counts),
-            counts=self.counts,
+            errors=ErrorReporter(self.counters),
+            counters=self.counters,
         )
 
     def settle(self) -> None:
@@ -180,7 +180,7 @@ def test_a_frame_that_can_not_be_made(large: bool, caplog: pytest.LogCaptureFixt
         sending.settle()
     assert failed.is_settled
     assert (then.done, sending.sent) == (True, [b"then"])
-    assert sending.counts.get("fault.frame") == 1
+    assert sending.counters.get("fault.frame") == 1
     assert "c4n4ry" not in caplog.text
 
 
@@ -202,7 +202,7 @@ def test_a_frame_that_can_not_be_sent(large: bool) -> None:
     sending.settle()
     assert failed.is_settled
     assert (then.done, sending.sent) == (True, [b"then"])
-    assert sending.counts.get("fault.frame") == 1
+    assert sending.counters.get("fault.frame") == 1
 
 
 def test_nothing_to_write() -> None:

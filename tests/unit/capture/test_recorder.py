@@ -155,7 +155,7 @@ def test_an_error_in_a_tick_is_that_of_one_exchange(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Exchange, "open_frame", open_frame)
     capturing.loop.pass_time(QUARTER)
     assert [frame.head.flow_id for frame in capturing.frames] == ["flow"]
-    assert capturing.counts.get("fault.progress") >= 1
+    assert capturing.counters.get("fault.progress") >= 1
     capturing.begin(flow_id="later")
     capturing.loop.pass_time(QUARTER)
     assert [frame.head.flow_id for frame in capturing.frames] == ["flow", "later"]
@@ -235,7 +235,7 @@ def test_a_replayed_flow() -> None:
     capturing.recorder.finish("flow", EndedBy.BODY)
     keys = [frame.key for frame in capturing.frames]
     assert len(set(keys)) == 2
-    assert capturing.counts.get("seen") == 2
+    assert capturing.counters.get("seen") == 2
 
 
 def test_closing_what_is_not_there() -> None:
@@ -451,7 +451,7 @@ def test_nothing_is_awaited_with_process() -> None:
     assert capturing.recorder.acknowledged(stream) is None
     assert capturing.recorder.acknowledged(other) is None
     assert (capturing.journal.waits, capturing.ingester.pumps) == ([], 0)
-    assert capturing.counts.snapshot() == {"seen": 2}
+    assert capturing.counters.snapshot() == {"seen": 2}
 
 
 def test_the_end_of_a_stream_waits_for_the_disk() -> None:
@@ -464,7 +464,7 @@ def test_the_end_of_a_stream_waits_for_the_disk() -> None:
     capturing.feed(exchange, TERMINAL)
     assert capturing.journal.pending == []
     assert len(capturing.journal.waits) == 1
-    assert "wait.ran_out" not in capturing.counts.snapshot()
+    assert "wait.ran_out" not in capturing.counters.snapshot()
 
 
 def test_the_end_of_a_stream_waits_a_moment_at_most() -> None:
@@ -474,15 +474,15 @@ def test_the_end_of_a_stream_waits_a_moment_at_most() -> None:
     began = time.monotonic()
     capturing.feed(capturing.stream(), TERMINAL)
     assert SSE_WAIT <= time.monotonic() - began < 0.5
-    assert capturing.counts.get("wait.ran_out") == 1
+    assert capturing.counters.get("wait.ran_out") == 1
     capturing.recorder.finish("flow", EndedBy.BODY)
     capturing.feed(capturing.stream(), TERMINAL)
-    assert capturing.counts.get("wait.skipped") == 1
+    assert capturing.counters.get("wait.skipped") == 1
     capturing.journal.settle()
     capturing.loop.run_soon()
     capturing.recorder.finish("flow", EndedBy.BODY)
     capturing.feed(capturing.stream(), TERMINAL)
-    assert capturing.counts.get("wait.ran_out") == 2
+    assert capturing.counters.get("wait.ran_out") == 2
 
 
 @pytest.mark.parametrize(("configured", "waits"), [(0, 0), (5, 0.005), (10_000, SSE_WAIT)])

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import Kind
 from response_store.journal.reader import JournalReader
@@ -36,7 +36,7 @@ class Journaled:
 
     def __init__(self, folder: Path, durability: Durability, **how: Any) -> None:
         self.directory: JournalDirectory = make_journal(folder)
-        self.counts = Counts()
+        self.counters = Counters()
         self.writer: JournalWriter
         self.how = how
         self.durability = durability
@@ -49,7 +49,7 @@ class Journaled:
             self.directory,
             **{"max_bytes": 1 << 30} | self.how,
             durability=self.durability,
-            counts=self.counts,
+            counters=self.counters,
             call_soon=loop.call_soon_threadsafe,
             call_later=loop.call_later,
         )
@@ -81,7 +81,7 @@ def test_a_stream(journaled: Journaled) -> None:
     exchange = capturing.stream(ASKED)
     for frame in FRAMES:
         if capturing.feed(exchange, frame)[-1]:
-            assert "wait.ran_out" not in capturing.counts.snapshot()
+            assert "wait.ran_out" not in capturing.counters.snapshot()
             (record,) = interpret(journaled.read(), capturing.config)
             assert record.exchange.state == "completed"
             assert record.exchange.output_text == bodies.TEXT
@@ -132,7 +132,7 @@ def test_the_end_of_a_large_stream_is_waited_for(journaled: Journaled) -> None:
     filler = b'data: {"type":"response.in_progress","x":"' + b"y" * (2 << 20) + b'"}\n\n'
     ended = capturing.feed(exchange, *FRAMES[:1], filler, *FRAMES[1:])
     assert any(ended)
-    assert "wait.ran_out" not in capturing.counts.snapshot()
+    assert "wait.ran_out" not in capturing.counters.snapshot()
     (record,) = interpret(journaled.read(), capturing.config)
     assert record.exchange.state == "completed"
 
@@ -170,4 +170,4 @@ def test_a_full_journal(tmp_path: Path) -> None:
     assert [frame.seq for frame in frames] == [*range(1, len(frames) + 1)]
     journaled.writer.close()
     journaled.directory.close()
-    assert journaled.counts.get("dropped.stopped") == 2
+    assert journaled.counters.get("dropped.stopped") == 2

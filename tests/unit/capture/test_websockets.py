@@ -13,7 +13,7 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from response_store.capture.websockets import Sockets
-from response_store.counts import Counts
+from response_store.counts import Counters
 from tests.fakes import bodies
 from tests.unit.capture.capturing import Capturing
 
@@ -26,8 +26,8 @@ class Hooked:
 
     def __init__(self, path: str = "/v1/responses", *, live: bool = True, **settings: Any) -> None:
         self.capturing = Capturing(**settings)
-        self.counts = Counts()
-        self.sockets = Sockets(self.capturing.config, self.capturing.recorder, self.counts)
+        self.counters = Counters()
+        self.sockets = Sockets(self.capturing.config, self.capturing.recorder, self.counters)
         self.flow: HTTPFlow = tflow.twebsocketflow()
         self.flow.live = live
         self.flow.request.path = path
@@ -77,7 +77,7 @@ def test_a_turn() -> None:
     assert (row.state, row.transport, row.output_text) == ("completed", "websocket", bodies.TEXT)
     assert (row.requested_model, row.status_code, row.host) == ("gpt-5", 101, "api.openai.com")
     assert hooked.sockets.open_sockets == 0
-    assert hooked.counts.snapshot() == {}
+    assert hooked.counters.snapshot() == {}
 
 
 async def test_the_terminal_message_waits() -> None:
@@ -138,7 +138,7 @@ def test_sockets_that_are_none_of_ours(path: str, settings: Any, reason: str) ->
     """They are counted when they are asked for, and not followed."""
     hooked = Hooked(path, **settings)
     hooked.sockets.asked(hooked.flow)
-    assert hooked.counts.snapshot() == {f"skipped.{reason}": 1}
+    assert hooked.counters.snapshot() == {f"skipped.{reason}": 1}
     hooked.message(CREATE)
     hooked.server(*EVENTS)
     assert hooked.sockets.open_sockets == 0
@@ -154,7 +154,7 @@ def test_a_socket_that_is_refused() -> None:
     hooked.flow.websocket = None
     for _ in range(2):
         hooked.sockets.answered(hooked.flow)
-    assert hooked.counts.snapshot() == {"skipped.websocket": 1}
+    assert hooked.counters.snapshot() == {"skipped.websocket": 1}
 
 
 def test_a_socket_that_opens() -> None:
@@ -162,7 +162,7 @@ def test_a_socket_that_opens() -> None:
     hooked = Hooked()
     hooked.sockets.asked(hooked.flow)
     hooked.sockets.answered(hooked.flow)
-    assert hooked.counts.snapshot() == {}
+    assert hooked.counters.snapshot() == {}
 
 
 def test_messages_that_do_not_count() -> None:
@@ -173,7 +173,7 @@ def test_messages_that_do_not_count() -> None:
     hooked.message(EVENTS[-1], client=False, injected=True)
     hooked.message(b"\xff\xfe", client=False, kind=Opcode.BINARY)
     assert hooked.capturing.frames == []
-    assert hooked.counts.snapshot() == {"websocket.binary": 1}
+    assert hooked.counters.snapshot() == {"websocket.binary": 1}
     hooked.message(CREATE, injected=True)  # by a script, and on its way to the server
     assert hooked.capturing.recorder.open_exchanges == 2
 
@@ -221,7 +221,7 @@ def test_messages_are_read_once() -> None:
         hooked.message(CREATE)
         hooked.end()
         assert len(hooked.capturing.records) == 2
-        assert hooked.counts.snapshot() == {}
+        assert hooked.counters.snapshot() == {}
 
 
 def test_messages_that_another_script_cleared() -> None:
@@ -257,7 +257,7 @@ def test_refusing() -> None:
     assert [message.dropped for message in hooked.data.messages] == [True, False]
     row = hooked.capturing.row
     assert (row.state, row.ended_by) == ("refused", "proxy")
-    assert hooked.counts.snapshot() == {"rejected": 1}
+    assert hooked.counters.snapshot() == {"rejected": 1}
 
 
 async def test_a_socket_in_a_file() -> None:

@@ -40,7 +40,7 @@ def test_a_pipe_gets_the_same_facts_of_postgresql(
     rows.all_kinds(configured)
     result = run("status")
     assert (result.exit_code, result.stderr) == (0, "")
-    database, server, sizes, *counts = result.stdout.splitlines()
+    database, server, sizes, *counters = result.stdout.splitlines()
     assert database == f"database\t{configured.shown}"
     assert re.fullmatch(r"server\tPostgreSQL \d+[.\d]*( .*)?", server)
     assert re.fullmatch(
@@ -48,7 +48,7 @@ def test_a_pipe_gets_the_same_facts_of_postgresql(
         r"openai_exchanges [\d.]+ KiB",
         sizes,
     )
-    assert counts == [
+    assert counters == [
         "schema\tresponses version 1, exchanges version 6",
         "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused",
         "apis\t4 responses, 1 chat_completions",

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.applier import Applier
 from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
@@ -32,7 +32,7 @@ class Bench:
         self.path = tmp_path / "responses.db"
         self.config = make_config(tmp_path, text, url=url)
         self.proxy = ProxyJournal(self.config, **options)
-        self.counts = Counts()
+        self.counters = Counters()
         self.written: list[Item] = []
         self.outstanding: set[int] | None = set()
         self.store = store_of(self.config)
@@ -97,8 +97,8 @@ class Bench:
             config,
             store,
             SharedCleaned(directory, config.durability),
-            counts=self.counts,
-            faults=Faults(self.counts),
+            counters=self.counters,
+            errors=ErrorReporter(self.counters),
             health=Health(time.monotonic),
             is_outstanding=self._is_outstanding,
             on_written=self._note,

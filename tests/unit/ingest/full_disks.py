@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
     answer_head,
@@ -142,7 +142,7 @@ class Disks:
         try:
             self._limit()
             work()
-        except PassingStoreError as error:
+        except TransientStoreError as error:
             if not any(text in str(error) for text in _FULL):
                 raise
             self.refused += 1

@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
 from response_store.journal.directory import journals
@@ -88,18 +88,18 @@ class Fleet:
             time.sleep(random.random() * 0.02)
 
     def _sweep(self, config: Config, **how: Any) -> None:
-        store, counts = store_of(config), Counts()
+        store, counters = store_of(config), Counters()
         try:
             found = take_over(
-                self._folder, config, store, target_of(config), counts=counts,
-                faults=Faults(counts), deadline=time.monotonic() + 60, **how,
+                self._folder, config, store, target_of(config), counters=counters,
+                errors=ErrorReporter(counters), deadline=time.monotonic() + 60, **how,
             )  # fmt: skip
         finally:
             store.close()
         for journal in found:
             if journal.fate not in _WELL and not _was_removed(journal):
                 self._note("errors", f"{journal.fate}: {journal.problem}")
-        for name in counts.snapshot():
+        for name in counters.snapshot():
             if name.startswith(("fault.", "dropped.", "frames_gone", "dead_letters")):
                 self._note("errors", name)
 

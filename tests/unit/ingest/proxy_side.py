@@ -24,7 +24,7 @@ from response_store.capture.draft import (
     encode_head,
 )
 from response_store.config import Config, load_config
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import (
     AnyMessage,
@@ -73,7 +73,7 @@ class ProxyJournal:
         self.soon: list[Callable[[], None]] = []
         options = {"max_bytes": config.journal.max_bytes, "durability": config.durability} | options
         self.writer = JournalWriter(
-            self.directory, counts=Counts(), call_soon=self.soon.append, **options
+            self.directory, counters=Counters(), call_soon=self.soon.append, **options
         )
 
     def open(self, key: int, body: bytes | None = None, **head: Any) -> Receipt:
@@ -211,7 +211,7 @@ class Ingester:
         self.channel.settimeout(PATIENCE)
         self.decoder = Decoder()
         self.messages: list[tuple[AnyMessage, bytes]] = []
-        self.counts: dict[str, int] = {}
+        self.counters: dict[str, int] = {}
         self.report: Report | None = None
         self._numbers = 0
         values = {
@@ -257,8 +257,8 @@ class Ingester:
             self.messages.append((message, body))
             if isinstance(message, Report):
                 self.report = message
-                for name, number in message.counts.items():
-                    self.counts[name] = self.counts.get(name, 0) + number
+                for name, number in message.counters.items():
+                    self.counters[name] = self.counters.get(name, 0) + number
             yield message, body
 
     def verdict(self) -> Verdict:

@@ -165,9 +165,9 @@ def check(day: Day) -> None:
     assert day.stored() == sum(key % 50 == 0 for key in range(1001, day._key + 1))
     assert day.held.most < MAX_BYTES
     assert day.held.waited == 0, "frames waited in memory for a journal that was full"
-    assert day.bench.proxy.writer._counts.snapshot() == {}
-    counts = day.bench.counts.snapshot()
-    assert not counts.keys() & {"frames_gone", "journal.damaged", "dropped.damaged"}, counts
+    assert day.bench.proxy.writer._counters.snapshot() == {}
+    counters = day.bench.counters.snapshot()
+    assert not counters.keys() & {"frames_gone", "journal.damaged", "dropped.damaged"}, counters
     assert day.bench.end()
     day.bench.close()
 

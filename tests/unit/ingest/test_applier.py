@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.journal.directory import Segment
 from response_store.journal.frames import Kind
 from response_store.store.base import Checkpoint
@@ -41,7 +41,7 @@ def test_an_exchange_becomes_a_row(bench: Bench) -> None:
     assert bench.states() == {id_of(1): "completed"}
     assert bench.rows("SELECT id, model FROM openai_responses") == [("resp_1", "gpt-5")]
     assert bench.store.position(bench.proxy.directory.journal_id) == 1
-    assert bench.counts.snapshot() == {"written": 1}
+    assert bench.counters.snapshot() == {"written": 1}
     assert bench.written[0].flow_id == "flow-1"
 
 
@@ -62,7 +62,7 @@ def test_no_open_row_is_written_for_what_ends_at_once(bench: Bench) -> None:
     streaming(bench, 1)
     end_stream(bench, 1)
     bench.apply()
-    assert bench.counts.get("written") == 1
+    assert bench.counters.get("written") == 1
 
 
 def test_a_position_without_rows_is_written_too(bench: Bench) -> None:
@@ -75,7 +75,7 @@ def test_a_position_without_rows_is_written_too(bench: Bench) -> None:
     assert bench.applier.has_unwritten
     bench.applier.persist()
     assert bench.store.position(bench.proxy.directory.journal_id) == 2
-    assert bench.counts.get("skipped.no_response") == 1
+    assert bench.counters.get("skipped.no_response") == 1
 
 
 def test_nothing_is_applied_twice_after_a_crash(bench: Bench) -> None:
@@ -157,7 +157,7 @@ def test_a_deletion_covers_what_was_asked_before_it(bench: Bench) -> None:
                          b'"model":"gpt-5","output":[]}')  # fmt: skip
     bench.apply()
     assert bench.rows("SELECT id FROM openai_responses") == []
-    assert bench.counts.get("deleted") == 1
+    assert bench.counters.get("deleted") == 1
 
 
 def test_a_broken_off_background_stream_is_resumed_after_a_crash(bench: Bench) -> None:
@@ -192,7 +192,7 @@ def test_another_copy_of_the_database_is_filled_from_what_is_there(bench: Bench)
     bench.proxy.exchange(2)
     bench.apply()
     assert bench.states() == {id_of(1): "completed", id_of(2): "completed"}
-    assert bench.counts.get("frames_gone") == 0
+    assert bench.counters.get("frames_gone") == 0
 
 
 def test_an_older_backup_is_counted_and_told(bench: Bench, tmp_path: Path, caplog) -> None:
@@ -211,13 +211,13 @@ def test_an_older_backup_is_counted_and_told(bench: Bench, tmp_path: Path, caplo
     bench.proxy.exchange(5)
     bench.apply()
     assert bench.states() == dict.fromkeys([id_of(1), id_of(4), id_of(5)], "completed")
-    assert bench.counts.get("frames_gone") == 2
+    assert bench.counters.get("frames_gone") == 2
     assert "2 frames" in caplog.text
     bench.applier._forget()  # as after an error of the disk: all is read again
     bench.apply()
     bench.crash()
     bench.apply()
-    assert bench.counts.get("frames_gone") == 2
+    assert bench.counters.get("frames_gone") == 2
 
 
 def test_a_commit_whose_answer_was_lost_counts_once(bench: Bench) -> None:
@@ -229,15 +229,15 @@ def test_a_commit_whose_answer_was_lost_counts_once(bench: Bench) -> None:
     def lose_answer(changes, checkpoint=None):
         write(changes, checkpoint)
         bench.store.write = write
-        raise PassingStoreError("the line broke")
+        raise TransientStoreError("the line broke")
 
     bench.store.write = lose_answer
-    with pytest.raises(PassingStoreError):
+    with pytest.raises(TransientStoreError):
         bench.applier.apply()
     bench.execute("DELETE FROM openai_exchanges")
     bench.apply()
     assert bench.states() == {}
-    assert bench.counts.get("written") == 1
+    assert bench.counters.get("written") == 1
     assert [item.seq for item in bench.written] == [1]
 
 
@@ -333,7 +333,7 @@ def test_nothing_is_dropped_before_the_end_of_an_exchange_is_written(
         if is_skipped:
             bench.applier.apply()
         else:
-            with pytest.raises(PassingStoreError):
+            with pytest.raises(TransientStoreError):
                 bench.applier.apply()
         assert bench.applier.has_unwritten
         bench.applier.compact() if how == "compact" else bench.applier.drop_main(1)
@@ -341,14 +341,14 @@ def test_nothing_is_dropped_before_the_end_of_an_exchange_is_written(
     bench.crash()
     bench.apply()
     assert bench.states() == ({} if is_skipped else {id_of(1): "completed"})
-    assert "dropped.damaged" not in bench.counts.snapshot()
+    assert "dropped.damaged" not in bench.counters.snapshot()
     bench.applier.compact()
     assert len(bench.segments()) == 1
 
 
 def refuse(*_: object) -> None:
     """Fail as a database does whose disk is full."""
-    raise PassingStoreError("the disk is full")
+    raise TransientStoreError("the disk is full")
 
 
 def test_a_database_in_memory_keeps_its_segments(make_bench: MakeBench) -> None:
@@ -362,8 +362,8 @@ def test_a_database_in_memory_keeps_its_segments(make_bench: MakeBench) -> None:
     assert len(bench.segments()) == 2
     bench.crash()
     bench.apply()
-    assert bench.counts.get("written") == 4
-    assert bench.counts.get("frames_gone") == 0
+    assert bench.counters.get("written") == 4
+    assert bench.counters.get("frames_gone") == 0
 
 
 def test_a_database_in_memory_lets_the_oldest_segments_go(
@@ -387,7 +387,7 @@ def test_frames_that_can_not_be_read_are_counted(bench: Bench) -> None:
     bench.proxy.exchange(2)
     bench.apply()
     assert list(bench.states()) == [id_of(2)]
-    assert bench.counts.get("dropped.damaged") == 1
+    assert bench.counters.get("dropped.damaged") == 1
 
 
 def test_a_frame_that_nobody_thought_of_is_counted(bench: Bench, monkeypatch) -> None:
@@ -406,7 +406,7 @@ def test_a_frame_that_nobody_thought_of_is_counted(bench: Bench, monkeypatch) ->
     bench.proxy.exchange(2)
     bench.apply()
     assert list(bench.states()) == [id_of(2)]
-    assert bench.counts.get("dropped.failed") == 1
+    assert bench.counters.get("dropped.failed") == 1
 
 
 def test_a_frame_that_does_not_fit_into_memory_is_tried_again(bench: Bench, monkeypatch) -> None:
@@ -426,11 +426,11 @@ def test_a_frame_that_does_not_fit_into_memory_is_tried_again(bench: Bench, monk
     for key in (1, 2, 3):
         bench.proxy.exchange(key)
     for _ in range(4):
-        with pytest.raises(PassingStoreError, match="memory"):
+        with pytest.raises(TransientStoreError, match="memory"):
             bench.apply()
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(3)}
-    assert bench.counts.get("dropped.memory") == 1
+    assert bench.counters.get("dropped.memory") == 1
     (kept,) = (bench.proxy.directory.path.parent / "damaged").iterdir()
     assert b"question 2" in kept.read_bytes()
     assert len(attempts) == 5
@@ -502,7 +502,7 @@ def test_frames_that_were_carried_are_read_where_they_lie_now(bench: Bench) -> N
     end_stream(bench, 1)
     bench.apply()
     assert bench.states()[id_of(1)] == "completed"
-    assert bench.counts.get("dropped.damaged") == 0
+    assert bench.counters.get("dropped.damaged") == 0
 
 
 def test_gaps_before_the_position_mean_nothing(bench: Bench) -> None:
@@ -528,7 +528,7 @@ def test_a_journal_that_could_not_be_removed_has_lost_nothing(bench: Bench, monk
     bench.crash()
     bench.applier.lose_owner()
     bench.apply()
-    assert bench.counts.get("frames_gone") == 0
+    assert bench.counters.get("frames_gone") == 0
     assert bench.applier.finish()
 
 
@@ -558,14 +558,14 @@ def test_part_of_a_batch_moves_the_position_so_far(bench: Bench) -> None:
     def fail(changes, checkpoint=None):
         calls.append(len(changes))
         if len(calls) in (1, 3):
-            raise PassingStoreError("slow")
+            raise TransientStoreError("slow")
         write(changes, checkpoint)
 
     bench.store.write = fail
     for key in range(1, 101):
         bench.proxy.exchange(key)
     for _ in range(2):
-        with pytest.raises(PassingStoreError):
+        with pytest.raises(TransientStoreError):
             bench.apply()
     assert calls == [100, 50, 50]
     assert bench.store.position(bench.proxy.directory.journal_id) == 50
@@ -606,7 +606,7 @@ def test_an_error_while_a_segment_is_opened_skips_no_frame(
         return opening(name)
 
     monkeypatch.setattr(bench.applier.directory, "open_segment", fails_once)
-    with pytest.raises((PassingStoreError, RuntimeError)):
+    with pytest.raises((TransientStoreError, RuntimeError)):
         bench.apply()
     bench.apply()
     assert bench.states() == {id_of(key): "completed" for key in (1, 2, 3)}
@@ -633,9 +633,9 @@ def test_an_error_while_segments_are_dropped_loses_no_open_exchange(
         return segments
 
     monkeypatch.setattr(bench.applier.directory, "segments", fails_once_it_is_gone)
-    with pytest.raises(PassingStoreError):
+    with pytest.raises(TransientStoreError):
         bench.applier.compact()
     end_stream(bench, 1)
     bench.apply()
     assert bench.states()[id_of(1)] == "completed"
-    assert bench.counts.get("dropped.damaged") == 0
+    assert bench.counters.get("dropped.damaged") == 0

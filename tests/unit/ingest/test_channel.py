@@ -45,7 +45,7 @@ MESSAGES = [
     (Rotated(9), b""),
     (Flush(2, 9), b""),
     (Verdict("no", True), b""),
-    (Report(8, 7, "ready", counts={"written": 3}), b""),
+    (Report(8, 7, "ready", counters={"written": 3}), b""),
     (Accepted((8, 9)), b""),
     (Written((ROW, ROW)), b""),
     (Reply(1, "ok"), b"{}"),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import StoppedError
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.ingest.chores import Chores
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.conftest import MakeBench
@@ -26,11 +26,11 @@ class Setting:
         self.bench = bench
         self.now = time.monotonic()
         self.yields = 0
-        self.counts = Counts()
+        self.counters = Counters()
         bench.store.open()
         self.chores = Chores(
             bench.config, bench.proxy.directory, bench.store,
-            yield_if_due=self._note, counts=self.counts, faults=Faults(self.counts),
+            yield_if_due=self._note, counters=self.counters, errors=ErrorReporter(self.counters),
             clock=lambda: self.now,
         )  # fmt: skip
 
@@ -109,7 +109,7 @@ def test_a_failure_is_tried_again_later(setting: Setting, monkeypatch: Any) -> N
     with monkeypatch.context() as patch:
         patch.setattr(takeover, "journals", fail)
         assert not setting.chores.do_some()
-    assert setting.counts.get("fault.chores") == 1
+    assert setting.counters.get("fault.chores") == 1
     due = setting.chores.due_at()
     assert due is not None
     assert due > setting.now
@@ -196,5 +196,5 @@ def test_old_exchanges_are_pruned(make_bench: MakeBench, tmp_path: Path) -> None
         left = connection.execute("SELECT started_at FROM openai_exchanges").fetchall()
     connection.close()
     assert len(left) == 1
-    assert setting.counts.get("pruned") == 4
+    assert setting.counters.get("pruned") == 4
     setting.chores.stop()

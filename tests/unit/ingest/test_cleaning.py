@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from response_store.capture.draft import PartHead, encode_head
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.cleaning import Cleaner, CleanFrame
 from response_store.ingest.exchanges import read_end_head
 from response_store.ingest.record_frame import decode_change, read_record_head
@@ -34,22 +34,24 @@ SECRET_REQUEST = json.dumps(
 
 
 @pytest.fixture
-def counts() -> Counts:
+def counters() -> Counters:
     """Counters."""
-    return Counts()
+    return Counters()
 
 
 @pytest.fixture
-def cleaner(tmp_path: Path, counts: Counts) -> Cleaner:
+def cleaner(tmp_path: Path, counters: Counters) -> Cleaner:
     """What cleans without redaction."""
-    return Cleaner(make_config(tmp_path), "journal", counts=counts, faults=Faults(counts))
+    return Cleaner(
+        make_config(tmp_path), "journal", counters=counters, errors=ErrorReporter(counters)
+    )
 
 
 @pytest.fixture
-def redacting(tmp_path: Path, counts: Counts) -> Cleaner:
+def redacting(tmp_path: Path, counters: Counters) -> Cleaner:
     """What redacts as well."""
     config = make_config(tmp_path, "redact: common\n")
-    return Cleaner(config, "journal", counts=counts, faults=Faults(counts))
+    return Cleaner(config, "journal", counters=counters, errors=ErrorReporter(counters))
 
 
 def text_of(frame: CleanFrame) -> bytes:
@@ -95,14 +97,14 @@ def test_an_open_exchange_becomes_its_row(cleaner: Cleaner) -> None:
     assert not read_record_head(frame.head).ends
 
 
-def test_redaction_takes_secrets_out_of_records(redacting: Cleaner, counts: Counts) -> None:
+def test_redaction_takes_secrets_out_of_records(redacting: Cleaner, counters: Counters) -> None:
     """With `redact` what looks like a key is gone, and counted."""
     body = json.dumps(response_object(1, instructions=f"use {KEY}")).encode()
     request = json.dumps({"model": "gpt-5", "input": KEY}).encode()
     head, parts = end_frame(1, alone=True, request=request, body=body)
     frame = redacting.clean(Kind.END, head, b"".join(parts))
     assert KEY.encode() not in text_of(frame)
-    assert any(name.startswith("redacted.") for name in counts.snapshot())
+    assert any(name.startswith("redacted.") for name in counters.snapshot())
 
 
 def test_a_part_has_its_credentials_masked(cleaner: Cleaner) -> None:
@@ -159,12 +161,12 @@ def test_what_makes_no_row_keeps_nothing(cleaner: Cleaner) -> None:
 
 @pytest.mark.parametrize(("kind", "head"), [(Kind.END, b"\xc1"), (77, b""), (Kind.OPEN, b"\x90")])
 def test_what_can_not_be_cleaned_is_not_kept(
-    cleaner: Cleaner, counts: Counts, kind: int, head: bytes
+    cleaner: Cleaner, counters: Counters, kind: int, head: bytes
 ) -> None:
     """Anything unexpected leaves no bytes behind, and is counted."""
     frame = cleaner.clean(kind, head, TOKEN.encode())
     assert TOKEN.encode() not in text_of(frame)
-    assert counts.get("dropped.cleaning") == 1
+    assert counters.get("dropped.cleaning") == 1
 
 
 SECRETS = [

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.ingest import dead_letters
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
@@ -65,8 +65,10 @@ def test_none_is_removed_before_the_disk_has_it_in_the_database(bench: Bench) ->
     letters.append(1, record(1), "why")
     bench.store.open()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench.store, "sync", lambda: (_ for _ in ()).throw(PassingStoreError("full")))
-        with pytest.raises(PassingStoreError, match="full"):
+        patch.setattr(
+            bench.store, "sync", lambda: (_ for _ in ()).throw(TransientStoreError("full"))
+        )
+        with pytest.raises(TransientStoreError, match="full"):
             letters.retry(bench.store)
     assert [one.seq for one in letters.read()] == [1]
     assert letters.retry(bench.store) == 1
@@ -149,11 +151,11 @@ def test_a_database_that_fails_keeps_them_all(bench: Bench) -> None:
     def fail(changes, checkpoint=None):
         times.append(1)
         if len(times) == 2:
-            raise PassingStoreError("away")
+            raise TransientStoreError("away")
         write(changes, checkpoint)
 
     bench.store.write = fail
-    with pytest.raises(PassingStoreError):
+    with pytest.raises(TransientStoreError):
         letters.retry(bench.store)
     assert [one.seq for one in letters.read()] == [2, 3]
 
@@ -187,7 +189,7 @@ def test_a_disk_that_is_full_loses_none(bench: Bench, monkeypatch) -> None:
 
     with monkeypatch.context() as patch:
         patch.setattr(dead_letters, "write_all", full)
-        with pytest.raises(PassingStoreError, match="no space"):
+        with pytest.raises(TransientStoreError, match="no space"):
             bench.apply()
     assert bench.store.position(bench.proxy.directory.journal_id) is None
     bench.apply()

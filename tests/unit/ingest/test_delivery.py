@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.ingest.delivery import MAX_RECORDS
 from tests.harness.choosy import admit_triggers
 from tests.unit.ingest.bench import Bench
@@ -43,8 +43,8 @@ def test_a_refused_row_is_buried_and_the_others_go_on(refusing: Bench) -> None:
     [letter] = refusing.applier.dead_letters.read()
     assert letter.seq == 37
     assert letter.reason
-    assert refusing.counts.get("dead_letters") == 1
-    assert refusing.counts.get("written") == 99
+    assert refusing.counters.get("dead_letters") == 1
+    assert refusing.counters.get("written") == 99
     assert [item.seq for item in refusing.written] == [n for n in range(1, 101) if n != 37]
 
 
@@ -66,7 +66,7 @@ def test_a_table_that_refuses_everything_buries_nothing(bench: Bench) -> None:
     for key in range(1, 4):
         bench.proxy.exchange(key)
     for _ in range(3):
-        with pytest.raises(PassingStoreError, match="takes no rows"):
+        with pytest.raises(TransientStoreError, match="takes no rows"):
             bench.apply()
     assert bench.applier.dead_letters.number == 0
     bench.execute("DROP TRIGGER refuse_insert")
@@ -82,11 +82,11 @@ def test_a_crash_behind_a_burial_buries_once(refusing: Bench) -> None:
 
     def fail_behind(changes, checkpoint=None):
         if not changes:
-            raise PassingStoreError("killed here")
+            raise TransientStoreError("killed here")
         write(changes, checkpoint)
 
     refusing.store.write = fail_behind
-    with pytest.raises(PassingStoreError, match="killed"):
+    with pytest.raises(TransientStoreError, match="killed"):
         refusing.apply()
     refusing.crash()
     refusing.apply()
@@ -101,12 +101,12 @@ def test_a_locked_database_is_waited_for(bench: Bench) -> None:
     with closing(sqlite3.connect(bench.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         bench.proxy.exchange(2)
-        with pytest.raises(PassingStoreError):
+        with pytest.raises(TransientStoreError):
             bench.apply()
         other.execute("ROLLBACK")
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(2)}
-    assert bench.counts.get("written") == 2
+    assert bench.counters.get("written") == 2
 
 
 def test_after_a_failure_less_is_written_at_once(bench: Bench) -> None:
@@ -119,13 +119,13 @@ def test_after_a_failure_less_is_written_at_once(bench: Bench) -> None:
     def note(changes, checkpoint=None):
         sizes.append(len(changes))
         if fails.pop() if fails else False:
-            raise PassingStoreError("slow")
+            raise TransientStoreError("slow")
         write(changes, checkpoint)
 
     bench.store.write = note
     for key in range(1, 257):
         bench.proxy.exchange(key)
-    with pytest.raises(PassingStoreError):
+    with pytest.raises(TransientStoreError):
         bench.apply()
     bench.apply()
     assert sizes == [256, 128, 128]
@@ -146,7 +146,7 @@ def test_an_error_of_our_own_is_tried_again_before_a_row_is_buried(bench: Bench)
     for key in (1, 2, 3):
         bench.proxy.exchange(key)
     for _ in range(4):
-        with pytest.raises(PassingStoreError, match="unexpectedly"):
+        with pytest.raises(TransientStoreError, match="unexpectedly"):
             bench.apply()
     bench.apply()
     assert set(bench.states()) == {id_of(1), id_of(3)}
@@ -160,7 +160,7 @@ def test_a_taken_id_is_counted(bench: Bench) -> None:
         body = json.dumps(response_object(7, output=output)).encode()
         bench.proxy.exchange(key, body=body)
         bench.apply()
-    assert bench.counts.get("id_conflicts") == 1
+    assert bench.counters.get("id_conflicts") == 1
     [(stored,)] = bench.rows("SELECT response_object FROM openai_responses")
     assert "real" in stored
     results = bench.rows("SELECT result FROM openai_exchanges ORDER BY result")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.ingest.channel import Accepted
 from tests.harness.outages import no_file_beyond
 from tests.unit.ingest.bench import Bench
@@ -52,9 +52,11 @@ def run(folder: Path, patch: pytest.MonkeyPatch, seed: int) -> Disks:
     assert disks.bench.end()
     assert disks.bench.states() == disks.expected
     assert disks.bench.rows(WHOLE) == [("ok",)]
-    counts = disks.bench.counts.snapshot()
-    assert not [name for name in counts if name.startswith(("dropped", "dead", "frames_", "fault"))]
-    assert disks.bench.proxy.writer._counts.snapshot() == {}
+    counters = disks.bench.counters.snapshot()
+    assert not [
+        name for name in counters if name.startswith(("dropped", "dead", "frames_", "fault"))
+    ]
+    assert disks.bench.proxy.writer._counters.snapshot() == {}
     return disks
 
 
@@ -73,7 +75,7 @@ def test_at_every_page_of_the_database(bench: Bench) -> None:
             bench.proxy.exchange(key, request=b'{"model":"m","input":"%s"}' % (b"x" * 3000))
         try:
             bench.apply()
-        except PassingStoreError:
+        except TransientStoreError:
             refused += 1
             assert before.items() <= bench.states().items()
             connection.execute(f"PRAGMA max_page_count = {1 << 30}").fetchone()

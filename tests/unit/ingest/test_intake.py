@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from response_store.config import Durability
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import Dirty
 from response_store.ingest.cleaning import Cleaner
 from response_store.ingest.intake import Intake
@@ -26,12 +26,12 @@ class Setting:
     def __init__(self, bench: Bench, durability: Durability) -> None:
         self.now = 0.0
         self.directory = bench.proxy.directory
-        self.counts = Counts()
-        faults = Faults(self.counts)
-        cleaner = Cleaner(bench.config, "journal", counts=self.counts, faults=faults)
+        self.counters = Counters()
+        errors = ErrorReporter(self.counters)
+        cleaner = Cleaner(bench.config, "journal", counters=self.counters, errors=errors)
         self.cleaned = SharedCleaned(self.directory, durability)
         self.intake = Intake(
-            cleaner, self.cleaned, counts=self.counts, faults=faults, clock=lambda: self.now
+            cleaner, self.cleaned, counters=self.counters, errors=errors, clock=lambda: self.now
         )
 
     def take(self, seq: int, size: int = 1) -> None:
@@ -79,7 +79,7 @@ def test_a_disk_that_is_full_accepts_nothing(
     setting.now = due
     assert setting.intake.write() == (1, 2)
     assert setting.seqs() == [1, 2]
-    assert setting.counts.get("journal.cleaned_failed") == 1
+    assert setting.counters.get("journal.cleaned_failed") == 1
 
 
 def test_a_disk_that_does_not_keep_accepts_nothing(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 from response_store.capture.draft import DeletionHead, encode_head
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.cleaning import Cleaner
 from response_store.ingest.delivery import Batch
 from response_store.ingest.interpreter import Interpreter
@@ -30,11 +30,13 @@ class Frames:
     """Frames in memory, as an interpreter gets them one after the other."""
 
     def __init__(self, bench: Bench) -> None:
-        counts = Counts()
+        counters = Counters()
         self.frames: dict[FrameRef, Frame] = {}
         self.builder = RecordBuilder(bench.config.capture, "journal")
         self.interpreter = Interpreter(self.builder, self.read)
-        self.cleaner = Cleaner(bench.config, "journal", counts=counts, faults=Faults(counts))
+        self.cleaner = Cleaner(
+            bench.config, "journal", counters=counters, errors=ErrorReporter(counters)
+        )
 
     def read(self, ref: FrameRef) -> Frame:
         if ref not in self.frames:
@@ -100,9 +102,9 @@ def test_a_skipped_exchange_is_counted_once(bench: Bench) -> None:
     frames = Frames(bench)
     poll = {"method": "GET", "target_response_id": "resp_9"}
     frames.apply(Kind.OPEN, 1, encode_head(request_head(1, **poll)))
-    assert frames.end(1, body=b"{}").counts == {"skipped.no_response": 1}
+    assert frames.end(1, body=b"{}").counters == {"skipped.no_response": 1}
     head, parts = end_frame(2, alone=True, request=b"", body=b"{}", **poll)
-    assert frames.clean(Kind.END, 2, head, b"".join(parts)).counts == {"skipped.no_response": 1}
+    assert frames.clean(Kind.END, 2, head, b"".join(parts)).counters == {"skipped.no_response": 1}
 
 
 def test_a_deletion_covers_a_record_that_was_built_before_it(bench: Bench) -> None:
@@ -111,7 +113,7 @@ def test_a_deletion_covers_a_record_that_was_built_before_it(bench: Bench) -> No
     deletion = encode_head(DeletionHead("default", "resp_1", STARTED + 5))
     batch = frames.apply(Kind.DELETION, 0, deletion)
     assert [item.change for item in batch.items] == [Deletion("default", "resp_1")]
-    assert batch.counts == {"deleted": 1}
+    assert batch.counters == {"deleted": 1}
     head, parts = end_frame(1, alone=True)
     [item] = frames.clean(Kind.END, 1, head, b"".join(parts)).items
     assert isinstance(item.change, Record)

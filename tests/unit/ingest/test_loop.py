@@ -248,8 +248,8 @@ def test_a_database_that_hangs_is_reported_and_recovers(pair: Pair) -> None:
     assert ready.error is None
     pair.flush()
     assert set(pair.states()) == {id_of(1), id_of(2)}
-    if "store.failed" not in pair.ingester.counts:
-        reported(pair.ingester, lambda _: "store.failed" in pair.ingester.counts)
+    if "store.failed" not in pair.ingester.counters:
+        reported(pair.ingester, lambda _: "store.failed" in pair.ingester.counters)
     assert any(isinstance(each, Log) for each, _ in pair.ingester.messages)
 
 
@@ -461,8 +461,8 @@ def test_a_database_in_memory_is_filled_again(make_pair: MakePair) -> None:
     pair.again()
     pair.proxy.exchange(2)
     pair.flush()
-    if pair.ingester.counts.get("written") != 2:
-        reported(pair.ingester, lambda _: pair.ingester.counts.get("written") == 2)
+    if pair.ingester.counters.get("written") != 2:
+        reported(pair.ingester, lambda _: pair.ingester.counters.get("written") == 2)
     pair.proxy.close()
     pair.ingester.leave()
     assert pair.ingester.wait() == 0

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.errors import TransientStoreError
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question
 from response_store.ingest.questions import Questions, StoredAnswers
 from tests.unit.ingest.proxy_side import make_config
@@ -20,11 +20,11 @@ class Desk:
     def __init__(self, tmp_path: Path) -> None:
         self.now = 0.0
         self.replies: list[tuple[int, str, bytes]] = []
-        self.counts = Counts()
+        self.counters = Counters()
         self.answers = StoredAnswers(make_config(tmp_path))
         self.questions = Questions(
             lambda reply, body: self.replies.append((reply.id, reply.status, body)),
-            Faults(self.counts),
+            ErrorReporter(self.counters),
             lambda: self.now,
         )
 
@@ -93,11 +93,11 @@ def test_an_error_is_an_answer(desk: Desk) -> None:
     """Errors of the database say what they are; others are counted, and say their kind alone."""
 
     def fail(arguments: bytes) -> tuple[str, bytes]:
-        raise PassingStoreError("away") if arguments == b"1" else ZeroDivisionError("secret")
+        raise TransientStoreError("away") if arguments == b"1" else ZeroDivisionError("secret")
 
     desk.answers.by_kind["ping"] = fail
     desk.ask(1, after=0, body=b"1")
     desk.ask(2, after=0, body=b"2")
     desk.answer(0)
     assert desk.replies == [(1, FAILED, b"away"), (2, FAILED, b"ZeroDivisionError")]
-    assert desk.counts.get("fault.question") == 1
+    assert desk.counters.get("fault.question") == 1

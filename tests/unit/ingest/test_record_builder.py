@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.config import RawBodies, StoreFalse
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest.compression import Compressor
 from response_store.ingest.draft import Answer, Draft, Ending
 from response_store.ingest.request_reader import NOT_KEPT
@@ -515,7 +515,7 @@ def test_too_large_poll() -> None:
 
 def test_half_a_secret_at_the_limit() -> None:
     """Where secrets are taken out, the word that the limit cuts is left out: it may be half one."""
-    redact = Redaction(Patterns((), {"mine": "canary"}), Compressor().frame, Counts())
+    redact = Redaction(Patterns((), {"mine": "canary"}), Compressor().frame, Counters())
     for text, kept in (("a canary", "a "), ("canary", None)):
         body = encoded(bodies.whole_response(text=text)).partition(b"nary")[0]
         ending = whole(body, too_large=True)
@@ -660,7 +660,7 @@ def test_request_is_read_once() -> None:
 def test_redaction() -> None:
     """A redaction reaches every body and text; what can't be decoded is not kept."""
     patterns = Patterns((), {"mine": "canary"})
-    redact = Redaction(patterns, Compressor().frame, Counts())
+    redact = Redaction(patterns, Compressor().frame, Counters())
     asked = {"model": "m", "input": "canary"}
     answer = bodies.whole_response(text="a canary")
     for ending in (

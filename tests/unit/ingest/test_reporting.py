@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError
+from response_store.counts import Counters
+from response_store.errors import TransientStoreError
 from response_store.ingest.reporting import BUSY_EVERY, REPORT_EVERY, Reporter
 from response_store.store.health import Health
 
@@ -18,13 +18,15 @@ class Setting:
 
     def __init__(self, *, prompt: bool = False) -> None:
         self.now = 100.0
-        self.counts = Counts()
+        self.counters = Counters()
         self.worker: Any = SimpleNamespace(
             applied=0, committed=0, bytes_on_disk=0, health=Health(lambda: self.now),
             dead_letters=SimpleNamespace(number=0, size=0), busy_for=self.busy_for,
             lag_seconds=lambda: 1.5, measure=lambda: self.worker.bytes_on_disk,
         )  # fmt: skip
-        self.reporter = Reporter(self.worker, self.counts, is_prompt=prompt, clock=lambda: self.now)
+        self.reporter = Reporter(
+            self.worker, self.counters, is_prompt=prompt, clock=lambda: self.now
+        )
         assert self.reporter.report() is not None  # the first one comes at once
 
     def busy_for(self) -> float | None:
@@ -61,16 +63,16 @@ def test_changes_are_reported_now_and_then(setting: Setting, name: str) -> None:
 def test_counts_are_what_came_since_the_last_report(setting: Setting) -> None:
     """Each count is reported once, as what was added."""
     for added in (2, 3):
-        setting.counts.add("written", added)
+        setting.counters.add("written", added)
         setting.now += REPORT_EVERY
         report = setting.reporter.report()
         assert report is not None
-        assert report.counts == {"written": added}
+        assert report.counters == {"written": added}
 
 
 def test_a_failure_is_reported_with_its_words(setting: Setting) -> None:
     """Phase, error, attempts and the next one."""
-    setting.worker.health.failed(PassingStoreError("away"), True, setting.now + 3)
+    setting.worker.health.failed(TransientStoreError("away"), True, setting.now + 3)
     setting.now += REPORT_EVERY
     report = setting.reporter.report()
     assert report is not None
@@ -93,10 +95,10 @@ def test_a_statement_that_hangs_is_reported_again_and_again(setting: Setting) ->
 
 def test_a_report_can_be_had_at_once(setting: Setting) -> None:
     """Who has just been answered gets the counts that belong to the answer with it."""
-    setting.counts.add("written")
+    setting.counters.add("written")
     report = setting.reporter.report(at_once=True)
     assert report is not None
-    assert report.counts == {"written": 1}
+    assert report.counters == {"written": 1}
 
 
 def test_a_commit_that_is_waited_for_is_reported_at_once() -> None:

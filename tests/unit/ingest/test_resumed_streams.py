@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.config import RawBodies
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest import resumed_streams
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
@@ -192,7 +192,7 @@ def test_a_deleted_response_is_forgotten() -> None:
 @pytest.mark.parametrize("redacts", [False, True])
 def test_replay(raw: RawBodies, redacts: bool) -> None:
     """A builder that has replayed what is held goes on as the one that has built it."""
-    how = {"redact": Redaction(Patterns((), {}), bytes, Counts())} if redacts else {}
+    how = {"redact": Redaction(Patterns((), {}), bytes, Counters())} if redacts else {}
     past = [created(cut(0, 6)), resumed(cut(6, 7)), resumed(cut(7, 8), "e3")]
     first, second = drafts.builder(raw=raw, **how), drafts.builder(raw=raw, **how)
     for draft in past:

@@ -15,8 +15,8 @@ import pytest
 
 from response_store import __version__
 from response_store.config import Config, load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest import process, supervisor
 from response_store.ingest.channel import (
     OK,
@@ -52,7 +52,7 @@ class Supervised:
 
     def __init__(self, folder: Path, **how: Any) -> None:
         self.loop = asyncio.get_running_loop()
-        self.counts = Counts()
+        self.counters = Counters()
         self.ingesters: list[Ingester] = []
         self.sequence: tuple[int, list[int]] = (0, [])
         self.written: list[Any] = []
@@ -65,8 +65,8 @@ class Supervised:
             directory,
             self.config,
             loop=self.loop,
-            counts=self.counts,
-            faults=Faults(self.counts),
+            counters=self.counters,
+            errors=ErrorReporter(self.counters),
             sequence=lambda: self.sequence,
             on_written=self.written.append,
             on_rotate=self.rotated.append,
@@ -156,7 +156,7 @@ async def test_a_linked_log_is_refused(supervised: Supervised, tmp_path: Path) -
     supervised.supervisor.start()
     assert supervised.ingesters == []
     assert target.read_text() == "mine"
-    assert supervised.counts.get("ingester.restarts") == 1
+    assert supervised.counters.get("ingester.restarts") == 1
 
 
 async def test_it_can_not_be_started(
@@ -167,7 +167,7 @@ async def test_it_can_not_be_started(
     supervised.supervisor.start()
     assert not supervised.supervisor.is_running
     receipt = supervised.send(1)
-    await until(lambda: supervised.counts.get("ingester.restarts") == 3)
+    await until(lambda: supervised.counters.get("ingester.restarts") == 3)
     assert [record.levelno for record in caplog.records] == [logging.WARNING]
     assert "can't be started: Cannot allocate memory" in caplog.text
     assert supervised.supervisor._backoff.attempts == 3
@@ -215,7 +215,7 @@ async def test_frames_in_memory_are_bounded(
     await until(lambda: supervised.supervisor.held == (0, 0))
     receipts = [supervised.send(seq) for seq in range(3, 8)]
     assert [receipt.lost for receipt in receipts] == [False] * 3 + [True] * 2
-    assert supervised.counts.get("dropped.queue_full") == 3
+    assert supervised.counters.get("dropped.queue_full") == 3
     assert all(receipt.is_settled for receipt in receipts[3:])
 
 
@@ -296,11 +296,11 @@ async def test_reports(supervised: Supervised) -> None:
     """The last one says how far the process is; counts add up."""
     assert (supervised.supervisor.applied, supervised.supervisor.committed) == (0, 0)
     ingester = supervised.start()
-    ingester.send(Report(5, 3, "ready", counts={"written": 2}))
-    ingester.send(Report(9, 8, "retrying", counts={"written": 3, "dead": 1}))
+    ingester.send(Report(5, 3, "ready", counters={"written": 2}))
+    ingester.send(Report(9, 8, "retrying", counters={"written": 3, "dead": 1}))
     await until(lambda: len(supervised.reports) == 2)
     assert (supervised.supervisor.applied, supervised.supervisor.committed) == (9, 8)
-    assert supervised.counts.snapshot() == {"dead": 1, "written": 5}
+    assert supervised.counters.snapshot() == {"dead": 1, "written": 5}
     assert time.monotonic() - supervised.supervisor.reported_at < 5.0
 
 
@@ -367,7 +367,7 @@ async def test_an_error_of_ours(supervised: Supervised) -> None:
     supervised.supervisor._on_rotate = lambda _: 1 // 0
     ingester.send(Rotate(1), Report(4, 4, "ready"))
     await until(lambda: supervised.reports)
-    assert supervised.counts.get("fault.ingester") == 1
+    assert supervised.counters.get("fault.ingester") == 1
 
 
 # Pumping
@@ -434,7 +434,7 @@ async def test_an_exit(
     hello, _ = again.receive()
     assert (hello.last_seq, hello.outstanding) == (9, (8, 2, 6))
     assert [again.receive()[0].seq for _ in range(2)] == [2, 6]
-    assert supervised.supervisor.restarts == supervised.counts.get("ingester.restarts") == 1
+    assert supervised.supervisor.restarts == supervised.counters.get("ingester.restarts") == 1
     assert supervised.supervisor.last_exit == f"has ended ({how})"
     assert f"the ingester has ended ({how}); it is started again" in caplog.text
 
@@ -528,7 +528,7 @@ async def test_a_channel_that_makes_no_sense(supervised: Supervised) -> None:
     ingester = supervised.start()
     ingester.channel.sendall(b"\xff" * 100)
     await until(lambda: not supervised.supervisor.is_running)
-    assert supervised.counts.get("fault.ingester") == 1
+    assert supervised.counters.get("fault.ingester") == 1
     with pytest.raises(EOFError):
         ingester.receive()
     ingester.code = 1

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from response_store.config import Config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
 from response_store.journal.directory import HEADER_NAME, JournalDirectory
@@ -34,7 +34,7 @@ from tests.unit.ingest.test_delivery import REFUSE, question
 def sweep(config: Config, *, rule: str | None = None, **how: Any) -> list[FoundJournal]:
     """Take over what is there, as a command does; meanwhile the database gets a rule of its own."""
     assert config.journal.path is not None
-    store, counts = store_of(config), Counts()
+    store, counters = store_of(config), Counters()
     if rule is not None:
         store.open()
         with closing(sqlite3.connect(config.database.path)) as connection:
@@ -42,7 +42,7 @@ def sweep(config: Config, *, rule: str | None = None, **how: Any) -> list[FoundJ
     try:
         return take_over(
             config.journal.path, config, store, target_of(config),
-            counts=counts, faults=Faults(counts), **how,
+            counters=counters, errors=ErrorReporter(counters), **how,
         )  # fmt: skip
     finally:
         store.close()

@@ -17,7 +17,7 @@ import zlib
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.frames import Kind
 from response_store.journal.receipts import Receipt
 from response_store.journal.writer import JournalWriter
@@ -84,7 +84,7 @@ def main() -> None:
         journal,
         max_bytes=1 << 30,
         durability=Durability(sys.argv[3]),
-        counts=Counts(),
+        counters=Counters(),
         call_soon=loop.soon.append,
         large_from=100_000,
         segment_bytes=300_000,

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.frames import Kind
 from response_store.journal.writer import JournalWriter
 from tests.unit.journal.making import make_journal
@@ -35,7 +35,7 @@ def run(folder: Path, limit: int, durability: Durability) -> dict[str, object]:
         directory,
         max_bytes=1 << 20,
         durability=durability,
-        counts=Counts(),
+        counters=Counters(),
         call_soon=lambda function: function(),
         clock=lambda: now,
     )

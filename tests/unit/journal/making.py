@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import Header, JournalDirectory, Target
 from response_store.journal.frames import Frame, Kind
@@ -61,7 +61,7 @@ def make_writer(journal: JournalDirectory, loop: EventLoop, **options) -> Journa
     options = {
         "max_bytes": 64 << 20,
         "durability": Durability.PROCESS,
-        "counts": Counts(),
+        "counters": Counters(),
     } | options
     return JournalWriter(journal, call_soon=loop.soon.append, **options)
 

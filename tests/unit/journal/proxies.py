@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal.directory import JournalDirectory, journals
 from response_store.journal.errors import JournalError
 from response_store.journal.frames import Kind
@@ -42,7 +42,7 @@ def run_proxy(folder: Path, notes: Path, key: int) -> None:
         directory,
         max_bytes=1 << 20,
         durability=Durability.PROCESS,
-        counts=Counts(),
+        counters=Counters(),
         call_soon=lambda function: function(),
     )
     if writer.append(Kind.END, key, b"head", (b"body" * 100,)).done:

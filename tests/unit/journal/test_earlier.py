@@ -15,8 +15,8 @@ import msgspec
 import pytest
 
 from response_store.config import Durability, SqliteTarget, TableNames, load_config
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError
+from response_store.counts import Counters
+from response_store.errors import TransientStoreError
 from response_store.journal.earlier import (
     drain_earlier,
     earlier_journals,
@@ -121,12 +121,12 @@ def test_what_an_earlier_release_wrote_is_stored(tmp_path: Path, store: SqliteSt
         ("deletion", payload(DELETION)),
     ]
     path = make(tmp_path / "j.db", entries)
-    counts = Counts()
-    assert drain_earlier(path, store, counts)
+    counters = Counters()
+    assert drain_earlier(path, store, counters)
     assert stored(tmp_path) == ["e1", "e2"]
     assert stored(tmp_path, "output_text")[0] == "Hi"
     assert stored(tmp_path, "raw_response")[0] == b"\x00\xff"
-    assert counts.get("written") == 3
+    assert counters.get("written") == 3
     assert names(tmp_path) == {"j.db.drained", "j.db-owner.lock"}
 
 
@@ -134,7 +134,7 @@ def test_rows_of_other_columns_are_read(tmp_path: Path, store: SqliteStore) -> N
     """A row that lacks what came later, or has what is gone, is stored."""
     kind, data = entry("e1", of_a_release_to_come="x")
     make(tmp_path / "j.db", [(kind, data)])
-    assert drain_earlier(tmp_path / "j.db", store, Counts())
+    assert drain_earlier(tmp_path / "j.db", store, Counters())
     assert stored(tmp_path) == ["e1"]
 
 
@@ -143,7 +143,7 @@ def test_the_order_is_kept(tmp_path: Path, store: SqliteStore) -> None:
     open_rows = [entry(f"e{n}", state="open", started_at=float(n)) for n in range(400)]
     ends = [entry(f"e{n}", state="failed", started_at=float(n)) for n in range(400)]
     make(tmp_path / "j.db", [*open_rows, *ends])
-    assert drain_earlier(tmp_path / "j.db", store, Counts())
+    assert drain_earlier(tmp_path / "j.db", store, Counters())
     assert stored(tmp_path, "state") == ["failed"] * 400
 
 
@@ -151,12 +151,12 @@ def test_a_drain_that_fails_goes_on_later(tmp_path: Path, store: SqliteStore) ->
     """What the database has left the file; the rest comes with the next attempt, nothing twice."""
     path = make(tmp_path / "j.db", [entry(f"e{n}", started_at=float(n)) for n in range(600)])
     failing = Failing(store, at=2)
-    with pytest.raises(PassingStoreError):
-        drain_earlier(path, failing, Counts())
+    with pytest.raises(TransientStoreError):
+        drain_earlier(path, failing, Counters())
     assert len(stored(tmp_path)) == 256
     with closing(sqlite3.connect(tmp_path / "responses.db")) as connection, connection:
         connection.execute("DELETE FROM openai_exchanges")  # as a prune does
-    assert drain_earlier(path, store, Counts())
+    assert drain_earlier(path, store, Counters())
     assert len(stored(tmp_path)) == 344
 
 
@@ -170,7 +170,7 @@ class Failing:
     def write(self, changes: Sequence[Change], checkpoint: None = None) -> None:
         self._left -= 1
         if not self._left:
-            raise PassingStoreError("away")
+            raise TransientStoreError("away")
         self._store.write(changes, checkpoint)
 
     def __getattr__(self, name: str) -> Any:
@@ -189,10 +189,10 @@ def test_what_the_database_refuses_stays_in_the_file(
     broken = ("record", b"no msgpack")
     unknown = ("riddle", b"")
     path = make(tmp_path / "j.db", [entry("e1"), entry("e2"), broken, unknown, entry("e3")])
-    counts = Counts()
-    assert drain_earlier(path, store, counts)
+    counters = Counters()
+    assert drain_earlier(path, store, counters)
     assert sorted(stored(tmp_path)) == ["e1", "e3"]
-    assert (counts.get("written"), counts.get("dead_letters")) == (2, 3)
+    assert (counters.get("written"), counters.get("dead_letters")) == (2, 3)
     assert "3 that it refuses stay in that file" in caplog.text
     with closing(sqlite3.connect(tmp_path / "j.db.drained")) as connection:
         reasons = [r for (r,) in connection.execute("SELECT reason FROM dead_letters")]
@@ -207,8 +207,8 @@ def test_a_table_that_takes_nothing_is_no_fault_of_rows(tmp_path: Path, store: S
             " BEGIN SELECT RAISE(ABORT, 'nothing'); END"
         )
     path = make(tmp_path / "j.db", [entry("e1")])
-    with pytest.raises(PassingStoreError, match="takes no rows"):
-        drain_earlier(path, store, Counts())
+    with pytest.raises(TransientStoreError, match="takes no rows"):
+        drain_earlier(path, store, Counters())
     assert path.exists()
 
 
@@ -221,12 +221,12 @@ def test_an_older_proxy_keeps_its_journal(
     with lock.open("w") as file:
         lock.chmod(0o600)
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not drain_earlier(path, store, Counts())
+        assert not drain_earlier(path, store, Counters())
         with pytest.raises(JournalError, match="older proxy that runs"):
             make_way(path)
     assert "belongs to an older proxy that runs" in caplog.text
     assert stored(tmp_path) == []
-    assert drain_earlier(path, store, Counts())
+    assert drain_earlier(path, store, Counters())
     assert stored(tmp_path) == ["e1"]
 
 
@@ -271,7 +271,7 @@ def test_a_file_that_is_not_ours_is_left_alone(
     path = tmp_path / "j.db"
     plant(path)
     before = path.lstat()
-    assert not drain_earlier(path, store, Counts())
+    assert not drain_earlier(path, store, Counters())
     assert "the journal of an earlier release stays" in caplog.text
     assert (path.lstat().st_ino, path.lstat().st_mtime) == (before.st_ino, before.st_mtime)
     assert stored(tmp_path) == []
@@ -281,7 +281,7 @@ def test_nothing_is_overwritten(tmp_path: Path, store: SqliteStore) -> None:
     """A file that was set aside before stays."""
     (tmp_path / "j.db.drained").write_text("kept")
     make(tmp_path / "j.db", [entry("e1")])
-    assert drain_earlier(tmp_path / "j.db", store, Counts())
+    assert drain_earlier(tmp_path / "j.db", store, Counters())
     assert (tmp_path / "j.db.drained").read_text() == "kept"
     assert (tmp_path / "j.db.drained-2").exists()
 
@@ -332,7 +332,7 @@ def test_the_folder_of_journals_takes_its_place(tmp_path: Path, store: SqliteSto
     path.mkdir()
     (tmp_path / "config.yaml").write_text(f"journal: {{path: {path}}}\n")
     (aside,) = earlier_journals(load_config(tmp_path / "config.yaml", {}))
-    assert drain_earlier(aside, store, Counts())
+    assert drain_earlier(aside, store, Counters())
     assert stored(tmp_path) == ["e1"]
     assert names(tmp_path) == {
         "journal", "journal-owner.lock", "journal.drained", "config.yaml",
@@ -359,7 +359,7 @@ def test_a_kill_while_it_makes_way(
         make_way(path)
     monkeypatch.setattr(Path, "rename", rename)
     make_way(path)
-    assert drain_earlier(tmp_path / "journal.earlier", store, Counts())
+    assert drain_earlier(tmp_path / "journal.earlier", store, Counters())
     assert stored(tmp_path) == ["e1"]
 
 

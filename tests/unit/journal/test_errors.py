@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.journal import errors
 
 PATH = Path("/state/journals/x")
@@ -38,4 +38,4 @@ def test_a_newer_format_names_what_applies_it() -> None:
 def test_kinds() -> None:
     """A folder has to be fixed by somebody, a full disk may pass."""
     assert issubclass(errors.JournalNewerError, PermanentStoreError)
-    assert issubclass(errors.JournalWriteError, PassingStoreError)
+    assert issubclass(errors.JournalWriteError, TransientStoreError)

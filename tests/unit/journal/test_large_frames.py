@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal import large_frames
 from response_store.journal.backlog import WaitingFrame
 from response_store.journal.directory import JournalDirectory, SegmentKind
@@ -31,13 +31,13 @@ class Parts:
     def __init__(self, journal: JournalDirectory, loop: EventLoop, *, sync: bool = False) -> None:
         self.lost: list[int] = []
         self.recovered: list[bool] = []
-        self.counts = Counts()
+        self.counters = Counters()
         self.receipts = Receipts(loop.soon.append)
         self.frames = LargeFrames(
             journal,
             self.receipts,
             sync=sync,
-            counts=self.counts,
+            counters=self.counters,
             on_lost=self.lost.append,
             on_recovered=lambda: self.recovered.append(True),
         )
@@ -164,7 +164,7 @@ def test_what_is_larger_than_a_file_may_be_is_given_up(parts, failing, monkeypat
     receipt = parts.submit(large(8))
     loop.run_until(lambda: parts.lost == [8])
     assert receipt.lost
-    assert parts.counts.snapshot() == {"dropped.unwritable": 1}
+    assert parts.counters.snapshot() == {"dropped.unwritable": 1}
     failing.is_over = True
     assert parts.receipts.wait([parts.submit(large(9))], 10.0)
 
@@ -177,7 +177,7 @@ def test_closing_gives_up_what_cannot_be_written(parts, failing: Failing, loop) 
     loop.run()
     assert parts.lost == [8, 9]
     assert all(receipt.lost for receipt in receipts)
-    assert parts.counts.snapshot() == {"dropped.stopped": 2}
+    assert parts.counters.snapshot() == {"dropped.stopped": 2}
 
 
 def test_closing_writes_what_waits(parts: Parts, journal: JournalDirectory) -> None:
@@ -186,7 +186,7 @@ def test_closing_writes_what_waits(parts: Parts, journal: JournalDirectory) -> N
         parts.submit(large(seq))
     assert parts.frames.close(10.0)
     assert len(journal.segments()) == 5
-    assert parts.counts.snapshot() == {}
+    assert parts.counters.snapshot() == {}
 
 
 def test_closing_is_bounded(parts: Parts, monkeypatch) -> None:
@@ -195,7 +195,7 @@ def test_closing_is_bounded(parts: Parts, monkeypatch) -> None:
     monkeypatch.setattr(large_frames, "write_all", lambda fd, buffers: hangs.wait(10.0))
     parts.submit(large(1))
     assert not parts.frames.close(0.0)
-    assert parts.counts.get("dropped.stopped") == 1
+    assert parts.counters.get("dropped.stopped") == 1
     hangs.set()
 
 

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal import cleaned, reader
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import JournalDirectory, SegmentKind, segment_name
@@ -275,10 +275,10 @@ def test_damage_inside_is_counted_and_kept(journal: JournalDirectory) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 3 + 8] ^= 1
     path.write_bytes(content)
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [1, 3]
-    assert seqs(read_all(journal, counts=counts)) == [1, 3]
-    assert counts.snapshot() == {"journal.damaged": 1}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [1, 3]
+    assert seqs(read_all(journal, counters=counters)) == [1, 3]
+    assert counters.snapshot() == {"journal.damaged": 1}
     [kept] = (journal.path.parent / "damaged").iterdir()
     assert kept.read_bytes() == content[len(content) // 3 : 2 * len(content) // 3]
 
@@ -288,23 +288,23 @@ def test_a_damaged_body_is_counted_once(journal: JournalDirectory) -> None:
     path = main(journal, 1, 2, body=b"body")
     content = path.read_bytes()
     path.write_bytes(content[:-1] + b"?")
-    counts = Counts()
-    reader = JournalReader(journal, counts=counts)
+    counters = Counters()
+    reader = JournalReader(journal, counters=counters)
     first, second = reader.next(10)
     assert reader.body(first) == b"body"
     for _ in range(2):
         with pytest.raises(DamagedFrameError):
             reader.body(second)
-    assert counts.snapshot() == {"journal.damaged": 1}
+    assert counters.snapshot() == {"journal.damaged": 1}
 
 
 def test_a_torn_tail_is_no_damage(journal: JournalDirectory) -> None:
     """The proxy was killed while it wrote."""
     path = main(journal, 1, 2)
     path.write_bytes(path.read_bytes()[:-1])
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [1]
-    assert counts.snapshot() == {}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [1]
+    assert counters.snapshot() == {}
 
 
 def test_a_torn_end_of_a_segment_that_others_followed_is_damage(journal: JournalDirectory) -> None:
@@ -312,9 +312,9 @@ def test_a_torn_end_of_a_segment_that_others_followed_is_damage(journal: Journal
     path = main(journal, 1, 2)
     path.write_bytes(path.read_bytes()[:-1])
     main(journal, 3)
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [1, 3]
-    assert counts.snapshot() == {"journal.damaged": 1}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [1, 3]
+    assert counters.snapshot() == {"journal.damaged": 1}
 
 
 def test_a_large_segment_that_is_not_whole_is_damage(journal: JournalDirectory) -> None:
@@ -322,9 +322,9 @@ def test_a_large_segment_that_is_not_whole_is_damage(journal: JournalDirectory) 
     path = large(journal, 2)
     path.write_bytes(path.read_bytes()[:-1])
     main(journal, 3)
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [3]
-    assert counts.snapshot() == {"journal.damaged": 1}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [3]
+    assert counters.snapshot() == {"journal.damaged": 1}
 
 
 def test_a_torn_cleaned_segment_is_no_damage(journal: JournalDirectory) -> None:
@@ -333,9 +333,9 @@ def test_a_torn_cleaned_segment_is_no_damage(journal: JournalDirectory) -> None:
     path = journal.path / segment_name(SegmentKind.CLEANED, 1)
     path.write_bytes(path.read_bytes()[:-1])
     clean(journal, 3)
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [1, 3]
-    assert counts.snapshot() == {}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [1, 3]
+    assert counters.snapshot() == {}
 
 
 def test_another_journals_segment_is_not_read(folder: Path, journal: JournalDirectory) -> None:
@@ -543,12 +543,12 @@ def test_a_damaged_frame_is_not_carried(journal: JournalDirectory) -> None:
     content = bytearray(path.read_bytes())
     content[size - 1] ^= 1
     path.write_bytes(content)
-    counts = Counts()
-    reader = JournalReader(journal, counts=counts)
+    counters = Counters()
+    reader = JournalReader(journal, counters=counters)
     refs = list(reader.next(10))
     writer = CleanedWriter(journal)
     assert [ref.seq for ref in reader.compact(4, refs[:2], writer)] == [2]
-    assert counts.snapshot() == {"journal.damaged": 1}
+    assert counters.snapshot() == {"journal.damaged": 1}
     writer.close()
 
 
@@ -608,7 +608,7 @@ class Ingester:
 
     def __init__(self, journal: JournalDirectory, chance: random.Random) -> None:
         self.applied: dict[int, tuple[int, int]] = {}
-        self.counts = Counts()
+        self.counters = Counters()
         self._journal = journal
         self._chance = chance
         self._needed: dict[int, FrameRef] = {}
@@ -621,7 +621,7 @@ class Ingester:
             self._journal,
             checkpoint=self._checkpoint,
             is_outstanding=self._proxy.is_outstanding if self._proxy is not None else None,
-            counts=self.counts,
+            counters=self.counters,
         )
         self._writer = CleanedWriter(self._journal, segment_bytes=100_000)
 
@@ -692,7 +692,7 @@ def test_reading_while_a_proxy_appends_until_it_is_killed(folder: Path, durabili
     assert {seq: (key, checksum) for seq, key, checksum in acknowledged}.items() <= (
         ingester.applied.items()
     )
-    assert ingester.counts.snapshot() == {}
+    assert ingester.counters.snapshot() == {}
     ingester.close()
 
 

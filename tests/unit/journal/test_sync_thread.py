@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal import sync_thread
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.receipts import Receipt, Receipts
@@ -53,13 +53,13 @@ class Parts:
 
     def __init__(self, journal: JournalDirectory, disk: Disk, loop: EventLoop) -> None:
         self.failed: list[SegmentFile] = []
-        self.counts = Counts()
+        self.counters = Counters()
         self.receipts = Receipts(loop.soon.append)
         self.journal = journal
         self.thread = SyncThread(
             journal,
             self.receipts,
-            self.counts,
+            self.counters,
             on_failure=self.failed.append,
             sync_segment=disk.sync_segment,
             sync_entries=disk.sync_entries,
@@ -129,7 +129,7 @@ def test_a_failed_sync_loses_what_it_was_to_cover(parts: Parts, disk: Disk, loop
     disk.error = OSError(errno.EIO, "Input/output error")
     receipts = parts.submit(segment, 2)
     assert not parts.receipts.wait(receipts, 5.0)
-    loop.run_until(lambda: parts.counts.get("dropped.unsynced") == 2)
+    loop.run_until(lambda: parts.counters.get("dropped.unsynced") == 2)
     assert all(receipt.lost for receipt in receipts)
     assert set(parts.failed) == {segment}
     assert "input/output error" in parts.thread.problem.text

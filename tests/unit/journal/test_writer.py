@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.config import Durability
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.journal import large_frames
 from response_store.journal import writer as writer_module
 from response_store.journal.backlog import Backlog
@@ -139,15 +139,15 @@ def test_closing_leaves_no_descriptor_and_no_thread(journal, loop: EventLoop) ->
     """In both durabilities, also twice; what comes later is dropped and counted."""
     before = open_files(), threading.active_count()
     for durability in Durability:
-        counts = Counts()
-        writer = make_writer(journal, loop, durability=durability, large_from=50, counts=counts)
+        counters = Counters()
+        writer = make_writer(journal, loop, durability=durability, large_from=50, counters=counters)
         for number in range(20):
             put(writer, number, bytes(number * 10))
         writer.close()
         writer.close()
         assert (open_files(), threading.active_count()) == before
         assert put(writer, 99).lost
-        assert counts.snapshot() == {"dropped.stopped": 1}
+        assert counters.snapshot() == {"dropped.stopped": 1}
         assert len(read_all(journal)) == 20
         journal.discard_segments()
 
@@ -284,11 +284,11 @@ def test_cleaned_segments_count(new_writer, journal: JournalDirectory) -> None:
 
 def test_what_never_fits_is_dropped_with_one_warning(new_writer, caplog) -> None:
     """Counted each time."""
-    counts = Counts()
-    writer = new_writer(max_bytes=500, counts=counts)
+    counters = Counters()
+    writer = new_writer(max_bytes=500, counters=counters)
     assert put(writer, 1, bytes(500)).lost
     assert put(writer, 2, bytes(500)).lost
-    assert counts.snapshot() == {"dropped.queue_full": 2}
+    assert counters.snapshot() == {"dropped.queue_full": 2}
     assert len(caplog.records) == 1
     assert "journal.max_bytes" in caplog.text
     assert put(writer, 3).done
@@ -297,13 +297,13 @@ def test_what_never_fits_is_dropped_with_one_warning(new_writer, caplog) -> None
 @pytest.mark.parametrize("bounds", [{"max_frames": 2}, {"max_bytes": 2 * (HEADER_SIZE + 8)}])
 def test_what_waits_is_bounded(new_writer, loop, monkeypatch, clock, bounds) -> None:
     """Further ones are lost and counted; those that wait are written in order."""
-    counts = Counts()
-    writer = new_writer(counts=counts, backlog=Backlog(**bounds), clock=clock)
+    counters = Counters()
+    writer = new_writer(counters=counters, backlog=Backlog(**bounds), clock=clock)
     with monkeypatch.context() as full:
         full.setattr(SegmentFile, "append", fail)
         receipts = [put(writer, key) for key in range(4)]
     assert [receipt.lost for receipt in receipts] == [False, False, True, True]
-    assert counts.snapshot() == {"dropped.queue_full": 2}
+    assert counters.snapshot() == {"dropped.queue_full": 2}
     clock.now += 10.0
     assert put(writer, 5).seq == 3
     assert [receipt.seq for receipt in receipts] == [1, 2, None, None]
@@ -365,19 +365,19 @@ def test_the_loop_is_not_held_by_what_waited(new_writer, loop, monkeypatch) -> N
 
 def test_closing_writes_what_waits(new_writer, journal, monkeypatch, clock: Clock) -> None:
     """And counts what the disk does not take even then."""
-    counts = Counts()
-    writer = new_writer(clock=clock, counts=counts)
+    counters = Counters()
+    writer = new_writer(clock=clock, counters=counters)
     with monkeypatch.context() as full:
         full.setattr(SegmentFile, "append", fail)
         put(writer, 1)
     writer.close()
     assert seqs(read_all(journal)) == [1]
-    other = new_writer(clock=clock, counts=counts)
+    other = new_writer(clock=clock, counters=counters)
     monkeypatch.setattr(SegmentFile, "append", fail)
     receipt = put(other, 2)
     other.close()
     assert receipt.lost
-    assert counts.snapshot() == {"dropped.stopped": 1}
+    assert counters.snapshot() == {"dropped.stopped": 1}
 
 
 def test_a_callback_may_append(new_writer, journal, loop, monkeypatch, clock: Clock) -> None:
@@ -386,7 +386,7 @@ def test_a_callback_may_append(new_writer, journal, loop, monkeypatch, clock: Cl
         journal,
         max_bytes=MIB,
         durability=Durability.PROCESS,
-        counts=Counts(),
+        counters=Counters(),
         call_soon=lambda function: function(),
         clock=clock,
     )
@@ -433,12 +433,12 @@ def test_full_at_every_byte_of_a_frame(tmp_path: Path, durability: Durability) -
         assert line["seqs"] == [1, 2, 3, 4, 5, 6]
         assert line["failing_after"] is None
         assert bool(line["failing"]) == (limit < larger), limit
-        counts = Counts()
-        frames = read_all(JournalDirectory.open(Path(line["journal"])), counts=counts)
+        counters = Counters()
+        frames = read_all(JournalDirectory.open(Path(line["journal"])), counters=counters)
         assert [(frame.seq, frame.key) for frame in frames] == list(
             zip(range(1, 7), [0, 1, 10, 11, 12, 20], strict=True)
         )
-        assert counts.snapshot() == {}
+        assert counters.snapshot() == {}
 
 
 @pytest.mark.parametrize("seconds", [0.0, 2.0])
@@ -484,9 +484,9 @@ def test_a_file_that_cannot_be_cut_back_is_left(new_writer, journal, monkeypatch
 
         broken.setattr(os, "writev", half)
         assert put(writer, 2).done
-    counts = Counts()
-    assert seqs(read_all(journal, counts=counts)) == [1, 2]
-    assert counts.snapshot() == {"journal.damaged": 1}
+    counters = Counters()
+    assert seqs(read_all(journal, counters=counters)) == [1, 2]
+    assert counters.snapshot() == {"journal.damaged": 1}
 
 
 # A folder that goes away
@@ -494,15 +494,15 @@ def test_a_file_that_cannot_be_cut_back_is_left(new_writer, journal, monkeypatch
 
 def test_a_removed_segment_is_noticed(new_writer, journal, clock: Clock) -> None:
     """Within a second it is put back with all that it held, and the next one begins."""
-    counts = Counts()
-    writer = new_writer(clock=clock, counts=counts)
+    counters = Counters()
+    writer = new_writer(clock=clock, counters=counters)
     put(writer, 1)
     journal.discard_segments()
     clock.now += 1.1
     put(writer, 2)
     assert seqs(read_all(journal)) == [1, 2]
     assert [one.number for one in journal.segments()] == [1, 2]
-    assert counts.snapshot() == {"journal.segment_gone": 1}
+    assert counters.snapshot() == {"journal.segment_gone": 1}
 
 
 def test_a_segment_is_put_back_once_there_is_room(
@@ -733,8 +733,8 @@ def test_power_syncs_large_frames_too(power, disk: Disk, journal, monkeypatch) -
 
 def test_a_failed_sync_begins_another_segment(power, disk: Disk, journal, loop) -> None:
     """What the disk has not kept is lost and counted, though it may be read."""
-    counts = Counts()
-    writer = power(counts=counts)
+    counters = Counters()
+    writer = power(counters=counters)
     sync = disk.sync_segment
 
     def broken(segment: SegmentFile) -> None:
@@ -748,7 +748,7 @@ def test_a_failed_sync_begins_another_segment(power, disk: Disk, journal, loop) 
     loop.run()
     assert first.lost
     assert writer.failing.kind == "unwritable"
-    assert counts.snapshot() == {"dropped.unsynced": 1}
+    assert counters.snapshot() == {"dropped.unsynced": 1}
     assert writer.wait([put(writer, 2)], 10.0)
     assert writer.failing is None
     assert [segment.number for segment in journal.segments()] == [1, 2]
@@ -808,15 +808,15 @@ def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
             time.sleep(0.02 + chance.random() * 0.15)
             child.send_signal(signal.SIGKILL)
             lines = child.stdout.read().split("\n")[:-1]
-        counts = Counts()
+        counters = Counters()
         frames = {
             frame.seq: frame
-            for frame in read_all(JournalDirectory.open(folder / journal_id), counts=counts)
+            for frame in read_all(JournalDirectory.open(folder / journal_id), counters=counters)
         }
         for line in lines:
             seq, key, checksum = map(int, line.split())
             assert frames[seq].key == key
             assert zlib.crc32(frames[seq].body) == checksum
-        assert counts.snapshot() == {}
+        assert counters.snapshot() == {}
         total += len(lines)
     assert total > 60

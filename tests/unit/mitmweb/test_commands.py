@@ -14,8 +14,8 @@ from mitmproxy.log import ALERT
 from mitmproxy.test import taddons
 from mitmproxy.tools.web.master import WebMaster
 
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.ingest.channel import FAILED, LATE, OK, WrittenRow
 from response_store.ingest.supervisor import GONE, Answered
 from response_store.mitmweb.commands import ALL_WRITTEN, LATER, LOOK, NOT_RUNNING, Commands
@@ -55,7 +55,7 @@ class Prompt(Commands):
 
     def __init__(self, session: Session | None) -> None:
         self.double = session
-        self.faults = Faults(Counts())
+        self.errors = ErrorReporter(Counters())
 
     @property
     def session(self) -> Any:

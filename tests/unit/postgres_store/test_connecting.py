@@ -11,7 +11,7 @@ import pytest
 
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import postgres_target
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres.connections import PoolLimits, PostgresConnections
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.postgres.watchdog import Watchdog
@@ -47,7 +47,7 @@ def failure(database: PostgresDatabase, kind: type[StoreError], **how: object) -
 
 def test_a_server_that_is_away(database: PostgresDatabase) -> None:
     """A refused connection passes, and nobody waits for the pool."""
-    said = failure(database, PassingStoreError, port=free_port(), password=CANARY)
+    said = failure(database, TransientStoreError, port=free_port(), password=CANARY)
     assert "is the server up" in said
 
 
@@ -90,7 +90,7 @@ def test_a_server_without_tls(database: PostgresDatabase) -> None:
 def test_too_many_connections(database: PostgresDatabase) -> None:
     """A role that has used up its connections may get one later."""
     role = database.server.create_role(f"few_{database.name}", options="CONNECTION LIMIT 0")
-    assert "too many connections" in failure(database, PassingStoreError, user=role)
+    assert "too many connections" in failure(database, TransientStoreError, user=role)
 
 
 def test_opening_again_after_an_error(database: PostgresDatabase) -> None:
@@ -157,7 +157,7 @@ def test_a_pool_that_is_used_up(database: PostgresDatabase, watchdog: Watchdog) 
         connections.open()
         with (
             connections.lent(),
-            pytest.raises(PassingStoreError, match="no connection within 1 s"),
+            pytest.raises(TransientStoreError, match="no connection within 1 s"),
             connections.lent(),
         ):
             pass

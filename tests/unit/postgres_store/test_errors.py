@@ -7,13 +7,13 @@ import pytest
 from psycopg import errors
 
 from response_store.config.secret import Secret
-from response_store.errors import PassingStoreError, PermanentStoreError, RowRefusedError
+from response_store.errors import PermanentStoreError, RowRefusedError, TransientStoreError
 from response_store.store.postgres.errors import WorthARetryError, connecting, translated
 
 CANARY = "c4n4ry"
 KINDS = {
     RowRefusedError: "22001 22003 22021 22P05 23502 23505 54000",
-    PassingStoreError: "25006 42P07 53100 53200 53300 55P03 57014 57P03 58030",
+    TransientStoreError: "25006 42P07 53100 53200 53300 55P03 57014 57P03 58030",
     PermanentStoreError: "28000 28P01 3D000 3F000 42501 42703 42P01 XX001 ZZ999",
     WorthARetryError: "08006 08P01 0A000 26000 40001 40P01 57P01 57P02",
 }
@@ -28,13 +28,13 @@ SAID = [
     ('server certificate for "a" does not match host name "b"', PermanentStoreError),
     ("server does not support SSL, but SSL was required", PermanentStoreError),
     ('root certificate file "/x" does not exist', PermanentStoreError),
-    ("FATAL:  sorry, too many clients already", PassingStoreError),
-    ("FATAL:  the database system is starting up", PassingStoreError),
-    ("FATAL:  the database system is shutting down", PassingStoreError),
-    ("Connection refused", PassingStoreError),
-    ("timeout expired", PassingStoreError),
-    ("server closed the connection unexpectedly", PassingStoreError),
-    ("etwas in einer anderen Sprache", PassingStoreError),
+    ("FATAL:  sorry, too many clients already", TransientStoreError),
+    ("FATAL:  the database system is starting up", TransientStoreError),
+    ("FATAL:  the database system is shutting down", TransientStoreError),
+    ("Connection refused", TransientStoreError),
+    ("timeout expired", TransientStoreError),
+    ("server closed the connection unexpectedly", TransientStoreError),
+    ("etwas in einer anderen Sprache", TransientStoreError),
 ]
 
 
@@ -65,8 +65,8 @@ def test_a_state_has_a_meaning(state: str, kind: type[Exception]) -> None:
         (errors.DataError(CANARY), RowRefusedError),
         (UnicodeEncodeError("utf-8", CANARY, 0, 1, CANARY), RowRefusedError),
         (OverflowError(CANARY), RowRefusedError),
-        (MemoryError(CANARY), PassingStoreError),
-        (OSError(24, CANARY), PassingStoreError),
+        (MemoryError(CANARY), TransientStoreError),
+        (OSError(24, CANARY), TransientStoreError),
     ],
 )
 def test_errors_without_a_state(error: Exception, kind: type[Exception]) -> None:

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.records import record
 from tests.unit.postgres_store.stores import ids, opened, store_on
@@ -17,9 +17,9 @@ def test_writing_afterwards(database: PostgresDatabase) -> None:
     with opened(database) as store:
         store.write([record("e1")])
         store.interrupt()
-        with pytest.raises(PassingStoreError, match="interrupted"):
+        with pytest.raises(TransientStoreError, match="interrupted"):
             store.write([record("e2")])
-        with pytest.raises(PassingStoreError, match="interrupted"):
+        with pytest.raises(TransientStoreError, match="interrupted"):
             store.open()
     assert ids(database) == ["e1"]
 
@@ -28,6 +28,6 @@ def test_opening_afterwards(database: PostgresDatabase) -> None:
     """A connection that was about to be made when the interruption came does nothing any more."""
     with closing(store_on(database)) as store:
         store.interrupt()
-        with pytest.raises(PassingStoreError, match="interrupted"):
+        with pytest.raises(TransientStoreError, match="interrupted"):
             store.open()
     assert database.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'") == []

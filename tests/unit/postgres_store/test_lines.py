@@ -9,7 +9,7 @@ from contextlib import closing
 
 import pytest
 
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.postgres.watchdog import Deadline
@@ -68,7 +68,7 @@ def test_a_server_that_is_killed(own: PostgresDatabase) -> None:
         own.server.kill9()
         for _ in range(3):
             started = time.monotonic()
-            with pytest.raises(PassingStoreError):
+            with pytest.raises(TransientStoreError):
                 attempt(store)
             assert time.monotonic() - started < 5
         own.server.start()
@@ -84,7 +84,7 @@ def test_a_frozen_server(own: PostgresDatabase) -> None:
         own.server.freeze()
         try:
             started = time.monotonic()
-            with pytest.raises(PassingStoreError, match="gives no answer"):
+            with pytest.raises(TransientStoreError, match="gives no answer"):
                 store.write([record("e2")])
             assert 0.9 < time.monotonic() - started < 4
         finally:
@@ -98,7 +98,7 @@ def test_a_line_that_is_held(database: PostgresDatabase, line: Line) -> None:
     """A held line is cut by the watchdog, and a batch of before leaves no trace."""
     with opened(database, port=line.port, deadline=SHORT) as store:
         line.hold()
-        with pytest.raises(PassingStoreError, match="gives no answer"):
+        with pytest.raises(TransientStoreError, match="gives no answer"):
             store.write(numbered(3))
         line.restore()
         store.open()
@@ -192,7 +192,7 @@ def test_interrupting(own: PostgresDatabase) -> None:
             timer = threading.Timer(0.3, store.interrupt)
             timer.start()
             started = time.monotonic()
-            with pytest.raises(PassingStoreError, match="interrupted"):
+            with pytest.raises(TransientStoreError, match="interrupted"):
                 store.write([record()])
             assert time.monotonic() - started < 3
             timer.join()
@@ -205,7 +205,7 @@ def test_a_server_that_is_read_only_for_now(own: PostgresDatabase) -> None:
     """It passes: rows go in as soon as writing is allowed again."""
     with opened(own) as store:
         own.server.set(default_transaction_read_only="on")
-        with pytest.raises(PassingStoreError, match="read-only"):
+        with pytest.raises(TransientStoreError, match="read-only"):
             store.write([record()])
         own.server.set(default_transaction_read_only=None)
         store.open()

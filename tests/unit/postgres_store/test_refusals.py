@@ -14,7 +14,7 @@ import pytest
 
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import postgres_target
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres.connections import PoolLimits, PostgresConnections
 from response_store.store.postgres.watchdog import Watchdog
 
@@ -121,7 +121,7 @@ def test_a_server_that_answers_is_up(
     server.refuse_with(state, text)
     error = refusal(server, watchdog)
     kind, _, why = meaning.partition(": ")
-    assert isinstance(error, PassingStoreError if kind == "passing" else PermanentStoreError)
+    assert isinstance(error, TransientStoreError if kind == "passing" else PermanentStoreError)
     assert WORDS[why.removesuffix(" (lc_messages = de_DE)")] in str(error)
     assert " ".join(text.replace(CANARY, "***").split())[:200] in str(error)
     assert "is the server up" not in str(error)
@@ -172,6 +172,6 @@ def test_a_refusal_after_the_login(watchdog: Watchdog) -> None:
     diag = type("Diag", (), {"message_primary": "server login has been failing, try again later"})
     error = type("E", (psycopg.OperationalError,), {"sqlstate": "08P01", "diag": diag})("x")
     ours = connection_error("PostgreSQL x", error, None)
-    assert isinstance(ours, PassingStoreError)
+    assert isinstance(ours, TransientStoreError)
     assert "(SQLSTATE 08P01)" in str(ours)
     assert '"server login has been failing' in str(ours)

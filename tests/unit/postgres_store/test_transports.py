@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from tests.harness.postgres import SUPERUSER, Postgres, PostgresDatabase
 from tests.harness.postgres_certificates import PostgresCertificates, make_postgres_certificates
 from tests.harness.postgres_shared import shared_template
@@ -50,7 +50,7 @@ def test_tls(own: PostgresDatabase, shown: PostgresCertificates) -> None:
         own.server.freeze()
         try:
             started = time.monotonic()
-            with pytest.raises(PassingStoreError, match="gives no answer"):
+            with pytest.raises(TransientStoreError, match="gives no answer"):
                 store.write(numbered(60))
             assert time.monotonic() - started < 4
         finally:

@@ -9,7 +9,7 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.store.postgres.watchdog import Deadline, Watchdog
 from tests.harness.postgres import PostgresDatabase
 
@@ -45,7 +45,7 @@ def test_what_takes_too_long_is_cut(database: PostgresDatabase) -> None:
     ):
         started = time.monotonic()
         with (
-            pytest.raises(PassingStoreError, match="PostgreSQL here: the server gives no answer"),
+            pytest.raises(TransientStoreError, match="PostgreSQL here: the server gives no answer"),
             watchdog.watching(slow),
         ):
             slow.execute(SLEEP)

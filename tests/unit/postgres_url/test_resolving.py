@@ -11,7 +11,7 @@ from psycopg.conninfo import conninfo_to_dict
 from response_store.config import Secret
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.postgres.resolving import (
     checked_addresses,
     checked_connection_string,
@@ -83,14 +83,14 @@ def test_a_name_that_does_not_resolve_may_later(error: Exception) -> None:
     def failing(name: str, port: int) -> Sequence[str]:
         raise error
 
-    with pytest.raises(PassingStoreError, match="doesn't resolve") as caught:
+    with pytest.raises(TransientStoreError, match="doesn't resolve") as caught:
         checked_addresses(NAME, failing)
     assert caught.value.__cause__ is caught.value.__context__ is None
 
 
 def test_no_answer_is_no_permission() -> None:
     """An empty answer must not become an empty hostaddr."""
-    with pytest.raises(PassingStoreError):
+    with pytest.raises(TransientStoreError):
         checked_addresses(NAME, lambda name, port: [])
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from response_store.config import load_config
-from response_store.counts import Counts
-from response_store.faults import Faults
+from response_store.counts import Counters
+from response_store.faults import ErrorReporter
 from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention, Times
 from tests.unit.pruning.conftest import Anywhere, ids
@@ -31,11 +31,11 @@ class Keeping:
     def __init__(self, stored: Anywhere, path: Path, **rules: int) -> None:
         self.stored = stored
         stored.configure(path, **({"retention": rules} if rules else {}))
-        self.counts = Counts()
+        self.counters = Counters()
         self.wall, self.passed = NOW, 100.0
         config = load_config(path, {})
         self.retention = Retention(
-            config, self.counts, Faults(self.counts),
+            config, self.counters, ErrorReporter(self.counters),
             open_database=lambda busy_ms: open_database(
                 config.database, config.tables, busy_ms=busy_ms
             ),
@@ -90,7 +90,7 @@ def test_what_is_too_old_goes(anywhere: Anywhere, keep: Keep) -> None:
     anywhere.exchange("late", started_at=NOW - 5 * DAY)
     keeping.look()
     assert ids(anywhere) == ["new"]
-    assert keeping.counts.snapshot() == {"pruned": 3, "pruned.responses": 1}
+    assert keeping.counters.snapshot() == {"pruned": 3, "pruned.responses": 1}
 
 
 def test_what_is_too_much_goes(stored: Stored, keep: Keep) -> None:
@@ -106,7 +106,7 @@ def test_what_is_too_much_goes(stored: Stored, keep: Keep) -> None:
     assert len(ids(stored)) == 120
     keeping.look()
     left = ids(stored)
-    assert keeping.counts.get("pruned") == 120 - len(left) >= 70
+    assert keeping.counters.get("pruned") == 120 - len(left) >= 70
     assert left == [f"e{n:03}" for n in range(120 - len(left), 120)]
 
 
@@ -163,12 +163,12 @@ def test_it_ends_between_two_batches(stored: Stored, keep: Keep) -> None:
     stored.exchange("new", started_at=NOW - HOUR)
     keeping = keep(stored, max_age_days=1)
     keeping.wait_until_due()
-    while not keeping.counts.get("pruned"):
+    while not keeping.counters.get("pruned"):
         keeping.retention.step()
         keeping.wait(1.0)
     keeping.retention.close()
     keeping.retention.close()
-    assert len(ids(stored)) == 1001 - keeping.counts.get("pruned") > 1
+    assert len(ids(stored)) == 1001 - keeping.counters.get("pruned") > 1
     with closing(sqlite3.connect(stored.path)) as other:
         assert other.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",)
     keeping.look()
@@ -186,7 +186,7 @@ def test_a_database_that_is_missing_is_said_once(
             keeping.look()
     assert len(caplog.messages) == 1
     assert "retention can't remove anything" in caplog.messages[0]
-    assert keeping.counts.snapshot() == {"retention.failed": 3}
+    assert keeping.counters.snapshot() == {"retention.failed": 3}
 
 
 def test_an_error_of_its_own(stored: Stored, keep: Keep, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,9 +197,9 @@ def test_an_error_of_its_own(stored: Stored, keep: Keep, monkeypatch: pytest.Mon
     with monkeypatch.context() as patched:
         patched.setattr("response_store.pruning.sweep._next_size", lambda *_: 1 / 0)
         keeping.look()
-    assert keeping.counts.snapshot() == {"pruned": 1, "fault.retention": 1}
+    assert keeping.counters.snapshot() == {"pruned": 1, "fault.retention": 1}
     keeping.look()
-    assert keeping.counts.get("fault.retention") == 1
+    assert keeping.counters.get("fault.retention") == 1
 
 
 def test_without_rules_nothing_is_due(stored: Stored, keep: Keep) -> None:
@@ -224,7 +224,7 @@ def test_a_clock_that_has_jumped(
         for _ in range(3):
             keeping.look()
     assert ids(anywhere) == ["new", "old"]
-    assert keeping.counts.snapshot() == {"retention.clock": 3}
+    assert keeping.counters.snapshot() == {"retention.clock": 3}
     (said,) = caplog.messages
     assert said.startswith("response_store: retention removes nothing for now: the clock differs")
     keeping.wait(60.0, jump=-3650 * DAY)
@@ -232,7 +232,7 @@ def test_a_clock_that_has_jumped(
     assert ids(anywhere) == ["new", "old"]
     keeping.look()
     assert ids(anywhere) == ["new"]
-    assert keeping.counts.snapshot() == {"retention.clock": 4, "pruned": 1}
+    assert keeping.counters.snapshot() == {"retention.clock": 4, "pruned": 1}
 
 
 def test_a_size_is_not_kept_by_a_clock_that_has_jumped(stored: Stored, keep: Keep) -> None:
@@ -257,7 +257,7 @@ def test_a_database_that_was_not_written_for_long(anywhere: Anywhere, keep: Keep
     assert ids(anywhere) == ["new", "old", "older"]
     keeping.look()
     assert ids(anywhere) == ["new"]
-    assert keeping.counts.snapshot() == {"pruned": 2}
+    assert keeping.counters.snapshot() == {"pruned": 2}
 
 
 def test_a_newest_exchange_from_the_future(anywhere: Anywhere, keep: Keep) -> None:
@@ -267,6 +267,6 @@ def test_a_newest_exchange_from_the_future(anywhere: Anywhere, keep: Keep) -> No
     keeping = keep(anywhere, max_age_days=2)
     keeping.look()
     assert ids(anywhere) == ["future", "old"]
-    assert keeping.counts.snapshot() == {"retention.clock": 1}
+    assert keeping.counters.snapshot() == {"retention.clock": 1}
     keeping.look()
     assert ids(anywhere) == ["future"]

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from response_store.config import Durability, SqliteTarget
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.pruning import measures
 from response_store.pruning.database import open_database
 from response_store.pruning.postgres_remover import PostgresRemover
@@ -168,7 +168,7 @@ def test_a_file_that_is_locked_is_tried_again(stored: Stored, opened: Open) -> N
 
     with closing(sqlite3.connect(stored.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(PassingStoreError, match="locked by another program"):
+        with pytest.raises(TransientStoreError, match="locked by another program"):
             Sweep(database, pause).remove(Selection(), ["default"])
         other.execute("ROLLBACK")
     assert len(pauses) == 5

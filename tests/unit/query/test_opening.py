@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from response_store.config.tables import TableNames
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.query import open_file
 from response_store.store.schema_state import MIGRATIONS
 from response_store.store.sqlite.reading import SqliteReading
@@ -100,7 +100,7 @@ def test_a_locked_database_is_worth_another_try(stored: Stored) -> None:
     with closing(sqlite3.connect(stored.path, isolation_level=None)) as holder:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
-        with pytest.raises(PassingStoreError, match="locked"):
+        with pytest.raises(TransientStoreError, match="locked"):
             SqliteReading(stored.path, NAMES, busy_seconds=0.01)
 
 

@@ -12,7 +12,7 @@ import pytest
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget, postgres_target
 from response_store.config.tables import TableNames
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres import reading as postgres_reading
 from response_store.store.postgres.reading import PostgresReading
 from response_store.store.query import Query
@@ -51,7 +51,7 @@ def refusal(target: PostgresTarget, kind: type[StoreError] = PermanentStoreError
 def test_a_server_that_is_away(plain_database: PostgresDatabase) -> None:
     """A server that is away may be back soon."""
     target = target_of(plain_database.url(port=free_port(), password=CANARY))
-    assert "is the server up" in refusal(target, PassingStoreError)
+    assert "is the server up" in refusal(target, TransientStoreError)
 
 
 def test_a_wrong_password(plain_database: PostgresDatabase) -> None:
@@ -144,7 +144,7 @@ def test_the_certificate_is_checked(
 def test_what_takes_too_long_is_broken_off(own: StoredInPostgres) -> None:
     """The server itself ends a statement that would keep everybody waiting; the next one works."""
     with own.open(seconds=0.3) as reading:
-        with pytest.raises(PassingStoreError, match="too long"):
+        with pytest.raises(TransientStoreError, match="too long"):
             reading._reading.rows("SELECT pg_sleep(20)")
         assert reading.recent("default", limit=1).exchanges == ()
 
@@ -154,7 +154,7 @@ def test_a_locked_table_is_worth_another_try(own: StoredInPostgres) -> None:
     with own.open(seconds=0.3) as reading, own.database.server._connect(own.database.name) as held:
         held.execute("BEGIN")
         held.execute("LOCK TABLE openai_exchanges")
-        with pytest.raises(PassingStoreError, match=r"locked|too long"):
+        with pytest.raises(TransientStoreError, match=r"locked|too long"):
             reading.recent("default", limit=1)
 
 
@@ -167,7 +167,7 @@ def test_a_server_that_says_nothing_any_more(
     target = target_of(own.database.url(port=line.port))
     with Query(PostgresReading(target, NAMES, seconds=0.5)) as reading:
         line.hold()
-        with pytest.raises(PassingStoreError, match="no answer"):
+        with pytest.raises(TransientStoreError, match="no answer"):
             reading.recent("default", limit=1)
 
 
@@ -177,7 +177,7 @@ def test_a_connection_that_is_lost(own: StoredInPostgres) -> None:
     how: dict[str, Any] = {"application_name": "looker"}
     with Query(PostgresReading(target_of(own.database.url(**how)), NAMES)) as reading:
         assert len(own.database.execute(end, "looker")) == 1
-        with pytest.raises(PassingStoreError, match="connection"):
+        with pytest.raises(TransientStoreError, match="connection"):
             reading.status()
 
 

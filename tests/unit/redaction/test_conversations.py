@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest.compression import Compressor
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
@@ -19,7 +19,7 @@ KEY = KEYS["anthropic"]
 
 def redacted(change: ConversationChange) -> ConversationChange:
     """Return a change as it goes to the store."""
-    redaction = Redaction(Patterns(KNOWN, {}), Compressor().frame, Counts())
+    redaction = Redaction(Patterns(KNOWN, {}), Compressor().frame, Counters())
     made = redaction.change(Record(record("e1").exchange, conversation=change))
     assert isinstance(made, Record)
     assert made.conversation is not None

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from response_store.config import RawBodies
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.ingest.compression import Compressor
 from response_store.ingest.draft import Draft
 from response_store.redaction.known import KNOWN
@@ -30,8 +30,8 @@ class Redacting:
     """A redaction, and what it counts."""
 
     def __init__(self, own: dict[str, str] | None = None, known: Any = KNOWN) -> None:
-        self.counts = Counts()
-        self.redaction = Redaction(Patterns(known, own or {}), Compressor().frame, self.counts)
+        self.counters = Counters()
+        self.redaction = Redaction(Patterns(known, own or {}), Compressor().frame, self.counters)
 
     def build(self, ending: Any, body: Any = None, **how: Any) -> Record:
         return build(ending, body, redact=self.redaction, raw=RawBodies.ALWAYS, **how)
@@ -73,9 +73,9 @@ def test_a_secret_in_pieces(ends: bool) -> None:
     assert record.exchange.output_text == "take [redacted:anthropic] and go"
     assert record.exchange.raw_response is None
     assert KEY not in repr(record)
-    counts = redacting.counts.snapshot()
-    assert counts["redaction.raw_dropped"] == 1
-    assert counts["redacted.anthropic"] == 1
+    counters = redacting.counters.snapshot()
+    assert counters["redaction.raw_dropped"] == 1
+    assert counters["redacted.anthropic"] == 1
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -87,7 +87,7 @@ def test_a_long_secret_in_two_pieces(ends: bool) -> None:
     )
     assert record.exchange.output_text == "take [redacted:anthropic]"
     assert record.exchange.raw_response is None
-    assert redacting.counts.snapshot() == {"redacted.anthropic": 1, "redaction.raw_dropped": 1}
+    assert redacting.counters.snapshot() == {"redacted.anthropic": 1, "redaction.raw_dropped": 1}
 
 
 def test_a_secret_in_pieces_that_make_no_text() -> None:
@@ -103,7 +103,7 @@ def test_a_secret_in_pieces_that_make_no_text() -> None:
         chunks.append(f"data: {json.dumps(event)}\n\n".encode())
     record = redacting.build(streamed(chunks, by=EndedBy.CLIENT))
     assert record.exchange.raw_response is None
-    assert redacting.counts.snapshot() == {"redaction.raw_dropped": 1}
+    assert redacting.counters.snapshot() == {"redaction.raw_dropped": 1}
 
 
 def test_texts_that_quote_json() -> None:
@@ -153,7 +153,7 @@ def test_bytes_that_are_no_text_are_kept() -> None:
     body = b'{"id":"resp_1","a":"\xff \\n"}'
     record = redacting.build(whole(body))
     assert unpacked(record.exchange.raw_response or b"") == body
-    assert redacting.counts.snapshot() == {}
+    assert redacting.counters.snapshot() == {}
 
 
 def test_a_secret_that_a_resumed_stream_brings_to_its_end() -> None:
@@ -192,7 +192,7 @@ def test_a_stream_without_secrets_is_kept_to_the_letter() -> None:
     chunks = delta_stream(pieces("nothing to be seen here"), ends=True)
     record = redacting.build(streamed(chunks))
     assert unpacked(record.exchange.raw_response or b"") == b"".join(chunks)
-    assert redacting.counts.snapshot() == {}
+    assert redacting.counters.snapshot() == {}
 
 
 def test_a_secret_in_one_event() -> None:
@@ -271,9 +271,9 @@ def test_what_can_not_be_looked_at_is_not_kept(monkeypatch: pytest.MonkeyPatch) 
     assert record.exchange.request_body is None
     assert record.exchange.output_text == "fine"
     assert "trouble" not in repr(record)
-    counts = redacting.counts.snapshot()
-    assert counts["redaction.failed.request_body"] == 1
-    assert counts["redaction.failed.input"] == 1
+    counters = redacting.counters.snapshot()
+    assert counters["redaction.failed.request_body"] == 1
+    assert counters["redaction.failed.input"] == 1
 
 
 def test_an_open_row_is_redacted_and_not_counted() -> None:
@@ -284,7 +284,7 @@ def test_an_open_row_is_redacted_and_not_counted() -> None:
     assert isinstance(made, Record)
     assert made.exchange.state == State.OPEN
     assert KEY.encode() not in unpacked(made.exchange.request_body or b"")
-    assert redacting.counts.snapshot() == {}
+    assert redacting.counters.snapshot() == {}
 
 
 def test_bytes_that_can_not_be_decoded_are_not_kept() -> None:
@@ -311,7 +311,7 @@ def test_usual_traffic_holds_no_secret(ending: Any, api: Api) -> None:
     """No known pattern finds anything in the bodies of everyday, and no byte of them changes."""
     redacting = Redacting()
     made = redacting.build(ending, api=api)
-    assert redacting.counts.snapshot() == {}
+    assert redacting.counters.snapshot() == {}
     assert made == build(ending, raw=RawBodies.ALWAYS, api=api)
 
 
@@ -334,7 +334,7 @@ def test_a_secret_in_pieces_of_items_that_rotate(rotates: str) -> None:
     chunks = [f"data: {json.dumps(e)}\n\n".encode() for e in (*events, done)]
     record = redacting.build(streamed(chunks))
     assert record.exchange.raw_response is None
-    assert redacting.counts.snapshot()["redaction.raw_dropped"] == 1
+    assert redacting.counters.snapshot()["redaction.raw_dropped"] == 1
 
 
 @pytest.mark.parametrize("member", ["token", "bytes", "chat"])
@@ -359,7 +359,7 @@ def test_a_secret_in_logprobs(member: str) -> None:
     assert kept == [others, []]
     assert stored.get("more") in (None, {"logprobs": None})
     assert pieces(KEY)[1] not in record.response.messages
-    assert redacting.counts.snapshot()["redacted.anthropic"] == 1
+    assert redacting.counters.snapshot()["redacted.anthropic"] == 1
 
 
 ESCAPES = ["\x1b[01;31m\x1b[K", "\x1b[0m", "\x1b(B", "\x1b]8;;http://h/\x07", "\x1b[?25l", "\x1bM"]
@@ -397,4 +397,4 @@ def test_what_takes_too_long_is_left_out(monkeypatch: pytest.MonkeyPatch) -> Non
     record = redacting.build(whole(bodies.whole_response()), {"model": "m", "input": "x"})
     assert record.exchange.request_body is None
     assert record.exchange.state == State.COMPLETED
-    assert redacting.counts.snapshot()["redaction.too_slow.request_body"] == 1
+    assert redacting.counters.snapshot()["redaction.too_slow.request_body"] == 1

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from response_store.config import SqliteTarget
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.errors import (
-    PassingStoreError,
     PermanentStoreError,
     RowRefusedError,
     StoppedError,
+    TransientStoreError,
 )
-from response_store.faults import Faults
+from response_store.faults import ErrorReporter
 from response_store.search.catching_up import catch_up, open_index
 from response_store.search.index import Index
 from response_store.search.indexer import Indexer
@@ -36,14 +36,14 @@ class Run:
 
     def __init__(self, stored: Anywhere) -> None:
         self.stored = stored
-        self.counts = Counts()
+        self.counters = Counters()
         self.now = 1000.0
         self.yields = 0
         self.on_yield: Callable[[], None] = lambda: None
         self.open: Callable[[], Index] = self.open_index
         self.indexer = Indexer(
-            self._open, yield_if_due=self._yield, counts=self.counts,
-            faults=Faults(self.counts), clock=lambda: self.now,
+            self._open, yield_if_due=self._yield, counters=self.counters,
+            errors=ErrorReporter(self.counters), clock=lambda: self.now,
         )  # fmt: skip
 
     def open_index(self) -> Index:
@@ -131,7 +131,7 @@ def test_what_is_there_and_what_comes(running: Run) -> None:
     running.indexer.note(["new"])
     running.work()
     assert running.entries() == ["new", "old"]
-    assert running.counts.snapshot() == {}
+    assert running.counters.snapshot() == {}
 
 
 def test_what_others_write(running: Run) -> None:
@@ -150,7 +150,7 @@ def test_what_is_gone_again(running: Run) -> None:
     running.work()
     running.indexer.note(["gone"])
     assert running.work() == 1
-    assert (running.entries(), running.counts.snapshot()) == ([], {})
+    assert (running.entries(), running.counters.snapshot()) == ([], {})
 
 
 def test_more_than_is_remembered(running: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,7 +291,7 @@ def test_it_gives_way(in_file: Run) -> None:
     in_file.now += 1.0
     in_file.work()
     assert in_file.entries() == ["e1"]
-    assert in_file.counts.snapshot() == {}
+    assert in_file.counters.snapshot() == {}
 
 
 def test_it_stops_at_once(running: Run) -> None:
@@ -307,7 +307,7 @@ def test_it_stops_at_once(running: Run) -> None:
         running.work()
     running.indexer.close()
     running.indexer.close()
-    assert (running.yields, running.entries(), running.counts.snapshot()) == (40, [], {})
+    assert (running.yields, running.entries(), running.counters.snapshot()) == (40, [], {})
     if isinstance(running.stored, Stored):
         assert running.begun() == ["long"]
     with closing(running.open_index()) as index:
@@ -347,7 +347,7 @@ def test_an_index_that_can_not_be_had(in_file: Run, caplog: pytest.LogCaptureFix
             in_file.now = in_file.indexer.due()
     (said,) = caplog.messages
     assert said == "response_store: the search index is not kept up: no rights"
-    assert in_file.counts.snapshot() == {"search.failed": 10}
+    assert in_file.counters.snapshot() == {"search.failed": 10}
     assert 60.0 < in_file.now - began < 300.0
     in_file.open = in_file.open_index
     in_file.exchanges("e1")
@@ -364,11 +364,11 @@ def test_a_server_that_is_away(in_file: Run, caplog: pytest.LogCaptureFixture) -
     """What may pass is counted, and not said: the store itself says it."""
 
     def away() -> Index:
-        raise PassingStoreError("away")
+        raise TransientStoreError("away")
 
     in_file.open = away
     in_file.step()
-    assert in_file.counts.snapshot() == {"search.failed": 1}
+    assert in_file.counters.snapshot() == {"search.failed": 1}
     assert caplog.messages == []
 
 
@@ -386,7 +386,7 @@ def test_one_bad_row(running: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     running.exchanges("a", "bad", "c")
     running.work()
     assert running.entries() == ["a", "c"]
-    assert running.counts.snapshot() == {"fault.search": 1}
+    assert running.counters.snapshot() == {"fault.search": 1}
 
 
 def test_one_row_that_is_refused(running: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -400,7 +400,7 @@ def test_one_row_that_is_refused(running: Run, caplog: pytest.LogCaptureFixture)
     running.exchanges("a", "bad1", "bad2", "c")
     running.work()
     assert running.entries() == ["a", "c"]
-    assert running.counts.snapshot() == {"search.refused": 2}
+    assert running.counters.snapshot() == {"search.refused": 2}
     assert len(caplog.messages) == 1
 
 
@@ -422,7 +422,7 @@ def test_a_comparison_goes_on_after_an_error(running: Run, monkeypatch: pytest.M
         running.step()
     assert running.entries() == names
     assert attempts == [*names[:4], "e4", "e4", *names[4:]]
-    assert running.counts.snapshot() == {"search.failed": 2}
+    assert running.counters.snapshot() == {"search.failed": 2}
 
 
 def test_a_file_that_was_replaced(in_file: Run, tmp_path: Path) -> None:

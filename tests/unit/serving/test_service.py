@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from response_store.config import Serve
-from response_store.counts import Counts
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.counts import Counters
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
 from response_store.ingest.supervisor import GONE, Answered
 from response_store.serving.request import Asked, asked
@@ -68,8 +68,8 @@ RUNNING = [found(whole_response(status=status)) for status in ("queued", "in_pro
         (AT, Found(response_object="{"), None),
         (f"{AT}?stream=true", Found(response_object='{"status": "completed", "output": [}'), None),
         (ITEMS, Found(input="{"), None),
-        (AT, PassingStoreError("away"), None),
-        (f"{AT}?bad=1", PassingStoreError("away"), None),
+        (AT, TransientStoreError("away"), None),
+        (f"{AT}?bad=1", TransientStoreError("away"), None),
         (ITEMS, StoreError("corrupt"), None),
         (AT, PermanentStoreError("no rights"), None),
     ],
@@ -109,10 +109,10 @@ class Journal:
         return self.deletes
 
 
-def service(mode: Serve, journal: Journal) -> tuple[Service, Counts]:
+def service(mode: Serve, journal: Journal) -> tuple[Service, Counters]:
     """A service on a journal."""
-    counts = Counts()
-    return Service(mode, journal, counts), counts
+    counters = Counters()
+    return Service(mode, journal, counters), counters
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_what_is_ours(method: str, path: str, mode: Serve, is_asked: bool) -> No
 async def test_an_answer(method: str, path: str, mode: Serve) -> None:
     """The ingester gets the request as it came, and the client what it replied, to the letter."""
     journal = Journal(REPLY)
-    told, counts = service(mode, journal)
+    told, counters = service(mode, journal)
     answer = await told.answer(TENANT, ask(method, path), method, path)
     assert answer is not None
     assert (answer.status, answer.headers, answer.body) == (200, REPLY.headers, REPLY.body)
     assert journal.asked == [(KIND, Query(mode.value, TENANT, method, path), SECONDS)]
-    assert counts.snapshot() == {"served.200": 1}
+    assert counters.snapshot() == {"served.200": 1}
 
 
 async def test_a_path_that_is_no_text() -> None:
@@ -161,9 +161,9 @@ async def test_a_path_that_is_no_text() -> None:
 
 async def test_the_upstream_is_to_be_asked() -> None:
     """A reply without a status lets the request go on."""
-    told, counts = service(Serve.PREFER, Journal(UPSTREAM))
+    told, counters = service(Serve.PREFER, Journal(UPSTREAM))
     assert await told.answer(TENANT, ask("GET", AT), "GET", AT) is None
-    assert counts.snapshot() == {"served.by_upstream": 1}
+    assert counters.snapshot() == {"served.by_upstream": 1}
 
 
 @pytest.mark.parametrize(("method", "path"), WAYS)
@@ -173,16 +173,16 @@ async def test_the_upstream_is_to_be_asked() -> None:
 @pytest.mark.parametrize("mode", [Serve.ONLY, Serve.PREFER])
 async def test_no_answer(mode: Serve, status: str, instead: int, method: str, path: str) -> None:
     """A client is told that the store is away, unless the upstream can be asked."""
-    told, counts = service(mode, Journal(status=status))
+    told, counters = service(mode, Journal(status=status))
     answer = await told.answer(TENANT, ask(method, path), method, path)
     if mode is Serve.ONLY:
         assert answer is not None
         assert answer.status == instead
-        assert counts.snapshot() == {f"served.{instead}": 1}
+        assert counters.snapshot() == {f"served.{instead}": 1}
         assert json.loads(answer.body)["error"]["type"] == "server_error"
     else:
         assert answer is None
-        assert counts.snapshot() == {"served.by_upstream": 1}
+        assert counters.snapshot() == {"served.by_upstream": 1}
 
 
 @pytest.mark.parametrize(("mode", "status"), [(Serve.ONLY, 503), (Serve.PREFER, None)])
@@ -201,7 +201,7 @@ async def test_it_takes_too_long(
 async def test_deleting() -> None:
     """What is there is deleted here, and the client told once that is in the database."""
     journal = Journal(UPSTREAM)
-    told, counts = service(Serve.ONLY, journal)
+    told, counters = service(Serve.ONLY, journal)
     answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
     assert answer is not None
     assert json.loads(answer.body) == {
@@ -210,7 +210,7 @@ async def test_deleting() -> None:
         "deleted": True,
     }
     assert journal.deleted == [(TENANT, "resp_x")]
-    assert counts.snapshot() == {"served.200": 1}
+    assert counters.snapshot() == {"served.200": 1}
 
 
 async def test_deleting_what_is_not_there() -> None:
@@ -224,11 +224,11 @@ async def test_deleting_what_is_not_there() -> None:
 
 async def test_a_deletion_that_is_not_written_in_time() -> None:
     """A client that was not told that it is deleted asks again."""
-    told, counts = service(Serve.ONLY, Journal(UPSTREAM, deletes=False))
+    told, counters = service(Serve.ONLY, Journal(UPSTREAM, deletes=False))
     answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
     assert answer is not None
     assert answer.status == 503
-    assert counts.snapshot() == {"served.503": 1}
+    assert counters.snapshot() == {"served.503": 1}
 
 
 @pytest.mark.parametrize(("mode", "status"), [(Serve.ONLY, 500), (Serve.PREFER, None)])
@@ -236,9 +236,9 @@ async def test_an_error_of_our_own(mode: Serve, status: int | None) -> None:
     """It comes to whoever guards the traffic, who gets to know what to do."""
     journal = Journal()
     journal.ask = lambda *_: 1 // 0  # type: ignore[method-assign,assignment]
-    told, counts = service(mode, journal)
+    told, counters = service(mode, journal)
     with pytest.raises(ZeroDivisionError):
         await told.answer(TENANT, ask("GET", AT), "GET", AT)
     instead = told.failed()
     assert (instead.status if instead else None) == status
-    assert sum(counts.snapshot().values()) == 1
+    assert sum(counters.snapshot().values()) == 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from response_store.config import Durability, SqliteTarget
-from response_store.errors import PassingStoreError, StoreError
+from response_store.errors import StoreError, TransientStoreError
 from response_store.serving.request import asked as request
 from response_store.serving.serve import serve
 from response_store.serving.stored import Found, Wanted
@@ -193,7 +193,7 @@ def test_several_do_not_knock_at_once() -> None:
 
     def ask_all() -> None:
         for one in kept:
-            with pytest.raises(PassingStoreError, match="PostgreSQL"):
+            with pytest.raises(TransientStoreError, match="PostgreSQL"):
                 one.ask(lambda reading: reading.name)
 
     ask_all()

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.health import Health, Phase
 
-LOCKED, CORRUPT = PassingStoreError("locked"), PermanentStoreError("corrupt")
+LOCKED, CORRUPT = TransientStoreError("locked"), PermanentStoreError("corrupt")
 
 
 class Clock:

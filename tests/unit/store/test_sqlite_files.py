@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.sqlite import connection as sqlite_connection
 from response_store.store.sqlite.store import SqliteStore
 from tests.harness import limited
@@ -156,7 +156,7 @@ def test_a_file_beyond_its_limit(path: Path) -> None:
         connection = store._connection
         assert connection is not None
         connection.execute("PRAGMA max_page_count = 40")
-        with pytest.raises(PassingStoreError, match="disk is full"):
+        with pytest.raises(TransientStoreError, match="disk is full"):
             store.write(numbered(1000))
         assert rows(path, COUNT) == [(0,)]
         connection.execute("PRAGMA max_page_count = 100000")
@@ -171,11 +171,11 @@ def test_a_lock_that_lasts(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with opened(path) as store, closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         for records in (numbered(2), numbered(3)):
-            with pytest.raises(PassingStoreError, match="locked"):
+            with pytest.raises(TransientStoreError, match="locked"):
                 store.write(records)
             store.open()
         second = store_on(path)
-        with pytest.raises(PassingStoreError, match="locked"):
+        with pytest.raises(TransientStoreError, match="locked"):
             second.open()
         second.close()
         other.execute("ROLLBACK")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.records import Change
 from response_store.store.sqlite.store import SqliteStore
@@ -261,7 +261,7 @@ def test_a_file_that_goes_while_a_batch_is_written(path: Path, end: str) -> None
     with opened(path) as store:
         put(store, 1)
         batch = Removing([record("e2")], beside(path, end))
-        with pytest.raises(PassingStoreError, match="was moved or removed"):
+        with pytest.raises(TransientStoreError, match="was moved or removed"):
             store.write(batch, Checkpoint("j", 2, 1))
         assert store.position("j") == (2 if end else None)
     assert ids(path) == (["e1", "e2"] if end else [])

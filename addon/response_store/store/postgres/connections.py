@@ -12,7 +12,7 @@ import psycopg
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from response_store.config.postgres_target import PostgresTarget
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.store.base import CheckpointMovedError
 from response_store.store.postgres.errors import connecting, connection_error
 from response_store.store.postgres.resolving import (
@@ -97,7 +97,7 @@ class PostgresConnections:
     def lent(self) -> Iterator[Connection]:
         """A connection of the pool. It is given back, but not after an error that may be its own.
 
-        Raises what kept the pool from connecting, and PassingStoreError where none is free in time.
+        Raises what kept the pool from connecting, and TransientStoreError where none is free.
         """
         assert self._pool is not None, "open comes before lent"
         pool = self._pool
@@ -124,7 +124,7 @@ class PostgresConnections:
         except (PoolTimeout, PoolClosed):
             refused = self._refused
         seconds = self._limits.acquire_timeout_secs
-        raise refused or PassingStoreError(
+        raise refused or TransientStoreError(
             f"{self._where}: no connection within {seconds} s: the server gives no answer, or all"
             " of the pool are in use (pool.max_connections)"
         )

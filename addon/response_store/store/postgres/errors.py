@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeAlias
 import psycopg
 
 from response_store.errors import (
-    PassingStoreError,
     PermanentStoreError,
     RowRefusedError,
     StoreError,
+    TransientStoreError,
 )
 from response_store.store.postgres.refusals import (
     NO_POSTGRES,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from response_store.config.secret import Secret
 
 
-class WorthARetryError(PassingStoreError):
+class WorthARetryError(TransientStoreError):
     """The same batch may well succeed at once, on another connection."""
 
 
@@ -47,8 +47,8 @@ _MEANINGS: dict[str, _Meaning] = {
     "0A": (WorthARetryError, "a table was changed under us"),
     "22": (RowRefusedError, "a value does not fit its column"),
     "23": (RowRefusedError, "a row breaks a rule of its table"),
-    "25": (PassingStoreError, "the transaction was refused"),
-    "25006": (PassingStoreError, "the database is read-only for now: a standby, or closed"),
+    "25": (TransientStoreError, "the transaction was refused"),
+    "25006": (TransientStoreError, "the database is read-only for now: a standby, or closed"),
     "26": (WorthARetryError, "the server forgot a prepared statement"),
     "28": (PermanentStoreError, "the server refuses user or password: check both, and pg_hba.conf"),
     "3D": (PermanentStoreError, "the database does not exist: make it, or name another one"),
@@ -65,19 +65,19 @@ _MEANINGS: dict[str, _Meaning] = {
             " version up to date), or CREATE where they are still to be made"
         ),
     ),
-    "42710": (PassingStoreError, "another program makes the schema at this moment"),
-    "42P07": (PassingStoreError, "another program makes the schema at this moment"),
-    "53": (PassingStoreError, "the server is short of resources: disk, memory or connections"),
-    "53100": (PassingStoreError, "the server's disk is full: make room"),
-    "53300": (PassingStoreError, "the server has too many connections"),
+    "42710": (TransientStoreError, "another program makes the schema at this moment"),
+    "42P07": (TransientStoreError, "another program makes the schema at this moment"),
+    "53": (TransientStoreError, "the server is short of resources: disk, memory or connections"),
+    "53100": (TransientStoreError, "the server's disk is full: make room"),
+    "53300": (TransientStoreError, "the server has too many connections"),
     "54": (RowRefusedError, "a value is too large for the database or an index"),
-    "55": (PassingStoreError, "a table is locked by another program"),
-    "57": (PassingStoreError, "an operator or a time limit of the server broke it off"),
+    "55": (TransientStoreError, "a table is locked by another program"),
+    "57": (TransientStoreError, "an operator or a time limit of the server broke it off"),
     "57P01": (WorthARetryError, "the server ended the connection"),
     "57P02": (WorthARetryError, "the server ended the connection"),
-    "57P03": (PassingStoreError, "the server starts or stops at this moment"),
+    "57P03": (TransientStoreError, "the server starts or stops at this moment"),
     "57P05": (WorthARetryError, "the server ended a connection that was idle"),
-    "58": (PassingStoreError, "the server's system fails: check its disk"),
+    "58": (TransientStoreError, "the server's system fails: check its disk"),
     "XX": (PermanentStoreError, "the server reports an internal error: see its log"),
 }
 
@@ -104,7 +104,7 @@ _CONNECTING: tuple[tuple[str, _Meaning], ...] = (
     ("certificate file", (PermanentStoreError, "a file of the client certificate can't be read")),
     ("private key file", (PermanentStoreError, "the file of the client's key can't be used")),
 )
-_FAR: _Meaning = (PassingStoreError, "no connection: is the server up, and can it be reached?")
+_FAR: _Meaning = (TransientStoreError, "no connection: is the server up, and can it be reached?")
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def translated(where: str) -> Iterator[None]:
     except (UnicodeEncodeError, OverflowError) as error:
         raise RowRefusedError(f"{where}: a value does not fit ({type(error).__name__})") from None
     except MemoryError:
-        raise PassingStoreError(f"{where}: memory ran out") from None
+        raise TransientStoreError(f"{where}: memory ran out") from None
     except OSError as error:
-        raise PassingStoreError(f"{where}: the system fails for now ({error.errno})") from None
+        raise TransientStoreError(f"{where}: the system fails for now ({error.errno})") from None
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def connecting(where: str, password: Secret | None = None) -> Iterator[None]:
     except psycopg.Error as error:
         raise connection_error(where, error, password) from None
     except OSError as error:
-        raise PassingStoreError(f"{where}: the system fails for now ({error.errno})") from None
+        raise TransientStoreError(f"{where}: the system fails for now ({error.errno})") from None
 
 
 def _translate(where: str, error: psycopg.Error) -> StoreError:
@@ -157,7 +157,7 @@ def connection_error(where: str, error: psycopg.Error, password: Secret | None) 
         kind, words = _why_not_connected(error)
         return kind(f"{where}: {words}")
     refusal = judge_answer(answer)
-    kind = PassingStoreError if refusal.passes else PermanentStoreError
+    kind = TransientStoreError if refusal.passes else PermanentStoreError
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     said = quote_answer(answer, password)
     return kind(f'{where}: {refusal.words}{state}. The server says: "{said}"')

@@ -55,7 +55,7 @@ class PostgresReading:
     """A `Reading` of a PostgreSQL database. No statement takes longer than `seconds`.
 
     Raises `PermanentStoreError` where somebody has to mend something first: no access, no tables,
-    another version; `PassingStoreError` where the server is away or busy.
+    another version; `TransientStoreError` where the server is away or busy.
     """
 
     def __init__(

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from response_store.errors import PassingStoreError, PermanentStoreError, StoreError
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres import errors as postgres_errors
 from response_store.store.reading_errors import not_stored
 
@@ -45,12 +45,12 @@ def _reader_error(where: str, state: str) -> StoreError | None:
     if state.startswith(_NO_SUCH_VALUE):
         return not_stored(where)
     if state == _TOO_LONG:
-        return PassingStoreError(
+        return TransientStoreError(
             f"{where}: the answer took too long, so it was broken off (SQLSTATE {state}). Try"
             " again when the server has less to do."
         )
     if state == _LOCKED:
-        return PassingStoreError(
+        return TransientStoreError(
             f"{where}: a table is locked by another program (SQLSTATE {state}). Try again in a"
             " moment."
         )

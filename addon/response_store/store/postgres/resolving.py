@@ -14,7 +14,7 @@ from typing import TypeAlias
 from response_store.config.addresses import NEVER, AddressKind, Reach, kind_of, plain
 from response_store.config.postgres_target import PostgresTarget, connection_string
 from response_store.config.secret import Secret
-from response_store.errors import PassingStoreError, PermanentStoreError
+from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.postgres.environment import clear_environment
 
 Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
@@ -34,8 +34,8 @@ def checked_connection_string(
 ) -> Secret:
     """The connection string for one physical connection, pinned to checked addresses.
 
-    Takes libpq's variables out of the environment. Raises PassingStoreError where the name doesn't
-    resolve, and PermanentStoreError where it resolves to what is not allowed.
+    Takes libpq's variables out of the environment. Raises TransientStoreError where the name
+    does not resolve, and PermanentStoreError where it resolves to what is not allowed.
     """
     clear_environment()
     return connection_string(target, checked_addresses(target, resolver))
@@ -61,7 +61,7 @@ def _resolved(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
     except (OSError, UnicodeError):
         answers = ()
     if not answers:
-        raise PassingStoreError(
+        raise TransientStoreError(
             "The host name in database_url doesn't resolve to an address. "
             "Check the name and the resolver."
         )

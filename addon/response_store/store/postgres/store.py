@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
-from response_store.errors import PassingStoreError, RowRefusedError
+from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.batch import size, write_batch
@@ -70,7 +70,7 @@ class PostgresStore:
             self._once(_probe)
         except RowRefusedError:
             self._leave()
-            raise PassingStoreError(
+            raise TransientStoreError(
                 f"{self._where}: another program makes the schema at this moment"
             ) from None
         except BaseException:

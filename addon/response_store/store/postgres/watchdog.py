@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 
-from response_store.errors import PassingStoreError
+from response_store.errors import TransientStoreError
 
 _LOOKS = 4  # within the shortest deadline
 
@@ -74,7 +74,7 @@ class Watchdog:
     def watching(self, connection: psycopg.Connection[Any], size: int = 0) -> Iterator[None]:
         """Watch what is done with a connection, which sends `size` bytes or so. From any thread.
 
-        Raises PassingStoreError where the line was cut.
+        Raises TransientStoreError where the line was cut.
         """
         line = _Line(connection, self._clock() + self._deadline.of(size))
         with self._lock:
@@ -87,7 +87,7 @@ class Watchdog:
         except psycopg.Error:
             if line.cut_because is None:
                 raise
-            raise PassingStoreError(f"{self._where}: {line.cut_because}") from None
+            raise TransientStoreError(f"{self._where}: {line.cut_because}") from None
         finally:
             with self._lock:
                 self._lines.discard(line)

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from response_store.errors import (
-    PassingStoreError,
     PermanentStoreError,
     RowRefusedError,
     StoreError,
+    TransientStoreError,
 )
 
 _PASSING = {
@@ -74,7 +74,7 @@ def translated(where: str) -> Iterator[None]:
     except OSError as error:
         raise _translate_os(where, error) from None
     except MemoryError:
-        raise PassingStoreError(f"SQLite {where}: memory ran out") from None
+        raise TransientStoreError(f"SQLite {where}: memory ran out") from None
 
 
 def leaves_connection_usable(error: BaseException) -> bool:
@@ -90,7 +90,7 @@ def _translate(where: str, error: sqlite3.Error) -> StoreError:
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = code & 0xFF if code is not None else None
     if primary in _PASSING:
-        return PassingStoreError(f"SQLite {where}: {_PASSING[primary]} ({name})")
+        return TransientStoreError(f"SQLite {where}: {_PASSING[primary]} ({name})")
     if primary in _PERMANENT:
         return PermanentStoreError(f"SQLite {where}: {_PERMANENT[primary]} ({name})")
     if primary in _ROW or isinstance(error, sqlite3.DataError) or _is_binding(error):
@@ -112,7 +112,7 @@ def _is_binding(error: sqlite3.Error) -> bool:
 def _translate_os(where: str, error: OSError) -> StoreError:
     reason = error.strerror or type(error).__name__
     if error.errno in _PASSING_OS:
-        return PassingStoreError(f"SQLite {where}: the system fails for now: {reason}")
+        return TransientStoreError(f"SQLite {where}: the system fails for now: {reason}")
     return PermanentStoreError(
         f"SQLite {where}: the file can't be opened: {reason}: "
         "check that its folder exists and may be written"

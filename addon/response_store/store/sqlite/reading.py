@@ -46,7 +46,7 @@ class SqliteReading(Closes):
     """A `Reading` of a file.
 
     Raises `PermanentStoreError` where the file is missing, not a database, holds
-    other tables or another version; `PassingStoreError` where it is locked.
+    other tables or another version; `TransientStoreError` where it is locked.
     """
 
     def __init__(

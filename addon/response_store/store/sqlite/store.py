@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.errors import PassingStoreError, RowRefusedError, StoreError
+from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.columns import response_values
 from response_store.store.conversation_changes import apply, conversation_changes, new_values
@@ -108,7 +108,7 @@ class SqliteStore:
             conflicts = self._apply(connection, changes)
         self._written += sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
         if self._files is not None and not self._files.are_in_place():
-            raise PassingStoreError(
+            raise TransientStoreError(
                 f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
                 "was written: what is there now is looked at again"
             )

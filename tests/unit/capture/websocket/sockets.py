@@ -7,7 +7,7 @@ from typing import Any
 
 from response_store.capture.exchange import Exchange
 from response_store.capture.websocket_socket import Socket
-from response_store.counts import Counts
+from response_store.counts import Counters
 from response_store.store.records import EndedBy, ExchangeRow, Record
 from tests.fakes import bodies
 from tests.unit.capture.borders import answer_head, request_head
@@ -30,14 +30,14 @@ class Played:
         self.recorder = self.capturing.recorder
         self.budget = self.recorder.budget
         self.budget._total = total
-        self.counts = Counts()
+        self.counters = Counters()
         self.ended: list[Exchange] = []
         self.socket = Socket(
             "flow",
             request_head(),
             HEAD,
             exchanges=self.recorder,
-            counts=self.counts,
+            counters=self.counters,
             limit=limit,
         )
 

@@ -99,4 +99,4 @@ def test_any_order_and_any_cut(plan: Plan) -> None:
     assert len({row.exchange_id for row in rows}) == len(rows)
     whole = {row.response_id for row in rows if row.state in ENDS}
     assert {one.response.id for one in played.records if one.response} == whole
-    assert played.counts.snapshot() == {}
+    assert played.counters.snapshot() == {}

@@ -90,7 +90,7 @@ def test_a_terminal_message_twice() -> None:
     messages = answering()
     played = Played().client(creating()).server(*messages, messages[-1])
     assert len(played.end()) == 1
-    assert played.counts.get("websocket.beside") == 1
+    assert played.counters.get("websocket.beside") == 1
 
 
 def test_steering() -> None:
@@ -244,7 +244,7 @@ def test_what_can_not_be_read(message: bytes) -> None:
     """What is no JSON object is counted and changes nothing."""
     played = Played().client(message, creating()).server(message, *answering())
     assert [told(row) for row in played.end()] == [WELL]
-    assert played.counts.get("websocket.unreadable") == 2
+    assert played.counters.get("websocket.unreadable") == 2
 
 
 NOBODYS: list[Any] = [
@@ -265,7 +265,7 @@ def test_what_belongs_to_nobody(message: Any) -> None:
     """Messages that belong to no turn are counted."""
     played = Played().server(message)
     assert played.end() == []
-    assert played.counts.get("websocket.beside") == 1
+    assert played.counters.get("websocket.beside") == 1
 
 
 def test_escapes_are_read() -> None:
@@ -415,14 +415,14 @@ def test_open_turns_are_bounded() -> None:
     lanes = [{"type": "response.create", "stream_id": n, "model": "m"} for n in range(300)]
     played.client(*lanes)
     assert played.recorder.open_exchanges == 256
-    assert played.counts.snapshot()["websocket.too_many_turns"] == 44
+    assert played.counters.snapshot()["websocket.too_many_turns"] == 44
     unasked = [
         {"type": "response.created", "stream_id": n, "response": {"id": f"r{n}"}}
         for n in range(250, 300)
     ]
     played.server(*unasked)
     assert played.recorder.open_exchanges == 256
-    assert played.counts.snapshot()["websocket.too_many_turns"] == 88
+    assert played.counters.snapshot()["websocket.too_many_turns"] == 88
 
 
 def test_a_large_message_is_kept_whole() -> None:
@@ -474,7 +474,7 @@ def test_several_messages_in_one() -> None:
     for content in (b"\n".join(texts), b"".join(texts), frames):
         played = Played().client(creating()).server(content)
         assert [told(row) for row in played.end()] == [WELL]
-        assert played.counts.snapshot() == {}
+        assert played.counters.snapshot() == {}
 
 
 def test_the_reason_of_a_close() -> None:
