@@ -23,7 +23,7 @@ from response_store.capture.websocket_window import messages_kept
 from response_store.config import Serve
 from response_store.exposure import HostHeaders, is_from_here, is_reverse, listening_names
 from response_store.openai_api.endpoints import Skip, classify
-from response_store.openai_api.other_endpoints import uncaptured_endpoint
+from response_store.openai_api.other_endpoints import name_uncaptured_endpoint
 from response_store.serving import answer
 from response_store.sites import TOKEN_NAME, Refusal, Sites
 from response_store.store.records import EndedBy, Transport
@@ -235,7 +235,7 @@ class Traffic:
                 api = Skip.API
         if isinstance(api, Skip):
             self.counters.add(f"skipped.{api.value}")
-            endpoint = uncaptured_endpoint(flow.request.path) if api is Skip.PATH else None
+            endpoint = name_uncaptured_endpoint(flow.request.path) if api is Skip.PATH else None
             if endpoint is not None:
                 self.counters.add(f"uncaptured.{endpoint}")
             if _may_be_ours(flow):

@@ -25,9 +25,9 @@ from response_store.capture.stream_tee import StreamTee
 from response_store.journal.frames import Kind
 from response_store.limits import CHUNK_SECONDS
 from response_store.openai_api.content_encoding import (
+    DecodingTimeoutError,
     EncodingError,
     TooLargeError,
-    TooSlowError,
     decode,
 )
 from response_store.redaction.credentials import (
@@ -305,7 +305,7 @@ class Exchange:
         try:
             limit = min(LARGE, self._limit)
             return decode((body,), coding, limit, CHUNK_SECONDS, stepwise=True), False
-        except (TooLargeError, TooSlowError):
+        except (TooLargeError, DecodingTimeoutError):
             return None, True
         except EncodingError:  # found again where it is written
             return None, False

@@ -14,7 +14,7 @@ from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.config import TenantConfig
 from response_store.json_text import storable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, bounded_name
-from response_store.openai_api.endpoints import followed_id, kept_path
+from response_store.openai_api.endpoints import find_target_id, strip_query
 from response_store.redaction.credentials import echoes_of
 from response_store.store.records import Api, Transport
 
@@ -86,7 +86,7 @@ def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
 def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> RequestHead:
     """Return what is kept of a request, but for its body."""
     data = flow.request.data
-    target = followed_id(flow.request.path)
+    target = find_target_id(flow.request.path)
     return RequestHead(
         flow_id=flow.id,
         turn=0,
@@ -95,7 +95,7 @@ def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantCon
         method=flow.request.method,
         scheme=data.scheme.decode("ascii", "replace"),
         host=_clipped(host(flow)),
-        path=_clipped(kept_path(flow.request.path)),
+        path=_clipped(strip_query(flow.request.path)),
         user_agent=_clipped(headers.get(b"user-agent")) or None,
         content_encoding=_clipped(headers.get(b"content-encoding")),
         started_at=data.timestamp_start,

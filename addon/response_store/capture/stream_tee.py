@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from response_store.capture.memory import Budget
 from response_store.limits import CHUNK_SECONDS, OUTLINED, Deadline
-from response_store.openai_api.content_encoding import Decoding, EncodingError, TooSlowError
-from response_store.openai_api.sse import FRAME_END, Event, FrameSplitter, events, outlined_event
+from response_store.openai_api.content_encoding import Decoding, DecodingTimeoutError, EncodingError
+from response_store.openai_api.sse import FRAME_END, Event, SSEDecoder, outline_event, parse_events
 from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api
 
@@ -72,7 +72,7 @@ class StreamTee:
         self._held_decoded = 0  # bytes of `_pending` that count against the budget
         self._decoding = self._open(content_encoding)
         self._is_identity = self._decoding is not None and self._decoding.identity
-        self._frames: FrameSplitter | None = FrameSplitter()
+        self._frames: SSEDecoder | None = SSEDecoder()
         self._is_marked = False  # whether the frame that is not whole yet has a mark
         self._last = b""  # the end of the last piece, in which one may begin
         self._room = -1  # bytes that may pass without a look: watched, and between two frames
@@ -239,9 +239,9 @@ class StreamTee:
                 if piece:
                     self._take_decoded(piece)
                 if deadline.has_passed:
-                    raise TooSlowError(_TOO_SLOW)
+                    raise DecodingTimeoutError(_TOO_SLOW)
             return
-        except TooSlowError:
+        except DecodingTimeoutError:
             self._defer()
         except EncodingError as error:
             self.decode_error = str(error)
@@ -323,12 +323,12 @@ class StreamTee:
         if sum(map(len, before)) > OUTLINED:
             end = max(block.find(FRAME_END), 0)
             first = [*before, block[:end]]
-            if self._is_terminal(outlined_event(first)):
+            if self._is_terminal(outline_event(first)):
                 return [*first, FRAME_END]
             block = block[end:]
         elif before:
             block = b"".join((*before, block))
-        terminal = next(filter(self._is_terminal, events(block)), None)
+        terminal = next(filter(self._is_terminal, parse_events(block)), None)
         return [] if terminal is None else [_framed(terminal)]
 
     def _take_whole_events(self) -> list[bytes]:

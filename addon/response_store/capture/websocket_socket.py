@@ -27,13 +27,13 @@ from response_store.openai_api.websocket_event import (
     CREATE,
     NO_LANE,
     STEER,
-    Kind,
     ServerMessage,
-    apart,
-    as_frame,
-    frame_pieces,
+    ServerMessageKind,
+    encode_frame,
+    encode_frame_pieces,
     read_client,
     read_server,
+    split_message,
 )
 from response_store.store.records import EndedBy
 
@@ -147,13 +147,13 @@ class Socket:
             message = read_server(content)
         except json_text.UnreadableError:
             return [one for part in self._apart(content) for one in self.server(part, at)]
-        if message.kind is Kind.ERROR:
+        if message.kind is ServerMessageKind.ERROR:
             return self._error(message, content, at)
         turn = self._turn(message, at)
         if turn is None:
             self._counters.add("websocket.beside")
             return []
-        is_terminal = message.kind is Kind.TERMINAL
+        is_terminal = message.kind is ServerMessageKind.TERMINAL
         self._feed(turn, content, at, is_terminal=is_terminal)
         if not is_terminal:
             return []
@@ -173,7 +173,7 @@ class Socket:
 
     def _apart(self, content: bytes) -> list[bytes]:
         """Return the messages that one consists of which is no JSON object itself; count none."""
-        found = list(apart(content)) if len(content) <= self._limit else []
+        found = list(split_message(content)) if len(content) <= self._limit else []
         if not found or found == [content]:
             self._counters.add("websocket.unreadable")
             return []
@@ -245,7 +245,11 @@ class Socket:
         """
         if lane is None or message.begins or len(lane.running) != 1:
             return None
-        return lane.running[0] if message.kind is Kind.TERMINAL or not lane.waiting else None
+        return (
+            lane.running[0]
+            if message.kind is ServerMessageKind.TERMINAL or not lane.waiting
+            else None
+        )
 
     def _asked(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
         """The turn that waits for this response."""
@@ -253,7 +257,9 @@ class Socket:
             return None
         if not lane.waiting:
             failed = lane.failed
-            late = message.kind is Kind.TERMINAL and failed and failed.response_id is None
+            late = (
+                message.kind is ServerMessageKind.TERMINAL and failed and failed.response_id is None
+            )
             return failed if late else None
         turn = lane.waiting[0]
         previous = message.previous_response_id
@@ -334,10 +340,10 @@ class Socket:
     def _feed(self, turn: Turn, content: bytes, at: float, *, is_terminal: bool = False) -> None:
         """Take a message into a turn's answer; how it ends the turn is decided elsewhere."""
         if len(content) > OUTLINED:
-            pieces = frame_pieces(content)
+            pieces = encode_frame_pieces(content)
             self._exchanges.feed(turn.exchange, pieces, ends=False, at=at, is_terminal=is_terminal)
             return
-        frame, stream = as_frame(content), turn.exchange.stream
+        frame, stream = encode_frame(content), turn.exchange.stream
         if stream is None or not stream.passes(frame):
             self._exchanges.feed(turn.exchange, frame, ends=False, at=at)
 

@@ -19,8 +19,8 @@ from response_store.capture.websocket_window import Window
 from response_store.config import Config
 from response_store.counts import Counters
 from response_store.json_text import storable
-from response_store.openai_api.endpoints import Skip, route_of
-from response_store.openai_api.websocket_event import as_text
+from response_store.openai_api.endpoints import Skip, normalize_path
+from response_store.openai_api.websocket_event import decode_binary
 from response_store.store.records import Api, EndedBy, Transport
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Sockets:
     ) -> list[Exchange]:
         if message.dropped or (message.injected and not message.from_client):
             return []  # it does not reach the other side, or does not come from there
-        content = message.content if message.is_text else as_text(message.content)
+        content = message.content if message.is_text else decode_binary(message.content)
         if content is None:
             self._counters.add("websocket.binary")
             return []
@@ -184,7 +184,7 @@ class Sockets:
 
     def _reason_against(self, flow: HTTPFlow) -> Skip | None:
         """Why a socket is none of ours, if so."""
-        if not route_of(flow.request.path).endswith("/responses"):
+        if not normalize_path(flow.request.path).endswith("/responses"):
             return Skip.WEBSOCKET
         capture = self._config.capture
         if not capture.admits(flow_facts.host(flow)):

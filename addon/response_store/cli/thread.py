@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.cli import output
 from response_store.cli.transcript import Transcript
-from response_store.openai_api.item_kinds import Turn
+from response_store.openai_api.item_kinds import LabelledTurn
 from response_store.store.threads import thread
 from response_store.telling import shown
 from response_store.telling.figures import NONE, local_time
@@ -28,7 +28,7 @@ class Section(NamedTuple):
 
     heading: tuple[str, ...]
     state: str
-    turns: list[Turn]
+    turns: list[LabelledTurn]
     tokens: Tokens
 
 
@@ -117,10 +117,10 @@ def _state(found: Found, exchanged: shown.Exchanged) -> str:
     return ", ".join(filter(None, (exchange.state, why or None, warm_up)))
 
 
-def _parting(node: ThreadNode, there: set[str]) -> list[Turn]:
+def _parting(node: ThreadNode, there: set[str]) -> list[LabelledTurn]:
     """Which way the thread goes on, where there is more than one."""
     if not node.branches:
         return []
     ways = [f"{one} (shown)" if one in there else one for one in node.branches[-BRANCHES:]]
     more = ["..."] if len(node.branches) > BRANCHES else []
-    return [Turn(f"{len(node.branches)} branches", "\n".join([*more, *ways]))]
+    return [LabelledTurn(f"{len(node.branches)} branches", "\n".join([*more, *ways]))]

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from response_store.openai_api.item_kinds import Turn
-from response_store.openai_api.items import Item, turns_of
+from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.items import TurnItem, join_turns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,30 +25,30 @@ class Transcript:
 
     def __init__(self) -> None:
         self._instructions = ""
-        self._shown: set[Item] = set()
-        self._said: set[Item] = set()  # by the model
-        self._unanswered: list[Item] = []
-        self._named: dict[str, Item] = {}
+        self._shown: set[TurnItem] = set()
+        self._said: set[TurnItem] = set()  # by the model
+        self._unanswered: list[TurnItem] = []
+        self._named: dict[str, TurnItem] = {}
 
-    def add(self, exchanged: Exchanged) -> list[Turn]:
+    def add(self, exchanged: Exchanged) -> list[LabelledTurn]:
         """The turns of the next response that are new."""
         asked = [self._meant(item) for item in exchanged.asked]
         fresh = self._fresh([item for item in asked if item.turns])
         said = [item for item in exchanged.answered if item.turns]
         self._remember(fresh, said)
-        return [*self._instructed(exchanged.instructions), *turns_of([*fresh, *said])]
+        return [*self._instructed(exchanged.instructions), *join_turns([*fresh, *said])]
 
-    def _instructed(self, instructions: str) -> list[Turn]:
+    def _instructed(self, instructions: str) -> list[LabelledTurn]:
         """Instructions do not carry over: each request repeats them."""
         if not instructions or instructions == self._instructions:
             return []
         self._instructions = instructions
-        return [Turn("instructions", instructions)]
+        return [LabelledTurn("instructions", instructions)]
 
-    def _meant(self, item: Item) -> Item:
+    def _meant(self, item: TurnItem) -> TurnItem:
         return self._named.get(item.identifier or "", item) if item.refers else item
 
-    def _fresh(self, asked: list[Item]) -> list[Item]:
+    def _fresh(self, asked: list[TurnItem]) -> list[TurnItem]:
         behind = 1 + max((at for at, item in enumerate(asked) if item in self._said), default=-1)
         history, rest = asked[:behind], asked[behind:]
         repeated = len(self._unanswered)
@@ -59,7 +59,7 @@ class Transcript:
             *(item for item in rest if item.call is None or item not in self._shown),
         ]
 
-    def _remember(self, asked: list[Item], said: Iterable[Item]) -> None:
+    def _remember(self, asked: list[TurnItem], said: Iterable[TurnItem]) -> None:
         said = [*said]
         self._said.update(said)
         self._shown.update(asked, said)

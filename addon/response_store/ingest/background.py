@@ -19,7 +19,7 @@ from response_store.ingest.draft import Request
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.json_text import ABSENT
 from response_store.openai_api.endpoints import Skip
-from response_store.openai_api.outcome import Outcome, Usage
+from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import State, Transport
 
 _NAMESPACE = uuid.UUID("c1b0b6a5-1a5c-5d0e-8f43-6f0a5f1e7d2b")
@@ -61,6 +61,6 @@ def _shared_id(tenant_id: str, response_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{tenant_id}\0{response_id}"))
 
 
-def _new_usage(outcome: Outcome) -> Usage:
+def _new_usage(outcome: ParsedResponse) -> Usage:
     """Tokens that no other row counts: those of a response that was answered before it ran."""
     return outcome.usage if is_background(outcome.response or outcome.partial) else Usage()

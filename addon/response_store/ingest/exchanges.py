@@ -108,7 +108,7 @@ class Exchanges:
             EndedBy.PROXY_STOPPED,
             answered.elapsed_ms,
             answered.first_event_ms,
-            build_answer(answered.head, answered.body, None, answered.flaw),
+            build_answer(answered.head, answered.body, None, answered.damage),
         )
         return ExchangeDraft(head.flow_id, head.turn, Draft(build_request(head, body), ending))
 
@@ -140,12 +140,12 @@ class Exchanges:
             request, request_body = self._request(before)
         came = self._parts(before.parts)
         rest, raw = split_answer(head, body)
-        flaw = came.flaw
+        damage = came.damage
         ending = Ending(
             EndedBy(head.ended_by),
             head.duration_ms,
             head.first_event_ms if head.first_event_ms is not None else came.first_event_ms,
-            build_answer(head.answer or came.head, came.body + rest, raw, flaw),
+            build_answer(head.answer or came.head, came.body + rest, raw, damage),
             head.problem,
         )
         draft = Draft(build_request(request, request_body), ending)
@@ -173,7 +173,7 @@ class Exchanges:
                     came.first_event_ms = head.first_event_ms
                 bodies.append(frame.body)
         except DamagedFrameError:
-            came.flaw = _DAMAGED
+            came.damage = _DAMAGED
         came.body = b"".join(bodies)
         return came
 
@@ -186,7 +186,7 @@ class _Parts:
     body: bytes = b""
     elapsed_ms: float | None = None
     first_event_ms: float | None = None
-    flaw: str | None = None
+    damage: str | None = None
 
 
 def exchange_refs(exchange: OpenExchange) -> Iterator[FrameRef]:
@@ -236,9 +236,9 @@ def build_request(head: RequestHead, body: bytes) -> Request:
 
 
 def build_answer(
-    head: AnswerHead | None, body: bytes, raw: bytes | None, flaw: str | None
+    head: AnswerHead | None, body: bytes, raw: bytes | None, damage: str | None
 ) -> Answer | None:
-    """Return the answer of a head and its body; `flaw` says what the journal lacks of it."""
+    """Return the answer of a head and its body; `damage` says what the journal lacks of it."""
     if head is None:
         return None
     return Answer(
@@ -246,9 +246,9 @@ def build_answer(
         status_code=head.status_code,
         upstream_request_id=head.upstream_request_id,
         body=body if head.has_body else None,
-        is_terminated=head.is_terminated and flaw is None,
+        is_terminated=head.is_terminated and damage is None,
         too_large=head.too_large,
-        decode_error=flaw or head.decode_error,
+        decode_error=damage or head.decode_error,
         raw=raw,
     )
 

@@ -18,7 +18,7 @@ from response_store.ingest.result_state import ClassifiedResponse
 from response_store.ingest.row_filler import RowFiller, bound_names, transport
 from response_store.openai_api.conversations import ConversationRequest, read_conversation_change
 from response_store.openai_api.endpoints import Skip
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import ParsedResponse
 from response_store.store.records import Api, Change, ConversationChange, Deletion, Record, State
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class RecordBuilder:
         if isinstance(request, Skip):
             return request
         if draft.ending is None:
-            opened = ClassifiedResponse(Outcome(), State.OPEN)
+            opened = ClassifiedResponse(ParsedResponse(), State.OPEN)
             return Record(self._rows.exchange(None, facts, request, opened))
         return self._ended(facts, draft.ending, request)
 

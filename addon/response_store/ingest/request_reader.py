@@ -16,7 +16,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.ingest.draft import Request
 from response_store.json_text import ABSENT
-from response_store.openai_api.endpoints import model_in
+from response_store.openai_api.endpoints import find_model
 from response_store.openai_api.other_requests import read_other_request
 from response_store.openai_api.response_object import read_conversation
 from response_store.redaction.credentials import Masked, UncleanableError, mask
@@ -58,7 +58,7 @@ class _Steer(msgspec.Struct):
 
 def read_request(request: Request) -> ReadRequest:
     """Return what the columns need of a request. Never raises."""
-    model = model_in(request.path)
+    model = find_model(request.path)
     if request.body is None:
         return ReadRequest(None, model=model, reason=request.missing or NOT_KEPT)
     try:

@@ -23,9 +23,9 @@ from response_store.ingest.result_state import (
 )
 from response_store.ingest.resumed_streams import ResumableStreams
 from response_store.ingest.truncated_body import read_beginning
-from response_store.openai_api.answer_body import read_part, without_echoes
+from response_store.openai_api.answer_body import mask_joined_credentials, read_part
 from response_store.openai_api.other_answers import read_any
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.response_events import read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, parse_frame
 from response_store.openai_api.terminal_events import is_terminal
@@ -68,10 +68,10 @@ class AnswerReader:
         """Read what an exchange ended with. Reading it again changes nothing."""
         answer = ending.answer
         if answer is None:
-            return ClassifiedResponse(Outcome(), cut_state(ending, None))
+            return ClassifiedResponse(ParsedResponse(), cut_state(ending, None))
         if answer.body is None:
             if answer.too_large:
-                return ClassifiedResponse(Outcome(), State.TOO_LARGE)
+                return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
             return classify_unreadable(NOT_KEPT, b"", answer, ending)
         given = _Answered(facts, request, ending, answer, answer.body)
         try:
@@ -79,7 +79,7 @@ class AnswerReader:
         except json_text.TooManyValuesError:
             classified = self._read_start(given)
         except UncleanableError:
-            classified = ClassifiedResponse(Outcome(), State.TOO_LARGE)
+            classified = ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         self.resumable.note_end(facts, classified)
         return classified
 
@@ -105,10 +105,10 @@ class AnswerReader:
             body = given.scrub(given.body)
             outcome = self._read_beginning(given._replace(body=given.scrub(start)))
         except (json_text.TooManyValuesError, UncleanableError):
-            return ClassifiedResponse(Outcome(), State.TOO_LARGE)
+            return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         return ClassifiedResponse(outcome, State.TOO_LARGE, body)
 
-    def _read_whole(self, given: _Answered, terminal: Outcome | None) -> ClassifiedResponse:
+    def _read_whole(self, given: _Answered, terminal: ParsedResponse | None) -> ClassifiedResponse:
         facts, request, ending, answer, body = given
         stream = self.resumable.prepend(facts, answer, body)
         try:
@@ -117,24 +117,26 @@ class AnswerReader:
             raise
         except json_text.UnreadableError as error:
             return classify_unreadable(str(error), body, answer, ending)
-        outcome = without_echoes(read, request.secrets)
+        outcome = mask_joined_credentials(read, request.secrets)
         classified = classify(outcome, body, answer, ending)
         self.resumable.note(facts, classified, stream)
         return classified
 
-    def _read_undecodable(self, given: _Answered, terminal: Outcome | None) -> ClassifiedResponse:
+    def _read_undecodable(
+        self, given: _Answered, terminal: ParsedResponse | None
+    ) -> ClassifiedResponse:
         answer, body = given.answer, given.body
         read = terminal or read_part(given.facts.api, answer.transport, body)
         if answer.raw is not None and not self._redacts:
             body = given.scrub(answer.raw)
-        return with_decode_error(without_echoes(read, given.request.secrets), body, answer)
+        return with_decode_error(mask_joined_credentials(read, given.request.secrets), body, answer)
 
-    def _read_beginning(self, given: _Answered) -> Outcome:
+    def _read_beginning(self, given: _Answered) -> ParsedResponse:
         secrets = given.request.secrets
         may_cut = self._redacts or bool(secrets)
         transport = given.answer.transport
         part = read_beginning(given.facts.api, transport, given.body, may_cut=may_cut)
-        return without_echoes(part, secrets)
+        return mask_joined_credentials(part, secrets)
 
 
 class _Answered(NamedTuple):
@@ -151,7 +153,7 @@ class _Answered(NamedTuple):
         return mask_echoes(mask(body).body, self.request.secrets)
 
 
-def _read_terminal(given: _Answered) -> Outcome | None:
+def _read_terminal(given: _Answered) -> ParsedResponse | None:
     """Read the terminal event alone, where it says everything; None where it doesn't."""
     if given.facts.api is not Api.RESPONSES or not given.answer.is_terminated:
         return None
@@ -159,14 +161,14 @@ def _read_terminal(given: _Answered) -> Outcome | None:
     if event is None:
         return None
     try:
-        data, flaw = json_text.repaired(given.scrub(event.data))
+        data, parse_error = json_text.repaired(given.scrub(event.data))
     except json_text.UnreadableError:
         return None
-    alone = read_terminal(Event(event.name, data)) if flaw is None else None
+    alone = read_terminal(Event(event.name, data)) if parse_error is None else None
     return alone if alone is not None and _says_all(alone, given.body) else None
 
 
-def _says_all(terminal: Outcome, stream: bytes) -> bool:
+def _says_all(terminal: ParsedResponse, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
     if len(_done_items(stream)) > len(terminal.items) or _bare_member(terminal.response or b""):
         return False

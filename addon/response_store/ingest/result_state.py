@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from response_store import json_text
 from response_store.ingest.draft import Answer, Ending
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.store.records import EndedBy, State
 
 UNREADABLE_BODY = "unreadable_body"
@@ -23,33 +23,35 @@ INTACT_STATES = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_P
 class ClassifiedResponse:
     """What was read of an answer: its state, and its body, decoded and masked, where kept."""
 
-    outcome: Outcome
+    outcome: ParsedResponse
     state: State
     body: bytes | None = None
 
 
-def classify(outcome: Outcome, body: bytes, answer: Answer, ending: Ending) -> ClassifiedResponse:
-    """Return what an outcome comes to: a flaw makes it unreadable, unless it ended badly anyway."""
+def classify(
+    outcome: ParsedResponse, body: bytes, answer: Answer, ending: Ending
+) -> ClassifiedResponse:
+    """Classify a parsed response; a parse error makes it unreadable, unless it ended badly."""
     state = state_of(outcome, answer, ending)
     came_whole = state is State.INTERRUPTED and ending.ended_by is EndedBy.BODY
-    if outcome.flaw is not None and (came_whole or state in INTACT_STATES):
+    if outcome.parse_error is not None and (came_whole or state in INTACT_STATES):
         state = State.UNREADABLE
-        fault = outcome.fault or Fault(UNREADABLE_BODY, outcome.flaw)
+        api_error = outcome.error or ApiError(UNREADABLE_BODY, outcome.parse_error)
         partial = outcome.response or outcome.partial
-        outcome = replace(outcome, response=None, partial=partial, fault=fault)
-    elif state is State.REFUSED and outcome.fault is None:
-        outcome = replace(outcome, fault=_plain_fault(body) or _redirect(answer))
+        outcome = replace(outcome, response=None, partial=partial, error=api_error)
+    elif state is State.REFUSED and outcome.error is None:
+        outcome = replace(outcome, error=_plain_fault(body) or _redirect(answer))
     return ClassifiedResponse(outcome, state, body)
 
 
-def state_of(outcome: Outcome, answer: Answer, ending: Ending) -> State:
+def state_of(outcome: ParsedResponse, answer: Answer, ending: Ending) -> State:
     """Return what became of an exchange whose answer was read."""
     if _is_refusal(answer):
         return State.REFUSED
     if outcome.state is not None:
         return outcome.state
     if outcome.response is not None:  # some servers leave the status out
-        return State.FAILED if outcome.fault else State.COMPLETED
+        return State.FAILED if outcome.error else State.COMPLETED
     return cut_state(ending, answer)
 
 
@@ -64,19 +66,23 @@ def classify_unreadable(
 ) -> ClassifiedResponse:
     """Return what an answer comes to that can't be read: a refusal, one that was cut, or odd."""
     if _is_refusal(answer):
-        fault = _plain_fault(body) or _redirect(answer)
-        return ClassifiedResponse(Outcome(fault=fault), State.REFUSED, body)
+        api_error = _plain_fault(body) or _redirect(answer)
+        return ClassifiedResponse(ParsedResponse(error=api_error), State.REFUSED, body)
     if ending.ended_by not in (EndedBy.BODY, EndedBy.TERMINAL_EVENT):
-        return ClassifiedResponse(Outcome(), cut_state(ending, answer), body)
-    return ClassifiedResponse(Outcome(fault=Fault(UNREADABLE_BODY, reason)), State.UNREADABLE, body)
+        return ClassifiedResponse(ParsedResponse(), cut_state(ending, answer), body)
+    return ClassifiedResponse(
+        ParsedResponse(error=ApiError(UNREADABLE_BODY, reason)), State.UNREADABLE, body
+    )
 
 
-def with_decode_error(outcome: Outcome, body: bytes, answer: Answer) -> ClassifiedResponse:
+def with_decode_error(outcome: ParsedResponse, body: bytes, answer: Answer) -> ClassifiedResponse:
     """Return what an answer comes to whose encoding breaks, perhaps behind its terminal event."""
     refused = _is_refusal(answer)
     if outcome.terminal and outcome.state is not None:
         return ClassifiedResponse(outcome, State.REFUSED if refused else outcome.state, body)
-    outcome = replace(outcome, fault=outcome.fault or Fault(UNREADABLE_BODY, answer.decode_error))
+    outcome = replace(
+        outcome, error=outcome.error or ApiError(UNREADABLE_BODY, answer.decode_error)
+    )
     return ClassifiedResponse(outcome, State.REFUSED if refused else State.UNREADABLE, body)
 
 
@@ -85,12 +91,12 @@ def _is_refusal(answer: Answer) -> bool:
     return answer.status_code >= 300
 
 
-def _redirect(answer: Answer) -> Fault | None:
+def _redirect(answer: Answer) -> ApiError | None:
     if answer.status_code >= 400:
         return None
-    return Fault("redirect", f"the server redirects (status {answer.status_code})")
+    return ApiError("redirect", f"the server redirects (status {answer.status_code})")
 
 
-def _plain_fault(body: bytes) -> Fault | None:
+def _plain_fault(body: bytes) -> ApiError | None:
     text = json_text.storable(body[:_READ_BYTES].decode(errors="replace")).strip()
-    return Fault(None, text) if text else None
+    return ApiError(None, text) if text else None

@@ -23,7 +23,7 @@ from response_store.ingest.deletions import Key
 from response_store.ingest.draft import Answer, Request
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.json_text import ABSENT
-from response_store.openai_api.sse import BOM, Event, all_events
+from response_store.openai_api.sse import BOM, Event, parse_stream
 from response_store.store.records import State, Transport
 
 MAX_STREAMS = 64
@@ -122,12 +122,12 @@ def joined(head: bytes, tail: bytes) -> bytes:
 
     Where an event is missing between the two, or one has no number, it is the tail alone.
     """
-    first = next((n for n in map(_number, all_events(tail)) if n is not None), None)
+    first = next((n for n in map(_number, parse_stream(tail)) if n is not None), None)
     if first is None:
         return tail
     before: list[bytes] = []
     last = None
-    for event in all_events(head):
+    for event in parse_stream(head):
         number = _number(event)
         if number is not None and number < first:
             before.append(_frame(event))

@@ -15,7 +15,7 @@ from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.response_reader import keeps_raw
 from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
 from response_store.limits import NAME, bounded_name
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.store.records import (
     Change,
     Deletion,
@@ -79,7 +79,9 @@ class RowFiller:
         """Return the row of an exchange; `stored` says that its response has one of its own."""
         outcome, usage = classified.outcome, classified.outcome.usage
         answer = ending.answer if ending else None
-        fault = outcome.fault or _connection_fault(ending, classified) or _request_fault(request)
+        api_error = (
+            outcome.error or _connection_fault(ending, classified) or _request_fault(request)
+        )
         result = outcome.partial or outcome.response
         if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
             result = None
@@ -96,8 +98,8 @@ class RowFiller:
             state=classified.state.value,
             ended_by=_ended_by(ending, outcome),
             status_code=answer.status_code if answer else None,
-            error_code=fault.code if fault else None,
-            error_message=self._clipped(fault.message) if fault else None,
+            error_code=api_error.code if api_error else None,
+            error_message=self._clipped(api_error.message) if api_error else None,
             started_at=facts.started_at,
             first_event_ms=ending.first_event_ms if ending else None,
             duration_ms=ending.duration_ms if ending else None,
@@ -162,25 +164,25 @@ def transport(facts: Request, answer: Answer | None) -> Transport:
     return answer.transport
 
 
-def _ended_by(ending: Ending | None, outcome: Outcome) -> str | None:
+def _ended_by(ending: Ending | None, outcome: ParsedResponse) -> str | None:
     """Return what ended an exchange: a terminal event counts even without its last line end."""
     if ending is None:
         return None
     return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
 
 
-def _connection_fault(ending: Ending | None, classified: ClassifiedResponse) -> Fault | None:
+def _connection_fault(ending: Ending | None, classified: ClassifiedResponse) -> ApiError | None:
     """Return what a connection failed with before its answer was whole."""
     if ending is None or ending.problem is None or classified.state is not State.INTERRUPTED:
         return None
-    return Fault(*ending.problem)
+    return ApiError(*ending.problem)
 
 
-def _request_fault(request: ReadRequest) -> Fault | None:
-    return Fault(UNREADABLE_REQUEST, request.reason) if request.reason else None
+def _request_fault(request: ReadRequest) -> ApiError | None:
+    return ApiError(UNREADABLE_REQUEST, request.reason) if request.reason else None
 
 
-def _created_at(facts: Request, outcome: Outcome) -> int:
+def _created_at(facts: Request, outcome: ParsedResponse) -> int:
     return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from response_store.json_text import TooManyValuesError, UnreadableError
 from response_store.openai_api.answer_body import read_answer
-from response_store.openai_api.outcome import Outcome, Usage
+from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import Api, Transport
 
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],]', re.DOTALL).finditer
@@ -28,7 +28,7 @@ _CLOSERS = {b"{": b"}", b"[": b"]"}
 _BLANKS = " \t\r\n"
 
 
-def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool) -> Outcome:
+def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool) -> ParsedResponse:
     """Read the beginning of an answer: names and a prefix of the text, no tokens, no response.
 
     Where it `may_cut` a secret in two the text goes to its last blank only: nothing would recognise
@@ -43,7 +43,7 @@ def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool
         items=(),
         output_text=_without_last_word(text) if text and may_cut else text,
         usage=Usage(),
-        flaw=None,
+        parse_error=None,
     )
 
 
@@ -71,7 +71,7 @@ def closed(text: bytes) -> Iterator[bytes]:
     yield text[:kept] + end
 
 
-def _read(api: Api, transport: Transport, body: bytes) -> Outcome:
+def _read(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     try:
         return read_answer(api, transport, body)
     except TooManyValuesError:
@@ -83,7 +83,7 @@ def _read(api: Api, transport: Transport, body: bytes) -> Outcome:
             return read_answer(api, transport, candidate)
         except UnreadableError:
             continue
-    return Outcome()
+    return ParsedResponse()
 
 
 def _without_half_character(body: bytes) -> bytes:

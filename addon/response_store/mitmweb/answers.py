@@ -20,9 +20,9 @@ from response_store.mitmweb.bounds import (
 from response_store.mitmweb.recognising import is_stream
 from response_store.openai_api.chat_completion import is_completion
 from response_store.openai_api.other_answers import read_any
-from response_store.openai_api.outcome import Outcome
-from response_store.openai_api.response_events import fold, read_terminal
-from response_store.openai_api.sse import FRAME_END, Event, all_events
+from response_store.openai_api.outcome import ParsedResponse
+from response_store.openai_api.response_events import accumulate, read_terminal
+from response_store.openai_api.sse import FRAME_END, Event, parse_stream
 from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api, Transport
 from response_store.telling.figures import size
@@ -38,7 +38,7 @@ class _Lane(msgspec.Struct):
 class Told:
     """What an answer says. `rest` is the text of a piece that makes no sense alone."""
 
-    outcome: Outcome
+    outcome: ParsedResponse
     event: str = ""
     rest: str = ""
     note: str = ""
@@ -58,11 +58,11 @@ def message_told(data: bytes, messages: Sequence[Any], message: Any) -> Told:
     """Read a message of a socket; the end of a response may need those before it."""
     body = read(data)
     if body is None:
-        return Told(fold([]))
+        return Told(accumulate([]))
     event = Event(b"", data)
-    outcome = fold([event])
+    outcome = accumulate([event])
     if not outcome.items and is_terminal(event) and isinstance(body, dict):
-        outcome = fold([*_before(messages, message, body.get("stream_id")), event])
+        outcome = accumulate([*_before(messages, message, body.get("stream_id")), event])
     told = body if isinstance(body, dict) else {}
     kind, delta = told.get("type"), told.get("delta")
     return Told(
@@ -86,12 +86,12 @@ def _stream_told(data: bytes, api: Api) -> Told | None:
     return Told(outcome, note=note)
 
 
-def _ending(data: bytes) -> Outcome | None:
+def _ending(data: bytes) -> ParsedResponse | None:
     end = data[-MOST:]
     end = end.replace(b"\r\n", b"\n") if end.endswith(b"\r\n") else end
     last = end.rsplit(FRAME_END, _LAST)[-_LAST:]
     for frame in reversed(last):
-        for event in all_events(frame):
+        for event in parse_stream(frame):
             if is_terminal(event) and is_readable(event.data, marks=MOST_OF_ANSWER):
                 return read_terminal(event)
     return None

@@ -21,16 +21,16 @@ from response_store.mitmweb.bounds import (
     read,
 )
 from response_store.mitmweb.recognising import Kind, Recognised, is_object, is_stream
-from response_store.openai_api.item_kinds import Turn
-from response_store.openai_api.item_texts import list_of
+from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.item_texts import as_list
 from response_store.openai_api.items import (
-    fuller,
-    instructions_of,
-    request_items,
-    response_items,
-    turns_of,
+    choose_fuller,
+    find_instructions,
+    join_turns,
+    read_request_items,
+    read_response_items,
 )
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import ParsedResponse
 from response_store.telling.figures import size
 from response_store.telling.printable import one_line, printable
 from response_store.telling.tokens import Tokens
@@ -80,9 +80,9 @@ def _request(data: bytes) -> str | None:
     facts = [(name, _named(body.get(key))) for key, name in _REQUEST_FACTS.items()]
     tools = body.get("tools")
     facts.append(("tools", ", ".join(_tools(tools)) if isinstance(tools, list) else ""))
-    instructions = instructions_of(body)
-    first = [Turn("instructions", instructions)] if instructions else []
-    said = [*first, *turns_of(request_items(body))]
+    instructions = find_instructions(body)
+    first = [LabelledTurn("instructions", instructions)] if instructions else []
+    said = [*first, *join_turns(read_request_items(body))]
     return _laid_out(facts, said) if said or facts[1][1] else None
 
 
@@ -91,43 +91,46 @@ def _answer(told: Told | None) -> str | None:
         return None
     outcome, said = told.outcome, _said(told.outcome)
     if not said and told.rest:
-        said = [Turn("delta", told.rest)]
+        said = [LabelledTurn("delta", told.rest)]
     facts = [("event", told.event), *_facts(outcome), ("note", told.note)]
     return _laid_out(facts, said) if said or any(value for _, value in facts) else None
 
 
-def _facts(outcome: Outcome) -> list[tuple[str, str]]:
-    usage, fault = outcome.usage, outcome.fault
+def _facts(outcome: ParsedResponse) -> list[tuple[str, str]]:
+    usage, api_error = outcome.usage, outcome.error
     counted = (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens)
     return [
         ("response", outcome.response_id or ""),
         ("model", outcome.model or ""),
         ("state", outcome.state or ""),
         ("tokens", str(Tokens(*counted))),
-        ("error", ": ".join(filter(None, (fault.code, fault.message))) if fault else ""),
+        (
+            "error",
+            ": ".join(filter(None, (api_error.code, api_error.message))) if api_error else "",
+        ),
         ("previous", outcome.previous_response_id or ""),
         ("conversation", outcome.conversation_id or ""),
-        ("unreadable", outcome.flaw or ""),
+        ("unreadable", outcome.parse_error or ""),
     ]
 
 
-def _said(outcome: Outcome) -> list[Turn]:
+def _said(outcome: ParsedResponse) -> list[LabelledTurn]:
     whole = outcome.response or outcome.partial
     body = read(whole) if whole else None
     output = body.get("output") if isinstance(body, dict) else None
     if not outcome.items or (isinstance(body, dict) and "choices" in body):
-        return turns_of(response_items(body))
+        return join_turns(read_response_items(body))
     items = [read(item) for item in outcome.items]
-    return turns_of(response_items({"output": fuller(list_of(output), items)}))
+    return join_turns(read_response_items({"output": choose_fuller(as_list(output), items)}))
 
 
-def _laid_out(facts: Iterable[tuple[str, str]], said: Iterable[Turn]) -> str:
+def _laid_out(facts: Iterable[tuple[str, str]], said: Iterable[LabelledTurn]) -> str:
     lines = [f"{name:<13}{one_line(value[:_LONGEST_FACT])}" for name, value in facts if value]
     blocks = list(_blocks(list(said)))
     return _APART.join(filter(None, ("\n".join(lines), *blocks)))
 
 
-def _blocks(said: Sequence[Turn]) -> Iterator[str]:
+def _blocks(said: Sequence[LabelledTurn]) -> Iterator[str]:
     """Each turn; of very much what it begins with, and more of what it ends with."""
     part = MOST_SHOWN // 4
     first = _fitting(said, MOST_SHOWN)
@@ -140,13 +143,13 @@ def _blocks(said: Sequence[Turn]) -> Iterator[str]:
     yield from map(_block, said[len(said) - last :])
 
 
-def _fitting(said: Sequence[Turn], most: int) -> int:
+def _fitting(said: Sequence[LabelledTurn], most: int) -> int:
     """How many turns come to so many characters."""
     lengths = accumulate(min(len(turn.text), MOST_SHOWN // 2) + len(turn.label) for turn in said)
     return sum(length <= most for length in lengths)
 
 
-def _block(turn: Turn) -> str:
+def _block(turn: LabelledTurn) -> str:
     more = len(turn.text) - MOST_SHOWN // 2
     cut = f"\n({more} more characters)" if more > 0 else ""
     return f"--- {one_line(turn.label)}\n{printable(turn.text[: MOST_SHOWN // 2])}{cut}"

@@ -12,7 +12,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.outcome import Fault
+from response_store.openai_api.outcome import ApiError
 
 Members = dict[str, Raw]
 _DEPTH = 4  # errors within errors
@@ -30,100 +30,104 @@ _SUCCESS = frozenset({b"0", b'"0"', b"200", b'"200"', b"20000", b'"success"', b'
 _ANSWERS = ("choices", "output")
 
 
-def read_error(members: Members) -> Fault | None:
+def read_error(members: Members) -> ApiError | None:
     """Read the error of a JSON object; None where it reports none, or has an answer beside."""
-    fault = _named(members) or _of_choices(members.get("choices", ABSENT)) or _vendor(members)
-    if fault is not None or any(json_text.present(members.get(n, ABSENT)) for n in _ANSWERS):
-        return fault
-    return _flat(members)
+    api_error = (
+        _read_named(members)
+        or _read_choices_error(members.get("choices", ABSENT))
+        or _read_vendor_error(members)
+    )
+    if api_error is not None or any(json_text.present(members.get(n, ABSENT)) for n in _ANSWERS):
+        return api_error
+    return _read_flat_error(members)
 
 
-def read_error_value(value: json_text.Text, beside: Members | None = None) -> Fault | None:
+def read_error_value(value: json_text.Text, beside: Members | None = None) -> ApiError | None:
     """Read what an `error` member holds; its code may stand `beside` it, and so may its words."""
     if _is_empty(value):
         return None
     siblings = beside or {}
-    inner = _object(value)
+    inner = _read_members(value)
     if not inner and bytes(memoryview(value)[:1]) == b"[":
-        inner = next(filter(None, map(_object, _elements(value))), {})
-    code = _code(inner) or _code(_within(inner)) or _code(siblings)
-    message = _words(Raw(value)) or _first_words(siblings, ("message", "msg", "detail"))
+        inner = next(filter(None, map(_read_members, _slice_elements(value))), {})
+    code = _find_code(inner) or _find_code(_merge_inner(inner)) or _find_code(siblings)
+    message = _find_words(Raw(value)) or _find_first_words(siblings, ("message", "msg", "detail"))
     if code is None and message is None and _says_nothing(inner):
         return None
     if message is None and not inner:
-        code = code or _number(Raw(value))
+        code = code or _read_number(Raw(value))
     if message is None and code is None:
-        message = _as_is(value, inner)
-    return Fault(code, message)
+        message = _quote_unread(value, inner)
+    return ApiError(code, message)
 
 
-def read_error_body(text: json_text.Text) -> Fault | None:
+def read_error_body(text: json_text.Text) -> ApiError | None:
     """Read the error of a JSON text, an object or a list of objects; None where it has none."""
     try:
         if bytes(memoryview(text)[:1]) != b"[":
             return read_error(json_text.all_members(text))
-        return next(filter(None, map(read_error, map(_object, _elements(text)))), None)
+        return next(filter(None, map(read_error, map(_read_members, _slice_elements(text)))), None)
     except json_text.UnreadableError:
         return None
 
 
-def _named(members: Members) -> Fault | None:
+def _read_named(members: Members) -> ApiError | None:
     value = members.get("error", ABSENT)
     return None if _is_empty(value) else read_error_value(value, members)
 
 
-def _of_choices(choices: Raw) -> Fault | None:
+def _read_choices_error(choices: Raw) -> ApiError | None:
     if not json_text.present(choices):
         return None
-    errors = (_object(choice).get("error", ABSENT) for choice in _elements(choices))
+    errors = (_read_members(choice).get("error", ABSENT) for choice in _slice_elements(choices))
     return next(filter(None, map(read_error_value, errors)), None)
 
 
-def _vendor(members: Members) -> Fault | None:
-    status = _object(members.get("base_resp", ABSENT))
+def _read_vendor_error(members: Members) -> ApiError | None:
+    status = _read_members(members.get("base_resp", ABSENT))
     if _is_empty(status.get("status_code", ABSENT)):
         return None
-    return Fault(
-        _number(status["status_code"]), json_text.as_text(status.get("status_msg", ABSENT))
+    return ApiError(
+        _read_number(status["status_code"]), json_text.as_text(status.get("status_msg", ABSENT))
     )
 
 
-def _flat(members: Members) -> Fault | None:
+def _read_flat_error(members: Members) -> ApiError | None:
     """Read an object that is an error itself: it says so, or it has words and no success."""
     says_so = json_text.as_text(members.get("object", ABSENT)) == "error"
     if not says_so and bytes(members.get("code", ABSENT)) in _SUCCESS:
         return None
     if not says_so and bytes(members.get("success", ABSENT)) == b"true":
         return None
-    message = _first_words(members, _FLAT_WORDS)
+    message = _find_first_words(members, _FLAT_WORDS)
     if message is None and not says_so:
         return None
-    errors = next(iter(_elements(members.get("errors", ABSENT))), ABSENT)
-    nested = _object(members.get("message", ABSENT)) or _object(errors)
-    return Fault(_code(members) or _code(nested), message)
+    errors = next(iter(_slice_elements(members.get("errors", ABSENT))), ABSENT)
+    nested = _read_members(members.get("message", ABSENT)) or _read_members(errors)
+    return ApiError(_find_code(members) or _find_code(nested), message)
 
 
-def _code(members: Members) -> str | None:
+def _find_code(members: Members) -> str | None:
     for name in ("code", "type"):
         text = json_text.as_text(members.get(name, ABSENT))
         if text and text not in _NO_CODES:
             return text
-    number = _number(members.get("code", ABSENT))
+    number = _read_number(members.get("code", ABSENT))
     if number is not None:
         return number
     for name in _CODES:
         value = members.get(name, ABSENT)
-        if code := json_text.as_text(value) or _number(value):
+        if code := json_text.as_text(value) or _read_number(value):
             return code
     return None
 
 
-def _number(value: Raw) -> str | None:
+def _read_number(value: Raw) -> str | None:
     number = bytes(memoryview(value)[:1]) in b"-0123456789" and not _is_empty(value)
     return json_text.as_str(value)[:_CODE_CHARS] if number else None
 
 
-def _words(value: Raw, depth: int = 0) -> str | None:
+def _find_words(value: Raw, depth: int = 0) -> str | None:
     """Return the words of an error: a text, or those of an object or of a list's elements."""
     start = bytes(memoryview(value)[:1])
     if start == b'"':
@@ -131,25 +135,27 @@ def _words(value: Raw, depth: int = 0) -> str | None:
     if depth >= _DEPTH:
         return None
     if start == b"[":
-        said = (_words(element, depth + 1) for element in _elements(value))
+        said = (_find_words(element, depth + 1) for element in _slice_elements(value))
         return "; ".join(filter(None, said)) or None
-    return _first_words(_object(value), _WORDS, depth) if start == b"{" else None
+    return _find_first_words(_read_members(value), _WORDS, depth) if start == b"{" else None
 
 
-def _first_words(members: Members, names: tuple[str, ...], depth: int = 0) -> str | None:
-    found = (_words(members[name], depth + 1) for name in names if name in members)
+def _find_first_words(members: Members, names: tuple[str, ...], depth: int = 0) -> str | None:
+    found = (_find_words(members[name], depth + 1) for name in names if name in members)
     return next(filter(None, found), None)
 
 
-def _within(members: Members) -> Members:
-    return _object(members.get("error", ABSENT)) or _object(members.get("detail", ABSENT))
+def _merge_inner(members: Members) -> Members:
+    return _read_members(members.get("error", ABSENT)) or _read_members(
+        members.get("detail", ABSENT)
+    )
 
 
 def _says_nothing(members: Members) -> bool:
     return bool(members) and all(map(_is_empty, members.values()))
 
 
-def _as_is(value: json_text.Text, inner: Members) -> str | None:
+def _quote_unread(value: json_text.Text, inner: Members) -> str | None:
     if not inner and bytes(memoryview(value)[:1]) not in (b'"', b"["):
         return None  # true, or a number
     return json_text.storable(json_text.as_str(value)[:_MESSAGE_CHARS])
@@ -159,7 +165,7 @@ def _is_empty(value: json_text.Text) -> bool:
     return len(memoryview(value)) <= 5 and bytes(value) in _EMPTY
 
 
-def _object(value: json_text.Text) -> Members:
+def _read_members(value: json_text.Text) -> Members:
     if bytes(memoryview(value)[:1]) != b"{":
         return {}
     try:
@@ -168,7 +174,7 @@ def _object(value: json_text.Text) -> Members:
         return {}
 
 
-def _elements(value: json_text.Text) -> list[Raw]:
+def _slice_elements(value: json_text.Text) -> list[Raw]:
     if bytes(memoryview(value)[:1]) != b"[":
         return []
     try:

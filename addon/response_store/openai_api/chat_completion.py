@@ -11,8 +11,8 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.api_error import read_error
-from response_store.openai_api.chat_content import content_text
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.chat_content import extract_answer_text
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.openai_api.timestamps import read_seconds
 from response_store.openai_api.usage import find_usage, read_usage
 from response_store.store.records import State
@@ -23,11 +23,11 @@ _ENVELOPES = ("data", "result", "response", "body", "completion")
 
 
 def is_completion(text: json_text.Text) -> bool:
-    """Whether a JSON object is a chat completion, by what it says of itself or holds."""
+    """Return whether a JSON object is a chat completion, by what it says of itself or holds."""
     return _is_completion(json_text.all_members(text))
 
 
-def inner_completion(members: Members) -> Raw | None:
+def unwrap_completion(members: Members) -> Raw | None:
     """Return the completion in an envelope; None where the members are no envelope of one."""
     if "choices" in members:
         return None
@@ -38,24 +38,24 @@ def inner_completion(members: Members) -> Raw | None:
     return None
 
 
-def read_completion(text: json_text.Text, state: State | None = State.COMPLETED) -> Outcome:
+def read_completion(text: json_text.Text, state: State | None = State.COMPLETED) -> ParsedResponse:
     """Read a chat completion. Raises UnreadableError when `text` is no JSON object."""
     members = json_text.all_members(text)
-    choices = _choices(members)
-    fault = read_error(members) or _finished_badly(choices)
-    if fault is not None:
+    choices = _read_choices(members)
+    api_error = read_error(members) or _find_bad_finish(choices)
+    if api_error is not None:
         state = State.FAILED
-    elif state is State.COMPLETED and (reason := _cut_short(choices)) is not None:
-        state, fault = State.INCOMPLETE, Fault(reason, None)
-    return Outcome(
+    elif state is State.COMPLETED and (reason := _find_cut_reason(choices)) is not None:
+        state, api_error = State.INCOMPLETE, ApiError(reason, None)
+    return ParsedResponse(
         state=state,
         response_id=json_text.as_text(members.get("id", ABSENT)) or None,
         model=json_text.as_text(members.get("model", ABSENT)) or None,
         created_at=read_seconds(members.get("created", members.get("created_at", ABSENT))),
         partial=bytes(text),
-        output_text=_first_text(choices),
+        output_text=_read_first_text(choices),
         usage=read_usage(find_usage(members, choices)),
-        fault=fault,
+        error=api_error,
     )
 
 
@@ -74,7 +74,7 @@ def _holds_choices(text: Raw) -> bool:
     return json_text.present(members.get("choices", ABSENT))
 
 
-def _choices(members: Members) -> list[Members]:
+def _read_choices(members: Members) -> list[Members]:
     choices = members.get("choices", ABSENT)
     try:
         return [json_text.all_members(choice) for choice in json_text.elements(choices)]
@@ -82,26 +82,26 @@ def _choices(members: Members) -> list[Members]:
         return []
 
 
-def _finished_badly(choices: list[Members]) -> Fault | None:
+def _find_bad_finish(choices: list[Members]) -> ApiError | None:
     reasons = (json_text.as_text(choice.get("finish_reason", ABSENT)) for choice in choices)
-    return Fault("error") if "error" in reasons else None
+    return ApiError("error") if "error" in reasons else None
 
 
-def _cut_short(choices: list[Members]) -> str | None:
+def _find_cut_reason(choices: list[Members]) -> str | None:
     """Return why the first choice is not whole, in words of the Responses API; None if it is."""
     finish = choices[0].get("finish_reason", ABSENT) if choices else ABSENT
     return _REASONS.get(json_text.as_text(finish) or "")
 
 
-def _first_text(choices: list[Members]) -> str | None:
-    """The text of the first choice; some servers send its content in parts, or as a delta."""
+def _read_first_text(choices: list[Members]) -> str | None:
+    """Return the text of the first choice; some servers send its content in parts or as a delta."""
     if not choices:
         return None
     try:
         for name in ("message", "delta"):
             said = choices[0].get(name, ABSENT)
             if bytes(memoryview(said)[:1]) == b"{":
-                return content_text(json_text.all_members(said).get("content", ABSENT))
+                return extract_answer_text(json_text.all_members(said).get("content", ABSENT))
     except json_text.UnreadableError:
         return None
     return None

@@ -62,7 +62,7 @@ class ContentParts:
 
     def array(self) -> Raw:
         """Return what has come as a list of parts; empty texts are none."""
-        parts = [_part_text(part) for part in self._parts]
+        parts = [_encode_part(part) for part in self._parts]
         return Raw(json_text.array([part for part in parts if part]))
 
     def _add_text(self, text: bytes) -> None:
@@ -132,7 +132,7 @@ class _Part:
         return json_text.object_of(self._members | grown)
 
 
-def content_text(content: json_text.Text) -> str | None:
+def extract_answer_text(content: json_text.Text) -> str | None:
     """Return the answer in a content: a text, or the texts of its parts, but no thinking."""
     start = bytes(memoryview(content)[:1])
     if start == b'"':
@@ -143,20 +143,20 @@ def content_text(content: json_text.Text) -> str | None:
         parts = [Raw(bytes(content))]
     else:
         return None
-    return "".join(filter(None, map(_answer_text, parts))) or None
+    return "".join(filter(None, map(_extract_part_text, parts))) or None
 
 
-def _answer_text(part: Raw) -> str | None:
+def _extract_part_text(part: Raw) -> str | None:
     if bytes(memoryview(part)[:1]) == b'"':
         return json_text.as_text(part)
     members = json_text.all_members(part)
     if json_text.as_text(members.get("type", ABSENT)) not in _ANSWERS:
         return None
     text = members.get("text", ABSENT)
-    return json_text.as_text(text) or content_text(text)
+    return json_text.as_text(text) or extract_answer_text(text)
 
 
-def _part_text(part: list[bytes] | _Part | Raw) -> bytes:
+def _encode_part(part: list[bytes] | _Part | Raw) -> bytes:
     if isinstance(part, _Part):
         return part.text()
     if isinstance(part, Raw):

@@ -17,12 +17,12 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.api_error import read_error, read_error_body, read_error_value
-from response_store.openai_api.chat_completion import inner_completion, read_completion
+from response_store.openai_api.chat_completion import read_completion, unwrap_completion
 from response_store.openai_api.chat_content import ContentParts
 from response_store.openai_api.chat_tool_calls import ToolCalls
 from response_store.openai_api.held import PLACE, Held
-from response_store.openai_api.outcome import Fault, Outcome
-from response_store.openai_api.response_events import flaw
+from response_store.openai_api.outcome import ApiError, ParsedResponse
+from response_store.openai_api.response_events import describe_parse_error
 from response_store.openai_api.sse import Event, is_filler
 from response_store.openai_api.terminal_events import DONE
 from response_store.openai_api.usage import find_usage, merge_usage, read_usage
@@ -41,7 +41,7 @@ _LOST = "a part of the stream is in none of the row's columns"
 
 
 @dataclass(slots=True)
-class _Growing:
+class _DeltaAccumulator:
     """An object that comes in deltas: texts and lists grow, indexed elements each by itself."""
 
     held: Held
@@ -49,8 +49,8 @@ class _Growing:
     members: Members = field(default_factory=dict)
     contents: dict[str, ContentParts] = field(default_factory=dict)
     rows: dict[str, list[bytes]] = field(default_factory=dict)
-    lists: dict[str, dict[int, _Growing]] = field(default_factory=dict)
-    nested: dict[str, _Growing] = field(default_factory=dict)
+    lists: dict[str, dict[int, _DeltaAccumulator]] = field(default_factory=dict)
+    nested: dict[str, _DeltaAccumulator] = field(default_factory=dict)
     calls: ToolCalls | None = None
 
     def grow(self, delta: Members) -> None:
@@ -76,11 +76,11 @@ class _Growing:
             self.held.add(name not in self.members)
             self.members[name] = value
 
-    def _inner(self, inner: dict[K, _Growing], place: K) -> _Growing:
+    def _inner(self, inner: dict[K, _DeltaAccumulator], place: K) -> _DeltaAccumulator:
         """Return what grows at a place, begun where nothing does yet."""
         if place not in inner:
             self.held.add(PLACE)
-            inner[place] = _Growing(self.held, self.depth + 1)
+            inner[place] = _DeltaAccumulator(self.held, self.depth + 1)
         return inner[place]
 
     def _is_content(self, name: str, start: bytes) -> bool:
@@ -90,10 +90,10 @@ class _Growing:
 
     def _grow_list(self, name: str, value: Raw, deeper: bool) -> None:
         elements = json_text.elements(value)
-        if deeper and elements and index_of(elements[0]) is not None:
+        if deeper and elements and read_index(elements[0]) is not None:
             items = self.lists.setdefault(name, {})
             for element in elements:
-                growing = self._inner(items, index_of(element) or 0)
+                growing = self._inner(items, read_index(element) or 0)
                 growing.grow(json_text.all_members(element))
         elif elements:
             self.rows.setdefault(name, []).append(json_text.array_inner(value))
@@ -101,7 +101,7 @@ class _Growing:
             self.rows.setdefault(name, [])
 
     def text(self) -> bytes:
-        """What has grown, as a JSON object."""
+        """Return what has been accumulated, as a JSON object."""
         fields = dict(self.members)
         for name, parts in self.contents.items():
             fields[name] = parts.value()
@@ -119,20 +119,20 @@ class _Growing:
 
 @dataclass(slots=True)
 class _ChoiceParts:
-    message: _Growing
-    logprobs: _Growing
+    message: _DeltaAccumulator
+    logprobs: _DeltaAccumulator
     members: Members = field(default_factory=dict)
     has_delta: bool = False
     has_lost: bool = False
 
     def feed(self, fields: Members) -> None:
         message = fields.pop("message", ABSENT)
-        if delta := _object(fields.pop("delta", ABSENT)):
+        if delta := _read_members(fields.pop("delta", ABSENT)):
             self.message.grow(delta)
             self.has_delta = self.has_delta or _has_text(delta)
-        elif whole := _object(message):
+        elif whole := _read_members(message):
             self._take_message(whole)
-        if logprobs := _object(fields.get("logprobs", ABSENT)):
+        if logprobs := _read_members(fields.get("logprobs", ABSENT)):
             self.logprobs.grow(logprobs)
             del fields["logprobs"]
         self.members.update({k: v for k, v in fields.items() if not _is_empty(v)})
@@ -177,13 +177,15 @@ class ChatAccumulator:
         self._choices: dict[int, _ChoiceParts] = {}
         self._usage = ABSENT  # wherever it stood
         self._stated_usage = ABSENT  # beside the choices
-        self._fault: Fault | None = None
+        self._api_error: ApiError | None = None
         self._done = False
-        self._flaw: str | None = None
+        self._parse_error: str | None = None
         self._lost = False
 
     def feed(self, event: Event) -> None:
-        """Take one event; what is no chunk is noted, or passed over where it says nothing."""
+        """Take one event. What is no chunk is noted; what only keeps the connection alive is
+        ignored.
+        """
         data = event.data.strip()
         if data == DONE:
             self._done = True
@@ -196,20 +198,28 @@ class ChatAccumulator:
         except json_text.UnreadableError as error:
             self._feed_unreadable(event, error)
 
-    def outcome(self) -> Outcome:
-        """What the chunks came to: completed by `[DONE]` or when every choice has finished."""
-        fault = self._fault
+    def outcome(self) -> ParsedResponse:
+        """Return what the chunks add up to: completed by `[DONE]` or when every choice has
+        finished.
+        """
+        api_error = self._api_error
         ended = State.COMPLETED if self._done or self._is_finished() else None
-        state = State.FAILED if fault else ended
+        state = State.FAILED if api_error else ended
         has_lost = self._lost or any(one.has_lost for one in self._choices.values())
         lost = _LOST if has_lost else None
         if not self._members and not self._choices:
-            return Outcome(
-                state=state, terminal=self._done, fault=fault, flaw=self._flaw, lost=lost
+            return ParsedResponse(
+                state=state,
+                terminal=self._done,
+                error=api_error,
+                parse_error=self._parse_error,
+                lost=lost,
             )
         whole = self._read(state)
-        whole = replace(whole, terminal=self._done, flaw=self._flaw, lost=whole.lost or lost)
-        return replace(whole, state=State.FAILED, fault=fault) if fault else whole
+        whole = replace(
+            whole, terminal=self._done, parse_error=self._parse_error, lost=whole.lost or lost
+        )
+        return replace(whole, state=State.FAILED, error=api_error) if api_error else whole
 
     def _feed_data(self, event: Event, data: bytes) -> None:
         if data[:1] == b"[":
@@ -217,14 +227,14 @@ class ChatAccumulator:
                 self._feed_data(event, bytes(element))
             return
         chunk = json_text.all_members(data)
-        inner = inner_completion(chunk)
+        inner = unwrap_completion(chunk)
         self._feed_chunk(event, json_text.all_members(inner) if inner is not None else chunk)
 
     def _feed_chunk(self, event: Event, chunk: Members) -> None:
-        choices = _choices(chunk.get("choices", ABSENT))
+        choices = _read_choices(chunk.get("choices", ABSENT))
         if not choices or not _ODD.isdisjoint(chunk) or any("error" in one for one in choices):
             self._note_error(event, chunk)
-            if "choices" not in chunk and self._fault is not None:
+            if "choices" not in chunk and self._api_error is not None:
                 return
         elif event.name in _ERRORS:
             self._note_error(event, chunk)
@@ -239,14 +249,16 @@ class ChatAccumulator:
     def _choice(self, index: int) -> _ChoiceParts:
         if index not in self._choices:
             self._held.add(PLACE)
-            self._choices[index] = _ChoiceParts(_Growing(self._held), _Growing(self._held))
+            self._choices[index] = _ChoiceParts(
+                _DeltaAccumulator(self._held), _DeltaAccumulator(self._held)
+            )
         return self._choices[index]
 
     def _note_error(self, event: Event, chunk: Members) -> None:
-        fault = read_error(chunk)
-        if fault is None and event.name in _ERRORS:
-            fault = read_error_value(event.data)
-        self._fault = self._fault or fault
+        api_error = read_error(chunk)
+        if api_error is None and event.name in _ERRORS:
+            api_error = read_error_value(event.data)
+        self._api_error = self._api_error or api_error
 
     def _count(self, chunk: Members, choices: list[Members]) -> None:
         """Take the tokens that a chunk counts, wherever they stand."""
@@ -258,12 +270,12 @@ class ChatAccumulator:
 
     def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
         if event.name in _ERRORS:
-            self._fault = self._fault or _spoken(event.data)
+            self._api_error = self._api_error or _read_plain_error(event.data)
             return
-        self._flaw = self._flaw or flaw(event, error)
+        self._parse_error = self._parse_error or describe_parse_error(event, error)
         self._lost = self._lost or not (is_filler(event) or event.data.lstrip()[:1] == b"{")
 
-    def _read(self, state: State | None) -> Outcome:
+    def _read(self, state: State | None) -> ParsedResponse:
         fields = self._members | {"object": json_text.string("chat.completion")}
         choices = [self._choices[index].text(index) for index in sorted(self._choices)]
         fields["choices"] = Raw(json_text.array(choices))
@@ -273,13 +285,13 @@ class ChatAccumulator:
         try:
             return replace(read_completion(text, state), usage=read_usage(self._usage))
         except json_text.UnreadableError:  # nested one level too deep by now
-            return Outcome(state=state, partial=text, lost=_LOST)
+            return ParsedResponse(state=state, partial=text, lost=_LOST)
 
     def _is_finished(self) -> bool:
         return bool(self._choices) and all(one.is_finished for one in self._choices.values())
 
 
-def accumulate(events: Iterable[Event]) -> Outcome:
+def accumulate(events: Iterable[Event]) -> ParsedResponse:
     """Accumulate a whole stream. Raises TooManyValuesError."""
     chunks = ChatAccumulator()
     for event in events:
@@ -287,7 +299,7 @@ def accumulate(events: Iterable[Event]) -> Outcome:
     return chunks.outcome()
 
 
-def index_of(element: Raw) -> int | None:
+def read_index(element: Raw) -> int | None:
     """Return the `index` of a list's element; None where it has none."""
     try:
         return json_text.as_int(json_text.all_members(element).get("index", ABSENT))
@@ -295,7 +307,7 @@ def index_of(element: Raw) -> int | None:
         return None
 
 
-def _choices(choices: Raw) -> list[Members]:
+def _read_choices(choices: Raw) -> list[Members]:
     start = bytes(memoryview(choices)[:1])
     if start == b"{":
         return [json_text.all_members(choices)]
@@ -303,13 +315,13 @@ def _choices(choices: Raw) -> list[Members]:
     return [json_text.all_members(choice) for choice in elements]
 
 
-def _spoken(data: bytes) -> Fault | None:
-    fault = read_error_body(data)
+def _read_plain_error(data: bytes) -> ApiError | None:
+    api_error = read_error_body(data)
     text = json_text.storable(data.decode(errors="replace")).strip()
-    return fault or (Fault(None, text) if text else None)
+    return api_error or (ApiError(None, text) if text else None)
 
 
-def _object(value: Raw) -> Members:
+def _read_members(value: Raw) -> Members:
     return json_text.all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
 
 

@@ -121,10 +121,10 @@ class ToolCalls:
         return Raw(json_text.array([call.text() for call in calls]))
 
     def _add_piece(self, piece: Members, fed: list[_Call]) -> _Call:
-        index = _index(piece.get("index", ABSENT))
+        index = _read_index(piece.get("index", ABSENT))
         call = self._target(index, piece)
-        is_fed = any(call is one for one in fed) and bool(_id_of(piece) or _name_of(piece))
-        if call is None or is_fed or _begins_another(call, piece):
+        is_fed = any(call is one for one in fed) and bool(_read_id(piece) or _read_name(piece))
+        if call is None or is_fed or _is_another_call(call, piece):
             last = self._calls[-1].index if self._calls else 0
             self._held.add(PLACE)
             call = _Call(last if index is None else index)
@@ -135,7 +135,7 @@ class ToolCalls:
 
     def _target(self, index: int | None, piece: Members) -> _Call | None:
         """Return the call that a piece goes to, unless it begins one of its own."""
-        new_id = _id_of(piece)
+        new_id = _read_id(piece)
         same = [call for call in reversed(self._calls) if new_id and call.id == new_id]
         last = self._calls[-1] if self._calls else None
         if index is None:
@@ -143,44 +143,46 @@ class ToolCalls:
         latest = self._latest.get(index)
         if latest is None:  # some servers count the pieces, not the calls
             open_call = same[0] if same else last
-            goes_on = same or not (new_id or _name_of(piece))
+            goes_on = same or not (new_id or _read_name(piece))
             return open_call if open_call and goes_on and not open_call.is_whole else None
         if new_id and latest.id != new_id:
             return next((call for call in same if call.index == index), latest)
         return latest
 
 
-def _begins_another(call: _Call, piece: Members) -> bool:
-    new_id, new_name = _id_of(piece), _name_of(piece)
-    if not (new_name or _brings_arguments(piece)):
+def _is_another_call(call: _Call, piece: Members) -> bool:
+    new_id, new_name = _read_id(piece), _read_name(piece)
+    if not (new_name or _has_arguments(piece)):
         return bool(new_id and call.id and new_id != call.id and "index" not in piece)
     if new_id and call.id:
         if new_id == call.id:
             return False
         differs = bool(new_name) and new_name != call.name
         return call.is_whole or (differs and bool(call.name))
-    return bool(new_name) and bool(call.name) and call.is_whole and not _continues(call, piece)
+    return (
+        bool(new_name) and bool(call.name) and call.is_whole and not _is_continuation(call, piece)
+    )
 
 
-def _continues(call: _Call, piece: Members) -> bool:
+def _is_continuation(call: _Call, piece: Members) -> bool:
     """Return whether a piece with a name repeats that of its call, and brings no arguments."""
-    return _name_of(piece) == call.name and not _brings_arguments(piece)
+    return _read_name(piece) == call.name and not _has_arguments(piece)
 
 
-def _brings_arguments(piece: Members) -> bool:
-    body = _body_of(piece)
+def _has_arguments(piece: Members) -> bool:
+    body = _find_body(piece)
     return any(not _is_empty(body.get(name, ABSENT)) for name in _GROWING)
 
 
-def _id_of(piece: Members) -> str:
+def _read_id(piece: Members) -> str:
     return json_text.as_text(piece.get("id", ABSENT)) or ""
 
 
-def _name_of(piece: Members) -> str:
-    return json_text.as_text(_body_of(piece).get("name", ABSENT)) or ""
+def _read_name(piece: Members) -> str:
+    return json_text.as_text(_find_body(piece).get("name", ABSENT)) or ""
 
 
-def _body_of(piece: Members) -> Members:
+def _find_body(piece: Members) -> Members:
     bodies = (piece[name] for name in _BODIES if _is_object(piece.get(name, ABSENT)))
     return next(map(json_text.all_members, bodies), piece)
 
@@ -198,7 +200,7 @@ def _is_json_in_string(inner: bytes) -> bool:
     return True
 
 
-def _index(value: Raw) -> int | None:
+def _read_index(value: Raw) -> int | None:
     index = json_text.as_int(value)
     if index is None and (text := json_text.as_text(value)):
         index = json_text.as_int(text.encode())

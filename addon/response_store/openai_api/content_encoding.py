@@ -68,11 +68,11 @@ class TooLargeError(EncodingError):
     """A body is larger than is kept when decoded."""
 
 
-class TooSlowError(EncodingError):
+class DecodingTimeoutError(EncodingError):
     """A body takes too long to decode."""
 
 
-class Decoder(Protocol):
+class ContentDecoder(Protocol):
     """Decodes a body piece by piece; raises anything on bad input."""
 
     def feed(self, data: bytes, /) -> Iterator[bytes]: ...
@@ -91,7 +91,7 @@ class _Gzip:
             if self._member.eof:
                 data = self._between(data)
             else:
-                yield from _inflated(self._member, data)
+                yield from _inflate(self._member, data)
                 data = self._member.unused_data
 
     def _between(self, data: bytes) -> bytes:
@@ -118,7 +118,7 @@ class _Deflate:
                 return
             self._stream = zlib.decompressobj(wbits=_ZLIB if _is_zlib(data) else _RAW)
         if not self._stream.eof:
-            yield from _inflated(self._stream, data)
+            yield from _inflate(self._stream, data)
 
 
 class _Brotli:
@@ -131,8 +131,8 @@ class _Brotli:
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._stepwise and data:
             self._stepwise = False
-            if _brotli_window(data[0]) > _BROTLI_WINDOW:
-                raise TooSlowError("brotli with a large window")
+            if read_brotli_window(data[0]) > _BROTLI_WINDOW:
+                raise DecodingTimeoutError("brotli with a large window")
         return self._limited(data) if _BROTLI_LIMITS else self._sliced(data)
 
     def _limited(self, data: bytes) -> Iterator[bytes]:
@@ -144,10 +144,12 @@ class _Brotli:
 
     def _sliced(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _BROTLI_SLICE):
-            yield from _pieces(bytes(self._stream.process(data[start : start + _BROTLI_SLICE])))
+            yield from _split_pieces(
+                bytes(self._stream.process(data[start : start + _BROTLI_SLICE]))
+            )
 
 
-def _brotli_window(first: int) -> int:
+def read_brotli_window(first: int) -> int:
     """Return the size of the window as a power of two, of the first byte (RFC 7932, 9.1)."""
     if not first & 1:
         return 16
@@ -162,7 +164,7 @@ class _Zstd:
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         for start in range(0, len(data), _ZSTD_SLICE):
-            yield from _pieces(self._stream.decompress(data[start : start + _ZSTD_SLICE]))
+            yield from _split_pieces(self._stream.decompress(data[start : start + _ZSTD_SLICE]))
 
 
 class _Plain:
@@ -179,8 +181,8 @@ class _Plain:
 class _OrPlain:
     """A decoder, unless the body is plain in spite of what its header says."""
 
-    def __init__(self, decoder: Decoder) -> None:
-        self._decoder: Decoder | None = decoder
+    def __init__(self, decoder: ContentDecoder) -> None:
+        self._decoder: ContentDecoder | None = decoder
         self._head: bytes | None = b""  # until it is known
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -198,7 +200,7 @@ class _OrPlain:
             yield from self._decoder.feed(data)
 
 
-_DECODERS: dict[str, Callable[[], Decoder]] = {
+_DECODERS: dict[str, Callable[[], ContentDecoder]] = {
     "gzip": _Gzip,
     "x-gzip": _Gzip,
     "deflate": _Deflate,
@@ -211,7 +213,7 @@ class _Layer:
     """One coding of a body: its decoder, and how much has come of how much."""
 
     def __init__(self, name: str, *, ratio: int, free: int, stepwise: bool) -> None:
-        self._decoder = _decoder(name, stepwise=stepwise)
+        self._decoder = _make_decoder(name, stepwise=stepwise)
         self._ratio, self._room = ratio, free  # bytes that may still come
 
     def feed(self, data: bytes) -> Iterator[bytes]:
@@ -248,7 +250,7 @@ class Decoding:
 
     @property
     def identity(self) -> bool:
-        """Whether the bytes are plain as they come."""
+        """Return whether the bytes are plain as they come."""
         return not self._layers
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
@@ -268,7 +270,7 @@ class Decoding:
             yield from self._decoded(piece, layer + 1)
 
 
-def _decoder(name: str, *, stepwise: bool) -> Decoder:
+def _make_decoder(name: str, *, stepwise: bool) -> ContentDecoder:
     if name not in _DECODERS:
         return _Plain()
     return _OrPlain(_Brotli(stepwise=stepwise) if name == "br" else _DECODERS[name]())
@@ -288,10 +290,10 @@ def decode(
     had of it.
     """
     if not content_encoding:
-        return _within(limit, b"".join(chunks))
+        return _check_size(limit, b"".join(chunks))
     decoding = Decoding(content_encoding, stepwise=stepwise)
     if decoding.identity:
-        return _within(limit, b"".join(chunks))
+        return _check_size(limit, b"".join(chunks))
     deadline = Deadline(seconds, processor=True)
     pieces: list[bytes] = []
     size = 0
@@ -301,7 +303,7 @@ def decode(
             if size > limit:
                 raise TooLargeError(f"more than {limit} bytes")
             if deadline.has_passed:
-                raise TooSlowError("the body takes too long to decode")
+                raise DecodingTimeoutError("the body takes too long to decode")
             if piece:
                 pieces.append(piece)
     except EncodingError as error:
@@ -310,13 +312,13 @@ def decode(
     return b"".join(pieces)
 
 
-def _within(limit: int, body: bytes) -> bytes:
+def _check_size(limit: int, body: bytes) -> bytes:
     if len(body) > limit:
         raise TooLargeError(f"more than {limit} bytes")
     return body
 
 
-def _inflated(stream: Any, data: bytes) -> Iterator[bytes]:
+def _inflate(stream: Any, data: bytes) -> Iterator[bytes]:
     piece = b""
     # A full piece may leave some of its result behind although all input is used up.
     while data or len(piece) == DECODED_PIECE:
@@ -327,7 +329,7 @@ def _inflated(stream: Any, data: bytes) -> Iterator[bytes]:
         data = stream.unconsumed_tail
 
 
-def _pieces(decoded: bytes) -> Iterator[bytes]:
+def _split_pieces(decoded: bytes) -> Iterator[bytes]:
     """Yield what was decoded at once in small pieces; at least one."""
     if len(decoded) <= DECODED_PIECE:
         yield decoded

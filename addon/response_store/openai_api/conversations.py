@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.accumulated import slices
-from response_store.openai_api.other_endpoints import conversation_in, item_in
+from response_store.openai_api.accumulated import slice_array
+from response_store.openai_api.other_endpoints import find_conversation_id, find_item_id
 from response_store.store.records import ConversationChange
 
 _NO_METADATA = "{}"
@@ -34,25 +34,29 @@ def read_conversation_change(
     request: ConversationRequest, answer: bytes
 ) -> ConversationChange | None:
     """Return the change that an answered request made; None where it made none."""
-    members = _members(answer)
+    members = _read_members(answer)
     kind = json_text.as_text(members.get("object", ABSENT)) or ""
-    in_path = conversation_in(request.path)
+    in_path = find_conversation_id(request.path)
     named = in_path or json_text.as_text(members.get("id", ABSENT))
     if not named:
         return None
     change = ConversationChange(request.tenant_id, named, int(request.started_at))
     if request.method == "DELETE":
-        item_id = item_in(request.path)
+        item_id = find_item_id(request.path)
         return replace(change, deleted=item_id is None, removed_item=item_id)
     if kind == "conversation":
-        items = _items(_members(request.body or b"").get("items", ABSENT)) if not in_path else ()
-        return replace(_described(change, members), items=items, begins=in_path is None)
+        items = (
+            _read_items(_read_members(request.body or b"").get("items", ABSENT))
+            if not in_path
+            else ()
+        )
+        return replace(_describe(change, members), items=items, begins=in_path is None)
     if request.method == "POST" and kind == "list":
-        return replace(change, items=_items(members.get("data", ABSENT)))
+        return replace(change, items=_read_items(members.get("data", ABSENT)))
     return None
 
 
-def _described(change: ConversationChange, members: dict[str, Raw]) -> ConversationChange:
+def _describe(change: ConversationChange, members: dict[str, Raw]) -> ConversationChange:
     metadata = members.get("metadata", ABSENT)
     created_at = json_text.as_int(members.get("created_at", ABSENT))
     return replace(
@@ -62,11 +66,11 @@ def _described(change: ConversationChange, members: dict[str, Raw]) -> Conversat
     )
 
 
-def _items(array: Raw) -> tuple[str, ...]:
-    return tuple(json_text.as_str(item) for item in slices(array))
+def _read_items(array: Raw) -> tuple[str, ...]:
+    return tuple(json_text.as_str(item) for item in slice_array(array))
 
 
-def _members(text: bytes) -> dict[str, Raw]:
+def _read_members(text: bytes) -> dict[str, Raw]:
     try:
         return json_text.all_members(text)
     except json_text.UnreadableError:

@@ -65,9 +65,9 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     """Name the API that a request may speak, or why it is none of ours.
 
     Beside requests that create, these are ours: retrieving a response, polled or streamed,
-    cancelling and deleting it. `followed_id` tells them apart.
+    cancelling and deleting it. `find_target_id` tells them apart.
     """
-    route = route_of(path)
+    route = normalize_path(path)
     is_socket = upgrade.lower() == "websocket"
     other = None if is_socket else classify_other(method, route)
     if other is not None:
@@ -89,20 +89,20 @@ def _is_kept(name: str, value: str) -> bool:
     return has_form is not None and has_form(value) is not None
 
 
-def route_of(path: str) -> str:
+def normalize_path(path: str) -> str:
     """Return a path without its query, and without slashes too many."""
     return _slashes("/", path.partition("?")[0]).removesuffix("/")
 
 
-def model_in(path: str) -> str | None:
+def find_model(path: str) -> str | None:
     """Return the model that a path or its query names; None where neither does."""
-    found = _model_in_path(route_of(path))
+    found = _model_in_path(normalize_path(path))
     if found:
         return storable(unquote(found[1], errors="replace"))
-    return next((value for name, value in _parameters(path) if name == "model"), None)
+    return next((value for name, value in _read_parameters(path) if name == "model"), None)
 
 
-def _parameters(path: str) -> list[tuple[str, str]]:
+def _read_parameters(path: str) -> list[tuple[str, str]]:
     """Return the parameters of a path's query that may be kept; none where there are too many."""
     query = storable(path).partition("#")[0].partition("?")[2]
     try:
@@ -112,9 +112,9 @@ def _parameters(path: str) -> list[tuple[str, str]]:
     return [(name, value) for name, value in parameters if _is_kept(name.lower(), value)]
 
 
-def followed_id(path: str) -> str | None:
-    """The id of the response that a request of ours asks after; None where it creates one."""
-    found = _stored(route_of(path))
+def find_target_id(path: str) -> str | None:
+    """Return the id of the response that a request of ours is about; None where it creates one."""
+    found = _stored(normalize_path(path))
     if found is None or found[1] in _NO_IDS:
         return None
     return unquote(found[1], errors="replace")
@@ -135,8 +135,8 @@ def _classify_stored(method: str, route: str) -> Api | Skip:
     return Skip.METHOD if action in ("", "/cancel") else Skip.PATH
 
 
-def kept_path(path: str) -> str:
-    """`path` with only those query parameters that are known to carry no secret."""
+def strip_query(path: str) -> str:
+    """Return `path` with only those query parameters that are known to carry no secret."""
     route = storable(path).partition("#")[0].partition("?")[0]
-    kept = _parameters(path)
+    kept = _read_parameters(path)
     return f"{route}?{urlencode(kept)}" if kept else route

@@ -14,34 +14,34 @@ from response_store.openai_api.item_kinds import (
     FROM_MODEL,
     REASONING,
     RESULT,
-    Turn,
-    function_call,
-    item_turns,
+    LabelledTurn,
+    read_function_call,
+    read_item_turns,
 )
 from response_store.openai_api.item_texts import (
     Fields,
-    attachment,
-    fields_of,
-    join,
-    list_of,
-    name_of,
-    refusal_of,
-    text_of,
-    thoughts_of,
+    as_fields,
+    as_list,
+    as_name,
+    describe_attachment,
+    extract_refusal,
+    extract_text,
+    extract_thoughts,
+    join_lines,
 )
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking", "reasoning_text")
 
 
 @dataclass(frozen=True)
-class Item:
+class TurnItem:
     """An item of an input or an output: its turns, and the call that it is of.
 
     Items are equal that have the same turns of the same call: a client that sends an answer back
     leaves out ids, states, annotations and phases.
     """
 
-    turns: tuple[Turn, ...] = field(compare=False)
+    turns: tuple[LabelledTurn, ...] = field(compare=False)
     call: str | None = None
     identifier: str | None = field(default=None, compare=False)
     refers: bool = field(default=False, compare=False)  # to the item that has the identifier
@@ -53,51 +53,51 @@ class Item:
         object.__setattr__(self, "content", content)
 
 
-def turns_of(items: Iterable[Item]) -> list[Turn]:
+def join_turns(items: Iterable[TurnItem]) -> list[LabelledTurn]:
     """Return the turns of items, in their order."""
     return [turn for item in items for turn in item.turns]
 
 
-def instructions_of(request: object) -> str:
+def find_instructions(request: object) -> str:
     """Return the instructions of a request body."""
-    return text_of(fields_of(request).get("instructions"))
+    return extract_text(as_fields(request).get("instructions"))
 
 
-def request_items(request: object) -> list[Item]:
+def read_request_items(request: object) -> list[TurnItem]:
     """Return the items of a request body: input, prompt or messages. Those without text are not."""
-    body = fields_of(request)
+    body = as_fields(request)
     contents = (body.get(name) for name in ("input", "prompt", "messages", "items"))
-    items = [item for content in contents for item in input_items(content)]
+    items = [item for content in contents for item in read_input_items(content)]
     with_text = (tuple(t for t in item.turns if t.text or t.name) for item in items)
     return [replace(item, turns=t) for item, t in zip(items, with_text, strict=True) if t]
 
 
-def response_items(result: object) -> list[Item]:
+def read_response_items(result: object) -> list[TurnItem]:
     """Return the items of an answer: an output, a list of items, or a completion's choices."""
-    body = fields_of(result)
-    choices = (_choice(fields_of(choice)) for choice in list_of(body.get("choices")))
+    body = as_fields(result)
+    choices = (_read_choice(as_fields(choice)) for choice in as_list(body.get("choices")))
     listed = body.get("output", body.get("data"))
-    return [*_items(listed, "assistant"), *choices]
+    return [*_read_items(listed, "assistant"), *choices]
 
 
-def input_items(content: object) -> list[Item]:
+def read_input_items(content: object) -> list[TurnItem]:
     """Return the items of an input: a plain text is the user's, an object a stored prompt."""
     if isinstance(content, str):
-        return [Item((Turn("user", text_of(content)),))]
+        return [TurnItem((LabelledTurn("user", extract_text(content)),))]
     if isinstance(content, dict):
-        return [Item((_stored_prompt(content),))]
-    return list(_items(content, "user"))
+        return [TurnItem((_read_stored_prompt(content),))]
+    return list(_read_items(content, "user"))
 
 
-def to_item(value: object, speaker: str) -> Item:
+def to_item(value: object, speaker: str) -> TurnItem:
     """Return one item, which is an object or a text of the speaker."""
     if isinstance(value, str):
-        return Item((Turn(speaker, text_of(value)),))
-    item = fields_of(value)
-    return Item(
-        turns=tuple(_turns(item, speaker)),
-        call=name_of(item.get("call_id")) or None,
-        identifier=name_of(item.get("id")) or None,
+        return TurnItem((LabelledTurn(speaker, extract_text(value)),))
+    item = as_fields(value)
+    return TurnItem(
+        turns=tuple(_read_turns(item, speaker)),
+        call=as_name(item.get("call_id")) or None,
+        identifier=as_name(item.get("id")) or None,
         refers=item.get("type") == "item_reference",
     )
 
@@ -110,91 +110,91 @@ def is_from_model(item: Fields) -> bool:
     return kind in FROM_MODEL or kind.endswith("_call")
 
 
-def fuller(output: list[object], accumulated: list[object]) -> list[object]:
+def choose_fuller(output: list[object], accumulated: list[object]) -> list[object]:
     """Return the output items, or those that were accumulated where they hold more."""
     return accumulated if _weigh(accumulated) > _weigh(output) else output
 
 
 def _weigh(items: list[object]) -> tuple[int, int]:
-    turns = turns_of(_items(items, "assistant"))
+    turns = join_turns(_read_items(items, "assistant"))
     return len(items), sum(len(turn.text) + len(turn.name) for turn in turns)
 
 
-def _items(items: object, speaker: str) -> Iterator[Item]:
-    return (to_item(value, speaker) for value in list_of(items))
+def _read_items(items: object, speaker: str) -> Iterator[TurnItem]:
+    return (to_item(value, speaker) for value in as_list(items))
 
 
-def _choice(choice: Fields) -> Item:
+def _read_choice(choice: Fields) -> TurnItem:
     """Return a choice of a completion: a message, or the text alone of the older API."""
     if isinstance(choice.get("text"), str) and not choice.get("message"):
         return to_item(choice["text"], "assistant")
-    return to_item(fields_of(choice.get("message")), "assistant")
+    return to_item(as_fields(choice.get("message")), "assistant")
 
 
-def _turns(item: Fields, speaker: str) -> Iterable[Turn]:
+def _read_turns(item: Fields, speaker: str) -> Iterable[LabelledTurn]:
     kind = str(item.get("type") or ("message" if item else ""))
     if kind == "message":
-        return _message(item, speaker)
-    return item_turns(kind, item) if kind else ()
+        return _read_message(item, speaker)
+    return read_item_turns(kind, item) if kind else ()
 
 
-def _message(item: Fields, speaker: str) -> Iterator[Turn]:
-    if thoughts := _thoughts(item):
-        yield Turn(REASONING, thoughts, aside=True)
-    role = name_of(item.get("role")) or speaker
-    if text := _message_text(item):
+def _read_message(item: Fields, speaker: str) -> Iterator[LabelledTurn]:
+    if thoughts := _find_thoughts(item):
+        yield LabelledTurn(REASONING, thoughts, aside=True)
+    role = as_name(item.get("role")) or speaker
+    if text := _read_message_text(item):
         source = RESULT if role in ("tool", "function") else role
-        phase = name_of(item.get("phase"))
+        phase = as_name(item.get("phase"))
         title = f"{source} ({phase.replace('_', ' ')})" if phase not in ("", _FINAL) else ""
-        yield Turn(source, text, title=title)
-    if function := fields_of(item.get("function_call")):  # before there were tools
-        yield from function_call(function)
-    for call in map(fields_of, list_of(item.get("tool_calls"))):
-        yield from function_call(fields_of(call.get("function") or call.get("custom")))
-    if sources := _citations(item):
-        yield Turn("citations", sources, aside=True)
+        yield LabelledTurn(source, text, title=title)
+    if function := as_fields(item.get("function_call")):  # before there were tools
+        yield from read_function_call(function)
+    for call in map(as_fields, as_list(item.get("tool_calls"))):
+        yield from read_function_call(as_fields(call.get("function") or call.get("custom")))
+    if sources := _format_citations(item):
+        yield LabelledTurn("citations", sources, aside=True)
 
 
 _FINAL = "final_answer"
 
 
-def _message_text(item: Fields) -> str:
-    spoken = text_of(fields_of(item.get("audio")).get("transcript"))
-    images = (attachment(fields_of(image)) for image in list_of(item.get("images")))
-    refusal = refusal_of(item.get("refusal"))
-    return join((text_of(item.get("content")), spoken, *images, refusal))
+def _read_message_text(item: Fields) -> str:
+    spoken = extract_text(as_fields(item.get("audio")).get("transcript"))
+    images = (describe_attachment(as_fields(image)) for image in as_list(item.get("images")))
+    refusal = extract_refusal(item.get("refusal"))
+    return join_lines((extract_text(item.get("content")), spoken, *images, refusal))
 
 
-def _thoughts(item: Fields) -> str:
+def _find_thoughts(item: Fields) -> str:
     """Return a chat message's reasoning, which each server puts somewhere else."""
-    texts = [text_of(item.get(name)) for name in _THOUGHTS if item.get(name)]
+    texts = [extract_text(item.get(name)) for name in _THOUGHTS if item.get(name)]
     if not texts:
-        details = map(fields_of, list_of(item.get("reasoning_details")))
-        texts = [text_of(one.get("text") or one.get("summary")) for one in details]
-    return join(dict.fromkeys((*texts, thoughts_of(item.get("content")))))
+        details = map(as_fields, as_list(item.get("reasoning_details")))
+        texts = [extract_text(one.get("text") or one.get("summary")) for one in details]
+    return join_lines(dict.fromkeys((*texts, extract_thoughts(item.get("content")))))
 
 
-def _citations(item: Fields) -> str:
+def _format_citations(item: Fields) -> str:
     """Return where an answer says that it has its knowledge from, each source once."""
-    parts = [item, *map(fields_of, list_of(item.get("content")))]
-    notes = (note for part in parts for note in list_of(part.get("annotations")))
-    return join(dict.fromkeys(_citation(fields_of(note)) for note in notes))
+    parts = [item, *map(as_fields, as_list(item.get("content")))]
+    notes = (note for part in parts for note in as_list(part.get("annotations")))
+    return join_lines(dict.fromkeys(_format_citation(as_fields(note)) for note in notes))
 
 
-def _citation(note: Fields) -> str:
-    inner = fields_of(note.get(name_of(note.get("type")))) or note
+def _format_citation(note: Fields) -> str:
+    inner = as_fields(note.get(as_name(note.get("type")))) or note
     names = ("title", "filename", "url")
     words = [value for name in names if isinstance(value := inner.get(name), str)]
-    return " ".join(words) or name_of(inner.get("file_id"))
+    return " ".join(words) or as_name(inner.get("file_id"))
 
 
-def _stored_prompt(prompt: Fields) -> Turn:
-    version = name_of(prompt.get("version"))
-    name = " ".join(filter(None, (name_of(prompt.get("id")), version and f"version {version}")))
-    variables = fields_of(prompt.get("variables"))
-    lines = (f"{key}: {_variable(value)}" for key, value in variables.items())
-    return Turn("prompt", join(lines) or name, name)
+def _read_stored_prompt(prompt: Fields) -> LabelledTurn:
+    version = as_name(prompt.get("version"))
+    name = " ".join(filter(None, (as_name(prompt.get("id")), version and f"version {version}")))
+    variables = as_fields(prompt.get("variables"))
+    lines = (f"{key}: {_format_variable(value)}" for key, value in variables.items())
+    return LabelledTurn("prompt", join_lines(lines) or name, name)
 
 
-def _variable(value: object) -> str:
-    return value if isinstance(value, str) else text_of([value])
+def _format_variable(value: object) -> str:
+    return value if isinstance(value, str) else extract_text([value])

@@ -44,7 +44,7 @@ def describe_base64(data: str, media_type: str = "") -> str:
     return _describe(data, media_type, is_base64=True)
 
 
-def without_base64(text: str) -> str:
+def replace_base64(text: str) -> str:
     """Return a text in which base64 is described: nobody reads it."""
     if len(text) < _MAX_SOURCE and "base64," not in text:
         return text
@@ -65,7 +65,7 @@ def _replace(match: re.Match[str]) -> str:
         return f"[{describe_source(text.replace(chr(92), ''))}]"
     if not all(kind.search(text) for kind in _MIXED):
         return text
-    return f"[base64, {format_size(_decoded_size(_BLANKS.sub('', text)))}]"
+    return f"[base64, {format_size(_measure_decoded(_BLANKS.sub('', text)))}]"
 
 
 def _describe(data: str, media_type: str, *, is_base64: bool) -> str:
@@ -74,10 +74,10 @@ def _describe(data: str, media_type: str, *, is_base64: bool) -> str:
     data = _BLANKS.sub("", data) if _BLANKS.search(data[:200]) else data
     head = _decode_head(data)
     known = next(filter(None, (measure(head) for measure in _FORMATS)), "")
-    return f"{known or _name_type(media_type)}, {format_size(_decoded_size(data))}"
+    return f"{known or _name_type(media_type)}, {format_size(_measure_decoded(data))}"
 
 
-def _decoded_size(data: str) -> int:
+def _measure_decoded(data: str) -> int:
     return max(0, len(data.rstrip("=")) * 3 // 4)
 
 
@@ -97,19 +97,19 @@ def _name_type(media_type: str) -> str:
     return name.upper() if len(name) <= 4 else name
 
 
-def _png(head: bytes) -> str:
+def _measure_png(head: bytes) -> str:
     if not head.startswith(b"\x89PNG\r\n\x1a\n"):
         return ""
-    return _measured("PNG", *struct.unpack(">II", head[16:24])) if len(head) >= 24 else "PNG"
+    return _format_measures("PNG", *struct.unpack(">II", head[16:24])) if len(head) >= 24 else "PNG"
 
 
-def _gif(head: bytes) -> str:
+def _measure_gif(head: bytes) -> str:
     if head[:6] not in (b"GIF87a", b"GIF89a"):
         return ""
-    return _measured("GIF", *struct.unpack("<HH", head[6:10])) if len(head) >= 10 else "GIF"
+    return _format_measures("GIF", *struct.unpack("<HH", head[6:10])) if len(head) >= 10 else "GIF"
 
 
-def _jpeg(head: bytes) -> str:
+def _measure_jpeg(head: bytes) -> str:
     """Walk the segments up to the frame's, which has the measures."""
     if not head.startswith(b"\xff\xd8\xff"):
         return ""
@@ -118,50 +118,50 @@ def _jpeg(head: bytes) -> str:
         marker, length = head[at + 1], int.from_bytes(head[at + 2 : at + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", head[at + 5 : at + 9])
-            return _measured("JPEG", width, height)
+            return _format_measures("JPEG", width, height)
         at += 2 + max(length, 2)
     return "JPEG"
 
 
-def _webp(head: bytes) -> str:
+def _measure_webp(head: bytes) -> str:
     if head[:4] != b"RIFF" or head[8:12] != b"WEBP":
         return ""
     kind = head[12:16]
     if kind == b"VP8X" and len(head) >= 30:
-        return _measured("WebP", _int24(head, 24) + 1, _int24(head, 27) + 1)
+        return _format_measures("WebP", _read_int24(head, 24) + 1, _read_int24(head, 27) + 1)
     if kind == b"VP8 " and len(head) >= 30:
         width, height = struct.unpack("<HH", head[26:30])
-        return _measured("WebP", width & 0x3FFF, height & 0x3FFF)
+        return _format_measures("WebP", width & 0x3FFF, height & 0x3FFF)
     if kind == b"VP8L" and len(head) >= 25:
         bits = int.from_bytes(head[21:25], "little")
-        return _measured("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return _format_measures("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     return "WebP"
 
 
-def _int24(head: bytes, at: int) -> int:
+def _read_int24(head: bytes, at: int) -> int:
     return int.from_bytes(head[at : at + 3], "little")
 
 
-def _measured(name: str, width: int, height: int) -> str:
+def _format_measures(name: str, width: int, height: int) -> str:
     return f"{name} {width}x{height}"
 
 
-def _begins(name: str, *starts: bytes) -> Callable[[bytes], str]:
+def _match_start(name: str, *starts: bytes) -> Callable[[bytes], str]:
     return lambda head: name if head.startswith(starts) else ""
 
 
-def _wav(head: bytes) -> str:
+def _measure_wav(head: bytes) -> str:
     return "WAV" if head[:4] == b"RIFF" and head[8:12] == b"WAVE" else ""
 
 
 _FORMATS = (
-    _png,
-    _jpeg,
-    _gif,
-    _webp,
-    _wav,
-    _begins("PDF", b"%PDF-"),
-    _begins("SVG", b"<svg"),
-    _begins("ZIP", b"PK\x03\x04"),
-    _begins("MP3", b"ID3", b"\xff\xfb"),
+    _measure_png,
+    _measure_jpeg,
+    _measure_gif,
+    _measure_webp,
+    _measure_wav,
+    _match_start("PDF", b"%PDF-"),
+    _match_start("SVG", b"<svg"),
+    _match_start("ZIP", b"PK\x03\x04"),
+    _match_start("MP3", b"ID3", b"\xff\xfb"),
 )

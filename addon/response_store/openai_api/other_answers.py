@@ -13,18 +13,18 @@ from dataclasses import replace
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.openai_api.accumulated import slices
+from response_store.openai_api.accumulated import slice_array
 from response_store.openai_api.answer_body import read_answer
-from response_store.openai_api.outcome import Outcome, Usage
+from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.openai_api.response_object import read_carefully
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.sse import parse_stream
 from response_store.store.records import Api, State, Transport
 
 Members = dict[str, Raw]
 _EVENT_STARTS = (b"data", b"event", b":", b"id", b"retry")
 
 
-def read_any(api: Api, transport: Transport, body: bytes) -> Outcome:
+def read_any(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     """Read a whole answer of any API that is captured.
 
     Raises UnreadableError where it is neither a stream of events nor JSON of the API.
@@ -39,40 +39,40 @@ def read_any(api: Api, transport: Transport, body: bytes) -> Outcome:
     return read_answer(Api.CHAT_COMPLETIONS, transport, body) if outcome is None else outcome
 
 
-def _read_text(text: bytes) -> Outcome | None:
-    members = _members(text)
-    choices = slices(members.get("choices", json_text.ABSENT))
-    if not choices or not any("text" in _members(choice) for choice in choices):
+def _read_text(text: bytes) -> ParsedResponse | None:
+    members = _read_members(text)
+    choices = slice_array(members.get("choices", json_text.ABSENT))
+    if not choices or not any("text" in _read_members(choice) for choice in choices):
         return None
-    chat = _as_chat(members, choices, "message")
-    return _with_object(read_answer(Api.CHAT_COMPLETIONS, Transport.HTTP, chat), text)
+    chat = _convert_to_chat(members, choices, "message")
+    return _replace_object(read_answer(Api.CHAT_COMPLETIONS, Transport.HTTP, chat), text)
 
 
-def _read_text_stream(text: bytes) -> Outcome:
+def _read_text_stream(text: bytes) -> ParsedResponse:
     """Read a stream of texts: as chunks of a chat, whose result becomes a completion again."""
     chunks = []
-    for event in all_events(text):
-        members = _members(event.data)
-        choices = slices(members.get("choices", json_text.ABSENT))
-        data = _as_chat(members, choices, "delta") if choices else event.data
+    for event in parse_stream(text):
+        members = _read_members(event.data)
+        choices = slice_array(members.get("choices", json_text.ABSENT))
+        data = _convert_to_chat(members, choices, "delta") if choices else event.data
         name = b"event: " + event.name + b"\n" if event.name else b""
         chunks.append(name + b"data: " + b"\ndata: ".join(data.split(b"\n")) + b"\n\n")
     outcome = read_answer(Api.CHAT_COMPLETIONS, Transport.SSE, b"".join(chunks))
     whole = outcome.response or outcome.partial
-    return _with_object(outcome, _as_completion(whole)) if whole else outcome
+    return _replace_object(outcome, _convert_to_completion(whole)) if whole else outcome
 
 
-def _as_chat(members: Members, choices: list[Raw], name: str) -> bytes:
+def _convert_to_chat(members: Members, choices: list[Raw], name: str) -> bytes:
     """Return a completion, or a chunk of one, as Chat Completions have it."""
     kind = "chat.completion" if name == "message" else "chat.completion.chunk"
-    whole = {"object": json_text.string(kind), "choices": _chat_choices(choices, name)}
+    whole = {"object": json_text.string(kind), "choices": _convert_choices(choices, name)}
     return json_text.object_of(members | whole)
 
 
-def _chat_choices(choices: list[Raw], name: str) -> Raw:
+def _convert_choices(choices: list[Raw], name: str) -> Raw:
     shaped = []
     for choice in choices:
-        members = _members(choice)
+        members = _read_members(choice)
         text = members.pop("text", None)
         content = {"content": text} if text is not None else {}
         inner = json_text.object_of({"role": "assistant", **content})
@@ -80,82 +80,82 @@ def _chat_choices(choices: list[Raw], name: str) -> Raw:
     return Raw(json_text.array(shaped))
 
 
-def _as_completion(chat: bytes) -> bytes:
+def _convert_to_completion(chat: bytes) -> bytes:
     """Return what a chat's chunks came to as a completion of the older API."""
-    members = _members(chat)
+    members = _read_members(chat)
     shaped = []
-    for choice in slices(members.get("choices", json_text.ABSENT)):
-        fields = _members(choice)
-        message = _members(fields.pop("message", json_text.ABSENT))
+    for choice in slice_array(members.get("choices", json_text.ABSENT)):
+        fields = _read_members(choice)
+        message = _read_members(fields.pop("message", json_text.ABSENT))
         text = message.get("content", Raw(b'""'))
         shaped.append(json_text.object_of({**fields, "text": text}))
     kind = json_text.string("text_completion")
     return json_text.object_of(members | {"object": kind, "choices": Raw(json_text.array(shaped))})
 
 
-def _with_object(outcome: Outcome, text: bytes) -> Outcome:
+def _replace_object(outcome: ParsedResponse, text: bytes) -> ParsedResponse:
     """Return an outcome that keeps this text in place of its own."""
     return replace(outcome, response=None, partial=text)
 
 
-def _read_embeddings(text: bytes) -> Outcome | None:
-    members = _members(text)
-    vectors = slices(members.get("data", json_text.ABSENT))
-    if not vectors or "embedding" not in _members(vectors[0]):
+def _read_embeddings(text: bytes) -> ParsedResponse | None:
+    members = _read_members(text)
+    vectors = slice_array(members.get("data", json_text.ABSENT))
+    if not vectors or "embedding" not in _read_members(vectors[0]):
         return None
-    data = Raw(json_text.array([_digested(_members(vector)) for vector in vectors]))
+    data = Raw(json_text.array([_digest_vector(_read_members(vector)) for vector in vectors]))
     kind = {"object": json_text.string("list")}  # which some servers leave out
     return _read_object(json_text.object_of(kind | members | {"data": data}))
 
 
-def _digested(members: Members) -> bytes:
+def _digest_vector(members: Members) -> bytes:
     """Return an embedding with the digest of its vector in place of it."""
     vector = members.pop("embedding", json_text.ABSENT)
     digest = hashlib.sha256(bytes(vector)).hexdigest()
     shown: dict[str, object] = {"sha256": json_text.string(digest)}
     if bytes(memoryview(vector)[:1]) == b"[":
-        shown["dimensions"] = len(slices(vector))
+        shown["dimensions"] = len(slice_array(vector))
     return json_text.object_of(members | shown)
 
 
-def _read_compaction(text: bytes) -> Outcome | None:
-    if "output" not in _members(text):
+def _read_compaction(text: bytes) -> ParsedResponse | None:
+    if "output" not in _read_members(text):
         return None
     outcome = read_carefully(text)
-    state = outcome.state or (State.FAILED if outcome.fault else State.COMPLETED)
+    state = outcome.state or (State.FAILED if outcome.error else State.COMPLETED)
     return replace(outcome, state=state, response=None, partial=text)
 
 
-def _read_object(text: bytes) -> Outcome | None:
+def _read_object(text: bytes) -> ParsedResponse | None:
     """Read any object of the API: by its `object` it says what it is."""
-    members = _members(text)
+    members = _read_members(text)
     is_known = "object" in members or "type" in members
     if not is_known or json_text.present(members.get("error", json_text.ABSENT)):
         return None
-    outcome = read_carefully(json_text.object_of(_known(members)))
+    outcome = read_carefully(json_text.object_of(_select_columns(members)))
     return replace(outcome, state=State.COMPLETED, response=None, partial=text, output_text=None)
 
 
-def _read_stored(text: bytes) -> Outcome | None:
+def _read_stored(text: bytes) -> ParsedResponse | None:
     """Read what is asked of stored things: their tokens were counted when they were made."""
     outcome = _read_object(text)
     return replace(outcome, usage=Usage()) if outcome else None
 
 
-def _read_conversation(text: bytes) -> Outcome | None:
+def _read_conversation(text: bytes) -> ParsedResponse | None:
     """Read a conversation, or its items: the id is that of a conversation, and of no response."""
     outcome = _read_stored(text)
     if outcome is None:
         return None
-    kind = json_text.as_text(_members(text).get("object", json_text.ABSENT)) or ""
+    kind = json_text.as_text(_read_members(text).get("object", json_text.ABSENT)) or ""
     conversation = outcome.response_id if kind.startswith("conversation") else None
     return replace(outcome, response_id=None, conversation_id=conversation)
 
 
-def _known(members: Members) -> Members:
+def _select_columns(members: Members) -> Members:
     """Return what columns are filled with, tokens under the names of Responses."""
     known = {name: members[name] for name in _COLUMNS if name in members}
-    usage = _members(members.get("usage", json_text.ABSENT))
+    usage = _read_members(members.get("usage", json_text.ABSENT))
     if "prompt_tokens" in usage:
         usage.setdefault("input_tokens", usage["prompt_tokens"])
         known["usage"] = Raw(json_text.object_of(usage))
@@ -165,14 +165,14 @@ def _known(members: Members) -> Members:
 _COLUMNS = ("id", "model", "created_at", "usage")
 
 
-def _members(text: json_text.Text) -> Members:
+def _read_members(text: json_text.Text) -> Members:
     try:
         return json_text.all_members(text)
     except json_text.UnreadableError:
         return {}
 
 
-_READERS: dict[Api, Callable[[bytes], Outcome | None]] = {
+_READERS: dict[Api, Callable[[bytes], ParsedResponse | None]] = {
     Api.COMPLETIONS: _read_text,
     Api.EMBEDDINGS: _read_embeddings,
     Api.RESPONSES_COMPACT: _read_compaction,

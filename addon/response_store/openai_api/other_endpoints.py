@@ -66,36 +66,36 @@ def classify_other(method: str, route: str) -> Api | None:
     return None
 
 
-def conversation_in(path: str) -> str | None:
+def find_conversation_id(path: str) -> str | None:
     """Return the conversation that a path names."""
-    found = _conversation(_route(path))
-    return _decoded(found[1]) if found and found[1] else None
+    found = _conversation(_normalize_path(path))
+    return _decode_name(found[1]) if found and found[1] else None
 
 
-def item_in(path: str) -> str | None:
+def find_item_id(path: str) -> str | None:
     """Return the item of a conversation that a path names."""
-    found = _conversation(_route(path))
-    return _decoded(found[3]) if found and found[3] else None
+    found = _conversation(_normalize_path(path))
+    return _decode_name(found[3]) if found and found[3] else None
 
 
-def completion_in(path: str) -> str | None:
+def find_completion_id(path: str) -> str | None:
     """Return the stored completion that a path names."""
-    found = _stored_completion(_route(path))
-    return _decoded(found[1]) if found and found[1] else None
+    found = _stored_completion(_normalize_path(path))
+    return _decode_name(found[1]) if found and found[1] else None
 
 
-def uncaptured_endpoint(path: str) -> str | None:
+def name_uncaptured_endpoint(path: str) -> str | None:
     """Return what a path that is not captured is counted as; None where it is none of an API."""
-    route = _route(path)
+    route = _normalize_path(path)
     if found := _GEMINI(route):
         return _GEMINI_METHODS.get(found[1])
     words = {*route.split("/")[-4:]}
     return next((word for word in _UNCAPTURED if word in words), None)
 
 
-def _route(path: str) -> str:
+def _normalize_path(path: str) -> str:
     return re.sub("/{2,}", "/", path.partition("?")[0]).removesuffix("/")
 
 
-def _decoded(name: str) -> str:
+def _decode_name(name: str) -> str:
     return storable(unquote(name, errors="replace"))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.other_endpoints import conversation_in
+from response_store.openai_api.other_endpoints import find_conversation_id
 from response_store.openai_api.response_object import read_conversation
 
 
@@ -33,7 +33,7 @@ def read_other_request(body: bytes, path: str) -> OtherRequest:
         model=json_text.as_text(members.get("model", ABSENT)),
         previous_response_id=json_text.as_text(members.get("previous_response_id", ABSENT)),
         conversation_id=(
-            conversation_in(path) or read_conversation(members.get("conversation", ABSENT))
+            find_conversation_id(path) or read_conversation(members.get("conversation", ABSENT))
         ),
         stores=bytes(members.get("store", ABSENT)) != b"false",
         problem=problem,

@@ -19,7 +19,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class ApiError:
     """An error as the API words it."""
 
     code: str | None = None
@@ -27,7 +27,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ParsedResponse:
     """What an answer came to.
 
     `response` is the API's object in a state it answers for (JSON text), `partial` what could
@@ -44,9 +44,9 @@ class Outcome:
     items: tuple[bytes, ...] = ()
     output_text: str | None = None
     usage: Usage = field(default_factory=Usage)
-    fault: Fault | None = None
+    error: ApiError | None = None
     previous_response_id: str | None = None
     conversation_id: str | None = None
     terminal: bool = False  # a terminal event said so
-    flaw: str | None = None  # why part of the answer could not be read, where one could not
+    parse_error: str | None = None  # why part of the answer could not be read, where one could not
     lost: str | None = None  # why something that came is in no column, where that is so

@@ -20,7 +20,7 @@ _short_member = re.compile(
 _is_end = re.compile(rb"\}\s*+\Z").match
 
 
-def outlined(text: bytes) -> bytes:
+def outline_if_large(text: bytes) -> bytes:
     """Return a JSON text as it is, or the outline of a large one."""
     if len(text) <= OUTLINED:
         return text
@@ -32,16 +32,16 @@ def outline(head: bytes, tail: bytes) -> bytes:
 
     What is no object comes out as a text that is none either.
     """
-    start, closers = _closed_head(head)
+    start, closers = _close_head(head)
     if closers[-1:] != b"}":
         return start + closers
-    members = _last_members(tail)
+    members = _find_last_members(tail)
     if start.rstrip().endswith((b"{", b"[")) and len(closers) == 1:
         members = members.removeprefix(b",")
     return start + closers[:-1] + members + b"}"
 
 
-def _closed_head(head: bytes) -> tuple[bytes, bytes]:
+def _close_head(head: bytes) -> tuple[bytes, bytes]:
     """Return the beginning up to its last whole member, and the brackets that close it."""
     open_brackets: list[bytes] = []
     kept, closers = 0, b""
@@ -63,7 +63,7 @@ def _closed_head(head: bytes) -> tuple[bytes, bytes]:
     return head[:kept], closers
 
 
-def _last_members(tail: bytes) -> bytes:
+def _find_last_members(tail: bytes) -> bytes:
     """Return the short members at the end of an object, each behind a comma."""
     start = end = 0
     for member in _short_member(tail):

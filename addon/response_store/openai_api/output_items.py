@@ -59,7 +59,7 @@ class Piecewise:
 
 
 @dataclass(slots=True)
-class Part(Piecewise):
+class ContentPart(Piecewise):
     """A part of an item's content."""
 
     kind: str = ""
@@ -83,26 +83,26 @@ class Part(Piecewise):
 
 
 @dataclass(slots=True)
-class Item:
+class OutputItem:
     """An output item as far as it came."""
 
     index: int | None = None
     ids: set[str] = field(default_factory=set)
     start: Members = field(default_factory=dict)
     done: bytes | None = None
-    content: dict[int, Part] = field(default_factory=dict)
+    content: dict[int, ContentPart] = field(default_factory=dict)
     summary: dict[int, Piecewise] = field(default_factory=dict)
     members: dict[str, dict[int, Piecewise]] = field(default_factory=dict)
 
     @property
     def type(self) -> str:
         """Return its type, as far as it is known."""
-        start = members_of(self.done) if self.done is not None else self.start
+        start = read_members(self.done) if self.done is not None else self.start
         return json_text.as_text(start.get("type", ABSENT)) or self._guessed_type()
 
     def text(self) -> bytes:
         """Return it as JSON: as it was sent whole, with what only its pieces brought."""
-        fields = members_of(self.done) if self.done is not None else dict(self.start)
+        fields = read_members(self.done) if self.done is not None else dict(self.start)
         missing = self._missing(fields)
         if self.done is not None and not missing:
             return self.done
@@ -118,7 +118,7 @@ class Item:
             parts = [part.json() for part in content]
             found["content"] = Raw(json_text.array(parts))
         if self.summary and self._is_bare(fields, "summary"):
-            parts = [_summary(self.summary[at]) for at in sorted(self.summary)]
+            parts = [_encode_summary(self.summary[at]) for at in sorted(self.summary)]
             found["summary"] = Raw(json_text.array(parts))
         for name, texts in self.members.items():
             found |= self._missing_member(fields, name, texts)
@@ -129,7 +129,7 @@ class Item:
         if not inner:
             is_bare = self._is_bare(fields, outer)
             return {outer: texts[min(texts)].value()} if is_bare else {}
-        held = members_of(fields.get(outer, ABSENT))
+        held = read_members(fields.get(outer, ABSENT))
         if not self._is_bare(held, inner):
             return {}
         value = texts[min(texts)].value()
@@ -142,7 +142,7 @@ class Item:
         value = fields.get(name, ABSENT)
         if self.done is None or not json_text.present(value) or bytes(value) in (b'""', b"[]"):
             return True
-        return name == "content" and not any(_part_texts(value))
+        return name == "content" and not any(_read_part_texts(value))
 
     def _guessed_type(self) -> str:
         if self.members:
@@ -158,10 +158,10 @@ class OutputItems:
 
     def __init__(self, held: Held) -> None:
         self._held = held
-        self._items: list[Item] = []
-        self._latest: dict[int, Item] = {}
+        self._items: list[OutputItem] = []
+        self._latest: dict[int, OutputItem] = {}
 
-    def __iter__(self) -> Iterator[Item]:
+    def __iter__(self) -> Iterator[OutputItem]:
         """Yield the items in the order of the output."""
         keys: list[int] = []
         for item in self._items:
@@ -173,7 +173,7 @@ class OutputItems:
 
     def add(self, index: int | None, item: Members) -> None:
         """Begin an item; one that only pieces have come of is it."""
-        item_id = _id_of(item)
+        item_id = _read_id(item)
         latest = self._find(index, item_id)
         if latest is None or (latest.start and item_id not in latest.ids) or latest.done:
             latest = self._new(index)
@@ -183,7 +183,7 @@ class OutputItems:
 
     def finish(self, index: int | None, item: Members, text: bytes) -> None:
         """Take an item that is done, whole."""
-        item_id = _id_of(item)
+        item_id = _read_id(item)
         target = self._find(index, item_id)
         kind = json_text.as_text(item.get("type", ABSENT)) or ""
         if target is None or self._is_another(target, index, item_id, kind, item):
@@ -191,7 +191,7 @@ class OutputItems:
         target.done = text
         target.ids.add(item_id)
 
-    def target(self, index: int | None, item_id: str) -> Item:
+    def target(self, index: int | None, item_id: str) -> OutputItem:
         """Return the item that a piece belongs to."""
         found = self._find(index, item_id)
         if found is None:
@@ -200,7 +200,7 @@ class OutputItems:
             found.ids.add(item_id)
         return found
 
-    def _find(self, index: int | None, item_id: str) -> Item | None:
+    def _find(self, index: int | None, item_id: str) -> OutputItem | None:
         """Return the item that is meant: by index, unless that is missing or is done with."""
         named = [one for one in reversed(self._items) if item_id and item_id in one.ids]
         last = self._items[-1] if self._items else None
@@ -221,33 +221,33 @@ class OutputItems:
 
     @staticmethod
     def _is_another(
-        target: Item, index: int | None, item_id: str, kind: str, item: Members
+        target: OutputItem, index: int | None, item_id: str, kind: str, item: Members
     ) -> bool:
         if item_id and item_id in target.ids and target.done is None:
             return False
         if target.done is not None:
-            held = members_of(target.done)
+            held = read_members(target.done)
             same_call = bytes(held.get("call_id", ABSENT)) == bytes(item.get("call_id", ABSENT))
             return not (item_id in target.ids and kind == target.type and same_call)
         return index is None and target.type != kind
 
-    def _waiting(self, kind: str, index: int | None) -> Item | None:
+    def _waiting(self, kind: str, index: int | None) -> OutputItem | None:
         """Return the first item of a type that is not done, where nothing else names it."""
         if index is not None:
             return None
         open_items = (one for one in self._items if one.done is None and one.type == kind)
         return next(open_items, None)
 
-    def _new(self, index: int | None) -> Item:
+    def _new(self, index: int | None) -> OutputItem:
         self._held.add(PLACE)
-        item = Item(index)
+        item = OutputItem(index)
         self._items.append(item)
         if index is not None:
             self._latest[index] = item
         return item
 
 
-def members_of(text: json_text.Text) -> Members:
+def read_members(text: json_text.Text) -> Members:
     """Return the members of a JSON object; none where it is no object."""
     try:
         return json_text.all_members(text)
@@ -255,18 +255,18 @@ def members_of(text: json_text.Text) -> Members:
         return {}
 
 
-def _part_texts(content: Raw) -> list[bytes]:
+def _read_part_texts(content: Raw) -> list[bytes]:
     try:
-        parts = [members_of(part) for part in json_text.elements(content)]
+        parts = [read_members(part) for part in json_text.elements(content)]
     except json_text.UnreadableError:
         return []
     names = ("text", "refusal", "transcript")
     return [json_text.string_inner(p.get(name, ABSENT)) for p in parts for name in names]
 
 
-def _id_of(item: Members) -> str:
+def _read_id(item: Members) -> str:
     return json_text.as_text(item.get("id", ABSENT)) or ""
 
 
-def _summary(text: Piecewise) -> bytes:
+def _encode_summary(text: Piecewise) -> bytes:
     return json_text.object_of({"type": "summary_text", "text": text.value()})

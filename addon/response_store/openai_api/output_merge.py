@@ -9,7 +9,7 @@ from typing import Any
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.output_items import members_of
+from response_store.openai_api.output_items import read_members
 
 Match = dict[int, int]
 _UNSTABLE = ("id", "status", "annotations", "logprobs", "phase", "encrypted_content")
@@ -27,7 +27,7 @@ def merge_output(
     """
     if not final:
         return tuple(streamed), False
-    match = _matches([_Seen(item) for item in final], [_Seen(item) for item in streamed])
+    match = _match_items([_Seen(item) for item in final], [_Seen(item) for item in streamed])
     merged = list(final)
     has_lost = False
     for at, other in match.items():
@@ -36,10 +36,10 @@ def merge_output(
             merged[other] = streamed[at]
         elif theirs and theirs != mine:
             has_lost = True
-    return tuple(_with_missing(merged, streamed, match)), has_lost
+    return tuple(_insert_missing(merged, streamed, match)), has_lost
 
 
-def _with_missing(merged: list[bytes], streamed: Sequence[bytes], match: Match) -> list[bytes]:
+def _insert_missing(merged: list[bytes], streamed: Sequence[bytes], match: Match) -> list[bytes]:
     """Return the items with the streamed ones that have no match, each behind the one before."""
     behind: dict[int, list[bytes]] = {}
     last = -1
@@ -58,14 +58,16 @@ class _Seen:
     """What an item can be known by."""
 
     def __init__(self, item: bytes) -> None:
-        members = members_of(item)
+        members = read_members(item)
         self.type = json_text.as_text(members.get("type", ABSENT))
         self.id = json_text.as_text(members.get("id", ABSENT))
         self.call_id = json_text.as_text(members.get("call_id", ABSENT))
-        self.said = _stable({name: members[name] for name in _SAID if name in members})
+        self.said = _build_comparison_text(
+            {name: members[name] for name in _SAID if name in members}
+        )
 
 
-def _matches(final: list[_Seen], streamed: list[_Seen]) -> Match:
+def _match_items(final: list[_Seen], streamed: list[_Seen]) -> Match:
     match: Match = {}
     taken: set[int] = set()
 
@@ -88,7 +90,7 @@ def _matches(final: list[_Seen], streamed: list[_Seen]) -> Match:
     return match
 
 
-def _stable(members: dict[str, Any]) -> str:
+def _build_comparison_text(members: dict[str, Any]) -> str:
     """Return what an item says as a text to compare; empty where it says nothing."""
     if sum(len(memoryview(value)) for value in members.values()) > _LARGE:
         return hashlib.sha256(b"".join(map(bytes, members.values()))).hexdigest()
@@ -96,16 +98,16 @@ def _stable(members: dict[str, Any]) -> str:
         decoded = {name: json.loads(bytes(value)) for name, value in members.items()}
     except (ValueError, RecursionError):
         return repr(members)
-    said = {name: kept for name, value in decoded.items() if (kept := _without_unstable(value))}
+    said = {name: kept for name, value in decoded.items() if (kept := _drop_unstable(value))}
     return json.dumps(said, sort_keys=True) if said else ""
 
 
-def _without_unstable(value: Any) -> Any:
+def _drop_unstable(value: Any) -> Any:
     """Return a value without what changes between events, and without what is empty."""
     if isinstance(value, list):
-        return [kept for one in value if (kept := _without_unstable(one))]
+        return [kept for one in value if (kept := _drop_unstable(one))]
     if not isinstance(value, dict):
         return value
-    kept = {k: _without_unstable(v) for k, v in value.items() if k not in _UNSTABLE}
+    kept = {k: _drop_unstable(v) for k, v in value.items() if k not in _UNSTABLE}
     kept = {k: v for k, v in kept.items() if v}
     return kept if kept.keys() - {"type"} else {}

@@ -13,7 +13,7 @@ from msgspec import Meta, Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.outcome import Outcome, Usage
+from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import State
 
 STATES = {
@@ -74,7 +74,7 @@ _NONE = Usage()
 _LATEST_SECONDS = 10**11  # above it a time is no number of seconds
 
 
-def read_plain(text: json_text.Text) -> Outcome | None:
+def read_plain(text: json_text.Text) -> ParsedResponse | None:
     """Read a response object of the usual shape; None for any other text."""
     try:
         seen = _decode(text)
@@ -88,21 +88,21 @@ def read_plain(text: json_text.Text) -> Outcome | None:
         return None
     if any(item.phase == COMMENTARY for item in items):  # stands apart from the answer
         return None
-    texts = [text for item in items for text in _texts(item)]
-    return Outcome(
+    texts = [text for item in items for text in _read_texts(item)]
+    return ParsedResponse(
         state=STATES.get(seen.status or ""),
         response_id=json_text.storable(seen.id) or None,
-        model=_storable(seen.model) or None,
+        model=_make_storable(seen.model) or None,
         created_at=seen.created_at,
         response=bytes(text),
         items=tuple(map(bytes, seen.output)),
         output_text=json_text.storable("".join(texts)) if texts else None,
-        usage=_usage(seen.usage) if seen.usage else _NONE,
-        previous_response_id=_storable(seen.previous_response_id),
+        usage=_convert_usage(seen.usage) if seen.usage else _NONE,
+        previous_response_id=_make_storable(seen.previous_response_id),
     )
 
 
-def _texts(item: _Item) -> list[str]:
+def _read_texts(item: _Item) -> list[str]:
     if item.type != "message" or item.content is None:
         return []
     return [p.text for p in item.content if p.type == "output_text" and p.text is not None]
@@ -113,7 +113,7 @@ def _is_plain(usage: _Usage) -> bool:
     return bool(usage.input_tokens and usage.output_tokens and usage.input_tokens_details)
 
 
-def _usage(seen: _Usage) -> Usage:
+def _convert_usage(seen: _Usage) -> Usage:
     put_in, put_out = seen.input_tokens_details, seen.output_tokens_details
     return Usage(
         seen.input_tokens,
@@ -124,5 +124,5 @@ def _usage(seen: _Usage) -> Usage:
     )
 
 
-def _storable(text: str | None) -> str | None:
+def _make_storable(text: str | None) -> str | None:
     return text if text is None else json_text.storable(text)

@@ -20,19 +20,19 @@ from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.api_error import read_error_body
 from response_store.openai_api.held import PLACE, Held
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.openai_api.output_items import (
     CONTENT,
     MEMBERS,
     SUMMARY,
-    Item,
+    ContentPart,
+    OutputItem,
     OutputItems,
-    Part,
     Piecewise,
-    members_of,
+    read_members,
 )
 from response_store.openai_api.output_merge import merge_output
-from response_store.openai_api.response_object import output_text, read_response
+from response_store.openai_api.response_object import join_output_text, read_response
 from response_store.openai_api.sse import Event, is_filler
 from response_store.openai_api.terminal_events import TERMINAL, event_type
 from response_store.store.records import State
@@ -67,7 +67,7 @@ class _Data(msgspec.Struct):
     error: Raw = ABSENT
 
 
-class ResponseEvents:
+class ResponseAccumulator:
     """Accumulates events, in the order they came, into an Outcome.
 
     Feeding raises TooManyValuesError alone.
@@ -78,8 +78,8 @@ class ResponseEvents:
         self._snapshot: dict[str, Raw] = {}
         self._terminal: tuple[str, bytes] | None = None
         self._items = OutputItems(self._held)
-        self._fault: Fault | None = None
-        self._flaw: str | None = None
+        self._api_error: ApiError | None = None
+        self._parse_error: str | None = None
         self._lost = False
         self._unknown = False  # a delta of a type that is not known
 
@@ -95,15 +95,15 @@ class ResponseEvents:
         if kind in TERMINAL:
             self._terminal = self._terminal or (kind, bytes(data.response))
         elif kind in _SNAPSHOTS:
-            self._snapshot = members_of(data.response) or self._snapshot
+            self._snapshot = read_members(data.response) or self._snapshot
         elif kind in _ERRORS:
-            self._fault = read_error_body(event.data) or Fault()
+            self._api_error = read_error_body(event.data) or ApiError()
         elif kind.startswith("response."):
             self._feed_item(kind, data)
-        elif len(event.data) > 2 and (fault := read_error_body(event.data)) is not None:
-            self._fault = fault
+        elif len(event.data) > 2 and (api_error := read_error_body(event.data)) is not None:
+            self._api_error = api_error
 
-    def outcome(self) -> Outcome:
+    def outcome(self) -> ParsedResponse:
         """What the events came to."""
         items = tuple(item.text() for item in self._items)
         if self._terminal is None:
@@ -117,16 +117,16 @@ class ResponseEvents:
         return replace(
             self._completed(whole, items),
             state=TERMINAL[kind] if unsure else whole.state,
-            fault=whole.fault or self._fault,
+            error=whole.error or self._api_error,
             terminal=True,
         )
 
-    def _completed(self, whole: Outcome, items: tuple[bytes, ...]) -> Outcome:
+    def _completed(self, whole: ParsedResponse, items: tuple[bytes, ...]) -> ParsedResponse:
         """Return the terminal object's outcome with what only the events before it said."""
         incremental = not whole.items
         merged, has_lost = merge_output(whole.items, items)
         if merged != whole.items:
-            whole = replace(whole, items=merged, output_text=output_text(merged))
+            whole = replace(whole, items=merged, output_text=join_output_text(merged))
         before = _read_partial(json_text.object_of(self._snapshot), ())
         has_lost = has_lost or self._lost or (self._unknown and incremental)
         return replace(
@@ -136,15 +136,17 @@ class ResponseEvents:
             created_at=before.created_at if whole.created_at is None else whole.created_at,
             previous_response_id=whole.previous_response_id or before.previous_response_id,
             conversation_id=whole.conversation_id or before.conversation_id,
-            flaw=self._flaw if incremental else None,
+            parse_error=self._parse_error if incremental else None,
             lost=_LOST if has_lost else None,
         )
 
-    def _partial(self, items: tuple[bytes, ...]) -> Outcome:
-        state = State.FAILED if self._fault else None
+    def _partial(self, items: tuple[bytes, ...]) -> ParsedResponse:
+        state = State.FAILED if self._api_error else None
         lost = _LOST if self._lost or self._unknown else None
         if not self._snapshot and not items:
-            return Outcome(state=state, fault=self._fault, flaw=self._flaw, lost=lost)
+            return ParsedResponse(
+                state=state, error=self._api_error, parse_error=self._parse_error, lost=lost
+            )
         fields = dict(self._snapshot)
         if items or "output" not in fields:
             fields["output"] = Raw(json_text.array(list(items)))
@@ -155,20 +157,20 @@ class ResponseEvents:
             state=state,
             response=None,
             partial=text,
-            fault=self._fault or seen.fault,
-            flaw=self._flaw,
+            error=self._api_error or seen.error,
+            parse_error=self._parse_error,
             lost=lost,
         )
 
     def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
         if event.name.decode(errors="replace") in _ERRORS:
             words = json_text.storable(event.data.decode(errors="replace")).strip()
-            self._fault = Fault(None, words or None)
+            self._api_error = ApiError(None, words or None)
             return
-        if (fault := read_error_body(event.data.strip())) is not None:  # in a list
-            self._fault = fault
+        if (api_error := read_error_body(event.data.strip())) is not None:  # in a list
+            self._api_error = api_error
             return
-        self._flaw = self._flaw or flaw(event, error)
+        self._parse_error = self._parse_error or describe_parse_error(event, error)
         said = event.data.strip()
         self._lost = self._lost or not (is_filler(event) or said == b"[DONE]" or said[:1] == b"{")
 
@@ -176,9 +178,9 @@ class ResponseEvents:
         index = json_text.as_int(data.output_index)
         base, dot, step = kind.rpartition(".")
         if kind == "response.output_item.added":
-            self._items.add(index, members_of(data.item))
+            self._items.add(index, read_members(data.item))
         elif kind == "response.output_item.done":
-            if members := members_of(data.item):
+            if members := read_members(data.item):
                 self._items.finish(index, members, bytes(data.item))
         elif base in CONTENT or base in SUMMARY or base in MEMBERS:
             self._feed_text(base, dot + step, data)
@@ -189,11 +191,13 @@ class ResponseEvents:
 
     def _feed_text(self, base: str, step: str, data: _Data) -> None:
         if step == ".delta":
-            self._text_of(base, data).pieces.append(json_text.string_inner(_delta_text(data.delta)))
+            self._text_of(base, data).pieces.append(
+                json_text.string_inner(_unwrap_delta(data.delta))
+            )
             return
-        whole = _whole_text(data)
+        whole = _get_whole_text(data)
         if base == "response.content_part" and json_text.present(data.part):
-            part = members_of(data.part)
+            part = read_members(data.part)
             kind = {"type": part["type"]} if "type" in part else {}
             self._part(data).others |= part if step == ".done" else kind
         if step == ".done" and whole:
@@ -205,23 +209,23 @@ class ResponseEvents:
         """Return the text that an event is about."""
         if base in SUMMARY:
             summary = self._item(data).summary
-            return self._place(summary, _index(data.summary_index), Piecewise)
+            return self._place(summary, _read_index(data.summary_index), Piecewise)
         if base in MEMBERS:
             texts = self._item(data).members.setdefault(MEMBERS[base], {})
-            return self._place(texts, _index(data.command_index), Piecewise)
+            return self._place(texts, _read_index(data.command_index), Piecewise)
         part = self._part(data)
         kind, member = CONTENT[base]
         if not kind:
-            kind, member = _kind_of(part)
+            kind, member = _choose_part_type(part)
         part.kind, part.member = part.kind or kind, member
         return part
 
-    def _item(self, data: _Data) -> Item:
+    def _item(self, data: _Data) -> OutputItem:
         index = json_text.as_int(data.output_index)
         return self._items.target(index, json_text.as_text(data.item_id) or "")
 
-    def _part(self, data: _Data) -> Part:
-        return self._place(self._item(data).content, _index(data.content_index), Part)
+    def _part(self, data: _Data) -> ContentPart:
+        return self._place(self._item(data).content, _read_index(data.content_index), ContentPart)
 
     def _place(self, texts: dict[int, P], index: int, new: type[P]) -> P:
         if index not in texts:
@@ -230,56 +234,58 @@ class ResponseEvents:
         return texts[index]
 
 
-def fold(events: Iterable[Event]) -> Outcome:
+def accumulate(events: Iterable[Event]) -> ParsedResponse:
     """Accumulate a whole stream. Raises TooManyValuesError."""
-    accumulator = ResponseEvents()
+    accumulator = ResponseAccumulator()
     for event in events:
         accumulator.feed(event)
     return accumulator.outcome()
 
 
-def read_terminal(event: Event) -> Outcome | None:
+def read_terminal(event: Event) -> ParsedResponse | None:
     """Read a terminal event alone; None where its object lacks what the increments would give."""
-    alone = fold([event])
+    alone = accumulate([event])
     return alone if alone.items and alone.model and alone.response_id else None
 
 
-def flaw(event: Event, error: json_text.UnreadableError) -> str | None:
-    """Why an event could not be read; None for pings, marks and an event that was cut off."""
+def describe_parse_error(event: Event, error: json_text.UnreadableError) -> str | None:
+    """Return why an event could not be read; None for pings, marks and an event that was cut
+    off.
+    """
     data = event.data.strip()
     return f"event: {error}" if data[:1] == b"{" and data[-1:] == b"}" else None
 
 
-def _read_partial(text: bytes, items: tuple[bytes, ...]) -> Outcome:
+def _read_partial(text: bytes, items: tuple[bytes, ...]) -> ParsedResponse:
     try:
         return read_response(text)
     except json_text.UnreadableError:  # nested one level too deep by now
-        return Outcome(items=items, output_text=output_text(items))
+        return ParsedResponse(items=items, output_text=join_output_text(items))
 
 
-def _index(text: Raw) -> int:
+def _read_index(text: Raw) -> int:
     return json_text.as_int(text) or 0
 
 
-def _delta_text(delta: Raw) -> Raw:
+def _unwrap_delta(delta: Raw) -> Raw:
     """Return the text of a delta; some servers send it within an object."""
     if bytes(memoryview(delta)[:1]) != b"{":
         return delta
-    members = members_of(delta)
+    members = read_members(delta)
     return next((members[name] for name in _DONE_MEMBERS if name in members), ABSENT)
 
 
-def _whole_text(data: _Data) -> bytes:
+def _get_whole_text(data: _Data) -> bytes:
     """Return the whole text (JSON, without quotes) that an event has, in itself or its part."""
     for name in _DONE_MEMBERS:
         if text := json_text.string_inner(getattr(data, name)):
             return text
-    part = members_of(data.part)
+    part = read_members(data.part)
     texts = (json_text.string_inner(part.get(name, ABSENT)) for name in _DONE_MEMBERS)
     return next(filter(None, texts), b"")
 
 
-def _kind_of(part: Part) -> tuple[str, str]:
+def _choose_part_type(part: ContentPart) -> tuple[str, str]:
     """Return the kind of a part and its text's member, by what was said when it was added."""
     kind = json_text.as_text(part.others.get("type", ABSENT)) or part.kind
     member = {"refusal": "refusal", "output_audio": "transcript"}.get(kind, "text")

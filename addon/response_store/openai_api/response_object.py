@@ -12,7 +12,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.openai_api.api_error import read_error_value
-from response_store.openai_api.outcome import Fault, Outcome
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.openai_api.plain_response import COMMENTARY, STATES, read_plain
 from response_store.openai_api.timestamps import read_seconds
 from response_store.openai_api.usage import read_usage
@@ -53,7 +53,7 @@ class _Part(msgspec.Struct):
     text: Raw = ABSENT
 
 
-def read_response(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> Outcome:
+def read_response(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> ParsedResponse:
     """Read a response object; `more_items` stand in where its own `output` is empty.
 
     Raises UnreadableError when `text` is no JSON object.
@@ -64,27 +64,27 @@ def read_response(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> O
     return read_carefully(text, more_items)
 
 
-def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> Outcome:
+def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> ParsedResponse:
     """Read a response object of any shape, as `read_response` does."""
     seen = json_text.members(text, _Response)
-    items = _items(seen.output) or more_items
-    return Outcome(
+    items = _slice_items(seen.output) or more_items
+    return ParsedResponse(
         state=STATES.get(json_text.as_text(seen.status) or ""),
         response_id=json_text.as_text(seen.id) or None,
         model=json_text.as_text(seen.model) or None,
         created_at=read_seconds(seen.created_at),
         response=bytes(text),
         items=items,
-        output_text=output_text(items),
+        output_text=join_output_text(items),
         usage=read_usage(seen.usage),
-        fault=read_error_value(seen.error) or _incomplete(seen.incomplete_details),
+        error=read_error_value(seen.error) or _read_incomplete(seen.incomplete_details),
         previous_response_id=json_text.as_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
     )
 
 
 def is_response(text: json_text.Text) -> bool:
-    """Whether a JSON object is a response, by what it says of itself or by what it holds."""
+    """Return whether a JSON object is a response, by what it says of itself or by what it holds."""
     seen = json_text.members(text, _Response)
     kind = json_text.as_text(seen.object)
     if kind is not None:
@@ -92,7 +92,7 @@ def is_response(text: json_text.Text) -> bool:
     return json_text.present(seen.id) and json_text.present(seen.output)
 
 
-def inner_response(members: dict[str, Raw]) -> Raw | None:
+def unwrap_response(members: dict[str, Raw]) -> Raw | None:
     """Return the response in an envelope; None where the members are no envelope of one."""
     if "output" in members or "id" in members:
         return None
@@ -113,7 +113,7 @@ def read_conversation(text: json_text.Text) -> str | None:
         return json_text.as_text(text)
 
 
-def output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
+def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
     """Return the texts of all messages, as the SDK's `output_text`; None where there is none.
 
     What the model marks as commentary stands behind its answer, with an empty line before.
@@ -121,7 +121,7 @@ def output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
     texts: list[str] = []
     comments: list[str] = []
     for item in items:
-        seen, parts = _item_texts(item)
+        seen, parts = _read_item_texts(item)
         if parts and json_text.as_text(seen.phase) == COMMENTARY:
             comments.append("".join(parts))
         else:
@@ -130,7 +130,7 @@ def output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
     return "\n\n".join(filter(None, blocks)) if texts or comments else None
 
 
-def _items(output: Raw) -> tuple[bytes, ...]:
+def _slice_items(output: Raw) -> tuple[bytes, ...]:
     if not json_text.present(output):
         return ()
     try:
@@ -139,7 +139,7 @@ def _items(output: Raw) -> tuple[bytes, ...]:
         return ()
 
 
-def _item_texts(item: bytes) -> tuple[_Item, list[str]]:
+def _read_item_texts(item: bytes) -> tuple[_Item, list[str]]:
     """Return a message and its texts; none where it is no message."""
     try:
         seen = json_text.members(item, _Item)
@@ -152,10 +152,10 @@ def _item_texts(item: bytes) -> tuple[_Item, list[str]]:
     return seen, [text for part in shown if (text := json_text.as_text(part.text)) is not None]
 
 
-def _incomplete(text: Raw) -> Fault | None:
+def _read_incomplete(text: Raw) -> ApiError | None:
     if not json_text.present(text):
         return None
     try:
-        return Fault(json_text.as_text(json_text.members(text, _Incomplete).reason))
+        return ApiError(json_text.as_text(json_text.members(text, _Incomplete).reason))
     except json_text.UnreadableError:
         return None

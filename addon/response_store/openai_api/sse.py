@@ -39,11 +39,11 @@ class Event(NamedTuple):
     data: bytes
 
 
-class FrameSplitter:
-    """Gather chunks into blocks of whole frames, with LF as the only line end.
+class SSEDecoder:
+    """Decode chunks into blocks of whole frames, with LF as the only line end.
 
-    Holds at most the bytes of one unfinished frame, `held` of them, as a list, so that a frame of
-    many chunks costs no more than its length.
+    It holds at most the bytes of one unfinished frame, `held` of them, as a list, so that a frame
+    of many chunks costs no more than its length.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class FrameSplitter:
 
     @property
     def between(self) -> bool:
-        """Whether the stream stands between two frames: nothing is held, nothing is awaited."""
+        """Return whether the stream is between two frames: nothing is held, no byte is missing."""
         return not (self.held or self._pending or self._at_start or self._after_cr)
 
     def feed(self, chunk: bytes) -> bytes:
@@ -116,32 +116,32 @@ class FrameSplitter:
         return start.removeprefix(BOM)
 
 
-def events(block: bytes) -> Iterator[Event]:
+def parse_events(block: bytes) -> Iterator[Event]:
     """Yield the events of a block of frames. Frames without data are none.
 
     Raises TooManyValuesError where one has too many lines, or where it all takes too long.
     """
     deadline = Deadline(READ_SECONDS, processor=True)
-    for number, frame in enumerate(_frames(block)):
+    for number, frame in enumerate(_split_frames(block)):
         if number % _LOOK_EVERY == _LOOK_EVERY - 1 and deadline.has_passed:
             raise TooManyValuesError("a stream that takes too long to read")
         if frame:
-            yield from frame_events(frame)
+            yield from parse_frame_events(frame)
 
 
-def frame_events(frame: bytes) -> list[Event]:
+def parse_frame_events(frame: bytes) -> list[Event]:
     """Read one frame: its `event` and `data` lines; several events where lines are whole JSON.
 
     Raises TooManyValuesError where it has too many lines.
     """
     if frame.startswith(b"data:") and b"\n" not in frame:
-        return [Event(b"", _data_value(frame))]
+        return [Event(b"", _read_data_value(frame))]
     if not any(mark in frame for mark in _MARKS):
         return []
-    return _events_of_lines(frame)
+    return _parse_lines(frame)
 
 
-def _events_of_lines(frame: bytes) -> list[Event]:
+def _parse_lines(frame: bytes) -> list[Event]:
     if len(frame) > VALUES and frame.count(b"\n") > VALUES:
         raise TooManyValuesError(f"an event of more than {VALUES} lines")
     name = b""
@@ -149,23 +149,23 @@ def _events_of_lines(frame: bytes) -> list[Event]:
     others: list[bytes] = []
     for line in frame.split(b"\n"):
         if line.startswith(b"data:"):
-            data.append(Event(name, _data_value(line)))
+            data.append(Event(name, _read_data_value(line)))
         elif line.startswith(b"event:"):
-            name = _value(line, 6)
+            name = _read_value(line, 6)
         elif line == b"data":
             data.append(Event(name, b""))
         elif line:
             others.append(line)
     if others:
-        data += _without_data(others, name)
+        data += _parse_lines_without_data(others, name)
     if len(data) > 1:
-        return _apart(data, name)
+        return _split_data_lines(data, name)
     return [data[0]._replace(name=data[0].name or name)] if data else []
 
 
-def _without_data(lines: list[bytes], name: bytes) -> list[Event]:
+def _parse_lines_without_data(lines: list[bytes], name: bytes) -> list[Event]:
     """Return the events of lines that are no data: a field `error:`, JSON on its own."""
-    found = [Event(_ERROR, _value(line, 6)) for line in lines if line.startswith(b"error:")]
+    found = [Event(_ERROR, _read_value(line, 6)) for line in lines if line.startswith(b"error:")]
     start = next((at for at, line in enumerate(lines) if line[:1] in (b"{", b"[")), None)
     if start is not None:
         found.append(Event(name, b"\n".join(lines[start:])))
@@ -174,7 +174,7 @@ def _without_data(lines: list[bytes], name: bytes) -> list[Event]:
 
 def parse_frame(frame: bytes) -> Event | None:
     """Return the last event of a frame; None where it has none."""
-    found = frame_events(frame)
+    found = parse_frame_events(frame)
     return found[-1] if found else None
 
 
@@ -183,7 +183,7 @@ def begins_stream(text: bytes) -> bool:
     return _begins_stream(text) is not None
 
 
-def without_comments(text: bytes) -> bytes:
+def skip_comments(text: bytes) -> bytes:
     """Return a body without the lines before it that say nothing, as of a keep-alive."""
     found = _json_line(text, 0, _MAX_BEFORE)
     if found is None or _data_line(text, 0, found.start(1)):
@@ -197,27 +197,27 @@ def is_filler(event: Event) -> bool:
     return not data or data[:1] == b":" or data.lower() in _FILLERS or event.name in _FILLERS
 
 
-def outlined_event(pieces: Sequence[bytes]) -> Event:
+def outline_event(pieces: Sequence[bytes]) -> Event:
     """Return a large event by its ends: its name, and the outline of its data."""
-    head, tail = _start_of(pieces), _end_of(pieces)
+    head, tail = _take_start(pieces), _take_end(pieces)
     first = parse_frame(head) or Event(b"", b"")
     name, data = first.name, []
     for line in tail.split(b"\n"):
         if line.startswith(b"event:"):
-            name = _value(line, 6)
+            name = _read_value(line, 6)
         else:
-            data.append(_value(line, 5) if line.startswith(b"data:") else line)
+            data.append(_read_value(line, 5) if line.startswith(b"data:") else line)
     return Event(name, outline(first.data, b"\n".join(data).rstrip()))
 
 
-def all_events(stream: bytes) -> Iterator[Event]:
+def parse_stream(stream: bytes) -> Iterator[Event]:
     """Yield the events of a whole recorded stream, the unfinished last one included."""
-    splitter = FrameSplitter()
-    yield from events(splitter.feed(stream))
-    yield from events(splitter.rest())
+    splitter = SSEDecoder()
+    yield from parse_events(splitter.feed(stream))
+    yield from parse_events(splitter.rest())
 
 
-def _frames(block: bytes) -> Iterator[bytes]:
+def _split_frames(block: bytes) -> Iterator[bytes]:
     start = 0
     while (end := block.find(FRAME_END, start)) >= 0:
         yield block[start:end]
@@ -225,7 +225,7 @@ def _frames(block: bytes) -> Iterator[bytes]:
     yield block[start:]
 
 
-def _start_of(pieces: Sequence[bytes]) -> bytes:
+def _take_start(pieces: Sequence[bytes]) -> bytes:
     start, size = [], 0
     for piece in pieces:
         if size >= OUTLINE_END:
@@ -235,7 +235,7 @@ def _start_of(pieces: Sequence[bytes]) -> bytes:
     return b"".join(start)[:OUTLINE_END]
 
 
-def _end_of(pieces: Sequence[bytes]) -> bytes:
+def _take_end(pieces: Sequence[bytes]) -> bytes:
     end: list[bytes] = []
     size = 0
     for piece in reversed(pieces):
@@ -246,18 +246,18 @@ def _end_of(pieces: Sequence[bytes]) -> bytes:
     return b"".join(reversed(end))[-OUTLINE_END:]
 
 
-def _value(line: bytes, at: int) -> bytes:
+def _read_value(line: bytes, at: int) -> bytes:
     return line[at + 1 :] if line[at : at + 1] == b" " else line[at:]
 
 
-def _data_value(line: bytes) -> bytes:
-    value = _value(line, 5)
+def _read_data_value(line: bytes) -> bytes:
+    value = _read_value(line, 5)
     while value.startswith(b"data:"):
-        value = _value(value, 5)
+        value = _read_value(value, 5)
     return value
 
 
-def _apart(lines: list[Event], name: bytes) -> list[Event]:
+def _split_data_lines(lines: list[Event], name: bytes) -> list[Event]:
     """Return the data lines of a frame as one event, or as several where each is one itself."""
     said = [line for line in lines if line.data.strip()]
     if len(said) > 1 and all(_is_whole(one.data) for one in said):

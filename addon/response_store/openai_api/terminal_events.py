@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.openai_api.outline import outlined
+from response_store.openai_api.outline import outline_if_large
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
 
@@ -31,7 +31,7 @@ class _Data(msgspec.Struct):
 def is_terminal(event: Event) -> bool:
     """Return whether an event ends its response: its data says so, or else its name does."""
     try:
-        data = json_text.members(outlined(event.data), _Data)
+        data = json_text.members(outline_if_large(event.data), _Data)
     except json_text.UnreadableError:
         return False
     return event_type(event, data.type) in TERMINAL

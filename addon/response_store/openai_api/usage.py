@@ -30,15 +30,15 @@ _DEPTH = 3  # of details that are merged
 
 def read_usage(text: Raw) -> Usage:
     """Read a usage object; what is absent, negative or no number is not known."""
-    counts = _members(text)
-    put_in = _details(counts, _INPUT_DETAILS)
-    put_out = _details(counts, _OUTPUT_DETAILS)
+    counts = _read_members(text)
+    put_in = _find_details(counts, _INPUT_DETAILS)
+    put_out = _find_details(counts, _OUTPUT_DETAILS)
     return Usage(
-        input_tokens=_count([counts], _INPUT),
-        cached_tokens=_count([*put_in, counts], _CACHED),
-        output_tokens=_count([counts], _OUTPUT),
-        reasoning_tokens=_count([*put_out, counts], _REASONING),
-        total_tokens=_count([counts], _TOTAL),
+        input_tokens=_find_count([counts], _INPUT),
+        cached_tokens=_find_count([*put_in, counts], _CACHED),
+        output_tokens=_find_count([counts], _OUTPUT),
+        reasoning_tokens=_find_count([*put_out, counts], _REASONING),
+        total_tokens=_find_count([counts], _TOTAL),
     )
 
 
@@ -47,10 +47,10 @@ def find_usage(members: Members, choices: Iterable[Members] = ()) -> Raw:
     merged = ABSENT
     for choice in choices:
         merged = merge_usage(merged, choice.get("usage", ABSENT))
-    merged = merge_usage(merged, _members(members.get("x_groq", ABSENT)).get("usage", ABSENT))
+    merged = merge_usage(merged, _read_members(members.get("x_groq", ABSENT)).get("usage", ABSENT))
     merged = merge_usage(merged, members.get("usageMetadata", ABSENT))
     merged = merge_usage(merged, members.get("usage", ABSENT))
-    return merged if json_text.present(merged) else _local_usage(members)
+    return merged if json_text.present(merged) else _read_local_usage(members)
 
 
 def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
@@ -58,10 +58,10 @@ def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
 
     Zeros, negative numbers and empty objects replace nothing.
     """
-    new = _members(after)
+    new = _read_members(after)
     if not new or not json_text.present(before):
         return after if new else before
-    merged = _members(before)
+    merged = _read_members(before)
     if not merged:
         return after
     for name, value in new.items():
@@ -82,9 +82,9 @@ def _replaces(value: Raw) -> bool:
     return number is None or number > 0
 
 
-def _local_usage(members: Members) -> Raw:
+def _read_local_usage(members: Members) -> Raw:
     """Return what llama.cpp counts in `timings`, or Ollama beside its answer."""
-    timings = _members(members.get("timings", ABSENT))
+    timings = _read_members(members.get("timings", ABSENT))
     counted = {"input_tokens": timings.get("prompt_n"), "output_tokens": timings.get("predicted_n")}
     if timings and (cached := json_text.as_int(timings.get("cache_n", ABSENT))):
         counted["cached_tokens"] = Raw(str(cached).encode())
@@ -96,25 +96,25 @@ def _local_usage(members: Members) -> Raw:
     return Raw(json_text.object_of(found)) if found else ABSENT
 
 
-def _details(counts: Members, names: tuple[str, ...]) -> list[Members]:
-    return [_members(counts[name]) for name in names if name in counts]
+def _find_details(counts: Members, names: tuple[str, ...]) -> list[Members]:
+    return [_read_members(counts[name]) for name in names if name in counts]
 
 
-def _count(places: list[Members], names: tuple[str, ...]) -> int | None:
+def _find_count(places: list[Members], names: tuple[str, ...]) -> int | None:
     """Return the first number above zero; zero where only that was counted."""
-    counts = [_number(place[name]) for name in names for place in places if name in place]
+    counts = [_read_number(place[name]) for name in names for place in places if name in place]
     known = [count for count in counts if count is not None]
     return next(filter(None, known), known[0] if known else None)
 
 
-def _number(value: Raw) -> int | None:
+def _read_number(value: Raw) -> int | None:
     number = json_text.as_int(value)
     if number is None and (text := json_text.as_text(value)):
         number = json_text.as_int(text.strip().encode())
     return number if number is not None and number >= 0 else None
 
 
-def _members(text: Raw) -> Members:
+def _read_members(text: Raw) -> Members:
     if bytes(memoryview(text)[:1]) != b"{":
         return {}
     try:

@@ -20,8 +20,8 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.limits import LANE, bounded_name
-from response_store.openai_api.outline import outlined
-from response_store.openai_api.sse import all_events, begins_stream
+from response_store.openai_api.outline import outline_if_large
+from response_store.openai_api.sse import begins_stream, parse_stream
 from response_store.openai_api.terminal_events import TERMINAL
 
 CREATE = "response.create"
@@ -34,7 +34,7 @@ _ERRORS = frozenset({"error", "response.error"})
 S = TypeVar("S", bound=msgspec.Struct)
 
 
-class Kind(Enum):
+class ServerMessageKind(Enum):
     """What a message of the server does to a turn."""
 
     TERMINAL = auto()
@@ -55,7 +55,7 @@ class ClientMessage:
 class ServerMessage:
     """A message of the server. The response's fields are set where it carries the object."""
 
-    kind: Kind
+    kind: ServerMessageKind
     lane: bytes
     response_id: str | None = None
     previous_response_id: str | None = None
@@ -65,7 +65,7 @@ class ServerMessage:
     code: str | None = None
 
 
-_PIECE = ServerMessage(Kind.OTHER, NO_LANE)
+_PIECE = ServerMessage(ServerMessageKind.OTHER, NO_LANE)
 
 
 class _Client(msgspec.Struct):
@@ -105,24 +105,26 @@ class _Error(msgspec.Struct):
 
 def read_client(content: bytes) -> ClientMessage:
     """Read a message of the client. Raises UnreadableError where it is no JSON object."""
-    seen = json_text.members(outlined(content), _Client)
-    inner = _members(seen.response, _Client) if json_text.present(seen.response) else _Client()
-    previous = _id(seen.previous_response_id)
+    seen = json_text.members(outline_if_large(content), _Client)
+    inner = _read_members(seen.response, _Client) if json_text.present(seen.response) else _Client()
+    previous = _read_id(seen.previous_response_id)
     return ClientMessage(
         type=json_text.as_text(seen.type) or "",
-        lane=_lane(seen.stream_id) or _lane(inner.stream_id),
-        previous_response_id=previous or _id(inner.previous_response_id),
+        lane=_read_stream_id(seen.stream_id) or _read_stream_id(inner.stream_id),
+        previous_response_id=previous or _read_id(inner.previous_response_id),
     )
 
 
 def read_server(content: bytes) -> ServerMessage:
     """Read a message of the server. Raises UnreadableError where it is no JSON object."""
-    content = outlined(content)
+    content = outline_if_large(content)
     return _read_plain(content) or _read_carefully(content)
 
 
 def _read_plain(content: bytes) -> ServerMessage | None:
-    """The short way for the most frequent messages, pieces of an answer; None for any other."""
+    """Read the most frequent messages, pieces of an answer, in a quick way; return None for any
+    other.
+    """
     try:
         seen = _decode_plain(content)
     except (msgspec.MsgspecError, RecursionError):
@@ -136,7 +138,7 @@ def _read_plain(content: bytes) -> ServerMessage | None:
         return None
     if seen.stream_id is ABSENT:
         return _PIECE
-    return ServerMessage(Kind.OTHER, _lane(seen.stream_id))
+    return ServerMessage(ServerMessageKind.OTHER, _read_stream_id(seen.stream_id))
 
 
 def _read_carefully(content: bytes) -> ServerMessage:
@@ -144,21 +146,21 @@ def _read_carefully(content: bytes) -> ServerMessage:
     kind = json_text.as_text(seen.type) or ""
     if kind in _ERRORS or (not kind and json_text.present(seen.error)):
         return _read_error(seen)
-    role = Kind.TERMINAL if kind in TERMINAL else Kind.OTHER
+    role = ServerMessageKind.TERMINAL if kind in TERMINAL else ServerMessageKind.OTHER
     if not json_text.present(seen.response):
-        return ServerMessage(role, _lane(seen.stream_id))
-    response = _members(seen.response, _Response)
+        return ServerMessage(role, _read_stream_id(seen.stream_id))
+    response = _read_members(seen.response, _Response)
     return ServerMessage(
         role,
-        _lane(seen.stream_id),
-        response_id=_id(response.id) or None,
-        previous_response_id=_id(response.previous_response_id),
+        _read_stream_id(seen.stream_id),
+        response_id=_read_id(response.id) or None,
+        previous_response_id=_read_id(response.previous_response_id),
         stored=bytes(response.store) != b"false",
         begins=kind == _CREATED,
     )
 
 
-def as_text(content: bytes) -> bytes | None:
+def decode_binary(content: bytes) -> bytes | None:
     """Return a binary message as text; None where it is none."""
     try:
         content.decode()
@@ -167,11 +169,11 @@ def as_text(content: bytes) -> bytes | None:
     return content
 
 
-def apart(content: bytes) -> Iterator[bytes]:
+def split_message(content: bytes) -> Iterator[bytes]:
     """Yield the messages in one that is no JSON object: frames of a stream, or several objects."""
     try:
         if begins_stream(content):
-            parts = [event.data for event in all_events(content)]
+            parts = [event.data for event in parse_stream(content)]
         else:
             parts = [bytes(value) for value in json_text.values(content)]
     except json_text.UnreadableError:
@@ -179,14 +181,16 @@ def apart(content: bytes) -> Iterator[bytes]:
     yield from (part for part in parts if part.lstrip()[:1] == b"{")
 
 
-def as_frame(content: bytes) -> bytes:
-    """A message as a frame of server-sent events, the form in which answers are read and kept."""
+def encode_frame(content: bytes) -> bytes:
+    """Return a message as a frame of server-sent events, the form in which answers are read and
+    kept.
+    """
     if b"\n" in content or b"\r" in content:
         content = b"\ndata: ".join(content.splitlines())
     return b"data: " + content + b"\n\n"
 
 
-def frame_pieces(content: bytes) -> list[bytes]:
+def encode_frame_pieces(content: bytes) -> list[bytes]:
     """Return a large message as such a frame, in pieces: to join them takes too long."""
     if b"\n" in content or b"\r" in content:  # blanks between its tokens
         content = content.replace(b"\n", b" ").replace(b"\r", b" ")
@@ -195,29 +199,29 @@ def frame_pieces(content: bytes) -> list[bytes]:
 
 def _read_error(seen: _Server) -> ServerMessage:
     status = json_text.as_int(seen.status)
-    nested = _members(seen.error, _Error).code if json_text.present(seen.error) else ABSENT
+    nested = _read_members(seen.error, _Error).code if json_text.present(seen.error) else ABSENT
     return ServerMessage(
-        Kind.ERROR,
-        _lane(seen.stream_id),
+        ServerMessageKind.ERROR,
+        _read_stream_id(seen.stream_id),
         status=status if status in range(400, 600) else None,
         code=json_text.as_text(nested) or json_text.as_text(seen.code),
     )
 
 
-def _members(text: Raw, fields: type[S]) -> S:
+def _read_members(text: Raw, fields: type[S]) -> S:
     try:
         return json_text.members(text, fields)
     except json_text.UnreadableError:  # no object, or broken inside one that is whole
         return fields()
 
 
-def _lane(stream_id: Raw) -> bytes:
+def _read_stream_id(stream_id: Raw) -> bytes:
     if not json_text.present(stream_id):
         return NO_LANE
     lane = bytes(stream_id)
     return lane if len(lane) <= LANE else hashlib.sha256(lane).hexdigest().encode()
 
 
-def _id(text: Raw) -> str | None:
+def _read_id(text: Raw) -> str | None:
     name = json_text.as_text(text)
     return bounded_name(name) if name else name

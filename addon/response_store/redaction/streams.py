@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from response_store.json_text import check_values
-from response_store.openai_api.sse import Event, all_events
+from response_store.openai_api.sse import Event, parse_stream
 
 _PLACES = ("type", "item_id", "output_index", "content_index", "summary_index", "index")
 
@@ -22,7 +22,7 @@ def joined_texts(stream: bytes) -> list[bytes]:
     changes from event to event. Raises TooManyValuesError.
     """
     pieces: dict[Any, list[str]] = defaultdict(list)
-    for event in all_events(stream):
+    for event in parse_stream(stream):
         for place, piece in _deltas(_decoded(event), ()):
             pieces[place].append(piece)
             pieces[_kind_of(place)].append(piece)

@@ -20,17 +20,17 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT, UnreadableError
 from response_store.openai_api.accumulated import (
-    accumulated_items,
-    accumulated_sql,
-    fuller_slices,
-    slices,
+    build_accumulated_sql,
+    choose_fuller_slices,
+    read_accumulated,
+    slice_array,
 )
-from response_store.openai_api.item_kinds import Turn
-from response_store.openai_api.item_texts import Fields, fields_of
+from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.item_texts import Fields, as_fields
 from response_store.openai_api.items import (
-    input_items,
     is_from_model,
-    response_items,
+    read_input_items,
+    read_response_items,
     to_item,
 )
 
@@ -44,7 +44,7 @@ SELECT e.exchange_id, e.tenant_id, e.started_at, e.state, e.error_message,
     CASE WHEN length(e.result) <= {_MOST_BYTES} THEN e.result END,
     substr(e.output_text, 1, {MOST_CHARACTERS + 1}),
     CASE WHEN length(r.response_object) <= {_MOST_BYTES} THEN r.response_object END,
-    CASE WHEN length(r.messages) <= {_MOST_BYTES} THEN {accumulated_sql("r")} END
+    CASE WHEN length(r.messages) <= {_MOST_BYTES} THEN {build_accumulated_sql("r")} END
 FROM {{exchanges}} e
 LEFT JOIN {{responses}} r ON r.tenant_id = e.tenant_id AND r.id = e.response_id
 WHERE e.exchange_id = ?"""
@@ -129,14 +129,14 @@ def _answer(row: Row) -> Iterator[Text]:
 
 def _output(row: Row) -> Iterator[Text]:
     document = row.response_object or row.result
-    accumulated = accumulated_items(row.accumulated)
+    accumulated = read_accumulated(row.accumulated)
     if document is None:
         return
     answer = json_text.members(document.encode("utf-8", "replace"), _Answer)
-    for item in fuller_slices(slices(answer.output), accumulated):
-        yield from _item_texts(fields_of(json_text.value(item)), "assistant")
-    for choice in slices(answer.choices):
-        for message in response_items({"choices": [json_text.value(choice)]}):
+    for item in choose_fuller_slices(slice_array(answer.output), accumulated):
+        yield from _item_texts(as_fields(json_text.value(item)), "assistant")
+    for choice in slice_array(answer.choices):
+        for message in read_response_items({"choices": [json_text.value(choice)]}):
             yield from map(_text, message.turns)
 
 
@@ -158,7 +158,7 @@ def _new_input(body: bytes) -> Iterator[Text]:
             if bytes(memoryview(content)[:1]) == b"[":
                 yield from _new_items(json_text.elements(content))
             elif json_text.present(content):
-                for item in input_items(json_text.value(content)):
+                for item in read_input_items(json_text.value(content)):
                     yield from map(_text, item.turns)
 
 
@@ -193,7 +193,7 @@ def _item_texts(item: Fields, speaker: str) -> Iterator[Text]:
         yield text if is_common or number else Text(text.label, f"{kind} {text.text}")
 
 
-def _text(turn: Turn) -> Text:
+def _text(turn: LabelledTurn) -> Text:
     label = _LABELS.get(turn.source, turn.source)
     return Text(label, f"{turn.name} {turn.text}".strip() if turn.text or turn.name else "")
 

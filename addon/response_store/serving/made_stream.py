@@ -34,7 +34,7 @@ def made_stream(text: bytes) -> Iterator[Made]:
     text = on_one_line(text)
     outcome = read_response(text)
     whole = {"response": Raw(text)}
-    state = outcome.state or (State.FAILED if outcome.fault else State.COMPLETED)
+    state = outcome.state or (State.FAILED if outcome.error else State.COMPLETED)
     if not state.is_final:
         yield Made("response.created", whole)
         yield Made(f"response.{state.value}", whole)

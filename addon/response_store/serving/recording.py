@@ -14,8 +14,8 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.json_text import ABSENT
 from response_store.limits import VALUES
-from response_store.openai_api.response_events import fold
-from response_store.openai_api.sse import Event, all_events
+from response_store.openai_api.response_events import accumulate
+from response_store.openai_api.sse import Event, parse_stream
 from response_store.serving.events import frame_of, on_one_line
 from response_store.serving.slices import members_of
 from response_store.store.packed import DamagedFrameError, unpacked
@@ -61,12 +61,12 @@ def read_recording(packed: bytes | None, response_id: str) -> Recording | None:
 
 
 def _read(body: bytes, response_id: str) -> Recording | None:
-    events = list(all_events(body))
+    events = list(parse_stream(body))
     first = next(filter(_is_object, events), None)
     if first is None or _kind(first) != _CREATED:
         return None
-    outcome = fold(events)
-    whole = outcome.terminal and outcome.flaw is None and outcome.response_id == response_id
+    outcome = accumulate(events)
+    whole = outcome.terminal and outcome.parse_error is None and outcome.response_id == response_id
     return Recording(body, events) if whole else None
 
 

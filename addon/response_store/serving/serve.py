@@ -8,7 +8,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.errors import StoreError, TransientStoreError
 from response_store.json_text import ABSENT
-from response_store.openai_api.accumulated import accumulated_items, complete_object
+from response_store.openai_api.accumulated import complete_output, read_accumulated
 from response_store.openai_api.plain_response import STATES
 from response_store.serving import answer
 from response_store.serving.answer import Answer
@@ -111,8 +111,8 @@ def _response(asked: Get, found: Found) -> Answer:
 def _object(found: Found) -> bytes:
     """Return the response as JSON text, with what streamed where its own output lacks that."""
     text = found.response_object.encode(errors="replace")
-    items = accumulated_items(found.accumulated)
-    return complete_object(text, items) if items else text
+    items = read_accumulated(found.accumulated)
+    return complete_output(text, items) if items else text
 
 
 def _output_includes(seen: _Response, include: tuple[str, ...]) -> bool:

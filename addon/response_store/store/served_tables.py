@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from response_store.errors import StoreError
-from response_store.openai_api.accumulated import accumulated_sql
+from response_store.openai_api.accumulated import build_accumulated_sql
 from response_store.serving.stored import Found, Wanted
 from response_store.store.lookup import RESPONSE
 from response_store.store.records import EndedBy, ResponseRow, Transport
@@ -17,7 +17,7 @@ from response_store.store.records import EndedBy, ResponseRow, Transport
 if TYPE_CHECKING:
     from response_store.store.reading import Reading
 
-_OBJECT = f"response_object, {accumulated_sql('{responses}')}"
+_OBJECT = f"response_object, {build_accumulated_sql('{responses}')}"
 _COLUMNS = {
     Wanted.PRESENCE: "'', NULL",
     Wanted.OBJECT: _OBJECT,

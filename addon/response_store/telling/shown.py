@@ -9,17 +9,17 @@ import msgspec
 
 from response_store import json_text
 from response_store.errors import StoreError
-from response_store.openai_api.accumulated import accumulated_items, accumulated_text
-from response_store.openai_api.item_kinds import Turn
-from response_store.openai_api.item_texts import fields_of, list_of
+from response_store.openai_api.accumulated import read_accumulated, slice_accumulated
+from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.item_texts import as_fields, as_list
 from response_store.openai_api.items import (
-    Item,
-    fuller,
-    input_items,
-    instructions_of,
-    request_items,
-    response_items,
-    turns_of,
+    TurnItem,
+    choose_fuller,
+    find_instructions,
+    join_turns,
+    read_input_items,
+    read_request_items,
+    read_response_items,
 )
 from response_store.store.records import Api, ExchangeRow
 from response_store.telling.bodies import document, is_json, unpacked
@@ -73,8 +73,8 @@ class Exchanged(NamedTuple):
     """What both sides said. Of a warm-up no answer was asked for."""
 
     instructions: str
-    asked: list[Item]
-    answered: list[Item]
+    asked: list[TurnItem]
+    answered: list[TurnItem]
     warm_up: bool = False
 
 
@@ -83,18 +83,18 @@ def exchanged(found: Found) -> Exchanged:
     exchange, response = found.exchange, found.response
     body = _body(exchange.request_body) if exchange and exchange.request_body else b""
     request = document(body.decode("utf-8", "replace"))
-    instructions, items = instructions_of(request), request_items(request)
+    instructions, items = find_instructions(request), read_request_items(request)
     if not (instructions or items):
-        items = input_items(document(response.input if response else None))
+        items = read_input_items(document(response.input if response else None))
     warm_up = isinstance(request, dict) and request.get("generate") is False
     return Exchanged(instructions, items, _answered(found), warm_up)
 
 
-def turns(found: Found) -> list[Turn]:
+def turns(found: Found) -> list[LabelledTurn]:
     """The conversation: what was asked, then what was answered."""
     told = exchanged(found)
-    first = [Turn("instructions", told.instructions)] if told.instructions else []
-    return [*first, *turns_of([*told.asked, *told.answered])]
+    first = [LabelledTurn("instructions", told.instructions)] if told.instructions else []
+    return [*first, *join_turns([*told.asked, *told.answered])]
 
 
 def _columns(found: Found) -> dict[str, object]:
@@ -134,24 +134,24 @@ def _embedded(text: str | None) -> object:
     return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
 
 
-def _answered(found: Found) -> list[Item]:
+def _answered(found: Found) -> list[TurnItem]:
     exchange, response = found.exchange, found.response
     items = _output(response) if response else []
-    if turns_of(items) or not exchange:
+    if join_turns(items) or not exchange:
         return items
-    items = response_items(document(exchange.result))
-    if turns_of(items) or not exchange.output_text:
+    items = read_response_items(document(exchange.result))
+    if join_turns(items) or not exchange.output_text:
         return items
-    return [Item((Turn("assistant", exchange.output_text),))]
+    return [TurnItem((LabelledTurn("assistant", exchange.output_text),))]
 
 
-def _output(response: StoredResponse) -> list[Item]:
+def _output(response: StoredResponse) -> list[TurnItem]:
     """Return the items of a response's output, or those that streamed where they are more."""
     body = document(response.response_object)
-    text = accumulated_text(response.input, response.messages)
-    streamed = [document(json_text.as_str(item)) for item in accumulated_items(text)]
-    output = list_of(fields_of(body).get("output"))
-    return response_items({**fields_of(body), "output": fuller(output, streamed)})
+    text = slice_accumulated(response.input, response.messages)
+    streamed = [document(json_text.as_str(item)) for item in read_accumulated(text)]
+    output = as_list(as_fields(body).get("output"))
+    return read_response_items({**as_fields(body), "output": choose_fuller(output, streamed)})
 
 
 def _response_facts(found: Found) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from response_store.capture.memory import Budget
 from response_store.capture.stream_tee import StreamTee
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.sse import parse_stream
 from response_store.store.records import Api
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, Coding, at_random
@@ -407,8 +407,8 @@ def test_parts_of_any_coding(coding: str, split: str, dialect: str) -> None:
         parts.append(b"".join(body.take(all_of_it=False)))
     parts.append(b"".join(body.take(all_of_it=True)))
     assert b"".join(parts) == b"".join(frames)
-    read = [event for part in parts for event in all_events(part)]
-    assert read == list(all_events(b"".join(frames)))
+    read = [event for part in parts for event in parse_stream(part)]
+    assert read == list(parse_stream(b"".join(frames)))
 
 
 def test_an_event_of_many_chunks_is_not_joined() -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from response_store.openai_api.accumulated import accumulated_sql, accumulated_text
+from response_store.openai_api.accumulated import build_accumulated_sql, slice_accumulated
 from tests.unit.query.stored import packed
 
 if TYPE_CHECKING:
@@ -52,5 +52,7 @@ def test_sql_and_python_agree(anywhere: Anywhere, input_: str, messages: str) ->
     """The statement and the function cut the same text out of a row."""
     anywhere.response("r1", input=input_, messages=messages)
     with anywhere.open() as query:
-        rows = query.reading.rows(f"SELECT {accumulated_sql('{responses}')} FROM {{responses}}")
-    assert rows == [(accumulated_text(input_, messages),)]
+        rows = query.reading.rows(
+            f"SELECT {build_accumulated_sql('{responses}')} FROM {{responses}}"
+        )
+    assert rows == [(slice_accumulated(input_, messages),)]

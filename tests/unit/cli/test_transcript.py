@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from response_store.cli.transcript import Transcript
-from response_store.openai_api.items import request_items, response_items
+from response_store.openai_api.items import read_request_items, read_response_items
 from response_store.telling.shown import Exchanged
 
 
@@ -132,7 +132,9 @@ def test_nothing_is_shown_twice(name: str) -> None:
     """Each item is shown where it came first, and a text that is said again is new."""
     transcript = Transcript()
     for content, output, new in THREADS[name]:
-        told = Exchanged("", request_items({"input": content}), response_items({"output": output}))
+        told = Exchanged(
+            "", read_request_items({"input": content}), read_response_items({"output": output})
+        )
         assert "|".join(turn.text for turn in transcript.add(told)) == new
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from response_store.config import CaptureConfig, RawBodies, StoreFalse
 from response_store.ingest.draft import Answer, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.openai_api.sse import FrameSplitter, events
+from response_store.openai_api.sse import SSEDecoder, parse_events
 from response_store.openai_api.terminal_events import DONE, is_terminal
 from response_store.store.records import Api, EndedBy, ExchangeRow, Record, ResponseRow, Transport
 
@@ -70,7 +70,7 @@ def streamed(
 
 def is_terminated(body: bytes, api: Api) -> bool:
     """Whether a terminal event passed, its blank line included, as the proxy sees it."""
-    passed = events(FrameSplitter().feed(body))
+    passed = parse_events(SSEDecoder().feed(body))
     if api is Api.CHAT_COMPLETIONS:
         return any(event.data.strip() == DONE for event in passed)
     return any(map(is_terminal, passed))

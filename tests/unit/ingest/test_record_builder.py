@@ -18,7 +18,7 @@ from response_store.ingest.draft import Answer, Draft, Ending
 from response_store.ingest.request_reader import NOT_KEPT
 from response_store.ingest.response_reader import find_terminal_event
 from response_store.openai_api.endpoints import Skip
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
 from response_store.store.records import Api, EndedBy, ExchangeRow, Record, State, Transport
@@ -582,7 +582,7 @@ def test_the_quick_way() -> None:
 def test_the_quick_way_reads_the_end_alone() -> None:
     """What stands before is not looked at, however odd it is."""
     assert rows(streamed([b"data: \xff{\n\n" * 20, *FRAMES[-1:]]))[0].output_text == bodies.TEXT
-    assert find_terminal_event(b"".join(FRAMES)) == next(all_events(FRAMES[-1]))
+    assert find_terminal_event(b"".join(FRAMES)) == next(parse_stream(FRAMES[-1]))
     assert find_terminal_event(b"".join(FRAMES) + b": ping\n\n" * 20) is None
     assert find_terminal_event(b"") is None
 

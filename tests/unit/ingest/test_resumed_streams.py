@@ -14,8 +14,8 @@ from response_store.ingest import resumed_streams
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.resumed_streams import ResumableStreams, Stream, joined
-from response_store.openai_api.response_events import fold
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.response_events import accumulate
+from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
 from response_store.store.records import EndedBy, Record
@@ -41,13 +41,13 @@ def test_any_cut(dialect: str, cut: int, first: int, end: int) -> None:
     first, end = min(first, cut), max(end, cut)
     whole = joined(frames(0, cut, dialect), frames(first, end, dialect))
     expected = end if end > first else 0
-    assert fold(all_events(whole)) == fold(all_events(frames(0, expected, dialect)))
+    assert accumulate(parse_stream(whole)) == accumulate(parse_stream(frames(0, expected, dialect)))
 
 
 def test_cut_in_an_event() -> None:
     """Half an event at the end of the head is no event."""
     head = frames(0, 7)[:-60]
-    assert list(all_events(joined(head, frames(6, 9)))) == list(all_events(frames(0, 9)))
+    assert list(parse_stream(joined(head, frames(6, 9)))) == list(parse_stream(frames(0, 9)))
 
 
 @pytest.mark.parametrize("tail", [frames(8, 10), b"data: {}\n\n", b": ping\n\n", b"", b"\xff{"])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.ingest.truncated_body import closed, read_beginning
-from response_store.openai_api.outcome import Outcome, Usage
+from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import Api, Transport
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
@@ -27,7 +27,9 @@ JSON = {
 CHAT_JSON = json.dumps(bodies.chat_completion(text=TEXT)).encode()
 
 
-def read(body: bytes, api: Api = Api.RESPONSES, transport: Transport = Transport.HTTP) -> Outcome:
+def read(
+    body: bytes, api: Api = Api.RESPONSES, transport: Transport = Transport.HTTP
+) -> ParsedResponse:
     return read_beginning(api, transport, body, may_cut=False)
 
 
@@ -66,7 +68,7 @@ def test_what_is_kept() -> None:
     part = read(JSON["ascii"][:-5])
     assert part.response_id == WHOLE["id"]
     assert part.model == WHOLE["model"]
-    assert (part.response, part.items, part.usage, part.flaw) == (None, (), Usage(), None)
+    assert (part.response, part.items, part.usage, part.parse_error) == (None, (), Usage(), None)
     assert part.partial is not None
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from response_store.openai_api.accumulated import (
-    accumulated_items,
-    accumulated_text,
-    complete_object,
+    complete_output,
+    read_accumulated,
+    slice_accumulated,
 )
 
 CALL = {"type": "function_call", "name": "find", "arguments": "{}", "call_id": "c"}
@@ -23,8 +23,8 @@ def message(text: str) -> dict[str, Any]:
 def completed(output: Any, items: list[Any]) -> Any:
     """The output of a response after it was completed."""
     body = {"id": "r", "n": 1.50} if output is None else {"id": "r", "output": output, "n": 1.50}
-    slices = accumulated_items(f",{json.dumps(items)[1:]}")
-    return json.loads(complete_object(json.dumps(body).encode(), slices)).get("output")
+    slices = read_accumulated(f",{json.dumps(items)[1:]}")
+    return json.loads(complete_output(json.dumps(body).encode(), slices)).get("output")
 
 
 @pytest.mark.parametrize("empty", [[], None, "", {}, 7])
@@ -47,8 +47,8 @@ def test_a_poorer_output(poorer: list[Any]) -> None:
 def test_a_whole_output_stays(output: list[Any]) -> None:
     """Where the object holds as much, it is the truth, to the letter."""
     body = json.dumps({"output": output}, indent=2).encode()
-    slices = accumulated_items(f",{json.dumps([message('Hi'), CALL])[1:]}")
-    assert complete_object(body, slices) == body
+    slices = read_accumulated(f",{json.dumps([message('Hi'), CALL])[1:]}")
+    assert complete_output(body, slices) == body
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,4 @@ def test_a_whole_output_stays(output: list[Any]) -> None:
 )
 def test_what_stands_behind_the_input(input_: str, messages: str, items: int) -> None:
     """The items behind those of the input are the output's; other texts have none."""
-    assert len(accumulated_items(accumulated_text(input_, messages))) == items
+    assert len(read_accumulated(slice_accumulated(input_, messages))) == items

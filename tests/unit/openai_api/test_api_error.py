@@ -9,53 +9,53 @@ import pytest
 
 from response_store.openai_api.answer_body import read_answer
 from response_store.openai_api.api_error import read_error_body
-from response_store.openai_api.outcome import Fault
+from response_store.openai_api.outcome import ApiError
 from response_store.store.records import Api, State, Transport
 
-BODIES: dict[str, tuple[Any, Fault | None]] = {
+BODIES: dict[str, tuple[Any, ApiError | None]] = {
     "OpenAI": (
         {"error": {"message": "m", "type": "t", "param": None, "code": "c"}},
-        Fault("c", "m"),
+        ApiError("c", "m"),
     ),
-    "OpenAI, no code": ({"error": {"message": "m", "type": "t", "code": None}}, Fault("t", "m")),
-    "OpenRouter": ({"error": {"code": 502, "message": "m", "metadata": {}}}, Fault("502", "m")),
+    "OpenAI, no code": ({"error": {"message": "m", "type": "t", "code": None}}, ApiError("t", "m")),
+    "OpenRouter": ({"error": {"code": 502, "message": "m", "metadata": {}}}, ApiError("502", "m")),
     "vLLM": (
         {"object": "error", "message": "m", "type": "BadRequestError", "code": 400},
-        Fault("BadRequestError", "m"),
+        ApiError("BadRequestError", "m"),
     ),
     "Mistral": (
         {"object": "error", "message": {"detail": [{"msg": "m", "loc": ["body"]}]}, "type": "t"},
-        Fault("t", "m"),
+        ApiError("t", "m"),
     ),
-    "xAI": ({"code": "c", "error": "m"}, Fault("c", "m")),
-    "Gemini": ([{"error": {"code": 429, "message": "m", "status": "S"}}], Fault("429", "m")),
-    "Gemini, status alone": ({"error": {"message": "m", "status": "S"}}, Fault("S", "m")),
-    "Ollama": ({"error": "m"}, Fault(None, "m")),
-    "text-generation-inference": ({"error": "m", "error_type": "t"}, Fault("t", "m")),
-    "Hugging Face": ({"error": ["m", "n"]}, Fault(None, "m; n")),
-    "FastAPI": ({"detail": "m"}, Fault(None, "m")),
-    "FastAPI, a list": ({"detail": [{"loc": ["a"], "msg": "m", "type": "t"}]}, Fault(None, "m")),
+    "xAI": ({"code": "c", "error": "m"}, ApiError("c", "m")),
+    "Gemini": ([{"error": {"code": 429, "message": "m", "status": "S"}}], ApiError("429", "m")),
+    "Gemini, status alone": ({"error": {"message": "m", "status": "S"}}, ApiError("S", "m")),
+    "Ollama": ({"error": "m"}, ApiError(None, "m")),
+    "text-generation-inference": ({"error": "m", "error_type": "t"}, ApiError("t", "m")),
+    "Hugging Face": ({"error": ["m", "n"]}, ApiError(None, "m; n")),
+    "FastAPI": ({"detail": "m"}, ApiError(None, "m")),
+    "FastAPI, a list": ({"detail": [{"loc": ["a"], "msg": "m", "type": "t"}]}, ApiError(None, "m")),
     "Cloudflare": (
         {"success": False, "errors": [{"code": 7003, "message": "m"}], "result": None},
-        Fault("7003", "m"),
+        ApiError("7003", "m"),
     ),
-    "Azure API Management": ({"statusCode": 401, "message": "m"}, Fault("401", "m")),
+    "Azure API Management": ({"statusCode": 401, "message": "m"}, ApiError("401", "m")),
     "MiniMax": (
         {"choices": None, "base_resp": {"status_code": 1004, "status_msg": "m"}},
-        Fault("1004", "m"),
+        ApiError("1004", "m"),
     ),
     "Anthropic's shape": (
         {"type": "error", "error": {"type": "t", "message": "m"}},
-        Fault("t", "m"),
+        ApiError("t", "m"),
     ),
-    "code and message": ({"code": "c", "message": "m"}, Fault("c", "m")),
-    "a text behind code 500": ({"code": 500, "msg": "m"}, Fault("500", "m")),
-    "an error within": ({"error": {"error": {"code": "c", "message": "m"}}}, Fault("c", "m")),
-    "true, and words": ({"error": True, "message": "m"}, Fault(None, "m")),
-    "a number": ({"error": 17}, Fault("17", None)),
-    "in a choice": ({"choices": [{"error": {"code": 502, "message": "m"}}]}, Fault("502", "m")),
-    "beside an answer": ({"choices": [{}], "error": {"message": "m"}}, Fault(None, "m")),
-    "unheard-of members": ({"error": {"odd": 1}}, Fault(None, '{"odd": 1}')),
+    "code and message": ({"code": "c", "message": "m"}, ApiError("c", "m")),
+    "a text behind code 500": ({"code": 500, "msg": "m"}, ApiError("500", "m")),
+    "an error within": ({"error": {"error": {"code": "c", "message": "m"}}}, ApiError("c", "m")),
+    "true, and words": ({"error": True, "message": "m"}, ApiError(None, "m")),
+    "a number": ({"error": 17}, ApiError("17", None)),
+    "in a choice": ({"choices": [{"error": {"code": 502, "message": "m"}}]}, ApiError("502", "m")),
+    "beside an answer": ({"choices": [{}], "error": {"message": "m"}}, ApiError(None, "m")),
+    "unheard-of members": ({"error": {"odd": 1}}, ApiError(None, '{"odd": 1}')),
     "null": ({"error": None}, None),
     "an empty text": ({"error": ""}, None),
     "an empty object": ({"error": {}}, None),
@@ -75,17 +75,17 @@ BODIES: dict[str, tuple[Any, Fault | None]] = {
 @pytest.mark.parametrize("name", BODIES)
 def test_errors(name: str) -> None:
     """Each server's shape gives code and words; what says nothing is none."""
-    body, fault = BODIES[name]
-    assert read_error_body(json.dumps(body).encode()) == fault
+    body, api_error = BODIES[name]
+    assert read_error_body(json.dumps(body).encode()) == api_error
 
 
 @pytest.mark.parametrize("api", list(Api))
-@pytest.mark.parametrize("name", [name for name, (_, fault) in BODIES.items() if fault])
+@pytest.mark.parametrize("name", [name for name, (_, api_error) in BODIES.items() if api_error])
 def test_an_answer_that_is_one(name: str, api: Api) -> None:
     """A body that is an error makes a failed answer, whichever API it was asked of."""
-    body, fault = BODIES[name]
+    body, api_error = BODIES[name]
     outcome = read_answer(api, Transport.HTTP, json.dumps(body).encode())
-    assert (outcome.state, outcome.fault) == (State.FAILED, fault)
+    assert (outcome.state, outcome.error) == (State.FAILED, api_error)
 
 
 COMPLETION = {
@@ -112,7 +112,7 @@ def test_envelopes(envelope: dict[str, Any], api: Api, inner: dict[str, Any]) ->
     outcome = read_answer(api, Transport.HTTP, json.dumps(body).encode())
     alone = read_answer(api, Transport.HTTP, json.dumps(inner).encode())
     assert outcome == alone
-    assert (outcome.state, outcome.fault) == (State.COMPLETED, None)
+    assert (outcome.state, outcome.error) == (State.COMPLETED, None)
 
 
 STREAMS = {
@@ -143,7 +143,7 @@ def test_errors_in_streams(name: str, api: Api, end: bytes) -> None:
     """However it is framed, an error makes the stream failed, with words and the text so far."""
     outcome = read_answer(api, Transport.SSE, STARTS[api] + STREAMS[name] + b"\n\n" + end)
     assert outcome.state is State.FAILED
-    assert outcome.fault in (Fault("c", "m"), Fault(None, "m"))
+    assert outcome.error in (ApiError("c", "m"), ApiError(None, "m"))
     assert outcome.output_text == "On"
     assert outcome.response_id in ("c1", "r1")
 
@@ -157,4 +157,4 @@ def test_chunks_with_an_empty_error(nothing: Any) -> None:
     ]
     stream = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in chunks)
     outcome = read_answer(Api.CHAT_COMPLETIONS, Transport.SSE, stream)
-    assert (outcome.state, outcome.fault, outcome.output_text) == (State.COMPLETED, None, "hi")
+    assert (outcome.state, outcome.error, outcome.output_text) == (State.COMPLETED, None, "hi")

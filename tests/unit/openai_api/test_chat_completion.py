@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from response_store.openai_api.chat_completion import is_completion, read_completion
 from response_store.openai_api.chat_stream import accumulate as fold
-from response_store.openai_api.outcome import Fault, Outcome, Usage
+from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
 from tests.fakes import bodies
@@ -22,12 +22,12 @@ Json = dict[str, Any]
 DONE = Event(b"", b"[DONE]")
 
 
-def outcome_of(chunks: list[Json], *, done: bool = True) -> Outcome:
+def outcome_of(chunks: list[Json], *, done: bool = True) -> ParsedResponse:
     events = [Event(b"", json.dumps(chunk).encode()) for chunk in chunks]
     return fold([*events, DONE] if done else events)
 
 
-def whole(outcome: Outcome) -> Json:
+def whole(outcome: ParsedResponse) -> Json:
     assert outcome.response is None
     completion: Json = json.loads(outcome.partial or b"")
     return completion
@@ -189,7 +189,7 @@ def test_state(chunks: list[Json], done: bool, state: State | None, terminal: bo
 def test_error_in_a_chunk() -> None:
     """An error within the stream is told, number and all."""
     outcome = outcome_of([chunk({"content": "a"}), {"error": {"code": 400, "message": "no"}}])
-    assert (outcome.fault, outcome.output_text) == (Fault("400", "no"), "a")
+    assert (outcome.error, outcome.output_text) == (ApiError("400", "no"), "a")
 
 
 def test_broken_chunk() -> None:
@@ -197,7 +197,7 @@ def test_broken_chunk() -> None:
     events = [b'{"choices":[{"delta":{"content":"a"}}]}', b'{"choices":{]}', b": ping", b'{"ch']
     outcome = fold([*(Event(b"", data) for data in events), DONE])
     assert outcome.output_text == "a"
-    assert (outcome.flaw or "").startswith("event: ")
+    assert (outcome.parse_error or "").startswith("event: ")
 
 
 def test_deep() -> None:
@@ -208,7 +208,7 @@ def test_deep() -> None:
             inner = b'{"index":0,"a":[' + inner + b"]}"
         data = b'{"choices":[{"delta":' + inner + b"}]}"
         outcome = fold([Event(b"", data), DONE])
-        assert outcome.flaw or inner[-20:] in (outcome.partial or b"")
+        assert outcome.parse_error or inner[-20:] in (outcome.partial or b"")
 
 
 def test_whole() -> None:
@@ -259,19 +259,19 @@ def test_any_chunks(chunks: list[bytes], done: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "state", "fault"),
+    ("reason", "state", "api_error"),
     [
         ("stop", State.COMPLETED, None),
         ("tool_calls", State.COMPLETED, None),
-        ("length", State.INCOMPLETE, Fault("max_output_tokens")),
-        ("content_filter", State.INCOMPLETE, Fault("content_filter")),
+        ("length", State.INCOMPLETE, ApiError("max_output_tokens")),
+        ("content_filter", State.INCOMPLETE, ApiError("content_filter")),
         (None, State.COMPLETED, None),
         (7, State.COMPLETED, None),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])
 def test_an_answer_that_is_cut_short(
-    reason: Any, state: State, fault: Fault | None, streamed: bool
+    reason: Any, state: State, api_error: ApiError | None, streamed: bool
 ) -> None:
     """What ran into its limit is incomplete, with the reason that Responses has for it."""
     if streamed:
@@ -279,7 +279,7 @@ def test_an_answer_that_is_cut_short(
     else:
         choice = {"index": 0, "message": {"content": "a"}, "finish_reason": reason}
         outcome = read_completion(json.dumps({"id": "c1", "choices": [choice]}).encode())
-    assert (outcome.state, outcome.fault, outcome.output_text) == (state, fault, "a")
+    assert (outcome.state, outcome.error, outcome.output_text) == (state, api_error, "a")
 
 
 def test_a_cut_stream_is_not_incomplete() -> None:

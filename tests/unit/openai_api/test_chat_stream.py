@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.chat_stream import accumulate
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
 from tests.sampling import examples
@@ -18,7 +18,7 @@ from tests.sampling import examples
 Json = dict[str, Any]
 
 
-def outcome_of(*choices: Json, **top: Any) -> Outcome:
+def outcome_of(*choices: Json, **top: Any) -> ParsedResponse:
     """What chunks of one choice each come to, and then the mark."""
     chunks = [{"id": "c", "model": "m", "choices": [choice]} | top for choice in choices]
     data = [json.dumps(chunk).encode() for chunk in chunks]
@@ -265,7 +265,7 @@ def test_an_empty_finish_reason(reason: str | None, state: State | None) -> None
 def test_a_choice_that_finished_with_an_error() -> None:
     """It has failed, also where nothing says of what."""
     outcome = outcome_of({"delta": {"content": "a"}, "finish_reason": "error"})
-    assert (outcome.state, outcome.fault and outcome.fault.code) == (State.FAILED, "error")
+    assert (outcome.state, outcome.error and outcome.error.code) == (State.FAILED, "error")
 
 
 def test_an_empty_value_replaces_null() -> None:

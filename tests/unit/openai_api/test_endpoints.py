@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.endpoints import Skip, classify, followed_id, kept_path, model_in
+from response_store.openai_api.endpoints import (
+    Skip,
+    classify,
+    find_model,
+    find_target_id,
+    strip_query,
+)
 from response_store.store.records import Api
 from tests.sampling import examples
 
@@ -108,7 +114,7 @@ FOLLOWED = [
 @pytest.mark.parametrize(("path", "response_id"), FOLLOWED)
 def test_followed_id(path: str, response_id: str | None) -> None:
     """A path behind the API's end names the response that is asked after."""
-    assert followed_id(path) == response_id
+    assert find_target_id(path) == response_id
 
 
 PATHS = [
@@ -137,7 +143,7 @@ PATHS = [
 @pytest.mark.parametrize(("path", "kept"), PATHS)
 def test_paths(path: str, kept: str) -> None:
     """Of a query only what is known to carry no secret is kept."""
-    assert kept_path(path) == kept
+    assert strip_query(path) == kept
 
 
 @settings(max_examples=examples(100))
@@ -146,7 +152,7 @@ def test_paths(path: str, kept: str) -> None:
 )
 def test_any_path(path: str, query: str) -> None:
     """Any path is kept as text that a database takes, without what is not allowed."""
-    kept = kept_path(f"{path}?{query}&secret=canary;&api-version=1")
+    kept = strip_query(f"{path}?{query}&secret=canary;&api-version=1")
     kept.encode()
     assert "canary" not in kept.partition("?")[2]
 
@@ -164,4 +170,4 @@ MODELS = [
 @pytest.mark.parametrize(("path", "model"), MODELS)
 def test_a_model_in_the_path(path: str, model: str | None) -> None:
     """Azure names the model in the path, sockets in the query."""
-    assert model_in(path) == model
+    assert find_model(path) == model

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from response_store.openai_api.answer_body import read_answer
-from response_store.openai_api.outcome import Outcome
+from response_store.openai_api.outcome import ParsedResponse
 from response_store.store.records import Api, State, Transport
 
 WHOLE = {
@@ -53,10 +53,10 @@ BODIES = {
 }
 
 
-def assert_right(outcome: Outcome) -> None:
+def assert_right(outcome: ParsedResponse) -> None:
     """It is the whole answer, and nothing of it is lost."""
     assert (outcome.state, outcome.response_id, outcome.model) == (State.COMPLETED, "c1", "m")
-    assert (outcome.output_text, outcome.flaw, outcome.lost) == ("Hi.", None, None)
+    assert (outcome.output_text, outcome.parse_error, outcome.lost) == ("Hi.", None, None)
 
 
 @pytest.mark.parametrize("transport", [Transport.SSE, Transport.HTTP])

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from response_store.openai_api.media import describe_base64, describe_source, without_base64
+from response_store.openai_api.media import describe_base64, describe_source, replace_base64
 from tests.fakes.item_kinds import png
 
 _RIFF = b"RIFF" + bytes(4) + b"WEBP"
@@ -66,19 +66,19 @@ def test_base64_in_a_text() -> None:
     coded = base64.b64encode(png()).decode()
     lines = "\n".join(coded[at : at + 76] for at in range(0, len(coded), 76))
     for text in (coded, f"data:image/png;base64,{coded}", lines):
-        said = without_base64(f"before {text} behind")
+        said = replace_base64(f"before {text} behind")
         assert coded[40:80] not in said
         assert said.startswith("before [")
         assert said.endswith("] behind")
     for text in ("x" * 1000, "a/b" * 100, "0123456789abcdef" * 40, "short QUJD", ""):
-        assert without_base64(text) == text
+        assert replace_base64(text) == text
 
 
 def test_long_texts_take_no_time() -> None:
     """Runs that are nearly long enough are looked at once."""
     text = ("aB3" * 66 + " ") * 10_000
     began = time.process_time()
-    assert without_base64(text) == text
+    assert replace_base64(text) == text
     assert time.process_time() - began < 1
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.limits import OUTLINED
-from response_store.openai_api.outline import outline, outlined
-from response_store.openai_api.websocket_event import Kind, read_client, read_server
+from response_store.openai_api.outline import outline, outline_if_large
+from response_store.openai_api.websocket_event import ServerMessageKind, read_client, read_server
 from tests.sampling import examples
 
 FILLER = "x" * (OUTLINED + 1)
@@ -46,7 +46,7 @@ def test_any_object(value: dict[str, object], size: int) -> None:
 )
 def test_members(text: dict[str, object]) -> None:
     """A short member is in the outline wherever it stands at an end."""
-    made = json.loads(outlined(json.dumps(text).encode()))
+    made = json.loads(outline_if_large(json.dumps(text).encode()))
     assert made["type"] == "t"
     assert len(str(made)) < 100
 
@@ -62,7 +62,7 @@ def test_odd_texts_take_no_time(unit: bytes) -> None:
     """An outline takes a few milliseconds at most, whatever the text."""
     text = b'{"a":1,' + unit * (1_000_000 // len(unit))
     start = time.thread_time()
-    outlined(text)
+    outline_if_large(text)
     assert time.thread_time() - start < 0.05  # measured: 3 ms
 
 
@@ -71,7 +71,7 @@ def test_messages_of_a_socket() -> None:
     response = {"id": "r", "previous_response_id": "p", "store": False, "output": [FILLER]}
     message = {"type": "response.completed", "stream_id": 7, "response": response}
     read = read_server(json.dumps(message).encode())
-    assert (read.kind, read.lane, read.response_id) == (Kind.TERMINAL, b"7", "r")
+    assert (read.kind, read.lane, read.response_id) == (ServerMessageKind.TERMINAL, b"7", "r")
     assert (read.previous_response_id, read.stored) == ("p", False)
     created = {"type": "response.create", "input": FILLER, "previous_response_id": "p"}
     client = read_client(json.dumps(created).encode())

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.outcome import Outcome
-from response_store.openai_api.response_events import fold
+from response_store.openai_api.outcome import ParsedResponse
+from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
 from tests.sampling import examples
@@ -19,9 +19,9 @@ Json = dict[str, Any]
 CREATED = {"type": "response.created", "response": {"id": "r", "model": "m", "output": []}}
 
 
-def outcome_of(*events: Json) -> Outcome:
+def outcome_of(*events: Json) -> ParsedResponse:
     """What events come to."""
-    return fold(Event(b"", json.dumps(event).encode()) for event in [CREATED, *events])
+    return accumulate(Event(b"", json.dumps(event).encode()) for event in [CREATED, *events])
 
 
 def items_of(*events: Json) -> list[Json]:

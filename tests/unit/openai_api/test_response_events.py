@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.outcome import Fault, Outcome, Usage
-from response_store.openai_api.response_events import fold, read_terminal
+from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
+from response_store.openai_api.response_events import accumulate, read_terminal
 from response_store.openai_api.sse import Event
 from response_store.openai_api.terminal_events import is_terminal
 from response_store.store.records import State
@@ -26,8 +26,8 @@ def event(fields: Json) -> Event:
     return Event(b"", json.dumps(fields).encode())
 
 
-def outcome_of(events: list[Json]) -> Outcome:
-    return fold(map(event, events))
+def outcome_of(events: list[Json]) -> ParsedResponse:
+    return accumulate(map(event, events))
 
 
 def partial_of(events: list[Json]) -> Json:
@@ -67,7 +67,7 @@ def test_terminal_is_the_truth() -> None:
     events = bodies.stream_events({"model": "gpt-5"})
     written = json.dumps(events[-1]["response"], indent=1)
     last = Event(b"", b'{"type":"response.completed",\n"response": ' + written.encode() + b" }")
-    outcome = fold([*map(event, [*events[:-1], delta("output_text", "not this")]), last])
+    outcome = accumulate([*map(event, [*events[:-1], delta("output_text", "not this")]), last])
     assert outcome.state is State.COMPLETED
     assert outcome.terminal
     assert outcome.response == written.encode()
@@ -231,23 +231,23 @@ def test_empty_output(kind: str) -> None:
 
 FLAT = {"type": "error", "code": "rate_limit_exceeded", "message": "Slow down."}
 NESTED = {"type": "error", "error": {"type": "requests", **FLAT, "param": None}}
-SAID = Fault("rate_limit_exceeded", "Slow down.")
+SAID = ApiError("rate_limit_exceeded", "Slow down.")
 
 
 @pytest.mark.parametrize("error", [FLAT, NESTED, {"error": NESTED["error"]}])
 def test_error(error: Json) -> None:
     """An error event, flat or nested, fails the response; what came before is kept."""
     outcome = outcome_of([error])
-    assert (outcome.state, outcome.fault, outcome.terminal) == (State.FAILED, SAID, False)
+    assert (outcome.state, outcome.error, outcome.terminal) == (State.FAILED, SAID, False)
     outcome = outcome_of([delta("output_text", "Hi"), error])
-    assert (outcome.state, outcome.fault, outcome.output_text) == (State.FAILED, SAID, "Hi")
+    assert (outcome.state, outcome.error, outcome.output_text) == (State.FAILED, SAID, "Hi")
 
 
 def test_error_then_failed() -> None:
     """The terminal event's own error counts more than the one before it."""
     failed = terminal("failed", error={"code": "server_error", "message": "Oh."})
-    assert outcome_of([FLAT, failed]).fault == Fault("server_error", "Oh.")
-    assert outcome_of([FLAT, terminal("failed")]).fault == SAID
+    assert outcome_of([FLAT, failed]).error == ApiError("server_error", "Oh.")
+    assert outcome_of([FLAT, terminal("failed")]).error == SAID
     assert outcome_of([FLAT, terminal("failed")]).terminal
 
 
@@ -280,29 +280,29 @@ def test_first_terminal_counts() -> None:
 def test_incomplete() -> None:
     """An incomplete response says why."""
     outcome = outcome_of(bodies.incomplete_events())
-    assert (outcome.state, outcome.fault) == (State.INCOMPLETE, Fault("max_output_tokens"))
+    assert (outcome.state, outcome.error) == (State.INCOMPLETE, ApiError("max_output_tokens"))
 
 
 def test_what_is_no_event() -> None:
     """Pings, marks and unknown events change nothing; an event that is broken is named."""
     passed = [Event(b"", data) for data in (b": ping", b"[DONE]", b"", b"null", b'{"a')]
     passed += [event({"type": "response.of.tomorrow", "x": 1}), event({})]
-    assert fold(passed) == Outcome()
+    assert accumulate(passed) == ParsedResponse()
     broken = Event(b"", b'{"type":"response.output_text.delta",{]}')
-    outcome = fold([broken, event(delta("output_text", "Hi"))])
+    outcome = accumulate([broken, event(delta("output_text", "Hi"))])
     assert outcome.output_text == "Hi"
-    assert (outcome.flaw or "").startswith("event: not JSON")
+    assert (outcome.parse_error or "").startswith("event: not JSON")
     whole = event(terminal(output=[bodies.message("Hi", item_id="msg_1")]))
-    assert fold([broken, whole]).flaw is None
+    assert accumulate([broken, whole]).parse_error is None
 
 
 def test_nested_too_deep() -> None:
     """An item that is too deep to look into loses no other."""
     deep = b"[" * 100_000 + b"]" * 100_000
     odd = b'{"type":"response.output_item.done","output_index":0,"item":{"a":' + deep + b"}}"
-    outcome = fold([Event(b"", odd), event(delta("output_text", "Hi", at=1))])
+    outcome = accumulate([Event(b"", odd), event(delta("output_text", "Hi", at=1))])
     assert outcome.output_text == "Hi"
-    assert outcome.flaw
+    assert outcome.parse_error
 
 
 NAMES = ["type", "response", "output_index", "content_index", "summary_index", "item", "delta"]
@@ -325,7 +325,7 @@ KINDS = [
 @given(st.lists(objects(NAMES, KINDS), max_size=5))
 def test_any_events(events: list[bytes]) -> None:
     """Whatever the members hold, folding raises nothing, and what comes out is JSON."""
-    outcome = fold([Event(b"", data) for data in events])
+    outcome = accumulate([Event(b"", data) for data in events])
     for text in (outcome.response, outcome.partial, *outcome.items):
         if text is not None:
             json.loads(text)

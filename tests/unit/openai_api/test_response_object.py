@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from response_store.json_text import UnreadableError
-from response_store.openai_api.outcome import Fault, Outcome, Usage
+from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.response_object import is_response, read_response
 from response_store.store.records import State
 from tests.fakes import bodies
@@ -17,7 +17,7 @@ from tests.sampling import examples
 from tests.unit.openai_api.odd_json import objects
 
 
-def outcome_of(**fields: Any) -> Outcome:
+def outcome_of(**fields: Any) -> ParsedResponse:
     return read_response(json.dumps(fields).encode())
 
 
@@ -28,7 +28,7 @@ def test_whole() -> None:
     text = json.dumps(value, indent=3).encode()
     outcome = read_response(text)
     assert outcome.response == text
-    assert outcome == Outcome(
+    assert outcome == ParsedResponse(
         state=State.COMPLETED,
         response_id=value["id"],
         model="gpt-5-2025-08-07",
@@ -78,23 +78,23 @@ def test_huge_id() -> None:
 
 
 FAULTS = [
-    ({"error": {"code": "c", "message": "m"}}, Fault("c", "m")),
-    ({"error": {"type": "t", "message": "m"}}, Fault("t", "m")),
-    ({"error": {"code": 429, "message": "m"}}, Fault("429", "m")),
-    ({"error": {"code": None, "type": "t"}}, Fault("t", None)),
-    ({"error": "it broke"}, Fault(None, "it broke")),
-    ({"error": [1]}, Fault(None, "[1]")),
+    ({"error": {"code": "c", "message": "m"}}, ApiError("c", "m")),
+    ({"error": {"type": "t", "message": "m"}}, ApiError("t", "m")),
+    ({"error": {"code": 429, "message": "m"}}, ApiError("429", "m")),
+    ({"error": {"code": None, "type": "t"}}, ApiError("t", None)),
+    ({"error": "it broke"}, ApiError(None, "it broke")),
+    ({"error": [1]}, ApiError(None, "[1]")),
     ({"error": None}, None),
-    ({"incomplete_details": {"reason": "max_output_tokens"}}, Fault("max_output_tokens")),
+    ({"incomplete_details": {"reason": "max_output_tokens"}}, ApiError("max_output_tokens")),
     ({"incomplete_details": "x"}, None),
-    ({"error": {"code": "c"}, "incomplete_details": {"reason": "r"}}, Fault("c")),
+    ({"error": {"code": "c"}, "incomplete_details": {"reason": "r"}}, ApiError("c")),
 ]
 
 
-@pytest.mark.parametrize(("fields", "fault"), FAULTS)
-def test_faults(fields: dict[str, Any], fault: Fault | None) -> None:
+@pytest.mark.parametrize(("fields", "api_error"), FAULTS)
+def test_faults(fields: dict[str, Any], api_error: ApiError | None) -> None:
     """An error is read in whatever shape it comes."""
-    assert outcome_of(**fields).fault == fault
+    assert outcome_of(**fields).error == api_error
 
 
 def test_output_text() -> None:

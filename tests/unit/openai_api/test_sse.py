@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.sse import Event, FrameSplitter, all_events, events
+from response_store.openai_api.sse import Event, SSEDecoder, parse_events, parse_stream
 from tests.fakes import bodies
 from tests.fakes.cuts import SPLITS
 from tests.fakes.dialects import DIALECTS
@@ -52,14 +52,14 @@ def cut(stream: bytes, sizes: list[int]) -> list[bytes]:
 
 
 def blocks(chunks: list[bytes]) -> tuple[list[bytes], bytes]:
-    splitter = FrameSplitter()
+    splitter = SSEDecoder()
     return [splitter.feed(chunk) for chunk in chunks], splitter.rest()
 
 
 def folded(chunks: list[bytes]) -> tuple[list[Event], bytes]:
     """The events of a stream in chunks, and the text that came out in all."""
     found, rest = blocks(chunks)
-    read = [event for block in (*found, rest) for event in events(block)]
+    read = [event for block in (*found, rest) for event in parse_events(block)]
     return read, b"".join(found) + rest
 
 
@@ -67,7 +67,7 @@ def folded(chunks: list[bytes]) -> tuple[list[Event], bytes]:
 def test_dialect(name: str) -> None:
     """Each way to write events gives the events, whole and byte by byte."""
     stream, expected = STREAMS[name]
-    assert list(all_events(stream)) == expected
+    assert list(parse_stream(stream)) == expected
     assert folded([stream[at : at + 1] for at in range(len(stream))])[0] == expected
 
 
@@ -79,7 +79,7 @@ def test_recorded(dialect: str, split: str) -> None:
     sent = events_in(b"".join(frames))
     found = [event.data for event in folded(SPLITS[split](frames))[0]]
     assert len([data for data in found if data.startswith(b"{")]) == len(sent)
-    assert found == [event.data for event in all_events(b"".join(frames))]
+    assert found == [event.data for event in parse_stream(b"".join(frames))]
 
 
 pieces = st.sampled_from(
@@ -101,7 +101,7 @@ def test_any_split(stream: bytes, sizes: list[int]) -> None:
 @given(st.lists(pieces, max_size=20).map(b"".join), st.lists(st.integers(0, 9), max_size=20))
 def test_held(stream: bytes, sizes: list[int]) -> None:
     """What is held is one unfinished frame: no blank line ends it, and its size is known."""
-    splitter = FrameSplitter()
+    splitter = SSEDecoder()
     for chunk in cut(stream, sizes):
         splitter.feed(chunk)
         held = b"".join(splitter._pending)
@@ -121,7 +121,7 @@ def test_block_comes_at_once() -> None:
 def test_large_frame() -> None:
     """A frame of 20 MB in chunks of a kilobyte is joined once."""
     chunk = b"x" * 1024
-    splitter = FrameSplitter()
+    splitter = SSEDecoder()
     splitter.feed(b"data: ")
     start = time.process_time()
     for _ in range(20_000):

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from response_store import json_text
 from response_store.openai_api import websocket_event
-from response_store.openai_api.websocket_event import Kind, ServerMessage, read_server
+from response_store.openai_api.websocket_event import ServerMessage, ServerMessageKind, read_server
 from tests.sampling import examples
 
 TYPES = ["response.output_text.delta", "response.created", "response.completed", "error", "", "x"]
@@ -52,5 +52,5 @@ def test_both_ways_agree(message: dict[str, object]) -> None:
 def test_a_piece_takes_the_short_way() -> None:
     """A piece of an answer is read in one go, with its lane."""
     piece = b'{"type":"response.output_text.delta","delta":"x","stream_id":"a"}'
-    assert websocket_event._read_plain(piece) == ServerMessage(Kind.OTHER, b'"a"')
+    assert websocket_event._read_plain(piece) == ServerMessage(ServerMessageKind.OTHER, b'"a"')
     assert websocket_event._read_plain(b'{"type":"error"}') is None

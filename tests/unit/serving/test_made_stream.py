@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.response_events import fold
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.response_events import accumulate
+from response_store.openai_api.sse import parse_stream
 from response_store.openai_api.terminal_events import TERMINAL
 from response_store.serving.stored import Found
 from tests.fakes import bodies
@@ -28,7 +28,7 @@ def stream(stored: Found, query: str = "") -> list[dict[str, Any]]:
     answer = get(STREAM + query, stored)
     assert answer.status == 200
     assert dict(answer.headers)["content-type"] == "text/event-stream; charset=utf-8"
-    events = list(all_events(answer.body))
+    events = list(parse_stream(answer.body))
     data = [json.loads(event.data) for event in events]
     assert [event.name.decode() for event in events] == [told["type"] for told in data]
     return data
@@ -274,7 +274,7 @@ def test_texts_are_cut_between_characters(text: str, ascii_only: bool) -> None:
 def test_capture_reads_what_is_made() -> None:
     """Captured again, the stream is the response that it was made of."""
     whole = response(*OUTPUTS.values())
-    outcome = fold(all_events(get(STREAM, found(whole)).body))
+    outcome = accumulate(parse_stream(get(STREAM, found(whole)).body))
     assert outcome.terminal
     assert json.loads(outcome.response or b"") == whole
     assert Counter(map(bytes, outcome.items)) == Counter(

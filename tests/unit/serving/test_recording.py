@@ -9,7 +9,7 @@ import pytest
 import zstandard
 
 from response_store.ingest.compression import raw_frame
-from response_store.openai_api.sse import all_events
+from response_store.openai_api.sse import parse_stream
 from response_store.serving.stored import Found
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI, Dialect
@@ -29,7 +29,7 @@ DIALECTS = {
 
 def data_of(body: bytes) -> list[Any]:
     """The events of a body, without pings and marks."""
-    return [json.loads(e.data) for e in all_events(body) if e.data.lstrip().startswith(b"{")]
+    return [json.loads(e.data) for e in parse_stream(body) if e.data.lstrip().startswith(b"{")]
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.openai_api.endpoints import Skip, classify, followed_id
+from response_store.openai_api.endpoints import Skip, classify, find_target_id
 from response_store.serving.request import Delete, Get, InputItems, Order, Refused, asked
 from response_store.serving.serve import answered
 from tests.sampling import examples
@@ -26,7 +26,7 @@ def test_every_shape_of_path(prefix: str, query: str) -> None:
         InputItems("r")
     )
     assert asked("DELETE", at) == Delete("r")
-    assert followed_id(at) == "r", "capture knows the path as well"
+    assert find_target_id(at) == "r", "capture knows the path as well"
 
 
 OTHERS = [

@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from response_store.openai_api.websocket_event import apart, as_text, read_client, read_server
+from response_store.openai_api.websocket_event import (
+    decode_binary,
+    read_client,
+    read_server,
+    split_message,
+)
 
 DELTA = {"type": "response.output_text.delta", "delta": "x"}
 DONE = {"type": "response.done", "response": {"id": "r"}}
@@ -25,19 +30,19 @@ MESSAGES = {
 @pytest.mark.parametrize("name", MESSAGES)
 def test_apart(name: str) -> None:
     """What several messages were put into is taken apart."""
-    assert list(apart(MESSAGES[name])) == TEXTS
+    assert list(split_message(MESSAGES[name])) == TEXTS
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"[1]", b"7", b'{"cut', b"\xff"])
 def test_what_is_none(content: bytes) -> None:
     """What is no message gives none."""
-    assert list(apart(content)) == []
+    assert list(split_message(content)) == []
 
 
 def test_binary() -> None:
     """A binary message may be text."""
-    assert as_text("Köln".encode()) == "Köln".encode()
-    assert as_text(b"\xff\xfe") is None
+    assert decode_binary("Köln".encode()) == "Köln".encode()
+    assert decode_binary(b"\xff\xfe") is None
 
 
 def test_members_in_response() -> None:
