@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from response_store.cli import output
 from response_store.cli.file_path import FilePath
-from response_store.cli.source import configured
+from response_store.cli.source import configured, json_option
 from response_store.config import Config, ConfigError, config_warnings, in_force, load_config
 from response_store.telling.printable import one_line, printable
+
+if TYPE_CHECKING:
+    from response_store.store.connection_check import Findings
 
 _FAILED = 2
 
@@ -22,8 +27,10 @@ def config_group() -> None:
 
 @config_group.command("check")
 @click.argument("file", required=False, type=FilePath())
+@click.option("--config", type=FilePath(), metavar="FILE", help="The same as FILE.")
 @click.option("--connect", is_flag=True, help="Go to the database as well, and change nothing.")
-def check_command(file: Path | None, connect: bool) -> None:
+@json_option
+def check_command(file: Path | None, config: Path | None, connect: bool, as_json: bool) -> None:
     """Check the configuration in FILE, without opening the database.
 
     Without FILE it is the one in force: RESPONSE_STORE_CONFIG's, else the defaults.
@@ -41,24 +48,34 @@ def check_command(file: Path | None, connect: bool) -> None:
       response-store config check --connect response-store.yaml
     """
     try:
-        config = load_config(file or configured())
+        checked = load_config(file or config or configured())
     except ConfigError as error:
         click.echo(printable(str(error)), err=True)
         raise click.exceptions.Exit(_FAILED) from None
-    click.echo(f"{config.source}: ok")
-    _print(in_force(config).items())
-    for warning in config_warnings(config):
+    warnings, found = config_warnings(checked), _connect(checked) if connect else None
+    if as_json:
+        told = {"source": checked.source, "settings": in_force(checked), "warnings": warnings}
+        connection = found and {"facts": found.facts, "problems": found.problems}
+        output.write_json({**told, "connection": connection})
+    else:
+        click.echo(f"{checked.source}: ok")
+        _print(in_force(checked).items())
+    for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
-    if connect:
-        _connect(config)
+    if found is not None:
+        _tell(found, as_json)
 
 
-def _connect(config: Config) -> None:
+def _connect(config: Config) -> Findings:
     from response_store.store.connection_check import check_connection  # noqa: PLC0415 (slow)
 
-    found = check_connection(config)
-    click.echo(f"connection: {'refused' if found.problems else 'ok'}")
-    _print(found.facts)
+    return check_connection(config)
+
+
+def _tell(found: Findings, as_json: bool) -> None:
+    if not as_json:
+        click.echo(f"connection: {'refused' if found.problems else 'ok'}")
+        _print(found.facts)
     for problem in found.problems:
         click.echo(printable(problem), err=True)
     if found.problems:

@@ -10,6 +10,8 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals, may_have_journals
+from response_store.cli.file_path import FilePath
+from response_store.cli.selecting import limit_option
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
@@ -32,21 +34,27 @@ if TYPE_CHECKING:
     from response_store.ingest.dead_letters import DeadLetter
     from response_store.journal.directory import JournalDirectory
     from response_store.store.base import Store
+    from response_store.store.records import Change
 
 MAX_LISTED = 1000
 _MAX_BYTES = 1 << 62  # nothing is to make room while they are only looked at
 HELP = """List the rows that the database refused, the newest first, and why.
 
 They stay in the journal that they came from. A line has tabs between six columns: when, the
-response's id, the exchange's id, the tenant, the size, and the reason.
+response's id, the exchange's id, the tenant, the size, and the reason. With an ID there is all of
+that row, as a line of an export.
 
-With --retry they are written again, for instance after the reason has been dealt with: those that
-the database takes are gone from the list. The status is 1 where some are left.
+With --output they are written to FILE as an export, which `response-store import` takes, also into
+another database; they stay where they are. With --retry they are written again, for instance after
+the reason has been dealt with: those that the database takes are gone from the list. The status is
+1 where some are left.
 
 \b
 Examples:
   response-store dead-letters
   response-store dead-letters | cut -f 6 | sort | uniq -c
+  response-store dead-letters 6f1c5a0e-8f43-5a51-9d0e-0b7f | jq .request_body
+  response-store dead-letters --output refused.jsonl
   response-store dead-letters --retry
 """
 
@@ -64,21 +72,38 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @click.command("dead-letters", help=HELP)
+@click.argument("identifier", metavar="[ID]", required=False)
 @config_option
 @database_option
-@click.option("--retry", is_flag=True, help="Write them again.")
+@limit_option(most=MAX_LISTED, default=MAX_LISTED)
+@click.option(
+    "--output", "path", type=FilePath(allow_dash=True), metavar="FILE",
+    help="Write them to this file as an export; - is standard output.",
+)  # fmt: skip
+@click.option("--retry", is_flag=True, help="Write them to the database again.")
 @json_option
 def dead_letters_command(
-    *, config: Path | None, database: Path | None, retry: bool, as_json: bool
+    *,
+    identifier: str | None,
+    config: Path | None,
+    database: Path | None,
+    limit: int,
+    path: Path | None,
+    retry: bool,
+    as_json: bool,
 ) -> None:
     """List the rows that the database refused, and why."""
+    if retry and (identifier is not None or path is not None):
+        raise click.UsageError("--retry is for all of them: give it without ID and --output.")
     with handle_errors():
         asked = source(config, database)
         directories = _own_journals(asked)
         if retry:
             _retry(asked, directories, as_json)
+        elif identifier is None and path is None:
+            _list(directories, limit, as_json)
         else:
-            _list(directories, as_json)
+            _export(directories, identifier, path)
 
 
 def _own_journals(asked: Source) -> Sequence[JournalDirectory]:
@@ -90,13 +115,42 @@ def _own_journals(asked: Source) -> Sequence[JournalDirectory]:
         return find_journals(database).own
 
 
-def _list(directories: Sequence[JournalDirectory], as_json: bool) -> None:
+def _list(directories: Sequence[JournalDirectory], limit: int, as_json: bool) -> None:
     letters = [letter for directory in directories for letter in _letters(directory)]
-    letters = sorted(letters, key=lambda letter: letter.at, reverse=True)[:MAX_LISTED]
+    letters = sorted(letters, key=lambda letter: letter.at, reverse=True)[:limit]
     if as_json:
         output.write_json({"dead_letters": [msgspec.structs.asdict(one) for one in letters]})
     else:
         output.write_text(plain(letters))
+
+
+def _export(
+    directories: Sequence[JournalDirectory], identifier: str | None, path: Path | None
+) -> None:
+    """Write rows as an export does; one row alone, of an id, without its head and end."""
+    from response_store.cli.export import destination  # noqa: PLC0415 (rarely needed)
+    from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
+    from response_store.transfer.exporting import changes_as_lines  # noqa: PLC0415 (see above)
+
+    found = [DeadLetters(directory, _MAX_BYTES).read() for directory in directories]
+    changes = [letter.change for letters in found for letter in letters]
+    if identifier is not None:
+        changes = [change for change in changes if identifier in _ids(change)]
+        if not changes:
+            raise click.UsageError(f"no dead letter has the id {one_line(identifier)}")
+    lines, left_out = changes_as_lines(changes, bare=path is None)
+    with destination(path) as write:
+        write(b"".join(lines))
+    if left_out:
+        note(f"Note: {left_out} changes are no rows, and not among these lines: deletions, items of"
+             " conversations. --retry makes them.")  # fmt: skip
+
+
+def _ids(change: Change) -> tuple[str | None, ...]:
+    if isinstance(change, Deletion):
+        return (change.id,)
+    response = change.response.id if change.response else None
+    return change.exchange.exchange_id, change.exchange.response_id, response
 
 
 def _letters(directory: JournalDirectory) -> Iterable[Letter]:
@@ -177,7 +231,11 @@ def _retry_one(directory: JournalDirectory, store: Store) -> tuple[int, int]:
     if not letters.number:
         return 0, 0
     if not directory.lock_reader():
-        note(f"Note: {directory.path} is in use by its proxy: try again once that has ended.")
+        note(
+            f"Note: {directory.path} is in use by its proxy, which keeps the dead letters open:"
+            " give --retry again once it has ended. Now: response-store dead-letters --output FILE,"
+            " then response-store import FILE; writing them twice changes nothing."
+        )
         return 0, letters.number
     try:
         written = letters.retry(store)

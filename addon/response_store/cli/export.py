@@ -58,6 +58,7 @@ Examples:
     "--output", "path", type=FilePath(allow_dash=True), metavar="FILE",
     help="Where to; - is standard output.",
 )  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, hidden=True)  # as all of it is
 def export_command(
     *,
     config: Path | None,
@@ -65,6 +66,7 @@ def export_command(
     tenant: str | None,
     selection: Selection,
     path: Path | None,
+    as_json: bool,  # noqa: ARG001
 ) -> None:
     """Write what is stored as JSON Lines."""
     meant = msgspec.structs.replace(selection, tenant=tenant)
@@ -75,7 +77,7 @@ def export_command(
         apply_journals(asked)
         with read_end(asked.target, asked.tables) as reading:
             total = sum(count(reading, table, meant) for table in TABLES)
-            with _destination(path) as write, progress(total, "exporting") as so_far:
+            with destination(path) as write, progress(total, "exporting") as so_far:
                 counts = export(reading, meant, write, so_far.advance)
     if path is not None and str(path) != STANDARD:
         note(f"{path}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
@@ -85,7 +87,8 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 
 
 @contextmanager
-def _destination(path: Path | None) -> Iterator[Write]:
+def destination(path: Path | None) -> Iterator[Write]:
+    """Where lines go: a file that is there once it is whole, or standard output."""
     if path is not None and str(path) != STANDARD:
         with whole_file(path) as write:
             yield write

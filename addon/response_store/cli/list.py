@@ -9,7 +9,7 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import selection_options
+from response_store.cli.selecting import limit_option, selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -77,10 +77,7 @@ Examples:
 @database_option
 @tenant_option
 @selection_options
-@click.option(
-    "--limit", "-n", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
-    metavar="N", help="How many at most.",
-)  # fmt: skip
+@limit_option(most=MOST, default=DEFAULT_LIMIT)
 @click.option(
     "--before", callback=_cursor, metavar="CURSOR",
     help="Older ones only: the cursor that the page before ended with.",

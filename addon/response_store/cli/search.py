@@ -11,7 +11,7 @@ from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.list import as_object, identifier
 from response_store.cli.progress import progress, resumable_on_interrupt
-from response_store.cli.selecting import selection_options
+from response_store.cli.selecting import limit_option, selection_options
 from response_store.cli.source import (
     Source,
     config_option,
@@ -74,10 +74,7 @@ Examples:
 @database_option
 @tenant_option
 @selection_options
-@click.option(
-    "--limit", "-n", type=click.IntRange(1, MOST), default=DEFAULT_LIMIT, show_default=True,
-    metavar="N", help="How many at most.",
-)  # fmt: skip
+@limit_option(most=MOST, default=DEFAULT_LIMIT)
 @json_option
 def search_command(
     *,

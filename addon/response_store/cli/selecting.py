@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -13,6 +13,7 @@ from response_store.cli.times import PastTime
 from response_store.store.records import State
 from response_store.store.selection import Selection
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--model", "models", multiple=True, metavar="NAME",
@@ -39,6 +40,16 @@ _OPTIONS = (
     ),
     click.option("--until", type=PastTime(), metavar="TIME", help="Begun before this time."),
 )  # fmt: skip
+
+
+def limit_option(
+    what: str = "", *, least: int = 1, most: int, default: int | None
+) -> Callable[[Command], Command]:
+    """Return the option that says how many are shown; the command gets `limit`."""
+    return click.option(
+        "--limit", "-n", type=click.IntRange(least, most), metavar="N", default=default,
+        show_default=default is not None, help=f"How many {what}at most.",
+    )  # fmt: skip
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:

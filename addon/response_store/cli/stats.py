@@ -9,7 +9,7 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import selection_options
+from response_store.cli.selecting import limit_option, selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -56,6 +56,7 @@ Examples:
     "--by", type=click.Choice([by.value for by in By], case_sensitive=False), metavar="GROUP",
     default=By.MODEL.value, show_default=True, help=f"What to group by: {', '.join(By)}.",
 )  # fmt: skip
+@limit_option("groups ", most=100_000, default=None)
 @selection_options
 @json_option
 def stats_command(
@@ -64,6 +65,7 @@ def stats_command(
     database: Path | None,
     tenant: str | None,
     by: str,
+    limit: int | None,
     selection: Selection,
     as_json: bool,
 ) -> None:
@@ -74,6 +76,8 @@ def stats_command(
         apply_journals(asked)
         with asked.open() as query:
             found = query.statistics(chosen, By(by))
+        groups = found.groups[-limit:] if limit and found.by is By.DAY else found.groups[:limit]
+        found = msgspec.structs.replace(found, groups=groups)
         _write(found, as_json)
 
 

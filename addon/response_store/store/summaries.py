@@ -8,7 +8,7 @@ OPENING_CHARACTERS = 200
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """An exchange in a list. `output_start` is the beginning of its output text."""
+    """An exchange in a list: all columns but its bodies, and `output_start` of its output text."""
 
     exchange_id: str
     response_id: str | None
@@ -34,6 +34,12 @@ class Summary(msgspec.Struct, frozen=True):
     port: int | None
     path: str
     user_agent: str | None
+    tenant_id: str
+    previous_response_id: str | None
+    conversation_id: str | None
+    reasoning_tokens: int | None
+    upstream_request_id: str | None
+    recorder_id: str
     output_start: str | None
 
     @property

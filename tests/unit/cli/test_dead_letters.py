@@ -93,6 +93,25 @@ def test_another_attempt(refusing: Stored, place: Path, run: Command) -> None:
     assert run("dead-letters").stdout == ""
 
 
+def test_they_are_exported(refusing: Stored, place: Path, run: Command, tmp_path: Path) -> None:
+    """A file that `import` takes, of all of them; or one row alone, with all that it holds."""
+    killed_proxy(place, range(5))
+    run("list")
+    shown = [json.loads(line) for line in run("dead-letters", "resp_3").stdout.splitlines()]
+    assert [one["row"] for one in shown] == ["response", "exchange"]
+    assert shown[1]["exchange_id"] == id_of(3)
+    assert shown[1]["request_body"]["model"] == shown[1]["requested_model"]
+    file = tmp_path / "refused.jsonl"
+    assert run("dead-letters", "--output", str(file)).exit_code == 0
+    assert run("import", "--database", str(tmp_path / "new.db"), str(file)).exit_code == 0
+    stored = run("list", "--database", str(tmp_path / "new.db"))
+    assert sorted(listed(stored)) == [*BAD]
+    assert len(run("dead-letters").stdout.splitlines()) == 2
+    assert len(run("dead-letters", "-n", "1").stdout.splitlines()) == 1
+    for wrong in (["resp_0"], ["--retry", "resp_1"]):
+        assert run("dead-letters", *wrong).exit_code == 2
+
+
 def test_those_of_several_journals(refusing: Stored, place: Path, run: Command) -> None:
     """All journals of the database are looked at."""
     killed_proxy(place, range(1, 2))
@@ -112,6 +131,10 @@ def test_those_of_a_running_proxy(refusing: Stored, place: Path, run: Command) -
         result = run("dead-letters", "--retry")
         assert (result.exit_code, result.stdout) == (1, "written\t0\nleft\t1\n")
         assert f"Note: {journal.directory.path} is in use by its proxy" in result.stderr
+        file = place / "refused.jsonl"
+        assert run("dead-letters", "--output", str(file)).exit_code == 0
+        assert run("import", str(file)).exit_code == 0
+        assert "resp_1" in listed(run("list"))
 
 
 def test_a_journal_that_stays_for_them_is_not_waited_for(refusing: Stored, place: Path) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from response_store.cli.list import show_table
 from response_store.store.query import ALL, open_file
+from response_store.store.records import ExchangeRow
 from response_store.store.selection import Selection
 from tests.unit.cli import rows
 from tests.unit.query.stored import NAMES, Stored
@@ -73,6 +74,8 @@ def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
     assert oldest["exchange_id"] == rows.EXCHANGE_ID
     assert oldest["started_at"] == 1767225600.25
     assert oldest["cached_tokens"] == 64
+    bodies = {"request_body", "result", "output_text", "raw_response"}
+    assert oldest.keys() - {"output_start"} == set(ExchangeRow.__struct_fields__) - bodies
     assert oldest["output_start"] == "Sunny:\tand\n東京 \x1b[31mred\x1b[0m"
 
 

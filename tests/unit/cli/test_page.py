@@ -48,12 +48,31 @@ def test_a_section_names_each_option(name: str) -> None:
     options = {
         option
         for parameter in COMMANDS[name].params
-        if isinstance(parameter, click.Option)
+        if isinstance(parameter, click.Option) and not parameter.hidden
         for option in parameter.opts
         if option.startswith("--")  # a short one stands beside its long one
     }
     documented = set(OPTION.findall(SECTIONS[name]))
     assert documented == options
+
+
+SELECTING = {"--model", "--state", "--host", "--client", "--since", "--until"}
+SHORT = {"-n": "--limit", "-f": "--follow"}
+WITHOUT_JSON = {"completion", "script-path", "run", "flush"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_are_called_alike(name: str) -> None:
+    """What chooses exchanges comes together, a short name stands for one long one."""
+    options = [set(one.opts) for one in COMMANDS[name].params if isinstance(one, click.Option)]
+    every = set().union(*options)
+    assert not every & SELECTING or every >= SELECTING
+    for names in options:
+        for short, long in SHORT.items():
+            assert short not in names or long in names
+    assert "--limit" not in every or "-n" in every
+    assert "--json" in every or name in WITHOUT_JSON
+    assert "--config" in every or name in ("completion", "script-path")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

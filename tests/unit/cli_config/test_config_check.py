@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -26,6 +27,17 @@ def test_a_good_file_is_told_and_exits_with_0(tmp_path: Path) -> None:
     assert "\n  durability              power\n" in result.stdout
     assert "\n  journal.max_bytes       1073741824\n" in result.stdout
     assert result.stderr == ""
+
+
+def test_json_for_programs(tmp_path: Path) -> None:
+    """The file may be named as in other commands, and what is told is one object."""
+    path = tmp_path / "store.yaml"
+    path.write_text(f"durability: power\ndatabase_url: sqlite:///{tmp_path}/x.db\n")
+    arguments = ["config", "check", "--config", str(path), "--connect", "--json"]
+    told = json.loads(CliRunner().invoke(main, arguments).stdout)
+    assert (told["source"], told["settings"]["durability"]) == (str(path), "power")
+    assert told["connection"]["problems"] == []
+    assert dict(told["connection"]["facts"])
 
 
 def test_a_bad_file_gives_the_same_text_and_2(tmp_path: Path) -> None:
