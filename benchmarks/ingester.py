@@ -26,7 +26,7 @@ from benchmarks.sides import Side
 from benchmarks.spread import ratios, spread
 from response_store.config import Durability, load_config
 from response_store.ingest.delivery import MAX_RECORDS
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from response_store.store.base import Checkpoint
 from response_store.store.records import Record
 
@@ -69,7 +69,7 @@ class StoreAlone:
 
     def __init__(self, side: Side, folder: Path) -> None:
         folder.mkdir()
-        self._store = store_of(load_config(side.configure(folder)))
+        self._store = build_store(load_config(side.configure(folder)))
         self._store.open()
         self._position = 0
 

@@ -17,10 +17,11 @@ from benchmarks import journals, raw_driver
 from benchmarks.postgres import Database
 from benchmarks.reading_rows import varied
 from response_store.config import Durability, load_config
-from response_store.search.catching_up import catch_up, open_index
+from response_store.search.catching_up import catch_up
 from response_store.search.index import Entry
 from response_store.search.index_text import Row
 from response_store.search.postgres_index import tsvector
+from response_store.store.backends import open_index
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.records import Record
 

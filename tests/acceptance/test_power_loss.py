@@ -20,7 +20,7 @@ from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, take_over
 from response_store.journal.binding import target_of
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from tests.fakes import bodies
 from tests.fakes.answers import Stream, json_answer
 from tests.fakes.model_server import ModelServer
@@ -208,7 +208,7 @@ def taken_over(root: Path, tmp_path: Path) -> list[Fate]:
     config = load_config(
         path, {"RESPONSE_STORE_DATABASE_URL": f"sqlite:{root / DATA / 'responses.db'}"}
     )
-    store, counters = store_of(config), Counters()
+    store, counters = build_store(config), Counters()
     try:
         found = take_over(
             root / "journals", config, store, target_of(config),

@@ -13,7 +13,7 @@ from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 
 if TYPE_CHECKING:
     from response_store.cli.source import Source
@@ -55,7 +55,7 @@ def apply_abandoned(
 @contextmanager
 def opened_store(source: Source) -> Iterator[Store]:
     """Lend the database for writing; whoever uses it opens it."""
-    store = store_of(source.config())
+    store = build_store(source.config())
     try:
         yield store
     finally:

@@ -77,7 +77,7 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 
 
 def _fill(asked: Source, target: SqliteTarget) -> None:
-    if isinstance(asked.target, SqliteTarget):
+    if asked.target.server is None:
         with read_end(asked.target, asked.tables):  # that it is one of ours
             assert asked.target.path is not None, "what is in memory is refused"
             assert target.path is not None

@@ -67,7 +67,7 @@ def check_command(file: Path | None, config: Path | None, connect: bool, as_json
 
 
 def _connect(config: Config) -> Findings:
-    from response_store.store.connection_check import check_connection  # noqa: PLC0415 (slow)
+    from response_store.store.backends import check_connection  # noqa: PLC0415 (slow)
 
     return check_connection(config)
 

@@ -19,7 +19,6 @@ from response_store.cli.journals import (
     belongs_to,
     describe_target,
     find_journals,
-    is_in_memory,
     wait_for,
 )
 from response_store.cli.progress import Progress, progress
@@ -91,7 +90,7 @@ def flush_command(
 
 def _flush(asked: Source, journal: Path | None, timeout: float | None) -> list[str]:
     """Apply and wait; return what is not in the database, a line a journal."""
-    if is_in_memory(asked):
+    if asked.target.is_in_memory:
         raise StoreError(
             "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
             " wait for it."

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 from response_store.cli.source import note
 from response_store.closes import Closes
-from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError, TransientStoreError
 from response_store.journal.binding import is_bound_to, target_of
 from response_store.journal.directory import JournalDirectory, Target, journals
@@ -132,15 +131,10 @@ def find_journals(database: Database) -> Journals:
 
 def belongs_to(directory: JournalDirectory, database: Database) -> bool:
     """Return whether a journal is of a database: by its place, or else by its own id."""
-    if is_in_memory(database.source):
+    if database.source.target.is_in_memory:
         return False
     target = target_of(database.source.config())
     return is_bound_to(directory.header, target, database.own_id)
-
-
-def is_in_memory(source: Source) -> bool:
-    """Return whether the database is its proxy's alone, and so are its journals."""
-    return isinstance(source.target, SqliteTarget) and source.target.path is None
 
 
 def bring_up_to_date(source: Source) -> None:

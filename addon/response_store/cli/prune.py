@@ -25,8 +25,7 @@ from response_store.cli.source import (
     source,
 )
 from response_store.cli.times import PastTime
-from response_store.config.model import SqliteTarget
-from response_store.errors import StoreError
+from response_store.store.backends import open_reader
 from response_store.telling.figures import local_time, size
 from response_store.telling.printable import one_line
 
@@ -126,9 +125,7 @@ def prune_command(
 
 
 def _surveyed(asked: Source, wanted: Rule) -> Survey:
-    from response_store.pruning.database import open_reading  # noqa: PLC0415 (when it is used)
-
-    reading = open_reading(_reachable(asked), asked.tables, asked.shown_as)
+    reading = open_reader(asked.target, asked.tables, shown_as=asked.shown_as)
     try:
         with reading.snapshot():
             return wanted.survey(reading)
@@ -154,7 +151,7 @@ def _prune(
     from response_store.pruning.database import open_database  # noqa: PLC0415 (when it is used)
     from response_store.pruning.sweep import Sweep  # noqa: PLC0415
 
-    with open_database(_reachable(asked), asked.tables, asked.shown_as) as database:
+    with open_database(asked.target, asked.tables, asked.shown_as) as database:
         sweep = Sweep(database, _rest)
         if wanted is not None and found is not None:
             with progress(found.exchanges, "removing") as so_far:
@@ -177,31 +174,20 @@ def _room_given_back(
     database: Database, vacuum: bool | None, sweep: Sweep
 ) -> tuple[Facts, dict[str, object]]:
     """Make a file smaller where that is wanted, or fitting; say what became of the room."""
-    from response_store.pruning.sqlite_remover import SqliteRemover  # noqa: PLC0415
-
-    remover = database.remover
-    if not isinstance(remover, SqliteRemover):
+    space = database.remover.space
+    if space is None:
         return [("room", "used again by PostgreSQL, after its autovacuum")], {}
-    if vacuum or (vacuum is None and remover.free_bytes() and not remover.has_writers()):
-        saved = remover.vacuum()
+    if vacuum or (vacuum is None and space.free_bytes() and not space.has_writers()):
+        saved = space.vacuum()
         return [("room", f"{size(max(saved, 0))} given back")], {"bytes_given_back": saved}
     if vacuum is None:
         sweep.give_back()
-    remover.truncate()
-    free = remover.free_bytes()
+    space.truncate()
+    free = space.free_bytes()
     if not free:
         return [("room", "given back")], {"bytes_free": 0}
     told = f"{size(free)} free in the file, used again; response-store prune --vacuum gives it back"
     return [("room", told)], {"bytes_free": free}
-
-
-def _reachable(asked: Source) -> SqliteTarget:
-    if isinstance(asked.target, SqliteTarget) and asked.target.path is None:
-        raise StoreError(
-            "An in-memory database can be reached by its proxy alone. Name a file in"
-            " database_url, or give --database."
-        )
-    return asked.target  # type: ignore[return-value]
 
 
 def _rest(taken: float) -> bool:

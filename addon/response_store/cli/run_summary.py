@@ -13,7 +13,6 @@ import click
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.source import note
-from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
 from response_store.running.captured import Group, captured, tenants
 from response_store.telling.figures import NONE, local_time, number
@@ -136,7 +135,7 @@ def _next(commands: Sequence[str]) -> Iterator[str]:
 
 def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list[str]]:
     """Return what was captured, and of which tenants; None for a database in memory."""
-    if isinstance(asked.target, SqliteTarget) and asked.target.path is None:
+    if asked.target.is_in_memory:
         return None, []
     apply_journals(asked)
     ours = outcome.recorder_id, outcome.since

@@ -25,9 +25,10 @@ from response_store.cli.source import (
 from response_store.errors import StoreError
 from response_store.limits import NAME, short_name
 from response_store.search.asking import Answer, Hit, ask, may_be_asked
-from response_store.search.catching_up import catch_up, open_index
+from response_store.search.catching_up import catch_up
 from response_store.search.index import lacking
 from response_store.search.terms import Term, terms
+from response_store.store.backends import open_index
 from response_store.telling.figures import NONE, local_time
 from response_store.telling.printable import one_line, printable
 

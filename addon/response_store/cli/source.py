@@ -21,14 +21,14 @@ from response_store.cli import completion_values
 from response_store.cli.file_path import FilePath
 from response_store.config import Config, load_config
 from response_store.config.model import Backend, SqliteTarget
-from response_store.config.secret import mask_urls
+from response_store.config.secret import mask_urls, masked
 from response_store.errors import ConfigError, ResponseStoreError
 from response_store.store.query import Query, open_query
 from response_store.telling.printable import printable
 
 if TYPE_CHECKING:
-    from response_store.config.postgres_target import PostgresTarget
     from response_store.config.tables import TableNames
+    from response_store.store.backends import DatabaseTarget
 
 STORE_FAILED = 1
 NOT_CONFIGURED = 2
@@ -90,7 +90,7 @@ class Source:
     `settings` is the configuration as it was loaded; `target` and `tables` say where the rows are.
     """
 
-    target: SqliteTarget | PostgresTarget
+    target: DatabaseTarget
     tables: TableNames
     tenant: str
     shown_as: str
@@ -104,7 +104,6 @@ class Source:
         """Return the configuration of a proxy that writes to this database."""
         if self.target is self.settings.database:
             return self.settings
-        assert isinstance(self.target, SqliteTarget)
         assert self.target.path is not None
         url = f"sqlite://{quote(os.fsencode(self.target.path))}"
         settings = {**self.settings.settings, "backend": Backend.SQLITE.value, "database_url": url}
@@ -120,14 +119,13 @@ def source(config: Path | None, database: Path | None, tenant: str | None = None
     if database is not None:
         target = SqliteTarget(database)
         return Source(target, settings.tables, whose, str(database.absolute()), settings)
-    shown_as = _whole(target) if isinstance(target, SqliteTarget) else target.describe()
+    shown_as = _describe(target)
     return Source(target, settings.tables, whose, shown_as, settings)
 
 
-def _whole(target: SqliteTarget) -> str:
-    """Return the whole path of a file, as it may be shown."""
-    path = target.path.absolute() if target.path else None
-    return replace(target, path=path).describe()
+def _describe(target: DatabaseTarget) -> str:
+    """Return where a database is, a file by its whole path, as it may be shown."""
+    return masked(str(target.path.absolute())) if target.path else target.describe()
 
 
 def configured() -> Path | None:

@@ -42,9 +42,10 @@ def database_facts(found: StoreStatus) -> Facts:
 
 def _place(place: Place) -> Facts:
     database = ("database", one_line(place.database))
-    if isinstance(place, SqlitePlace):
-        sizes = f"{size(place.database_bytes)}, write-ahead log {size(place.wal_bytes)}"
-        return [database, ("size", sizes)]
+    match place:
+        case SqlitePlace():
+            sizes = f"{size(place.database_bytes)}, write-ahead log {size(place.wal_bytes)}"
+            return [database, ("size", sizes)]
     tables = ", ".join(f"{name} {size(count)}" for name, count in place.table_bytes.items())
     return [
         database,

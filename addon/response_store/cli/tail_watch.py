@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from response_store.cli.source import note
 from response_store.errors import StoreError
-from response_store.store.following import ReplacedError, follower
+from response_store.store.backends import build_follower
+from response_store.store.following import ReplacedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def watch(
     """
     query = asked.open()
     try:
-        following = follower(query.reading, selection)
+        following = build_follower(query.reading, selection)
         write(following.begin(query.reading, most))
     except BaseException:
         query.close()

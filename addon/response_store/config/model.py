@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import ClassVar, Literal
 
 from .secret import masked
 
@@ -83,9 +83,20 @@ class SqliteTarget:
 
     path: Path | None
     mode: Literal["rw", "rwc"] = "rwc"
+    server: ClassVar[None] = None
+    password: ClassVar[None] = None
+
+    @property
+    def is_in_memory(self) -> bool:
+        """Return whether the database is its proxy's alone, and gone with it."""
+        return self.path is None
+
+    def warnings(self) -> tuple[str, ...]:
+        """Return what to warn of at start: nothing."""
+        return ()
 
     def describe(self) -> str:
-        """A text that may be shown: what could be credentials before an `@` is masked."""
+        """Return a text that may be shown: what could be credentials before an `@` is masked."""
         return ":memory:" if self.path is None else masked(str(self.path))
 
     def __repr__(self) -> str:

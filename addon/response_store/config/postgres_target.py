@@ -6,6 +6,7 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
@@ -39,6 +40,13 @@ class PostgresTarget:
     tls: TlsPlan = field(default_factory=TlsPlan)
     others: tuple[tuple[str, str], ...] = ()
     reach: Reach = Reach.PUBLIC_ADDRESSES
+    path: ClassVar[None] = None
+    is_in_memory: ClassVar[bool] = False
+
+    @property
+    def server(self) -> PostgresTarget:
+        """Return this target, where a file has None."""
+        return self
 
     @property
     def is_socket(self) -> bool:

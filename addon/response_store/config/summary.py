@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .config import Config
-from .model import RedactConfig, SqliteTarget
+from .model import RedactConfig
 from .secret import masked
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def in_force(config: Config) -> dict[str, str]:
 
 def _of_postgres(config: Config) -> dict[str, str]:
     """What counts with PostgreSQL alone."""
-    if isinstance(config.database, SqliteTarget):
+    server, pool = config.database.server, config.pool
+    if server is None:
         return {}
-    pool = config.pool
     return {
-        "database hosts": config.database.reach.value,
-        "ssl_mode": config.database.tls.mode,
-        "ssl_root_cert": _authorities(config.database),
+        "database hosts": server.reach.value,
+        "ssl_mode": server.tls.mode,
+        "ssl_root_cert": _authorities(server),
         "pool.min_connections": str(pool.min_connections),
         "pool.max_connections": str(pool.max_connections),
         "pool.idle_timeout_secs": str(pool.idle_timeout_secs),

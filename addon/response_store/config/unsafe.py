@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 
 from .config import Config
-from .model import Serve, SqliteTarget
+from .model import Serve
 from .secret import Secret
 
 
 def config_warnings(config: Config) -> tuple[str, ...]:
     """What to warn of at start, a sentence or two each. Holds no secret, and asks no resolver."""
-    of_database: tuple[str, ...] = ()
-    if not isinstance(config.database, SqliteTarget):
-        of_database = (*config.database.warnings(), *_placeholder(config.database.password))
+    database = config.database
+    of_database = (*database.warnings(), *_placeholder(database.password))
     of_serving = () if config.serve is Serve.OFF or not config.serve_remote else (_REMOTE,)
     return (*map(str, of_database), *of_serving)
 

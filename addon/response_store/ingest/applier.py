@@ -12,7 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from response_store.config import Config, Serve, SqliteTarget
+from response_store.config import Config, Serve
 from response_store.counts import Counters
 from response_store.errors import StoreError, TransientStoreError
 from response_store.faults import ErrorReporter
@@ -166,7 +166,7 @@ class Applier:
             return
         needed = self._needed()
         with self._starting_again_on_error():
-            if is_in_memory(self._config):
+            if self._config.database.is_in_memory:
                 self._drop_oldest(reading.reader, needed)
             else:
                 moved = reading.reader.compact(self.committed, needed, self._cleaned)
@@ -174,7 +174,7 @@ class Applier:
 
     def is_main_idle(self) -> bool:
         """Return whether main segments hold something, and most of it is not needed any more."""
-        if self.applied != self.committed or is_in_memory(self._config):
+        if self.applied != self.committed or self._config.database.is_in_memory:
             return False
         sizes = {s.name: s.size for s in self.directory.segments() if s.kind is SegmentKind.MAIN}
         needed = sum(ref.size for ref in self._needed() if ref.segment in sizes)
@@ -186,7 +186,7 @@ class Applier:
         names = {s.name for s in segments if s.kind is SegmentKind.MAIN and s.number <= seq}
         if self._reading is None or self.has_unwritten or self.committed < seq:
             return
-        if is_in_memory(self._config):
+        if self._config.database.is_in_memory:
             return
         moved: dict[FrameRef, FrameRef] = {}
         for ref in sorted(ref for ref in self._needed() if ref.segment in names):
@@ -201,7 +201,10 @@ class Applier:
         if self.has_unwritten:
             return
         with self._cleaned.paused():
-            if self._cleaned.highest_seq <= self.committed and not is_in_memory(self._config):
+            if (
+                self._cleaned.highest_seq <= self.committed
+                and not self._config.database.is_in_memory
+            ):
                 needed = {ref.segment for ref in self._needed()}
                 self._drop(set(self._cleaned.own_segments()) - needed)
 
@@ -218,7 +221,7 @@ class Applier:
             self._hint.remove()
             # Else the frames could come back, after a loss of power, without their position.
             sync_folder(self.directory.path)
-            if not is_in_memory(self._config):
+            if not self._config.database.is_in_memory:
                 self._store.finish(self.directory.journal_id)
             return not self.dead_letters.number and self.directory.remove()
         except OSError as error:
@@ -425,8 +428,3 @@ class Applier:
     def _unreadable(self, error: OSError) -> TransientStoreError:
         reason = error.strerror or type(error).__name__
         return TransientStoreError(f"journal {self.directory.path} can't be read ({reason})")
-
-
-def is_in_memory(config: Config) -> bool:
-    """Return whether the database of a configuration is gone with its process."""
-    return isinstance(config.database, SqliteTarget) and config.database.path is None

@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 
-from response_store.config import Config, SqliteTarget
+from response_store.config import Config
 from response_store.counts import Counters
 from response_store.errors import StoppedError, StoreError
 from response_store.faults import ErrorReporter
-from response_store.ingest.applier import is_in_memory
 from response_store.ingest.delivery import Item
 from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
@@ -23,8 +22,8 @@ from response_store.journal.directory import JournalDirectory
 from response_store.journal.earlier import drain_earlier, earlier_journals, warn_of_unnamed
 from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention
-from response_store.search.catching_up import open_index
 from response_store.search.indexer import Indexer
+from response_store.store.backends import open_index
 from response_store.store.backoff import Backoff
 from response_store.store.base import Store
 from response_store.store.health import Health
@@ -57,7 +56,7 @@ class Chores:
         self._counters = counters
         self._errors = errors
         self._clock = clock
-        self._stopped = is_in_memory(config)
+        self._stopped = config.database.is_in_memory
         self._backoff = Backoff(first=0.5, cap=60.0)
         if self._stopped:
             return
@@ -85,7 +84,7 @@ class Chores:
             clock=clock,
         )
         self._pruned_last = False
-        self._lets_sleep = not isinstance(config.database, SqliteTarget)
+        self._lets_sleep = config.database.server is not None
         self._active_until = clock() + ACTIVE_SECONDS
 
     def note_written(self, items: Iterable[Item]) -> None:

@@ -16,7 +16,8 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from response_store.config import Config, SqliteTarget, TableNames
+from response_store.config import Config, TableNames
+from response_store.store.backends import build_role_lock
 
 _RETRY_INTERVAL = 30.0  # seconds
 
@@ -91,11 +92,4 @@ def build_role(
     config: Config, folder: Path, clock: Callable[[], float] = time.monotonic
 ) -> ExclusiveRole:
     """Build the role for a configuration's database, which others can reach; nothing is opened."""
-    target = config.database
-    if isinstance(target, SqliteTarget):
-        assert target.path is not None, "nobody else can reach what is in memory"
-        return ExclusiveRole(FileRoleLock(folder, target.path, config.tables), clock=clock)
-    # psycopg takes a fifth of a second to import.
-    from response_store.store.postgres.role_lock import PostgresLease  # noqa: PLC0415
-
-    return ExclusiveRole(PostgresLease(target, config.tables), clock=clock)
+    return ExclusiveRole(build_role_lock(config, folder), clock=clock)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from response_store.config.model import SqliteTarget
 from response_store.errors import StoreError
 from response_store.store.query import Query, open_query
 from response_store.store.selection import HOST_PORT
@@ -89,4 +88,4 @@ def _lines(exchanges: Sequence[Summary]) -> str:
 
 def _shown_as(config: Config) -> str | None:
     """Return what errors call the database: a file by its path, as it may be shown."""
-    return config.database.describe() if isinstance(config.database, SqliteTarget) else None
+    return config.database.describe() if config.database.server is None else None

@@ -18,7 +18,7 @@ import msgspec
 from response_store.config import Acknowledge
 from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.ingest.announcing import written_rows
-from response_store.ingest.applier import Applier, is_in_memory
+from response_store.ingest.applier import Applier
 from response_store.ingest.channel import ChannelError, Hello, Message, Rotate, Verdict, Written
 from response_store.ingest.chores import Chores
 from response_store.ingest.delivery import Item
@@ -26,7 +26,7 @@ from response_store.ingest.gaps import Gaps
 from response_store.ingest.questions import Answers, Questions
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalError
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from response_store.store.backoff import Backoff
 from response_store.store.health import Health, Phase
 
@@ -89,7 +89,7 @@ class Worker:
         self._poke = poke
         self._clock = clock
         self._gaps = Gaps(hello.last_seq, hello.outstanding)
-        self._store = store_of(config, before_reopening=self._release)
+        self._store = build_store(config, before_reopening=self._release)
         self._applier = Applier(
             directory,
             config,
@@ -266,7 +266,7 @@ class Worker:
     def _bind(self) -> None:
         """Note in the journal which database it belongs to, now that this is known."""
         header = self._directory.header
-        if header.database_id == self._store.database_id or is_in_memory(self._config):
+        if header.database_id == self._store.database_id or self._config.database.is_in_memory:
             return
         try:
             self._directory.write_header(

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from response_store.config import Config, SqliteTarget
+from response_store.config import Config
 from response_store.journal.directory import Header, Target
 
 
@@ -51,8 +51,8 @@ def is_bound_to(header: Header, target: Target, database_id: Callable[[], str | 
 
 def _place(config: Config) -> str:
     database = config.database
-    if not isinstance(database, SqliteTarget):
-        return database.describe().removeprefix("postgres://")
+    if database.server is not None:
+        return database.server.describe().removeprefix("postgres://")
     if database.path is None:
         return ":memory:"
     return os.path.realpath(config.directory / database.path)

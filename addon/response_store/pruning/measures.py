@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.reading import SqlitePlace
+from response_store.store.reading import Reading
 from response_store.store.records import State
 from response_store.store.selection import Condition, Selection
 
@@ -56,7 +56,7 @@ def tenants(reading: Reading) -> list[str]:
 
 def used_bytes(reading: Reading) -> int:
     """The room that what is stored takes."""
-    if isinstance(reading.place(), SqlitePlace):
+    if reading.dialect == "sqlite":
         return int(reading.rows(_PAGES)[0][0])
     total = 0
     for table, columns in (("exchanges", _BULKY), ("responses", _BULKY_OF_RESPONSE)):
@@ -111,6 +111,6 @@ def oldest(reading: Reading, wanted: int) -> Selection:
 
 def _sizes(reading: Reading, columns: Iterable[str]) -> str:
     """The bytes of columns, as they are kept."""
-    in_file = isinstance(reading.place(), SqlitePlace)
+    in_file = reading.dialect == "sqlite"
     size = "length(CAST({} AS BLOB))" if in_file else "pg_column_size({})"
     return " + ".join(f"coalesce({size.format(column)}, 0)" for column in columns)

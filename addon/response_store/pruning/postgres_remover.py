@@ -27,6 +27,8 @@ from response_store.store.selection import Selection
 class PostgresRemover:
     """A `Remover` of a database whose tables are there."""
 
+    space = None
+
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
         self._where = f"PostgreSQL {target.describe()}"
         self._names = folded(names)

@@ -37,8 +37,28 @@ class Gone(NamedTuple):
     last: Place | None
 
 
+class FileSpace(Protocol):
+    """The room in a database's file. All methods raise StoreError."""
+
+    def free_bytes(self) -> int:
+        """Return how many bytes of the file are free."""
+
+    def has_writers(self) -> bool:
+        """Return whether another process has the file open for writing."""
+
+    def vacuum(self) -> int:
+        """Write the file anew; return by how many bytes it is smaller."""
+
+    def truncate(self) -> None:
+        """Empty the log beside the file."""
+
+
 class Remover(Protocol):
     """A connection that removes. For one thread; all methods but `close` raise StoreError."""
+
+    @property
+    def space(self) -> FileSpace | None:
+        """Return what gives room in the file back; None on a server, which does so itself."""
 
     def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
         """Remove the first `most` exchanges behind a place, in one transaction."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from response_store.config import Config, SqliteTarget
+from response_store.config import Config
 from response_store.counts import Counters
 from response_store.errors import StoreError, TransientStoreError
 from response_store.faults import ErrorReporter
@@ -120,8 +120,7 @@ class Retention:
 
     def _interval(self) -> float:
         measures_file = (
-            isinstance(self._config.database, SqliteTarget)
-            and self._config.retention.max_bytes is not None
+            self._config.database.server is None and self._config.retention.max_bytes is not None
         )
         return min(self._times.every, self._times.measured_file if measures_file else 1e9)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.pruning.removing import Gone, Place, next_rows, remove_rows
+from response_store.pruning.removing import FileSpace, Gone, Place, next_rows, remove_rows
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
@@ -49,6 +49,10 @@ class SqliteRemover:
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
             self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
             functions.register(self._connection)
+
+    @property
+    def space(self) -> FileSpace:
+        return self
 
     def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
         with translated(self._where):

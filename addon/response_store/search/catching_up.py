@@ -7,32 +7,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from response_store.config.model import SqliteTarget
 from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.search import index as indexes
 
 if TYPE_CHECKING:
-    from response_store.config.postgres_target import PostgresTarget
-    from response_store.config.tables import TableNames
     from response_store.search.index import Index
 
-BUSY_MS = 1000
 _AT_ONCE = 500
 _ATTEMPTS = 5
-
-
-def open_index(
-    target: SqliteTarget | PostgresTarget, names: TableNames, *, busy_ms: int = BUSY_MS
-) -> Index:
-    """The index of a database, open for writing. Raises StoreError."""
-    if isinstance(target, SqliteTarget):
-        from response_store.search.sqlite_index import SqliteIndex  # noqa: PLC0415 (one of two)
-
-        return SqliteIndex(target, names, busy_ms=busy_ms)
-    # psycopg takes a fifth of a second to import.
-    from response_store.search.postgres_index import PostgresIndex  # noqa: PLC0415
-
-    return PostgresIndex(target, names)
 
 
 def catch_up(index: Index) -> Iterator[int]:

@@ -19,7 +19,7 @@ from response_store.search.index import Entry
 from response_store.search.parts import HUMP, Part
 from response_store.store.reading import table_words
 from response_store.store.sqlite import schema as sqlite_schema
-from response_store.store.sqlite.connection import connect, identity
+from response_store.store.sqlite.connection import connect, identify_file
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
 
@@ -59,10 +59,10 @@ class SqliteIndex:
             except BaseException:
                 self._connection.close()
                 raise
-            self._file = identity(self._target)
+            self._file = identify_file(self._target.path)
 
     def is_good(self) -> bool:
-        return self._file == identity(self._target)
+        return self._file == identify_file(self._target.path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
         with translated(self._where):

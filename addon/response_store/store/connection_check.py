@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from response_store.config import Config, SqliteTarget
 from response_store.store.schema_state import MIGRATIONS, SHARED_VERSION
 
 PRESENT = f"present, version {SHARED_VERSION} of the shared tables, {len(MIGRATIONS)} of our own"
@@ -27,17 +26,3 @@ class Findings:
     def object_to(self, problem: str) -> None:
         """Add a problem: where, which rule, how to mend it."""
         self.problems.append(problem)
-
-
-def check_connection(config: Config) -> Findings:
-    """Go to the configured database as the store would. Raises nothing: what fails is a problem."""
-    findings = Findings()
-    if isinstance(config.database, SqliteTarget):
-        from .sqlite.check import check_sqlite  # noqa: PLC0415 (only one of the two is needed)
-
-        check_sqlite(config.database, config.tables, findings)
-    else:
-        from .postgres.check import check_postgres  # noqa: PLC0415 (psycopg is slow to import)
-
-        check_postgres(config.database, config.tables, findings)
-    return findings

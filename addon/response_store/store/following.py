@@ -16,7 +16,6 @@ import msgspec
 
 from response_store.errors import TransientStoreError
 from response_store.store.records import UNFINISHED
-from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import Summary, newest
 
 if TYPE_CHECKING:
@@ -44,20 +43,6 @@ class Follower(Protocol):
 
     def look(self, reading: Reading) -> list[Summary]:
         """What has ended since; `reading` need not be the one of the look before."""
-
-
-def follower(reading: Reading, selection: Selection) -> Follower:
-    """The follower for a kind of database."""
-    ended = msgspec.structs.replace(selection, ended=True)
-    if isinstance(reading, SqliteReading):
-        from response_store.store.sqlite.following import SqliteFollower  # noqa: PLC0415 (a cycle)
-
-        return SqliteFollower(ended)
-    from response_store.store.postgres.following import (  # noqa: PLC0415 (a cycle)
-        PostgresFollower,
-    )
-
-    return PostgresFollower(ended)
 
 
 def last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:

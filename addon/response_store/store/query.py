@@ -15,9 +15,8 @@ import msgspec
 
 from response_store.closes import Closes
 from response_store.config.model import SqliteTarget
-from response_store.errors import StoreError
+from response_store.store.backends import DatabaseTarget, open_reader
 from response_store.store.selection import Selection
-from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.statistics import By, Statistics, statistics
 from response_store.store.status import StoreStatus, status
 from response_store.store.summaries import BEFORE_CURSOR, Cursor, Page, Summary, newest
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from response_store.config.postgres_target import PostgresTarget
     from response_store.config.tables import TableNames
     from response_store.store.lookup import Found
     from response_store.store.reading import Reading
@@ -106,28 +104,11 @@ class Query(Closes):
         self._reading.close()
 
 
-def open_query(
-    target: SqliteTarget | PostgresTarget, names: TableNames, *, shown_as: str | None = None
-) -> Query:
-    """Return the database that a configuration names, open for reading.
-
-    Errors call a SQLite file `shown_as`. Raises StoreError. psycopg is imported only where the
-    database is a PostgreSQL one.
-    """
-    if not isinstance(target, SqliteTarget):
-        from response_store.store.postgres.reading import (  # noqa: PLC0415 (slow to load)
-            PostgresReading,
-        )
-
-        return Query(PostgresReading(target, names))
-    if target.path is None:
-        raise StoreError(
-            "An in-memory database can be read by its proxy alone. Name a file in database_url to"
-            " look at what was captured, or give --database."
-        )
-    return open_file(target.path, names, shown_as=shown_as)
+def open_query(target: DatabaseTarget, names: TableNames, *, shown_as: str | None = None) -> Query:
+    """Open a database for reading; errors call a SQLite file `shown_as`. Raises StoreError."""
+    return Query(open_reader(target, names, shown_as=shown_as))
 
 
 def open_file(path: Path, names: TableNames, *, shown_as: str | None = None) -> Query:
-    """Open a SQLite store for reading; errors call it `shown_as`. Raises StoreError."""
-    return Query(SqliteReading(path, names, shown_as=shown_as))
+    """Open a SQLite file for reading; errors call it `shown_as`. Raises StoreError."""
+    return open_query(SqliteTarget(path), names, shown_as=shown_as)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
-from response_store.config import Config, SqliteTarget
+from response_store.config import Config
+from response_store.store.backends import open_reader
 from response_store.store.kept_reading import KeptReading, Pause
-from response_store.store.reading import Reading
 from response_store.store.served_tables import ServedTables
-from response_store.store.sqlite.connection import identity
-from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.connection import identify_file
 
 if TYPE_CHECKING:
     from response_store.serving.stored import Found, Wanted
@@ -45,20 +45,14 @@ def serving_reads(config: Config) -> ServingReads:
 
 def keep_reading(config: Config) -> KeptReading:
     """Return a configuration's database for single questions, opened once it is asked."""
-    target, tables, pause = config.database, config.tables, Pause()
-    if isinstance(target, SqliteTarget):
-        sqlite, path = target, target.path
-        assert path is not None, "the configuration serves nothing out of memory"
-
-        def open_sqlite() -> Reading:
-            name = f"SQLite {sqlite.describe()}"
-            return SqliteReading(path, tables, shown_as=name, busy_seconds=_BUSY_SECONDS)
-
-        return KeptReading(open_sqlite, lambda: identity(sqlite), pause)
-    # psycopg takes a fifth of a second to import.
-    from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415
-
-    def open_postgres() -> Reading:
-        return PostgresReading(target, tables, seconds=SECONDS)
-
-    return KeptReading(open_postgres, lambda: None, pause)
+    target, tables = config.database, config.tables
+    name = f"{'SQLite ' if target.server is None else ''}{target.describe()}"
+    opening = partial(
+        open_reader,
+        target,
+        tables,
+        shown_as=name,
+        busy_seconds=_BUSY_SECONDS,
+        statement_seconds=SECONDS,
+    )
+    return KeptReading(opening, lambda: identify_file(target.path), Pause())

@@ -15,7 +15,8 @@ from response_store.cli import output
 from response_store.cli.source import source
 from response_store.cli.tail_lines import Lines
 from response_store.cli.tail_watch import Watched
-from response_store.store.following import follower, last_ended
+from response_store.store.backends import build_follower
+from response_store.store.following import last_ended
 from response_store.store.selection import Selection
 from tests.unit.cli import rows
 from tests.unit.cli.test_list import GOLDEN
@@ -86,7 +87,7 @@ def test_a_replaced_file_is_opened_anew_without_a_word(
     """A database that is there all the time is not said to be away."""
     other = Stored(place / "other.db")
     query = stored.open()
-    following = follower(query.reading, Selection(tenant="default"))
+    following = build_follower(query.reading, Selection(tenant="default"))
     following.begin(query.reading, 1)
     watched = Watched(source(None, stored.path), following, query)
     try:

@@ -17,7 +17,7 @@ from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import Kind
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from response_store.store.base import Store
 from response_store.store.health import Health
 from tests.unit.ingest.proxy_side import ProxyJournal, end_frame, exchanges, make_config, rows
@@ -35,7 +35,7 @@ class Bench:
         self.counters = Counters()
         self.written: list[Item] = []
         self.outstanding: set[int] | None = set()
-        self.store = store_of(self.config)
+        self.store = build_store(self.config)
         self.applier = self._applier(self.proxy.directory, self.config, self.store)
 
     def apply(self) -> None:
@@ -49,7 +49,7 @@ class Bench:
         """Begin again as a process does that was killed."""
         self.applier.close()
         self.store.close()
-        self.store = store_of(self.config)
+        self.store = build_store(self.config)
         self.applier = self._applier(self.proxy.directory, self.config, self.store)
 
     def end(self) -> bool:

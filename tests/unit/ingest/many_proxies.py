@@ -26,7 +26,7 @@ from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
 from response_store.journal.directory import journals
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from tests.unit.ingest.proxy_side import ProxyJournal, make_config
 
 AT_ONCE = 8
@@ -88,7 +88,7 @@ class Fleet:
             time.sleep(random.random() * 0.02)
 
     def _sweep(self, config: Config, **how: Any) -> None:
-        store, counters = store_of(config), Counters()
+        store, counters = build_store(config), Counters()
         try:
             found = take_over(
                 self._folder, config, store, target_of(config), counters=counters,

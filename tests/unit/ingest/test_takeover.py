@@ -18,7 +18,7 @@ from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import target_of
 from response_store.journal.directory import HEADER_NAME, JournalDirectory
-from response_store.store.backends import store_of
+from response_store.store.backends import build_store
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
     ProxyJournal,
@@ -34,7 +34,7 @@ from tests.unit.ingest.test_delivery import REFUSE, question
 def sweep(config: Config, *, rule: str | None = None, **how: Any) -> list[FoundJournal]:
     """Take over what is there, as a command does; meanwhile the database gets a rule of its own."""
     assert config.journal.path is not None
-    store, counters = store_of(config), Counters()
+    store, counters = build_store(config), Counters()
     if rule is not None:
         store.open()
         with closing(sqlite3.connect(config.database.path)) as connection:

@@ -12,7 +12,8 @@ import pytest
 
 from response_store.errors import StoreError
 from response_store.store import following
-from response_store.store.following import Follower, ReplacedError, follower
+from response_store.store.backends import build_follower
+from response_store.store.following import Follower, ReplacedError
 from response_store.store.postgres import following as postgres_following
 from response_store.store.selection import Selection
 from response_store.store.sqlite import following as sqlite_following
@@ -36,7 +37,7 @@ class Followed:
     def __init__(self, stored: Anywhere, query: Query, selection: Selection = OURS) -> None:
         self.stored = stored
         self.query = query
-        self.follower: Follower = follower(query.reading, selection)
+        self.follower: Follower = build_follower(query.reading, selection)
 
     def begin(self, most: int = 10) -> list[str]:
         return [one.exchange_id for one in self.follower.begin(self.query.reading, most)]
@@ -199,7 +200,7 @@ def test_nothing_is_looked_through_while_nothing_is_written(
     """A quiet server is asked for its transactions alone."""
     stored_in_postgres.exchange("e1")
     with stored_in_postgres.open() as query:
-        follows = follower(query.reading, OURS)
+        follows = build_follower(query.reading, OURS)
         follows.begin(query.reading, 1)
         follows.look(query.reading)
         counted: Any = Counted(query.reading)
@@ -214,7 +215,7 @@ def test_looking_through_everything_takes_a_small_part_of_the_time(
     """The longer it takes, the later it comes again."""
     clock = iter([100.0, 110.0, 110.0, 114.0, 115.0])
     with stored_in_postgres.open() as query:
-        follows: Any = follower(query.reading, OURS)
+        follows: Any = build_follower(query.reading, OURS)
         monkeypatch.setattr(postgres_following.time, "monotonic", lambda: next(clock))
         follows.begin(query.reading, 1)
         assert follows._whole_at == 105.0

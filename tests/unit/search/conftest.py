@@ -9,9 +9,10 @@ import pytest
 
 from response_store.config import SqliteTarget
 from response_store.search.asking import ask
-from response_store.search.catching_up import catch_up, open_index
+from response_store.search.catching_up import catch_up
 from response_store.search.index import Index, lacking
 from response_store.search.terms import terms
+from response_store.store.backends import open_index
 from response_store.store.query import Query
 from response_store.store.selection import Selection
 from tests.harness.postgres_shared import target_of

@@ -20,9 +20,10 @@ from response_store.errors import (
     TransientStoreError,
 )
 from response_store.faults import ErrorReporter
-from response_store.search.catching_up import catch_up, open_index
+from response_store.search.catching_up import catch_up
 from response_store.search.index import Index
 from response_store.search.indexer import Indexer
+from response_store.store.backends import open_index
 from tests.harness.postgres_shared import target_of
 from tests.unit.cli.conftest import Anywhere
 from tests.unit.query.stored import NAMES, Stored

@@ -21,7 +21,7 @@ from response_store.store.reading import Reading
 from response_store.store.records import Change
 from response_store.store.served_tables import FOUND, RECORDED
 from response_store.store.serving_reads import ServingReads
-from response_store.store.sqlite.connection import identity
+from response_store.store.sqlite.connection import identify_file
 from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.sqlite.store import SqliteStore
 from tests.contract.backends import Backend, SqliteFile
@@ -37,7 +37,9 @@ STREAM = {"transport": "sse", "ended_by": "terminal_event"}
 def sqlite_reads(path: Path) -> ServingReads:
     """What looks up the responses of a file."""
     target = SqliteTarget(path)
-    kept = KeptReading(lambda: SqliteReading(path, NAMES), lambda: identity(target), Pause())
+    kept = KeptReading(
+        lambda: SqliteReading(path, NAMES), lambda: identify_file(target.path), Pause()
+    )
     return ServingReads(kept)
 
 

@@ -80,12 +80,12 @@ def set_synchronous(connection: sqlite3.Connection, durability: Durability) -> N
     connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[durability]}")
 
 
-def identity(target: SqliteTarget) -> FileIdentity | None:
-    """Which file stands at the path; None where there is none, or for memory."""
-    if target.path is None:
+def identify_file(path: Path | None) -> FileIdentity | None:
+    """Return which file stands at a path; None where there is none, or without a path."""
+    if path is None:
         return None
     try:
-        found = os.stat(target.path)  # noqa: PTH116 - the quicker one
+        found = os.stat(path)  # noqa: PTH116 - the quicker one
     except OSError:
         return None
     return found.st_dev, found.st_ino

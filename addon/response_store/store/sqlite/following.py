@@ -11,11 +11,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from response_store.config.model import SqliteTarget
 from response_store.store.following import ReplacedError, Told, last_ended
 from response_store.store.reading_errors import no_file
 from response_store.store.records import State
-from response_store.store.sqlite.connection import FileIdentity, identity
+from response_store.store.sqlite.connection import FileIdentity, identify_file
 from response_store.store.sqlite.reading import SqliteReading
 from response_store.store.summaries import COLUMNS, Summary
 
@@ -134,7 +133,7 @@ class SqliteFollower:
 
 def _file(reading: Reading) -> FileIdentity:
     assert isinstance(reading, SqliteReading)
-    found = identity(SqliteTarget(reading.path))
+    found = identify_file(reading.path)
     if found is None:
         raise no_file(reading.name, something=False)
     return found
