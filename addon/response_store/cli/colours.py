@@ -17,5 +17,5 @@ _CUT_SHORT = "yellow"
 
 
 def state_style(state: str) -> str:
-    """The colour of a state."""
+    """Return the colour of a state."""
     return _STATES.get(state, _CUT_SHORT)

@@ -40,34 +40,34 @@ Offers: TypeAlias = Iterable[tuple[str, str | None]]
 def identifiers(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The ids that `show` takes, the newest first; older ones if none of those begins so."""
+    """Return the ids that `show` takes, the newest first; older ones if none of those begins so."""
     return _offered(context, incomplete, lambda asked: _identifiers(asked, incomplete))
 
 
 def models(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The models of the newest exchanges."""
+    """Return the models of the newest exchanges."""
     return _offered(context, incomplete, lambda asked: _column(asked, 1))
 
 
 def hosts(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """The hosts of the newest exchanges."""
+    """Return the hosts of the newest exchanges."""
     return _offered(context, incomplete, _hosts)
 
 
 def tenants(context: click.Context, _: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Every tenant of the database."""
+    """Return every tenant of the database."""
     return _offered(context, incomplete, _tenants)
 
 
 def files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Files, which the shell itself completes."""
+    """Return the mark that has the shell complete files itself."""
     return [CompletionItem(incomplete, type="file")]
 
 
 def programs(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """The program that is to be run, then files."""
+    """Return the program that is to be run, then files."""
     words = context.params.get(str(parameter.name))
     if words or not incomplete or os.sep in incomplete:
         return files(context, parameter, incomplete)
@@ -124,7 +124,7 @@ def _rows(asked: Source) -> list[tuple[str, str | None, str, str, float, str, in
 def _offered(
     context: click.Context, incomplete: str, look: Callable[[Source], Offers]
 ) -> list[CompletionItem]:
-    """What a look finds in time, each name once."""
+    """Return what `look` finds in time, each name once."""
     import logging  # noqa: PLC0415 (only where it is asked)
 
     logging.disable(logging.WARNING)  # a prompt is no place for it
@@ -144,7 +144,7 @@ def _told(text: str | None) -> str | None:
 
 
 def _source(context: click.Context) -> Source:
-    """The database that the command line names so far, or the configuration."""
+    """Return the database that the command line names so far, or the configuration."""
     from response_store.cli.source import source  # noqa: PLC0415 (only where it is asked)
 
     given = context.params
@@ -153,12 +153,12 @@ def _source(context: click.Context) -> Source:
 
 
 def _path(given: Path | None) -> Path | None:
-    """A path as the shell would have it: what is typed has its `~` still."""
+    """Return a path as the shell would read it: what is typed has its `~` still."""
     return given.expanduser() if given else None
 
 
 def _in_time(look: Callable[[], Offers]) -> Offers:
-    """What comes of a look within the time there is, whatever goes wrong."""
+    """Return what `look` finds within the time there is; nothing if it fails."""
     found: list[tuple[str, str | None]] = []
 
     def looked() -> None:

@@ -157,6 +157,8 @@ def _copied(
 
 
 def _summed(brought: Tally, verified: Tally) -> Tally:
-    """What the last look says of each row; what is there and was not before has been sent."""
+    """Return the result of the last look at each row; rows that it
+    found and the first did not were sent.
+    """
     told = replace(verified, there=min(brought.there, verified.there))
     return replace(told, sent=verified.there - told.there)

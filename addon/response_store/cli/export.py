@@ -88,7 +88,7 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 
 @contextmanager
 def destination(path: Path | None) -> Iterator[Write]:
-    """Where lines go: a file that is there once it is whole, or standard output."""
+    """Give what writes lines: to a file, which is there once it is whole, or to standard output."""
     if path is not None and str(path) != STANDARD:
         with whole_file(path) as write:
             yield write

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
-    """A line each; the terminal wraps long values, so that an id is copied in one piece."""
+    """Print a line each; the terminal wraps long values, so that an id is copied in one piece."""
     width = max((len(name) for name, _ in facts), default=0)
     for name, value in facts:
         console.print(Text.assemble((f"{name:<{width}}  ", "bold"), value), soft_wrap=True)

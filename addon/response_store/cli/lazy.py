@@ -58,27 +58,29 @@ class LazyGroup(click.Group):
         parent: click.Context | None = None,
         **extra: Any,
     ) -> click.Context:
-        """The context; in it and below, help is no wider than a narrow terminal."""
+        """Return the context; in it and below, help is no wider than a narrow terminal."""
         columns = shutil.get_terminal_size().columns
         if columns < _CLICKS_LEAST:
             extra.setdefault("terminal_width", max(columns - 2, _LEAST))
         return super().make_context(info_name, args, parent, **extra)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names of all commands, imported or not: in the order of the sections, then others."""
+        """Return the names of all commands, imported or not: in the
+        order of the sections, then others.
+        """
         names = [name for commands in self.sections.values() for name in commands]
         others = {*super().list_commands(ctx), *self._commands_at}.difference(names)
         return [*names, *sorted(others)]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
+        """Return the command of that name, imported now."""
         place = self._commands_at.get(cmd_name)
         return super().get_command(ctx, cmd_name) if place is None else _imported(place)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command that is meant. Fails with the nearest one where there is none."""
+        """Return the command that is meant. Fails with the nearest one where there is none."""
         name = args[0]
         wrong = name[:1].isalnum() and self.get_command(ctx, name) is None
         if wrong and not ctx.resilient_parsing:
@@ -95,7 +97,7 @@ class LazyGroup(click.Group):
                 formatter.write_dl([(name.ljust(width), line) for name, line in commands.items()])
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The commands that begin so, or the options."""
+        """Return the commands that begin so, or the options."""
         lines = {name: line for one in self.sections.values() for name, line in one.items()}
         return [
             *(

@@ -112,23 +112,23 @@ def _write(page: Page, as_json: bool, narrowed: bool) -> None:
 
 
 def page_object(page: Page) -> dict[str, object]:
-    """The page as one JSON object: `exchanges`, and `next` for --before (or null)."""
+    """Return the page as one JSON object: `exchanges`, and `next` for --before (or null)."""
     exchanges = [msgspec.Raw(output.encoded(as_object(one))) for one in page.exchanges]
     return {"exchanges": exchanges, "next": None if page.next is None else str(page.next)}
 
 
 def as_object(one: Summary) -> dict[str, object]:
-    """An exchange as programs get it, in lists."""
+    """Return an exchange as programs get it, in lists."""
     return msgspec.structs.asdict(one)
 
 
 def plain(exchanges: Iterable[Summary]) -> str:
-    """A line an exchange, tabs between the columns."""
+    """Return a line an exchange, tabs between the columns."""
     return "".join("\t".join(_fields(one)) + "\n" for one in exchanges)
 
 
 def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
-    """The table, as wide as the terminal, and the way to older exchanges.
+    """Print the table, as wide as the terminal, and how to get to older exchanges.
 
     `narrowed` says that filters may have left something out.
     """
@@ -158,11 +158,11 @@ def _fields(one: Summary) -> tuple[str, ...]:
 
 
 def identifier(one: Summary) -> str:
-    """The id that `show` takes: the response's, else the exchange's."""
+    """Return the id that `show` takes: the response's, else the exchange's."""
     return one.response_id or one.exchange_id
 
 
 def words(one: Summary) -> str:
-    """How the answer begins, else why there is none."""
+    """Return how the answer begins, else why there is none."""
     why = ": ".join(filter(None, (one.error_code, one.error_message)))
     return one.output_start or why[:OPENING_CHARACTERS] or NONE

@@ -51,10 +51,10 @@ COLUMNS = (
 def table(
     exchanges: Sequence[Summary], width: int, *, header: bool = True, steady: bool = False
 ) -> Table:
-    """A table that fits into `width` cells; a row is one line.
+    """Return a table that fits into `width` cells; a row is one line.
 
-    The columns of a `steady` one have the same places whatever stands in them, so that tables of
-    one width go on under one another.
+    With `steady` the columns have the same places whatever they contain, so that tables of one
+    width continue one another.
     """
     shown = [column for column in COLUMNS if width >= column.from_width]
     drawn = Table(

@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 
 def to_terminal() -> bool:
-    """Whether standard output is a terminal."""
+    """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def terminal() -> Console:
-    """Rich's console on standard output; text is shown as it is, without markup or emoji codes."""
+    """Return Rich's console on standard output; it shows text as it
+    is, without markup or emoji codes.
+    """
     _tolerant()
     return console()
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Rich's console; COLUMNS and LINES in which nothing can be shown do not count."""
+    """Return Rich's console; COLUMNS and LINES too small to show anything are ignored."""
     from rich.console import Console  # noqa: PLC0415 (slow to load)
 
     environ = {name: value for name, value in os.environ.items() if not _is_no_size(name, value)}
@@ -66,7 +68,7 @@ def write_json(document: Mapping[str, object]) -> None:
 
 
 def encoded(document: Mapping[str, object]) -> bytes:
-    """A JSON object; lone surrogates become the escapes that JSON has for them."""
+    """Return a JSON object as bytes; lone surrogates become escapes."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:

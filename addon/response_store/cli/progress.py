@@ -55,17 +55,17 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Return how many seconds it has taken so far."""
         return self._clock() - self._started
 
     def advance(self, n: int = 1) -> None:
-        """So many more are done."""
+        """Count `n` more as done."""
         self.done += n
         if (seconds := self.seconds) >= SHOWN_AFTER:
             self._shown.update(self, seconds)
 
     def figures(self) -> str:
-        """`12,000 of 100,000, 1,234/s, 1 min 11 s left`, as far as that is known."""
+        """Return `12,000 of 100,000, 1,234/s, 1 min 11 s left`, as far as that is known."""
         rate = self.done / max(self.seconds, 0.001)
         parts = [f"{self.done:,}", f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.1f}/s"]
         if self.total is not None:
@@ -99,7 +99,7 @@ class _InLines:
             click.echo(f"{progress.what}: {progress.figures()}", err=True)
 
     def close(self) -> None:
-        """The last line stays."""
+        """Do nothing: the last line stays."""
 
 
 class _OnTerminal:
@@ -140,7 +140,7 @@ _Shown: TypeAlias = _InLines | _OnTerminal
 
 @contextmanager
 def resumable_on_interrupt(how_to_go_on: str) -> Iterator[None]:
-    """Where Ctrl-C ends the block, say how to go on, and end with the status that shells expect."""
+    """Say how to go on where Ctrl-C ends the block, and exit with the status that shells expect."""
     try:
         yield
     except KeyboardInterrupt:

@@ -30,7 +30,7 @@ class Rule:
     max_bytes: int | None = None
 
     def survey(self, reading: Reading) -> Survey:
-        """What would go, or about what."""
+        """Return what would be removed, exactly or about."""
         if self.max_bytes is not None:
             found = measures.beyond(reading, self.max_bytes)
             if found is None:
@@ -57,7 +57,7 @@ def rule(
     all_tenants: bool,
     default_tenant: str,
 ) -> Rule | None:
-    """What the options ask for; None where they name nothing that is to go."""
+    """Return what the options select; None where they name nothing to remove."""
     if tenant is not None and all_tenants:
         raise click.UsageError("--tenant and --all-tenants exclude each other.")
     if State.OPEN.value in selection.states:

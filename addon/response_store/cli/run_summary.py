@@ -73,14 +73,16 @@ def summarize(asked: Source, outcome: Outcome, config: Path | None) -> None:
 
 
 def next_command(since: float, config: Path | None, tenant: str | None = None) -> str:
-    """The command that lists what was captured, of a tenant other than the configuration's."""
+    """Return the command that lists what was captured, of a tenant
+    other than the configuration's.
+    """
     named = f" --config {shlex.quote(str(config))}" if config is not None else ""
     named += f" --tenant {shlex.quote(tenant)}" if tenant is not None else ""
     return f"response-store list{named} --since {local_time(since, '%Y-%m-%dT%H:%M:%S')}"
 
 
 def headline(groups: Sequence[Group]) -> str:
-    """All groups in one line."""
+    """Return all groups in one line."""
     count = sum(one.exchanges for one in groups)
     failed = sum(one.exchanges for one in groups if one.error_code is not None)
     text = f"response-store: {count} captured"
@@ -95,7 +97,7 @@ _KINDS = ("input", "cached", "output")
 
 
 def plain(groups: Sequence[Group]) -> str:
-    """A line a group, tabs between state, model, exchanges, tokens in and out, and error."""
+    """Return a line a group, tabs between state, model, exchanges, tokens in and out, and error."""
     return "".join("\t".join(_fields(one)) + "\n" for one in groups)
 
 
@@ -126,7 +128,7 @@ def _write(groups: Sequence[Group], commands: Sequence[str]) -> None:
 
 
 def _next(commands: Sequence[str]) -> Iterator[str]:
-    """A line for each tenant, because `list` lists one."""
+    """Yield a line for each tenant, because `list` lists one."""
     for command in commands[:_MOST_TENANTS]:
         yield f"next: {printable(command)}"
     if len(commands) > _MOST_TENANTS:
@@ -144,7 +146,7 @@ def _captured(asked: Source, outcome: Outcome) -> tuple[list[Group] | None, list
 
 
 def _warnings(said: str) -> Iterator[str]:
-    """What the proxy warned of, each once and not too much of it."""
+    """Yield what the proxy warned of, each line once, the last ones if there are many."""
     text = _TRACEBACK.sub("", _CLOSING.sub("", said))
     lines = dict.fromkeys(line.strip() for line in text.splitlines())
     found = [line for line in lines if line]
@@ -154,7 +156,7 @@ def _warnings(said: str) -> Iterator[str]:
 
 
 def _closing(said: str, *, nothing: bool) -> Iterator[str]:
-    """What the proxy said at its end where something was lost, left waiting, or not captured."""
+    """Yield what the proxy said at its end if something was lost, left waiting, or not captured."""
     for found in _CLOSING.finditer(said):
         if found["lost"] != "0" or ";" in found["rest"] or (nothing and found["rest"]):
             yield found[0]

@@ -21,7 +21,7 @@ _ERROR_FROM = 70
 
 
 def table(groups: Sequence[Group], width: int) -> Table:
-    """A table that fits into `width` cells; a row is one line."""
+    """Return a table that fits into `width` cells; a row is one line."""
     drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     drawn.add_column("state", no_wrap=True, min_width=11, overflow="ellipsis", max_width=11)
     drawn.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)

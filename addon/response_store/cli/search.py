@@ -147,7 +147,7 @@ def _write(answer: Answer, as_json: bool) -> None:
 
 
 def as_json_object(answer: Answer) -> dict[str, object]:
-    """One JSON object: `hits`, how many there are in `total`, and how many are `not_indexed`."""
+    """Return one JSON object: `hits`, how many in `total`, how many are `not_indexed`."""
     hits = [msgspec.Raw(output.encoded(_hit_object(hit))) for hit in answer.hits]
     return {"hits": hits, "total": answer.total, "not_indexed": answer.lacking}
 
@@ -167,7 +167,7 @@ _START = "output_start"
 
 
 def plain(hits: Sequence[Hit]) -> str:
-    """A line a hit, tabs between the columns."""
+    """Return a line a hit, tabs between the columns."""
     return "".join("\t".join(_fields(hit)) + "\n" for hit in hits)
 
 

@@ -23,7 +23,7 @@ NOTHING = "No exchange has all of these words. Try fewer, or the beginning of on
 
 
 def show(console: Console, answer: Answer) -> None:
-    """A line that says which exchange it is, which the terminal itself wraps; then the words."""
+    """Print a line that names the exchange, which the terminal itself wraps; then the snippet."""
     if not answer.hits:
         console.print(NOTHING, soft_wrap=True)
         return

@@ -53,7 +53,7 @@ def limit_option(
 
 
 def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the options. The command gets `selection`, a `Selection` without a tenant."""
+    """Add the options. The command gets `selection`, a `Selection` without a tenant."""
 
     @functools.wraps(command)
     def selecting(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def show(console: Console, found: Found) -> None:
-    """Facts, then each turn under its speaker; the terminal itself wraps the text."""
+    """Print facts, then each turn under its speaker; the terminal itself wraps the text."""
     print_facts(console, [(name, one_line(value)) for name, value in shown.facts(found)])
     for turn in shown.turns(found):
         console.print()

@@ -11,7 +11,9 @@ _POWERS = "kmgt"
 
 
 def byte_count(text: str) -> int:
-    """The bytes that a text means: MB are millions, MiB 1024 times 1024. Raises ValueError."""
+    """Return the bytes that a text means: MB are millions, MiB
+    1024 times 1024. Raises ValueError.
+    """
     found = _SIZE.fullmatch(text.strip())
     if found is None:
         raise ValueError(f"{text!r} is no size")
@@ -28,7 +30,7 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # older releases have no
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> int:
-        """The bytes, or a message that shows what can be said."""
+        """Return the bytes, or fail with a message that shows what can be written."""
         if isinstance(value, int):
             return value
         try:

@@ -13,9 +13,10 @@ NOTHING = " "
 
 
 def sparkline(counts: Sequence[int], width: int) -> str:
-    """The counts in at most `width` characters: where there are more, neighbours are added up.
+    """Return the counts in at most `width` characters: where there
+    are more, neighbours are added up.
 
-    Nothing is a blank; the smallest number is already seen.
+    A zero is a blank; every other number is visible.
     """
     together = max(ceil(len(counts) / max(width, 1)), 1)
     sums = [sum(counts[at : at + together]) for at in range(0, len(counts), together)]

@@ -93,7 +93,7 @@ def _write(found: Statistics, as_json: bool) -> None:
 
 
 def as_object(found: Statistics) -> dict[str, object]:
-    """The statistics as one JSON object: `by`, `groups` and `course`."""
+    """Return the statistics as one JSON object: `by`, `groups` and `course`."""
     groups = [msgspec.Raw(output.encoded(_group_object(one))) for one in found.groups]
     return {"by": found.by.value, "groups": groups, "course": found.course}
 
@@ -104,7 +104,7 @@ def _group_object(one: Group) -> dict[str, object]:
 
 
 def plain(found: Statistics) -> str:
-    """A line a group, tabs between the columns."""
+    """Return a line a group, tabs between the columns."""
     return "".join("\t".join(_fields(one)) + "\n" for one in found.groups)
 
 
@@ -128,7 +128,7 @@ def _fields(one: Group) -> tuple[str, ...]:
 
 
 def share(part: float | None) -> str:
-    """A part of a whole, in percent."""
+    """Return a part of a whole in percent."""
     return NONE if part is None else f"{100 * part:.1f}%"
 
 

@@ -38,7 +38,7 @@ def _pair(half: float | None, most: float | None) -> str:
 
 
 def short(count: int | None) -> str:
-    """`9999`, `12.3k`, `4.5M`."""
+    """Return a count as `9999`, `12.3k`, `4.5M`."""
     if count is None:
         return NONE
     for unit, name in _UNITS:
@@ -67,7 +67,7 @@ COLUMNS = (
 
 
 def show(console: Console, found: Statistics) -> None:
-    """Everything, in the width that there is."""
+    """Print everything in the width that there is."""
     if not found.groups:
         console.print(NOTHING)
         return
@@ -77,7 +77,7 @@ def show(console: Console, found: Statistics) -> None:
 
 
 def table(found: Statistics, width: int, *, bars: bool = True) -> Table:
-    """A row a group, and one with the sums where there are several groups."""
+    """Return a table with a row a group, and one with the sums where there are several groups."""
     shown = [column for column in COLUMNS if width >= column.from_width]
     bars = bars and width >= _BAR_FROM
     drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), header_style="bold")

@@ -20,7 +20,7 @@ Facts: TypeAlias = list[tuple[str, str]]
 
 
 def database_object(found: StoreStatus) -> dict[str, object]:
-    """All that is known, under the names of the fields."""
+    """Return all that is known, under the names of the fields."""
     columns = msgspec.structs.asdict(found)
     return {**msgspec.structs.asdict(columns.pop("place")), **columns}
 

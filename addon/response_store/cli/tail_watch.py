@@ -61,7 +61,9 @@ class Watched:
         """Seconds to the next look."""
 
     def look(self) -> list[Summary]:
-        """What has ended since the last look: nothing while the database is away, which is said."""
+        """Return what has ended since the last call; nothing while the
+        database is away, which is noted.
+        """
         try:
             if self._query is None:
                 self._query = self._asked.open()

@@ -48,7 +48,7 @@ def show_thread(query: Query, tenant: str, identifier: str, as_json: bool) -> No
 
 
 def _write_json(found: Thread) -> None:
-    """A list of the objects that `show --json` gives, in order, each beginning a line."""
+    """Print the list of the objects that `show --json` prints, in order, each on a new line."""
     before = b"["
     for node in found.nodes():
         data = output.encoded(shown.as_object(node.found))
@@ -60,7 +60,7 @@ def _write_json(found: Thread) -> None:
 
 
 def plain(found: Thread) -> Iterator[str]:
-    """A line with tabs for each response, then what is new in it under its speaker."""
+    """Yield a line with tabs for each response, then what is new in it under its speaker."""
     if found.continues is not None:
         yield f"=== {one_line(continued(found))}\n\n"
     counted = []
@@ -74,7 +74,7 @@ def plain(found: Thread) -> Iterator[str]:
 
 
 def sections(found: Thread) -> Iterator[Section]:
-    """The responses of a thread, from the oldest."""
+    """Yield the responses of a thread, from the oldest."""
     transcript, there = Transcript(), {*found.ids}
     for node in found.nodes():
         exchanged = shown.exchanged(node.found)
@@ -85,13 +85,13 @@ def sections(found: Thread) -> Iterator[Section]:
 
 
 def continued(found: Thread) -> str:
-    """What the oldest response continues."""
+    """Return what the oldest response continues."""
     why = "which is further back than is shown" if found.cut else "which is not stored"
     return f"continues {found.continues}, {why}"
 
 
 def summed(counted: list[Tokens]) -> tuple[str, str]:
-    """How many responses there are, and their tokens."""
+    """Return how many responses there are, and their tokens."""
     count = "1 response" if len(counted) == 1 else f"{len(counted)} responses"
     return count, str(total(counted)) or NONE
 
@@ -118,7 +118,7 @@ def _state(found: Found, exchanged: shown.Exchanged) -> str:
 
 
 def _parting(node: ThreadNode, there: set[str]) -> list[LabelledTurn]:
-    """Which way the thread goes on, where there is more than one."""
+    """Return the turns that name the branches, where more than one response continues this one."""
     if not node.branches:
         return []
     ways = [f"{one} (shown)" if one in there else one for one in node.branches[-BRANCHES:]]

@@ -20,7 +20,9 @@ _HEADING = "bold"
 
 
 def show(console: Console, found: Thread) -> None:
-    """A line for each response, then what is new in it; the terminal itself wraps the text."""
+    """Print a line for each response, then what is new in it; the
+    terminal itself wraps the text.
+    """
     if found.continues is not None:
         console.print(Text(f"{one_line(continued(found))}\n", style="dim"), soft_wrap=True)
     counted = []

@@ -28,7 +28,7 @@ _UNSAID = re.compile(r"\d{1,9}|[a-z]{0,2}")  # which would be taken for somethin
 
 
 def past_time(text: str, now: datetime | None = None) -> float:
-    """The Unix seconds that a text means, seen from `now`. Raises ValueError.
+    """Return the Unix seconds that a text means, seen from `now`. Raises ValueError.
 
     `2h` is two hours ago. A day without a time of day is its beginning. What names no zone is meant
     in that of `now`: without one, in the local one, with its summer and winter.
@@ -101,7 +101,7 @@ class PastTime(click.ParamType):  # type: ignore[type-arg]  # older releases hav
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        """The Unix seconds, or a message that shows what can be said."""
+        """Return the Unix seconds, or fail with a message that shows what can be written."""
         if isinstance(value, float):
             return value
         removes = ctx is not None and ctx.command.name == "prune"

@@ -31,7 +31,7 @@ class Transcript:
         self._named: dict[str, TurnItem] = {}
 
     def add(self, exchanged: Exchanged) -> list[LabelledTurn]:
-        """The turns of the next response that are new."""
+        """Return the turns of the next response that are new."""
         asked = [self._meant(item) for item in exchanged.asked]
         fresh = self._fresh([item for item in asked if item.turns])
         said = [item for item in exchanged.answered if item.turns]
@@ -39,7 +39,7 @@ class Transcript:
         return [*self._instructed(exchanged.instructions), *join_turns([*fresh, *said])]
 
     def _instructed(self, instructions: str) -> list[LabelledTurn]:
-        """Instructions do not carry over: each request repeats them."""
+        """Return the turn of instructions that are new; each request repeats the old ones."""
         if not instructions or instructions == self._instructions:
             return []
         self._instructions = instructions

@@ -44,12 +44,14 @@ class Reach(Enum):
     PRIVATE = "all names, addresses and sockets but those that are never a database"
 
     def admits(self, kind: AddressKind) -> bool:
-        """Whether a connection may go to an address of this kind."""
+        """Return whether a connection may go to an address of this kind."""
         return kind not in NEVER and (kind is AddressKind.PUBLIC or self is Reach.PRIVATE)
 
 
 def reach_of(*, allow_dns: bool, allow_private: bool) -> Reach:
-    """The reach of the two keys: `allow_private_database_url` admits names as well."""
+    """Return the reach that the two keys allow:
+    `allow_private_database_url` admits names as well.
+    """
     if allow_private:
         return Reach.PRIVATE
     return Reach.PUBLIC_NAMES if allow_dns else Reach.PUBLIC_ADDRESSES
@@ -68,7 +70,7 @@ METADATA_ADDRESSES = frozenset(
 
 
 def _table(kinds: dict[AddressKind, str]) -> list[tuple[_Network, AddressKind]]:
-    """The networks with their kinds, the narrowest first."""
+    """Return the networks with their kinds, the narrowest first."""
     rows = [
         (ipaddress.ip_network(network), kind)
         for kind, networks in kinds.items()
@@ -128,9 +130,9 @@ _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # bits 64 to 95, RFC 5214
 
 
 def literal(text: str) -> IPAddress | None:
-    """The address that a text spells in the usual way, or None.
+    """Return the address that a text spells in the usual way, or None.
 
-    No zone, no leading zeros, nothing that `inet_aton` reads and others do not.
+    It has no zone and no leading zeros: nothing that `inet_aton` reads and others do not.
     """
     if "%" in text:
         return None
@@ -141,12 +143,12 @@ def literal(text: str) -> IPAddress | None:
 
 
 def plain(address: IPAddress) -> IPAddress:
-    """The IPv4 address of an IPv4-mapped one: it goes there, and certificates name it so."""
+    """Return the IPv4 address of an IPv4-mapped one: it goes there, and certificates name it so."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def kind_of(address: IPAddress) -> AddressKind:
-    """What kind of address this is, judged by the address inside where it carries one."""
+    """Return what kind of address this is, judged by the address inside where it carries one."""
     if isinstance(address, IPv4Address):
         return AddressKind.METADATA if address in METADATA_ADDRESSES else _look_up(address, _IPV4)
     address = IPv6Address(int(address))  # without its zone
@@ -164,7 +166,7 @@ def _own_kind(address: IPv6Address) -> AddressKind:
 
 
 def _worst_inside(address: IPv6Address) -> AddressKind | None:
-    """METADATA or MULTICAST where that is what the address carries: no opt-in admits it."""
+    """Return METADATA or MULTICAST where the address carries such a one: no opt-in admits it."""
     kinds = {kind_of(inner) for inner in _carried(address)}
     worst = (AddressKind.METADATA, AddressKind.MULTICAST)
     return next((kind for kind in worst if kind in kinds), None)
@@ -183,7 +185,7 @@ def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
 
 
 def _local_nat64(bits: int) -> Iterable[IPv4Address]:
-    """The addresses after a prefix of 48, 56 and 64 bits; bits 64 to 71 are left out."""
+    """Return the addresses after a prefix of 48, 56 and 64 bits; bits 64 to 71 are left out."""
     joined = (bits >> 64 & 0xFFFF) << 56 | bits & (1 << 56) - 1  # what follows the 48 bits
     return (IPv4Address(joined >> shift & 0xFFFFFFFF) for shift in (40, 32, 24))
 

@@ -35,7 +35,7 @@ _POSTGRES_ONLY = (
 
 
 def backend_of(settings: Mapping[str, Any]) -> Backend:
-    """The backend that the settings name, by key or else by the URL's scheme."""
+    """Return the backend that the settings name, by key or else by the URL's scheme."""
     if settings["backend"] is not None:
         return Backend(settings["backend"])
     named = _POSTGRES_SCHEME.match(settings["database_url"])
@@ -43,7 +43,7 @@ def backend_of(settings: Mapping[str, Any]) -> Backend:
 
 
 def database_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
-    """What is wrong with backend, URL and TLS together, with the key that is to blame."""
+    """Yield what is wrong with backend, URL and TLS together, with the key that is to blame."""
     form = url_form_fault(settings["database_url"])
     if form is not None:
         yield "database_url", form

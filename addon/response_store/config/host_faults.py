@@ -70,7 +70,7 @@ _UNADMITTED = {
 
 
 def host_fault(text: str, reach: Reach) -> Fault | None:
-    """Why a host is refused within this reach, or None."""
+    """Return why a host is refused within this reach; None if it is not."""
     host = judge_host(text)
     if host.form in _REFUSED:
         return _REFUSED[host.form]
@@ -80,7 +80,7 @@ def host_fault(text: str, reach: Reach) -> Fault | None:
 
 
 def hostaddr_fault(text: str, reach: Reach) -> Fault | None:
-    """Why a `hostaddr` is refused within this reach, or None."""
+    """Return why a `hostaddr` is refused within this reach; None if it is not."""
     address = literal(text)
     if address is None:
         return Fault(

@@ -65,7 +65,7 @@ _METADATA_NAMES = frozenset(
 
 
 def judge_host(text: str) -> Host:
-    """What a host text is."""
+    """Return what a host text is."""
     if not text:
         return Host(HostForm.EMPTY)
     if text.startswith("/"):
@@ -116,7 +116,7 @@ def _form_of_name(name: str, labels: list[str]) -> HostForm:
 
 
 def _as_the_resolver_reads(text: str) -> str | None:
-    """The name in lower-case ASCII without the root's dot, or None where there is no such name."""
+    """Return the name in lower-case ASCII without the root's dot; None if it is no name."""
     if len(text) > _LONGEST_NAME:
         return None
     try:
@@ -127,7 +127,7 @@ def _as_the_resolver_reads(text: str) -> str | None:
 
 
 def _by_inet_aton(text: str) -> IPv4Address | None:
-    """The address that C's `inet_aton` reads: one to four numbers, decimal, octal or hex."""
+    """Return the address that C's `inet_aton` reads: one to four numbers, decimal, octal or hex."""
     *firsts, last = map(_c_number, text.split("."))
     if len(firsts) > 3 or min(*firsts, last, 0) < 0:
         return None
@@ -137,7 +137,7 @@ def _by_inet_aton(text: str) -> IPv4Address | None:
 
 
 def _c_number(digits: str) -> int:
-    """What C reads, or -1."""
+    """Return the number that C reads, or -1."""
     base = 16 if digits[:2] in ("0x", "0X") else 8 if digits.startswith("0") else 10
     try:
         return int(digits, base) if _NUMBER.fullmatch(digits) else -1

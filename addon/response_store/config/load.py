@@ -24,7 +24,7 @@ DEFAULTS = "defaults"
 def load_config(
     path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
 ) -> Config:
-    """The configuration in a YAML file, or the defaults where `path` is None.
+    """Return the configuration in a YAML file, or the defaults where `path` is None.
 
     `RESPONSE_STORE_DATABASE_URL` in `environ`, unless it is empty, wins over `database_url` in the
     file. Opens nothing but the file and the schema. Raises `ConfigError` with every problem.
@@ -83,7 +83,9 @@ def _check(
 
 
 def _without(values: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:
-    """The values but those that break the schema, so that the rules can judge the others."""
+    """Return the values without those that break the schema, so
+    that the rules can check the others.
+    """
     kept = {
         key: _without(value, _under(key, broken)) if isinstance(value, dict) else value
         for key, value in values.items()

@@ -119,7 +119,9 @@ class CaptureConfig:
         object.__setattr__(self, "_admitted", re.compile(pattern))
 
     def admits(self, host: str) -> bool:
-        """Whether traffic of this host is captured. Letter case and a final dot don't matter."""
+        """Return whether traffic of this host is captured. Letter
+        case and a final dot don't matter.
+        """
         return self._admitted.match(host.lower().removesuffix(".")) is not None
 
 

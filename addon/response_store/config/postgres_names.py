@@ -13,7 +13,7 @@ _TABLES = ("responses", "conversations", "exchanges")
 
 
 def postgres_name_faults(names: TableNames) -> Iterator[tuple[str, Fault]]:
-    """Which tables have a name, or give one to an index or version table, that is too long."""
+    """Yield the tables whose name, or one derived from it, is too long."""
     named = names.by_placeholder()
     for table in _TABLES:
         own = len(named[table])

@@ -73,7 +73,7 @@ _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
 def parameter_faults(pairs: Pairs) -> Iterator[Fault]:
-    """What is wrong with the parameters of a URL, each occurrence judged."""
+    """Yield what is wrong with the parameters of a URL, each occurrence checked."""
     names = [name for name, _ in pairs]
     for name in (*ALLOWED, *HARMLESS):
         if names.count(name) > 1:
@@ -84,14 +84,16 @@ def parameter_faults(pairs: Pairs) -> Iterator[Fault]:
 
 
 def given_twice_faults(authority: Sequence[str], pairs: Pairs) -> Iterator[Fault]:
-    """What stands before the parameters and in them: only host and port may be overridden."""
+    """Yield what is given before the parameters and in them: only
+    host and port may be overridden.
+    """
     for name, _ in pairs:
         if name in authority and name not in _MAY_OVERRIDE:
             yield Fault(f"{name} is repeated: once as a parameter", "Give it once.")
 
 
 def value_faults(name: str, value: str) -> Iterator[Fault]:
-    """What is wrong with the value of an allowed parameter. Hosts are judged elsewhere."""
+    """Yield what is wrong with the value of an allowed parameter. Hosts are checked elsewhere."""
     if name in ("host", "hostaddr"):
         return
     if not value:

@@ -101,7 +101,7 @@ def _fix(name: str, why: str) -> str:
 
 
 def _options_fix(value: str) -> str:
-    """What to do in place of `options`, by what hosters hand out there."""
+    """Return what to do instead of `options`, by what hosters write there."""
     if "endpoint" in value or "project" in value or "--cluster" in value:
         return (
             "Take it out: the server's name is sent with TLS (SNI), by which the hoster finds"

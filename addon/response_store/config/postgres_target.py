@@ -54,11 +54,11 @@ class PostgresTarget:
 
     @property
     def is_name(self) -> bool:
-        """Whether the host has to be resolved."""
+        """Return whether the host has to be resolved."""
         return self.hostaddr is None and not self.is_socket
 
     def warnings(self) -> tuple[TlsWarning, ...]:
-        """What to warn of at start, as far as it shows without resolving a name."""
+        """Return what to warn of at start, as far as it shows without resolving a name."""
         if self.is_socket:
             return ()
         if self.is_name and self.reach is not Reach.PRIVATE:
@@ -69,7 +69,7 @@ class PostgresTarget:
         return tls_warnings(self.tls, None if address is None else kind_of(address))
 
     def describe(self) -> str:
-        """A text that may be shown: where it is, without user and password."""
+        """Return a text that may be shown: where it is, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"postgres://{host}:{self.port}/{masked(self.dbname or '')}"
 
@@ -78,7 +78,9 @@ class PostgresTarget:
 
 
 def _may_be_public(name: str) -> bool:
-    """Whether a name may lead to a public address: one without a dot is of the network here."""
+    """Return whether a name may lead to a public address: one
+    without a dot is of the network here.
+    """
     return "." in name and judge_host(name).form is HostForm.NAME
 
 
@@ -121,7 +123,8 @@ _LOWERED = ("channel_binding", "sslnegotiation")
 
 
 def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> dict[str, str]:
-    """All that libpq can be told, explicitly, so that no environment or service file adds to it.
+    """Return every parameter of libpq explicitly, so that no
+    environment or service file adds to it.
 
     `addresses` are the checked ones to go to, in order, and none for a socket. The values hold the
     password: never show them. What no parameter can say is up to `clear_environment`.
@@ -139,7 +142,7 @@ def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> d
 
 
 def connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secret:
-    """`connection_parameters` as the text that psycopg and its pool take."""
+    """Return `connection_parameters` as the text that psycopg and its pool take."""
     return Secret(make_conninfo(**connection_parameters(target, addresses)))
 
 
@@ -156,7 +159,7 @@ def _tls_parameters(tls: TlsPlan) -> dict[str, str]:
 
 @functools.cache
 def _neutral() -> dict[str, str]:
-    """Every parameter of this libpq with the value that means its built-in default.
+    """Return every parameter of this libpq with the value that means its built-in default.
 
     An empty value is that for most: as it is given, the environment is not asked.
     """
@@ -188,6 +191,6 @@ _OWN = {
 
 
 def _known(parameters: dict[str, str]) -> dict[str, str]:
-    """Those that this libpq knows: it refuses the others."""
+    """Return the parameters that this libpq knows: it refuses the others."""
     known = {option.keyword.decode() for option in pq.Conninfo.parse(b"")}
     return {name: value for name, value in parameters.items() if name in known}

@@ -44,7 +44,7 @@ class _Split(NamedTuple):
 def postgres_faults(
     url: str, reach: Reach, ssl_mode: str | None = None, ssl_root_cert: str | None = None
 ) -> Iterator[tuple[str, Fault]]:
-    """What is wrong with a URL and its TLS settings, by all rules, with the key to blame."""
+    """Yield what is wrong with a URL and its TLS settings, by all rules, with the key to blame."""
     faults = [("database_url", fault) for fault in postgres_url_faults(url, reach)]
     given = _given(url)
     faults += tls_faults(given, ssl_mode, ssl_root_cert)
@@ -54,18 +54,18 @@ def postgres_faults(
 
 
 def postgres_url_faults(url: str, reach: Reach) -> Iterator[Fault]:
-    """What is wrong with a URL by itself."""
+    """Yield what is wrong with a URL by itself."""
     shape = list(_shape_faults(url))
     yield from shape or _part_faults(url, reach)
 
 
 def url_parameters(url: str) -> Parameters:
-    """The parameters of a URL without faults, as libpq reads them."""
+    """Return the parameters of a URL without faults, as libpq reads them."""
     return _by_libpq(url) or {}
 
 
 def goes_to_socket(given: Parameters) -> bool:
-    """Whether these parameters lead to a Unix socket."""
+    """Return whether these parameters lead to a Unix socket."""
     return judge_host(given.get("host", "")).form is HostForm.SOCKET
 
 
@@ -135,7 +135,7 @@ def _known_faults(
 
 
 def _place_faults(given: list[tuple[str, str]], reach: Reach) -> Iterator[Fault]:
-    """Every host and address is judged, even one that another overrides."""
+    """Yield what is wrong with any host and address, even one that another overrides."""
     hosts = [value for name, value in given if name == "host"]
     addresses = [value for name, value in given if name == "hostaddr"]
     if not hosts and not addresses:
@@ -151,7 +151,7 @@ def _place_faults(given: list[tuple[str, str]], reach: Reach) -> Iterator[Fault]
 
 
 def _pairs(query: str) -> list[tuple[str, str]] | None:
-    """The decoded parameters, or None where one is malformed."""
+    """Return the decoded parameters, or None where one is malformed."""
     pieces = [piece.split("=") for piece in query.split("&")] if query else []
     try:
         return [(_decoded(name), _decoded(value)) for name, value in pieces]
@@ -164,7 +164,7 @@ def _decoded(text: str) -> str:
 
 
 def _given(url: str) -> Parameters:
-    """What a URL says about TLS and the host, as far as that can be read."""
+    """Return what a URL says about TLS and the host, as far as that can be read."""
     if any(_shape_faults(url)):
         return {}
     split = _split(url)

@@ -33,7 +33,7 @@ class Problem(NamedTuple):
 
 
 def report(problems: Iterable[Problem]) -> str:
-    """All problems as one text, in the order of the lines, a paragraph each."""
+    """Return all problems as one text, in the order of the lines, a paragraph each."""
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
     head = f"Response Store: the configuration is refused, {count}."

@@ -17,7 +17,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
 def redact_config(setting: Any) -> RedactConfig:
-    """What a setting without faults asks for."""
+    """Return the redaction that a setting without faults asks for."""
     if setting in (None, False, "off"):
         return RedactConfig((), ())
     if setting == COMMON:
@@ -28,7 +28,7 @@ def redact_config(setting: Any) -> RedactConfig:
 
 
 def redact_faults(setting: Any) -> Iterator[tuple[KeyPath, Fault]]:
-    """What is wrong with the user's own patterns, in a setting that obeys the schema."""
+    """Yield what is wrong with the user's own patterns, in a setting that obeys the schema."""
     if not isinstance(setting, Mapping):
         return
     own = _given(setting, "custom", [])

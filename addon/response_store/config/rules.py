@@ -40,7 +40,7 @@ _PORT = re.compile(r"[^:]*:[0-9*]+")  # an IPv6 address has more colons
 
 
 def rule_faults(settings: dict[str, Any]) -> Found:
-    """What is wrong with settings that obey the schema."""
+    """Yield what is wrong with settings that obey the schema."""
     yield from _tables(settings)
     yield from _hosts(settings["capture"]["hosts"])
     yield from _tenant(settings["tenant"])

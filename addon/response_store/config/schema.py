@@ -32,7 +32,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 @functools.cache
 def schema() -> dict[str, Any]:
-    """The JSON Schema of the configuration."""
+    """Return the JSON Schema of the configuration."""
     loaded: dict[str, Any] = json.loads(schema_text("config.schema.json"))
     return loaded
 
@@ -40,7 +40,7 @@ def schema() -> dict[str, Any]:
 def with_defaults(
     given: Mapping[str, Any], node: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The given values, and the default of each key that is absent or null."""
+    """Return the given values, and the default of each key that is absent or null."""
     filled = {}
     for key, rules in (node or schema())["properties"].items():
         value = given.get(key)
@@ -52,7 +52,7 @@ def with_defaults(
 
 
 def key_name(path: KeyPath) -> str:
-    """The key path as a text such as `capture.hosts[2]`, as far as it may be shown.
+    """Return the key path as a text such as `capture.hosts[2]`, as far as it may be shown.
 
     It ends where the schema's knowledge ends: what is nested under an unknown key or a text may be
     anything, a password too.
@@ -74,7 +74,7 @@ def key_name(path: KeyPath) -> str:
 
 
 def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
-    """What breaks the schema, with the path of the key; at most one fault a key."""
+    """Yield what breaks the schema, with the path of the key; at most one fault a key."""
     judged = set()
     for error in _validator().iter_errors(values):
         path = tuple(error.absolute_path)

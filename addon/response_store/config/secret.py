@@ -16,7 +16,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
-        """The text itself: only for the driver that needs it."""
+        """Return the text itself: only for the driver that needs it."""
         return self._text
 
     def __repr__(self) -> str:
@@ -38,12 +38,12 @@ class Secret:
         return self
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
-        """Refused: a pickle would carry the text to wherever it is written."""
+        """Refuse: a pickle would carry the text to wherever it is written."""
         raise TypeError("a Secret can't be pickled")
 
 
 def masked(text: str) -> str:
-    """A path or name that may be shown: what stands before an @ may be credentials."""
+    """Return a path or name that may be shown: what stands before an @ may be credentials."""
     before, at, after = text.rpartition("@")
     return f"***@{after}" if at and before else text
 

@@ -32,7 +32,7 @@ class _Parts(NamedTuple):
 
 
 def sqlite_url_faults(url: str) -> Iterator[Fault]:
-    """What is wrong with a URL, by all rules at once."""
+    """Yield what is wrong with a URL, by all rules at once."""
     if url != url.strip():
         yield Fault("the URL has whitespace around it", "Take it away.")
     elif len(url) > _MAX_LENGTH:
@@ -77,7 +77,9 @@ def _path_faults(parts: _Parts) -> Iterator[Fault]:
 
 
 def _misplaced(path: str) -> Fault | None:
-    """What a path is that names no file of this system, or not the one that is meant."""
+    """Return why a path names no file of this system, or not the
+    one that is meant; None if it does.
+    """
     if path != _MEMORY and path.rpartition("/")[2] == _MEMORY:
         return Fault("the URL names a file :memory:, not what is in memory", _IN_MEMORY)
     if _WINDOWS.match(path):

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def in_force(config: Config) -> dict[str, str]:
-    """Each thing that is in force, by its key. Holds no secret."""
+    """Return each effective setting by its key. Holds no secret."""
     capture, tenant = config.capture, config.tenant
     return {
         "backend": config.backend,
@@ -46,7 +46,7 @@ def in_force(config: Config) -> dict[str, str]:
 
 
 def _of_postgres(config: Config) -> dict[str, str]:
-    """What counts with PostgreSQL alone."""
+    """Return the settings that only count with PostgreSQL."""
     server, pool = config.database.server, config.pool
     if server is None:
         return {}
@@ -70,7 +70,7 @@ _DEFAULT_JOURNALS = "none: in $STATE_DIRECTORY, else in the user's state folder"
 
 
 def _redacted(redact: RedactConfig) -> str:
-    """The names alone: an expression may hold what nobody is to see."""
+    """Return the names alone: an expression may hold what nobody is to see."""
     return ", ".join((*redact.patterns, *(name for name, _ in redact.custom))) or "off"
 
 

@@ -99,14 +99,14 @@ class TableNames:
         return f"{self.exchanges}_search_words_delete"
 
     def by_placeholder(self) -> dict[str, str]:
-        """Every name by the placeholder that stands for it in the SQL files."""
+        """Return every name by the placeholder that stands for it in the SQL files."""
         own = [field.name for field in fields(self)]
         derived = [name for name, value in vars(type(self)).items() if isinstance(value, property)]
         return {name: getattr(self, name) for name in own + derived}
 
 
 def name_faults(name: str) -> Iterator[Fault]:
-    """What is wrong with one name by itself."""
+    """Yield what is wrong with one name by itself."""
     if not name:
         yield Fault("the name is empty", _ALLOWED)
     elif not _NAME.match(name):
@@ -129,7 +129,7 @@ _Named: TypeAlias = tuple[str, str]
 
 
 def collisions(responses: str, conversations: str, exchanges: str) -> Iterator[tuple[str, Fault]]:
-    """What clashes between the three tables and all that is named after them, with the key.
+    """Yield what clashes between the three tables and all that is named after them, with the key.
 
     Tables and indexes share one space of names; letter case makes no difference. A PostgreSQL
     primary key is an index named after its table, and the rules are the same for both databases,

@@ -79,7 +79,7 @@ class TlsPlan:
         return TlsPlan(self.mode, *(file and str(directory / file) for file in files))
 
     def root_cert_file(self) -> str:
-        """The file of authorities that libpq is given, or an empty text where none is needed.
+        """Return the file of authorities that libpq is given; an empty text where none is needed.
 
         Looks for the system's file at each call, so call it when connecting. `sslrootcert=system`
         is no way: psycopg's binary wheel looks in the folder of its own OpenSSL. SSL_CERT_FILE does
@@ -104,7 +104,7 @@ _SOCKET_MEND = "Take ssl_mode, ssl_root_cert and the ssl parameters out, or conn
 
 
 def tls_plan(url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None) -> TlsPlan:
-    """The plan of settings without faults. `url` holds the parameters of the URL."""
+    """Return the plan of settings without faults. `url` holds the parameters of the URL."""
     root = ssl_root_cert or url.get("sslrootcert")
     return TlsPlan(
         _mode(url, ssl_mode),
@@ -132,7 +132,7 @@ def _at_home(path: str) -> str:
 
 
 def ssl_parameter_faults(name: str, value: str) -> Iterator[Fault]:
-    """What is wrong with one TLS parameter of a URL by itself."""
+    """Yield what is wrong with one TLS parameter of a URL by itself."""
     if name == "sslmode" and value.lower() not in list(SslMode):
         rule = "sslmode in the URL is not one of those allowed ('allow' is none of them)"
         yield Fault(rule, _MODE_MEND)
@@ -143,7 +143,7 @@ def ssl_parameter_faults(name: str, value: str) -> Iterator[Fault]:
 def tls_faults(
     url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
 ) -> Iterator[tuple[str, Fault]]:
-    """What is wrong with the settings of TLS together, with the key that is to blame.
+    """Yield what is wrong with the settings of TLS together, with the key that is to blame.
 
     `url` holds the parameters of the URL. `ssl_mode` is one of the five, or None where the YAML
     has none.
@@ -173,7 +173,9 @@ _DIRECT = Fault(
 def socket_faults(
     url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
 ) -> Iterator[tuple[str, Fault]]:
-    """What asks for TLS although the connection goes to a Unix socket, where there is none."""
+    """Yield what asks for TLS although the connection goes to a
+    Unix socket, where there is none.
+    """
     fault = Fault("a Unix socket has no TLS, so this would protect nothing", _SOCKET_MEND)
     if ssl_mode in _PROTECTING:
         yield "ssl_mode", fault
@@ -207,7 +209,9 @@ _PATH = "Write the path without '..', in printable characters."
 
 
 def tls_warnings(plan: TlsPlan, kind: AddressKind | None) -> tuple[TlsWarning, ...]:
-    """What to warn of at start. `kind` is that of the address, None where it isn't known yet."""
+    """Return what to warn of at start. `kind` is that of the
+    address, None where it isn't known yet.
+    """
     if plan.mode is SslMode.VERIFY_CA and plan.root_cert is None:
         return (TlsWarning.ANY_NAME,)
     warning = _TO_PUBLIC.get(plan.mode)
@@ -222,7 +226,7 @@ _TO_PUBLIC = {
 
 
 def name_warnings(plan: TlsPlan) -> tuple[TlsWarning, ...]:
-    """What to warn of at start where a name may lead to any address."""
+    """Return what to warn of at start where a name may lead to any address."""
     warning = _TO_A_NAME.get(plan.mode)
     return (warning,) if warning else tls_warnings(plan, None)
 

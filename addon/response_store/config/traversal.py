@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 
 def climbs(path: str) -> bool:
-    """Whether a path has a `..` segment, as written or percent-decoded any number of times.
+    """Return whether a path has a `..` segment, as written or percent-decoded any number of times.
 
     A `file:` before it, which SQLite takes for the start of a URI, hides none.
     """

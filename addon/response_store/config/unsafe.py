@@ -10,7 +10,9 @@ from .secret import Secret
 
 
 def config_warnings(config: Config) -> tuple[str, ...]:
-    """What to warn of at start, a sentence or two each. Holds no secret, and asks no resolver."""
+    """Return what to warn of at start, a sentence or two each. Holds
+    no secret, and asks no resolver.
+    """
     database = config.database
     of_database = (*database.warnings(), *_placeholder(database.password))
     of_serving = () if config.serve is Serve.OFF or not config.serve_remote else (_REMOTE,)

@@ -54,7 +54,9 @@ def _expand(text: str, environ: Mapping[str, str]) -> str | Fault:
 
 
 def _undefined(name: str) -> Fault:
-    """The name is shown where it is one of a variable beyond doubt: a password is none."""
+    """Return the fault, with the name only where it is certainly one
+    of a variable: a password is none.
+    """
     shown = f"${{{name}}}" if _SHOWN.fullmatch(name) else "a variable in ${}"
     return Fault(
         f"{shown} is not defined in the environment",

@@ -45,13 +45,13 @@ _UNKNOWN = Fault("this is not valid YAML", "Check indentation, quotes and bracke
 
 
 def fault_of(error: yaml.YAMLError) -> Fault:
-    """The fault that an error of PyYAML stands for."""
+    """Return the fault that an error of PyYAML stands for."""
     said = _problem_text(error)
     return next((fault for start, fault in _MEANINGS.items() if said.startswith(start)), _UNKNOWN)
 
 
 def line_of(error: yaml.YAMLError, text: str) -> int | None:
-    """The line where an error of PyYAML is."""
+    """Return the line where an error of PyYAML is."""
     if isinstance(error, ReaderError):
         return text.count("\n", 0, error.position) + 1
     mark = getattr(error, "problem_mark", None)

@@ -48,7 +48,7 @@ class NodeReader:
         self._nodes = 0
 
     def read(self, node: Node | None, path: KeyPath) -> Any:
-        """The value of a node. `path` is the key it stands under."""
+        """Return the value of a node. `path` is the key it stands under."""
         if node is None:
             return None
         self._nodes += 1

@@ -40,7 +40,7 @@ class Document:
     readable: bool = True
 
     def line(self, path: KeyPath) -> int | None:
-        """The line of a key, or of the nearest one around it."""
+        """Return the line of a key, or of the nearest one around it."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.lines:
                 return self.lines[path[:end]]
@@ -48,7 +48,7 @@ class Document:
 
 
 def read_document(path: str | os.PathLike[str]) -> Document:
-    """The document in a file; whatever is wrong with it is among its faults."""
+    """Return the document in a file; whatever is wrong with it is among its faults."""
     source = mask_urls(_printable(os.fspath(path)))
     if is_url(os.fsdecode(path)):
         return _unreadable(source, _NO_PATH)

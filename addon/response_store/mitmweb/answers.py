@@ -98,7 +98,9 @@ def _ending(data: bytes) -> ParsedResponse | None:
 
 
 def _before(messages: Sequence[Any], message: Any, lane: object) -> list[Event]:
-    """The events of a response whose terminal message this is, as far as they are still held."""
+    """Return the events of a response before its terminal
+    message, as far as they are still held.
+    """
     events: list[Event] = []
     for content in _lane(messages, message, lane):
         events.append(Event(b"", content))
@@ -108,7 +110,7 @@ def _before(messages: Sequence[Any], message: Any, lane: object) -> list[Event]:
 
 
 def _lane(messages: Sequence[Any], message: Any, lane: object) -> Iterator[bytes]:
-    """The messages of the server in one lane before this one, the newest first."""
+    """Yield the server's messages of one stream before this one, the newest first."""
     at = next((i for i, one in enumerate(messages) if one is message), 0)
     so_far = 0
     for one in reversed(messages[:at]):
@@ -127,7 +129,7 @@ def _lane_of(content: bytes) -> str | None:
 
 
 def _api_of(data: bytes) -> Api:
-    """The API of a body of which nothing else is known."""
+    """Return the API of a body of which nothing else is known."""
     if is_stream(data):
         chunks = DONE in data[-_LAST * 10 :] or b'"chat.completion.chunk"' in data[:1000]
         return Api.CHAT_COMPLETIONS if chunks else Api.RESPONSES

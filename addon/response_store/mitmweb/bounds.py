@@ -29,19 +29,21 @@ _LISTS = ("input", "prompt", "messages", "output", "choices")
 
 
 def is_readable(data: bytes, *, marks: int = _MOST_MARKS) -> bool:
-    """Whether an object is read at all: by its size, and by the marks that JSON is made of."""
+    """Return whether an object is small enough to parse: by its
+    size, and by its brackets and commas.
+    """
     return len(data) <= MOST and sum(map(data.count, (b",", b"[", b"{"))) <= marks
 
 
 def beginning(stream: bytes) -> bytes:
-    """As much of a stream's beginning as is put together."""
+    """Return the part of a stream's beginning that is read."""
     begins = stream[:MOST_EVENTS]
     frames = begins.split(FRAME_END, _MOST_FRAMES)
     return begins[: -len(frames[-1])] if len(frames) > _MOST_FRAMES and frames[-1] else begins
 
 
 def read(data: bytes) -> object:
-    """The value of JSON, its long lists without their middle; None where it is not read."""
+    """Return the value of JSON, long lists without their middle; None where it is not read."""
     if not is_readable(data):
         return None
     text = data.decode("utf-8", "replace")

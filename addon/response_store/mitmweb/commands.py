@@ -104,7 +104,9 @@ class Commands:
 
     @_command(OPTIONS)
     def stored_ids(self) -> Sequence[str]:
-        """The ids that were stored last, the newest first: response_store.show takes them."""
+        """Return the ids that were stored last, the newest first:
+        response_store.show takes them.
+        """
         return list(dict.fromkeys(reversed(self.marks.ids))) if self.marks else []
 
     def _look_up(self, kind: str, *arguments: str) -> str:

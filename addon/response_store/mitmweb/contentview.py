@@ -25,11 +25,11 @@ class OpenAIContentview:
     syntax_highlight = "none"
 
     def prettify(self, data: bytes, metadata: Any) -> str:
-        """A message as a conversation. Never raises."""
+        """Return a message as a conversation. Never raises."""
         return _text(data, *_about(metadata))
 
     def render_priority(self, data: bytes, metadata: Any) -> float:
-        """How well this view suits a message."""
+        """Return how well this view suits a message."""
         return _priority(data, *_about(metadata))
 
     def __lt__(self, other: Any) -> bool:
@@ -42,11 +42,11 @@ class OpenAIView:
     name = NAME
 
     def __call__(self, data: bytes, **known: Any) -> tuple[str, Iterator[list[tuple[str, str]]]]:
-        """A message as a conversation, line by line. Never raises."""
+        """Return a message as a conversation, line by line. Never raises."""
         return NAME, ([("text", line)] for line in _text(data, *_known(known)).split("\n"))
 
     def render_priority(self, data: bytes, **known: Any) -> float:
-        """How well this view suits a message."""
+        """Return how well this view suits a message."""
         return _priority(data, *_known(known))
 
     def __lt__(self, other: Any) -> bool:

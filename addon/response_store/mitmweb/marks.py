@@ -89,7 +89,7 @@ def _put(flow: Flow, name: str, value: str, ours: _Ours) -> bool:
 
 
 def marks_of(master: Any) -> Marks | None:
-    """Marks for a master that has a view; None for one that has none."""
+    """Return what marks the flows of a master that has a view; None where it has none."""
     view = master.addons.get("view")
     if view is None:
         return None

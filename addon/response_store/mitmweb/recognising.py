@@ -34,7 +34,7 @@ class Recognised(NamedTuple):
 def recognised(
     flow: Any, http_message: Any, websocket_message: Any, data: bytes
 ) -> Recognised | None:
-    """What a message is, if it is one of ours."""
+    """Return what a message is, if it is one of ours."""
     if not isinstance(flow, HTTPFlow) or not data:
         return None
     if websocket_message is not None:
@@ -50,12 +50,12 @@ def recognised(
 
 
 def is_object(data: bytes) -> bool:
-    """Whether a body begins like a JSON object."""
+    """Return whether a body begins like a JSON object."""
     return data[:_START].removeprefix(_BOM).lstrip().startswith(b"{")
 
 
 def is_stream(data: bytes) -> bool:
-    """Whether a body begins like server-sent events."""
+    """Return whether a body begins like server-sent events."""
     return data[:_START].removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS)
 
 

@@ -52,7 +52,7 @@ _REQUEST_FACTS = {
 def text_of(
     data: bytes, ours: Recognised | None, before: Sequence[Any] = (), message: Any = None
 ) -> str:
-    """A message as text. `before` are a socket's messages, `message` the one that this is."""
+    """Return a message as text. `before` are a socket's messages, `message` this one among them."""
     try:
         told = _told(data, ours, before, message)
     except Exception:  # noqa: BLE001 - whatever it holds, somebody wants to see it
@@ -131,7 +131,7 @@ def _laid_out(facts: Iterable[tuple[str, str]], said: Iterable[LabelledTurn]) ->
 
 
 def _blocks(said: Sequence[LabelledTurn]) -> Iterator[str]:
-    """Each turn; of very much what it begins with, and more of what it ends with."""
+    """Yield each turn; if there are many, the first ones and more of the last ones."""
     part = MOST_SHOWN // 4
     first = _fitting(said, MOST_SHOWN)
     if first < len(said):
@@ -144,7 +144,7 @@ def _blocks(said: Sequence[LabelledTurn]) -> Iterator[str]:
 
 
 def _fitting(said: Sequence[LabelledTurn], most: int) -> int:
-    """How many turns come to so many characters."""
+    """Return how many turns fit into so many characters."""
     lengths = accumulate(min(len(turn.text), MOST_SHOWN // 2) + len(turn.label) for turn in said)
     return sum(length <= most for length in lengths)
 
@@ -172,7 +172,7 @@ def _plain(data: bytes) -> str:
 
 
 def _asks(data: bytes) -> bool:
-    """Whether a body of which nothing else is known looks like a request."""
+    """Return whether a body of which nothing else is known looks like a request."""
     return is_object(data) and (b'"input"' in data or b'"messages"' in data)
 
 

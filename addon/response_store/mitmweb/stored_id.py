@@ -25,16 +25,16 @@ class _StoredIdType(types._BaseType):  # noqa: SLF001 - all of mitmproxy's types
     display = "id"
 
     def completion(self, manager: CommandManager, t: Any, s: str) -> Sequence[str]:  # noqa: ARG002
-        """The ids that were seen last; any other may be typed as well."""
+        """Return the ids that were seen last; any other may be typed as well."""
         offered: Sequence[str] = manager.call(OPTIONS)
         return offered
 
     def parse(self, manager: CommandManager, typ: Any, s: str) -> str:  # noqa: ARG002
-        """Any text: the store knows whether it is an id."""
+        """Return any text: the store knows whether it is an id."""
         return s
 
     def is_valid(self, manager: CommandManager, typ: Any, val: Any) -> bool:  # noqa: ARG002
-        """Whether a value can be an id."""
+        """Return whether a value can be an id."""
         return isinstance(val, str)
 
 

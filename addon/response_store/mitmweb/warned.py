@@ -11,7 +11,7 @@ _SAFE_MITMWEB = (11, 1, 2)  # CVE-2025-23217
 
 
 def listening_warnings(master: Any, options: Any) -> Iterator[str]:
-    """What a user should know about how mitmproxy was started."""
+    """Yield what a user should know about how mitmproxy was started."""
     if getattr(options, "server", True) and not options.rfile and _listens_everywhere(options):
         yield (
             "response_store: mitmproxy listens on all interfaces, so anybody who reaches this "
@@ -25,7 +25,7 @@ def listening_warnings(master: Any, options: Any) -> Iterator[str]:
 
 
 def is_mitmweb(master: Any) -> bool:
-    """Whether this is mitmweb, and not mitmdump or the console."""
+    """Return whether this is mitmweb, and not mitmdump or the console."""
     return "web" in type(master).__module__
 
 

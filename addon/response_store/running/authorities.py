@@ -52,7 +52,7 @@ _SYSTEM_FILES = (
 
 
 def trusted_already(environ: Mapping[str, str]) -> str:
-    """The certificates that are trusted so far, in PEM. Raises RunError.
+    """Return the certificates that are trusted so far, in PEM. Raises RunError.
 
     Where SSL_CERT_FILE is set, it counts instead of the system's file. Of folders comes what no
     file has: a folder of OpenSSL's has every certificate under several names.
@@ -67,7 +67,7 @@ def trusted_already(environ: Mapping[str, str]) -> str:
 
 
 def _named(environ: Mapping[str, str]) -> dict[str, str]:
-    """Paths, each with the variable that names it; some clients take a folder as well."""
+    """Return paths, each with the variable that names it; some clients take a folder as well."""
     named = {environ[name]: name for name in (*EVERYWHERE, *WHERE_SET) if environ.get(name)}
     if not environ.get(SYSTEM):
         named.setdefault(_system_file(), "the system")
@@ -95,7 +95,7 @@ def _text(name: str, path: str) -> str:
 
 
 def _in_folder(path: str) -> Iterator[str]:
-    """The certificates in a folder; as for OpenSSL, what can't be read is not there."""
+    """Yield the certificates in a folder; as for OpenSSL, what can't be read is not there."""
     for file in sorted(Path(path).glob("*")) if path else ():
         try:
             yield from _certificates(file.read_text(encoding="utf-8", errors="replace"))

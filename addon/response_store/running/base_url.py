@@ -29,7 +29,7 @@ class BaseUrl:
 
     @classmethod
     def parse(cls, url: str, *, path: str = _PATH) -> Self:
-        """The parts of a URL; `path` is that of one without. Raises RunError."""
+        """Return the parts of a URL; `path` is that of one without. Raises RunError."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -43,12 +43,12 @@ class BaseUrl:
         return cls(server, parts.path.rstrip("/") or path)
 
     def at(self, address: str) -> str:
-        """The URL that leads to the same path through a reverse proxy at `host:port`."""
+        """Return the URL that leads to the same path through a reverse proxy at `host:port`."""
         return f"http://{address}{self.path}"
 
 
 def chosen_base_url(asked: str | None, environ: Mapping[str, str]) -> BaseUrl | None:
-    """The base URL to stand in for, if any. Raises RunError.
+    """Return the base URL to stand in for, if any. Raises RunError.
 
     A server of this machine that OPENAI_BASE_URL names is stood in for unasked: nobody would go
     to it through a proxy. The path of that variable is the client's, even where it has none.

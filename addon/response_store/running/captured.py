@@ -53,12 +53,14 @@ class Group(msgspec.Struct, frozen=True):
 
 
 def captured(reading: Reading, recorder_id: str, since: float) -> list[Group]:
-    """What a recorder has kept since a time in Unix seconds; what there is most of comes first."""
+    """Return what a recorder has stored since a time in Unix seconds, the largest group first."""
     groups = [Group(*row) for row in reading.rows(GROUPS, (since, recorder_id))]
     return sorted(groups, key=lambda one: (-one.exchanges, one.state, one.model or ""))
 
 
 def tenants(reading: Reading, recorder_id: str, since: float) -> list[str]:
-    """Whose exchanges a recorder has kept since then; the one with most of them comes first."""
+    """Return the tenants of what a recorder has stored since
+    then, the one with most of it first.
+    """
     rows = reading.rows(TENANTS, (since, recorder_id))
     return [tenant for tenant, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]

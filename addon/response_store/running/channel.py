@@ -57,7 +57,7 @@ def send(end: socket.socket, message: Settings | Ready) -> None:
 
 
 def receive(end: socket.socket) -> bytes:
-    """The next message, as JSON; empty where the other end is gone."""
+    """Return the next message, as JSON; empty where the other end is gone."""
     line = b""
     while not line.endswith(b"\n") and len(line) < _MOST:
         data = end.recv(65536)

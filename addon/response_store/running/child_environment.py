@@ -26,7 +26,7 @@ _NODE = "NODE_USE_ENV_PROXY"  # Node 24 and later go through HTTPS_PROXY if told
 def child_environment(
     environ: Mapping[str, str], *, proxy: str, bundle: Path, base: str | None, local: bool
 ) -> dict[str, str]:
-    """`environ` for a command that uses the proxy at the URL `proxy` and trusts `bundle`.
+    """Return `environ` for a command that uses the proxy at the URL `proxy` and trusts `bundle`.
 
     `base` is what OPENAI_BASE_URL shall be, if anything. With `local` servers of this machine are
     reached through the proxy as well; otherwise they are left alone.
@@ -46,7 +46,9 @@ def _set(environ: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
 
 
 def _exceptions(environ: Mapping[str, str], *, local: bool) -> Iterator[str]:
-    """Hosts that are not reached through the proxy: the user's own, and this machine or not."""
+    """Yield the hosts to reach without the proxy: the user's own,
+    and without `local` this machine.
+    """
     lists = dict.fromkeys(environ.get(name, "") for name in _EXCEPTIONS)
     own = dict.fromkeys(host for text in lists for host in text.replace(",", " ").split())
     yield from (host for host in own if not is_pattern_of_loopback(host))

@@ -101,7 +101,7 @@ class Companion:
         channel.send(self._end, _ready(session, page))
 
     def _reverse(self) -> Any:
-        """The reverse proxy's server, if there is one."""
+        """Return the reverse proxy's server, if there is one."""
         return next((one for one in _servers() if isinstance(one.mode, ReverseMode)), None)
 
     def _watch(self, master: Any) -> None:
@@ -133,18 +133,20 @@ def _addon(name: str) -> Any:
 
 
 def _servers() -> list[Any]:
-    """What listens, in the order of the modes."""
+    """Return the listening servers, in the order of the modes."""
     servers = _addon("proxyserver").servers
     return [servers[mode] for mode in ctx.options.mode]
 
 
 def _addresses(server: Any) -> list[tuple[str, int]]:
-    """Every name that a client may have for a server of ours."""
+    """Return every name that a client may have for a server of ours."""
     bound = [(str(host), int(port)) for host, port, *_ in server.listen_addrs]
     return [*bound, *(("localhost", port) for _, port in bound)]
 
 
 def _reached_at(server: Any) -> str:
-    """`host:port`; the IPv4 address where there are two, because more clients can read it."""
+    """Return `host:port`; the IPv4 address where there are two,
+    because more clients can read it.
+    """
     host, port = min(_addresses(server), key=lambda address: ":" in address[0])
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -20,7 +20,9 @@ class CompanyProxy:
 
 
 def company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
-    """The proxy that HTTPS goes through so far. Raises RunError, which never repeats the value."""
+    """Return the proxy that HTTPS goes through so far. Raises
+    RunError, which never shows the value.
+    """
     found = next((name for name in _VARIABLES if environ.get(name)), None)
     if found is None:
         return None

@@ -10,7 +10,7 @@ _KEPT = ("mitmproxy-ca.pem", "mitmproxy-dhparam.pem")
 
 
 def authority_is_there() -> bool:
-    """Whether mitmproxy finds its authority in the user's folder, or can make it there.
+    """Return whether mitmproxy finds its authority in the user's folder, or can make it there.
 
     A user without a home, or with one that can't be written, has no such folder.
     """

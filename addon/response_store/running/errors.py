@@ -29,7 +29,7 @@ class Stopped(Exception):  # noqa: N818 - nothing went wrong
 
 
 def of_signal(number: int) -> int:
-    """The status that shells give to a command which a signal ended."""
+    """Return the status that shells give to a command which a signal ended."""
     return 128 + number
 
 

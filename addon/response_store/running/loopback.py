@@ -13,7 +13,7 @@ _with_port = re.compile(r"(\[[^\]]*\]|[^:]*):\d+").fullmatch
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, whatever it is asked through."""
+    """Return whether a host is this machine, whatever it is asked through."""
     host = host.strip("[]").rstrip(".").lower()
     if host == "localhost" or host.endswith(".localhost"):
         return True
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 def is_pattern_of_loopback(pattern: str) -> bool:
-    """Whether NO_PROXY means this machine by it: a host, also with a port, or a network."""
+    """Return whether NO_PROXY means this machine by it: a host, also with a port, or a network."""
     found = _with_port(pattern)
     host = found[1] if found else pattern
     if is_loopback(host.removeprefix("*")):

@@ -54,6 +54,6 @@ def _is_none_of_ours(request: http.Request) -> bool:
 
 
 def _size(message: http.Message) -> int:
-    """What a body's size is said to be; -1 where nothing is said."""
+    """Return the size that a body's header states; -1 where it states none."""
     told = message.headers.get("content-length", "")
     return int(told) if told.isdecimal() else -1

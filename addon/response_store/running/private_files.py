@@ -11,12 +11,12 @@ PREFIX = "response-store-run-"
 
 
 def private_folder() -> TemporaryDirectory[str]:
-    """A context with a new folder for temporary files. Whoever removes it first is welcome."""
+    """Return a context with a new folder for temporary files. Anybody may remove it early."""
     return TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
 
 
 def private_file(path: Path) -> BinaryIO:
-    """A new file, open for writing."""
+    """Return a new file, open for writing."""
     return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 

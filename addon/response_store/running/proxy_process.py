@@ -83,11 +83,13 @@ class ProxyProcess:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process is gone."""
+        """Return whether the process is gone."""
         return self._process is None or self._process.poll() is not None
 
     def said(self) -> str:
-        """All that the process has said so far, without the time and client before each entry."""
+        """Return all that the process has printed so far, without
+        time and client before each entry.
+        """
         try:
             said = self._log.read_text(encoding="utf-8", errors="replace")
         except OSError:

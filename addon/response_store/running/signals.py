@@ -40,7 +40,7 @@ class Signals:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """A moment that nothing breaks into: what comes meanwhile raises at its end."""
+        """Hold signals back for a moment: what comes meanwhile raises at its end."""
         self._raises = False
         yield
         self._raises = True
@@ -48,11 +48,11 @@ class Signals:
             self._received(self._early.pop(0), None)
 
     def starting(self) -> None:
-        """From now on nothing is raised: the command is about to be started, or has ended."""
+        """Raise nothing from now on: the command is about to be started, or has ended."""
         self._raises = False
 
     def started(self, child: subprocess.Popen[bytes]) -> None:
-        """The command runs, and gets what has come since `starting`."""
+        """Pass signals to the running command, first those that came since `starting`."""
         self._child = child
         while self._early:
             self._pass_on(self._early.pop(0))
@@ -85,7 +85,9 @@ class Signals:
 
 
 def _in_foreground() -> bool:
-    """Whether we are the foreground process group of a terminal, which sends us what is typed."""
+    """Return whether we are the foreground process group of a
+    terminal, which sends us what is typed.
+    """
     try:
         terminal = os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:

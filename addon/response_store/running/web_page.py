@@ -9,7 +9,7 @@ PORT_OF_ITS_OWN = "web_port=0"
 
 
 def url(master: Any, options: Any) -> str | None:
-    """The page's address with its token; None where the program isn't mitmweb.
+    """Return the page's address with its token; None where the program isn't mitmweb.
 
     mitmweb says port 0 where it was told so: the option becomes the port that it was given.
     """
@@ -29,7 +29,7 @@ def open_in_browser(page: str) -> None:
 
 
 def _port() -> int:
-    """Where tornado, mitmweb's server, listens in this process."""
+    """Return the port on which tornado, mitmweb's server, listens in this process."""
     from tornado.ioloop import IOLoop  # noqa: PLC0415 (there with mitmweb)
 
     loop: Any = IOLoop.current()

@@ -28,33 +28,33 @@ class Answer:
 
 
 def json_answer(body: bytes, status: int = 200) -> Answer:
-    """An answer whose body is JSON text."""
+    """Return an answer whose body is JSON text."""
     return Answer(status, (("content-type", JSON),), body)
 
 
 def stream_answer(body: bytes) -> Answer:
-    """An answer whose body is a stream of events."""
+    """Return an answer whose body is a stream of events."""
     return Answer(200, (("content-type", EVENT_STREAM), ("cache-control", "no-cache")), body)
 
 
 def deleted(response_id: str) -> Answer:
-    """A response has gone."""
+    """Return the answer to a deletion that was made."""
     told = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
     return json_answer(json_text.object_of(told))
 
 
 def not_found(response_id: str) -> Answer:
-    """There is no such response, or it is another tenant's."""
+    """Return the answer where there is no such response, or it is another tenant's."""
     return _error(404, f"No response found with id '{response_id}'.", _INVALID)
 
 
 def refused(reason: str) -> Answer:
-    """A request breaks a rule."""
+    """Return the answer to a request that breaks a rule; `reason` says which."""
     return _error(400, reason, _INVALID)
 
 
 def forbidden(reason: Refusal) -> Answer:
-    """A page of another site has asked, or somebody without the token."""
+    """Return the answer to a page of another site, or to who has not sent the token."""
     status = 401 if reason is Refusal.TOKEN else 403
     answer = _error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
     if reason is Refusal.TOKEN:
@@ -79,12 +79,12 @@ _FORBIDDEN = {
 
 
 def broken() -> Answer:
-    """A row can't be read; what is wrong with it is nothing for the client."""
+    """Return the answer where a stored row can't be read; it does not say what is wrong with it."""
     return _error(500, "Internal server error.", _SERVER)
 
 
 def unavailable() -> Answer:
-    """The store is out of reach for now."""
+    """Return the answer while the database can't be reached."""
     text = "The response store is out of reach. Try again later."
     answer = _error(503, text, _SERVER, _UNAVAILABLE)
     return Answer(503, (*answer.headers, ("retry-after", str(RETRY_AFTER))), answer.body)

@@ -19,23 +19,23 @@ class Made(NamedTuple):
 
 
 def numbered(made: Iterable[Made]) -> list[tuple[int, Made]]:
-    """The events with their numbers: the first is 0."""
+    """Return the events with their sequence numbers, which begin with 0."""
     return list(enumerate(made))
 
 
 def frame(number: int, made: Made) -> bytes:
-    """The frame of an event. No `Raw` of it may hold a line end."""
+    """Return the SSE frame of a synthetic event. No `Raw` in it may contain a line end."""
     data = json_text.object_of({"type": made.kind, "sequence_number": number, **made.fields})
     return b"event: " + made.kind.encode() + b"\ndata: " + data + b"\n\n"
 
 
 def frame_of(event: Event) -> bytes:
-    """The frame of an event that was read."""
+    """Return the SSE frame of an event that was read."""
     lines = [b"event: " + event.name] if event.name else []
     lines += [b"data: " + line for line in event.data.split(b"\n")]
     return b"\n".join((*lines, b"", b""))
 
 
 def on_one_line(text: bytes) -> bytes:
-    """JSON text without line ends. It has them only between its parts, where they say nothing."""
+    """Return JSON text without line ends, which it has only between tokens."""
     return text.translate(None, b"\r\n")

@@ -22,7 +22,7 @@ from response_store.serving.slices import (
 
 
 def includes(items: Iterable[json_text.Text], include: tuple[str, ...]) -> bool:
-    """Whether these items hold all that is asked for."""
+    """Return whether these items hold everything that `include` asks for."""
     if not include:
         return True
     seen = [members_of(item) for item in items]
@@ -49,7 +49,9 @@ def _lacks_image(item: Members) -> bool:
 
 
 def _lacks_logprobs(item: Members) -> bool:
-    """Where nobody asked for them they are an empty list."""
+    """Return whether an output text has no log probabilities; without a
+    request for them the list is empty.
+    """
     texts = [part for part in _parts(item, "output_text") if text_of(part, "text")]
     return any(not parts_of(part, "logprobs") for part in texts)
 

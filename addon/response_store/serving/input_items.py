@@ -56,7 +56,7 @@ class _Names(NamedTuple):
 
 
 def items_of(text: str) -> list[Raw]:
-    """The items in a stored input. Raises UnreadableError.
+    """Return the items of a stored input. Raises UnreadableError.
 
     It is an array where we have written it; other programs also write what the request said.
     """
@@ -74,7 +74,7 @@ def items_of(text: str) -> list[Raw]:
 
 
 def item_list(asked: InputItems, items: Sequence[Raw]) -> bytes:
-    """A page of items as the API's list object. Raises CursorError."""
+    """Return a page of items as the API's list object. Raises CursorError."""
     names = _names(items, asked.id)
     step = -1 if asked.order is Order.DESCENDING else 1
     ids = names.ids[::step]
@@ -110,7 +110,7 @@ def _names(items: Sequence[Raw], response_id: str) -> _Names:
 
 
 def _own_ids(items: Sequence[Raw]) -> list[str | None]:
-    """The ids of items; lists are long, so all are read at once where all are as they should be."""
+    """Return the ids that the items bring, all decoded at once where every one is as expected."""
     try:
         found = _decode_ids(json_text.array(items))
     except (msgspec.MsgspecError, RecursionError):
@@ -119,7 +119,7 @@ def _own_ids(items: Sequence[Raw]) -> list[str | None]:
 
 
 def _own_id(item: Raw) -> str | None:
-    """The id of an item, empty where it has none of use; None for what is no object."""
+    """Return the id of an item, empty where it has no usable one; None for what is no object."""
     if not _is_object(item):
         return None
     return _useful(json_text.as_text(json_text.members(item, _Item).id) or "")
@@ -137,7 +137,7 @@ def _made_id(whose: str, place: int, taken: set[str | None]) -> str:
 
 
 def _shown(item: Raw, name: str | None, is_made: bool) -> Raw:
-    """An item as it goes out: with its id, and written out where it came in the short form."""
+    """Return an item as it is sent: with its id, and expanded where it came in the short form."""
     if name is None:
         return item
     more = _written_out(json_text.members(item, _Item))
@@ -149,7 +149,7 @@ def _shown(item: Raw, name: str | None, is_made: bool) -> Raw:
 
 
 def _written_out(seen: _Item) -> dict[str, Raw]:
-    """What a message lacks: it may come without its type, and with a text in place of parts."""
+    """Return the members that a message in the short form lacks: its type, its text as parts."""
     kind = json_text.as_text(seen.type)
     if kind not in ("message", None) or not json_text.present(seen.role):
         return {}

@@ -56,7 +56,7 @@ _CAN_FAIL = ("mcp_call", "mcp_list_tools")
 
 
 def item_events(index: int, item: bytes) -> Iterator[Made]:
-    """The events of an output item (JSON text)."""
+    """Yield the events of an output item (JSON text)."""
     members = members_of(item)
     kind = text_of(members, "type") or ""
     begun = Raw(_begun(kind, members) if members else item)
@@ -76,7 +76,7 @@ def _begun(kind: str, members: Members) -> bytes:
 
 
 def _item_id(index: int, members: Members) -> Raw:
-    """The id of an item, or a name that is at least its own in this response."""
+    """Return the id of an item, or a name that is unique in this response."""
     return string_of(members, "id") or json_text.string(f"item_{index}")
 
 
@@ -102,7 +102,7 @@ def _filling(kind: str, members: Members, place: Fields) -> Iterator[Made]:
 
 
 def _end(kind: str, members: Members) -> tuple[str, ...]:
-    """The last steps of a tool. An end that there is no event for is told by its item."""
+    """Return the last steps of a tool; an end without an event of its own shows in its item."""
     if kind not in _BEFORE:
         return ()
     status = text_of(members, "status")

@@ -30,13 +30,13 @@ _pieces = re.compile(rf"(?:{_PAIR}|\\u[0-9a-fA-F]{{4}}|\\.|[^\\]){{1,{_PIECE}}}"
 
 
 def text_events(name: str, member: str, members: Members, place: Fields) -> Iterator[Made]:
-    """The events of the text that is a member: `<name>.delta`, again and again, `<name>.done`."""
+    """Yield the events of the text in a member: `<name>.delta`, repeated, then `<name>.done`."""
     yield from _deltas(name, members.get(member, ABSENT), place)
     yield _done(name, member, members, place)
 
 
 def summary_part_events(part: Raw, place: Fields) -> Iterator[Made]:
-    """The events of a part of a reasoning item's summary."""
+    """Yield the events of a part of a reasoning item's summary."""
     members = members_of(part)
     begun = Raw(json_text.object_of(members | {"text": EMPTY_TEXT}))
     yield Made(f"{_SUMMARY}_part.added", {**place, "part": begun})
@@ -45,7 +45,7 @@ def summary_part_events(part: Raw, place: Fields) -> Iterator[Made]:
 
 
 def content_part_events(part: Raw, place: Fields) -> Iterator[Made]:
-    """The events of a part of an item's content. What is no text comes whole."""
+    """Yield the events of a part of an item's content; what is not text comes whole."""
     members = members_of(part)
     member, name = _TEXTS.get(text_of(members, "type") or "", ("", ""))
     begun = members | {member: EMPTY_TEXT} if name else members
@@ -61,7 +61,7 @@ def content_part_events(part: Raw, place: Fields) -> Iterator[Made]:
 
 
 def _output_text(members: Members, place: Fields) -> Iterator[Made]:
-    """A text with its annotations, and with its log probabilities at its end."""
+    """Yield the events of a text with its annotations; its log probabilities come with the end."""
     no_logprobs = {**place, "logprobs": EMPTY_LIST}
     yield from _deltas(_OUTPUT_TEXT, members.get("text", ABSENT), no_logprobs)
     for index, annotation in enumerate(parts_of(members, "annotations")):

@@ -30,7 +30,7 @@ _LATER = ("usage", "error", "incomplete_details", "completed_at")
 
 
 def made_stream(text: bytes) -> Iterator[Made]:
-    """The events of a response (JSON text). Raises UnreadableError."""
+    """Yield the events in which a response (JSON text) could have come. Raises UnreadableError."""
     text = on_one_line(text)
     outcome = read_response(text)
     whole = {"response": Raw(text)}
@@ -48,7 +48,7 @@ def made_stream(text: bytes) -> Iterator[Made]:
 
 
 def _begun(text: bytes) -> Raw:
-    """The response as it was when nothing of it was there yet."""
+    """Return the response as it was before any output."""
     members = json_text.all_members(text)
     known = {name: Raw(json_text.NULL) for name in _LATER if name in members}
     start = {"status": json_text.string("in_progress"), "output": Raw(b"[]")}

@@ -18,9 +18,9 @@ class CursorError(ValueError):
 
 
 def place_after(cursor: str | None, names: Sequence[str | None], limit: int) -> int:
-    """Where the page begins, in a list of items with these names; may lie beyond its end.
+    """Return the index at which the page begins in a list with these ids; it may be beyond the end.
 
-    A name wins over a number, which is how many items to pass over. Raises CursorError.
+    `cursor` is an id or, if it is none of them, the number of items to skip. Raises CursorError.
     """
     if cursor is None:
         return 0
@@ -35,7 +35,7 @@ def place_after(cursor: str | None, names: Sequence[str | None], limit: int) -> 
 
 
 def number_cursor(place: int, names: Collection[str | None]) -> str:
-    """The cursor of a place by its number, written so that it is nobody's name."""
+    """Return the cursor of an index, written so that it equals no id."""
     cursor = str(place)
     while cursor in names:
         cursor = f"0{cursor}"

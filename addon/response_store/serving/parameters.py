@@ -37,15 +37,15 @@ class Parameters:
     given: tuple[Parameter, ...]
 
     def named(self, name: str) -> Sequence[Parameter]:
-        """Those of one name."""
+        """Return every occurrence of a parameter."""
         return [parameter for parameter in self.given if parameter.name == name]
 
     def last(self, name: str) -> Parameter | None:
-        """The one of a name that counts."""
+        """Return the last occurrence of a parameter, which is the one that counts."""
         return next(reversed(self.named(name)), None)
 
     def all(self, name: str) -> tuple[str, ...]:
-        """Every value of a name."""
+        """Return every value of a parameter."""
         return tuple(parameter.value for parameter in self.named(name))
 
 
@@ -55,12 +55,12 @@ def parameters(query: str, known: Collection[str]) -> Parameters:
 
 
 def flag(given: Parameters, name: str, *, default: bool) -> bool:
-    """The value of a parameter that is true or false. Raises QueryError."""
+    """Return a parameter that is true or false. Raises QueryError."""
     return one_of(given, name, ("true", "false"), default=str(default).lower()) == "true"
 
 
 def one_of(given: Parameters, name: str, values: Sequence[str], *, default: str) -> str:
-    """The value of a parameter that is one of two. Raises QueryError."""
+    """Return a parameter that is one of two values. Raises QueryError."""
     for parameter in given.named(name):
         if parameter.value not in values:
             raise QueryError(
@@ -72,7 +72,7 @@ def one_of(given: Parameters, name: str, values: Sequence[str], *, default: str)
 
 
 def whole_number(given: Parameters, name: str, most: int) -> int | None:
-    """The value of a parameter that is a number, digits only. Raises QueryError."""
+    """Return a parameter that is a number in digits, at most `most`. Raises QueryError."""
     number = None
     for parameter in given.named(name):
         number = digits(parameter.value, most)
@@ -84,7 +84,7 @@ def whole_number(given: Parameters, name: str, most: int) -> int | None:
 
 
 def digits(text: str, most: int) -> int | None:
-    """The number that ASCII digits write; None for anything else and for more than `most`."""
+    """Return the number in ASCII digits; None for anything else and for more than `most`."""
     if not (text.isascii() and text.isdigit()):
         return None
     significant = text.lstrip("0")

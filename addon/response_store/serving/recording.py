@@ -37,7 +37,9 @@ class Recording:
         self._events = events
 
     def replayed(self, starting_after: int | None, *, obfuscation: bool) -> bytes | None:
-        """The stream as it came, but for what is left out; None where that can't be told."""
+        """Return the stream as it came, without what is to be left
+        out; None if that is not known.
+        """
         if starting_after is None and (obfuscation or f'"{_PADDING}"'.encode() not in self._body):
             return self._body
         events = self._events
@@ -50,7 +52,7 @@ class Recording:
 
 
 def read_recording(packed: bytes | None, response_id: str) -> Recording | None:
-    """The stream in a zstd frame, if it is the whole one of this response."""
+    """Return the stream in a zstd frame, if it is the complete one of this response."""
     body = _unpacked(packed) if packed else None
     if body is None or body.count(b"\n\n") > VALUES:
         return None
@@ -71,9 +73,9 @@ def _read(body: bytes, response_id: str) -> Recording | None:
 
 
 def _later(events: list[Event], starting_after: int) -> list[Event] | None:
-    """The events behind a number; None where there are none, or where not all have numbers.
+    """Return the events after a number; None if there are none, or if some have no number.
 
-    What is no event of the API's, as a ping or the mark at the end, goes with the one before it.
+    What is not an event of the API, such as a ping or the mark at the end, follows the one before.
     """
     numbers = list(_numbers(events))
     told = [n for n, event in zip(numbers, events, strict=True) if _is_object(event)]

@@ -15,7 +15,7 @@ from response_store.serving.request import Get
 
 
 def replayed(asked: Get, text: bytes, recorded: bytes | None) -> bytes:
-    """The body of a stream of a response (JSON text). Raises UnreadableError."""
+    """Return the body of a response's stream, made from its JSON text. Raises UnreadableError."""
     recording = read_recording(recorded, asked.id)
     if recording is not None:
         body = recording.replayed(asked.starting_after, obfuscation=asked.obfuscation)

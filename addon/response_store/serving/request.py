@@ -58,7 +58,7 @@ class Get:
 
     @property
     def wanted(self) -> Wanted:
-        """What has to be read."""
+        """Return which fields of the stored response are needed."""
         return Wanted.STREAM if self.stream else Wanted.OBJECT
 
 
@@ -74,7 +74,7 @@ class InputItems:
 
     @property
     def wanted(self) -> Wanted:
-        """What has to be read."""
+        """Return which fields of the stored response are needed."""
         return Wanted.INPUT
 
 
@@ -97,7 +97,10 @@ Asked = Get | InputItems | Delete | Refused
 
 
 def asked(method: str, path: str) -> Asked | None:
-    """What a request asks for, by its method and its path with the query; None: none of ours."""
+    """Return what a request asks of the store; None if it is not for us.
+
+    `path` includes the query.
+    """
     route, _, query = storable(path).partition("?")
     found = None if "//" in route else _stored(route.removesuffix("/"))
     if found is None:

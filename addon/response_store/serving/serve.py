@@ -80,10 +80,10 @@ def answered(asked: Get | InputItems, found: Found | None) -> Answer:
 
 
 def needs_upstream(asked: Get | InputItems, found: Found | None) -> bool:
-    """Whether the upstream, where it can be asked, has a better answer than we have.
+    """Return whether the upstream, if it can be asked, has a better answer than we have.
 
-    It has one about what we don't know (an empty input is one that we never saw), about a response
-    that still runs, and about more than we were told.
+    It has one about a response that is not stored or still runs, about an input that we never saw
+    (it is empty then), and about an `include` that goes beyond what is stored.
     """
     if found is None:
         return True

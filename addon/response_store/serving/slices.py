@@ -11,7 +11,7 @@ Members = dict[str, Raw]
 
 
 def members_of(text: json_text.Text) -> Members:
-    """The members of a JSON object; none where it is no object."""
+    """Return the members of a JSON object; none where it is no object."""
     try:
         return json_text.all_members(text)
     except json_text.UnreadableError:
@@ -19,12 +19,12 @@ def members_of(text: json_text.Text) -> Members:
 
 
 def member_of(members: Members, name: str) -> Members:
-    """The members of the object that is a member; none where it is no object."""
+    """Return the members of the object that is a member; none where it is no object."""
     return members_of(members.get(name, ABSENT))
 
 
 def parts_of(members: Members, name: str) -> list[Raw]:
-    """The elements of the array that is a member; none where it is no array."""
+    """Return the elements of the array that is a member; none where it is no array."""
     try:
         return json_text.elements(members.get(name, ABSENT))
     except json_text.UnreadableError:
@@ -32,16 +32,16 @@ def parts_of(members: Members, name: str) -> list[Raw]:
 
 
 def text_of(members: Members, name: str) -> str | None:
-    """The value of the string that is a member, else None."""
+    """Return the value of the string that is a member, else None."""
     return json_text.as_text(members.get(name, ABSENT))
 
 
 def string_of(members: Members, name: str) -> Raw | None:
-    """The JSON string that is a member, as it came, else None."""
+    """Return the JSON string that is a member, as it came, else None."""
     text = members.get(name, ABSENT)
     return text if bytes(memoryview(text)[:1]) == b'"' else None
 
 
 def present(members: Members, name: str) -> bool:
-    """Whether a member is there and is not null."""
+    """Return whether a member is there and is not null."""
     return json_text.present(members.get(name, ABSENT))

@@ -40,4 +40,4 @@ class Stored(Protocol):
     """
 
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
-        """A response, with every write that was acknowledged; None where there is none."""
+        """Return a response, with every write that was acknowledged; None where there is none."""

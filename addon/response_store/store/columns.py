@@ -20,7 +20,7 @@ EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
 
 
 def response_values(row: ResponseRow) -> tuple[Any, ...]:
-    """The values of a response, in the order of its columns."""
+    """Return the values of a response, in the order of its columns."""
     return (
         row.tenant_id,
         row.id,
@@ -33,5 +33,5 @@ def response_values(row: ResponseRow) -> tuple[Any, ...]:
 
 
 def quoted(name: str) -> str:
-    """A checked name as an SQL identifier."""
+    """Return a name, already checked, as an SQL identifier."""
     return f'"{name}"'

@@ -36,17 +36,17 @@ class Follower(Protocol):
 
     @property
     def pause(self) -> float:
-        """Seconds between two looks."""
+        """Return the seconds between two calls of `look`."""
 
     def begin(self, reading: Reading, most: int) -> list[Summary]:
-        """The last `most` exchanges that have ended, the oldest first."""
+        """Return the last `most` exchanges that have ended, the oldest first."""
 
     def look(self, reading: Reading) -> list[Summary]:
-        """What has ended since; `reading` need not be the one of the look before."""
+        """Return what has ended since the last call; `reading` may be another one than then."""
 
 
 def last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:
-    """The last `most` exchanges of a selection that have ended, the oldest first."""
+    """Return the last `most` exchanges of a selection that have ended, the oldest first."""
     sql, values = msgspec.structs.replace(selection, ended=True).condition()
     rows = reading.rows(newest(sql), (*values, most))
     return [Summary(*row) for row in reversed(rows)]
@@ -59,7 +59,9 @@ class Told:
         self._states: dict[str, str] = {}
 
     def fresh(self, exchanges: Iterable[Summary]) -> list[Summary]:
-        """Those that are to be told now, in the order of their ends; each is told then."""
+        """Return the exchanges that were not reported in their state
+        yet, by their end, and note them.
+        """
         new = {one.exchange_id: one for one in exchanges if self._is_new(one)}
         self.add(new.values())
         return sorted(new.values(), key=lambda one: (one.ended_at, one.exchange_id))
@@ -73,7 +75,7 @@ class Told:
             del self._states[oldest]
 
     def unfinished(self, most: int) -> list[str]:
-        """The newest of those whose answer is yet to come."""
+        """Return the newest exchanges that were reported before they had a final state."""
         return [name for name, state in self._states.items() if state in UNFINISHED][-most:]
 
     def _is_new(self, one: Summary) -> bool:

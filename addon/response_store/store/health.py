@@ -39,33 +39,33 @@ class Health:
 
     @property
     def ready(self) -> bool:
-        """Whether the last attempt succeeded."""
+        """Return whether the last attempt succeeded."""
         return self.phase is Phase.READY
 
     def retry_in(self) -> float:
-        """Seconds until the next attempt."""
+        """Return the seconds until the next attempt."""
         return max(0.0, self.retry_at - self._clock())
 
     # By the writer's thread
 
     def opening(self) -> None:
-        """The first attempt begins."""
+        """Note that the first attempt begins."""
         self.phase = Phase.OPENING
 
     def opened(self) -> None:
-        """An attempt to open succeeded."""
+        """Note that an attempt to open succeeded."""
         self._recovered()
 
     def busy(self) -> None:
-        """A commit begins."""
+        """Note that a commit begins."""
         self.busy_since = self._clock()
 
     def idle(self) -> None:
-        """Nothing is being committed."""
+        """Note that nothing is being committed."""
         self.busy_since = None
 
     def committed(self) -> None:
-        """A commit succeeded."""
+        """Note that a commit succeeded."""
         self.busy_since = None
         self.commits += 1
         self._recovered()

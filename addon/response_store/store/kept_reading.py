@@ -30,7 +30,7 @@ class Pause:
             raise type(failed[1])(str(failed[1]))
 
     def failed(self, error: StoreError) -> None:
-        """An attempt failed."""
+        """Note that an attempt failed."""
         self._failed = self._clock() + PAUSE, error
 
 

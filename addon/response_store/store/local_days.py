@@ -15,7 +15,7 @@ _IMPOSSIBLE = 1e11  # seconds: the year 5138
 
 
 def day_number(first: float, last: float) -> Condition:
-    """An expression for the local day of `started_at`, exact from `first` to `last`.
+    """Return an expression for the local day of `started_at`, exact from `first` to `last`.
 
     Its value is what `day_name` takes; null where the time is beyond any calendar.
     """
@@ -34,7 +34,7 @@ def day_number(first: float, last: float) -> Condition:
 
 
 def day_name(number: float) -> str:
-    """`2026-01-31`, or the number where no calendar has that day."""
+    """Return a day as `2026-01-31`, or its number where no calendar has it."""
     try:
         return date.fromordinal(int(number) + date(1970, 1, 1).toordinal()).isoformat()
     except (ValueError, OverflowError):
@@ -42,7 +42,7 @@ def day_name(number: float) -> str:
 
 
 def _changes(start: int, end: int) -> list[tuple[int, int]]:
-    """The times between at which the offset changes, each with the offset before it."""
+    """Return the times at which the offset from UTC changes, each with the offset before it."""
     looks = [*range(start, end, _LOOK_EVERY), end]
     return [
         (_change(earlier, later), _offset(earlier))
@@ -52,7 +52,7 @@ def _changes(start: int, end: int) -> list[tuple[int, int]]:
 
 
 def _change(earlier: int, later: int) -> int:
-    """The first second that has the offset of `later`."""
+    """Return the first second that has the offset of `later`."""
     old = _offset(earlier)
     return earlier + bisect_left(
         range(later - earlier + 1), True, key=lambda after: _offset(earlier + after) != old
@@ -60,6 +60,6 @@ def _change(earlier: int, later: int) -> int:
 
 
 def _offset(seconds: int) -> int:
-    """How far local time is ahead of UTC at that time, in seconds."""
+    """Return by how many seconds local time is ahead of UTC at that time."""
     offset = datetime.fromtimestamp(seconds, tz=UTC).astimezone().utcoffset()
     return int(offset.total_seconds()) if offset else 0

@@ -60,9 +60,9 @@ def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
 
 
 def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
-    """The row to write, or None where the stored one stays as it is.
+    """Return the row to write, or None where the stored one stays as it is.
 
-    Whether a stored input is known, its text alone can tell: an empty one may be or not.
+    An empty stored input may be known or not: it counts as not known.
     """
     known = bool(json_text.array_inner(stored.input.encode()))
     if _precedes(incoming, stored):
@@ -95,14 +95,14 @@ def _equal(one: str, other: str) -> bool:
 
 
 def _with_input(row: ResponseRow, items: str) -> ResponseRow:
-    """A row with another input: its messages are that input, and its own output items."""
+    """Return a row with another input; `messages` is that input and the row's own output items."""
     parts = (json_text.array_inner(items.encode()), _output(row))
     messages = b"[" + b",".join(part for part in parts if part) + b"]"
     return msgspec.structs.replace(row, input=items, messages=messages.decode())
 
 
 def _output(row: ResponseRow) -> bytes:
-    """The output items: what stands in `messages` behind the input items."""
+    """Return the output items: what follows the input items in `messages`."""
     head = json_text.array_inner(row.input.encode())
     whole = json_text.array_inner(row.messages.encode())
     if not whole.startswith(head):

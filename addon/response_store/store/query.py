@@ -48,13 +48,14 @@ class Query(Closes):
 
     @property
     def reading(self) -> Reading:
-        """What it asks through."""
+        """Return the connection that it reads through."""
         return self._reading
 
     def recent(
         self, tenant: str, *, limit: int, before: Cursor | None = None, selection: Selection = ALL
     ) -> Page:
-        """The newest `limit` exchanges of a selection, or the newest that are older than a cursor.
+        """Return the newest `limit` exchanges of a selection, all older
+        than `before` if that is given.
 
         The tenant is always the one that is given here.
         """
@@ -68,22 +69,22 @@ class Query(Closes):
         return Page(shown, Cursor(shown[-1].started_at, shown[-1].exchange_id))
 
     def statistics(self, selection: Selection, by: By) -> Statistics:
-        """The exchanges of a selection in groups, and in numbers."""
+        """Return the exchanges of a selection in groups, as numbers."""
         with self._reading.snapshot():
             return statistics(self._reading, selection, by)
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
-        """The exchange with exactly this id."""
+        """Return the exchange with exactly this id."""
         return self._lookup.exchange(tenant, exchange_id)
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
-        """The response with exactly this id."""
+        """Return the response with exactly this id."""
         return self._lookup.response(tenant, response_id)
 
     def find(self, tenant: str, identifier: str) -> Found:
-        """What a response id, an exchange id, or a unique beginning of either names.
+        """Return the exchange or response with an id, or with the only id that begins so.
 
-        Raises StoreError where nothing or more than one thing is meant.
+        Raises StoreError where there is none, or more than one.
         """
         with self.snapshot() as lookup:
             return lookup.find(tenant, identifier)
@@ -95,7 +96,7 @@ class Query(Closes):
             yield self._lookup
 
     def status(self) -> StoreStatus:
-        """What the whole database holds, all tenants together."""
+        """Return what the whole database holds, all tenants together."""
         with self._reading.snapshot():
             return status(self._reading)
 

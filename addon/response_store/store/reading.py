@@ -64,47 +64,49 @@ class Reading(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the database: safe to show."""
+        """Return what errors call the database; safe to show."""
 
     @property
     def dialect(self) -> Dialect:
-        """Which SQL it speaks, where the words are not enough."""
+        """Return which SQL it speaks, where the words in braces are not enough."""
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of each part of the schema."""
+        """Return the version of each part of the schema."""
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Every row of a statement."""
+        """Return every row of a statement."""
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
-        """The first row of a statement, if any."""
+        """Return the first row of a statement, if any."""
 
     def beginning(self, text: str) -> tuple[object, ...] | None:
-        """The values of `{begins[...]}`; None where nothing can be meant."""
+        """Return the values of `{begins[...]}`; None where no text can begin so."""
 
     def snapshot(self) -> AbstractContextManager[None]:
-        """Several statements that see one state of the database."""
+        """Have several statements see one state of the database."""
 
     def place(self) -> Place:
-        """Where the rows are, and how much room they take."""
+        """Return where the rows are, and how much room they take."""
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
 
 
 def table_words(names: TableNames) -> dict[str, str]:
-    """The words that stand for tables and indexes."""
+    """Return the words that stand for tables and indexes."""
     return {key: quoted(name) for key, name in names.by_placeholder().items()}
 
 
 def wanted_tables(names: TableNames) -> tuple[str, ...]:
-    """The tables that a reader can't do without."""
+    """Return the tables that a reader can't do without."""
     return names.responses, names.exchanges, names.responses_version, names.exchanges_version
 
 
 def checked_versions(reading: Reading, names: TableNames) -> dict[str, int]:
-    """The versions of the schema. Raises PermanentStoreError where they are not those we read."""
+    """Return the versions of the schema. Raises PermanentStoreError
+    where they are not those we read.
+    """
     known = {"responses": SHARED_VERSION, "exchanges": len(MIGRATIONS)}
     tables = {"responses": names.responses_version, "exchanges": names.exchanges_version}
     for what, table in tables.items():

@@ -33,7 +33,7 @@ def translated(name: str) -> Iterator[None]:
 
 
 def no_file(name: str, *, something: bool) -> StoreError:
-    """The error where no file is, or something else than a file."""
+    """Return the error where there is no file, or with `something` what is not a file."""
     if something:
         return PermanentStoreError(f"{name}: this is no file. Name the database file itself.")
     return PermanentStoreError(
@@ -44,12 +44,12 @@ def no_file(name: str, *, something: bool) -> StoreError:
 
 
 def not_stored(name: str) -> StoreError:
-    """The error where something is asked for that no database can hold."""
+    """Return the error where a search is for a value that no database can hold."""
     return StoreError(f"{name}: what was asked for is no text, so it is not stored.")
 
 
 def no_tables(name: str, missing: Sequence[str], why: str | None = None) -> StoreError:
-    """The error where tables are missing; `why` where the database itself tells."""
+    """Return the error where tables are missing; `why` replaces the general advice."""
     reason = why or (
         "Either no proxy has written to this database yet, which this does: response-store run --"
         " COMMAND; or it is one of a proxy that names its tables otherwise: give its configuration"
@@ -77,7 +77,7 @@ def why_no_tables(tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool) ->
 
 
 def version_differs(name: str, table: str, stored: object, known: int) -> StoreError:
-    """The error where a table's schema is not the one that this program reads."""
+    """Return the error where a table's schema is not the one that this program reads."""
     where = f"{name}: table {table} says version {stored}, this program reads version {known}."
     if isinstance(stored, int) and stored > known:
         return PermanentStoreError(

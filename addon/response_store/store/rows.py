@@ -25,5 +25,5 @@ class StoredResponse(msgspec.Struct, frozen=True):
 
 
 def exchange_row(columns: tuple[Any, ...]) -> ExchangeRow:
-    """The exchange of a row that was selected as `EXCHANGE_COLUMNS`."""
+    """Return the exchange of a row that was selected as `EXCHANGE_COLUMNS`."""
     return ExchangeRow(**dict(zip(_NAMES, columns, strict=True)))

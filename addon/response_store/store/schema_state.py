@@ -24,14 +24,16 @@ class Catalogue(Protocol):
     """What a database tells of its tables."""
 
     def columns(self, table: str) -> set[str]:
-        """The names of a table's columns, in lower case; none where there is no such table."""
+        """Return the names of a table's columns, in lower case;
+        none where there is no such table.
+        """
 
     def highest(self, table: str) -> object:
-        """The highest `version` in a table that is there; None where it is empty."""
+        """Return the highest `version` in a table that is there; None where it is empty."""
 
 
 def version(catalogue: Catalogue, table: str) -> Version:
-    """The version that a table tells; None where there is no such table, or nothing in it."""
+    """Return the version in a table; None where there is no such table, or nothing in it."""
     columns = catalogue.columns(table)
     if not columns:
         return None
@@ -51,7 +53,7 @@ def check(catalogue: Catalogue, tables: TableNames, where: str) -> None:
 
 
 def pending(catalogue: Catalogue, tables: TableNames) -> Iterator[tuple[int, str]]:
-    """The migrations that are still to be made, as version and file, in order."""
+    """Return the migrations that are still to be made, as version and file, in order."""
     stored = int(version(catalogue, tables.exchanges_version) or 0)
     return enumerate(MIGRATIONS[stored:], start=stored + 1)
 
@@ -74,7 +76,7 @@ def _differs(table: str, stored: Version, known: int) -> str:
 
 
 def _column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
-    """What is wrong with tables that are there already; those that are not will be made."""
+    """Return what is wrong with the tables that exist; those that do not will be created."""
     problems = []
     for table, expected in (
         (tables.responses, RESPONSE_COLUMNS),

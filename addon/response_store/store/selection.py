@@ -47,7 +47,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     ended: bool = False
 
     def condition(self) -> Condition:
-        """The filters as SQL; always true where there are none."""
+        """Return the filters as SQL; always true where there are none."""
         parts = list(self._parts())
         sql = " AND ".join(part.sql for part in parts) or "1 = 1"
         return Condition(sql, tuple(value for part in parts for value in part.values))
@@ -86,7 +86,7 @@ def _any_host(names: Sequence[str]) -> Condition:
 
 
 def _host(name: str) -> Condition:
-    """The condition of a host with or without a port; one of IPv6 may stand in brackets."""
+    """Return the condition of a host with or without a port; one of IPv6 may stand in brackets."""
     split = _WITH_PORT.fullmatch(name)
     host, port = split.groups() if split else (name, None)
     named = _named("host", (host.removeprefix("[").removesuffix("]"),))
@@ -96,7 +96,7 @@ def _host(name: str) -> Condition:
 
 
 def _pattern(name: str) -> str:
-    """The LIKE pattern of a name; `!` keeps its own wildcards from being any."""
+    """Return the LIKE pattern of a name in which `*` stands for anything; `!` escapes wildcards."""
     for special in "!%_":
         name = name.replace(special, f"!{special}")
     return name.replace("*", "%")

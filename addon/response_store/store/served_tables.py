@@ -53,7 +53,7 @@ class ServedTables:
         self._reading = reading
 
     def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
-        """A response, as far as it is wanted. Raises StoreError."""
+        """Return the wanted fields of a response. Raises StoreError."""
         streamed = wanted is Wanted.STREAM
         with self._reading.snapshot() if streamed else nullcontext():
             row = self._reading.row(FOUND[wanted], (tenant, response_id))
@@ -70,7 +70,7 @@ class ServedTables:
         )
 
     def response(self, tenant: str, response_id: str) -> ResponseRow | None:
-        """The whole row of a response. Raises StoreError."""
+        """Return the whole row of a response. Raises StoreError."""
         row = self._reading.row(RESPONSE, (tenant, response_id))
         if row is None:
             return None
@@ -80,7 +80,7 @@ class ServedTables:
         return found
 
     def recorded(self, tenant: str, response_id: str) -> Recorded | None:
-        """The oldest recorded stream of a response. Raises StoreError."""
+        """Return the oldest recorded stream of a response. Raises StoreError."""
         row = self._reading.row(RECORDED, (response_id, tenant))
         return Recorded(row[0], row[1], bytes(row[2])) if row else None
 

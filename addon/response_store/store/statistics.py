@@ -58,14 +58,14 @@ class Group(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cached_share(self) -> float | None:
-        """Cached tokens of all input tokens."""
+        """Return the share of the input tokens that were cached; None where it is not known."""
         if self.cached_tokens is None or not self.input_tokens:
             return None
         return self.cached_tokens / self.input_tokens
 
     @property
     def error_share(self) -> float:
-        """Errors of all exchanges."""
+        """Return the share of exchanges that are errors."""
         return self.errors / self.count
 
 
@@ -120,7 +120,7 @@ FROM {{exchanges}} WHERE {condition} GROUP BY 1"""
 
 
 def statistics(reading: Reading, selection: Selection, by: By) -> Statistics:
-    """The exchanges of a selection, grouped."""
+    """Return the exchanges of a selection, grouped."""
     condition = selection.condition()
     first, last = reading.rows(_filled(_SPAN, condition), condition.values)[0]
     if first is None:
@@ -156,7 +156,7 @@ def _group(by: By, row: Row, again: dict[str, int | None]) -> Group:
 
 
 def _course(reading: Reading, selection: Selection, first: float, last: float) -> Course | None:
-    """The whole period that was asked for; where an end is open, as far as there is something."""
+    """Return the course over the period that was asked for, or over that of the exchanges."""
     since = first if selection.since is None else selection.since
     until = last if selection.since is None else max(last, time.time())
     if selection.until is not None:

@@ -44,7 +44,7 @@ class Summary(msgspec.Struct, frozen=True):
 
     @property
     def ended_at(self) -> float:
-        """Unix seconds; the start where the end is not known."""
+        """Return the end in Unix seconds; the start where the end is not known."""
         return self.started_at + (self.duration_ms or 0) / 1000
 
 
@@ -65,7 +65,7 @@ class Cursor(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, text: str) -> Cursor:
-        """The cursor that `str` gave. Raises ValueError."""
+        """Return the cursor that `str` gave. Raises ValueError."""
         started_at, comma, exchange_id = text.partition(",")
         if not comma:
             raise ValueError("a cursor reads TIME,EXCHANGE_ID")
@@ -84,7 +84,9 @@ _NEWEST = f"ORDER BY started_at DESC, {_ID} DESC LIMIT ?"
 
 
 def newest(condition: str) -> str:
-    """The statement for the newest exchanges that meet a condition; values: its own, a limit."""
+    """Return the statement for the newest exchanges under a
+    condition; it takes its values, a limit.
+    """
     return f"SELECT {COLUMNS} FROM {{exchanges}} WHERE {condition} {_NEWEST}"
 
 

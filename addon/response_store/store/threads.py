@@ -64,9 +64,9 @@ GROUP BY name ORDER BY min(started_at), name"""
 
 
 def standing(count: int) -> str:
-    """A statement for `count` ids of responses; it takes the ids, then the tenant twice.
+    """Return a statement for `count` ids of responses; it takes the ids, then the tenant twice.
 
-    A row is an id, the exchange that stands for that response, and how many continue it.
+    A row is an id, the exchange that represents that response, and how many responses continue it.
     """
     ids = ", ".join(["(CAST(? AS TEXT))"] * count)
     return f"""
@@ -80,12 +80,12 @@ FROM wanted"""
 
 
 def exchanges(count: int) -> str:
-    """A statement for `count` exchanges; it takes their ids."""
+    """Return a statement for `count` exchanges; it takes their ids."""
     return f"SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({_marks(count)})"
 
 
 def responses(count: int) -> str:
-    """A statement for `count` responses; it takes the tenant, then the ids."""
+    """Return a statement for `count` responses; it takes the tenant, then the ids."""
     columns = ", ".join(StoredResponse.__struct_fields__)
     return f"SELECT {columns} FROM {{responses}} WHERE tenant_id = ? AND id IN ({_marks(count)})"
 
@@ -171,7 +171,7 @@ class Thread:
 
 
 def thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
-    """The thread of the one thing that an identifier means. Raises StoreError as `find` does."""
+    """Return the thread of an exchange or response by its id. Raises StoreError as `find` does."""
     asked = lookup.find(tenant, identifier)
     name = _response_id(asked)
     older, continues, cut = _older(lookup, tenant, asked)
@@ -192,7 +192,9 @@ def thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
 
 
 def _older(lookup: ThreadLookup, tenant: str, found: Found) -> tuple[list[str], str | None, bool]:
-    """What is continued, from the newest; what the last of it continues; whether that is cut."""
+    """Return what is continued, from the newest; what the last of
+    it continues; whether that is cut.
+    """
     name = _response_id(found)
     first = None if name else _previous(found)
     start = name or first
@@ -209,7 +211,7 @@ def _older(lookup: ThreadLookup, tenant: str, found: Found) -> tuple[list[str], 
 def _in_conversation(
     lookup: ThreadLookup, tenant: str, found: Found | None, chain: Sequence[str]
 ) -> tuple[list[str], list[str]]:
-    """What was begun before and after something in the conversation that it names."""
+    """Return what was begun before and after an exchange in its conversation."""
     exchange = found.exchange if found else None
     if exchange is None or exchange.conversation_id is None:
         return [], []
@@ -223,7 +225,7 @@ def _in_conversation(
 
 
 def _once(names: Iterable[str], seen: set[str]) -> list[str]:
-    """Names up to the first that is seen again."""
+    """Return the names up to the first that was seen before."""
     fresh = []
     for name in names:
         if name in seen:

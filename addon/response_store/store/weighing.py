@@ -6,7 +6,7 @@ from response_store.store.records import Change, Deletion
 
 
 def large_columns(change: Change) -> int:
-    """How many bytes or characters its large columns hold."""
+    """Return how many bytes or characters the large columns of a change hold."""
     if isinstance(change, Deletion):
         return 0
     response, exchange = change.response, change.exchange

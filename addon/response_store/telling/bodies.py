@@ -14,7 +14,7 @@ _STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda
 
 
 def unpacked(frame: bytes) -> bytes:
-    """The bytes in a zstd frame. Raises StoreError where the frame is damaged."""
+    """Return the bytes in a zstd frame. Raises StoreError where the frame is damaged."""
     try:
         return packed.unpacked(frame)
     except packed.TooLargeFrameError as error:
@@ -30,7 +30,7 @@ def unpacked(frame: bytes) -> bytes:
 
 
 def is_json(text: str) -> bool:
-    """Whether this is JSON, whatever its numbers; text too deep to follow counts as JSON."""
+    """Return whether this is JSON, whatever its numbers; text too deep to follow counts as JSON."""
     try:
         _STRICT.decode(text)
     except ValueError:
@@ -41,7 +41,7 @@ def is_json(text: str) -> bool:
 
 
 def document(text: str | None) -> object:
-    """The value of JSON text for display; None where it can't be read."""
+    """Return the value of JSON text for display; None where it can't be read."""
     if text is None:
         return None
     try:

@@ -15,7 +15,7 @@ _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
 def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
-    """Unix seconds as the local time of day."""
+    """Return Unix seconds as local date and time."""
     if seconds is None:
         return NONE
     try:
@@ -25,7 +25,7 @@ def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
 
 
 def duration(milliseconds: float | None) -> str:
-    """`820 ms`, `4.2 s`, `3 min 07 s`, `5 h 20 min`, `3 d 04 h`."""
+    """Return `820 ms`, `4.2 s`, `3 min 07 s`, `5 h 20 min`, `3 d 04 h`."""
     if milliseconds is None:
         return NONE
     if round(milliseconds) < _SECOND:
@@ -44,19 +44,19 @@ def duration(milliseconds: float | None) -> str:
 
 
 def number(value: int | None) -> str:
-    """A count, ungrouped."""
+    """Return a count without grouping."""
     return NONE if value is None else str(value)
 
 
 def host_port(scheme: str, host: str, port: int | None) -> str:
-    """The server of a URL: its port only where that is not the scheme's own."""
+    """Return the server of a URL: its port only where that is not the scheme's own."""
     if port is None or port == _PORTS.get(scheme):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def size(count: int) -> str:
-    """Bytes as `512 B`, `3.4 KiB`, `1.2 GiB`."""
+    """Return bytes as `512 B`, `3.4 KiB`, `1.2 GiB`."""
     if count < _KIB:
         return f"{count} B"
     power = min((count.bit_length() - 1) // 10, len(_UNITS))

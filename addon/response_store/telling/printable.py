@@ -32,17 +32,19 @@ _WIDEST = 0xFFFF  # what four digits can say
 
 
 def printable(text: str) -> str:
-    """`text` with lines and tabs as they are and every other control character made visible."""
+    """Return `text` with lines and tabs as they are and every other
+    control character made visible.
+    """
     return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
 
 
 def one_line(text: str) -> str:
-    """`text` as one line: blanks and line ends become one space each."""
+    """Return `text` as one line: blanks and line ends become one space each."""
     return printable(" ".join(text.split()))
 
 
 def printable_json(text: str) -> str:
-    r"""JSON text of the same value that a terminal shows unharmed: controls as `\uXXXX`."""
+    r"""Return JSON text of the same value that is safe on a terminal: controls as `\uXXXX`."""
     return _UNSAFE_IN_JSON.sub(_escaped_in_json, text.replace("\r", "\n"))
 
 

@@ -36,9 +36,9 @@ _BODIES = ("request_body", "raw_response", "result")
 
 
 def as_object(found: Found) -> dict[str, object]:
-    """The columns of the exchange, then `request`, `result`, `input` and `response`.
+    """Return the columns of the exchange, then `request`, `result`, `input` and `response`.
 
-    Stored JSON is embedded as it stands. A request that is no JSON is in `request_base64`.
+    Stored JSON is embedded as it stands. A request that is not JSON is in `request_base64`.
     """
     exchange, response = found.exchange, found.response
     return {
@@ -51,7 +51,7 @@ def as_object(found: Found) -> dict[str, object]:
 
 
 def raw_response(found: Found) -> bytes:
-    """The bytes of the answer as they came. Raises StoreError where they were not kept."""
+    """Return the bytes of the answer as they came. Raises StoreError where they were not kept."""
     frame = found.exchange.raw_response if found.exchange else None
     if frame is None:
         raise StoreError(
@@ -79,7 +79,7 @@ class Exchanged(NamedTuple):
 
 
 def exchanged(found: Found) -> Exchanged:
-    """The instructions, the items that were asked with, and those that were answered."""
+    """Return the instructions, the items of the request, and those of the answer."""
     exchange, response = found.exchange, found.response
     body = _body(exchange.request_body) if exchange and exchange.request_body else b""
     request = document(body.decode("utf-8", "replace"))
@@ -91,7 +91,7 @@ def exchanged(found: Found) -> Exchanged:
 
 
 def turns(found: Found) -> list[LabelledTurn]:
-    """The conversation: what was asked, then what was answered."""
+    """Return the conversation: what was asked, then what was answered."""
     told = exchanged(found)
     first = [LabelledTurn("instructions", told.instructions)] if told.instructions else []
     return [*first, *join_turns([*told.asked, *told.answered])]
@@ -128,7 +128,7 @@ def _body(frame: bytes) -> bytes:
 
 
 def _embedded(text: str | None) -> object:
-    """JSON text as it stands; text that is no JSON as a JSON string."""
+    """Return JSON text as it stands; text that is not JSON as a JSON string."""
     if text is None or not is_json(text):
         return text
     return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
@@ -184,7 +184,7 @@ def _exchange_facts(row: ExchangeRow, found: Found) -> Iterator[tuple[str, str |
 
 
 def _missing(row: ExchangeRow, found: Found) -> str | None:
-    """What is said of a response that the exchange names and nothing holds."""
+    """Return what to say of a response that the exchange names and nobody has stored."""
     if found.response or row.result or not row.response_id or row.api != Api.RESPONSES:
         return None
     return "no: the response was deleted, or never stored"

@@ -23,11 +23,11 @@ class Tokens(NamedTuple):
 
     @classmethod
     def of(cls, row: ExchangeRow) -> Tokens:
-        """Those of an exchange."""
+        """Return the tokens of an exchange."""
         return cls(row.input_tokens, row.cached_tokens, row.output_tokens, row.reasoning_tokens)
 
     def __str__(self) -> str:
-        """`120 in (64 cached), 45 out (20 reasoning)`; nothing where neither is known."""
+        """Return `120 in (64 cached), 45 out (20 reasoning)`; nothing where neither is known."""
         if self.input is None and self.output is None:
             return ""
         cached = f" ({self.cached} cached)" if self.cached else ""
@@ -36,7 +36,7 @@ class Tokens(NamedTuple):
 
 
 def tokens_of(found: Found) -> Tokens:
-    """Those of a response: its row's or, where that counts none, those that the response names.
+    """Return the tokens of the row or, where that counts none, those that the response names.
 
     The row of a response that was asked for once more counts none, as another row has them.
     """
@@ -53,7 +53,7 @@ def tokens_of(found: Found) -> Tokens:
 
 
 def total(counts: Iterable[Tokens]) -> Tokens:
-    """The sum of what is known."""
+    """Return the sum of what is known."""
     return Tokens(*(_sum(column) for column in zip(*counts, strict=True)))
 
 

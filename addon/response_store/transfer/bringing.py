@@ -33,12 +33,12 @@ class Tally:
 
     @property
     def refused(self) -> int:
-        """How many rows the database will never take."""
+        """Return how many rows the database will never take."""
         return len(self.refused_keys)
 
     @property
     def is_well(self) -> bool:
-        """Whether each row arrived."""
+        """Return whether each row arrived."""
         return not (self.refused or self.different)
 
     def tell(self, what: str) -> None:
@@ -58,7 +58,7 @@ class Bringer:
         self._writing = writing
 
     def differing(self, table: Table, source: dict[Key, bytes]) -> list[Key]:
-        """Of rows with these digests, those that are not there, or not the same."""
+        """Return the keys whose rows are missing in the database, or differ from these digests."""
         there = digests(self._reading, table, list(source))
         return [key for key, made in source.items() if there.get(key) != made]
 
@@ -88,7 +88,7 @@ class Bringer:
             self.send(table, rows[middle:], tally)
 
     def compare(self, table: Table, rows: Sequence[Row], tally: Tally) -> None:
-        """Judge rows that were sent and are not the same all the same."""
+        """Count rows that were sent and still differ from what the database holds."""
         keys = [table.key_of(row) for row in rows]
         there = {table.key_of(row): row for row in rows_of(self._reading, table, keys)}
         for key, row in zip(keys, rows, strict=True):
@@ -103,7 +103,7 @@ class Bringer:
 
 
 def is_same(table: Table, one: Row, other: Row) -> bool:
-    """Whether two rows hold the same; bodies may be packed in another way."""
+    """Return whether two rows hold the same; bodies may be compressed in different ways."""
     return not _differing_columns(table, one, other)
 
 

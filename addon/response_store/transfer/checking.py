@@ -39,7 +39,7 @@ class Line:
     """A line that is one of an export: what its `row` says, and its members."""
 
     def __init__(self, line: bytes) -> None:
-        """Raises BadLineError."""
+        """Parse and check a line. Raises BadLineError."""
         self.members = _sliced(line)
         self.decoded = {name: _shallow(value) for name, value in self.members.items()}
         self.row = self.decoded.get("row")
@@ -50,7 +50,7 @@ class Line:
 
 
 def schema() -> dict[str, Any]:
-    """The JSON Schema of a line."""
+    """Return the JSON Schema of a line."""
     loaded: dict[str, Any] = json.loads(schema_text("export.schema.json"))
     return loaded
 
@@ -69,7 +69,7 @@ def _sliced(line: bytes) -> dict[str, Raw]:
 
 
 def _shallow(member: Raw) -> Any:
-    """The value of a member; what is nested is not looked into."""
+    """Return the value of a member, without looking into nested ones."""
     data = bytes(member)
     if data[:1] == b"{":
         return _OBJECT
@@ -84,7 +84,7 @@ def _shallow(member: Raw) -> Any:
 
 
 def _fits(table: Table, decoded: Mapping[str, Any]) -> bool:
-    """Whether the schema would have nothing to say."""
+    """Return whether the schema would accept the members."""
     expected = 1
     for column in table.columns:
         name = column.name

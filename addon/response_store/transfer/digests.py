@@ -29,7 +29,7 @@ _REPLACEMENT = "\ufffd"
 
 
 def digest(table: Table, row: Row) -> bytes:
-    """The digest of a row."""
+    """Return the digest of a row."""
     made = hashlib.sha256()
     for column, value in zip(table.columns, row, strict=True):
         if value is None:
@@ -42,7 +42,7 @@ def digest(table: Table, row: Row) -> bytes:
 
 
 def digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
-    """The digests of the rows with these keys, as far as they are there."""
+    """Return the digests of the rows with these keys, as far as they are there."""
     if reading.dialect == "sqlite":
         return {table.key_of(row): digest(table, row) for row in rows_of(reading, table, keys)}
     name = f"{{{table.word}}}"
@@ -52,7 +52,7 @@ def digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, by
 
 
 def canonical(kind: Kind, value: Any) -> bytes:
-    """What stands for a value that is not null."""
+    """Return the bytes that stand for a value that is not null."""
     if kind is Kind.PACKED:
         return bytes(value)
     if isinstance(value, str):
@@ -65,7 +65,7 @@ def canonical(kind: Kind, value: Any) -> bytes:
 
 
 def _expression(table: Table) -> str:
-    """The same, as PostgreSQL says it."""
+    """Return the SQL expression of `digest` for PostgreSQL."""
     return f"sha256({' || '.join(_sql(table, column) for column in table.columns)})"
 
 

@@ -23,7 +23,7 @@ _STATEMENT_SECONDS = 300.0  # that a statement may take: counting a large table 
 
 @contextmanager
 def read_end(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
-    """A database to read from. Raises StoreError."""
+    """Open a database to read from. Raises StoreError."""
     reader = open_reader(
         target, tables, shown_as=target.describe(), statement_seconds=_STATEMENT_SECONDS
     )
@@ -33,24 +33,24 @@ def read_end(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
 
 @contextmanager
 def written_end(target: DatabaseTarget, tables: TableNames) -> Iterator[tuple[Reading, Writing]]:
-    """A database to write to, its tables made where they are missing. Raises StoreError."""
+    """Open a database to write to, and create tables that are missing. Raises StoreError."""
     with closing(open_writer(target, tables)) as writing, read_end(target, tables) as reading:
         yield reading, writing
 
 
 def are_one_file(one: DatabaseTarget, other: DatabaseTarget) -> bool:
-    """Whether both are the same SQLite file, whichever path leads there."""
+    """Return whether both are the same SQLite file, whichever paths lead there."""
     found = identify_file(one.path)
     return found is not None and found == identify_file(other.path)
 
 
 def are_same_names(one: TableNames, other: TableNames) -> bool:
-    """Whether both mean the same tables, as databases read names: in any case."""
+    """Return whether both name the same tables; databases ignore case in names."""
     return [name.lower() for name in _names(one)] == [name.lower() for name in _names(other)]
 
 
 def are_one_server(one: Reading, other: Reading) -> bool:
-    """Whether both read the same tables of PostgreSQL, whichever URL leads there."""
+    """Return whether both read the same tables of PostgreSQL, whichever URLs lead there."""
     if "sqlite" in (one.dialect, other.dialect):
         return False
     try:

@@ -64,6 +64,6 @@ def changes_as_lines(changes: Iterable[Change], *, bare: bool) -> tuple[list[byt
 
 
 def header() -> bytes:
-    """The first line."""
+    """Return the first line."""
     program = f"mitmproxy-response-store {__version__}"
     return encoded({"row": "header", "format": FORMAT, "version": VERSION, "program": program})

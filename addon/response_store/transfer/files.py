@@ -40,10 +40,10 @@ class FileError(ResponseStoreError):
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Write]:
-    """What writes to a file that stands at `path` once the block has ended well, and not before.
+    """Give a function that writes a file, which appears at `path` once the block has ended well.
 
-    It is made beside its place, readable by its owner alone. What is no regular file, such as a
-    named pipe, is written to at once. Raises FileError.
+    It is written beside its place, readable by its owner alone. What is not a regular file, such
+    as a named pipe, is written to at once. Raises FileError.
     """
     with _told(path, "written", "Make room, or name another place."), ExitStack() as stack:
         if path.exists() and not path.is_file():
@@ -55,7 +55,10 @@ def whole_file(path: Path) -> Iterator[Write]:
 
 @contextmanager
 def standard_output() -> Iterator[Write]:
-    """What writes to standard output. Raises FileError, but lets a reader that went away pass."""
+    """Give a function that writes to standard output. Raises FileError.
+
+    The error of a reader that went away passes.
+    """
     with _told(Path("standard output"), "written", "Make room, or name a file with --output."):
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
@@ -78,7 +81,7 @@ class _Unzstd(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Raises EOFError where the last frame has no end, and ZstdError."""
+        """Read unpacked bytes. Raises EOFError where the last frame has no end, and ZstdError."""
         while not self._unpacked:
             if not (packed := self._rest or self._file.read1(_PACKED_PIECE)):
                 if self._frame is None:
@@ -111,7 +114,7 @@ class Lines:
             yield line
 
     def moved(self) -> int:
-        """How many bytes have been read since the last call: of the file, or of the lines."""
+        """Return how many bytes were read since the last call: of the file, or of the lines."""
         now = self._read if self.total is None else self._file.tell()
         before, self._told = self._told, now
         return now - before
@@ -119,7 +122,7 @@ class Lines:
 
 @contextmanager
 def lines_of(path: Path) -> Iterator[Lines]:
-    """The lines of a file, or of standard input where it is `-`. Raises FileError."""
+    """Open the lines of a file, or of standard input where it is `-`. Raises FileError."""
     mend = "Check the path; where the file was cut off, get it once more."
     with _told(path, "read", mend), ExitStack() as stack:
         if str(path) == STANDARD:
@@ -129,7 +132,7 @@ def lines_of(path: Path) -> Iterator[Lines]:
 
 
 def _size(file: io.BufferedReader) -> int | None:
-    """How many bytes there are, where that is known."""
+    """Return how many bytes there are, where that is known."""
     with suppress(OSError):
         found = os.fstat(file.fileno())
         if stat.S_ISREG(found.st_mode):

@@ -33,7 +33,7 @@ class Imported:
 
     @property
     def is_well(self) -> bool:
-        """Whether each line arrived, and none was missing."""
+        """Return whether each line arrived, and none was missing."""
         return not (self.bad_lines or self.flaws) and all(
             tally.is_well for tally in self.tallies.values()
         )

@@ -32,7 +32,9 @@ _compressor = Compressor()
 
 
 def line_of(table: Table, row: Row) -> bytes:
-    """The line of a row, with its line end. Raises StoreError for values that no store writes."""
+    """Return a row as a line with its line end. Raises StoreError
+    for values that no store writes.
+    """
     members: dict[str, object] = {"row": table.row}
     for column, value in zip(table.columns, row, strict=True):
         if value is not None:
@@ -41,7 +43,7 @@ def line_of(table: Table, row: Row) -> bytes:
 
 
 def encoded(members: Mapping[str, object]) -> bytes:
-    """One JSON object as a line; lone surrogates become the escapes that JSON has for them."""
+    """Return one JSON object as a line; lone surrogates become escapes."""
     try:
         return msgspec.json.encode(members) + b"\n"
     except UnicodeEncodeError:
@@ -53,7 +55,7 @@ def encoded(members: Mapping[str, object]) -> bytes:
 
 
 def row_of(table: Table, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Row:
-    """The row of a line that was checked: its members as they stand there, and as values."""
+    """Return the row of a checked line, from its members as JSON text and as decoded values."""
     return tuple(_value(column, members, decoded) for column in table.columns)
 
 
@@ -93,7 +95,7 @@ def _number(value: float) -> object:
 
 
 def _document(text: str) -> object:
-    """JSON to the letter where it can stand in a line as it is, else the text as a string."""
+    """Return JSON as it is where it can stand in a line, else the text as a string."""
     if text[:1] in ("{", "[") and "\n" not in text and "\r" not in text:
         try:
             data = text.encode()
@@ -106,7 +108,7 @@ def _document(text: str) -> object:
 
 
 def _whole(data: bytes) -> bool:
-    """Whether it is one JSON value, without blanks around it."""
+    """Return whether it is one JSON value, without blanks around it."""
     return bytes(msgspec.json.decode(data, type=Raw)) == data
 
 
@@ -132,7 +134,7 @@ def _value(column: Column, members: Mapping[str, Raw], decoded: Mapping[str, Any
 
 
 def _text(member: Raw, value: Any) -> str:
-    """The text that stands there as a string, or as itself."""
+    """Return the text that a line holds as a string, or as JSON of its own."""
     return value if isinstance(value, str) else bytes(member).decode()
 
 

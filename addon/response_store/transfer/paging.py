@@ -28,7 +28,7 @@ def key_pages(
     most_rows: int = MOST_ROWS,
     most_weight: int = MOST_WEIGHT,
 ) -> Iterator[list[Key]]:
-    """The keys of the rows that are meant, in the order of the table's key."""
+    """Yield the keys of the selected rows in pages, in the order of the table's key."""
     after: Key | None = None
     while found := _keys_after(reading, table, selection, after, most_rows):
         page: list[Key] = []
@@ -46,14 +46,14 @@ def key_pages(
 
 
 def rows_of(reading: Reading, table: Table, keys: Sequence[Key]) -> list[Row]:
-    """The rows with these keys, in their order; those that are gone are left out."""
+    """Return the rows with these keys, in their order, without those that are gone."""
     columns = ", ".join(f"{{{table.word}}}.{name}" for name in table.names)
     rows = {table.key_of(row): row for row in by_keys(reading, table, columns, keys)}
     return [rows[key] for key in keys if key in rows]
 
 
 def by_keys(reading: Reading, table: Table, columns: str, keys: Sequence[Key]) -> list[Row]:
-    """Some columns of the rows with these keys, in any order."""
+    """Return some columns of the rows with these keys, in any order."""
     if not keys:
         return []
     places = ", ".join(["(" + ", ".join("?" * len(table.key)) + ")"] * len(keys))

@@ -77,7 +77,7 @@ class PostgresWriting:
             yield self._connection.cursor()
 
     def _write_responses(self, cursor: _Cursor, rows: Sequence[Row]) -> None:
-        """Those that are not there are added; the others are locked, and settled."""
+        """Add the rows that are not there; lock the others and merge them."""
         first = {RESPONSES.key_of(row): row for row in reversed(rows)}
         added = each(cursor, self._statements.add_response, list(first.values()))
         new = {key for key, found in zip(first, added, strict=True) if found is not None}

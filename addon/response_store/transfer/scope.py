@@ -16,10 +16,10 @@ _FENCE = 1_000_000_000  # rows; keeps planners from looking for the filters' own
 
 
 def condition(table: Table, selection: Selection) -> Condition:
-    """What stands behind WHERE for the rows of a table.
+    """Return what stands after WHERE for the rows of a table.
 
-    A tenant alone means all of its rows. Further filters mean exchanges: of the other tables then
-    come the rows that such an exchange names.
+    A tenant alone selects all of its rows. Further filters select exchanges, and of the other
+    tables the rows that such an exchange names.
     """
     if table is EXCHANGES:
         return selection.condition()
@@ -39,7 +39,7 @@ def condition(table: Table, selection: Selection) -> Condition:
 
 
 def count(reading: Reading, table: Table, selection: Selection) -> int:
-    """How many rows are meant."""
+    """Return how many rows are selected."""
     where, values = condition(table, selection)
     row = reading.row(f"SELECT count(*) FROM {{{table.word}}} WHERE {where}", values)
     return int(row[0]) if row else 0

@@ -77,7 +77,9 @@ def _place(column: Column) -> str:
 
 
 def _bound(value: Any) -> Any:
-    """A value that the driver takes: it refuses lone surrogates in a text, but not its bytes."""
+    """Return a value that the driver takes: it refuses lone
+    surrogates in a text, but not its bytes.
+    """
     if isinstance(value, str):
         try:
             value.encode()

@@ -49,12 +49,12 @@ class Table:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The names of the columns."""
+        """Return the names of the columns."""
         return tuple(column.name for column in self.columns)
 
     @cached_property
     def heavy(self) -> tuple[str, ...]:
-        """The columns that may hold much."""
+        """Return the columns that may hold much."""
         return tuple(
             column.name
             for column in self.columns
@@ -62,11 +62,11 @@ class Table:
         )
 
     def key_of(self, row: Row) -> Key:
-        """The key of a row."""
+        """Return the key of a row."""
         return tuple(row[at] for at in self._key_places)
 
     def shown(self, key: Key) -> str:
-        """A key as errors tell it: the id, and whose it is."""
+        """Return a key as errors show it: the id, and whose it is."""
         named = dict(zip(self.key, key, strict=True))
         tenant = named.pop("tenant_id", None)
         return f"{self.row} {', '.join(named.values())}" + (f" of {tenant}" if tenant else "")

@@ -37,7 +37,7 @@ class Writing(Protocol):
 
     @property
     def name(self) -> str:
-        """What errors call the database: safe to show."""
+        """Return what errors call the database; safe to show."""
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Commit rows of one table, each as far as the rules let it.
@@ -51,7 +51,10 @@ class Writing(Protocol):
 
 @functools.cache
 def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
-    """The statement that brings a row, as far as its rule lets it; `place` writes a parameter."""
+    """Return the statement that writes a row, unless the stored one is newer.
+
+    `place` returns the parameter for a column.
+    """
     places = ", ".join(place(column) for column in table.columns)
     updates = ", ".join(
         f"{column} = excluded.{column}" for column in table.names if column not in table.key
@@ -64,7 +67,7 @@ def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
 
 
 def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
-    """The rows of responses to write, where those that are stored are known."""
+    """Return the rows of responses to write, where those that are stored are known."""
     result: dict[Key, Row] = {}
     for row in rows:
         key = RESPONSES.key_of(row)
@@ -76,7 +79,7 @@ def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
 
 
 def merged(stored: Row, incoming: Row) -> Row | None:
-    """What a stored response becomes by another; None where it stays as it is."""
+    """Return what a stored response becomes by another; None where it stays as it is."""
     try:
         old, new = _response(stored), _response(incoming)
         after = None if is_another(old, new) else merge(old, new)
@@ -86,7 +89,7 @@ def merged(stored: Row, incoming: Row) -> Row | None:
 
 
 def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
-    """Whether the rules leave a stored row as it is, because it has come further."""
+    """Return whether a stored row stays as it is, because it is newer."""
     if table is RESPONSES:
         return merged(stored, incoming) in (None, stored)
     old = dict(zip(table.names, stored, strict=True))
@@ -97,7 +100,9 @@ def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
 
 
 def update_rule(table: Table, name: str) -> str:
-    """When a stored row gives way to `excluded`, as SQL; `name` is that of the table."""
+    """Return the SQL condition that `excluded` replaces a stored
+    row; `name` is that of the table.
+    """
     if table is EXCHANGES:
         return build_supersedes("excluded", name)
     if table is CONVERSATIONS:

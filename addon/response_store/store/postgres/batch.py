@@ -173,9 +173,10 @@ def _locked(
     first: Mapping[Key, ResponseRow],
     exchanges: Mapping[Key, tuple[Any, ...]],
 ) -> dict[Key, ResponseRow]:
-    """The stored rows, locked until the end of the transaction; `first` where there was none.
+    """Return the stored rows, locked until the end of the
+    transaction; `first` where there was none.
 
-    `exchanges` are written on the way.
+    `exchanges` are written in the same statements.
     """
     rows: dict[Key, ResponseRow] = {}
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile

@@ -30,7 +30,7 @@ class ServerCertificate:
     not_after: dt.datetime
 
     def validity(self, now: dt.datetime) -> str:
-        """The time in which it is valid, and whether that is now."""
+        """Return the period of validity, and whether it is over or has not begun at `now`."""
         text = f"{self.not_before:%Y-%m-%d} to {self.not_after:%Y-%m-%d}"
         if now > self.not_after:
             return f"{text}: expired"
@@ -38,7 +38,9 @@ class ServerCertificate:
 
 
 def shown_certificate(address: str, port: int, name: str | None) -> ServerCertificate | None:
-    """What the server at an address shows to who asks for `name`; None where it shows nothing."""
+    """Return the certificate of the server at an address for the
+    name `name`; None if it shows none.
+    """
     try:
         der = _shown(address, port, name)
         return None if der is None else _read(der)

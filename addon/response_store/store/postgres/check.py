@@ -103,7 +103,7 @@ def _note_way(target: PostgresTarget, connection: Connection, findings: Findings
 def _note_what_was_shown(
     target: PostgresTarget, answers: Sequence[str], findings: Findings
 ) -> None:
-    """After a failure: the certificate, which may be the reason."""
+    """Note the certificate after a failure, for which it may be the reason."""
     if target.is_socket or target.tls.mode is SslMode.DISABLE or (target.is_name and not answers):
         return
     try:
@@ -126,7 +126,7 @@ def _note_certificate(certificate: ServerCertificate | None, findings: Findings)
 
 
 def _peer(connection: Connection) -> tuple[str, int]:
-    """Where the socket goes, by the system's word."""
+    """Return address and port at the other end of the socket."""
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
         address, port, *_ = line.getpeername()
         return str(address), int(port)

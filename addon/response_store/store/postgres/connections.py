@@ -64,7 +64,9 @@ class PostgresConnections:
         self._refused: StoreError | None = None
 
     def connect(self) -> Connection:
-        """A connection outside of the pool, in autocommit mode. Tells at once why there is none."""
+        """Return a connection outside of the pool, in autocommit
+        mode. Raises StoreError at once.
+        """
         with connecting(self._where, self._target.password):
             connection = psycopg.connect(self._connection_string(), autocommit=True)
             try:
@@ -95,9 +97,9 @@ class PostgresConnections:
 
     @contextmanager
     def lent(self) -> Iterator[Connection]:
-        """A connection of the pool. It is given back, but not after an error that may be its own.
+        """Lend a connection of the pool; close it after an error that may be its own.
 
-        Raises what kept the pool from connecting, and TransientStoreError where none is free.
+        Raises what kept the pool from connecting, and TransientStoreError where none is free soon.
         """
         assert self._pool is not None, "open comes before lent"
         pool = self._pool
@@ -130,7 +132,9 @@ class PostgresConnections:
         )
 
     def _connection_string(self) -> str:
-        """Called for each physical connection; the pool itself would not tell why it fails."""
+        """Return the text for one physical connection; note an error,
+        as the pool would not report it.
+        """
         try:
             checked = checked_connection_string(self._target, self._resolver)
         except StoreError as error:

@@ -11,7 +11,7 @@ import psycopg
 def each(
     cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, values: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...] | None]:
-    """The only row, or None, that a statement gives for each of the values."""
+    """Yield the only row, or None, that a statement returns for each of the values."""
     if not values:
         return
     cursor.executemany(statement, values, returning=True)

@@ -46,7 +46,7 @@ class PostgresFollower:
         self._whole_at = 0.0
 
     def begin(self, reading: Reading, most: int) -> list[Summary]:
-        """The last exchanges that have ended; the place is remembered."""
+        """Return the last exchanges that have ended, and remember the position."""
         with reading.snapshot():
             self._seen = self._seen_whole = _snapshot(reading)
             last = last_ended(reading, self._selection, most)
@@ -55,7 +55,7 @@ class PostgresFollower:
         return last
 
     def look(self, reading: Reading) -> list[Summary]:
-        """What has ended since."""
+        """Return what has ended since the last call."""
         with reading.snapshot():
             now = _snapshot(reading)
             if now < self._seen:  # another server
@@ -91,11 +91,11 @@ class PostgresFollower:
 
 
 def _snapshot(reading: Reading) -> tuple[int, int]:
-    """The first transaction that still ran, and the first that had not begun."""
+    """Return the numbers of the first transaction still running, and of the first not begun."""
     running, unborn = reading.rows(SNAPSHOT)[0]
     return running, unborn
 
 
 def _may_differ(before: tuple[int, int], now: tuple[int, int]) -> bool:
-    """Whether something may have been written between two snapshots."""
+    """Return whether something may have been written between two snapshots."""
     return before != now or before[0] < before[1]

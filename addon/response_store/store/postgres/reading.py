@@ -93,24 +93,26 @@ class PostgresReading:
             raise
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Every row of a statement."""
+        """Return every row of a statement."""
         if self._connection.info.transaction_status is TransactionStatus.IDLE:
             with self.snapshot():
                 return self._rows(statement, values)
         return self._rows(statement, values)
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
-        """The first row of a statement, if any."""
+        """Return the first row of a statement, if any."""
         return next(iter(self.rows(statement, values)), None)
 
     def beginning(self, text: str) -> tuple[object, ...]:
-        """The pattern of what begins so. Only LIKE means that whatever the collation."""
+        """Return the pattern of texts that begin so. Only LIKE
+        finds them whatever the collation.
+        """
         escaped = text.replace("\\", "\\\\").replace("%", r"\%").replace("_", r"\_")
         return (f"{escaped}%",)
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Several statements that see one state of the database."""
+        """Have several statements see one state of the database."""
         with self._translated():
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._connection.execute(_LIMITS, self._limits)
@@ -122,7 +124,7 @@ class PostgresReading:
                     self._connection.execute("ROLLBACK")
 
     def place(self) -> PostgresPlace:
-        """The server's version, and the size of each table that is there."""
+        """Return the server's version, and the size of each table that is there."""
         tables = (self._names.responses, self._names.conversations, self._names.exchanges)
         asked = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
         sizes = self.rows(f"SELECT {asked}", [quoted(table) for table in tables])[0]

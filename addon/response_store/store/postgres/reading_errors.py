@@ -36,7 +36,7 @@ def translated(where: str) -> Iterator[None]:
 
 
 def _reader_error(where: str, state: str) -> StoreError | None:
-    """Our error where a reader has to mend something else than a store."""
+    """Return the error where a reader needs another fix than a store; None for all others."""
     if state == _NO_RIGHT:
         return PermanentStoreError(
             f"{where}: the role may not read (SQLSTATE {state}). Grant it SELECT on the tables and"

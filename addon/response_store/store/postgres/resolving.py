@@ -24,7 +24,7 @@ _MOST_ADDRESSES = 8  # each is tried for connect_timeout
 
 
 def system_resolver(name: str, port: int) -> Sequence[str]:
-    """What the system resolves a name to, the nearest first."""
+    """Return the addresses of a name by the system's resolver, the nearest first."""
     answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return [str(answer[4][0]) for answer in answers]
 
@@ -32,7 +32,7 @@ def system_resolver(name: str, port: int) -> Sequence[str]:
 def checked_connection_string(
     target: PostgresTarget, resolver: Resolver = system_resolver
 ) -> Secret:
-    """The connection string for one physical connection, pinned to checked addresses.
+    """Return the connection string for one physical connection, pinned to checked addresses.
 
     Takes libpq's variables out of the environment. Raises TransientStoreError where the name
     does not resolve, and PermanentStoreError where it resolves to what is not allowed.
@@ -44,7 +44,8 @@ def checked_connection_string(
 def checked_addresses(
     target: PostgresTarget, resolver: Resolver = system_resolver
 ) -> tuple[str, ...]:
-    """The addresses that a connection may go to now, in the resolver's order; none for a socket.
+    """Return the addresses that a connection may go to now, in the
+    resolver's order; none for a socket.
 
     Every answer must be allowed, not only one of them. Raises as `checked_connection_string`.
     """

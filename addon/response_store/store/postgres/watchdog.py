@@ -31,7 +31,7 @@ class Deadline:
     most: float = 600.0
 
     def of(self, size: int) -> float:
-        """Seconds that a batch of so many bytes may take."""
+        """Return the seconds that a batch of so many bytes may take."""
         return max(self.seconds, min(self.most, self.seconds + size / self.slowest))
 
 

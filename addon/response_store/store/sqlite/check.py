@@ -89,7 +89,7 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _is_ready(connection: sqlite3.Connection, tables: TableNames, where: str) -> bool:
-    """Whether nothing has to be made. Raises what the store would at start."""
+    """Return whether the schema is complete. Raises what the store would raise at start."""
     try:
         sqlite_schema.prepare(connection, tables, where)
     except sqlite3.OperationalError as error:

@@ -92,7 +92,7 @@ def identify_file(path: Path | None) -> FileIdentity | None:
 
 
 def real_path(path: Path) -> Path:
-    """The path that all who mean the same file have in common."""
+    """Return the path without links, the same for all who name the same file."""
     return Path(os.path.realpath(path))
 
 

@@ -78,7 +78,7 @@ def translated(where: str) -> Iterator[None]:
 
 
 def leaves_connection_usable(error: BaseException) -> bool:
-    """Whether a connection that is rolled back after this error can go on."""
+    """Return whether a connection that is rolled back after this error can go on."""
     if not isinstance(error, sqlite3.Error):
         return True
     code = getattr(error, "sqlite_errorcode", None)
@@ -103,7 +103,7 @@ def _translate(where: str, error: sqlite3.Error) -> StoreError:
 
 
 def _is_binding(error: sqlite3.Error) -> bool:
-    """Whether the driver refused a value before SQLite saw it: it has no code for that."""
+    """Return whether the driver refused a value before SQLite saw it: it has no code for that."""
     return isinstance(error, sqlite3.ProgrammingError | sqlite3.InterfaceError) and (
         "binding" in str(error)
     )

@@ -51,7 +51,7 @@ class DatabaseFiles:
 
     @property
     def log_bytes(self) -> int:
-        """The size of the -wal at the last look."""
+        """Return the size of the -wal at the last look."""
         return self._wal.size
 
     def look(self) -> Standing:

@@ -60,7 +60,7 @@ class SqliteFollower:
         self._file: FileIdentity | None = None
 
     def begin(self, reading: Reading, most: int) -> list[Summary]:
-        """The last exchanges that have ended; the place is remembered."""
+        """Return the last exchanges that have ended, and remember the position."""
         self._reading, self._file = reading, _file(reading)
         now, version = time.time(), reading.rows(VERSION)
         with reading.snapshot():
@@ -71,7 +71,9 @@ class SqliteFollower:
         return last
 
     def look(self, reading: Reading) -> list[Summary]:
-        """What has ended since. Raises ReplacedError where another file is there."""
+        """Return what has ended since the last call. Raises
+        ReplacedError where another file is there.
+        """
         self._check_file(reading)
         now, version = time.time(), reading.rows(VERSION)
         if version == self._version:
@@ -99,7 +101,7 @@ class SqliteFollower:
         self._looked_at = now
 
     def _new(self, reading: Reading) -> list[Summary]:
-        """What has been written for the first time, open rows left out."""
+        """Return what has been written for the first time, without open rows."""
         sql, values = self._condition
         row = self._row(reading)
         if row is not None:
@@ -110,7 +112,7 @@ class SqliteFollower:
         return [Summary(*columns) for columns in found]
 
     def _row(self, reading: Reading) -> int | None:
-        """The rowid behind which rows are new; None where rowids can't tell."""
+        """Return the rowid after which rows are new; None where rowids are of no use."""
         if self._newest is None:
             return None
         row, name = self._newest
@@ -120,7 +122,7 @@ class SqliteFollower:
         return None if found is None else int(found[0])
 
     def _climbed(self, reading: Reading, open_before: set[str]) -> list[Summary]:
-        """What was open or unfinished, as it is now."""
+        """Return what was open or unfinished, as it is now."""
         names = [*(open_before - self._open), *self._told.unfinished(_MOST_UNFINISHED)]
         parts = (names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE))
         return [one for part in parts for one in self._named(reading, part)]

@@ -77,19 +77,19 @@ class SqliteReading(Closes):
             raise
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
-        """Every row of a statement."""
+        """Return every row of a statement."""
         with translated(self.name):
             return self._connection.execute(self._sql(statement), values).fetchall()
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
-        """The first row of a statement, if any."""
+        """Return the first row of a statement, if any."""
         with translated(self.name):
             found: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
             return found
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
-        """Several statements that see one state of the database."""
+        """Have several statements see one state of the database."""
         self.rows("BEGIN")
         try:
             yield
@@ -97,12 +97,12 @@ class SqliteReading(Closes):
             self._connection.rollback()
 
     def beginning(self, text: str) -> tuple[object, ...] | None:
-        """The first text that begins so, and the first behind all that do."""
+        """Return the first text that begins so, and the first one after all that do."""
         after = first_behind(text)
         return None if after is None else (text, after)
 
     def place(self) -> SqlitePlace:
-        """The file and its size."""
+        """Return the file and its size."""
         wal = self.path.with_name(self.path.name + "-wal")
         return SqlitePlace(
             database=self.name, database_bytes=self._size(self.path), wal_bytes=self._size(wal)
@@ -165,7 +165,7 @@ def _go_on() -> None:
 
 
 def _text(stored: bytes) -> str:
-    """Text as stored, whatever it holds: lone surrogates pass, other wrong bytes are replaced."""
+    """Return text as stored: lone surrogates are kept, other invalid bytes are replaced."""
     try:
         return stored.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:
@@ -173,7 +173,7 @@ def _text(stored: bytes) -> str:
 
 
 def first_behind(beginning: str) -> str | None:
-    """The first text that sorts behind all that begin so: the last character, one up."""
+    """Return the first text that sorts after all that begin so: its last character, one up."""
     kept = beginning.rstrip("\U0010ffff")
     if not kept:
         return None

@@ -31,7 +31,7 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> s
 
 
 def has_fts5(connection: sqlite3.Connection) -> bool:
-    """Whether this SQLite was built with full-text search."""
+    """Return whether this SQLite was built with full-text search."""
     return bool(
         connection.execute("SELECT 1 FROM pragma_module_list WHERE name = 'fts5'").fetchone()
     )
@@ -47,7 +47,7 @@ def require_fts5(connection: sqlite3.Connection, where: str) -> None:
 
 
 def has_search_words(connection: sqlite3.Connection, tables: TableNames) -> bool:
-    """Whether there is a full-text table that misses no deletion: its trigger says so."""
+    """Return whether there is a full-text table, kept in step by the trigger for deletions."""
     trigger = (tables.exchanges_search_words_trigger,)
     found = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = ?"
     return connection.execute(found, trigger).fetchone() is not None

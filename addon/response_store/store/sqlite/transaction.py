@@ -11,7 +11,7 @@ from response_store.store.sqlite.errors import leaves_connection_usable
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """A write transaction: committed at the block's end, rolled back by an error."""
+    """Commit what the block writes at its end; roll it back after an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
