@@ -110,7 +110,7 @@ def _hosts(asked: Source) -> Offers:
 
 
 def _tenants(asked: Source) -> Offers:
-    from response_store.pruning.measures import tenants as all_tenants  # noqa: PLC0415
+    from response_store.pruning.measures import list_tenants as all_tenants  # noqa: PLC0415
 
     with asked.open() as query:
         return [(name, None) for name in all_tenants(query.reading)]

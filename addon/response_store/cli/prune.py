@@ -32,9 +32,9 @@ from response_store.telling.printable import one_line
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from response_store.pruning.database import Database
+    from response_store.pruning.database import PruneTarget
     from response_store.pruning.measures import Survey
-    from response_store.pruning.sweep import Sweep
+    from response_store.pruning.sweep import Pruner
     from response_store.store.selection import Selection
 
 Facts: TypeAlias = list[tuple[str, str]]
@@ -149,29 +149,29 @@ def _prune(
     asked: Source, wanted: Rule | None, found: Survey | None, vacuum: bool | None, as_json: bool
 ) -> None:
     from response_store.pruning.database import open_database  # noqa: PLC0415 (when it is used)
-    from response_store.pruning.sweep import Sweep  # noqa: PLC0415
+    from response_store.pruning.sweep import Pruner  # noqa: PLC0415
 
     with open_database(asked.target, asked.tables, asked.shown_as) as database:
-        sweep = Sweep(database, _rest)
+        pruner = Pruner(database, _rest)
         if wanted is not None and found is not None:
             with progress(found.exchanges, "removing") as so_far:
-                sweep.on_gone = lambda gone: so_far.advance(gone.exchanges)
+                pruner.on_batch = lambda batch: so_far.advance(batch.exchanges)
                 try:
-                    wanted.apply(sweep)
+                    wanted.apply(pruner)
                 except KeyboardInterrupt:
                     note(
-                        f"\nStopped: {sweep.exchanges} exchanges have gone, whole batches."
+                        f"\nStopped: {pruner.exchanges} exchanges have gone, whole batches."
                         " The same command goes on."
                     )
                     raise click.exceptions.Exit(INTERRUPTED) from None
-        space = _room_given_back(database, vacuum, sweep)
-    facts = [("removed", f"{sweep.exchanges} exchanges, {sweep.responses} responses"), *space[0]]
-    removed = {"exchanges": sweep.exchanges, "responses": sweep.responses}
+        space = _room_given_back(database, vacuum, pruner)
+    facts = [("removed", f"{pruner.exchanges} exchanges, {pruner.responses} responses"), *space[0]]
+    removed = {"exchanges": pruner.exchanges, "responses": pruner.responses}
     _write(facts, {"removed": removed, **space[1]}, as_json)
 
 
 def _room_given_back(
-    database: Database, vacuum: bool | None, sweep: Sweep
+    database: PruneTarget, vacuum: bool | None, pruner: Pruner
 ) -> tuple[Facts, dict[str, object]]:
     """Make a file smaller where that is wanted, or fitting; say what became of the room."""
     space = database.remover.space
@@ -181,7 +181,7 @@ def _room_given_back(
         saved = space.vacuum()
         return [("room", f"{size(max(saved, 0))} given back")], {"bytes_given_back": saved}
     if vacuum is None:
-        sweep.give_back()
+        pruner.release_space()
     space.truncate()
     free = space.free_bytes()
     if not free:

@@ -14,7 +14,7 @@ from response_store.store.selection import Selection
 
 if TYPE_CHECKING:
     from response_store.pruning.measures import Survey
-    from response_store.pruning.sweep import Sweep
+    from response_store.pruning.sweep import Pruner
     from response_store.store.reading import Reading
 
 
@@ -32,20 +32,22 @@ class Rule:
     def survey(self, reading: Reading) -> Survey:
         """Return what would be removed, exactly or about."""
         if self.max_bytes is not None:
-            found = measures.beyond(reading, self.max_bytes)
+            found = measures.select_excess(reading, self.max_bytes)
             if found is None:
                 return measures.Survey(0, None, None, 0)
-            return measures.survey(reading, found[0])
+            return measures.survey_selection(reading, found[0])
         tenant = self.tenants[0] if self.tenants else None
-        return measures.survey(reading, msgspec.structs.replace(self.selection, tenant=tenant))
+        return measures.survey_selection(
+            reading, msgspec.structs.replace(self.selection, tenant=tenant)
+        )
 
-    def apply(self, sweep: Sweep) -> None:
+    def apply(self, pruner: Pruner) -> None:
         """Remove it."""
         if self.max_bytes is not None:
-            sweep.shrink(self.max_bytes)
+            pruner.shrink(self.max_bytes)
         else:
-            reading = sweep.database.reading
-            sweep.remove(self.selection, self.tenants or measures.tenants(reading))
+            reading = pruner.database.reading
+            pruner.remove(self.selection, self.tenants or measures.list_tenants(reading))
 
 
 def rule(

@@ -1,8 +1,8 @@
-"""Whether the wall clock can be trusted with what is too old.
+"""A guard against a wrong wall clock, before rows are removed by age.
 
-A clock that is set wrong makes everything look old, and what was removed does not come back. So
-its progress is compared with a clock that nobody sets, and its time with the newest exchange that
-was there before.
+A clock that is set wrong makes everything look old, and what was removed does not come back. So the
+progress of the clock is compared with a clock that nobody sets, and its time with the newest
+exchange that was there before.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ _DAY = 86_400.0
 _ELAPSED = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
-def elapsed_seconds() -> float:
+def read_elapsed_seconds() -> float:
     """Return the seconds since some moment, with those that the machine has slept."""
     return time.clock_gettime(_ELAPSED)
 
 
 class Trust(Enum):
-    """What a look at the clock says."""
+    """How far the clock can be trusted, as the last check found."""
 
     FULL = auto()
     LATER = auto()  # nothing is wrong, but nothing vouches for it yet
@@ -44,7 +44,7 @@ Newest: TypeAlias = Callable[[float | None], float | None]
 
 
 class ClockGuard:
-    """Looks at a clock now and then.
+    """Check a clock now and then.
 
     One that has jumped is trusted again at the second look that finds it back where it should be;
     or once it has run steadily for a day, as that of a machine does that was stopped from outside.
@@ -53,7 +53,7 @@ class ClockGuard:
     def __init__(
         self,
         wall: Callable[[], float] = time.time,
-        elapsed: Callable[[], float] = elapsed_seconds,
+        elapsed: Callable[[], float] = read_elapsed_seconds,
     ) -> None:
         self._wall = wall
         self._elapsed = elapsed

@@ -1,4 +1,4 @@
-"""A database that is looked at and removed from: two connections, for one thread."""
+"""The two connections that pruning needs to a database, for one thread."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from response_store.store.reading import Reading
 BUSY_MS = 1000
 
 
-class Database(Closes):
-    """What is measured by `reading` goes by way of `remover`. A context manager."""
+class PruneTarget(Closes):
+    """Two connections to one database, for one thread: `reading` measures, `remover` removes."""
 
     def __init__(self, reading: Reading, remover: Remover) -> None:
         self.reading = reading
@@ -30,14 +30,14 @@ def open_database(
     shown_as: str | None = None,
     *,
     busy_ms: int = BUSY_MS,
-) -> Database:
+) -> PruneTarget:
     """Open a database that is there, and of this version. Raises StoreError.
 
     A SQLite file is waited for `busy_ms` where another process writes to it.
     """
     reading = open_reader(target, tables, shown_as=shown_as)
     try:
-        return Database(reading, open_remover(target, tables, busy_ms=busy_ms))
+        return PruneTarget(reading, open_remover(target, tables, busy_ms=busy_ms))
     except BaseException:
         reading.close()
         raise

@@ -41,7 +41,9 @@ _ROW_BYTES = 600  # of the other columns and the indexes, roughly
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What a condition means: times are Unix seconds, `bytes` is about what they take."""
+    """What a selection covers: times are Unix seconds, `bytes` is an estimate of the space it
+    takes.
+    """
 
     exchanges: int
     oldest: float | None
@@ -49,68 +51,70 @@ class Survey(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def tenants(reading: Reading) -> list[str]:
-    """All tenants of the database."""
+def list_tenants(reading: Reading) -> list[str]:
+    """Return all tenants of the database."""
     return [tenant for (tenant,) in reading.rows(_TENANTS)]
 
 
-def used_bytes(reading: Reading) -> int:
-    """The room that what is stored takes."""
+def measure_used_bytes(reading: Reading) -> int:
+    """Return how many bytes the stored rows take."""
     if reading.dialect == "sqlite":
         return int(reading.rows(_PAGES)[0][0])
     total = 0
     for table, columns in (("exchanges", _BULKY), ("responses", _BULKY_OF_RESPONSE)):
-        sizes = _sizes(reading, columns)
+        sizes = _build_size_sql(reading, columns)
         statement = f"SELECT coalesce(sum({sizes} + {_ROW_BYTES}), 0) FROM {{{table}}}"
         total += int(reading.rows(statement)[0][0])
     return total
 
 
-def survey(reading: Reading, selection: Selection) -> Survey:
-    """What would go."""
-    where = removable(selection)
-    row_bytes = f"{_sizes(reading, _BULKY)} + {_ROW_BYTES}"
+def survey_selection(reading: Reading, selection: Selection) -> Survey:
+    """Count and measure what a selection would remove."""
+    where = build_removable_condition(selection)
+    row_bytes = f"{_build_size_sql(reading, _BULKY)} + {_ROW_BYTES}"
     count, oldest, newest, size = reading.rows(
         f"SELECT count(*), min(started_at), max(started_at), coalesce(sum({row_bytes}), 0)"
         f" FROM {{exchanges}} WHERE {where.sql}",
         where.values,
     )[0]
     of_responses = reading.rows(
-        f"SELECT coalesce(sum({_sizes(reading, _BULKY_OF_RESPONSE)}), 0) FROM {{responses}}"
-        " WHERE (tenant_id, id) IN"
+        f"SELECT coalesce(sum({_build_size_sql(reading, _BULKY_OF_RESPONSE)}), 0)"
+        " FROM {responses} WHERE (tenant_id, id) IN"
         f" (SELECT tenant_id, response_id FROM {{exchanges}} WHERE {where.sql})",
         where.values,
     )[0][0]
     return Survey(count, oldest, newest, int(size) + int(of_responses))
 
 
-def removable(selection: Selection) -> Condition:
-    """The condition of a selection, but for exchanges that are open: they are still written."""
+def build_removable_condition(selection: Selection) -> Condition:
+    """Return the condition of a selection, without open exchanges: those are still written."""
     sql, values = selection.condition()
     return Condition(f"state <> '{State.OPEN.value}' AND ({sql})", tuple(values))
 
 
-def beyond(reading: Reading, max_bytes: int, share: float = 1.0) -> tuple[Selection, int] | None:
-    """The oldest exchanges that are too much, and how many; None where all fits.
+def select_excess(
+    reading: Reading, max_bytes: int, share: float = 1.0
+) -> tuple[Selection, int] | None:
+    """Return a selection of the oldest exchanges that are too much, and how many; None if all fit.
 
     As many as make up the excess if all are alike, or that `share` of them.
     """
-    used = used_bytes(reading)
+    used = measure_used_bytes(reading)
     if used <= max_bytes:
         return None
     count = int(reading.rows(_COUNT)[0][0])
     wanted = max(math.ceil(share * count * (used - max_bytes) / used), 1)
-    return oldest(reading, wanted), wanted
+    return select_oldest(reading, wanted), wanted
 
 
-def oldest(reading: Reading, wanted: int) -> Selection:
-    """The oldest so many exchanges; all, where there are not as many."""
+def select_oldest(reading: Reading, wanted: int) -> Selection:
+    """Return a selection of the `count` oldest exchanges; all of them where there are fewer."""
     found = reading.rows(_NTH, (wanted - 1,))
     return Selection(until=math.nextafter(found[0][0], math.inf)) if found else Selection()
 
 
-def _sizes(reading: Reading, columns: Iterable[str]) -> str:
-    """The bytes of columns, as they are kept."""
+def _build_size_sql(reading: Reading, columns: Iterable[str]) -> str:
+    """Return the SQL for the stored bytes of some columns."""
     in_file = reading.dialect == "sqlite"
     size = "length(CAST({} AS BLOB))" if in_file else "pg_column_size({})"
     return " + ".join(f"coalesce({size.format(column)}, 0)" for column in columns)

@@ -15,7 +15,13 @@ from psycopg.errors import InsufficientPrivilege
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PermanentStoreError
-from response_store.pruning.removing import Gone, Place, next_rows, places, remove_rows
+from response_store.pruning.removing import (
+    PruneCursor,
+    PrunedBatch,
+    build_placeholders,
+    remove_batch,
+    select_batch,
+)
 from response_store.store.postgres.connections import PostgresConnections
 from response_store.store.postgres.errors import translated
 from response_store.store.postgres.statements import folded
@@ -42,22 +48,24 @@ class PostgresRemover:
         self._watchdog = Watchdog(self._where)
         self._connection = PostgresConnections(target, self._watchdog).connect()
 
-    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
+    def remove(
+        self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
+    ) -> PrunedBatch:
         with (
             translated(self._where),
             self._watchdog.watching(self._connection),
             self._permitted(),
             self._connection.transaction(),
         ):
-            rows = next_rows(self._execute, tenant, selection, after, most)
-            return remove_rows(
+            rows = select_batch(self._execute, tenant, selection, after, max_rows)
+            return remove_batch(
                 self._execute, tenant, selection, rows, before_responses=self._locked
             )
 
-    def tidy(self) -> None:
-        """The server looks after its files."""
+    def checkpoint(self) -> None:
+        """Do nothing: the server looks after its files."""
 
-    def give_back(self) -> bool:
+    def shrink_step(self) -> bool:
         return False  # its autovacuum does
 
     def close(self) -> None:
@@ -66,7 +74,9 @@ class PostgresRemover:
 
     @contextmanager
     def _permitted(self) -> Iterator[None]:
-        """Say which rights removing takes: a role that captures does without some of them."""
+        """Name the missing privileges in errors: a role that only captures can do without some of
+        them.
+        """
         try:
             yield
         except InsufficientPrivilege:
@@ -77,13 +87,13 @@ class PostgresRemover:
             ) from None
 
     def _locked(self, tenant: str, ids: Sequence[str]) -> Sequence[str]:
-        """The responses that nobody writes now, nor until the end of the transaction.
+        """Lock and return the responses that nobody writes now, until the end of the transaction.
 
-        Locked by a statement of its own, so that the next one sees which exchanges name them.
+        This is a statement of its own, so that the next one sees which exchanges name them.
         """
         found, _ = self._execute(
-            f"SELECT id FROM {{responses}} WHERE tenant_id = ? AND id IN ({places(ids)})"
-            " ORDER BY id {lock}",
+            f"SELECT id FROM {{responses}} WHERE tenant_id = ? AND id IN"
+            f" ({build_placeholders(ids)}) ORDER BY id {{lock}}",
             (tenant, *ids),
         )
         return [row[0] for row in found]

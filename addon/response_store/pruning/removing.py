@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from itertools import accumulate
 from typing import NamedTuple, Protocol
 
-from response_store.pruning.measures import removable
+from response_store.pruning.measures import build_removable_condition
 from response_store.store.reading import Row
 from response_store.store.selection import Selection
 
@@ -19,22 +19,22 @@ _PLACES = "?"
 _BYTES = 1 << 20  # of bodies in a batch: others wait while they are removed
 
 
-class Place(NamedTuple):
-    """A place among a tenant's exchanges, which are taken from the oldest on."""
+class PruneCursor(NamedTuple):
+    """A position among a tenant's exchanges, which are removed from the oldest on."""
 
     started_at: float
     exchange_id: str
 
 
-BEGINNING = Place(-math.inf, "")
+START = PruneCursor(-math.inf, "")
 
 
-class Gone(NamedTuple):
-    """What a batch removed, and where it ended; None: there was nothing behind that place."""
+class PrunedBatch(NamedTuple):
+    """What a batch removed, and the position where it ended; None where nothing came behind."""
 
     exchanges: int
     responses: int
-    last: Place | None
+    last: PruneCursor | None
 
 
 class FileSpace(Protocol):
@@ -60,14 +60,16 @@ class Remover(Protocol):
     def space(self) -> FileSpace | None:
         """Return what gives room in the file back; None on a server, which does so itself."""
 
-    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
-        """Remove the first `most` exchanges behind a place, in one transaction."""
+    def remove(
+        self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
+    ) -> PrunedBatch:
+        """Remove the first `max_rows` exchanges behind a position, in one transaction."""
 
-    def tidy(self) -> None:
-        """Do now and then what keeps files from growing."""
+    def checkpoint(self) -> None:
+        """Keep the database's files from growing; called now and then."""
 
-    def give_back(self) -> bool:
-        """Give a little of the room that is free now back; whether there is more to do."""
+    def shrink_step(self) -> bool:
+        """Return a little of the free space to the disk; return whether there is more to do."""
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -77,17 +79,18 @@ class Execute(Protocol):
     """Runs a statement in the words of `store/reading.py`."""
 
     def __call__(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
-        """The rows, and how many were removed."""
+        """Run a statement; return its rows, and how many were removed."""
 
 
-def next_rows(
-    execute: Execute, tenant: str, selection: Selection, after: Place, most: int
+def select_batch(
+    execute: Execute, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
 ) -> list[Row]:
-    """Keys of the next exchanges: id, response, the response before it, start, bytes of bodies.
+    """Return the keys of the next exchanges: id, response, the response before it, start, body
+    bytes.
 
     Bodies may be large: where the first ones are much to remove at once, there are fewer rows.
     """
-    where = removable(selection)
+    where = build_removable_condition(selection)
     # A file knows no infinite numbers.
     started_at = max(after.started_at, -1e300)
     statement = (
@@ -97,30 +100,31 @@ def next_rows(
         " AND started_at >= ? AND (started_at, exchange_id COLLATE {bytewise}) > (?, ?)"
         f" AND {where.sql} ORDER BY started_at, exchange_id COLLATE {{bytewise}} LIMIT ? {{lock}}"
     )
-    values = (tenant, started_at, started_at, after.exchange_id, *where.values, most)
+    values = (tenant, started_at, started_at, after.exchange_id, *where.values, max_rows)
     rows = execute(statement, values)[0]
     sizes = accumulate(row[-1] for row in rows)
     return rows[: max(sum(size <= _BYTES for size in sizes), 1)]
 
 
-def remove_rows(
+def remove_batch(
     execute: Execute,
     tenant: str,
     selection: Selection,
     rows: Sequence[Row],
     *,
     before_responses: Callable[[str, Sequence[str]], Sequence[str]] = lambda _, ids: ids,
-) -> Gone:
+) -> PrunedBatch:
     """Remove exchanges, and the responses that nobody names any more. In a transaction.
 
     `before_responses` says which of these responses may be looked at.
     """
     if not rows:
-        return Gone(0, 0, None)
-    where = removable(selection)
+        return PrunedBatch(0, 0, None)
+    where = build_removable_condition(selection)
     ids = [row[0] for row in rows]
     _, exchanges = execute(
-        f"DELETE FROM {{exchanges}} WHERE exchange_id IN ({places(ids)}) AND {where.sql}",
+        f"DELETE FROM {{exchanges}} WHERE exchange_id IN ({build_placeholders(ids)})"
+        f" AND {where.sql}",
         (*ids, *where.values),
     )
     named = sorted({id_ for row in rows for id_ in row[1:3] if id_ is not None})
@@ -129,7 +133,7 @@ def remove_rows(
     if free:
         # `|| ''` keeps planners from the index of tenants, which would walk all rows.
         statement = (
-            f"DELETE FROM {{responses}} WHERE tenant_id = ? AND id IN ({places(free)})"
+            f"DELETE FROM {{responses}} WHERE tenant_id = ? AND id IN ({build_placeholders(free)})"
             + "".join(
                 f" AND NOT EXISTS (SELECT 1 FROM {{exchanges}} WHERE {column} = {{responses}}.id"
                 " AND {exchanges}.tenant_id || '' = ?)"
@@ -137,9 +141,9 @@ def remove_rows(
             )
         )
         _, responses = execute(statement, (tenant, *free, tenant, tenant))
-    return Gone(exchanges, responses, Place(rows[-1][3], rows[-1][0]))
+    return PrunedBatch(exchanges, responses, PruneCursor(rows[-1][3], rows[-1][0]))
 
 
-def places(values: Sequence[object]) -> str:
-    """A `?` for each value."""
+def build_placeholders(values: Sequence[object]) -> str:
+    """Return a `?` for each value, separated by commas."""
     return ", ".join([_PLACES] * len(values))

@@ -18,16 +18,16 @@ from response_store.counts import Counters
 from response_store.errors import StoreError, TransientStoreError
 from response_store.faults import ErrorReporter
 from response_store.pruning import measures
-from response_store.pruning.clock_guard import ClockGuard, Trust, elapsed_seconds
-from response_store.pruning.database import Database
-from response_store.pruning.removing import Gone
-from response_store.pruning.sweep import Sweep
+from response_store.pruning.clock_guard import ClockGuard, Trust, read_elapsed_seconds
+from response_store.pruning.database import PruneTarget
+from response_store.pruning.removing import PrunedBatch
+from response_store.pruning.sweep import Pruner
 from response_store.store.reading import Reading
 from response_store.store.selection import Selection
 
 logger = logging.getLogger(__name__)
 Steps: TypeAlias = Generator[float, None, None]
-OpenDatabase: TypeAlias = Callable[[int], Database]
+OpenDatabase: TypeAlias = Callable[[int], PruneTarget]
 """Opens the database; where another process writes to a file it waits that many milliseconds."""
 _DAY = 86_400.0
 _BUSY_MS = 20  # that a step waits for another process's write: frames wait behind it
@@ -44,7 +44,7 @@ _CLOCK = (
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """Seconds until the first look, and between two. To measure a file costs next to nothing."""
+    """Seconds until the first check, and between two; `measured_file` where measuring is cheap."""
 
     first: float = 120.0
     every: float = 3600.0
@@ -67,7 +67,7 @@ class Retention:
         open_database: OpenDatabase,
         wall: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
-        elapsed: Callable[[], float] = elapsed_seconds,
+        elapsed: Callable[[], float] = read_elapsed_seconds,
         times: Times | None = None,
     ) -> None:
         self._config = config
@@ -131,31 +131,31 @@ class Retention:
             if not self._trusts_clock(database.reading):
                 return
             yield 0.0
-            sweep = Sweep(database, on_gone=self._count)
+            pruner = Pruner(database, on_batch=self._count)
             if config.retention.max_age_days is not None:
                 until = self._wall() - config.retention.max_age_days * _DAY
-                yield from sweep.removing(
-                    Selection(until=until), measures.tenants(database.reading)
+                yield from pruner.remove_steps(
+                    Selection(until=until), measures.list_tenants(database.reading)
                 )
             if config.retention.max_bytes is not None:
-                yield from sweep.shrinking(config.retention.max_bytes)
-            if sweep.exchanges:
-                yield from sweep.giving_back()
-        if sweep.exchanges:
-            logger.info("response_store: retention removed %d exchanges", sweep.exchanges)
+                yield from pruner.shrink_steps(config.retention.max_bytes)
+            if pruner.exchanges:
+                yield from pruner.release_space_steps()
+        if pruner.exchanges:
+            logger.info("response_store: retention removed %d exchanges", pruner.exchanges)
 
     def _trusts_clock(self, reading: Reading) -> bool:
-        trust = self._clock_guard.look(lambda before: _newest(reading, before))
+        trust = self._clock_guard.look(lambda before: _find_newest(reading, before))
         if trust is Trust.NONE:
             self._counters.add("retention.clock")
             self._warn("removes nothing for now", _CLOCK)
         return trust is Trust.FULL
 
-    def _count(self, gone: Gone) -> None:
-        if gone.exchanges:
-            self._counters.add("pruned", gone.exchanges)
-        if gone.responses:
-            self._counters.add("pruned.responses", gone.responses)
+    def _count(self, batch: PrunedBatch) -> None:
+        if batch.exchanges:
+            self._counters.add("pruned", batch.exchanges)
+        if batch.responses:
+            self._counters.add("pruned.responses", batch.responses)
 
     def _warn_of(self, error: StoreError) -> None:
         """Log an error that somebody has to fix, each once."""
@@ -168,8 +168,10 @@ class Retention:
             logger.warning("response_store: retention %s: %s", what, why)
 
 
-def _newest(reading: Reading, before: float | None) -> float | None:
+def _find_newest(reading: Reading, before: float | None) -> float | None:
     """Return when the newest exchange of any tenant began, of those before a time."""
     statement, bound = (_NEWEST, ()) if before is None else (_NEWEST_BEFORE, (before,))
-    found = [reading.rows(statement, (name, *bound))[0][0] for name in measures.tenants(reading)]
+    found = [
+        reading.rows(statement, (name, *bound))[0][0] for name in measures.list_tenants(reading)
+    ]
     return max((began for began in found if began is not None), default=None)

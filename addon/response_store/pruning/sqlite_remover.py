@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.pruning.removing import FileSpace, Gone, Place, next_rows, remove_rows
+from response_store.pruning.removing import (
+    FileSpace,
+    PruneCursor,
+    PrunedBatch,
+    remove_batch,
+    select_batch,
+)
 from response_store.store.columns import quoted
 from response_store.store.reading import Row, table_words
 from response_store.store.selection import Selection
@@ -17,7 +23,7 @@ from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
 
-_TIDY_EVERY = 64  # batches
+_CHECKPOINT_INTERVAL = 64  # batches
 _PAGES_AT_ONCE = 64  # given back while others wait
 _PATIENCE_MS = 200  # that the end of it all waits for readers
 
@@ -27,9 +33,8 @@ _HAS_JOURNALS = "SELECT 1 FROM {exchanges_journals} WHERE journal_id <> '' LIMIT
 class SqliteRemover:
     """A `Remover` of a file that is there.
 
-    It writes without waiting for the disk: what a loss of power brings back is removed again, and
-    the lock that others wait for is held the shorter. It waits `busy_ms` for other writers, then
-    raises TransientStoreError.
+    It does not wait for the disk: what a loss of power brings back is removed again, and locks are
+    held for a shorter time. It waits `busy_ms` for other writers, then raises TransientStoreError.
     """
 
     def __init__(
@@ -54,23 +59,26 @@ class SqliteRemover:
     def space(self) -> FileSpace:
         return self
 
-    def remove(self, tenant: str, selection: Selection, after: Place, most: int) -> Gone:
+    def remove(
+        self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
+    ) -> PrunedBatch:
         with translated(self._where):
-            rows = next_rows(self._execute, tenant, selection, after, most)
+            rows = select_batch(self._execute, tenant, selection, after, max_rows)
             if not rows:
-                return Gone(0, 0, None)
+                return PrunedBatch(0, 0, None)
             with transaction(self._connection):
-                return remove_rows(self._execute, tenant, selection, rows)
+                return remove_batch(self._execute, tenant, selection, rows)
 
-    def tidy(self) -> None:
+    def checkpoint(self) -> None:
         """Keep the write-ahead log short, without waiting for anybody."""
         self._batches += 1
-        if self._batches % _TIDY_EVERY == 0:
+        if self._batches % _CHECKPOINT_INTERVAL == 0:
             with translated(self._where):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
-    def give_back(self) -> bool:
-        """Make the file a little smaller, in a short transaction; whether there is more to do.
+    def shrink_step(self) -> bool:
+        """Make the file a little smaller, in a short transaction; return whether there is more to
+        do.
 
         A file that was made without `auto_vacuum` gets smaller by `vacuum` alone.
         """
@@ -83,7 +91,7 @@ class SqliteRemover:
         return int(self._connection.execute("PRAGMA freelist_count").fetchone()[0])
 
     def free_bytes(self) -> int:
-        """The room in the file that nothing takes: what comes next fills it."""
+        """Return how many bytes of the file are free: what comes next fills them."""
         with translated(self._where):
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
@@ -98,14 +106,14 @@ class SqliteRemover:
         return bool(rows)
 
     def vacuum(self) -> int:
-        """Write the file anew without free room; the bytes that it is smaller by."""
+        """Rewrite the file without free space; return how many bytes smaller it is."""
         assert self._path is not None
         with translated(self._where):
-            before = _size(self._path)
+            before = _measure_file(self._path)
             self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # from now on
             self._connection.execute("VACUUM")
             self.truncate()
-            return before - _size(self._path)
+            return before - _measure_file(self._path)
 
     def truncate(self) -> None:
         """Empty the write-ahead log, unless a reader or writer is in the way."""
@@ -121,5 +129,5 @@ class SqliteRemover:
         return found.fetchall(), found.rowcount
 
 
-def _size(path: Path) -> int:
+def _measure_file(path: Path) -> int:
     return path.stat().st_size

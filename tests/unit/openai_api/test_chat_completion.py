@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.chat_completion import is_completion, read_completion
-from response_store.openai_api.chat_stream import accumulate as fold
+from response_store.openai_api.chat_stream import accumulate
 from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.sse import Event
 from response_store.store.records import State
@@ -24,7 +24,7 @@ DONE = Event(b"", b"[DONE]")
 
 def outcome_of(chunks: list[Json], *, done: bool = True) -> ParsedResponse:
     events = [Event(b"", json.dumps(chunk).encode()) for chunk in chunks]
-    return fold([*events, DONE] if done else events)
+    return accumulate([*events, DONE] if done else events)
 
 
 def whole(outcome: ParsedResponse) -> Json:
@@ -195,7 +195,7 @@ def test_error_in_a_chunk() -> None:
 def test_broken_chunk() -> None:
     """A chunk that can't be read is named, and loses no other."""
     events = [b'{"choices":[{"delta":{"content":"a"}}]}', b'{"choices":{]}', b": ping", b'{"ch']
-    outcome = fold([*(Event(b"", data) for data in events), DONE])
+    outcome = accumulate([*(Event(b"", data) for data in events), DONE])
     assert outcome.output_text == "a"
     assert (outcome.parse_error or "").startswith("event: ")
 
@@ -207,7 +207,7 @@ def test_deep() -> None:
         for _ in range(depth):
             inner = b'{"index":0,"a":[' + inner + b"]}"
         data = b'{"choices":[{"delta":' + inner + b"}]}"
-        outcome = fold([Event(b"", data), DONE])
+        outcome = accumulate([Event(b"", data), DONE])
         assert outcome.parse_error or inner[-20:] in (outcome.partial or b"")
 
 
@@ -251,7 +251,7 @@ NAMES += ["usage", "error", "finish_reason", "id", "created", "logprobs", "messa
 def test_any_chunks(chunks: list[bytes], done: bool) -> None:
     """Whatever the members hold, folding raises nothing, and what comes out is JSON."""
     events = [Event(b"", data) for data in chunks]
-    outcome = fold([*events, DONE] if done else events)
+    outcome = accumulate([*events, DONE] if done else events)
     if outcome.partial is not None:
         json.loads(outcome.partial)
     for data in chunks:

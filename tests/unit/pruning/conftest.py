@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 
 from response_store.config import SqliteTarget
-from response_store.pruning.database import Database, open_database
+from response_store.pruning.database import PruneTarget, open_database
 from tests.harness.postgres_shared import target_of
 from tests.unit.query.conftest import Anywhere, anywhere, stored
 from tests.unit.query.stored import NAMES, Stored
@@ -19,15 +19,15 @@ from tests.unit.query.stored_in_postgres import (
 
 __all__ = ["anywhere", "session_stored", "stored", "stored_in_postgres"]
 
-Open: TypeAlias = Callable[[Anywhere], Database]
+Open: TypeAlias = Callable[[Anywhere], PruneTarget]
 
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
     """Opens a database for removing; it is closed with the test."""
-    made: list[Database] = []
+    made: list[PruneTarget] = []
 
-    def opened(stored: Anywhere) -> Database:
+    def opened(stored: Anywhere) -> PruneTarget:
         in_file = isinstance(stored, Stored)
         target = SqliteTarget(stored.path) if in_file else target_of(stored.database.url())
         made.append(open_database(target, NAMES))

@@ -195,7 +195,7 @@ def test_an_error_of_its_own(stored: Stored, keep: Keep, monkeypatch: pytest.Mon
     stored.exchange("new", started_at=NOW - HOUR)
     keeping = keep(stored, max_age_days=1)
     with monkeypatch.context() as patched:
-        patched.setattr("response_store.pruning.sweep._next_size", lambda *_: 1 / 0)
+        patched.setattr("response_store.pruning.sweep._choose_batch_size", lambda *_: 1 / 0)
         keeping.look()
     assert keeping.counters.snapshot() == {"pruned": 1, "fault.retention": 1}
     keeping.look()

@@ -16,9 +16,9 @@ from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.pruning import measures
 from response_store.pruning.database import open_database
 from response_store.pruning.postgres_remover import PostgresRemover
-from response_store.pruning.removing import BEGINNING
+from response_store.pruning.removing import START
 from response_store.pruning.sqlite_remover import SqliteRemover
-from response_store.pruning.sweep import Sweep, _next_size
+from response_store.pruning.sweep import Pruner, _choose_batch_size
 from response_store.store.selection import Selection
 from response_store.store.sqlite.connection import connect
 from tests.harness.postgres_shared import target_of
@@ -31,10 +31,10 @@ def going_on(_: float) -> bool:
     return True
 
 
-def swept(opened: Open, stored: Anywhere, selection: Selection, *tenants: str) -> Sweep:
-    sweep = Sweep(opened(stored), going_on)
-    sweep.remove(selection, tenants or ("default",))
-    return sweep
+def swept(opened: Open, stored: Anywhere, selection: Selection, *tenants: str) -> Pruner:
+    pruner = Pruner(opened(stored), going_on)
+    pruner.remove(selection, tenants or ("default",))
+    return pruner
 
 
 def test_what_was_begun_earlier_goes(anywhere: Anywhere, opened: Open) -> None:
@@ -44,9 +44,9 @@ def test_what_was_begun_earlier_goes(anywhere: Anywhere, opened: Open) -> None:
     )
     anywhere.exchange("new", started_at=6.0)
     anywhere.exchange("other", started_at=1.0, tenant_id="other")
-    sweep = swept(opened, anywhere, Selection(until=6.0))
+    pruner = swept(opened, anywhere, Selection(until=6.0))
     assert ids(anywhere) == ["new", "other"]
-    assert (sweep.exchanges, sweep.responses) == (300, 0)
+    assert (pruner.exchanges, pruner.responses) == (300, 0)
 
 
 def test_what_passes_the_filters_goes(anywhere: Anywhere, opened: Open) -> None:
@@ -80,9 +80,9 @@ def test_a_response_goes_with_the_last_that_names_it(anywhere: Anywhere, opened:
     anywhere.exchange("new-poll", response_id="polled", started_at=10.0)
     anywhere.exchange("new-turn", previous_response_id="continued", started_at=11.0)
     anywhere.exchange("elsewhere", response_id="gone", tenant_id="other", started_at=12.0)
-    sweep = swept(opened, anywhere, Selection(until=5.0))
+    pruner = swept(opened, anywhere, Selection(until=5.0))
     assert response_ids(anywhere) == ["continued", "foreign", "gone", "polled"]
-    assert (sweep.exchanges, sweep.responses) == (3, 1)
+    assert (pruner.exchanges, pruner.responses) == (3, 1)
     swept(opened, anywhere, Selection())
     assert response_ids(anywhere) == ["foreign", "gone"]
 
@@ -100,32 +100,32 @@ def test_the_oldest_go_until_the_rest_fits(anywhere: Anywhere, opened: Open) -> 
         [{"exchange_id": f"open{n}", "started_at": -1.0 - n, "state": "open"} for n in range(30)]
     )
     database = opened(anywhere)
-    most = measures.used_bytes(database.reading) // 2
-    Sweep(database, going_on).shrink(most)
+    most = measures.measure_used_bytes(database.reading) // 2
+    Pruner(database, going_on).shrink(most)
     left = [name for name in ids(anywhere) if name.startswith("e")]
-    assert measures.used_bytes(database.reading) <= most
+    assert measures.measure_used_bytes(database.reading) <= most
     assert 60 < len(left) < 110
     assert left == [f"e{n:03}" for n in range(200 - len(left), 200)]
     assert len(ids(anywhere)) == len(left) + 30
-    Sweep(database, going_on).shrink(1)
+    Pruner(database, going_on).shrink(1)
     assert [name for name in ids(anywhere) if name.startswith("e")] == []
 
 
 def test_it_can_be_stopped_between_two_batches(anywhere: Anywhere, opened: Open) -> None:
     """What has gone is gone, and the rest is whole."""
     anywhere.exchanges([{"exchange_id": f"e{n:03}", "started_at": float(n)} for n in range(100)])
-    sweep = Sweep(opened(anywhere), lambda _: False)
-    sweep.remove(Selection(), ["default"])
-    assert 0 < sweep.exchanges < 100
-    assert len(ids(anywhere)) == 100 - sweep.exchanges
+    pruner = Pruner(opened(anywhere), lambda _: False)
+    pruner.remove(Selection(), ["default"])
+    assert 0 < pruner.exchanges < 100
+    assert len(ids(anywhere)) == 100 - pruner.exchanges
 
 
 def test_batches_take_the_time_that_they_may() -> None:
     """Slow ones become smaller, quick ones grow, at most to twice the size."""
-    assert _next_size(20, 0.04) == 2
-    assert _next_size(20, 0.0001) == 40
-    assert _next_size(150, 0.0001) == 200
-    assert _next_size(1, 1.0) == 1
+    assert _choose_batch_size(20, 0.04) == 2
+    assert _choose_batch_size(20, 0.0001) == 40
+    assert _choose_batch_size(150, 0.0001) == 200
+    assert _choose_batch_size(1, 1.0) == 1
 
 
 def test_large_rows_go_in_small_batches(anywhere: Anywhere, opened: Open) -> None:
@@ -137,9 +137,9 @@ def test_large_rows_go_in_small_batches(anywhere: Anywhere, opened: Open) -> Non
          for n in range(110)]
     )  # fmt: skip
     batches: list[int] = []
-    sweep = Sweep(opened(anywhere), going_on, lambda gone: batches.append(gone.exchanges))
-    sweep._rows = 105
-    sweep.remove(Selection(), ["default"])
+    pruner = Pruner(opened(anywhere), going_on, lambda batch: batches.append(batch.exchanges))
+    pruner._rows = 105
+    pruner.remove(Selection(), ["default"])
     assert batches[0] == 102
     assert max(batches[1:]) <= 2
     assert sum(batches) == 110
@@ -151,7 +151,7 @@ def test_a_survey(anywhere: Anywhere, opened: Open) -> None:
     anywhere.exchange("a", started_at=1.0, response_id="r", output_text="y" * 3000)
     anywhere.exchange("b", started_at=2.0)
     anywhere.exchange("c", started_at=3.0, state="open")
-    found = measures.survey(opened(anywhere).reading, Selection(tenant="default"))
+    found = measures.survey_selection(opened(anywhere).reading, Selection(tenant="default"))
     assert (found.exchanges, found.oldest, found.newest) == (2, 1.0, 2.0)
     assert found.bytes > 1000
 
@@ -169,10 +169,10 @@ def test_a_file_that_is_locked_is_tried_again(stored: Stored, opened: Open) -> N
     with closing(sqlite3.connect(stored.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(TransientStoreError, match="locked by another program"):
-            Sweep(database, pause).remove(Selection(), ["default"])
+            Pruner(database, pause).remove(Selection(), ["default"])
         other.execute("ROLLBACK")
     assert len(pauses) == 5
-    Sweep(database, pause).remove(Selection(), ["default"])
+    Pruner(database, pause).remove(Selection(), ["default"])
     assert ids(stored) == []
 
 
@@ -186,8 +186,8 @@ def test_postgresql_waits_for_nobody(stored_in_postgres: StoredInPostgres, opene
     with psycopg.connect(stored.database.url()) as other:
         other.execute("SELECT 1 FROM openai_exchanges WHERE exchange_id = 'a' FOR UPDATE")
         other.execute("SELECT 1 FROM openai_responses WHERE id = 'b' FOR UPDATE")
-        gone = database.remover.remove("default", Selection(), BEGINNING, 10)
-    assert (gone.exchanges, gone.responses) == (1, 0)
+        batch = database.remover.remove("default", Selection(), START, 10)
+    assert (batch.exchanges, batch.responses) == (1, 0)
     assert ids(stored) == ["a"]
     assert response_ids(stored) == ["a", "b"]
 
@@ -202,7 +202,7 @@ def test_a_role_that_may_not_remove(stored_in_postgres: StoredInPostgres) -> Non
         closing(PostgresRemover(target_of(database.url(user=role)), NAMES)) as remover,
         pytest.raises(PermanentStoreError, match="GRANT SELECT, UPDATE, DELETE ON openai_exchang"),
     ):
-        remover.remove("default", Selection(), BEGINNING, 10)
+        remover.remove("default", Selection(), START, 10)
     assert ids(stored) == ["e"]
 
 
@@ -214,7 +214,7 @@ def test_writers_get_through_at_once(stored: Stored, opened: Open) -> None:
         [{"exchange_id": f"e{n:05}", "started_at": float(n), "request_body": body}
          for n in range(4000)]
     )  # fmt: skip
-    sweep = Sweep(opened(stored), going_on)
+    pruner = Pruner(opened(stored), going_on)
     ended = threading.Event()
     waits: list[float] = []
 
@@ -237,11 +237,11 @@ def test_writers_get_through_at_once(stored: Stored, opened: Open) -> None:
     writer: Any = threading.Thread(target=write)
     writer.start()
     try:
-        sweep.remove(Selection(), ["default"])
+        pruner.remove(Selection(), ["default"])
     finally:
         ended.set()
         writer.join()
-    assert sweep.exchanges == 4000
+    assert pruner.exchanges == 4000
     assert len(waits) > 10
     waits.sort()
     assert waits[int(len(waits) * 0.9)] < 0.1
@@ -259,12 +259,12 @@ def test_a_file_gives_back_room_in_small_steps(tmp_path: Path) -> None:
     before = path.stat().st_size
     with open_database(SqliteTarget(path), NAMES) as database:
         steps: list[float] = []
-        sweep = Sweep(database, lambda taken: steps.append(taken) is None)
-        sweep.remove(Selection(until=50.0), ["default"])
+        pruner = Pruner(database, lambda taken: steps.append(taken) is None)
+        pruner.remove(Selection(until=50.0), ["default"])
         assert isinstance(database.remover, SqliteRemover)
         assert database.remover.free_bytes() > before / 2
         batches = len(steps)
-        sweep.give_back()
+        pruner.release_space()
         assert len(steps) - batches > 3
         assert database.remover.free_bytes() == 0
         database.remover.truncate()
@@ -280,8 +280,8 @@ def test_an_older_file_gives_nothing_back(tmp_path: Path) -> None:
     body = bytes(range(256)) * 200
     stored.exchanges([{"exchange_id": f"e{n}", "request_body": body} for n in range(20)])
     with open_database(SqliteTarget(stored.path), NAMES) as database:
-        sweep = Sweep(database, going_on)
-        sweep.remove(Selection(), ["default"])
-        sweep.give_back()
+        pruner = Pruner(database, going_on)
+        pruner.remove(Selection(), ["default"])
+        pruner.release_space()
         assert isinstance(database.remover, SqliteRemover)
         assert database.remover.free_bytes() > 0
