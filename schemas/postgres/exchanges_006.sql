@@ -1,2 +1,2 @@
 -- Version 6 of our own tables: the port beside the host; null in rows of earlier versions.
-ALTER TABLE {exchanges} ADD COLUMN port INTEGER;
+ALTER TABLE {exchanges} ADD COLUMN port BIGINT;

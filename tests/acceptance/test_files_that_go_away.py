@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,7 +11,9 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
+from response_store.cli import main
 from tests.acceptance.test_commands import counters
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.harness.clients import asking, fetch
@@ -189,7 +192,7 @@ def test_older_backup(kept: Proxy, tenant: str) -> None:
 
 
 def test_copy_beside_a_proxy_at_rest(kept: Proxy, tmp_path: Path, tenant: str) -> None:
-    """A copy of the file alone is whole, once the proxy had nothing to do for a moment."""
+    """The file alone, copied or moved, is whole, once the proxy had nothing to do for a moment."""
     pass_through(kept, tenant, 20)
     assert_arrived(kept, tenant, 20)
     whole = f"{tenant}, twenty"
@@ -200,6 +203,20 @@ def test_copy_beside_a_proxy_at_rest(kept: Proxy, tmp_path: Path, tenant: str) -
 
     wait_until(copied, whole, timeout=4)
     assert len(Database(tmp_path / "copy.db").responses(tenant)) == 20
+    assert counted(tmp_path / "copy.db", tenant) == 20
+    move(kept)
+    pass_through(kept, f"{tenant}-after", 4)
+    assert_arrived(kept, f"{tenant}-after", 4)
+    assert counted(kept.folder / "archive.db", tenant) == 20
+    assert counted(kept.database.path, f"{tenant}-after") == 4
+
+
+def counted(path: Path, tenant: str) -> int:
+    """The exchanges that `stats` counts in a file."""
+    arguments = ["stats", "--database", str(path), "--tenant", tenant, "--json"]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    return sum(group["count"] for group in json.loads(result.stdout)["groups"])
 
 
 def journal_of(tmp_path: Path) -> Path:

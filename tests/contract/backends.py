@@ -9,13 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from response_store.config import Durability, SqliteTarget
 from response_store.store.base import Store
 from response_store.store.sqlite.store import SqliteStore
-from tests.harness.postgres_backend import PostgresDatabase
+from tests.harness.postgres_backend import PooledDatabase, PostgresDatabase
 from tests.harness.records import NAMES
 
 Row = dict[str, Any]
@@ -82,4 +83,6 @@ BACKENDS: dict[str, Callable[[Path], Backend]] = {
     "sqlite": SqliteFile,
     "sqlite-memory": SqliteMemory,
     "postgres": PostgresDatabase,
+    "pgbouncer-transaction": partial(PooledDatabase, mode="transaction"),
+    "pgbouncer-session": partial(PooledDatabase, mode="session"),
 }

@@ -9,9 +9,18 @@ import pytest
 
 from tests.contract.backends import BACKENDS, Backend
 from tests.contract.contents import Contents
+from tests.harness.pgbouncer import PROGRAM
+
+POOLED = [
+    pytest.mark.one_python,
+    pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine"),
+]
 
 
-@pytest.fixture(params=BACKENDS)
+PARAMETERS = [pytest.param(name, marks=POOLED if "pgbouncer" in name else []) for name in BACKENDS]
+
+
+@pytest.fixture(params=PARAMETERS)
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     """An empty database."""
     made = BACKENDS[request.param](tmp_path)

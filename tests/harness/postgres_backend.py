@@ -7,7 +7,7 @@ from typing import Any
 
 from response_store.store.postgres.store import PostgresStore
 from tests.harness.postgres import OWNER
-from tests.harness.postgres_shared import shared_database, target_of
+from tests.harness.postgres_shared import shared_database, shared_pooler, target_of
 from tests.harness.records import NAMES
 
 Row = dict[str, Any]
@@ -23,8 +23,7 @@ class PostgresDatabase:
         self._made: list[PostgresStore] = []
 
     def store(self) -> PostgresStore:
-        target = target_of(self.database.url())
-        self._made.append(PostgresStore(target, NAMES))
+        self._made.append(PostgresStore(target_of(self._url()), NAMES))
         return self._made[-1]
 
     def execute(self, statement: str) -> list[Row]:
@@ -34,3 +33,17 @@ class PostgresDatabase:
         for store in self._made:
             store.close()
         self.execute(f"DROP OWNED BY {OWNER}")
+
+    def _url(self) -> str:
+        return self.database.url()
+
+
+class PooledDatabase(PostgresDatabase):
+    """The same through a PgBouncer in one of its modes; what it holds is read without."""
+
+    def __init__(self, folder: Path, mode: str) -> None:
+        super().__init__(folder)
+        self._port = shared_pooler(mode)
+
+    def _url(self) -> str:
+        return f"postgres://{OWNER}@127.0.0.1:{self._port}/{self.database.name}"

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget, postgres_target
+from tests.harness.pgbouncer import pgbouncer
 from tests.harness.postgres import Postgres, PostgresDatabase, Template
 from tests.harness.postgres_certificates import PostgresCertificates, make_postgres_certificates
 from tests.harness.postgres_programs import reachable_folder
@@ -54,6 +55,13 @@ def shared_certificates() -> PostgresCertificates:
 def shared_server() -> Postgres:
     """The server that speaks plain text only. Never stop it: its users are many."""
     return _opened.enter_context(Postgres(shared_template()))
+
+
+@cache
+def shared_pooler(mode: str) -> int:
+    """The port of a PgBouncer before the shared server, in this mode."""
+    folder = Path(os.environ[RUN_FOLDER]) / f"pgbouncer-{mode}-{os.getpid()}"
+    return _opened.enter_context(pgbouncer(shared_server(), folder, mode))
 
 
 @cache
