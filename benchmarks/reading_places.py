@@ -17,10 +17,10 @@ from benchmarks import journals, raw_driver
 from benchmarks.postgres import Database
 from benchmarks.reading_rows import varied
 from response_store.config import Durability, load_config
-from response_store.search.catching_up import catch_up
+from response_store.search.catching_up import index_missing
 from response_store.search.index import Entry
 from response_store.search.index_text import Row
-from response_store.search.postgres_index import tsvector
+from response_store.search.postgres_index import format_tsvector
 from response_store.store.backends import open_index
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.records import Record
@@ -125,7 +125,7 @@ def indexed(config: Path) -> float:
     settings = load_config(config)
     start = time.perf_counter()
     with closing(open_index(settings.database, settings.tables)) as index:
-        for _ in catch_up(index):
+        for _ in index_missing(index):
             pass
     return time.perf_counter() - start
 
@@ -159,9 +159,9 @@ def _copy_index(connection: psycopg.Connection[tuple[Any, ...]], records: Sequen
         "openai_exchanges_search_words",
         ("exchange_id", "part", "words"),
         [
-            (entry.exchange_id, number, tsvector(part))
+            (entry.exchange_id, number, format_tsvector(part))
             for entry in entries
-            for number, part in enumerate(entry.parts(lambda: None))
+            for number, part in enumerate(entry.chunks(lambda: None))
         ],
     )
 

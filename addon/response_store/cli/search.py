@@ -24,10 +24,10 @@ from response_store.cli.source import (
 )
 from response_store.errors import StoreError
 from response_store.limits import NAME, short_name
-from response_store.search.asking import Answer, Hit, ask, may_be_asked
-from response_store.search.catching_up import catch_up
-from response_store.search.index import lacking
-from response_store.search.terms import Term, terms
+from response_store.search.asking import Hit, SearchResult, is_searchable, search
+from response_store.search.catching_up import index_missing
+from response_store.search.index import count_unindexed
+from response_store.search.terms import Term, parse_terms
 from response_store.store.backends import open_index
 from response_store.telling.figures import NONE, local_time
 from response_store.telling.printable import one_line, printable
@@ -88,7 +88,7 @@ def search_command(
     as_json: bool,
 ) -> None:
     """Search what was asked and answered, the best hits first."""
-    looked_for = terms(words)
+    looked_for = parse_terms(words)
     if not looked_for:
         raise click.UsageError(_NO_WORDS)
     with handle_errors():
@@ -102,27 +102,29 @@ def search_command(
 
 def _answer(
     asked: Source, reading: Reading, looked_for: Sequence[Term], chosen: Selection, limit: int
-) -> Answer:
-    behind = lacking(reading.rows)
-    why_not = _brought_up(asked, reading, behind)
-    if why_not is not None and not may_be_asked(reading):
+) -> SearchResult:
+    unindexed = count_unindexed(reading.rows)
+    why_not = _brought_up(asked, reading, unindexed)
+    if why_not is not None and not is_searchable(reading):
         raise why_not
-    answer = ask(reading, looked_for, chosen, limit, behind=None if behind else 0)
-    if answer.lacking and why_not is not None:
-        several = "1 exchange is" if answer.lacking == 1 else f"{answer.lacking:,} exchanges are"
+    answer = search(reading, looked_for, chosen, limit, unindexed=None if unindexed else 0)
+    if answer.unindexed and why_not is not None:
+        several = (
+            "1 exchange is" if answer.unindexed == 1 else f"{answer.unindexed:,} exchanges are"
+        )
         note(f"Note: {several} not indexed, so not searched. {why_not}")
     return answer
 
 
-def _brought_up(asked: Source, reading: Reading, behind: int) -> StoreError | None:
-    """Index what is lacking; the reason where that can't be done."""
-    if not behind and may_be_asked(reading):
+def _brought_up(asked: Source, reading: Reading, unindexed: int) -> StoreError | None:
+    """Index what is missing; return the error where that fails, else None."""
+    if not unindexed and is_searchable(reading):
         return None
     try:
         index = open_index(asked.target, asked.tables)
         try:
-            with _told_how_to_go_on(), progress(behind, "indexing") as shown:
-                for _ in catch_up(index):
+            with _told_how_to_go_on(), progress(unindexed, "indexing") as shown:
+                for _ in index_missing(index):
                     shown.advance()
         finally:
             index.close()
@@ -135,7 +137,7 @@ def _told_how_to_go_on() -> AbstractContextManager[None]:
     return resumable_on_interrupt("What is indexed stays; the same search goes on from there.")
 
 
-def _write(answer: Answer, as_json: bool) -> None:
+def _write(answer: SearchResult, as_json: bool) -> None:
     if as_json:
         output.write_json(as_json_object(answer))
     elif output.to_terminal():
@@ -146,10 +148,10 @@ def _write(answer: Answer, as_json: bool) -> None:
         output.write_text(plain(answer.hits))
 
 
-def as_json_object(answer: Answer) -> dict[str, object]:
+def as_json_object(answer: SearchResult) -> dict[str, object]:
     """Return one JSON object: `hits`, how many in `total`, how many are `not_indexed`."""
     hits = [msgspec.Raw(output.encoded(_hit_object(hit))) for hit in answer.hits]
-    return {"hits": hits, "total": answer.total, "not_indexed": answer.lacking}
+    return {"hits": hits, "total": answer.total, "not_indexed": answer.unindexed}
 
 
 def _hit_object(hit: Hit) -> dict[str, object]:

@@ -15,14 +15,14 @@ from response_store.telling.printable import one_line, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from response_store.search.asking import Answer, Hit
+    from response_store.search.asking import Hit, SearchResult
 
 _FOUND = "bold black on yellow"
 _INDENT = (0, 0, 0, 2)
 NOTHING = "No exchange has all of these words. Try fewer, or the beginning of one: 'begin*'."
 
 
-def show(console: Console, answer: Answer) -> None:
+def show(console: Console, answer: SearchResult) -> None:
     """Print a line that names the exchange, which the terminal itself wraps; then the snippet."""
     if not answer.hits:
         console.print(NOTHING, soft_wrap=True)
@@ -56,7 +56,7 @@ def _words(hit: Hit) -> Text:
     return text
 
 
-def _count(answer: Answer) -> str:
+def _count(answer: SearchResult) -> str:
     shown = len(answer.hits)
     if shown == answer.total:
         return "1 hit" if shown == 1 else f"{shown} hits"

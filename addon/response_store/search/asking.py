@@ -1,7 +1,7 @@
-"""The question to an index: which exchanges have all terms, the best first.
+"""A search in an index: which exchanges have all terms, the best first.
 
 Statements are in the words of `store/reading.py`; what differs between the databases is how one
-term is looked for.
+term is looked up.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import NamedTuple
 import msgspec
 
 from response_store.search import terms as spelling
-from response_store.search.index import lacking, row
+from response_store.search.index import count_unindexed, read_row
 from response_store.search.index_text import extract_texts
-from response_store.search.snippets import Snippet, snippet
+from response_store.search.snippets import Snippet, build_snippet
 from response_store.search.terms import Term
 from response_store.store.reading import Reading, Row
 from response_store.store.selection import Condition, Selection
@@ -38,59 +38,71 @@ _SUMMARY = ", ".join(f"e.{name}" for name in Summary.__struct_fields__[:-1])
 
 
 class Hit(NamedTuple):
-    """An exchange that has all terms; the higher the score, the better. No snippet: it changed."""
+    """An exchange that has all terms; the higher the score, the better.
+
+    `snippet` is None where the exchange has changed since it was indexed.
+    """
 
     summary: Summary
     score: float
     snippet: Snippet | None
 
 
-class Answer(NamedTuple):
-    """The best hits, how many there are in all, and how many exchanges the index lacks."""
+class SearchResult(NamedTuple):
+    """The best hits, how many there are in all, and how many exchanges are not indexed."""
 
     hits: tuple[Hit, ...]
     total: int
-    lacking: int
+    unindexed: int
 
 
-def ask(
+def search(
     reading: Reading,
     terms: Sequence[Term],
     selection: Selection,
     limit: int,
-    behind: int | None = None,
-) -> Answer:
-    """The best `limit` hits of a selection, in one state of the database. Raises StoreError.
+    unindexed: int | None = None,
+) -> SearchResult:
+    """Return the best `limit` hits of a selection, in one state of the database.
 
-    No terms have no hits; a selection without a tenant has none either. Who has just counted what
-    the index lacks says so (`behind`): counting walks whole tables.
+    Without terms there are no hits, and neither without a tenant in the selection. Who has just
+    counted what is not indexed passes the number as `unindexed`: counting reads whole tables.
+    Raises StoreError.
     """
     if not terms:
-        return Answer((), 0, lacking(reading.rows) if behind is None else behind)
+        return SearchResult(
+            (), 0, count_unindexed(reading.rows) if unindexed is None else unindexed
+        )
     with reading.snapshot():
-        statement, values = _statement(reading, terms, selection)
+        statement, values = _build_statement(reading, terms, selection)
         found = reading.rows(statement, (*values, limit))
-        hits = tuple(_hit(reading, terms, columns) for columns in found)
+        hits = tuple(_build_hit(reading, terms, columns) for columns in found)
         total = int(found[0][1]) if found else 0
-        return Answer(hits, total, lacking(reading.rows) if behind is None else behind)
+        return SearchResult(
+            hits, total, count_unindexed(reading.rows) if unindexed is None else unindexed
+        )
 
 
-def may_be_asked(reading: Reading) -> bool:
-    """Whether the words have a place: a SQLite file that was never opened with FTS5 has none."""
+def is_searchable(reading: Reading) -> bool:
+    """Return whether words are indexed: a SQLite file that was never opened with FTS5 has none."""
     if reading.dialect != "sqlite":
         return True
     return bool(reading.rows(_WORDS_ARE_KEPT))
 
 
-def _statement(reading: Reading, terms: Sequence[Term], selection: Selection) -> Condition:
+def _build_statement(reading: Reading, terms: Sequence[Term], selection: Selection) -> Condition:
     sqlite = reading.dialect == "sqlite"
-    one, spelled = (_SQLITE_TERM, spelling.fts5) if sqlite else (_POSTGRES_TERM, spelling.tsquery)
+    one, spelled = (
+        (_SQLITE_TERM, spelling.format_fts5)
+        if sqlite
+        else (_POSTGRES_TERM, spelling.format_tsquery)
+    )
     key = "entry_id" if sqlite else "exchange_id"
     numbers = range(len(terms))
     steps = ", ".join(f"t{number} AS MATERIALIZED ({one})" for number in numbers)
     joined = " ".join(f"JOIN t{number} ON t{number}.entry = s.{key}" for number in numbers)
     score = " + ".join(f"t{number}.score" for number in numbers)
-    narrowed = _narrowed(selection)
+    narrowed = _build_filter(selection)
     statement = f"""
         WITH {steps}, best AS MATERIALIZED (
             SELECT s.exchange_id, s.started_at, {score} AS score, count(*) OVER () AS total
@@ -104,8 +116,8 @@ def _statement(reading: Reading, terms: Sequence[Term], selection: Selection) ->
     return Condition(statement, (*spelt, selection.tenant, *narrowed.values))
 
 
-def _narrowed(selection: Selection) -> Condition:
-    """The filters but the tenant's, which the index knows itself."""
+def _build_filter(selection: Selection) -> Condition:
+    """Return the filters but the tenant's, which the index has itself."""
     others = msgspec.structs.replace(selection, tenant=None)
     if others == Selection():
         return Condition("", ())
@@ -115,9 +127,9 @@ def _narrowed(selection: Selection) -> Condition:
     return Condition(f"AND EXISTS ({among})", values)
 
 
-def _hit(reading: Reading, terms: Sequence[Term], columns: Row) -> Hit:
+def _build_hit(reading: Reading, terms: Sequence[Term], columns: Row) -> Hit:
     score, _, *summary = columns
     shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
-    found = row(reading.rows, shown.exchange_id)
+    found = read_row(reading.rows, shown.exchange_id)
     texts = extract_texts(found).texts if found else ()
-    return Hit(shown, float(score), snippet(texts, terms))
+    return Hit(shown, float(score), build_snippet(texts, terms))

@@ -1,4 +1,4 @@
-"""Bringing an index up to date before it is asked: what no proxy has indexed yet."""
+"""Index what no proxy has indexed yet, before a search."""
 
 from __future__ import annotations
 
@@ -13,36 +13,38 @@ from response_store.search import index as indexes
 if TYPE_CHECKING:
     from response_store.search.index import Index
 
-_AT_ONCE = 500
-_ATTEMPTS = 5
+_BATCH_SIZE = 500
+_MAX_ATTEMPTS = 5
 
 
-def catch_up(index: Index) -> Iterator[int]:
-    """Index what is lacking; tells after each exchange how many are done. Raises StoreError."""
+def index_missing(index: Index) -> Iterator[int]:
+    """Index what is missing; yield after each exchange how many are done. Raises StoreError."""
     done = 0
-    for find in (indexes.missing, indexes.changed):
+    for find in (indexes.list_missing, indexes.list_changed):
         after = ""
-        while found := find(index.rows, after, _AT_ONCE):
+        while found := find(index.rows, after, _BATCH_SIZE):
             for exchange_id in found:
-                if _insistent(partial(indexes.bring_up, index, exchange_id, _at_once)):
+                if _retry(partial(indexes.index_exchange, index, exchange_id, _never_yield)):
                     done += 1
                     yield done
             after = found[-1]
 
 
-def _insistent(bring_up: Callable[[], bool]) -> bool:
-    """Again where somebody else is in the way; without what no database takes."""
-    for attempt in range(_ATTEMPTS):
+def _retry(bring_up: Callable[[], bool]) -> bool:
+    """Call `index_one` again while another writer is in the way; False for a row the database
+    refuses.
+    """
+    for attempt in range(_MAX_ATTEMPTS):
         try:
             return bring_up()
         except RowRefusedError:
             return False
         except TransientStoreError:
-            if attempt == _ATTEMPTS - 1:
+            if attempt == _MAX_ATTEMPTS - 1:
                 raise
             time.sleep(0.1)
     return False
 
 
-def _at_once() -> None:
-    """No pause: somebody waits."""
+def _never_yield() -> None:
+    """Do nothing: somebody waits for the result."""

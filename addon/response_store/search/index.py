@@ -1,9 +1,9 @@
-"""The index that one database has: what it lacks, and how an exchange is put into it.
+"""The index of one database: what is not indexed yet, and how an exchange is indexed.
 
-An exchange that has ended has one entry. What an index lacks are the exchanges without an entry,
-and those that were indexed in a state that may change and has changed. An entry is written in one
-short transaction or, where its text is long, in several; until the last of them its state begins
-with `#`, so that one that was broken off is found again.
+An exchange that has ended has one entry. Unindexed are the exchanges without an entry, and those
+that were indexed in a state that may change and has changed. An entry is written in one short
+transaction or, where its text is long, in several; until the last of them its state begins with
+`#`, so that one that was interrupted is found again.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeAlias
 
 from response_store.search.index_text import ROW, Row, extract_texts
-from response_store.search.parts import Part, parts
+from response_store.search.parts import Chunk, build_chunks
 from response_store.store.records import State
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
@@ -23,7 +23,7 @@ _CHANGED = """
 FROM {exchanges_search} s JOIN {exchanges} e ON e.exchange_id = s.exchange_id
 WHERE s.state NOT IN ('completed', 'incomplete', 'failed', 'cancelled', 'refused')
     AND e.state <> s.state"""
-_LACKING = f"""
+_COUNT_UNINDEXED = f"""
 SELECT (SELECT count(*) FROM {{exchanges}})
     - (SELECT count(*) FROM {{exchanges}} WHERE state = '{State.OPEN.value}')
     - (SELECT count(*) FROM {{exchanges_search}}),
@@ -46,13 +46,13 @@ class Index(Protocol):
     """An open connection to an index. For one thread, but for `interrupt`; raises StoreError."""
 
     def is_good(self) -> bool:
-        """Whether this still is the database that its name means, as far as can be told."""
+        """Return whether this still is the database that its name means, as far as can be told."""
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        """Every row of a statement."""
+        """Return every row of a statement."""
 
-    def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
-        """Make or replace an entry; `breathe` is called outside of transactions."""
+    def put(self, entry: Entry, yield_if_due: Callable[[], None]) -> None:
+        """Make or replace an entry; `yield_if_due` is called outside of transactions."""
 
     def interrupt(self) -> None:
         """Break off what runs, from any thread."""
@@ -62,7 +62,7 @@ class Index(Protocol):
 
 
 class Entry:
-    """An exchange as it is indexed. Its parts are made as they are asked for."""
+    """An exchange as it is indexed. Its chunks are built on demand."""
 
     def __init__(self, row: Row) -> None:
         bounded = extract_texts(row)
@@ -74,46 +74,49 @@ class Entry:
         self.cut = bounded.cut
         self._texts = [text.text for text in bounded.texts]
 
-    def parts(self, breathe: Callable[[], None]) -> Iterator[Part]:
-        """Its parts, each made when it is asked for."""
-        return parts(self._texts, breathe)
+    def chunks(self, yield_if_due: Callable[[], None]) -> Iterator[Chunk]:
+        """Yield its chunks, each built on demand."""
+        return build_chunks(self._texts, yield_if_due)
 
 
-def lacking(rows: Rows) -> int:
-    """How many exchanges have ended and are not in the index as they are now."""
-    without, differing = rows(_LACKING, ())[0]
+def count_unindexed(rows: Rows) -> int:
+    """Return how many exchanges have ended and are not indexed as they are now."""
+    without, differing = rows(_COUNT_UNINDEXED, ())[0]
     return max(0, int(without)) + int(differing)
 
 
-def missing(rows: Rows, after: str, most: int, until: str = LAST_ID) -> list[str]:
-    """Exchanges without an entry, in the order of ids; open ones are among them."""
-    return [name for (name,) in rows(_MISSING, (after, until, most))]
+def list_missing(rows: Rows, after: str, limit: int, until: str = LAST_ID) -> list[str]:
+    """Return exchanges without an entry, in the order of ids; open ones are among them."""
+    return [name for (name,) in rows(_MISSING, (after, until, limit))]
 
 
-def changed(rows: Rows, after: str, most: int, until: str = LAST_ID) -> list[str]:
-    """Exchanges that are not as they were when they were indexed."""
-    return [name for (name,) in rows(_CHANGED_FROM, (after, until, most))]
+def list_changed(rows: Rows, after: str, limit: int, until: str = LAST_ID) -> list[str]:
+    """Return exchanges that have changed since they were indexed."""
+    return [name for (name,) in rows(_CHANGED_FROM, (after, until, limit))]
 
 
-def page_end(rows: Rows, after: str, size: int) -> str | None:
+def find_page_end(rows: Rows, after: str, size: int) -> str | None:
     """Return the id of the last of the next `size` exchanges behind `after`; None where fewer are.
 
-    With it as their `until`, `missing` and `changed` take milliseconds, however large the tables.
+    With it as their `until`, `list_missing` and `list_changed` take milliseconds, however large the
+    tables.
     """
     found = rows(_PAGE_END, (after, size - 1))
     return str(found[0][0]) if found else None
 
 
-def row(rows: Rows, exchange_id: str) -> Row | None:
-    """An exchange's texts; None where there is no such exchange."""
+def read_row(rows: Rows, exchange_id: str) -> Row | None:
+    """Return an exchange's texts; None where there is no such exchange."""
     found = rows(ROW, (exchange_id,))
     return Row(*found[0]) if found else None
 
 
-def bring_up(index: Index, exchange_id: str, breathe: Callable[[], None]) -> bool:
-    """Index an exchange as it is now. False where it is not there (any more), or open."""
-    found = row(index.rows, exchange_id)
+def index_exchange(index: Index, exchange_id: str, yield_if_due: Callable[[], None]) -> bool:
+    """Index an exchange as it is now; return False where it is open or does not exist (any
+    more).
+    """
+    found = read_row(index.rows, exchange_id)
     if found is None or found.state == State.OPEN:
         return False
-    index.put(Entry(found), breathe)
+    index.put(Entry(found), yield_if_due)
     return True

@@ -34,17 +34,17 @@ from response_store.openai_api.items import (
     to_item,
 )
 
-MOST_CHARACTERS = 1_000_000  # of one exchange
-_MOST_BYTES = 8_000_000  # of JSON that is looked into
+MAX_CHARACTERS = 1_000_000  # of one exchange
+_MAX_BYTES = 8_000_000  # of JSON that is looked into
 
 # What is too large to be looked into is left where it is.
 ROW = f"""
 SELECT e.exchange_id, e.tenant_id, e.started_at, e.state, e.error_message,
-    CASE WHEN length(e.request_body) <= {_MOST_BYTES} THEN e.request_body END,
-    CASE WHEN length(e.result) <= {_MOST_BYTES} THEN e.result END,
-    substr(e.output_text, 1, {MOST_CHARACTERS + 1}),
-    CASE WHEN length(r.response_object) <= {_MOST_BYTES} THEN r.response_object END,
-    CASE WHEN length(r.messages) <= {_MOST_BYTES} THEN {build_accumulated_sql("r")} END
+    CASE WHEN length(e.request_body) <= {_MAX_BYTES} THEN e.request_body END,
+    CASE WHEN length(e.result) <= {_MAX_BYTES} THEN e.result END,
+    substr(e.output_text, 1, {MAX_CHARACTERS + 1}),
+    CASE WHEN length(r.response_object) <= {_MAX_BYTES} THEN r.response_object END,
+    CASE WHEN length(r.messages) <= {_MAX_BYTES} THEN {build_accumulated_sql("r")} END
 FROM {{exchanges}} e
 LEFT JOIN {{responses}} r ON r.tenant_id = e.tenant_id AND r.id = e.response_id
 WHERE e.exchange_id = ?"""
@@ -78,7 +78,9 @@ class Text(NamedTuple):
 
 
 class IndexText(NamedTuple):
-    """Texts, with their characters, and how many characters were too much."""
+    """The texts of an exchange, their length in characters, and how many characters were cut
+    off.
+    """
 
     texts: tuple[Text, ...]
     characters: int
@@ -89,8 +91,8 @@ def extract_texts(row: Row) -> IndexText:
     """Return what is indexed of an exchange. Odd or damaged parts are left out; nothing raises."""
     texts: list[Text] = []
     characters = cut = 0
-    for label, text in _texts(row):
-        kept = text[: MOST_CHARACTERS - characters]
+    for label, text in _extract_all(row):
+        kept = text[: MAX_CHARACTERS - characters]
         characters += len(kept)
         cut += len(text) - len(kept)
         if kept:
@@ -98,16 +100,16 @@ def extract_texts(row: Row) -> IndexText:
     return IndexText(tuple(texts), characters, cut)
 
 
-def _texts(row: Row) -> Iterator[Text]:
+def _extract_all(row: Row) -> Iterator[Text]:
     if row.output_text:
         yield Text("answer", row.output_text)
     if row.error_message:
         yield Text("error", row.error_message)
-    yield from _readable(lambda: _answer(row))
-    yield from _readable(lambda: _new_input(_unpacked(row.request_body)))
+    yield from _read_safely(lambda: _extract_answer(row))
+    yield from _read_safely(lambda: _extract_new_input(_decompress(row.request_body)))
 
 
-def _readable(read: Callable[[], Iterator[Text]]) -> list[Text]:
+def _read_safely(read: Callable[[], Iterator[Text]]) -> list[Text]:
     try:
         return [text for text in read() if text.text]
     except (UnreadableError, RecursionError):
@@ -119,25 +121,25 @@ class _Answer(msgspec.Struct):
     choices: Raw = ABSENT
 
 
-def _answer(row: Row) -> Iterator[Text]:
+def _extract_answer(row: Row) -> Iterator[Text]:
     """Return the texts of an answer, without those that stand in the output text."""
     known = (row.output_text or "").replace("\n", "")
-    for label, text in _output(row):
+    for label, text in _extract_output(row):
         if label != "answer" or text.replace("\n", "") not in known:
             yield Text(label, text)
 
 
-def _output(row: Row) -> Iterator[Text]:
+def _extract_output(row: Row) -> Iterator[Text]:
     document = row.response_object or row.result
     accumulated = read_accumulated(row.accumulated)
     if document is None:
         return
     answer = json_text.members(document.encode("utf-8", "replace"), _Answer)
     for item in choose_fuller_slices(slice_array(answer.output), accumulated):
-        yield from _item_texts(as_fields(json_text.value(item)), "assistant")
+        yield from _extract_item_texts(as_fields(json_text.value(item)), "assistant")
     for choice in slice_array(answer.choices):
         for message in read_response_items({"choices": [json_text.value(choice)]}):
-            yield from map(_text, message.turns)
+            yield from map(_build_text, message.turns)
 
 
 class _Request(msgspec.Struct):
@@ -147,7 +149,7 @@ class _Request(msgspec.Struct):
     items: Raw = ABSENT
 
 
-def _new_input(body: bytes) -> Iterator[Text]:
+def _extract_new_input(body: bytes) -> Iterator[Text]:
     """Return what is new in a request, in its order; steering messages are a document a line."""
     try:
         requests = [json_text.members(body, _Request)]
@@ -156,27 +158,27 @@ def _new_input(body: bytes) -> Iterator[Text]:
     for request in requests:
         for content in (request.input, request.messages, request.prompt, request.items):
             if bytes(memoryview(content)[:1]) == b"[":
-                yield from _new_items(json_text.elements(content))
+                yield from _extract_new_items(json_text.elements(content))
             elif json_text.present(content):
                 for item in read_input_items(json_text.value(content)):
-                    yield from map(_text, item.turns)
+                    yield from map(_build_text, item.turns)
 
 
-def _new_items(items: list[Raw]) -> Iterable[Text]:
+def _extract_new_items(items: list[Raw]) -> Iterable[Text]:
     """Return the texts of the items that no request or answer before has brought."""
     new: list[Fields] = []
     from_client = False
-    for fields in map(_fields, reversed(items)):
+    for fields in map(_read_fields, reversed(items)):
         is_client = not is_from_model(fields)
         if from_client and not is_client:
             break
         from_client = from_client or is_client
         if fields.get("role") not in _REPEATED or fields.get("type", "message") != "message":
             new.append(fields)
-    return (text for fields in reversed(new) for text in _item_texts(fields, "user"))
+    return (text for fields in reversed(new) for text in _extract_item_texts(fields, "user"))
 
 
-def _fields(item: Raw) -> Fields:
+def _read_fields(item: Raw) -> Fields:
     """Return an item's members; an item that is no object is what a user has written."""
     value = json_text.value(item)
     if isinstance(value, dict):
@@ -184,27 +186,27 @@ def _fields(item: Raw) -> Fields:
     return {"role": "user", "content": value if isinstance(value, str) else None}
 
 
-def _item_texts(item: Fields, speaker: str) -> Iterator[Text]:
+def _extract_item_texts(item: Fields, speaker: str) -> Iterator[Text]:
     """Return the texts of an item; one of a rarer kind is found by the name of its kind as well."""
     kind = str(item.get("type") or "message")
     is_common = kind in _COMMON or kind.endswith("_output")
     for number, turn in enumerate(to_item(item, speaker).turns):
-        text = _text(turn)
+        text = _build_text(turn)
         yield text if is_common or number else Text(text.label, f"{kind} {text.text}")
 
 
-def _text(turn: LabelledTurn) -> Text:
+def _build_text(turn: LabelledTurn) -> Text:
     label = _LABELS.get(turn.source, turn.source)
     return Text(label, f"{turn.name} {turn.text}".strip() if turn.text or turn.name else "")
 
 
-def _unpacked(frame: bytes | None) -> bytes:
+def _decompress(frame: bytes | None) -> bytes:
     """Return the body in a zstd frame; nothing where it is too large, damaged or not there."""
     if frame is None:
         return b""
     try:
         with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(frame)) as reader:
-            body: bytes = reader.read(_MOST_BYTES + 1)
+            body: bytes = reader.read(_MAX_BYTES + 1)
     except zstandard.ZstdError:
         return b""
-    return body if len(body) <= _MOST_BYTES else b""
+    return body if len(body) <= _MAX_BYTES else b""

@@ -1,9 +1,9 @@
-"""The indexer: keeps the search index up to date, a bounded step at a time.
+"""The indexer, which keeps the search index up to date, a bounded step at a time.
 
-It is driven by the ingester's loop, which notes the exchanges that it has written. What is
-forgotten, what others have written and what a broken-off entry lacks is found by comparing the
-tables, a page a step: at the start, and every few minutes. Nothing waits for it, and each exchange
-has one entry, whoever writes it.
+The ingester's loop drives it, and notes the exchanges that it has written. What is forgotten, what
+others have written and what an interrupted entry lacks is found by comparing the tables, a page a
+step: at the start, and every few minutes. Nothing waits for it, and each exchange has one entry,
+whoever writes it.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Indexer:
         self._warned = False
 
     def note(self, exchange_ids: Iterable[str]) -> None:
-        """Remember exchanges that have been written just now and have ended.
+        """Remember exchanges that have just been written and have ended.
 
         The next comparison finds those that are too many to remember.
         """
@@ -137,7 +137,7 @@ class Indexer:
     def _index_one(self, index: Index, exchange_id: str) -> None:
         """Index an exchange; what can never be indexed is counted, and the others go on."""
         try:
-            indexes.bring_up(index, exchange_id, self._yield_if_due)
+            indexes.index_exchange(index, exchange_id, self._yield_if_due)
         except RowRefusedError as error:
             self._counters.add("search.refused")
             self._warn(error)
@@ -155,9 +155,9 @@ class Indexer:
 
     def _compare_page(self, index: Index) -> None:
         began, after = self._clock(), self._compared_to or ""
-        end = indexes.page_end(index.rows, after, _PAGE_SIZE)
+        end = indexes.find_page_end(index.rows, after, _PAGE_SIZE)
         until = indexes.LAST_ID if end is None else end
-        for find in (indexes.missing, indexes.changed):
+        for find in (indexes.list_missing, indexes.list_changed):
             self._unindexed.extend(find(index.rows, after, _PAGE_SIZE, until))
         now, self._compared_to = self._clock(), end
         self._compare_seconds += now - began

@@ -14,7 +14,7 @@ from typing import Any
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.search.index import Entry
-from response_store.search.parts import GAP, HUMP, Part
+from response_store.search.parts import CAMEL_MARK, GAP, Chunk
 from response_store.store.postgres.connections import PostgresConnections
 from response_store.store.postgres.errors import translated
 from response_store.store.postgres.statements import folded
@@ -58,12 +58,12 @@ class PostgresIndex:
         with self._watched(), self._transaction():
             return self._run(statement, values)
 
-    def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
-        """Write an entry. Where two do so at once, the second finds it done.
+    def put(self, entry: Entry, yield_if_due: Callable[[], None]) -> None:
+        """Write an entry. Where two writers do so at once, the second finds it done.
 
-        What `breathe` lets in meanwhile may change the exchange, but not delete it.
+        What `yield_if_due` lets in meanwhile may change the exchange, but not delete it.
         """
-        made = [tsvector(part) for part in entry.parts(breathe)]
+        made = [format_tsvector(chunk) for chunk in entry.chunks(yield_if_due)]
         with self._watched(), self._transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)):
                 return
@@ -73,7 +73,7 @@ class PostgresIndex:
                 return
             self._run(_CLEAR, (entry.exchange_id,))
             for number, words in enumerate(made):
-                breathe()
+                yield_if_due()
                 self._run(_WRITE, (entry.exchange_id, number, words))
 
     def interrupt(self) -> None:
@@ -85,7 +85,7 @@ class PostgresIndex:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """A transaction with settings of its own: behind a pooler a session is anybody's."""
+        """Open a transaction with settings of its own: behind a pooler the session is shared."""
         with self._connection.transaction():
             self._connection.execute(_SETTINGS)
             yield
@@ -101,11 +101,13 @@ class PostgresIndex:
         return done.fetchall() if done.description else []
 
 
-def tsvector(part: Part) -> str:
-    """The part as PostgreSQL reads a tsvector: each word with its places, humps without any."""
+def format_tsvector(chunk: Chunk) -> str:
+    """Return a chunk in the syntax of a tsvector: words with their places, parts of camelCase
+    without.
+    """
     places = defaultdict(list)
-    for at, word in enumerate(part.words, start=1):
+    for at, word in enumerate(chunk.words, start=1):
         if word != GAP:
             places[word].append(str(at))
     placed = (f"'{word}':{','.join(found)}" for word, found in places.items())
-    return " ".join((*placed, *(f"'{HUMP}{hump}'" for hump in part.humps)))
+    return " ".join((*placed, *(f"'{CAMEL_MARK}{camel_part}'" for camel_part in chunk.camel_parts)))

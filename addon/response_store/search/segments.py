@@ -3,7 +3,7 @@
 One segmentation for both databases. A word is a run of letters, digits and marks, without regard
 to case and accents. Scripts that put no blanks between words (Chinese, Japanese, Korean, Thai and
 the like) are cut into single characters, so that any part of a sentence is found as a phrase.
-A word in camelCase is indexed whole, and by its humps beside (`humps`).
+A word in camelCase is indexed whole, and by its parts beside (`split_camel_case`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-LONGEST = 128  # characters of a word that count
+MAX_WORD_LENGTH = 128  # characters of a word that count
 
 # Thai and Lao, Myanmar, Hangul, Khmer, CJK and kana, wide and narrow forms, the CJK planes.
 _ALONE = (
@@ -29,9 +29,9 @@ _MARKS = "".join(
 _RUN = re.compile(rf"(?:[^\W_]|[{_MARKS}])+")
 _CUT = re.compile(rf"[{_ALONE}]|[^{_ALONE}]+")
 _ACCENTS = re.compile("[\u0300-\u036f]+")
-_HUMP = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*")
-_MOST_HUMPS = 8
-_LONGEST_CAMEL = 64
+_CAMEL_PART = re.compile(r"[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z]+[0-9]*")
+_MAX_CAMEL_PARTS = 8
+_MAX_CAMEL_LENGTH = 64
 
 # Images, files and encrypted content: not text, though it looks like one.
 _BASE64 = re.compile(
@@ -41,59 +41,59 @@ _BASE64 = re.compile(
 _MIXED = (re.compile("[A-Z]"), re.compile("[a-z]"), re.compile("[0-9]"))
 
 
-class Segment(NamedTuple):
-    """A word as it is indexed, and the place of what it was made of."""
+class Token(NamedTuple):
+    """A word as it is indexed, and the place of the text that it was made of."""
 
     word: str
     start: int
     end: int
 
 
-def legible(text: str) -> str:
-    """The text that is cut and shown: characters composed, base64 left out."""
+def normalize(text: str) -> str:
+    """Return the text that is cut and shown: characters composed, base64 left out."""
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
-    return _BASE64.sub(_without_base64, text)
+    return _BASE64.sub(_drop_base64, text)
 
 
-def segments(text: str) -> Iterator[Segment]:
-    """The words of a legible text, in order."""
+def tokenize(text: str) -> Iterator[Token]:
+    """Yield the words of a normalized text, in order."""
     for run in _RUN.finditer(text):
         found, start = run[0], run.start()
         if found.isascii():
-            yield Segment(found[:LONGEST].lower(), start, run.end())
+            yield Token(found[:MAX_WORD_LENGTH].lower(), start, run.end())
             continue
         for piece in _CUT.finditer(found):
-            for word in _folded(piece[0]):
-                yield Segment(word, start + piece.start(), start + piece.end())
+            for word in _fold_word(piece[0]):
+                yield Token(word, start + piece.start(), start + piece.end())
 
 
-def words(text: str) -> tuple[str, ...]:
-    """The words alone."""
-    return tuple(segment.word for segment in segments(text))
+def split_words(text: str) -> tuple[str, ...]:
+    """Return the words of a normalized text, without their places."""
+    return tuple(segment.word for segment in tokenize(text))
 
 
-def humps(text: str) -> tuple[str, ...]:
-    """Where a word as it is written is in camelCase: its humps, and its ends from one of them.
+def split_camel_case(text: str) -> tuple[str, ...]:
+    """Return the parts of a word in camelCase, and its ends from each of them; else nothing.
 
     `getUserName` has `get`, `user`, `name` and `username`.
     """
-    if not text.isascii() or text.islower() or len(text) > _LONGEST_CAMEL:
+    if not text.isascii() or text.islower() or len(text) > _MAX_CAMEL_LENGTH:
         return ()
-    found = _HUMP.findall(text)
-    if not 1 < len(found) <= _MOST_HUMPS:
+    found = _CAMEL_PART.findall(text)
+    if not 1 < len(found) <= _MAX_CAMEL_PARTS:
         return ()
     ends = ("".join(found[at:]) for at in range(1, len(found) - 1))
-    return tuple(hump.lower() for hump in (*found, *ends) if len(hump) > 1)
+    return tuple(camel_part.lower() for camel_part in (*found, *ends) if len(camel_part) > 1)
 
 
 @lru_cache(maxsize=16_384)
-def _folded(piece: str) -> tuple[str, ...]:
-    """One word, mostly; some characters stand for several, or for none."""
+def _fold_word(piece: str) -> tuple[str, ...]:
+    """Return a piece without case and accents: mostly one word, sometimes several or none."""
     plain = _ACCENTS.sub("", unicodedata.normalize("NFKD", piece.casefold()))
     plain = unicodedata.normalize("NFC", plain.casefold())
-    return tuple(cut[:LONGEST] for run in _RUN.findall(plain) for cut in _CUT.findall(run))
+    return tuple(cut[:MAX_WORD_LENGTH] for run in _RUN.findall(plain) for cut in _CUT.findall(run))
 
 
-def _without_base64(found: re.Match[str]) -> str:
+def _drop_base64(found: re.Match[str]) -> str:
     return " " if all(kind.search(found[0]) for kind in _MIXED) else found[0]

@@ -1,4 +1,4 @@
-"""Where in an exchange its words were found: a piece of the original text around them."""
+"""The piece of the original text around the words that were found."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from itertools import islice
 from typing import NamedTuple
 
 from response_store.search.index_text import Text
-from response_store.search.segments import Segment, humps, legible, segments
+from response_store.search.segments import Token, normalize, split_camel_case, tokenize
 from response_store.search.terms import Term
 
 BEFORE = 60  # characters before the first match
 LENGTH = 200
-_MOST_MATCHES = 200
+_MAX_MATCHES = 200
 _MORE = "\u2026"
 _BLANKS = re.compile(r"\s+")
 _BLANK = re.compile(r"\s")
@@ -36,19 +36,19 @@ class Fragment(NamedTuple):
 
 
 class Snippet(NamedTuple):
-    """Who says it, and what."""
+    """Who says it, and the text around the words that were found."""
 
     label: str
     fragments: tuple[Fragment, ...]
 
     @property
     def text(self) -> str:
-        """The snippet without marks."""
+        """Return the snippet without marks."""
         return "".join(fragment.text for fragment in self.fragments)
 
     @property
     def marks(self) -> list[tuple[int, int]]:
-        """Where in the text the matches begin and end, in characters."""
+        """Return where in the text the matches begin and end, in characters."""
         places, at = [], 0
         for text, found in self.fragments:
             if found:
@@ -57,40 +57,44 @@ class Snippet(NamedTuple):
         return places
 
 
-def snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | None:
-    """The piece with the most terms close together, of several such the first."""
+def build_snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | None:
+    """Return the piece with the most terms close together, of several such the first; None without
+    any.
+    """
     best: tuple[int, str, str, list[Match]] | None = None
     for label, said in texts:
-        text = legible(said)
-        for found in _windows(list(islice(matches(text, terms), _MOST_MATCHES))):
+        text = normalize(said)
+        for found in _group_matches(list(islice(find_matches(text, terms), _MAX_MATCHES))):
             kinds = len({match.term for match in found})
             if best is None or kinds > best[0]:
                 best = (kinds, label, text, found)
         if best is not None and best[0] == len(terms):
             break
-    return Snippet(best[1], tuple(_cut_out(best[2], best[3]))) if best else None
+    return Snippet(best[1], tuple(_cut_fragments(best[2], best[3]))) if best else None
 
 
-def matches(text: str, terms: Sequence[Term]) -> Iterator[Match]:
-    """The places of terms in a legible text."""
+def find_matches(text: str, terms: Sequence[Term]) -> Iterator[Match]:
+    """Yield the places of terms in a normalized text."""
     longest = max((len(term.words) for term in terms), default=0)
-    window: list[Segment] = []
-    for segment in segments(text):
+    window: list[Token] = []
+    for segment in tokenize(text):
         window.append(segment)
         if len(window) > longest:
             window.pop(0)
         for number, term in enumerate(terms):
-            if (start := _ends_here(window, term, text)) is not None:
+            if (start := _find_term_start(window, term, text)) is not None:
                 yield Match(start, segment.end, number)
 
 
-def _ends_here(window: Sequence[Segment], term: Term, text: str) -> int | None:
-    """Where a term begins that ends with the last word of the window."""
+def _find_term_start(window: Sequence[Token], term: Term, text: str) -> int | None:
+    """Return where a term begins that ends with the last word of the window; None where none
+    ends.
+    """
     *before, last = term.words
     segment = window[-1]
-    if not _is(segment.word, last, term.begins):
-        beside = () if before else humps(text[segment.start : segment.end])
-        if not any(_is(hump, last, term.begins) for hump in beside):
+    if not _matches_word(segment.word, last, term.begins):
+        beside = () if before else split_camel_case(text[segment.start : segment.end])
+        if not any(_matches_word(camel_part, last, term.begins) for camel_part in beside):
             return None
     if len(window) <= len(before):
         return None
@@ -100,48 +104,48 @@ def _ends_here(window: Sequence[Segment], term: Term, text: str) -> int | None:
     return window[first].start
 
 
-def _is(word: str, looked_for: str, begins: bool) -> bool:
+def _matches_word(word: str, looked_for: str, begins: bool) -> bool:
     return word.startswith(looked_for) if begins else word == looked_for
 
 
-def _windows(found: Sequence[Match]) -> Iterator[list[Match]]:
-    """For each match: it and those that fit into one snippet with it."""
+def _group_matches(found: Sequence[Match]) -> Iterator[list[Match]]:
+    """Yield for each match: it and those that fit into one snippet with it."""
     for at, first in enumerate(found):
         end = first.start + LENGTH - BEFORE
         yield [match for match in found[at:] if match.end <= end] or [first]
 
 
-def _cut_out(text: str, found: Sequence[Match]) -> Iterator[Fragment]:
-    """The fragments around some matches, blanks made one, with dots where text goes on."""
-    start = _begin(text, max(0, min(match.start for match in found) - BEFORE))
-    at, end = start, _end(text, max(start + LENGTH, found[0].end))
+def _cut_fragments(text: str, found: Sequence[Match]) -> Iterator[Fragment]:
+    """Yield the fragments around some matches, blanks made one, with dots where text goes on."""
+    start = _find_word_start(text, max(0, min(match.start for match in found) - BEFORE))
+    at, end = start, _find_word_end(text, max(start + LENGTH, found[0].end))
     if start > 0:
         yield Fragment(_MORE, False)
     for match in sorted(found):
         if match.start < at:
             continue
-        yield from _fragment(text[at : match.start], False)
-        yield from _fragment(text[match.start : match.end], True)
+        yield from _build_fragment(text[at : match.start], False)
+        yield from _build_fragment(text[match.start : match.end], True)
         at = match.end
-    yield from _fragment(text[at:end], False)
+    yield from _build_fragment(text[at:end], False)
     if end < len(text):
         yield Fragment(_MORE, False)
 
 
-def _fragment(text: str, found: bool) -> Iterator[Fragment]:
+def _build_fragment(text: str, found: bool) -> Iterator[Fragment]:
     if text:
         yield Fragment(_BLANKS.sub(" ", text), found)
 
 
-def _begin(text: str, at: int) -> int:
-    """The beginning of a word near a place, if there is one."""
+def _find_word_start(text: str, at: int) -> int:
+    """Return the beginning of a word near a place, or the place itself."""
     if at == 0:
         return 0
     blank = _BLANK.search(text, at - 1, at + _NEAR)
     return blank.end() if blank else at
 
 
-def _end(text: str, at: int) -> int:
+def _find_word_end(text: str, at: int) -> int:
     if at >= len(text):
         return len(text)
     blanks = [found.start() for found in _BLANK.finditer(text, at - _NEAR, at + 1)]

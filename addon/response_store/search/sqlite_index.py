@@ -1,4 +1,4 @@
-"""The index of a SQLite file: an FTS5 table, written in transactions of one part each.
+"""The index of a SQLite file: an FTS5 table, written in transactions of one chunk each.
 
 The connection does not sync its commits: the next of the writer's does it for both, and what a loss
 of power takes is indexed again. Checkpoints are made now and then, as nobody else may write.
@@ -16,17 +16,19 @@ from typing import Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.search.index import Entry
-from response_store.search.parts import HUMP, Part
+from response_store.search.parts import CAMEL_MARK, Chunk
 from response_store.store.reading import table_words
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect, identify_file
 from response_store.store.sqlite.errors import translated
 from response_store.store.sqlite.transaction import transaction
 
-_PARTS = 65_536  # of an entry, at most: see schemas/sqlite/search_words.sql
+_MAX_CHUNKS = 65_536  # of an entry, at most: see schemas/sqlite/search_words.sql
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
 _ROW_BYTES = 4 * 4096  # pages that a row touches, roughly
-_FOUND = "SELECT entry_id, state, characters, cut FROM {exchanges_search} WHERE exchange_id = ?"
+_SELECT_ENTRY = (
+    "SELECT entry_id, state, characters, cut FROM {exchanges_search} WHERE exchange_id = ?"
+)
 _EXISTS = "SELECT 1 FROM {exchanges} WHERE exchange_id = ?"
 _ENTER = """
 INSERT INTO {exchanges_search} (exchange_id, tenant_id, started_at, state, characters, cut)
@@ -68,24 +70,24 @@ class SqliteIndex:
         with translated(self._where):
             return self._run(statement, values).fetchall()
 
-    def put(self, entry: Entry, breathe: Callable[[], None]) -> None:
-        """Write an entry, a part a transaction.
+    def put(self, entry: Entry, yield_if_due: Callable[[], None]) -> None:
+        """Write an entry, a transaction a chunk.
 
         Whoever begins the same one meanwhile takes it over: the two would write the same.
         """
         claim = f"#{secrets.token_hex(8)}"
         # Cut outside of the transaction, which others wait for.
-        parts = itertools.islice(entry.parts(breathe), _PARTS)
-        first, second = next(parts, None), next(parts, None)
+        chunks = itertools.islice(entry.chunks(yield_if_due), _MAX_CHUNKS)
+        first, second = next(chunks, None), next(chunks, None)
         state = entry.state if second is None else claim
         entry_id = self._begin(entry, state, first)
         if entry_id is None or second is None:
             return
-        for number, part in enumerate(itertools.chain([second], parts), start=1):
-            breathe()
-            if not self._add(entry_id, claim, number, part):
+        for number, chunk in enumerate(itertools.chain([second], chunks), start=1):
+            yield_if_due()
+            if not self._add(entry_id, claim, number, chunk):
                 return
-        breathe()
+        yield_if_due()
         with self._transaction():
             self._run(_FINISH, (entry.state, entry_id, claim))
 
@@ -96,12 +98,12 @@ class SqliteIndex:
     def close(self) -> None:
         self._connection.close()
 
-    def _begin(self, entry: Entry, state: str, first: Part | None) -> int | None:
-        """Make or take over the entry, with its first part; None where nothing is to do."""
+    def _begin(self, entry: Entry, state: str, first: Chunk | None) -> int | None:
+        """Make or take over the entry, with its first chunk; None where there is nothing to do."""
         with self._transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)).fetchone():
                 return None
-            found = self._run(_FOUND, (entry.exchange_id,)).fetchone()
+            found = self._run(_SELECT_ENTRY, (entry.exchange_id,)).fetchone()
             if found is None:
                 key = (entry.exchange_id, entry.tenant_id, entry.started_at)
                 entered = self._run(_ENTER, (*key, state, entry.characters, entry.cut))
@@ -111,22 +113,24 @@ class SqliteIndex:
             else:
                 entry_id = int(found[0])
                 self._run(_CLAIM, (state, entry.characters, entry.cut, entry_id))
-                self._run(_CLEAR, (entry_id * _PARTS, (entry_id + 1) * _PARTS))
+                self._run(_CLEAR, (entry_id * _MAX_CHUNKS, (entry_id + 1) * _MAX_CHUNKS))
             if first is not None:
                 self._write(entry_id, 0, first)
             return entry_id
 
-    def _add(self, entry_id: int, claim: str, number: int, part: Part) -> bool:
-        """Write one more part; False where somebody else has taken the entry over."""
+    def _add(self, entry_id: int, claim: str, number: int, chunk: Chunk) -> bool:
+        """Write one more chunk; return False where another writer has taken the entry over."""
         with self._transaction():
             if not self._run(_CLAIMED, (entry_id, claim)).fetchone():
                 return False
-            self._write(entry_id, number, part)
+            self._write(entry_id, number, chunk)
             return True
 
-    def _write(self, entry_id: int, number: int, part: Part) -> None:
-        text = " ".join((*part.words, *(f"{HUMP}{hump}" for hump in part.humps)))
-        self._run(_WRITE, (entry_id * _PARTS + number, text))
+    def _write(self, entry_id: int, number: int, chunk: Chunk) -> None:
+        text = " ".join(
+            (*chunk.words, *(f"{CAMEL_MARK}{camel_part}" for camel_part in chunk.camel_parts))
+        )
+        self._run(_WRITE, (entry_id * _MAX_CHUNKS + number, text))
         self._noted += 4 * len(text) + _ROW_BYTES
 
     @contextlib.contextmanager

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from response_store.search.parts import HUMP, PHRASE
-from response_store.search.segments import legible, words
+from response_store.search.parts import CAMEL_MARK, PHRASE
+from response_store.search.segments import normalize, split_words
 
-MOST = 32
+MAX_TERMS = 32
 _QUOTED = re.compile(r'"([^"]*)"?')
 
 
@@ -25,28 +25,35 @@ class Term(NamedTuple):
     begins: bool = False
 
 
-def terms(arguments: Iterable[str]) -> list[Term]:
-    """The terms, each once, at most `MOST`. None where there is not one letter or digit."""
-    found = (term for argument in arguments for piece in _pieces(argument) for term in _of(piece))
-    return [*dict.fromkeys(found)][:MOST]
+def parse_terms(arguments: Iterable[str]) -> list[Term]:
+    """Return the terms, each once, at most `MAX_TERMS`; none where there is no letter or digit."""
+    found = (
+        term
+        for argument in arguments
+        for piece in _split_quotes(argument)
+        for term in _split_terms(piece)
+    )
+    return [*dict.fromkeys(found)][:MAX_TERMS]
 
 
-def fts5(term: Term) -> str:
-    """The term as SQLite's FTS5 reads it."""
+def format_fts5(term: Term) -> str:
+    """Return the term in the syntax of SQLite's FTS5."""
     star = " *" if term.begins else ""
     phrase = f'"{" ".join(term.words)}"{star}'
-    return phrase if len(term.words) > 1 else f'{phrase} OR "{HUMP}{term.words[0]}"{star}'
+    return phrase if len(term.words) > 1 else f'{phrase} OR "{CAMEL_MARK}{term.words[0]}"{star}'
 
 
-def tsquery(term: Term) -> str:
-    """The term as PostgreSQL reads a tsquery."""
+def format_tsquery(term: Term) -> str:
+    """Return the term in the syntax of PostgreSQL's tsquery."""
     star = ":*" if term.begins else ""
     phrase = " <-> ".join(f"'{word}'" for word in term.words) + star
-    return phrase if len(term.words) > 1 else f"{phrase} | '{HUMP}{term.words[0]}'{star}"
+    return phrase if len(term.words) > 1 else f"{phrase} | '{CAMEL_MARK}{term.words[0]}'{star}"
 
 
-def _pieces(argument: str) -> Iterator[str]:
-    """The argument, or where it has quotes of its own: what they hold, and each word outside."""
+def _split_quotes(argument: str) -> Iterator[str]:
+    """Yield the argument, or where it has quotes of its own: what they hold, and each word
+    outside.
+    """
     if '"' not in argument:
         yield argument
         return
@@ -58,10 +65,10 @@ def _pieces(argument: str) -> Iterator[str]:
     yield from argument[at:].split()
 
 
-def _of(piece: str) -> Iterator[Term]:
-    """The piece as a term; as several where it is longer than any phrase that is indexed."""
-    shown = legible(piece)
-    looked_for = words(shown)
+def _split_terms(piece: str) -> Iterator[Term]:
+    """Yield the piece as a term; as several where it is longer than any phrase that is indexed."""
+    shown = normalize(piece)
+    looked_for = split_words(shown)
     begins = shown.rstrip().endswith("*") and not shown.rstrip()[:-1].endswith((" ", "*"))
     for at in range(0, len(looked_for), PHRASE):
         last = at + PHRASE >= len(looked_for)

@@ -8,10 +8,10 @@ from typing import TypeAlias
 import pytest
 
 from response_store.config import SqliteTarget
-from response_store.search.asking import ask
-from response_store.search.catching_up import catch_up
-from response_store.search.index import Index, lacking
-from response_store.search.terms import terms
+from response_store.search.asking import search
+from response_store.search.catching_up import index_missing
+from response_store.search.index import Index, count_unindexed
+from response_store.search.terms import parse_terms
 from response_store.store.backends import open_index
 from response_store.store.query import Query
 from response_store.store.selection import Selection
@@ -53,17 +53,17 @@ class Searching:
         return self._opened[-1]
 
     def catch_up(self) -> int:
-        """Index what is lacking; how many those were."""
-        return len(list(catch_up(self.index())))
+        """Index what is missing; return how many those were."""
+        return len(list(index_missing(self.index())))
 
-    def lacking(self) -> int:
+    def unindexed(self) -> int:
         with self.stored.open() as query:
-            return lacking(query.reading.rows)
+            return count_unindexed(query.reading.rows)
 
     def ids(self, *words: str, limit: int = 100, **chosen: object) -> set[str]:
         """The exchanges that are found."""
         selection = Selection(**{"tenant": "default", **chosen})  # type: ignore[arg-type]
-        answer = ask(self._asked().reading, terms(words), selection, limit)
+        answer = search(self._asked().reading, parse_terms(words), selection, limit)
         assert answer.total >= len(answer.hits)
         return {hit.summary.exchange_id for hit in answer.hits}
 

@@ -13,11 +13,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli.search_view import NOTHING, show
-from response_store.search.asking import ask
+from response_store.search.asking import search
 from response_store.search.index_text import Text
-from response_store.search.segments import LONGEST
-from response_store.search.snippets import LENGTH, snippet
-from response_store.search.terms import terms
+from response_store.search.segments import MAX_WORD_LENGTH
+from response_store.search.snippets import LENGTH, build_snippet
+from response_store.search.terms import parse_terms
 from response_store.store.selection import Selection
 from response_store.store.sqlite import schema as sqlite_schema
 from tests.unit.cli import rows
@@ -92,7 +92,7 @@ def drawn(stored: Stored, width: int, *words: str, limit: int = 20) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
     with stored.open() as query:
-        show(console, ask(query.reading, terms(words), Selection(tenant="default"), limit))
+        show(console, search(query.reading, parse_terms(words), Selection(tenant="default"), limit))
     return file.getvalue()
 
 
@@ -135,7 +135,7 @@ def test_a_snippet() -> None:
     """It is the piece where most of the terms are close together, with whole words at its ends."""
     filler = "word " * 100
     texts = [Text("user", f"{filler} apple {filler} apple\n\npie {filler}"), Text("answer", "pie")]
-    found = snippet(texts, terms(["apple", "pie"]))
+    found = build_snippet(texts, parse_terms(["apple", "pie"]))
     assert found is not None
     assert found.label == "user"
     assert found.text.startswith("…word ")
@@ -143,7 +143,7 @@ def test_a_snippet() -> None:
     assert "apple pie" in found.text
     assert [found.text[start:end] for start, end in found.marks] == ["apple", "pie"]
     assert len(found.text) <= LENGTH + 2
-    assert snippet(texts, terms(["nowhere"])) is None
-    long = snippet([Text("answer", "x" * 5000)], terms(["x" * LONGEST]))
+    assert build_snippet(texts, parse_terms(["nowhere"])) is None
+    long = build_snippet([Text("answer", "x" * 5000)], parse_terms(["x" * MAX_WORD_LENGTH]))
     assert long is not None
     assert len(long.text) == 5000

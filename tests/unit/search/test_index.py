@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from response_store.search.index import Entry, bring_up
+from response_store.search.index import Entry, index_exchange
 from response_store.search.index_text import Row
-from response_store.search.segments import legible, segments
+from response_store.search.segments import normalize, tokenize
 from tests.sampling import examples
 from tests.unit.search.conftest import Searching
 from tests.unit.search.test_segments import TEXTS
@@ -73,23 +73,23 @@ def test_a_state_that_changes(searching: Searching) -> None:
     """An open exchange is not indexed, one that may change is indexed again in its last state."""
     searching.stored.exchange("e1", state="open")
     searching.stored.exchange("e2", state="queued", output_text="early")
-    assert searching.lacking() == 1
+    assert searching.unindexed() == 1
     assert searching.catch_up() == 1
     searching.stored.script(
         "UPDATE {exchanges} SET state = 'completed', output_text = 'late' WHERE exchange_id = 'e2'"
     )
     searching.stored.script("UPDATE {exchanges} SET state = 'failed', output_text = 'ended'"
                             " WHERE exchange_id = 'e1'")  # fmt: skip
-    assert searching.lacking() == 2
+    assert searching.unindexed() == 2
     assert searching.catch_up() == 2
-    assert (searching.lacking(), searching.catch_up()) == (0, 0)
+    assert (searching.unindexed(), searching.catch_up()) == (0, 0)
     assert (searching.ids("early"), searching.ids("late")) == (set(), {"e2"})
     assert searching.ids("ended") == {"e1"}
     assert searching.count("exchanges_search") == 2
 
 
 def test_a_deletion_leaves_nothing(searching: Searching) -> None:
-    """With the exchange its entry goes, and all of its parts."""
+    """With the exchange its entry goes, and all of its chunks."""
     text = " ".join(f"w{number}" for number in range(10_000))
     searching.stored.exchange("e1", output_text=text)
     searching.stored.exchange("e2", output_text="w1 stays")
@@ -98,7 +98,11 @@ def test_a_deletion_leaves_nothing(searching: Searching) -> None:
     searching.stored.script("DELETE FROM {exchanges} WHERE exchange_id = 'e1'")
     assert searching.count("exchanges_search_words") == 1
     assert searching.count("exchanges_search") == 1
-    assert (searching.ids("w1"), searching.ids("w9999"), searching.lacking()) == ({"e2"}, set(), 0)
+    assert (searching.ids("w1"), searching.ids("w9999"), searching.unindexed()) == (
+        {"e2"},
+        set(),
+        0,
+    )
     searching.stored.exchange("e3", output_text="w9999")
     searching.catch_up()
     assert searching.ids("w9999") == {"e3"}
@@ -109,11 +113,11 @@ def test_an_exchange_that_goes_while_it_is_indexed(searching: Searching) -> None
     index = searching.index()
     index.put(Entry(Row("gone", "default", 1.0, "completed", output_text="ghost")), no_pause)
     assert searching.count("exchanges_search_words") == 0
-    assert not bring_up(index, "gone", no_pause)
+    assert not index_exchange(index, "gone", no_pause)
 
 
 def test_a_long_text(searching: Searching) -> None:
-    """A word, a phrase across parts, and words far apart are found in a text of many parts."""
+    """A word, a phrase across chunks, and words far apart are found in a text of many chunks."""
     text = " ".join(["start", *(f"w{number} 的" for number in range(9_000)), "end"])
     searching.stored.exchange("long", output_text=text)
     searching.catch_up()
@@ -123,7 +127,7 @@ def test_a_long_text(searching: Searching) -> None:
 
 
 def test_a_part_written_index_is_found(searching: Searching) -> None:
-    """Broken off between two parts, the entry counts as lacking, and is made whole."""
+    """Broken off between two chunks, the entry counts as missing, and is made whole."""
     searching.stored.exchange("long", output_text=" ".join(f"w{n}" for n in range(10_000)))
 
     class Killed(BaseException):
@@ -138,15 +142,15 @@ def test_a_part_written_index_is_found(searching: Searching) -> None:
             raise Killed
 
     with contextlib.suppress(Killed):
-        bring_up(searching.index(), "long", killed)
-    assert searching.lacking() == 1
+        index_exchange(searching.index(), "long", killed)
+    assert searching.unindexed() == 1
     assert searching.catch_up() == 1
     assert searching.ids("w1", "w9999") == {"long"}
     assert searching.count("exchanges_search_words") == 3
 
 
 def test_two_at_once(searching: Searching) -> None:
-    """However many index the same, each exchange has one entry, with each part once."""
+    """However many index the same, each exchange has one entry, with each chunk once."""
     text = " ".join(f"w{number}" for number in range(10_000))
     for number in range(4):
         searching.stored.exchange(f"e{number}", output_text=f"{text} n{number}")
@@ -156,7 +160,7 @@ def test_two_at_once(searching: Searching) -> None:
     def all_of_them(number: int) -> None:
         try:
             for at in range(4):
-                bring_up(indexes[number], f"e{at}", no_pause)
+                index_exchange(indexes[number], f"e{at}", no_pause)
         except Exception as error:  # noqa: BLE001 - whatever it is, the test is to tell
             errors.append(error)
 
@@ -181,8 +185,8 @@ def test_any_text_and_any_question(searching: Searching, text: str, asked: list[
     storable = text.replace("\x00", "\ufffd").replace("\ud800", "\ufffd")
     searching.stored.exchange("e", output_text=storable)
     index.put(Entry(Row("e", "default", 1.0, "completed", output_text=text)), no_pause)
-    shown = legible(text)
-    cut = list(segments(shown))
+    shown = normalize(text)
+    cut = list(tokenize(shown))
     pieces = sorted({shown[segment.start : segment.end] for segment in cut})
     whole = [shown.replace('"', " ").replace("*", " ")] if cut else []
     if cut:

@@ -119,8 +119,8 @@ def test_a_damaged_row_has_what_can_be_read() -> None:
 
 def test_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is beyond the bound is counted, and a body that unpacks to too much is left."""
-    monkeypatch.setattr(module, "MOST_CHARACTERS", 10)
+    monkeypatch.setattr(module, "MAX_CHARACTERS", 10)
     row = Row("e", "t", 1.0, "completed", output_text="123456", error_message="abcdefgh")
     assert extract_texts(row) == ((Text("answer", "123456"), Text("error", "abcd")), 10, 4)
-    monkeypatch.setattr(module, "_MOST_BYTES", 20)
+    monkeypatch.setattr(module, "_MAX_BYTES", 20)
     assert texts({"input": "x" * 30}) == []

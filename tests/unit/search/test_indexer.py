@@ -20,7 +20,7 @@ from response_store.errors import (
     TransientStoreError,
 )
 from response_store.faults import ErrorReporter
-from response_store.search.catching_up import catch_up
+from response_store.search.catching_up import index_missing
 from response_store.search.index import Index
 from response_store.search.indexer import Indexer
 from response_store.store.backends import open_index
@@ -60,9 +60,9 @@ class Run:
             index = self.open_index()
             put = index.put
 
-            def failing(entry: Any, breathe: Any) -> None:
+            def failing(entry: Any, yield_if_due: Any) -> None:
                 fail(entry.exchange_id)
-                put(entry, breathe)
+                put(entry, yield_if_due)
 
             index.put = failing  # type: ignore[method-assign]
             return index
@@ -258,7 +258,7 @@ def test_it_yields_while_it_cuts_words(running: Run) -> None:
 
 
 def test_what_is_noted_while_it_works(running: Run) -> None:
-    """What the loop writes at a breathe point is indexed with the rest, also if it is the same."""
+    """What the loop writes at a yield point is indexed with the rest, also if it is the same."""
     running.exchanges("first")
 
     def note() -> None:
@@ -312,7 +312,7 @@ def test_it_stops_at_once(running: Run) -> None:
     if isinstance(running.stored, Stored):
         assert running.begun() == ["long"]
     with closing(running.open_index()) as index:
-        assert list(catch_up(index)) == [1]
+        assert list(index_missing(index)) == [1]
     assert running.entries() == ["long"]
 
 

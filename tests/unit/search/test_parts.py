@@ -1,4 +1,4 @@
-"""Words put together into parts, a moment at a time."""
+"""Words put together into chunks, a moment at a time."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from response_store.search.parts import GAP, parts
-from response_store.search.segments import legible, words
+from response_store.search.parts import GAP, build_chunks
+from response_store.search.segments import normalize, split_words
 
 PARAGRAPH = "getUserName says: déjà vu, 你好世界, a_b-c and 12 more.\n"
 TEXTS = {
@@ -21,10 +21,10 @@ TEXTS = {
 
 
 def all_words(texts: list[str]) -> list[str]:
-    """Return the words of all parts, each once; `PHRASE` of them stand in two."""
+    """Return the words of all chunks, each once; `PHRASE` of them stand in two."""
     found: list[str] = []
-    for number, part in enumerate(parts(texts)):
-        found += part.words[64 if number else 0 :]
+    for number, chunk in enumerate(build_chunks(texts)):
+        found += chunk.words[64 if number else 0 :]
     return [word for word in found if word != GAP]
 
 
@@ -32,7 +32,7 @@ def all_words(texts: list[str]) -> list[str]:
 def test_a_long_text_has_the_words_of_its_whole(name: str) -> None:
     """Taken in pieces a text has the words that it has as a whole, in their order."""
     text = TEXTS[name]
-    assert all_words([text]) == list(words(legible(text)))
+    assert all_words([text]) == list(split_words(normalize(text)))
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -40,11 +40,11 @@ def test_others_may_run(name: str) -> None:
     """Between two chances for others to run there are a few milliseconds at most."""
     last, longest = time.thread_time(), 0.0
 
-    def breathe() -> None:
+    def yield_if_due() -> None:
         nonlocal last, longest
         now = time.thread_time()
         longest, last = max(longest, now - last), now
 
-    for _ in parts([TEXTS[name]], breathe):
+    for _ in build_chunks([TEXTS[name]], yield_if_due):
         last = time.thread_time()
     assert longest < 0.04  # measured: 4 ms, and 75 ms for a whole text

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from response_store.search.parts import GAP, MOST_PLACES, MOST_WORDS, PHRASE, Part, parts
-from response_store.search.segments import humps, legible, segments, words
-from response_store.search.snippets import matches
-from response_store.search.terms import MOST, Term, fts5, terms, tsquery
+from response_store.search.parts import GAP, MAX_PLACES, MAX_WORDS, PHRASE, Chunk, build_chunks
+from response_store.search.segments import normalize, split_camel_case, split_words, tokenize
+from response_store.search.snippets import find_matches
+from response_store.search.terms import MAX_TERMS, Term, format_fts5, format_tsquery, parse_terms
 
 # Words of many scripts, code, accents in one and in two characters, and what no database likes.
 TEXTS = st.text(
@@ -38,7 +38,7 @@ TEXTS = st.text(
 )
 def test_words(text: str, found: tuple[str, ...]) -> None:
     """Words go by letters, digits and marks; scripts without blanks by characters."""
-    assert words(legible(text)) == found
+    assert split_words(normalize(text)) == found
 
 
 @pytest.mark.parametrize(
@@ -53,9 +53,9 @@ def test_words(text: str, found: tuple[str, ...]) -> None:
         ("a" * 70 + "B", ()),
     ],
 )
-def test_humps(word: str, found: tuple[str, ...]) -> None:
-    """A word in camelCase has humps, any other has none."""
-    assert humps(word) == found
+def test_camel_case(word: str, found: tuple[str, ...]) -> None:
+    """A word in camelCase has parts, any other has none."""
+    assert split_camel_case(word) == found
 
 
 def test_files_are_no_text() -> None:
@@ -63,18 +63,18 @@ def test_files_are_no_text() -> None:
     data = base64.b64encode(random.Random(1).randbytes(300)).decode()
     lines = "\n".join(data[at : at + 76] for at in range(0, len(data), 76))
     for text in (f"a data:image/png;base64,{data} b", f"a {data} b", f"a\n{lines}\nb"):
-        assert words(legible(text)) == ("a", "b")
+        assert split_words(normalize(text)) == ("a", "b")
     kept = "0123456789abcdef" * 20 + " " + "/usr/lib" * 30
-    assert legible(kept) == kept
+    assert normalize(kept) == kept
 
 
 @given(TEXTS, st.data())
 def test_whatever_stands_in_a_text_is_found_in_it(text: str, data: st.DataObject) -> None:
     """Each stretch of words is cut in the same way by itself, so it is found as a phrase."""
-    shown = legible(text)
-    cut = list(segments(shown))
+    shown = normalize(text)
+    cut = list(tokenize(shown))
     if not cut:
-        assert terms([text]) == []
+        assert parse_terms([text]) == []
         return
     first = data.draw(st.integers(0, len(cut) - 1))
     last = data.draw(st.integers(first, min(len(cut) - 1, first + PHRASE // 2)))
@@ -82,18 +82,18 @@ def test_whatever_stands_in_a_text_is_found_in_it(text: str, data: st.DataObject
     first = min(at for at, segment in enumerate(cut) if segment.start == cut[first].start)
     last = max(at for at, segment in enumerate(cut) if segment.end == cut[last].end)
     piece = shown[cut[first].start : cut[last].end]
-    found = terms([piece.replace('"', " ")])
+    found = parse_terms([piece.replace('"', " ")])
     phrase = tuple(segment.word for segment in cut[first : last + 1])
     assert [term.words for term in found] == [phrase]
-    assert any(match.start == cut[first].start for match in matches(shown, found))
-    (part,) = parts([text])
-    assert phrase in {part.words[at : at + len(phrase)] for at in range(len(part.words))}
+    assert any(match.start == cut[first].start for match in find_matches(shown, found))
+    (chunk,) = build_chunks([text])
+    assert phrase in {chunk.words[at : at + len(phrase)] for at in range(len(chunk.words))}
 
 
 @given(st.lists(TEXTS, max_size=4))
 def test_nothing_that_is_asked_is_an_error(arguments: list[str]) -> None:
     """Terms hold words alone: nothing in them has a meaning for a database."""
-    for term in terms(arguments):
+    for term in parse_terms(arguments):
         for word in term.words:
             assert word
             assert not set(word) & set("\"'\\*|&!:<>() \x00¬¶")
@@ -102,7 +102,7 @@ def test_nothing_that_is_asked_is_an_error(arguments: list[str]) -> None:
 
 def test_terms() -> None:
     """Arguments are phrases, quotes make some within one, a star stands for any end."""
-    assert terms(["foo bar", "Baz*", 'a "b c" d', 'open "end', "foo bar"]) == [
+    assert parse_terms(["foo bar", "Baz*", 'a "b c" d', 'open "end', "foo bar"]) == [
         Term(("foo", "bar")),
         Term(("baz",), begins=True),
         Term(("a",)),
@@ -111,18 +111,18 @@ def test_terms() -> None:
         Term(("open",)),
         Term(("end",)),
     ]
-    assert terms(["*", '""', "...", ""]) == []
-    assert terms(["a *"]) == [Term(("a",))]
-    assert [len(term.words) for term in terms(["天" * 100])] == [PHRASE, 100 - PHRASE]
-    assert len(terms([f"w{number}" for number in range(100)])) == MOST
+    assert parse_terms(["*", '""', "...", ""]) == []
+    assert parse_terms(["a *"]) == [Term(("a",))]
+    assert [len(term.words) for term in parse_terms(["天" * 100])] == [PHRASE, 100 - PHRASE]
+    assert len(parse_terms([f"w{number}" for number in range(100)])) == MAX_TERMS
 
 
 def test_spelling() -> None:
-    """One word may be a hump as well, a phrase has none."""
-    assert fts5(Term(("user",))) == '"user" OR "¬user"'
-    assert fts5(Term(("a", "b"), begins=True)) == '"a b" *'
-    assert tsquery(Term(("user",), begins=True)) == "'user':* | '¬user':*"
-    assert tsquery(Term(("a", "b"))) == "'a' <-> 'b'"
+    """One word may be a part of camelCase as well, a phrase has none."""
+    assert format_fts5(Term(("user",))) == '"user" OR "¬user"'
+    assert format_fts5(Term(("a", "b"), begins=True)) == '"a b" *'
+    assert format_tsquery(Term(("user",), begins=True)) == "'user':* | '¬user':*"
+    assert format_tsquery(Term(("a", "b"))) == "'a' <-> 'b'"
 
 
 @pytest.mark.parametrize(
@@ -130,19 +130,19 @@ def test_spelling() -> None:
     [" ".join(f"w{number}" for number in range(10_000)), "的 " * 1_000, "a " * 700 + "b " * 700],
 )
 def test_parts(text: str) -> None:
-    """No part has more places than PostgreSQL keeps, and no phrase is lost between two."""
-    made = list(parts([text]))
+    """No chunk has more places than PostgreSQL keeps, and no phrase is lost between two."""
+    made = list(build_chunks([text]))
     assert len(made) > 1
-    for part in made:
-        assert len(part.words) <= MOST_WORDS + 1
-        assert max(part.words.count(word) for word in {*part.words}) <= MOST_PLACES
-    whole = words(text)
-    there = {part.words[at : at + PHRASE] for part in made for at in range(len(part.words))}
+    for chunk in made:
+        assert len(chunk.words) <= MAX_WORDS + 1
+        assert max(chunk.words.count(word) for word in {*chunk.words}) <= MAX_PLACES
+    whole = split_words(text)
+    there = {chunk.words[at : at + PHRASE] for chunk in made for at in range(len(chunk.words))}
     assert all(whole[at : at + PHRASE] in there for at in range(len(whole) - PHRASE))
 
 
 def test_texts_are_apart() -> None:
     """No phrase goes from one text to the next."""
-    assert list(parts(["a fooBar", "", "b"])) == [
-        Part(("a", "foobar", GAP, "b", GAP), ("bar", "foo"))
+    assert list(build_chunks(["a fooBar", "", "b"])) == [
+        Chunk(("a", "foobar", GAP, "b", GAP), ("bar", "foo"))
     ]
