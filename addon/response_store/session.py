@@ -21,7 +21,7 @@ from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.outbox import Outbox
 from response_store.capture.recorder import Recorder
 from response_store.capture.websockets import Sockets
-from response_store.config import Config, Serve
+from response_store.config import Config, Serve, promises
 from response_store.ingest.channel import OK
 from response_store.ingest.supervisor import Supervisor
 from response_store.journal.binding import new_header
@@ -270,7 +270,7 @@ class Session:
         """Return what is in force, in a line."""
         return (
             f"response_store {__version__}: writing to {self._target()} "
-            f"({self._promises()}), configuration: {self.config.source}"
+            f"({promises(self.config)}), configuration: {self.config.source}"
         )
 
     def status(self) -> str:
@@ -433,17 +433,6 @@ class Session:
         since = time.monotonic() - self.ingester.reported_at
         oldest = f"{report.lag_seconds + since:.1f} s" if report else "an unknown time"
         return f"{number} frames, the oldest for {oldest}"
-
-    def _promises(self) -> str:
-        config = self.config
-        promises = [
-            f"durability {config.durability.value}",
-            f"acknowledge {config.acknowledge.value}",
-            f"on store failure {config.on_store_failure.value}",
-        ]
-        if config.serve is not Serve.OFF:
-            promises.append(f"serve {config.serve.value}")
-        return ", ".join(promises)
 
 
 def _make_way(configured: Path | None) -> None:

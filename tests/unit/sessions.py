@@ -12,7 +12,7 @@ import pytest
 from response_store.config import Config, load_config
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
-from response_store.ingest import supervisor
+from response_store.ingest import process
 from response_store.session import Session
 from tests.unit.capture.borders import answer_head, request_head
 from tests.unit.ingester_double import Ingester
@@ -37,7 +37,7 @@ class Processes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started: list[Ingester] = []
-        monkeypatch.setattr(supervisor.subprocess, "Popen", self.popen)
+        monkeypatch.setattr(process.subprocess, "Popen", self.popen)
 
     def popen(self, command: list[str], **how: Any) -> Ingester:
         (fd,) = how["pass_fds"]
@@ -46,8 +46,8 @@ class Processes:
 
     def close(self) -> None:
         """End all of them."""
-        for process in self.started:
-            process.channel.close()
+        for one in self.started:
+            one.channel.close()
 
 
 def session_of(config: Config, counters: Counters | None = None, **how: Any) -> Session:

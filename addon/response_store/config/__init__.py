@@ -23,7 +23,7 @@ from .model import (
     TenantConfig,
 )
 from .secret import Secret
-from .summary import in_force
+from .summary import in_force, promises
 from .tables import TableNames
 from .unsafe import config_warnings
 
@@ -51,4 +51,5 @@ __all__ = [
     "config_warnings",
     "in_force",
     "load_config",
+    "promises",
 ]

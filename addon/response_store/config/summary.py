@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .config import Config
-from .model import RedactConfig
+from .model import RedactConfig, Serve
 from .secret import masked
 
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ def in_force(config: Config) -> dict[str, str]:
         "retention.max_bytes": str(config.retention.max_bytes or "none"),
         "redact": _redacted(config.redact),
     } | _of_postgres(config)
+
+
+def promises(config: Config) -> str:
+    """Return what is promised of each record, in half a line."""
+    words = [
+        f"durability {config.durability.value}",
+        f"acknowledge {config.acknowledge.value}",
+        f"on store failure {config.on_store_failure.value}",
+    ]
+    if config.serve is not Serve.OFF:
+        words.append(f"serve {config.serve.value}")
+    return ", ".join(words)
 
 
 def _of_postgres(config: Config) -> dict[str, str]:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 
+import msgspec
+
 from response_store.config import Config
 from response_store.counts import Counters
 from response_store.errors import StoppedError, StoreError
@@ -20,6 +22,7 @@ from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.earlier import drain_earlier, earlier_journals, warn_of_unnamed
+from response_store.journal.errors import JournalError
 from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention
 from response_store.search.indexer import Indexer
@@ -52,6 +55,7 @@ class Chores:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._config = config
+        self._directory = directory
         self._store = store
         self._counters = counters
         self._errors = errors
@@ -86,6 +90,18 @@ class Chores:
         self._pruned_last = False
         self._lets_sleep = config.database.server is not None
         self._active_until = clock() + ACTIVE_SECONDS
+
+    def bind_journal(self) -> None:
+        """Note in the journal which database it belongs to, once that is known."""
+        header = self._directory.header
+        if self._stopped or header.database_id == self._store.database_id:
+            return
+        try:
+            self._directory.write_header(
+                msgspec.structs.replace(header, database_id=self._store.database_id)
+            )
+        except (OSError, JournalError) as error:
+            self._errors.report("bind", error)
 
     def note_written(self, items: Iterable[Item]) -> None:
         """Note what was committed."""

@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from response_store.config import Acknowledge
 from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.ingest.announcing import written_rows
@@ -260,20 +258,8 @@ class Worker:
             self._was_opened = True
             self.health.opened()
             self._give_verdict(Verdict())
-            self._bind()
+            self._chores.bind_journal()
             self._store.close_abandoned()
-
-    def _bind(self) -> None:
-        """Note in the journal which database it belongs to, now that this is known."""
-        header = self._directory.header
-        if header.database_id == self._store.database_id or self._config.database.is_in_memory:
-            return
-        try:
-            self._directory.write_header(
-                msgspec.structs.replace(header, database_id=self._store.database_id)
-            )
-        except (OSError, JournalError) as error:
-            self._errors.report("bind", error)
 
     def _note_success(self) -> None:
         self._backoff.succeeded()

@@ -15,6 +15,8 @@ import logging
 import os
 import re
 import signal
+import socket
+import subprocess
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -36,6 +38,8 @@ NICENESS = 5
 # 5 ms by default, of the 15 ms that there are.
 _SWITCH_INTERVAL = 0.0005  # seconds
 
+_LOG_NAME = "ingester.log"
+_MAX_REASON = 300  # characters
 _IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _may_be_secret = re.compile(
     "KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|DATABASE_URL|(^|_)(DSN|AUTH)$", re.IGNORECASE
@@ -54,6 +58,40 @@ def command(fd: int) -> list[str]:
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what an ingester gets of `environ`: all but what may be a secret, by its name."""
     return {name: value for name, value in environ.items() if not _may_be_secret(name)}
+
+
+def start(journal: Path, channel: socket.socket) -> subprocess.Popen[bytes]:
+    """Start an ingester on its end of a channel. Raises OSError.
+
+    Its own errors go to a file in the journal's folder, private, written anew.
+    """
+    flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
+    log = os.open(journal / _LOG_NAME, flags, 0o600)
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own interpreter
+            command(channel.fileno()),
+            env=environment(os.environ),
+            pass_fds=[channel.fileno()],
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    finally:
+        os.close(log)
+
+
+def describe_exit(journal: Path, code: int) -> str:
+    """Return how an ingester has ended, with the last line that it has left behind."""
+    how = f"signal {-code}" if code < 0 else f"status {code}"
+    try:
+        text = (journal / _LOG_NAME).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return how
+    lines = text.strip().splitlines()
+    last = "".join(c for c in lines[-1] if c.isprintable())[:_MAX_REASON] if lines else ""
+    return f"{how}: {last}" if last else how
 
 
 def main(argv: Sequence[str]) -> None:

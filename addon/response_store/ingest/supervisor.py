@@ -11,15 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import selectors
 import socket
 import subprocess
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from response_store import __version__
@@ -64,8 +62,6 @@ _RECEIVE = 1 << 18  # bytes at once
 _EXIT_LOOK = 0.05  # seconds between looks whether the process has exited
 _EXIT_WAIT = 2.0  # seconds from the end of the channel after which the process is killed
 _REAP_LOOK = 1.0  # seconds between such looks once nobody waits for it
-_LOG_NAME = "ingester.log"
-_REASON_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,17 +276,8 @@ class Supervisor:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         try:
-            with contextlib.closing(theirs), self._log_file() as log:
-                self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
-                    process.command(theirs.fileno()),
-                    env=process.environment(os.environ),
-                    pass_fds=[theirs.fileno()],
-                    cwd="/",
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            with contextlib.closing(theirs):
+                self._process = process.start(self._directory.path, theirs)
         except BaseException:
             ours.close()
             raise
@@ -317,11 +304,6 @@ class Supervisor:
         self._send(hello)
         for held in self._held.values():
             self._send(held.message, held.parts)
-
-    def _log_file(self) -> contextlib.AbstractContextManager[int]:
-        """Open the file that the process's own errors go to; private, in the journal's folder."""
-        flags = os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW
-        return _descriptor(os.open(self._directory.path / _LOG_NAME, flags, 0o600))
 
     def _disconnect(self) -> None:
         channel, self._socket = self._socket, None
@@ -353,7 +335,7 @@ class Supervisor:
                 self._process.kill()
             self._restart = self._loop.call_later(_EXIT_LOOK, self._look_for_exit, kill_at)
         else:
-            self._exited(f"has ended ({_how(code)}{self._reason()})")
+            self._exited(f"has ended ({process.describe_exit(self._directory.path, code)})")
 
     def _reap(self) -> None:
         """Take note of the end of a process that was let go, so that no zombie stays."""
@@ -377,16 +359,6 @@ class Supervisor:
     def _start_again(self) -> None:
         if not self._closed:
             self.start()
-
-    def _reason(self) -> str:
-        """Return the last line that the process has left behind, as an addition to a sentence."""
-        try:
-            path = Path(self._directory.path, _LOG_NAME)
-            lines = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        except OSError:
-            return ""
-        last = "".join(c for c in lines[-1] if c.isprintable())[:_REASON_CHARS] if lines else ""
-        return f": {last}" if last else ""
 
     # The channel
 
@@ -497,16 +469,3 @@ class Supervisor:
         for name, number in report.counters.items():
             self._counters.add(name, number)
         self._on_report(report)
-
-
-@contextlib.contextmanager
-def _descriptor(number: int) -> Iterator[int]:
-    """Close a descriptor at the end of a block."""
-    try:
-        yield number
-    finally:
-        os.close(number)
-
-
-def _how(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"status {code}"
