@@ -23,12 +23,13 @@ from response_store.store.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 
-_MAX_NOTED = 4_096
+_MAX_NOTED = 32_768  # 4 MB
 _PAGE_SIZE = 1_000  # exchanges that are compared in one step
 _STEP_SECONDS = 0.01
 _STEP_ENTRIES = 50
 _COMPARE_INTERVAL = 300.0  # seconds at least
 _COMPARE_DUTY = 0.01  # of the time, at most: a table of millions takes a while
+_COMPARE_DUTY_BEHIND = 0.1  # where more had ended than can be noted
 
 
 class Indexer:
@@ -56,10 +57,11 @@ class Indexer:
         self._clock = clock
         self._compare_interval = compare_interval
         self._noted: deque[str] = deque()
+        self._is_behind = False  # more ended than could be noted
         self._unindexed: deque[str] = deque()  # of the page that is being compared
         self._compared_to: str | None = None  # None: no comparison is under way
         self._compare_seconds = 0.0  # that it has taken so far
-        self._compare_at = clock()
+        self._compare_at = self._compare_behind_at = clock()
         self._not_before = self._compare_at
         self._backoff = Backoff(first=0.2, cap=60.0)
         self._index: Index | None = None
@@ -68,10 +70,11 @@ class Indexer:
     def note(self, exchange_ids: Iterable[str]) -> None:
         """Remember exchanges that have just been written and have ended.
 
-        The next comparison finds those that are too many to remember.
+        A comparison finds those that are too many to remember, once the others are indexed.
         """
         for exchange_id in exchange_ids:
             if len(self._noted) >= _MAX_NOTED:
+                self._is_behind = True
                 return
             self._noted.append(exchange_id)
 
@@ -79,7 +82,7 @@ class Indexer:
         """Return the time, by `clock`, at which `step` has work; a time in the past means now."""
         if self._noted or self._unindexed or self._compared_to is not None:
             return self._not_before
-        return max(self._not_before, self._compare_at)
+        return max(self._not_before, self._next_comparison())
 
     def step(self) -> None:
         """Index one long exchange, or some short ones for about 10 ms; nothing where none is due.
@@ -148,8 +151,8 @@ class Indexer:
 
     def _is_comparing(self) -> bool:
         """Return whether a comparison is under way; begin one where it is time."""
-        if self._compared_to is None and self._clock() >= self._compare_at:
-            self._compared_to = ""
+        if self._compared_to is None and self._clock() >= self._next_comparison():
+            self._compared_to, self._is_behind = "", False
             self._compare_seconds = 0.0
         return self._compared_to is not None
 
@@ -164,6 +167,11 @@ class Indexer:
         if end is None:
             rest = self._compare_seconds / _COMPARE_DUTY
             self._compare_at = now + max(self._compare_interval, rest)
+            self._compare_behind_at = now + self._compare_seconds / _COMPARE_DUTY_BEHIND
+
+    def _next_comparison(self) -> float:
+        """Return when a comparison begins, at the earliest."""
+        return self._compare_behind_at if self._is_behind else self._compare_at
 
     def _put_off(self, error: Exception) -> None:
         """Try again after a growing pause; a database that is only busy is no failure."""
