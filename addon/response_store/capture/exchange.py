@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from response_store.capture.memory import Budget
     from response_store.journal.receipts import Receipt
 
+PART_BYTES = LARGE // 2
+"""Decoded bytes of a stream that are written before it is time: little is left for its end, which
+the event loop can write at once."""
 _PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
 _SEARCHED = 1 << 21  # bytes: it takes less than a millisecond
 _LOOK = 1 << 14  # bytes at each end of a request
@@ -268,6 +271,12 @@ class Exchange:
             stream.hold_whole()
             return False
         return stream.pending_size > 0
+
+    @property
+    def has_large_part(self) -> bool:
+        """Return whether so much waits for the next part that it is better written now."""
+        stream = self.stream
+        return stream is not None and stream.untaken > PART_BYTES and not stream.holds_whole
 
     def is_private(self) -> bool:
         """Return whether all of it goes to the ingester at its end. Looks at the request once."""

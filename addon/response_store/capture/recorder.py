@@ -15,7 +15,7 @@ from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
 from response_store.capture.memory import Budget
-from response_store.capture.outbox import LARGE, Chain, Frame, Job, Outbox
+from response_store.capture.outbox import LARGE, Chain, Frame, Job, Outbox, Way
 from response_store.config import OnStoreFailure, RawBodies
 from response_store.journal.frames import Kind
 from response_store.store.records import EndedBy
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OPEN_AFTER = 0.125  # seconds, and at most a tick more
 TICK = 0.125  # seconds
 SSE_WAIT = 0.015  # seconds: below the 20 ms that a stalled loop may last
+LARGE_WAIT = 0.005  # seconds: what has megabytes may take long, and all others stand still
 
 
 class Store(Protocol):
@@ -69,6 +70,7 @@ class Recorder:
         self._limit = config.capture.max_body_bytes
         self._redacts = bool(config.redact)
         self._wait = min(SSE_WAIT, config.completion_wait_ms / 1000)
+        self._large_wait = min(LARGE_WAIT, self._wait)
         self._keys = 0
         self._ticker: asyncio.TimerHandle | None = None
         self._has_stopped = False
@@ -157,6 +159,8 @@ class Recorder:
         if is_terminal and ends and not exchange.ended:
             self._end(exchange, EndedBy.TERMINAL_EVENT, exchange.elapsed_ms(now), None)
             self._wait_for(exchange)
+        elif exchange.has_large_part and exchange.live and not exchange.ended:
+            self._write_progress(exchange, now, is_due=True)
         return is_terminal
 
     def finish(
@@ -265,12 +269,12 @@ class Recorder:
         if live:
             self._ticker = self._loop.call_later(TICK, self._tick)
 
-    def _write_progress(self, exchange: Exchange, now: float) -> None:
+    def _write_progress(self, exchange: Exchange, now: float, *, is_due: bool = False) -> None:
         # Whether somebody who asks after a response gets one is known only at the end.
         if not exchange.creates or (exchange.chain is not None and exchange.chain.waiting):
             return
         if not exchange.is_open:
-            if exchange.age(now) < OPEN_AFTER and not self._has_stopped:
+            if not (is_due or self._has_stopped) and exchange.age(now) < OPEN_AFTER:
                 return
             large = exchange.is_large()
             exchange.is_open = True
@@ -306,5 +310,6 @@ class Recorder:
         receipts = [one for one in exchange.receipts if not one.is_settled]
         if not (receipts and self._wait and self._acknowledgement.is_worth_waiting(receipts)):
             return
-        if not self._outbox.wait(receipts, self._wait):
+        is_large = any(self._outbox.way_of(one) is Way.LARGE for one in receipts)
+        if not self._outbox.wait(receipts, self._large_wait if is_large else self._wait):
             self._acknowledgement.ran_out(receipts)

@@ -69,6 +69,7 @@ class StreamTee:
         self._pending: list[bytes] = []
         self._searched = 0  # pieces of `_pending` in which no event ends
         self._decoded = 0  # bytes so far
+        self._taken_bytes = 0  # of these
         self._held_decoded = 0  # bytes of `_pending` that count against the budget
         self._decoding = self._open(content_encoding)
         self._is_identity = self._decoding is not None and self._decoding.identity
@@ -143,6 +144,7 @@ class StreamTee:
             pieces = self._take_whole_events()
         if pieces:
             self.taken = True
+            self._taken_bytes += sum(map(len, pieces))
         return pieces
 
     def hold_whole(self) -> None:
@@ -178,6 +180,11 @@ class StreamTee:
         """Return how many decoded bytes wait to be taken."""
         self._account()
         return sum(map(len, self._pending))
+
+    @property
+    def untaken(self) -> int:
+        """Return about how many decoded bytes wait to be taken, without counting them."""
+        return self._decoded - self._taken_bytes
 
     @property
     def raw_size(self) -> int:

@@ -127,7 +127,7 @@ def test_large_bodies(journaled: Journaled) -> None:
 def test_the_end_of_a_large_stream_is_waited_for(journaled: Journaled) -> None:
     """What another thread writes counts as soon as it is written, though the loop is held."""
     capturing = journaled.capturing
-    capturing.recorder._wait = 5.0
+    capturing.recorder._large_wait = 5.0
     exchange = capturing.stream(ASKED)
     filler = b'data: {"type":"response.in_progress","x":"' + b"y" * (2 << 20) + b'"}\n\n'
     ended = capturing.feed(exchange, *FRAMES[:1], filler, *FRAMES[1:])
