@@ -23,7 +23,7 @@ from response_store.telling.plain import plain
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
 
 
 _CUT = "\u2026"  # where a table has cut an id short
@@ -88,7 +88,7 @@ def show_command(
                 _write(query.find(asked.tenant, wanted), as_json, raw)
 
 
-def _write(found: Found, as_json: bool, raw: bool) -> None:
+def _write(found: LookupResult, as_json: bool, raw: bool) -> None:
     if raw:
         output.write_bytes(shown.raw_response(found))
     elif as_json:

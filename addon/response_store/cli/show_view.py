@@ -14,10 +14,10 @@ from response_store.telling.printable import one_line, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
 
 
-def show(console: Console, found: Found) -> None:
+def show(console: Console, found: LookupResult) -> None:
     """Print facts, then each turn under its speaker; the terminal itself wraps the text."""
     print_facts(console, [(name, one_line(value)) for name, value in shown.facts(found)])
     for turn in shown.turns(found):
@@ -28,7 +28,7 @@ def show(console: Console, found: Found) -> None:
         console.print(line, soft_wrap=True)
 
 
-def _end(found: Found) -> list[Text]:
+def _end(found: LookupResult) -> list[Text]:
     row = found.exchange
     if row is None or row.state == "completed":
         return []

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from response_store.store.selection import Selection
-    from response_store.store.statistics import Group, Statistics
+    from response_store.store.statistics import Statistics, StatisticsGroup
 
 HELP = """Count exchanges, tokens, times and errors, by model unless told otherwise.
 
@@ -98,7 +98,7 @@ def as_object(found: Statistics) -> dict[str, object]:
     return {"by": found.by.value, "groups": groups, "course": found.course}
 
 
-def _group_object(one: Group) -> dict[str, object]:
+def _group_object(one: StatisticsGroup) -> dict[str, object]:
     shares = {"cached_share": one.cached_share, "error_share": one.error_share}
     return msgspec.structs.asdict(one) | shares
 
@@ -108,7 +108,7 @@ def plain(found: Statistics) -> str:
     return "".join("\t".join(_fields(one)) + "\n" for one in found.groups)
 
 
-def _fields(one: Group) -> tuple[str, ...]:
+def _fields(one: StatisticsGroup) -> tuple[str, ...]:
     return (
         one_line(one.key or NONE),
         number(one.count),

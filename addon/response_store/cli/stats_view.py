@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from response_store.store.statistics import Course, Group, Statistics
+    from response_store.store.statistics import Course, Statistics, StatisticsGroup
 
 NOTHING = "No exchange to count. See what is there with: response-store list"
 _BAR = "cyan"
@@ -29,7 +29,7 @@ _UNITS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
 _SPELT_OUT = 10_000
 
 
-def _errors(one: Group) -> str:
+def _errors(one: StatisticsGroup) -> str:
     return f"{short(one.errors)} {share(one.error_share)}" if one.errors else "0"
 
 
@@ -51,7 +51,7 @@ class Column(NamedTuple):
     """A column of numbers, and from which width of the terminal it is there."""
 
     name: str
-    text: Callable[[Group], str]
+    text: Callable[[StatisticsGroup], str]
     from_width: int = 0
 
 
@@ -95,12 +95,12 @@ def table(found: Statistics, width: int, *, bars: bool = True) -> Table:
     return drawn
 
 
-def _key(by: By, group: Group) -> Text:
+def _key(by: By, group: StatisticsGroup) -> Text:
     key = one_line(group.key or NONE)
     return Text(key, style=state_style(key) if by is By.STATE else "")
 
 
-def _cell(column: Column, group: Group) -> Text:
+def _cell(column: Column, group: StatisticsGroup) -> Text:
     return Text(column.text(group), style=ERROR if column.name == "errors" and group.errors else "")
 
 

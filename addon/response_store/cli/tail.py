@@ -19,7 +19,7 @@ from response_store.cli.source import (
 )
 from response_store.cli.tail_lines import Lines
 from response_store.cli.tail_watch import watch
-from response_store.store.following import last_ended
+from response_store.store.following import list_last_ended
 from response_store.store.records import State
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def tail_command(
             watch(asked, chosen, lines, out.write)
             return
         with asked.open() as query:
-            last = last_ended(query.reading, chosen, lines)
+            last = list_last_ended(query.reading, chosen, lines)
         out.write(last)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from response_store.cli import output
 from response_store.cli.transcript import Transcript
 from response_store.openai_api.item_kinds import LabelledTurn
-from response_store.store.threads import thread
+from response_store.store.threads import find_thread
 from response_store.telling import shown
 from response_store.telling.figures import NONE, local_time
 from response_store.telling.printable import one_line, printable, printable_json
@@ -16,7 +16,7 @@ from response_store.telling.tokens import Tokens, tokens_of, total
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
     from response_store.store.query import Query
     from response_store.store.threads import Thread, ThreadNode
 
@@ -35,7 +35,7 @@ class Section(NamedTuple):
 def show_thread(query: Query, tenant: str, identifier: str, as_json: bool) -> None:
     """Print the thread that an identifier is of. Raises StoreError."""
     with query.snapshot() as lookup:
-        found = thread(lookup, tenant, identifier)
+        found = find_thread(lookup, tenant, identifier)
         if as_json:
             _write_json(found)
         elif output.to_terminal():
@@ -96,7 +96,7 @@ def summed(counted: list[Tokens]) -> tuple[str, str]:
     return count, str(total(counted)) or NONE
 
 
-def _heading(found: Found, counted: Tokens, state: str) -> tuple[str, ...]:
+def _heading(found: LookupResult, counted: Tokens, state: str) -> tuple[str, ...]:
     exchange, response = found.exchange, found.response
     name = response.id if response else (exchange.response_id if exchange else None)
     model = response.model if response else ""
@@ -108,7 +108,7 @@ def _heading(found: Found, counted: Tokens, state: str) -> tuple[str, ...]:
     return tuple(one_line(column or NONE) for column in columns)
 
 
-def _state(found: Found, exchanged: shown.Exchanged) -> str:
+def _state(found: LookupResult, exchanged: shown.Exchanged) -> str:
     exchange = found.exchange
     if exchange is None:
         return NONE

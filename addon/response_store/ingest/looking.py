@@ -9,7 +9,7 @@ from response_store.errors import StoreError
 from response_store.store.query import Query, open_query
 from response_store.store.selection import HOST_PORT
 from response_store.store.summaries import Summary
-from response_store.store.summaries import newest as newest_that
+from response_store.store.summaries import select_newest as newest_that
 from response_store.telling.exchange_line import list_line
 from response_store.telling.plain import plain
 from response_store.telling.printable import printable

@@ -23,10 +23,10 @@ from response_store.pruning.removing import (
     select_batch,
 )
 from response_store.store.postgres.connections import PostgresConnections
-from response_store.store.postgres.errors import translated
-from response_store.store.postgres.statements import folded
+from response_store.store.postgres.errors import translate_errors
+from response_store.store.postgres.statements import fold_names
 from response_store.store.postgres.watchdog import Watchdog
-from response_store.store.reading import CLIENT, Row, table_words
+from response_store.store.reading import CLIENT, Row, name_tables
 from response_store.store.selection import Selection
 
 
@@ -37,9 +37,9 @@ class PostgresRemover:
 
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
         self._where = f"PostgreSQL {target.describe()}"
-        self._names = folded(names)
+        self._names = fold_names(names)
         self._words: dict[str, Any] = {
-            **table_words(self._names),
+            **name_tables(self._names),
             "bytewise": '"C"',
             "by_time": "",
             "lock": "FOR UPDATE SKIP LOCKED",
@@ -52,7 +52,7 @@ class PostgresRemover:
         self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
     ) -> PrunedBatch:
         with (
-            translated(self._where),
+            translate_errors(self._where),
             self._watchdog.watching(self._connection),
             self._permitted(),
             self._connection.transaction(),

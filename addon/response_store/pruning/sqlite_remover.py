@@ -15,13 +15,11 @@ from response_store.pruning.removing import (
     remove_batch,
     select_batch,
 )
-from response_store.store.columns import quoted
-from response_store.store.reading import Row, table_words
+from response_store.store.reading import Row
 from response_store.store.selection import Selection
 from response_store.store.sqlite import functions
 from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.transaction import transaction
+from response_store.store.sqlite.errors import translate_errors
 
 _CHECKPOINT_INTERVAL = 64  # batches
 _PAGES_AT_ONCE = 64  # given back while others wait
@@ -44,16 +42,16 @@ class SqliteRemover:
         self._path = target.path
         self._batches = 0
         self._words: dict[str, Any] = {
-            **table_words(names),
+            **name_tables(names),
             "bytewise": "BINARY",
-            "by_time": f"INDEXED BY {quoted(names.exchanges_started_index)}",
+            "by_time": f"INDEXED BY {quote_name(names.exchanges_started_index)}",
             "lock": "",
             "client": functions.WORDS["client"],
         }
-        with translated(self._where):
+        with translate_errors(self._where):
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
             self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
-            functions.register(self._connection)
+            functions.register_functions(self._connection)
 
     @property
     def space(self) -> FileSpace:
@@ -82,7 +80,7 @@ class SqliteRemover:
 
         A file that was made without `auto_vacuum` gets smaller by `vacuum` alone.
         """
-        with translated(self._where):
+        with translate_errors(self._where):
             before = self._free_pages()
             self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
             return 0 < self._free_pages() < before
@@ -101,7 +99,7 @@ class SqliteRemover:
 
     def has_writers(self) -> bool:
         """Return whether a journal is bound to the file: its proxy writes, or somebody will."""
-        with translated(self._where):
+        with translate_errors(self._where):
             rows, _ = self._execute(_HAS_JOURNALS, ())
         return bool(rows)
 
@@ -117,7 +115,7 @@ class SqliteRemover:
 
     def truncate(self) -> None:
         """Empty the write-ahead log, unless a reader or writer is in the way."""
-        with translated(self._where):
+        with translate_errors(self._where):
             self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 

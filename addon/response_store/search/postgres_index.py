@@ -16,10 +16,10 @@ from response_store.config.postgres_target import PostgresTarget
 from response_store.search.index import Entry
 from response_store.search.parts import CAMEL_MARK, GAP, Chunk
 from response_store.store.postgres.connections import PostgresConnections
-from response_store.store.postgres.errors import translated
-from response_store.store.postgres.statements import folded
+from response_store.store.postgres.errors import translate_errors
+from response_store.store.postgres.statements import fold_names
 from response_store.store.postgres.watchdog import Deadline, Watchdog
-from response_store.store.reading import table_words
+from response_store.store.reading import name_tables
 
 # What a crash of the server takes of the index is indexed again.
 _SETTINGS = """
@@ -43,7 +43,7 @@ class PostgresIndex:
 
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
         self._where = f"PostgreSQL {target.describe()}"
-        self._words = table_words(folded(names))
+        self._words = name_tables(fold_names(names))
         self._watchdog = Watchdog(self._where, Deadline())
         try:
             self._connection = PostgresConnections(target, self._watchdog).connect()
@@ -92,7 +92,7 @@ class PostgresIndex:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        with translated(self._where), self._watchdog.watching(self._connection):
+        with translate_errors(self._where), self._watchdog.watching(self._connection):
             yield
 
     def _run(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

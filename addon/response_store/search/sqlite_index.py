@@ -20,8 +20,8 @@ from response_store.search.parts import CAMEL_MARK, Chunk
 from response_store.store.reading import table_words
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect, identify_file
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.transaction import transaction
+from response_store.store.sqlite.errors import translate_errors
+from response_store.store.sqlite.transaction import begin_immediate
 
 _MAX_CHUNKS = 65_536  # of an entry, at most: see schemas/sqlite/search_words.sql
 _CHECKPOINT_BYTES = 4 * 1024 * 1024
@@ -49,9 +49,9 @@ class SqliteIndex:
     def __init__(self, target: SqliteTarget, names: TableNames, *, busy_ms: int) -> None:
         self._target = replace(target, mode="rw")
         self._where = target.describe()
-        self._words = table_words(names)
+        self._words = name_tables(names)
         self._noted = 0
-        with translated(self._where):
+        with translate_errors(self._where):
             self._connection = connect(self._target, Durability.PROCESS, names)
             try:
                 sqlite_schema.require_fts5(self._connection, f"SQLite {self._where}")
@@ -67,7 +67,7 @@ class SqliteIndex:
         return self._file == identify_file(self._target.path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with translated(self._where):
+        with translate_errors(self._where):
             return self._run(statement, values).fetchall()
 
     def put(self, entry: Entry, yield_if_due: Callable[[], None]) -> None:
@@ -135,8 +135,8 @@ class SqliteIndex:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with translated(self._where):
-            with transaction(self._connection):
+        with translate_errors(self._where):
+            with begin_immediate(self._connection):
                 yield
             if self._noted >= _CHECKPOINT_BYTES:
                 self._noted = 0

@@ -10,7 +10,7 @@ from response_store.config import Config, Serve
 from response_store.serving.request import asked
 from response_store.serving.serve import prefer, serve
 from response_store.serving.service import Query, Reply, encode
-from response_store.store.serving_reads import ServingReads, serving_reads
+from response_store.store.serving_reads import ServingReads, build_serving_reads
 
 if TYPE_CHECKING:
     from response_store.serving.answer import Answer
@@ -32,7 +32,7 @@ class ServeQuestions:
         if request is None:
             return encode(Reply(None))
         if self._reads is None:
-            self._reads = serving_reads(self._config)
+            self._reads = build_serving_reads(self._config)
         answer_of = prefer if query.mode == Serve.PREFER.value else serve
         return _encoded(answer_of(self._reads, query.tenant, request))
 

@@ -18,7 +18,7 @@ from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import Event, parse_stream
 from response_store.serving.events import frame_of, on_one_line
 from response_store.serving.slices import members_of
-from response_store.store.packed import DamagedFrameError, unpacked
+from response_store.store.packed import DamagedFrameError, unpack
 
 _CREATED = "response.created"
 _PADDING = "obfuscation"
@@ -118,6 +118,6 @@ def _without_padding(event: Event) -> Event:
 
 def _unpacked(packed: bytes) -> bytes | None:
     try:
-        return unpacked(packed)
+        return unpack(packed)
     except DamagedFrameError:
         return None

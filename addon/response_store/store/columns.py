@@ -19,7 +19,7 @@ CONVERSATION_COLUMNS = ("conversation_id", "tenant_id", "created_at", "metadata"
 EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
 
 
-def response_values(row: ResponseRow) -> tuple[Any, ...]:
+def list_response_values(row: ResponseRow) -> tuple[Any, ...]:
     """Return the values of a response, in the order of its columns."""
     return (
         row.tenant_id,
@@ -32,6 +32,6 @@ def response_values(row: ResponseRow) -> tuple[Any, ...]:
     )
 
 
-def quoted(name: str) -> str:
+def quote_name(name: str) -> str:
     """Return a name, already checked, as an SQL identifier."""
     return f'"{name}"'

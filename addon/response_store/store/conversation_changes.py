@@ -18,28 +18,28 @@ Values: TypeAlias = tuple[str, str]
 NO_METADATA, NO_MESSAGES = "{}", "[]"
 
 
-def conversation_changes(
+def group_by_conversation(
     changes: Iterable[Change],
 ) -> list[tuple[tuple[str, str], list[ConversationChange]]]:
     """Return the changes of each conversation in their order, by id and tenant, sorted by these."""
     found = [one.conversation for one in changes if isinstance(one, Record) and one.conversation]
-    found.sort(key=key_of)
-    return [(key, list(group)) for key, group in groupby(found, key_of)]
+    found.sort(key=get_key)
+    return [(key, list(group)) for key, group in groupby(found, get_key)]
 
 
-def key_of(change: ConversationChange) -> tuple[str, str]:
+def get_key(change: ConversationChange) -> tuple[str, str]:
     """Return the key of a conversation's row."""
     return change.id, change.tenant_id
 
 
-def new_values(
+def build_empty_row(
     key: tuple[str, str], changes: Sequence[ConversationChange]
 ) -> tuple[str, str, int, str, str]:
     """Return the row of a conversation that is not there yet."""
     return (*key, changes[0].created_at, NO_METADATA, NO_MESSAGES)
 
 
-def apply(values: Values, changes: Sequence[ConversationChange]) -> Values | None:
+def apply_changes(values: Values, changes: Sequence[ConversationChange]) -> Values | None:
     """Return metadata and messages after some changes; None where the conversation was deleted."""
     current: Values | None = values
     for change in changes:
@@ -47,30 +47,30 @@ def apply(values: Values, changes: Sequence[ConversationChange]) -> Values | Non
             current = None
         else:
             metadata, messages = current or (NO_METADATA, NO_MESSAGES)
-            current = change.metadata or metadata, _messages(messages, change)
+            current = change.metadata or metadata, _apply_to_messages(messages, change)
     return current
 
 
-def _messages(text: str, change: ConversationChange) -> str:
-    known = _elements(text)
+def _apply_to_messages(text: str, change: ConversationChange) -> str:
+    known = _split_elements(text)
     if change.begins:
-        return text if known else _array(change.items)
-    items = {_id(item) or f"place {at}": item for at, item in enumerate(known)}
+        return text if known else _join_array(change.items)
+    items = {_read_id(item) or f"place {at}": item for at, item in enumerate(known)}
     items.pop(change.removed_item or "", None)
-    new = {_id(item) or item: item for item in change.items}
+    new = {_read_id(item) or item: item for item in change.items}
     if change.removed_item is None and not new:
         return text
-    return _array((items | new).values())
+    return _join_array((items | new).values())
 
 
-def _elements(text: str) -> list[str]:
+def _split_elements(text: str) -> list[str]:
     try:
         return [json_text.as_str(item) for item in json_text.elements(text.encode())]
     except json_text.UnreadableError:
         return []
 
 
-def _id(item: str) -> str | None:
+def _read_id(item: str) -> str | None:
     try:
         members = json_text.all_members(item.encode())
     except json_text.UnreadableError:
@@ -78,5 +78,5 @@ def _id(item: str) -> str | None:
     return json_text.as_text(members.get("id", json_text.ABSENT))
 
 
-def _array(items: Iterable[str]) -> str:
+def _join_array(items: Iterable[str]) -> str:
     return f"[{','.join(items)}]"

@@ -16,7 +16,7 @@ import msgspec
 
 from response_store.errors import TransientStoreError
 from response_store.store.records import UNFINISHED
-from response_store.store.summaries import Summary, newest
+from response_store.store.summaries import Summary, select_newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from response_store.store.reading import Reading
     from response_store.store.selection import Selection
 
-MOST_TOLD = 20_000  # that are remembered
+MAX_REPORTED = 20_000  # that are remembered
 
 
 class ReplacedError(TransientStoreError):
@@ -45,15 +45,15 @@ class Follower(Protocol):
         """Return what has ended since the last call; `reading` may be another one than then."""
 
 
-def last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:
+def list_last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:
     """Return the last `most` exchanges of a selection that have ended, the oldest first."""
     sql, values = msgspec.structs.replace(selection, ended=True).condition()
-    rows = reading.rows(newest(sql), (*values, most))
+    rows = reading.rows(select_newest(sql), (*values, most))
     return [Summary(*row) for row in reversed(rows)]
 
 
-class Told:
-    """What has been told: the newest `MOST_TOLD`, with their states."""
+class ReportedExchanges:
+    """What has been told: the newest `MAX_REPORTED`, with their states."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
@@ -71,7 +71,7 @@ class Told:
         for one in exchanges:
             self._states.pop(one.exchange_id, None)
             self._states[one.exchange_id] = one.state
-        for oldest in [*islice(self._states, max(len(self._states) - MOST_TOLD, 0))]:
+        for oldest in [*islice(self._states, max(len(self._states) - MAX_REPORTED, 0))]:
             del self._states[oldest]
 
     def unfinished(self, most: int) -> list[str]:

@@ -13,7 +13,9 @@ from response_store.store.reading import Reading
 T = TypeVar("T")
 
 PAUSE = 1.0  # seconds without another attempt after one that failed
-_AT_ONCE = 0.5  # seconds: what failed sooner may have been an idle connection, and is asked again
+_RETRY_SECONDS = (
+    0.5  # seconds: what failed sooner may have been an idle connection, and is asked again
+)
 
 
 class Pause:
@@ -57,7 +59,7 @@ class KeptReading:
                 return question(self._reading)
             except StoreError:
                 # A connection that idles while its server starts again fails once.
-                if time.monotonic() - asked_at > _AT_ONCE:
+                if time.monotonic() - asked_at > _RETRY_SECONDS:
                     self.close()
                     raise
         self.close()

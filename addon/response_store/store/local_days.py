@@ -14,13 +14,13 @@ _FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 to 2099
 _IMPOSSIBLE = 1e11  # seconds: the year 5138
 
 
-def day_number(first: float, last: float) -> Condition:
+def build_day_number(first: float, last: float) -> Condition:
     """Return an expression for the local day of `started_at`, exact from `first` to `last`.
 
-    Its value is what `day_name` takes; null where the time is beyond any calendar.
+    Its value is what `format_day` takes; null where the time is beyond any calendar.
     """
     start, end = (int(min(_LAST, max(_FIRST, time))) for time in (first, last))
-    changes = _changes(start, end)
+    changes = _find_changes(start, end)
     cases = " ".join(["WHEN started_at < ? THEN CAST(? AS DOUBLE PRECISION)"] * len(changes))
     shifted = "started_at + CASE {} ELSE CAST(? AS DOUBLE PRECISION) END".format(
         cases or "WHEN 1 = 0 THEN 0"
@@ -30,10 +30,10 @@ def day_number(first: float, last: float) -> Condition:
         f"CASE WHEN started_at BETWEEN -{_IMPOSSIBLE:.0f} AND {_IMPOSSIBLE:.0f}"
         f" THEN {{floor_of}} ({shifted}) / {_DAY} {{floor_end}} END"
     )
-    return Condition(sql, (*values, float(_offset(end))))
+    return Condition(sql, (*values, float(_compute_offset(end))))
 
 
-def day_name(number: float) -> str:
+def format_day(number: float) -> str:
     """Return a day as `2026-01-31`, or its number where no calendar has it."""
     try:
         return date.fromordinal(int(number) + date(1970, 1, 1).toordinal()).isoformat()
@@ -41,25 +41,25 @@ def day_name(number: float) -> str:
         return str(int(number))
 
 
-def _changes(start: int, end: int) -> list[tuple[int, int]]:
+def _find_changes(start: int, end: int) -> list[tuple[int, int]]:
     """Return the times at which the offset from UTC changes, each with the offset before it."""
     looks = [*range(start, end, _LOOK_EVERY), end]
     return [
-        (_change(earlier, later), _offset(earlier))
+        (_find_change(earlier, later), _compute_offset(earlier))
         for earlier, later in pairwise(looks)
-        if _offset(earlier) != _offset(later)
+        if _compute_offset(earlier) != _compute_offset(later)
     ]
 
 
-def _change(earlier: int, later: int) -> int:
+def _find_change(earlier: int, later: int) -> int:
     """Return the first second that has the offset of `later`."""
-    old = _offset(earlier)
+    old = _compute_offset(earlier)
     return earlier + bisect_left(
-        range(later - earlier + 1), True, key=lambda after: _offset(earlier + after) != old
+        range(later - earlier + 1), True, key=lambda after: _compute_offset(earlier + after) != old
     )
 
 
-def _offset(seconds: int) -> int:
+def _compute_offset(seconds: int) -> int:
     """Return by how many seconds local time is ahead of UTC at that time."""
     offset = datetime.fromtimestamp(seconds, tz=UTC).astimezone().utcoffset()
     return int(offset.total_seconds()) if offset else 0

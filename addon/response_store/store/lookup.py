@@ -16,7 +16,7 @@ import msgspec
 
 from response_store.errors import StoreError
 from response_store.store.ranks import REPRESENTATIVE_FIRST
-from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
+from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, build_exchange_row
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ SELECT id FROM {responses}
 WHERE {begins[id]} AND tenant_id = ? ORDER BY id LIMIT ?"""
 
 
-class Found(msgspec.Struct, frozen=True):
+class LookupResult(msgspec.Struct, frozen=True):
     """What an identifier means: an exchange, a response, mostly both; never neither."""
 
     exchange: ExchangeRow | None
@@ -63,12 +63,12 @@ class Lookup:
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""
         row = self._reading.row(BY_EXCHANGE, (exchange_id, tenant))
-        return exchange_row(row) if row else None
+        return build_exchange_row(row) if row else None
 
     def latest_exchange(self, tenant: str, response_id: str) -> ExchangeRow | None:
         """Return the exchange that stands for exactly this response."""
         row = self._reading.row(BY_RESPONSE, (response_id, tenant))
-        return exchange_row(row) if row else None
+        return build_exchange_row(row) if row else None
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
         """Return the response with exactly this id."""
@@ -86,7 +86,7 @@ class Lookup:
             for (identifier,) in self._reading.rows(statement, (*values, tenant, limit + 1))
         }
 
-    def find(self, tenant: str, identifier: str) -> Found:
+    def find(self, tenant: str, identifier: str) -> LookupResult:
         """Return the one thing that an identifier means.
 
         Raises StoreError where it is none or several.
@@ -98,18 +98,18 @@ class Lookup:
             raise self._nothing(tenant, identifier)
         return found
 
-    def _exactly(self, tenant: str, identifier: str) -> Found | None:
+    def _exactly(self, tenant: str, identifier: str) -> LookupResult | None:
         exchange = self.latest_exchange(tenant, identifier) or self.exchange(tenant, identifier)
         response_id = exchange.response_id if exchange else identifier
         response = self.response(tenant, response_id) if response_id else None
-        return Found(exchange, response) if exchange or response else None
+        return LookupResult(exchange, response) if exchange or response else None
 
     def _completed(self, tenant: str, prefix: str) -> str:
         candidates = self.ids_with_prefix(tenant, prefix, CANDIDATES) if prefix else set()
         if not candidates:
             raise self._nothing(tenant, prefix)
         if len(candidates) > 1:
-            raise _ambiguous(prefix, sorted(candidates))
+            raise _build_ambiguity_error(prefix, sorted(candidates))
         return candidates.pop()
 
     def _nothing(self, tenant: str, identifier: str) -> StoreError:
@@ -119,7 +119,7 @@ class Lookup:
         )
 
 
-def _ambiguous(beginning: str, candidates: Sequence[str]) -> StoreError:
+def _build_ambiguity_error(beginning: str, candidates: Sequence[str]) -> StoreError:
     lines = [f"  {candidate}" for candidate in candidates[:CANDIDATES]]
     more = ["  ..."] if len(candidates) > CANDIDATES else []
     head = f"{beginning!r} begins more than one id. Write more of the one that you mean:"

@@ -25,7 +25,7 @@ class _Status(msgspec.Struct):
 
 def rank_response(response_object: str) -> int:
     """Return the rank of a response's state: a lower one never replaces a higher one."""
-    status = _status(response_object)
+    status = _read_status(response_object)
     return State(status).rank if status in _PROMISES else _FINAL
 
 
@@ -37,7 +37,7 @@ def is_final(response_object: str) -> bool:
 _PROMISES = (State.QUEUED, State.IN_PROGRESS)
 
 
-def _status(response_object: str) -> str | None:
+def _read_status(response_object: str) -> str | None:
     """Return what a response says of itself; None where that can't be read."""
     try:
         status = json_text.members(response_object.encode(), _Status).status
@@ -50,13 +50,13 @@ def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
     """Return whether two final responses of one id differ: by status, output, or known input."""
     if not incoming.final or not is_final(stored.response_object):
         return False
-    if len({_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
+    if len({_read_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
         return True
     known = json_text.array_inner(stored.input.encode())
-    if known and incoming.has_input and not _equal(stored.input, incoming.input):
+    if known and incoming.has_input and not _are_equal(stored.input, incoming.input):
         return True
-    output = (b"[" + _output(row) + b"]" for row in (stored, incoming))
-    return not _equal(*(items.decode() for items in output))
+    output = (b"[" + _slice_output(row) + b"]" for row in (stored, incoming))
+    return not _are_equal(*(items.decode() for items in output))
 
 
 def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
@@ -65,18 +65,18 @@ def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
     An empty stored input may be known or not: it counts as not known.
     """
     known = bool(json_text.array_inner(stored.input.encode()))
-    if _precedes(incoming, stored):
+    if _is_older(incoming, stored):
         if known or not incoming.has_input:
             return None
-        merged = _with_input(stored, incoming.input)
+        merged = _replace_input(stored, incoming.input)
         return msgspec.structs.replace(merged, model=stored.model or incoming.model)
     if incoming.has_input:
         return incoming
-    merged = _with_input(incoming, stored.input)
+    merged = _replace_input(incoming, stored.input)
     return msgspec.structs.replace(merged, model=incoming.model or stored.model)
 
 
-def _precedes(incoming: ResponseRow, stored: ResponseRow) -> bool:
+def _is_older(incoming: ResponseRow, stored: ResponseRow) -> bool:
     if incoming.final:
         return False
     return min(rank_response(incoming.response_object), _FINAL - 1) < rank_response(
@@ -84,7 +84,7 @@ def _precedes(incoming: ResponseRow, stored: ResponseRow) -> bool:
     )
 
 
-def _equal(one: str, other: str) -> bool:
+def _are_equal(one: str, other: str) -> bool:
     """Return whether two JSON texts have the same value; where one can't be read, the same text."""
     if one == other:
         return True
@@ -94,14 +94,14 @@ def _equal(one: str, other: str) -> bool:
         return False
 
 
-def _with_input(row: ResponseRow, items: str) -> ResponseRow:
+def _replace_input(row: ResponseRow, items: str) -> ResponseRow:
     """Return a row with another input; `messages` is that input and the row's own output items."""
-    parts = (json_text.array_inner(items.encode()), _output(row))
+    parts = (json_text.array_inner(items.encode()), _slice_output(row))
     messages = b"[" + b",".join(part for part in parts if part) + b"]"
     return msgspec.structs.replace(row, input=items, messages=messages.decode())
 
 
-def _output(row: ResponseRow) -> bytes:
+def _slice_output(row: ResponseRow) -> bytes:
     """Return the output items: what follows the input items in `messages`."""
     head = json_text.array_inner(row.input.encode())
     whole = json_text.array_inner(row.messages.encode())

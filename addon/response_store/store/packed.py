@@ -24,22 +24,22 @@ class TooLargeFrameError(DamagedFrameError):
     """A zstd frame comes to more than is unpacked."""
 
 
-def unpacked(frame: bytes, limit: int = STORED_BYTES) -> bytes:
+def unpack(frame: bytes, limit: int = STORED_BYTES) -> bytes:
     """Return the bytes in a zstd frame. Raises DamagedFrameError, TooLargeFrameError."""
-    if _stated_size(frame) <= limit:
+    if _read_stated_size(frame) <= limit:
         try:
             return zstandard.ZstdDecompressor().decompress(frame)
         except zstandard.ZstdError:
             pass  # what is wrong with it is found out below
-    return b"".join(_pieces(frame, limit))
+    return b"".join(_unpack_pieces(frame, limit))
 
 
 def check_size(frame: bytes, limit: int) -> None:
     """Raise TooLargeFrameError where a frame comes to more than `limit` bytes; keep nothing."""
-    if _stated_size(frame) <= limit:
+    if _read_stated_size(frame) <= limit:
         return  # zstd gives no more than that
     try:
-        for _ in _pieces(frame, limit):
+        for _ in _unpack_pieces(frame, limit):
             pass
     except TooLargeFrameError:
         raise
@@ -47,7 +47,7 @@ def check_size(frame: bytes, limit: int) -> None:
         return
 
 
-def _stated_size(frame: bytes) -> int:
+def _read_stated_size(frame: bytes) -> int:
     """Return the size that a frame states; more than any where it states none."""
     try:
         size = zstandard.get_frame_parameters(frame).content_size
@@ -56,7 +56,7 @@ def _stated_size(frame: bytes) -> int:
     return size if size >= 0 else _UNKNOWN
 
 
-def _pieces(frame: bytes, limit: int) -> Iterator[bytes]:
+def _unpack_pieces(frame: bytes, limit: int) -> Iterator[bytes]:
     unpacker = zstandard.ZstdDecompressor().decompressobj()
     size = 0
     for start in range(0, len(frame), _SLICE):

@@ -14,16 +14,16 @@ _KEPT = frozenset({"api", "transport", "state", "ended_by", "method", "scheme"})
 _PLAIN: dict[str, Any] = {"str": "x", "bytes": b"", "int": 1, "float": 1.0}
 
 
-def probe_of(change: Change) -> Change:
+def build_probe(change: Change) -> Change:
     """Return a change of the same kind with ids of its own, short plain texts and no bodies."""
     name = f"probe-{uuid.uuid4()}"
     if isinstance(change, Deletion):
         return Deletion(name, name)
     response = change.response and ResponseRow(name, name, 1, "x", "{}", "[]", "[]")
-    return Record(_plain_exchange(change.exchange, name), response)
+    return Record(_build_plain_exchange(change.exchange, name), response)
 
 
-def _plain_exchange(exchange: ExchangeRow, name: str) -> ExchangeRow:
+def _build_plain_exchange(exchange: ExchangeRow, name: str) -> ExchangeRow:
     """Return a row with values in the same columns, and in those that can't do without."""
     values: dict[str, Any] = {}
     for field in msgspec.structs.fields(exchange):

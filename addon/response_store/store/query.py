@@ -17,9 +17,9 @@ from response_store.closes import Closes
 from response_store.config.model import SqliteTarget
 from response_store.store.backends import DatabaseTarget, open_reader
 from response_store.store.selection import Selection
-from response_store.store.statistics import By, Statistics, statistics
-from response_store.store.status import StoreStatus, status
-from response_store.store.summaries import BEFORE_CURSOR, Cursor, Page, Summary, newest
+from response_store.store.statistics import By, Statistics, compute_statistics
+from response_store.store.status import StoreStatus, read_status
+from response_store.store.summaries import BEFORE_CURSOR, Cursor, Page, Summary, select_newest
 from response_store.store.threads import ThreadLookup
 
 if TYPE_CHECKING:
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from response_store.config.tables import TableNames
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
     from response_store.store.reading import Reading
     from response_store.store.records import ExchangeRow
     from response_store.store.rows import StoredResponse
 
 __all__ = ["Cursor", "Page", "Query", "Summary"]
 
-RECENT = newest("tenant_id = ?")
-BEFORE = newest(f"tenant_id = ? AND {BEFORE_CURSOR}")
+RECENT = select_newest("tenant_id = ?")
+BEFORE = select_newest(f"tenant_id = ? AND {BEFORE_CURSOR}")
 ALL = Selection()
 
 
@@ -62,7 +62,7 @@ class Query(Closes):
         sql, values = msgspec.structs.replace(selection, tenant=tenant).condition()
         if before is not None:
             sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
-        rows = self._reading.rows(newest(sql), (*values, limit + 1))
+        rows = self._reading.rows(select_newest(sql), (*values, limit + 1))
         shown = tuple(Summary(*row) for row in rows[:limit])
         if len(rows) <= limit:
             return Page(shown, None)
@@ -71,7 +71,7 @@ class Query(Closes):
     def statistics(self, selection: Selection, by: By) -> Statistics:
         """Return the exchanges of a selection in groups, as numbers."""
         with self._reading.snapshot():
-            return statistics(self._reading, selection, by)
+            return compute_statistics(self._reading, selection, by)
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""
@@ -81,7 +81,7 @@ class Query(Closes):
         """Return the response with exactly this id."""
         return self._lookup.response(tenant, response_id)
 
-    def find(self, tenant: str, identifier: str) -> Found:
+    def find(self, tenant: str, identifier: str) -> LookupResult:
         """Return the exchange or response with an id, or with the only id that begins so.
 
         Raises StoreError where there is none, or more than one.
@@ -98,7 +98,7 @@ class Query(Closes):
     def status(self) -> StoreStatus:
         """Return what the whole database holds, all tenants together."""
         with self._reading.snapshot():
-            return status(self._reading)
+            return read_status(self._reading)
 
     def close(self) -> None:
         """Close the database; closing twice is fine."""

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import msgspec
 
-from response_store.store.columns import quoted
-from response_store.store.reading_errors import version_differs
+from response_store.store.columns import quote_name
+from response_store.store.reading_errors import build_version_error
 from response_store.store.schema_state import MIGRATIONS, SHARED_VERSION
 
 if TYPE_CHECKING:
@@ -93,17 +93,17 @@ class Reading(Protocol):
         """Close the connection; closing twice is fine."""
 
 
-def table_words(names: TableNames) -> dict[str, str]:
+def name_tables(names: TableNames) -> dict[str, str]:
     """Return the words that stand for tables and indexes."""
-    return {key: quoted(name) for key, name in names.by_placeholder().items()}
+    return {key: quote_name(name) for key, name in names.by_placeholder().items()}
 
 
-def wanted_tables(names: TableNames) -> tuple[str, ...]:
+def list_required_tables(names: TableNames) -> tuple[str, ...]:
     """Return the tables that a reader can't do without."""
     return names.responses, names.exchanges, names.responses_version, names.exchanges_version
 
 
-def checked_versions(reading: Reading, names: TableNames) -> dict[str, int]:
+def read_versions(reading: Reading, names: TableNames) -> dict[str, int]:
     """Return the versions of the schema. Raises PermanentStoreError
     where they are not those we read.
     """
@@ -113,5 +113,5 @@ def checked_versions(reading: Reading, names: TableNames) -> dict[str, int]:
         found = reading.row(f"SELECT max(version) FROM {{{what}_version}}")
         stored = found[0] if found else None
         if stored != known[what]:
-            raise version_differs(reading.name, table, stored, known[what])
+            raise build_version_error(reading.name, table, stored, known[what])
     return known

@@ -17,22 +17,22 @@ _NO_ACCESS = {"SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH", "SQLITE_READONLY"
 
 
 @contextmanager
-def translated(name: str) -> Iterator[None]:
+def translate_read_errors(name: str) -> Iterator[None]:
     """Turn the driver's errors into ours."""
     try:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
             raise KeyboardInterrupt from None  # nothing but a signal breaks off what is read
-        raise _store_error(name, error) from None
+        raise _translate(name, error) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise PermanentStoreError(f"{name}: {reason}. Check the path and its folder.") from None
     except UnicodeEncodeError:
-        raise not_stored(name) from None
+        raise build_not_stored_error(name) from None
 
 
-def no_file(name: str, *, something: bool) -> StoreError:
+def build_no_file_error(name: str, *, something: bool) -> StoreError:
     """Return the error where there is no file, or with `something` what is not a file."""
     if something:
         return PermanentStoreError(f"{name}: this is no file. Name the database file itself.")
@@ -43,12 +43,12 @@ def no_file(name: str, *, something: bool) -> StoreError:
     )
 
 
-def not_stored(name: str) -> StoreError:
+def build_not_stored_error(name: str) -> StoreError:
     """Return the error where a search is for a value that no database can hold."""
     return StoreError(f"{name}: what was asked for is no text, so it is not stored.")
 
 
-def no_tables(name: str, missing: Sequence[str], why: str | None = None) -> StoreError:
+def build_no_tables_error(name: str, missing: Sequence[str], why: str | None = None) -> StoreError:
     """Return the error where tables are missing; `why` replaces the general advice."""
     reason = why or (
         "Either no proxy has written to this database yet, which this does: response-store run --"
@@ -58,7 +58,9 @@ def no_tables(name: str, missing: Sequence[str], why: str | None = None) -> Stor
     return PermanentStoreError(f"{name}: tables are missing: {', '.join(missing)}. {reason}")
 
 
-def why_no_tables(tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool) -> str | None:
+def explain_missing_tables(
+    tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool
+) -> str | None:
     """Return why a SQLite file lacks our tables, by what else is in it and beside it."""
     others = [table for table in tables if not table.startswith("sqlite_")]
     if in_wal_mode and not has_wal and not others:
@@ -76,7 +78,7 @@ def why_no_tables(tables: Sequence[str], *, in_wal_mode: bool, has_wal: bool) ->
     return None
 
 
-def version_differs(name: str, table: str, stored: object, known: int) -> StoreError:
+def build_version_error(name: str, table: str, stored: object, known: int) -> StoreError:
     """Return the error where a table's schema is not the one that this program reads."""
     where = f"{name}: table {table} says version {stored}, this program reads version {known}."
     if isinstance(stored, int) and stored > known:
@@ -90,7 +92,7 @@ def version_differs(name: str, table: str, stored: object, known: int) -> StoreE
     )
 
 
-def _store_error(name: str, error: sqlite3.Error) -> StoreError:
+def _translate(name: str, error: sqlite3.Error) -> StoreError:
     full_name = getattr(error, "sqlite_errorname", None) or type(error).__name__
     kind = "_".join(full_name.split("_")[:2])
     if kind in _BUSY:

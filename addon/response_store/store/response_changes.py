@@ -26,11 +26,11 @@ class Resolution(NamedTuple):
     results: dict[int, str]
 
 
-Group: TypeAlias = Sequence[tuple[int, Change]]
+ResponseChanges: TypeAlias = Sequence[tuple[int, Change]]
 """The changes of one response, in their order, each with its place in the batch."""
 
 
-def group_by_response(changes: Sequence[Change]) -> dict[Key, Group]:
+def group_by_response(changes: Sequence[Change]) -> dict[Key, ResponseChanges]:
     """Return the changes of each response."""
     groups: dict[Key, list[tuple[int, Change]]] = {}
     for place, change in enumerate(changes):
@@ -40,7 +40,7 @@ def group_by_response(changes: Sequence[Change]) -> dict[Key, Group]:
     return {**groups}
 
 
-def first_row(group: Group) -> ResponseRow | None:
+def get_first_row(group: ResponseChanges) -> ResponseRow | None:
     """Return the row that a response's changes begin with; None where they begin with a deletion.
 
     What is stored counts for the outcome unless it is None.
@@ -49,7 +49,9 @@ def first_row(group: Group) -> ResponseRow | None:
     return None if isinstance(change, Deletion) else change.response
 
 
-def resolve_responses(groups: Mapping[Key, Group], stored: Mapping[Key, ResponseRow]) -> Resolution:
+def resolve_responses(
+    groups: Mapping[Key, ResponseChanges], stored: Mapping[Key, ResponseRow]
+) -> Resolution:
     """Return what the changes of each response make of what is stored of it."""
     resolution = Resolution({}, {})
     for key in sorted(groups):
@@ -68,7 +70,7 @@ def resolve_responses(groups: Mapping[Key, Group], stored: Mapping[Key, Response
     return resolution
 
 
-def with_results(changes: Sequence[Change], results: Mapping[int, str]) -> Iterator[Change]:
+def attach_results(changes: Sequence[Change], results: Mapping[int, str]) -> Iterator[Change]:
     """Yield the changes; exchanges whose response could not be stored keep it in `result`."""
     for place, change in enumerate(changes):
         if isinstance(change, Record) and (result := results.get(place)) is not None:

@@ -24,6 +24,6 @@ class StoredResponse(msgspec.Struct, frozen=True):
     messages: str
 
 
-def exchange_row(columns: tuple[Any, ...]) -> ExchangeRow:
+def build_exchange_row(columns: tuple[Any, ...]) -> ExchangeRow:
     """Return the exchange of a row that was selected as `EXCHANGE_COLUMNS`."""
     return ExchangeRow(**dict(zip(_NAMES, columns, strict=True)))

@@ -29,10 +29,10 @@ class Catalogue(Protocol):
         """
 
     def highest(self, table: str) -> object:
-        """Return the highest `version` in a table that is there; None where it is empty."""
+        """Return the highest `read_version` in a table that is there; None where it is empty."""
 
 
-def version(catalogue: Catalogue, table: str) -> Version:
+def read_version(catalogue: Catalogue, table: str) -> Version:
     """Return the version in a table; None where there is no such table, or nothing in it."""
     columns = catalogue.columns(table)
     if not columns:
@@ -43,39 +43,41 @@ def version(catalogue: Catalogue, table: str) -> Version:
     return stored if stored is None or isinstance(stored, int) else str(stored)
 
 
-def check(catalogue: Catalogue, tables: TableNames, where: str) -> None:
+def check_schema(catalogue: Catalogue, tables: TableNames, where: str) -> None:
     """Raise PermanentStoreError, with every problem at once, where this schema is not ours."""
-    problems = _version_problems(catalogue, tables) + _column_problems(catalogue, tables)
+    problems = _find_version_problems(catalogue, tables) + _find_column_problems(catalogue, tables)
     if problems:
         raise PermanentStoreError(
             f"{where}: {'; '.join(problems)}. Name other tables in the configuration, or mend these"
         )
 
 
-def pending(catalogue: Catalogue, tables: TableNames) -> Iterator[tuple[int, str]]:
+def list_pending_migrations(catalogue: Catalogue, tables: TableNames) -> Iterator[tuple[int, str]]:
     """Return the migrations that are still to be made, as version and file, in order."""
-    stored = int(version(catalogue, tables.exchanges_version) or 0)
+    stored = int(read_version(catalogue, tables.exchanges_version) or 0)
     return enumerate(MIGRATIONS[stored:], start=stored + 1)
 
 
-def _version_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
-    shared = version(catalogue, tables.responses_version)
-    own = version(catalogue, tables.exchanges_version)
+def _find_version_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
+    shared = read_version(catalogue, tables.responses_version)
+    own = read_version(catalogue, tables.exchanges_version)
     problems = []
     if shared not in (None, SHARED_VERSION):
-        problems.append(_differs(tables.responses_version, shared, SHARED_VERSION))
+        problems.append(
+            _describe_version_mismatch(tables.responses_version, shared, SHARED_VERSION)
+        )
     if own is not None and not (isinstance(own, int) and 0 <= own <= len(MIGRATIONS)):
-        problems.append(_differs(tables.exchanges_version, own, len(MIGRATIONS)))
+        problems.append(_describe_version_mismatch(tables.exchanges_version, own, len(MIGRATIONS)))
     return problems
 
 
-def _differs(table: str, stored: Version, known: int) -> str:
+def _describe_version_mismatch(table: str, stored: Version, known: int) -> str:
     return (
         f"{table} says version {stored}, this program knows {known}: use the release that made it"
     )
 
 
-def _column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
+def _find_column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
     """Return what is wrong with the tables that exist; those that do not will be created."""
     problems = []
     for table, expected in (
@@ -85,11 +87,11 @@ def _column_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
         columns = catalogue.columns(table)
         if columns and (missing := [name for name in expected if name not in columns]):
             problems.append(f"table {table} lacks {', '.join(missing)}")
-    return problems + _own_problems(catalogue, tables)
+    return problems + _find_problems_of_own_tables(catalogue, tables)
 
 
-def _own_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:
-    known = version(catalogue, tables.exchanges_version) or 0
+def _find_problems_of_own_tables(catalogue: Catalogue, tables: TableNames) -> list[str]:
+    known = read_version(catalogue, tables.exchanges_version) or 0
     if not isinstance(known, int) or known < 0:
         return []  # told already
     problems = []

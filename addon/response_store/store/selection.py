@@ -65,37 +65,37 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         if self.ended:
             yield Condition("state <> ?", (State.OPEN.value,))
         if self.models:
-            yield _named("coalesce(model, requested_model)", self.models)
+            yield _match_names("coalesce(model, requested_model)", self.models)
         if self.hosts:
-            yield _any_host(self.hosts)
+            yield _match_hosts(self.hosts)
         if self.clients:
-            yield _named("{client}", self.clients)
+            yield _match_names("{client}", self.clients)
 
 
-def _named(column: str, names: Sequence[str]) -> Condition:
+def _match_names(column: str, names: Sequence[str]) -> Condition:
     # Only a database knows which letters it has two cases of.
     one = f"lower({column}) LIKE lower(?) ESCAPE '!'"
     sql = " OR ".join([one] * len(names))
-    return Condition(f"({sql})", tuple(_pattern(name) for name in names))
+    return Condition(f"({sql})", tuple(_build_pattern(name) for name in names))
 
 
-def _any_host(names: Sequence[str]) -> Condition:
-    parts = [_host(name) for name in names]
+def _match_hosts(names: Sequence[str]) -> Condition:
+    parts = [_match_host(name) for name in names]
     values = tuple(value for part in parts for value in part.values)
     return Condition(f"({' OR '.join(part.sql for part in parts)})", values)
 
 
-def _host(name: str) -> Condition:
+def _match_host(name: str) -> Condition:
     """Return the condition of a host with or without a port; one of IPv6 may stand in brackets."""
     split = _WITH_PORT.fullmatch(name)
     host, port = split.groups() if split else (name, None)
-    named = _named("host", (host.removeprefix("[").removesuffix("]"),))
+    named = _match_names("host", (host.removeprefix("[").removesuffix("]"),))
     if port is None or port == "*":
         return named
     return Condition(f"({named.sql} AND port = ?)", (*named.values, int(port)))
 
 
-def _pattern(name: str) -> str:
+def _build_pattern(name: str) -> str:
     """Return the LIKE pattern of a name in which `*` stands for anything; `!` escapes wildcards."""
     for special in "!%_":
         name = name.replace(special, f"!{special}")

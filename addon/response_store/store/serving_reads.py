@@ -38,7 +38,7 @@ class ServingReads:
         self._kept.close()
 
 
-def serving_reads(config: Config) -> ServingReads:
+def build_serving_reads(config: Config) -> ServingReads:
     """Return what looks up the responses of a configuration, opened once it is asked."""
     return ServingReads(keep_reading(config))
 

@@ -9,7 +9,7 @@ from response_store.store.columns import (
     CONVERSATION_COLUMNS,
     EXCHANGE_COLUMNS,
     RESPONSE_COLUMNS,
-    quoted,
+    quote_name,
 )
 from response_store.store.ranks import build_supersedes
 from response_store.store.records import EndedBy, State
@@ -53,26 +53,26 @@ class Statements:
 
 def build_statements(tables: TableNames, mark: str) -> Statements:
     """Return the statements for these tables; `mark` stands for a value."""
-    responses, exchanges = quoted(tables.responses), quoted(tables.exchanges)
-    journals = quoted(tables.exchanges_journals)
-    into_responses = _insert(responses, RESPONSE_COLUMNS, mark)
+    responses, exchanges = quote_name(tables.responses), quote_name(tables.exchanges)
+    journals = quote_name(tables.exchanges_journals)
+    into_responses = _build_insert(responses, RESPONSE_COLUMNS, mark)
     this_response = f"WHERE tenant_id = {mark} AND id = {mark}"
     read_response = f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {responses} {this_response}"
-    conversations = quoted(tables.conversations)
+    conversations = quote_name(tables.conversations)
     this_conversation = f"WHERE conversation_id = {mark} AND tenant_id = {mark}"
     read_conversation = f"SELECT metadata, messages FROM {conversations} {this_conversation}"
     this_journal = f"WHERE journal_id = {mark}"
     return Statements(
         replace_response=(
             f"{into_responses} ON CONFLICT (tenant_id, id) DO UPDATE SET "
-            f"{_updates(RESPONSE_COLUMNS, 'tenant_id', 'id')}"
+            f"{_build_updates(RESPONSE_COLUMNS, 'tenant_id', 'id')}"
         ),
         add_response=f"{into_responses} ON CONFLICT (tenant_id, id) DO NOTHING RETURNING 1",
         read_response=read_response,
         lock_response=f"{read_response} FOR UPDATE",
         delete_response=f"DELETE FROM {responses} {this_response}",
         add_conversation=(
-            f"{_insert(conversations, CONVERSATION_COLUMNS, mark)} "
+            f"{_build_insert(conversations, CONVERSATION_COLUMNS, mark)} "
             "ON CONFLICT (conversation_id, tenant_id) DO NOTHING RETURNING 1"
         ),
         read_conversation=read_conversation,
@@ -82,8 +82,8 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         ),
         delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
-            f"{_insert(exchanges, EXCHANGE_COLUMNS, mark)} ON CONFLICT (exchange_id) DO UPDATE SET "
-            f"{_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
+            f"{_build_insert(exchanges, EXCHANGE_COLUMNS, mark)} "
+            f"ON CONFLICT (exchange_id) DO UPDATE SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
             f"WHERE {build_supersedes('excluded', exchanges)}"
         ),
         set_result=(
@@ -96,7 +96,7 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         ),
         read_position=f"SELECT position FROM {journals} {this_journal}",
         add_position=(
-            f"{_insert(journals, ('journal_id', 'position', 'changed_at'), mark)} "
+            f"{_build_insert(journals, ('journal_id', 'position', 'changed_at'), mark)} "
             "ON CONFLICT (journal_id) DO NOTHING"
         ),
         move_position=(
@@ -114,10 +114,10 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
     )
 
 
-def _insert(table: str, columns: tuple[str, ...], mark: str) -> str:
+def _build_insert(table: str, columns: tuple[str, ...], mark: str) -> str:
     values = ", ".join([mark] * len(columns))
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
 
-def _updates(columns: tuple[str, ...], *key: str) -> str:
+def _build_updates(columns: tuple[str, ...], *key: str) -> str:
     return ", ".join(f"{name} = excluded.{name}" for name in columns if name not in key)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.local_days import day_name, day_number
+from response_store.store.local_days import build_day_number, format_day
 from response_store.store.ranks import order_by_tokens
 from response_store.store.records import State
 from response_store.store.selection import HOST_PORT, Condition
@@ -36,7 +36,7 @@ class By(StrEnum):
     STATE = "state"
 
 
-class Group(msgspec.Struct, frozen=True, kw_only=True):
+class StatisticsGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that have something in common; `key` is None where it is not known.
 
     Times are milliseconds. Tokens are None where no exchange tells any; cached ones are part of
@@ -81,11 +81,11 @@ class Statistics(msgspec.Struct, frozen=True):
     """All groups: days in their order, everything else by count. No course without exchanges."""
 
     by: By
-    groups: tuple[Group, ...]
+    groups: tuple[StatisticsGroup, ...]
     course: Course | None
 
 
-_TOKENS = tuple(name for name in Group.__struct_fields__ if name.endswith("_tokens"))
+_TOKENS = tuple(name for name in StatisticsGroup.__struct_fields__ if name.endswith("_tokens"))
 _SUMS = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _TOKENS)
 _KEYS = {
     By.MODEL: "coalesce(model, requested_model)",
@@ -119,43 +119,45 @@ SELECT {{floor_of}} (started_at - ?) / CAST(? AS DOUBLE PRECISION) {{floor_end}}
 FROM {{exchanges}} WHERE {condition} GROUP BY 1"""
 
 
-def statistics(reading: Reading, selection: Selection, by: By) -> Statistics:
+def compute_statistics(reading: Reading, selection: Selection, by: By) -> Statistics:
     """Return the exchanges of a selection, grouped."""
     condition = selection.condition()
-    first, last = reading.rows(_filled(_SPAN, condition), condition.values)[0]
+    first, last = reading.rows(_fill(_SPAN, condition), condition.values)[0]
     if first is None:
         return Statistics(by, (), None)
-    key = day_number(first, last) if by is By.DAY else Condition(_KEYS[by], ())
+    key = build_day_number(first, last) if by is By.DAY else Condition(_KEYS[by], ())
     values = (*key.values, *condition.values)
     again = {
         row[0]: dict(zip(_TOKENS, row[1:], strict=True))
-        for row in reading.rows(_filled(_AGAIN, condition, key), values)
+        for row in reading.rows(_fill(_AGAIN, condition, key), values)
     }
-    rows = reading.rows(_filled(_GROUPS, condition, key), values)
-    groups = [_group(by, row, again.get(row[0], {})) for row in rows]
+    rows = reading.rows(_fill(_GROUPS, condition, key), values)
+    groups = [_build_group(by, row, again.get(row[0], {})) for row in rows]
     groups.sort(key=lambda one: (0 if by is By.DAY else -one.count, one.key is None, one.key or ""))
-    return Statistics(by, tuple(groups), _course(reading, selection, first, last))
+    return Statistics(by, tuple(groups), _build_course(reading, selection, first, last))
 
 
-def _filled(statement: str, condition: Condition, key: Condition | None = None) -> str:
+def _fill(statement: str, condition: Condition, key: Condition | None = None) -> str:
     return statement.format(condition=condition.sql, key=key.sql if key else "")
 
 
-def _group(by: By, row: Row, again: dict[str, int | None]) -> Group:
+def _build_group(by: By, row: Row, again: dict[str, int | None]) -> StatisticsGroup:
     key, count, errors, *numbers = row
     sums, measures = numbers[: len(_TOKENS)], numbers[len(_TOKENS) :]
     if by is By.DAY and key is not None:
-        key = day_name(key)
+        key = format_day(key)
     tokens = {
         name: None if total is None else total - (again.get(name) or 0)
         for name, total in zip(_TOKENS, sums, strict=True)
     }
-    names = [name for name in Group.__struct_fields__ if "_ms_" in name]
+    names = [name for name in StatisticsGroup.__struct_fields__ if "_ms_" in name]
     told = dict(zip(names, measures, strict=True))
-    return Group(key=key, count=count, errors=errors, **tokens, **told)
+    return StatisticsGroup(key=key, count=count, errors=errors, **tokens, **told)
 
 
-def _course(reading: Reading, selection: Selection, first: float, last: float) -> Course | None:
+def _build_course(
+    reading: Reading, selection: Selection, first: float, last: float
+) -> Course | None:
     """Return the course over the period that was asked for, or over that of the exchanges."""
     since = first if selection.since is None else selection.since
     until = last if selection.since is None else max(last, time.time())
@@ -166,7 +168,7 @@ def _course(reading: Reading, selection: Selection, first: float, last: float) -
         return None
     condition = selection.condition()
     counts = [0] * STEPS
-    rows = reading.rows(_filled(_COURSE, condition), (since, step, *condition.values))
+    rows = reading.rows(_fill(_COURSE, condition), (since, step, *condition.values))
     for place, count in rows:
         counts[min(max(int(place), 0), STEPS - 1)] += count
     return Course(since, until, tuple(counts))

@@ -50,7 +50,7 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_started_at: float | None
 
 
-def status(reading: Reading) -> StoreStatus:
+def read_status(reading: Reading) -> StoreStatus:
     """Count everything."""
     states, apis = Counter[str](), Counter[str]()
     for state, api, count in sorted(reading.rows(COUNTS)):

@@ -83,7 +83,7 @@ _ID = "exchange_id COLLATE {bytewise}"
 _NEWEST = f"ORDER BY started_at DESC, {_ID} DESC LIMIT ?"
 
 
-def newest(condition: str) -> str:
+def select_newest(condition: str) -> str:
     """Return the statement for the newest exchanges under a
     condition; it takes its values, a limit.
     """

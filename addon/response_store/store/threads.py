@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.lookup import Found, Lookup
+from response_store.store.lookup import Lookup, LookupResult
 from response_store.store.ranks import REPRESENTATIVE_FIRST
-from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, exchange_row
+from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, build_exchange_row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -63,7 +63,7 @@ WHERE previous_response_id = ? AND response_id <> previous_response_id AND tenan
 GROUP BY name ORDER BY min(started_at), name"""
 
 
-def standing(count: int) -> str:
+def select_representatives(count: int) -> str:
     """Return a statement for `count` ids of responses; it takes the ids, then the tenant twice.
 
     A row is an id, the exchange that represents that response, and how many responses continue it.
@@ -79,25 +79,27 @@ SELECT id, (
 FROM wanted"""
 
 
-def exchanges(count: int) -> str:
+def select_exchanges(count: int) -> str:
     """Return a statement for `count` exchanges; it takes their ids."""
-    return f"SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({_marks(count)})"
+    marks = _repeat_mark(count)
+    return f"SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({marks})"
 
 
-def responses(count: int) -> str:
+def select_responses(count: int) -> str:
     """Return a statement for `count` responses; it takes the tenant, then the ids."""
     columns = ", ".join(StoredResponse.__struct_fields__)
-    return f"SELECT {columns} FROM {{responses}} WHERE tenant_id = ? AND id IN ({_marks(count)})"
+    marks = _repeat_mark(count)
+    return f"SELECT {columns} FROM {{responses}} WHERE tenant_id = ? AND id IN ({marks})"
 
 
-def _marks(count: int) -> str:
+def _repeat_mark(count: int) -> str:
     return ", ".join(["?"] * count)
 
 
 class ThreadNode(msgspec.Struct, frozen=True):
     """A response of a thread. `branches` are the ones that continue it, where they are several."""
 
-    found: Found
+    found: LookupResult
     branches: tuple[str, ...] = ()
 
 
@@ -123,20 +125,22 @@ class ThreadLookup(Lookup):
     def nodes(self, tenant: str, response_ids: Sequence[str]) -> dict[str, ThreadNode]:
         """Return what is known of each of at most `BATCH` responses, without the missing ones."""
         ids, count = tuple(response_ids), len(response_ids)
-        found = self._reading.rows(responses(count), (tenant, *ids))
+        found = self._reading.rows(select_responses(count), (tenant, *ids))
         stored = {row.id: row for row in (StoredResponse(*columns) for columns in found)}
-        places = self._reading.rows(standing(count), (*ids, tenant, tenant))
+        places = self._reading.rows(select_representatives(count), (*ids, tenant, tenant))
         rows = self._exchanges([one for _, one, _ in places if one is not None])
         nodes: dict[str, ThreadNode] = {}
         for name, one, branches in places:
             if one is not None or name in stored:
                 several = self._ids(SUCCESSORS, name, tenant) if branches > 1 else ()
-                nodes[name] = ThreadNode(Found(rows.get(one), stored.get(name)), tuple(several))
+                nodes[name] = ThreadNode(
+                    LookupResult(rows.get(one), stored.get(name)), tuple(several)
+                )
         return nodes
 
     def _exchanges(self, ids: Sequence[str]) -> dict[str, ExchangeRow]:
-        found = self._reading.rows(exchanges(len(ids)), ids) if ids else ()
-        return {row.exchange_id: row for row in map(exchange_row, found)}
+        found = self._reading.rows(select_exchanges(len(ids)), ids) if ids else ()
+        return {row.exchange_id: row for row in map(build_exchange_row, found)}
 
     def _ids(self, statement: str, *values: object) -> list[str]:
         return [name for (name,) in self._reading.rows(statement, values)]
@@ -151,7 +155,7 @@ class Thread:
     """
 
     ids: tuple[str, ...]
-    last: Found | None
+    last: LookupResult | None
     continues: str | None
     cut: bool
     _lookup: ThreadLookup
@@ -170,17 +174,17 @@ class Thread:
             yield ThreadNode(self.last)
 
 
-def thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
+def find_thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
     """Return the thread of an exchange or response by its id. Raises StoreError as `find` does."""
     asked = lookup.find(tenant, identifier)
-    name = _response_id(asked)
-    older, continues, cut = _older(lookup, tenant, asked)
-    newer = _once(lookup.descendants(tenant, name), {name, *older}) if name else []
+    name = _get_response_id(asked)
+    older, continues, cut = _find_ancestors(lookup, tenant, asked)
+    newer = _take_until_repeated(lookup.descendants(tenant, name), {name, *older}) if name else []
     chain = [*reversed(older), *filter(None, [name]), *newer]
-    oldest = _stored(lookup, tenant, older[-1]) if older else asked
-    newest = _stored(lookup, tenant, newer[-1]) if newer else asked
-    earlier = [] if cut else _in_conversation(lookup, tenant, oldest, chain)[0]
-    later = _in_conversation(lookup, tenant, newest, chain)[1] if name else []
+    oldest = _find_response(lookup, tenant, older[-1]) if older else asked
+    newest = _find_response(lookup, tenant, newer[-1]) if newer else asked
+    earlier = [] if cut else _find_in_conversation(lookup, tenant, oldest, chain)[0]
+    later = _find_in_conversation(lookup, tenant, newest, chain)[1] if name else []
     return Thread(
         ids=(*earlier, *chain, *later),
         last=None if name else asked,
@@ -191,25 +195,27 @@ def thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
     )
 
 
-def _older(lookup: ThreadLookup, tenant: str, found: Found) -> tuple[list[str], str | None, bool]:
+def _find_ancestors(
+    lookup: ThreadLookup, tenant: str, found: LookupResult
+) -> tuple[list[str], str | None, bool]:
     """Return what is continued, from the newest; what the last of
     it continues; whether that is cut.
     """
-    name = _response_id(found)
-    first = None if name else _previous(found)
+    name = _get_response_id(found)
+    first = None if name else _get_previous_response_id(found)
     start = name or first
     named = [*filter(None, [first]), *(lookup.ancestors(tenant, start) if start else [])]
-    older = _once(named, {name} if name else set())
-    last = _stored(lookup, tenant, older[-1]) if older else None
+    older = _take_until_repeated(named, {name} if name else set())
+    last = _find_response(lookup, tenant, older[-1]) if older else None
     if older and last is None:
         return older[:-1], older[-1], False
     if last is not None and len(older) >= DEPTH:
-        return older, _previous(last), True
+        return older, _get_previous_response_id(last), True
     return older, None, False
 
 
-def _in_conversation(
-    lookup: ThreadLookup, tenant: str, found: Found | None, chain: Sequence[str]
+def _find_in_conversation(
+    lookup: ThreadLookup, tenant: str, found: LookupResult | None, chain: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return what was begun before and after an exchange in its conversation."""
     exchange = found.exchange if found else None
@@ -224,7 +230,7 @@ def _in_conversation(
     return before[-DEPTH:], after[:DEPTH]
 
 
-def _once(names: Iterable[str], seen: set[str]) -> list[str]:
+def _take_until_repeated(names: Iterable[str], seen: set[str]) -> list[str]:
     """Return the names up to the first that was seen before."""
     fresh = []
     for name in names:
@@ -235,16 +241,16 @@ def _once(names: Iterable[str], seen: set[str]) -> list[str]:
     return fresh
 
 
-def _stored(lookup: ThreadLookup, tenant: str, response_id: str) -> Found | None:
+def _find_response(lookup: ThreadLookup, tenant: str, response_id: str) -> LookupResult | None:
     node = lookup.nodes(tenant, [response_id]).get(response_id)
     return node.found if node else None
 
 
-def _response_id(found: Found) -> str | None:
+def _get_response_id(found: LookupResult) -> str | None:
     if found.response is not None:
         return found.response.id
     return found.exchange.response_id if found.exchange else None
 
 
-def _previous(found: Found) -> str | None:
+def _get_previous_response_id(found: LookupResult) -> str | None:
     return found.exchange.previous_response_id if found.exchange else None

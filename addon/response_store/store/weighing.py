@@ -5,7 +5,7 @@ from __future__ import annotations
 from response_store.store.records import Change, Deletion
 
 
-def large_columns(change: Change) -> int:
+def weigh_large_columns(change: Change) -> int:
     """Return how many bytes or characters the large columns of a change hold."""
     if isinstance(change, Deletion):
         return 0

@@ -16,7 +16,7 @@ _STRICT = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=lambda
 def unpacked(frame: bytes) -> bytes:
     """Return the bytes in a zstd frame. Raises StoreError where the frame is damaged."""
     try:
-        return packed.unpacked(frame)
+        return packed.unpack(frame)
     except packed.TooLargeFrameError as error:
         raise StoreError(
             f"The stored body is too large: {error}. See the row's other columns with --json, and"

@@ -8,10 +8,10 @@ from response_store.telling import shown
 from response_store.telling.printable import one_line, printable
 
 if TYPE_CHECKING:
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
 
 
-def plain(found: Found) -> str:
+def plain(found: LookupResult) -> str:
     """Return facts as name, tab, value; then each turn under a line that names the speaker."""
     facts = [f"{name}\t{one_line(value)}\n" for name, value in shown.facts(found)]
     turns = [

@@ -29,13 +29,13 @@ from response_store.telling.tokens import tokens_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
     from response_store.store.rows import StoredResponse
 
 _BODIES = ("request_body", "raw_response", "result")
 
 
-def as_object(found: Found) -> dict[str, object]:
+def as_object(found: LookupResult) -> dict[str, object]:
     """Return the columns of the exchange, then `request`, `result`, `input` and `response`.
 
     Stored JSON is embedded as it stands. A request that is not JSON is in `request_base64`.
@@ -50,7 +50,7 @@ def as_object(found: Found) -> dict[str, object]:
     }
 
 
-def raw_response(found: Found) -> bytes:
+def raw_response(found: LookupResult) -> bytes:
     """Return the bytes of the answer as they came. Raises StoreError where they were not kept."""
     frame = found.exchange.raw_response if found.exchange else None
     if frame is None:
@@ -61,7 +61,7 @@ def raw_response(found: Found) -> bytes:
     return unpacked(frame)
 
 
-def facts(found: Found) -> list[tuple[str, str]]:
+def facts(found: LookupResult) -> list[tuple[str, str]]:
     """Name and value of what is known about the exchange, without the conversation."""
     if found.exchange is None:
         return [(name, value) for name, value in _response_facts(found) if value != NONE]
@@ -78,7 +78,7 @@ class Exchanged(NamedTuple):
     warm_up: bool = False
 
 
-def exchanged(found: Found) -> Exchanged:
+def exchanged(found: LookupResult) -> Exchanged:
     """Return the instructions, the items of the request, and those of the answer."""
     exchange, response = found.exchange, found.response
     body = _body(exchange.request_body) if exchange and exchange.request_body else b""
@@ -90,14 +90,14 @@ def exchanged(found: Found) -> Exchanged:
     return Exchanged(instructions, items, _answered(found), warm_up)
 
 
-def turns(found: Found) -> list[LabelledTurn]:
+def turns(found: LookupResult) -> list[LabelledTurn]:
     """Return the conversation: what was asked, then what was answered."""
     told = exchanged(found)
     first = [LabelledTurn("instructions", told.instructions)] if told.instructions else []
     return [*first, *join_turns([*told.asked, *told.answered])]
 
 
-def _columns(found: Found) -> dict[str, object]:
+def _columns(found: LookupResult) -> dict[str, object]:
     if found.exchange is not None:
         columns: dict[str, Any] = msgspec.structs.asdict(found.exchange)
     else:
@@ -134,7 +134,7 @@ def _embedded(text: str | None) -> object:
     return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
 
 
-def _answered(found: Found) -> list[TurnItem]:
+def _answered(found: LookupResult) -> list[TurnItem]:
     exchange, response = found.exchange, found.response
     items = _output(response) if response else []
     if join_turns(items) or not exchange:
@@ -154,7 +154,7 @@ def _output(response: StoredResponse) -> list[TurnItem]:
     return read_response_items({**as_fields(body), "output": choose_fuller(output, streamed)})
 
 
-def _response_facts(found: Found) -> Iterator[tuple[str, str]]:
+def _response_facts(found: LookupResult) -> Iterator[tuple[str, str]]:
     if found.response is not None:
         yield "response", found.response.id
         yield "tenant", found.response.tenant_id
@@ -163,7 +163,7 @@ def _response_facts(found: Found) -> Iterator[tuple[str, str]]:
         yield "created", local_time(found.response.created_at)
 
 
-def _exchange_facts(row: ExchangeRow, found: Found) -> Iterator[tuple[str, str | None]]:
+def _exchange_facts(row: ExchangeRow, found: LookupResult) -> Iterator[tuple[str, str | None]]:
     yield "response", row.response_id
     yield "exchange", row.exchange_id
     yield "tenant", row.tenant_id
@@ -183,7 +183,7 @@ def _exchange_facts(row: ExchangeRow, found: Found) -> Iterator[tuple[str, str |
     yield "upstream id", row.upstream_request_id
 
 
-def _missing(row: ExchangeRow, found: Found) -> str | None:
+def _missing(row: ExchangeRow, found: LookupResult) -> str | None:
     """Return what to say of a response that the exchange names and nobody has stored."""
     if found.response or row.result or not row.response_id or row.api != Api.RESPONSES:
         return None

@@ -9,7 +9,7 @@ from response_store.telling.bodies import document
 from response_store.telling.figures import number
 
 if TYPE_CHECKING:
-    from response_store.store.lookup import Found
+    from response_store.store.lookup import LookupResult
     from response_store.store.records import ExchangeRow
 
 
@@ -35,7 +35,7 @@ class Tokens(NamedTuple):
         return f"{number(self.input)} in{cached}, {number(self.output)} out{reasoning}"
 
 
-def tokens_of(found: Found) -> Tokens:
+def tokens_of(found: LookupResult) -> Tokens:
     """Return the tokens of the row or, where that counts none, those that the response names.
 
     The row of a response that was asked for once more counts none, as another row has them.

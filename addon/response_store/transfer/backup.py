@@ -16,7 +16,7 @@ from pathlib import Path
 from response_store.config.model import SqliteTarget
 from response_store.config.tables import TableNames
 from response_store.errors import PermanentStoreError
-from response_store.store.reading_errors import translated
+from response_store.store.reading_errors import translate_read_errors
 
 _BUSY_SECONDS = 30.0
 _SIDES = ("-wal", "-shm", "-journal")
@@ -27,10 +27,10 @@ def whole_database(file: Path) -> Iterator[SqliteTarget]:
     """Give a database to fill, which becomes `file` at the end. Raises StoreError."""
     made = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}.part")
     try:
-        with translated(str(file)):
+        with translate_read_errors(str(file)):
             os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield SqliteTarget(made)
-        with translated(str(file)):
+        with translate_read_errors(str(file)):
             _close_in_itself(made)
             made.replace(file)
     finally:
@@ -45,7 +45,7 @@ def copy_file(source: Path, target: Path) -> None:
     Raises StoreError.
     """
     with (
-        translated(str(source)),
+        translate_read_errors(str(source)),
         closing(_opened(source, "ro")) as reading,
         closing(_opened(target, "rw")) as writing,
     ):
@@ -59,7 +59,7 @@ def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
         "conversations": tables.conversations,
         "exchanges": tables.exchanges,
     }
-    with translated(str(file)), closing(_opened(file, "ro")) as reading:
+    with translate_read_errors(str(file)), closing(_opened(file, "ro")) as reading:
         check = reading.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
             raise PermanentStoreError(f"{file}: the copy is damaged ({check}). Check the disk.")

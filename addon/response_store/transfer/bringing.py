@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from response_store.errors import RowRefusedError
-from response_store.store.packed import DamagedFrameError, unpacked
+from response_store.store.packed import DamagedFrameError, unpack
 from response_store.transfer.digests import canonical, digest, digests
 from response_store.transfer.paging import rows_of
 from response_store.transfer.tables import Column, Key, Kind, Row, Table
@@ -117,7 +117,7 @@ def _content(column: Column, value: Any) -> object:
         return None
     if column.kind is Kind.PACKED:
         with suppress(DamagedFrameError):
-            return unpacked(bytes(value)), "unpacked"
+            return unpack(bytes(value)), "unpacked"
     return canonical(column.kind, value)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store import __version__
-from response_store.store.columns import response_values
+from response_store.store.columns import list_response_values
 from response_store.store.records import Deletion
 from response_store.transfer.lines import encoded, line_of
 from response_store.transfer.paging import key_pages, rows_of
@@ -56,7 +56,7 @@ def changes_as_lines(changes: Iterable[Change], *, bare: bool) -> tuple[list[byt
             continue
         left_out += change.conversation is not None
         if change.response is not None:
-            responses.append(line_of(RESPONSES, response_values(change.response)))
+            responses.append(line_of(RESPONSES, list_response_values(change.response)))
         exchanges.append(line_of(EXCHANGES, msgspec.structs.astuple(change.exchange)))
     counts = {"conversations": 0, "responses": len(responses), "exchanges": len(exchanges)}
     rows = [*responses, *exchanges]

@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from response_store.errors import StoreError
 from response_store.ingest.compression import Compressor
-from response_store.store.packed import DamagedFrameError, unpacked
+from response_store.store.packed import DamagedFrameError, unpack
 from response_store.transfer.tables import Column, Kind, Row, Table
 
 BASE64 = "_base64"
@@ -114,7 +114,7 @@ def _whole(data: bytes) -> bool:
 
 def _body(name: str, frame: bytes) -> tuple[str, object]:
     try:
-        body = unpacked(frame)
+        body = unpack(frame)
     except DamagedFrameError:
         return name + STORED, base64.b64encode(frame).decode()
     try:

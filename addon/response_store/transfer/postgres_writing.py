@@ -12,10 +12,10 @@ from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.store.postgres import schema as postgres_schema
 from response_store.store.postgres.connections import PostgresConnections
-from response_store.store.postgres.each import each
-from response_store.store.postgres.errors import translated
-from response_store.store.postgres.resolving import Resolver, system_resolver
-from response_store.store.postgres.statements import folded, statements
+from response_store.store.postgres.each import execute_returning
+from response_store.store.postgres.errors import translate_errors
+from response_store.store.postgres.resolving import Resolver, resolve_by_system
+from response_store.store.postgres.statements import build_postgres_statements, fold_names
 from response_store.store.postgres.watchdog import Watchdog
 from response_store.transfer.tables import RESPONSES, Column, Row, Table
 from response_store.transfer.writing import settled, upsert
@@ -27,22 +27,22 @@ class PostgresWriting:
     """A `Writing` to a database whose tables are made where they are missing."""
 
     def __init__(
-        self, target: PostgresTarget, tables: TableNames, resolver: Resolver = system_resolver
+        self, target: PostgresTarget, tables: TableNames, resolver: Resolver = resolve_by_system
     ) -> None:
         self.name = f"PostgreSQL {target.describe()}"
-        names = folded(tables)
+        names = fold_names(tables)
         self._names = {
             "responses": names.responses,
             "conversations": names.conversations,
             "exchanges": names.exchanges,
         }
-        self._statements = statements(names)
+        self._statements = build_postgres_statements(names)
         self._watchdog = Watchdog(self.name)
         try:
             connections = PostgresConnections(target, self._watchdog, resolver=resolver)
             self._connection = connections.connect()
             try:
-                with translated(self.name), self._watchdog.watching(self._connection):
+                with translate_errors(self.name), self._watchdog.watching(self._connection):
                     postgres_schema.prepare(self._connection, names, self.name)
             except BaseException:
                 self._connection.close()
@@ -70,7 +70,7 @@ class PostgresWriting:
     def _transaction(self, rows: Sequence[Row]) -> Iterator[_Cursor]:
         weight = sum(len(value) for row in rows for value in row if isinstance(value, str | bytes))
         with (
-            translated(self.name),
+            translate_errors(self.name),
             self._watchdog.watching(self._connection, weight),
             self._connection.transaction(),
         ):
@@ -79,13 +79,13 @@ class PostgresWriting:
     def _write_responses(self, cursor: _Cursor, rows: Sequence[Row]) -> None:
         """Add the rows that are not there; lock the others and merge them."""
         first = {RESPONSES.key_of(row): row for row in reversed(rows)}
-        added = each(cursor, self._statements.add_response, list(first.values()))
+        added = execute_returning(cursor, self._statements.add_response, list(first.values()))
         new = {key for key, found in zip(first, added, strict=True) if found is not None}
         rest = [
             row for row in rows if (key := RESPONSES.key_of(row)) not in new or row != first[key]
         ]
         keys = sorted({RESPONSES.key_of(row) for row in rest})
-        locked = each(cursor, self._statements.lock_response, keys)
+        locked = execute_returning(cursor, self._statements.lock_response, keys)
         stored = {key: row for key, row in zip(keys, locked, strict=True) if row is not None}
         if changed := settled(stored, rest):
             cursor.executemany(self._statements.replace_response, changed)

@@ -8,11 +8,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.transaction import transaction
+from response_store.store.sqlite.errors import translate_errors
+from response_store.store.sqlite.transaction import begin_immediate
 from response_store.transfer.tables import RESPONSES, Column, Key, Kind, Row, Table
 from response_store.transfer.writing import settled, upsert
 
@@ -34,7 +34,7 @@ class SqliteWriting:
             "conversations": tables.conversations,
             "exchanges": tables.exchanges,
         }
-        with translated(where):
+        with translate_errors(where):
             connection = connect(target, Durability.POWER, tables)
             try:
                 connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
@@ -48,7 +48,7 @@ class SqliteWriting:
 
     def write(self, table: Table, rows: Sequence[Row]) -> None:
         """Commit rows of one table, each as far as the rules let it."""
-        with translated(self.name), transaction(self._connection):
+        with translate_errors(self.name), begin_immediate(self._connection):
             if table is RESPONSES:
                 rows = settled(self._stored(rows), rows)
             values = ([_bound(value) for value in row] for row in rows)
@@ -60,7 +60,7 @@ class SqliteWriting:
             self._connection.close()
 
     def _stored(self, rows: Sequence[Row]) -> Mapping[Key, Row]:
-        name = quoted(self._names["responses"])
+        name = quote_name(self._names["responses"])
         statement = (
             f"SELECT {', '.join(RESPONSES.names)} FROM {name} WHERE tenant_id = ? AND id = ?"
         )

@@ -17,7 +17,7 @@ from typing import Protocol
 import msgspec
 
 from response_store import json_text
-from response_store.store.columns import quoted, response_values
+from response_store.store.columns import list_response_values, quote_name
 from response_store.store.merging import is_another, is_final, merge
 from response_store.store.ranks import build_supersedes, supersedes
 from response_store.store.records import ResponseRow
@@ -60,9 +60,9 @@ def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
         f"{column} = excluded.{column}" for column in table.names if column not in table.key
     )
     return (
-        f"INSERT INTO {quoted(name)} ({', '.join(table.names)}) VALUES ({places})"
+        f"INSERT INTO {quote_name(name)} ({', '.join(table.names)}) VALUES ({places})"
         f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
-        f" WHERE {update_rule(table, quoted(name))}"
+        f" WHERE {update_rule(table, quote_name(name))}"
     )
 
 
@@ -85,7 +85,7 @@ def merged(stored: Row, incoming: Row) -> Row | None:
         after = None if is_another(old, new) else merge(old, new)
     except UnicodeEncodeError:  # what only another program writes has no state to judge by
         return incoming
-    return None if after is None else response_values(after)
+    return None if after is None else list_response_values(after)
 
 
 def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:

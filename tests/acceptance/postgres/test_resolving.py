@@ -18,7 +18,7 @@ from response_store.config.postgres_target import PostgresTarget, postgres_targe
 from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.connection_check import Findings
 from response_store.store.postgres.check import check_postgres
-from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.resolving import build_checked_connection_string
 from response_store.store.postgres.store import PostgresStore
 from tests.acceptance.postgres.looking import ask, assert_each_once, rows_of
 from tests.harness.records import NAMES, record
@@ -70,7 +70,7 @@ def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line
     """
     resolver = Answers([[PUBLIC], [LOOPBACK]])
     public = target(plain_database, line, Reach.PUBLIC_NAMES)
-    first = conninfo_to_dict(checked_connection_string(public, resolver).reveal())
+    first = conninfo_to_dict(build_checked_connection_string(public, resolver).reveal())
     assert (first["host"], first["hostaddr"]) == (NAME, PUBLIC)
     with closing(PostgresStore(public, NAMES, resolver=resolver)) as store:
         for _ in range(3):

@@ -16,7 +16,7 @@ from response_store.cli.source import source
 from response_store.cli.tail_lines import Lines
 from response_store.cli.tail_watch import Watched
 from response_store.store.backends import build_follower
-from response_store.store.following import last_ended
+from response_store.store.following import list_last_ended
 from response_store.store.selection import Selection
 from tests.unit.cli import rows
 from tests.unit.cli.test_list import GOLDEN
@@ -114,7 +114,7 @@ def test_columns_keep_their_places(
     monkeypatch.setattr(output, "terminal", lambda: Console(width=width, markup=False))
     lines = Lines(as_json=False)
     with stored.open() as query:
-        for one in last_ended(query.reading, Selection(tenant="default"), 9):
+        for one in list_last_ended(query.reading, Selection(tenant="default"), 9):
             lines.write([one])
             lines.write([])
     written = capsys.readouterr().out.splitlines()

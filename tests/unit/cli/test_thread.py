@@ -230,7 +230,7 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     file = io.StringIO()
     console = Console(file=file, width=width, force_terminal=True, markup=False, emoji=False)
     with open_file(stored.path, NAMES) as query, query.snapshot() as tables:
-        show(console, threads.thread(tables, "default", rows.RESPONSE_ID))
+        show(console, threads.find_thread(tables, "default", rows.RESPONSE_ID))
     shown = file.getvalue()
     assert "continues resp_before, which is not stored" in shown
     assert rows.RESPONSE_ID in shown

@@ -11,7 +11,7 @@ import pytest
 
 from response_store.config import URL_VARIABLE, Config, ConfigError, config_warnings, in_force
 from response_store.config.model import SqliteTarget
-from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.resolving import build_checked_connection_string
 
 from .conftest import Load, Refusal
 
@@ -33,7 +33,7 @@ def test_accepted_cases_load(case: dict[str, Any], load: Load) -> None:
     assert config.database_url.reveal() == case["config"]["database_url"]
     assert config.backend == case["config"].get("backend", "sqlite")
     if not isinstance(config.database, SqliteTarget):
-        assert checked_connection_string(config.database, lambda *_: ["10.0.0.1"]).reveal()
+        assert build_checked_connection_string(config.database, lambda *_: ["10.0.0.1"]).reveal()
 
 
 @pytest.mark.parametrize("case", cases(accept=False))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from response_store.config import ConfigError, SqliteTarget, config_warnings, in_force, load_config
-from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.resolving import build_checked_connection_string
 
 from .conftest import Load, Refusal
 
@@ -29,7 +29,7 @@ def test_accepted(case: dict[str, Any], load: Load) -> None:
     assert CANARY not in f"{in_force(config)} {warnings} {config!r}"
     assert all(any(word in warning for warning in warnings) for word in case["words"])
     if not isinstance(config.database, SqliteTarget):
-        assert checked_connection_string(config.database, lambda *_: ["1.1.1.1"]).reveal()
+        assert build_checked_connection_string(config.database, lambda *_: ["1.1.1.1"]).reveal()
 
 
 @pytest.mark.parametrize("case", cases(accept=False))
@@ -98,7 +98,7 @@ def test_what_tightens_reaches_libpq(load: Load) -> None:
     text = "database_url: postgres://1.1.1.1/d?channel_binding=Require&gssencmode=disable"
     target = load(text).database
     assert not isinstance(target, SqliteTarget)
-    given = checked_connection_string(target, lambda *_: []).reveal()
+    given = build_checked_connection_string(target, lambda *_: []).reveal()
     assert "channel_binding=require" in given
     assert "gssencmode=disable" in given
 

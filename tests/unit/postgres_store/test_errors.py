@@ -8,7 +8,11 @@ from psycopg import errors
 
 from response_store.config.secret import Secret
 from response_store.errors import PermanentStoreError, RowRefusedError, TransientStoreError
-from response_store.store.postgres.errors import WorthARetryError, connecting, translated
+from response_store.store.postgres.errors import (
+    WorthARetryError,
+    translate_connect_errors,
+    translate_errors,
+)
 
 CANARY = "c4n4ry"
 KINDS = {
@@ -49,7 +53,7 @@ def with_state(state: str) -> psycopg.Error:
 )
 def test_a_state_has_a_meaning(state: str, kind: type[Exception]) -> None:
     """The kind follows from SQLSTATE; it is named, and the server's own text is not."""
-    with pytest.raises(kind) as caught, translated("PostgreSQL x"):
+    with pytest.raises(kind) as caught, translate_errors("PostgreSQL x"):
         raise with_state(state)
     assert caught.type is kind
     assert f"SQLSTATE {state}" in str(caught.value)
@@ -71,7 +75,7 @@ def test_a_state_has_a_meaning(state: str, kind: type[Exception]) -> None:
 )
 def test_errors_without_a_state(error: Exception, kind: type[Exception]) -> None:
     """A broken line may be tried again; a value that the driver refuses is the row's fault."""
-    with pytest.raises(kind) as caught, translated("PostgreSQL x"):
+    with pytest.raises(kind) as caught, translate_errors("PostgreSQL x"):
         raise error
     assert caught.type is kind
     assert CANARY not in str(caught.value)
@@ -82,7 +86,7 @@ def test_errors_without_a_state(error: Exception, kind: type[Exception]) -> None
 def test_why_there_is_no_connection(said: str, kind: type[Exception]) -> None:
     """A failed connection has no state: the text decides; libpq's own is never repeated."""
     text = f'connection to server at "127.0.0.1", port 5432 failed: {said} {CANARY}'
-    with pytest.raises(kind) as caught, connecting("PostgreSQL x", Secret(CANARY)):
+    with pytest.raises(kind) as caught, translate_connect_errors("PostgreSQL x", Secret(CANARY)):
         raise errors.OperationalError(text)
     assert caught.type is kind
     assert CANARY not in str(caught.value)

@@ -167,11 +167,11 @@ def test_a_port_that_speaks_something_else(
 
 def test_a_refusal_after_the_login(watchdog: Watchdog) -> None:
     """A pooler that refuses the first statement is quoted as well, with the state that it gives."""
-    from response_store.store.postgres.errors import connection_error
+    from response_store.store.postgres.errors import build_connection_error
 
     diag = type("Diag", (), {"message_primary": "server login has been failing, try again later"})
     error = type("E", (psycopg.OperationalError,), {"sqlstate": "08P01", "diag": diag})("x")
-    ours = connection_error("PostgreSQL x", error, None)
+    ours = build_connection_error("PostgreSQL x", error, None)
     assert isinstance(ours, TransientStoreError)
     assert "(SQLSTATE 08P01)" in str(ours)
     assert '"server login has been failing' in str(ours)

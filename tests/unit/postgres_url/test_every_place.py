@@ -12,7 +12,7 @@ from response_store.config.addresses import Reach
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.postgres_url import postgres_url_faults
 from response_store.errors import PermanentStoreError
-from response_store.store.postgres.resolving import checked_addresses
+from response_store.store.postgres.resolving import resolve_checked_addresses
 from tests.unit.config.conftest import Refusal
 
 from . import addresses
@@ -150,4 +150,4 @@ def not_resolved(answers: list[str], reach: Reach) -> str:
 
 def resolved(answers: list[str], reach: Reach) -> tuple[str, ...]:
     target = PostgresTarget("db.example.net", None, reach=reach)
-    return checked_addresses(target, lambda name, port: answers)
+    return resolve_checked_addresses(target, lambda name, port: answers)

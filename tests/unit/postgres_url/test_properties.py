@@ -11,7 +11,7 @@ from response_store.config.hosts import judge_host
 from response_store.config.postgres_parameters import ALLOWED
 from response_store.config.postgres_target import postgres_target
 from response_store.config.postgres_url import postgres_faults
-from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.resolving import build_checked_connection_string
 from tests.sampling import examples
 
 CANARY = "c4n4ry"
@@ -47,7 +47,7 @@ def judged(url: str, reach: Reach, mode: str | None = None, root: str | None = N
         return text
     target = postgres_target(url, reach, mode, root)
     given = conninfo_to_dict(
-        checked_connection_string(target, lambda name, port: ["8.8.8.8"]).reveal()
+        build_checked_connection_string(target, lambda name, port: ["8.8.8.8"]).reveal()
     )
     assert (given["hostaddr"] == "") == target.is_socket
     if not target.is_socket:

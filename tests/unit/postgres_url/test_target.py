@@ -22,8 +22,8 @@ from response_store.config.postgres_target import (
 )
 from response_store.config.postgres_url import postgres_faults
 from response_store.config.tls import SslMode, TlsPlan
-from response_store.store.postgres.environment import variables
-from response_store.store.postgres.resolving import checked_connection_string
+from response_store.store.postgres.environment import list_variables
+from response_store.store.postgres.resolving import build_checked_connection_string
 
 CANARY = "c4n4ry"
 URL = f"postgres://user:{CANARY}@8.8.8.8:6432/db?application_name=x&connect_timeout=3"
@@ -191,7 +191,7 @@ OF_ITS_OWN = {"service", "servicefile", "passfile", "user", "dbname"}
 def test_the_environment_changes_nothing(query: str) -> None:
     """libpq itself says what it would connect with: what was given, and nothing from outside."""
     found = target(f"postgres://127.0.0.1:1/{query}")
-    text = checked_connection_string(found).reveal()
+    text = build_checked_connection_string(found).reveal()
     connection = pq.PGconn.connect_start(text.encode())
     in_force = {each.keyword.decode(): each.val for each in connection.info}
     connection.finish()
@@ -231,10 +231,12 @@ def test_every_variable_is_taken_out() -> None:
     """Before a connection is made, nothing is left of what libpq reads: its own words name all."""
     for name in ("PGTZ", "PGDATESTYLE", "PGGEQO"):
         os.environ[name] = "evil"
-    checked_connection_string(target(URL))
+    build_checked_connection_string(target(URL))
     named = {option.envvar.decode() for option in pq.Conninfo.parse(b"") if option.envvar}
-    assert named | {"PGTZ", "PGDATESTYLE", "PGGEQO", "PGSERVICE", "PGSERVICEFILE"} <= variables()
-    assert not variables() & set(os.environ)
+    assert (
+        named | {"PGTZ", "PGDATESTYLE", "PGGEQO", "PGSERVICE", "PGSERVICEFILE"} <= list_variables()
+    )
+    assert not list_variables() & set(os.environ)
 
 
 def test_a_client_certificate_is_sent() -> None:

@@ -172,7 +172,7 @@ def test_a_new_connection_goes_on(anywhere: Anywhere) -> None:
 
 def test_what_is_remembered_is_bounded(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what has been told the oldest is forgotten."""
-    monkeypatch.setattr(following, "MOST_TOLD", 3)
+    monkeypatch.setattr(following, "MAX_REPORTED", 3)
     followed.begin()
     followed.add(*(f"e{at}" for at in range(9)))
     assert len(followed.look()) == 9

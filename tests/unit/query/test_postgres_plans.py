@@ -63,17 +63,17 @@ PLANS = {
         "idx_openai_exchanges_previous_response_id",
     ),
     "standing": (
-        threads.standing(100),
+        threads.select_representatives(100),
         (*(f"r{at}" for at in range(100)), "default", "default"),
         "idx_openai_exchanges_response_id",
     ),
     "exchanges": (
-        threads.exchanges(100),
+        threads.select_exchanges(100),
         tuple(f"e{at}" for at in range(100)),
         "openai_exchanges_pkey",
     ),
     "responses": (
-        threads.responses(100),
+        threads.select_responses(100),
         ("default", *(f"r{at}" for at in range(100))),
         "openai_responses_pkey",
     ),

@@ -29,7 +29,7 @@ def reading(anywhere: Anywhere) -> Iterator[Query]:
 def followed(reading: Query, identifier: str, tenant: str = "default") -> list[ThreadNode]:
     """The nodes of a thread."""
     with reading.snapshot() as tables:
-        return [*threads.thread(tables, tenant, identifier).nodes()]
+        return [*threads.find_thread(tables, tenant, identifier).nodes()]
 
 
 def named(node: ThreadNode) -> str | None:
@@ -48,7 +48,7 @@ def ids(reading: Query, identifier: str, tenant: str = "default") -> str:
 def continues(reading: Query, identifier: str) -> tuple[str | None, bool]:
     """What the oldest of a thread continues, and whether it is only too far back."""
     with reading.snapshot() as tables:
-        found = threads.thread(tables, "default", identifier)
+        found = threads.find_thread(tables, "default", identifier)
         return found.continues, found.cut
 
 
@@ -270,10 +270,10 @@ STATEMENTS = {
     "newer": (threads.NEWER, "(previous_response_id=?)"),
     "conversation": (threads.CONVERSATION, "(conversation_id=?)"),
     "successors": (threads.SUCCESSORS, "(previous_response_id=?)"),
-    "standing": (threads.standing(100), "(response_id=?)"),
-    "branches": (threads.standing(100), "(previous_response_id=?)"),
-    "exchanges": (threads.exchanges(100), "(exchange_id=?)"),
-    "responses": (threads.responses(100), "(tenant_id=? AND id=?)"),
+    "standing": (threads.select_representatives(100), "(response_id=?)"),
+    "branches": (threads.select_representatives(100), "(previous_response_id=?)"),
+    "exchanges": (threads.select_exchanges(100), "(exchange_id=?)"),
+    "responses": (threads.select_responses(100), "(tenant_id=? AND id=?)"),
 }
 
 

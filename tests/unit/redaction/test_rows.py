@@ -15,7 +15,7 @@ from response_store.ingest.draft import Draft
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.rows import Redaction
-from response_store.store.packed import unpacked
+from response_store.store.packed import unpack
 from response_store.store.records import Api, Deletion, EndedBy, Record, State
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
@@ -152,7 +152,7 @@ def test_bytes_that_are_no_text_are_kept() -> None:
     redacting = Redacting()
     body = b'{"id":"resp_1","a":"\xff \\n"}'
     record = redacting.build(whole(body))
-    assert unpacked(record.exchange.raw_response or b"") == body
+    assert unpack(record.exchange.raw_response or b"") == body
     assert redacting.counters.snapshot() == {}
 
 
@@ -191,7 +191,7 @@ def test_a_stream_without_secrets_is_kept_to_the_letter() -> None:
     redacting = Redacting()
     chunks = delta_stream(pieces("nothing to be seen here"), ends=True)
     record = redacting.build(streamed(chunks))
-    assert unpacked(record.exchange.raw_response or b"") == b"".join(chunks)
+    assert unpack(record.exchange.raw_response or b"") == b"".join(chunks)
     assert redacting.counters.snapshot() == {}
 
 
@@ -200,7 +200,7 @@ def test_a_secret_in_one_event() -> None:
     redacting = Redacting()
     chunks = delta_stream(["a ", KEY, " b"], ends=True)
     record = redacting.build(streamed(chunks))
-    raw = unpacked(record.exchange.raw_response or b"")
+    raw = unpack(record.exchange.raw_response or b"")
     assert raw == b"".join(chunks).replace(KEY.encode(), b"[redacted:anthropic]")
 
 
@@ -283,7 +283,7 @@ def test_an_open_row_is_redacted_and_not_counted() -> None:
     made = builder(redact=redacting.redaction).build(Draft(asked))
     assert isinstance(made, Record)
     assert made.exchange.state == State.OPEN
-    assert KEY.encode() not in unpacked(made.exchange.request_body or b"")
+    assert KEY.encode() not in unpack(made.exchange.request_body or b"")
     assert redacting.counters.snapshot() == {}
 
 

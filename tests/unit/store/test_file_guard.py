@@ -12,7 +12,7 @@ import pytest
 
 from response_store.errors import PermanentStoreError
 from response_store.store.query import open_file
-from response_store.store.sqlite.file_guard import guard_files
+from response_store.store.sqlite.file_guard import check_files
 from tests.harness.records import NAMES, record
 from tests.unit.store.files import opened, rows, script, store_on
 
@@ -161,7 +161,7 @@ def test_a_look_takes_no_lock_along(path: Path) -> None:
     path.chmod(0o600)
     with closing(sqlite3.connect(path, isolation_level=None)) as holder:
         holder.execute("BEGIN EXCLUSIVE")
-        guard_files(path, "here")
+        check_files(path, "here")
         child = os.fork()
         if not child:
             try:

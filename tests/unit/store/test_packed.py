@@ -19,7 +19,7 @@ from response_store.store.packed import (
     DamagedFrameError,
     TooLargeFrameError,
     check_size,
-    unpacked,
+    unpack,
 )
 from response_store.telling import bodies
 from response_store.transfer.checking import BadLineError, Line
@@ -41,9 +41,9 @@ def test_frames_of_ours(size: int) -> None:
     """What we pack comes out as it was, with or without a size in its head."""
     body = PLAIN[:size]
     without = zstandard.ZstdCompressor(write_content_size=False).compress(body)
-    assert [unpacked(Compressor().frame(body)), unpacked(without)] == [body, body]
+    assert [unpack(Compressor().frame(body)), unpack(without)] == [body, body]
     with pytest.raises(TooLargeFrameError):
-        unpacked(without, size - 1)
+        unpack(without, size - 1)
 
 
 @pytest.mark.parametrize("stated", [None, 10, 1 << 26, (1 << 32) - 1])
@@ -54,7 +54,7 @@ def test_a_frame_of_gigabytes(stated: int | None) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(DamagedFrameError):
-            unpacked(frame)
+            unpack(frame)
         with pytest.raises(StoreError):
             bodies.unpacked(frame)
         assert read_recording(frame, "r") is None
@@ -87,7 +87,7 @@ def test_the_bound_is_said() -> None:
 def test_damaged_frames(frame: bytes) -> None:
     """A frame that is none, or is cut off, is damaged; its size is nothing to worry about."""
     with pytest.raises(DamagedFrameError):
-        unpacked(frame)
+        unpack(frame)
     check_size(frame, IMPORTED_BYTES)
 
 

@@ -316,7 +316,7 @@ class Switching:
 def test_a_switch_that_is_refused_at_once_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where SQLite refuses the switch without waiting, we wait as long as it should have."""
     monkeypatch.setattr(sqlite_connection, "_WAL_PAUSE", 0)
-    assert sqlite_connection._switched_to_wal(Switching(3)) == "wal"  # type: ignore[arg-type]
+    assert sqlite_connection._switch_to_wal(Switching(3)) == "wal"  # type: ignore[arg-type]
     monkeypatch.setattr(sqlite_connection, "BUSY_TIMEOUT_MS", 0)
     with pytest.raises(sqlite3.OperationalError):
-        sqlite_connection._switched_to_wal(Switching(1_000_000))  # type: ignore[arg-type]
+        sqlite_connection._switch_to_wal(Switching(1_000_000))  # type: ignore[arg-type]

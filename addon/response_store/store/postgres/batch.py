@@ -19,26 +19,26 @@ import psycopg
 from psycopg.types.string import StrDumperUnknown
 
 from response_store.store.base import Checkpoint
-from response_store.store.columns import response_values
+from response_store.store.columns import list_response_values
 from response_store.store.conversation_changes import (
     NO_MESSAGES,
     NO_METADATA,
-    apply,
-    conversation_changes,
-    new_values,
+    apply_changes,
+    build_empty_row,
+    group_by_conversation,
 )
-from response_store.store.postgres.each import each
+from response_store.store.postgres.each import execute_returning
 from response_store.store.postgres.values import Connection
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
     Key,
-    first_row,
+    attach_results,
+    get_first_row,
     group_by_response,
     resolve_responses,
-    with_results,
 )
 from response_store.store.statements import Statements
-from response_store.store.weighing import large_columns
+from response_store.store.weighing import weigh_large_columns
 
 _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
@@ -60,22 +60,24 @@ def write_batch(
     # The pipeline ends before the transaction does: what is refused is told by its end, which also
     # sends all that large rows left in the driver's buffer, as its `sync` would not.
     with connection.pipeline():
-        moved = _move(connection.cursor(), statements, checkpoint) if checkpoint else None
-        cursor = _text_cursor(connection)
+        moved = (
+            _move_checkpoint(connection.cursor(), statements, checkpoint) if checkpoint else None
+        )
+        cursor = _open_text_cursor(connection)
         written, results = _write_responses(cursor, statements, changes)
         if results:
-            changes = list(with_results(changes, results))
+            changes = list(attach_results(changes, results))
         _write_exchanges(cursor, statements, changes, written)
-        _write_conversations(_text_cursor(connection), statements, changes)
+        _write_conversations(_open_text_cursor(connection), statements, changes)
     return len(results) if moved is None or moved.rowcount == 1 else None
 
 
-def size(changes: Sequence[Change]) -> int:
+def estimate_size(changes: Sequence[Change]) -> int:
     """Return how many bytes a batch sends, roughly."""
-    return sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
+    return sum(map(weigh_large_columns, changes), len(changes) * _ROW_OVERHEAD)
 
 
-def _move(cursor: _Cursor, statements: Statements, checkpoint: Checkpoint) -> _Cursor:
+def _move_checkpoint(cursor: _Cursor, statements: Statements, checkpoint: Checkpoint) -> _Cursor:
     """Have the journal's row moved; once the pipeline has ended, one row was if it stood there.
 
     It comes first, so that another process with the same frames waits here.
@@ -98,18 +100,20 @@ def _write_responses(
     exchange, and those that were there already are locked, looked at and written where they change.
     """
     groups = group_by_response(changes)
-    first = {key: row for key, group in groups.items() if (row := first_row(group))}
-    exchanges = {key: values for key, values in _exchanges_along(changes).items() if key in first}
-    rows, results = resolve_responses(groups, _locked(cursor, statements, first, exchanges))
+    first = {key: row for key, group in groups.items() if (row := get_first_row(group))}
+    exchanges = {key: values for key, values in _select_exchanges(changes).items() if key in first}
+    rows, results = resolve_responses(groups, _lock_responses(cursor, statements, first, exchanges))
     for is_deletion, run in groupby(rows.items(), lambda end: end[1] is None):
         if is_deletion:
-            cursor.executemany(statements.delete_response, (_as_text(key) for key, _ in run))
+            cursor.executemany(statements.delete_response, (_prepare_values(key) for key, _ in run))
         else:
-            values = (_as_text(response_values(row)) for _, row in run if row is not None)
+            values = (
+                _prepare_values(list_response_values(row)) for _, row in run if row is not None
+            )
             cursor.executemany(statements.replace_response, values)
     written = {values[0] for values in exchanges.values()}
     late = [
-        _as_text((result, change.exchange.exchange_id))
+        _prepare_values((result, change.exchange.exchange_id))
         for place, result in results.items()
         if isinstance(change := changes[place], Record) and change.exchange.exchange_id in written
     ]
@@ -117,7 +121,7 @@ def _write_responses(
     return written, results
 
 
-def _exchanges_along(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
+def _select_exchanges(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
     """Return the values of one exchange for each response, to be written with it, where there is.
 
     The rows of an exchange that comes twice keep their order, and so are written by themselves.
@@ -139,7 +143,7 @@ def _write_exchanges(
     left = [exchange for exchange in found if exchange.exchange_id not in written]
     if left:
         left.sort(key=attrgetter("exchange_id"))
-        rows = (_as_text(msgspec.structs.astuple(exchange)) for exchange in left)
+        rows = (_prepare_values(msgspec.structs.astuple(exchange)) for exchange in left)
         cursor.executemany(statements.record_exchange, rows)
 
 
@@ -150,24 +154,24 @@ def _write_conversations(
 
     The cursor is fresh: in a pipeline, results of its statements before would come first.
     """
-    groups = conversation_changes(changes)
-    new = [_as_text(new_values(key, group)) for key, group in groups]
-    if not list(each(cursor, statements.add_conversation, new)):
+    groups = group_by_conversation(changes)
+    new = [_prepare_values(build_empty_row(key, group)) for key, group in groups]
+    if not list(execute_returning(cursor, statements.add_conversation, new)):
         return
-    keys = [_as_text(key) for key, _ in groups]
-    stored = list(each(cursor, statements.lock_conversation, keys))
+    keys = [_prepare_values(key) for key, _ in groups]
+    stored = list(execute_returning(cursor, statements.lock_conversation, keys))
     removed, kept = [], []
     for (key, group), row in zip(groups, stored, strict=True):
-        values = apply((row[0], row[1]) if row else (NO_METADATA, NO_MESSAGES), group)
+        values = apply_changes((row[0], row[1]) if row else (NO_METADATA, NO_MESSAGES), group)
         if values is None:
-            removed.append(_as_text(key))
+            removed.append(_prepare_values(key))
         else:
-            kept.append(_as_text((*values, *key)))
+            kept.append(_prepare_values((*values, *key)))
     cursor.executemany(statements.delete_conversation, removed)
     cursor.executemany(statements.set_conversation, kept)
 
 
-def _locked(
+def _lock_responses(
     cursor: _Cursor,
     statements: Statements,
     first: Mapping[Key, ResponseRow],
@@ -180,16 +184,20 @@ def _locked(
     """
     rows: dict[Key, ResponseRow] = {}
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile
-        rows |= {key: first[key] for key in _added(cursor, statements, waiting, first, exchanges)}
+        rows |= {
+            key: first[key] for key in _add_responses(cursor, statements, waiting, first, exchanges)
+        }
         there = [key for key in waiting if key not in rows]
-        keys = [_as_text(key) for key in there]
-        for key, found in zip(there, each(cursor, statements.lock_response, keys), strict=True):
+        keys = [_prepare_values(key) for key in there]
+        for key, found in zip(
+            there, execute_returning(cursor, statements.lock_response, keys), strict=True
+        ):
             if found is not None:
                 rows[key] = ResponseRow(*found)
     return rows
 
 
-def _added(
+def _add_responses(
     cursor: _Cursor,
     statements: Statements,
     keys: Sequence[Key],
@@ -204,25 +212,28 @@ def _added(
     )
     for alone, run in groupby(keys, lambda key: key not in exchanges):
         some = list(run)
-        values = [_as_text(response_values(first[key]) + exchanges.get(key, ())) for key in some]
+        values = [
+            _prepare_values(list_response_values(first[key]) + exchanges.get(key, ()))
+            for key in some
+        ]
         statement = statements.add_response if alone else add_both
-        for key, found in zip(some, each(cursor, statement, values), strict=True):
+        for key, found in zip(some, execute_returning(cursor, statement, values), strict=True):
             if found is not None and found[0]:
                 yield key
 
 
-def _text_cursor(connection: Connection) -> _Cursor:
+def _open_text_cursor(connection: Connection) -> _Cursor:
     """Return a cursor that sends texts by the driver's own code, which takes no NUL.
 
-    The connection's dumpers do as `_as_text`, a call of ours for each value: a batch took a tenth
-    longer with them, measured.
+    The connection's dumpers do as `_prepare_values`, but with a Python call for each value: a
+    batch took a tenth longer with them, measured.
     """
     cursor = connection.cursor()
     cursor.adapters.register_dumper(str, StrDumperUnknown)
     return cursor
 
 
-def _as_text(values: Sequence[Any]) -> tuple[Any, ...]:
+def _prepare_values(values: Sequence[Any]) -> tuple[Any, ...]:
     """Return values as they are sent: numbers written out, NUL in a text as U+FFFD."""
     return tuple(
         [

@@ -37,18 +37,18 @@ class ServerCertificate:
         return f"{text}: not yet valid" if now < self.not_before else text
 
 
-def shown_certificate(address: str, port: int, name: str | None) -> ServerCertificate | None:
+def fetch_certificate(address: str, port: int, name: str | None) -> ServerCertificate | None:
     """Return the certificate of the server at an address for the
     name `name`; None if it shows none.
     """
     try:
-        der = _shown(address, port, name)
-        return None if der is None else _read(der)
+        der = _fetch_der(address, port, name)
+        return None if der is None else _parse_certificate(der)
     except (OSError, ValueError):  # ssl.SSLError is an OSError
         return None
 
 
-def _shown(address: str, port: int, name: str | None) -> bytes | None:
+def _fetch_der(address: str, port: int, name: str | None) -> bytes | None:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # whether it is trusted, the driver has told
@@ -60,18 +60,18 @@ def _shown(address: str, port: int, name: str | None) -> bytes | None:
             return protected.getpeercert(binary_form=True)
 
 
-def _read(der: bytes) -> ServerCertificate:
+def _parse_certificate(der: bytes) -> ServerCertificate:
     certificate = x509.load_der_x509_certificate(der)
     return ServerCertificate(
         subject=certificate.subject.rfc4514_string(),
-        names=_names(certificate),
+        names=_list_names(certificate),
         issuer=certificate.issuer.rfc4514_string(),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
     )
 
 
-def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+def _list_names(certificate: x509.Certificate) -> tuple[str, ...]:
     try:
         kind = x509.SubjectAlternativeName
         names = certificate.extensions.get_extension_for_class(kind).value

@@ -17,11 +17,15 @@ from response_store.config.secret import masked
 from response_store.config.tls import SslMode
 from response_store.errors import StoreError
 from response_store.store.connection_check import Findings
-from response_store.store.postgres.certificate import ServerCertificate, shown_certificate
+from response_store.store.postgres.certificate import ServerCertificate, fetch_certificate
 from response_store.store.postgres.connections import PostgresConnections, is_pooled
-from response_store.store.postgres.errors import translated
-from response_store.store.postgres.fitness import judge
-from response_store.store.postgres.resolving import Resolver, checked_addresses, system_resolver
+from response_store.store.postgres.errors import translate_errors
+from response_store.store.postgres.fitness import check_privileges
+from response_store.store.postgres.resolving import (
+    Resolver,
+    resolve_by_system,
+    resolve_checked_addresses,
+)
 from response_store.store.postgres.values import Connection
 from response_store.store.postgres.watchdog import Deadline, Watchdog
 
@@ -33,30 +37,30 @@ def check_postgres(
     target: PostgresTarget,
     tables: TableNames,
     findings: Findings,
-    resolver: Resolver = system_resolver,
+    resolver: Resolver = resolve_by_system,
 ) -> None:
     """Connect once, and note what there is to know. Raises nothing: what fails is a problem."""
     where = f"PostgreSQL {target.describe()}"
-    noted = _NotedAnswers(resolver)
+    noted = _RecordingResolver(resolver)
     with closing(Watchdog(where, _DEADLINE)) as watchdog:
         try:
             connection = PostgresConnections(target, watchdog, resolver=noted).connect()
         except StoreError as error:
             findings.object_to(str(error))
             _note_host(target, noted.answers, findings)
-            _note_what_was_shown(target, noted.answers, findings)
+            _note_certificate_after_failure(target, noted.answers, findings)
             return
         with closing(connection):
             _note_host(target, noted.answers, findings)
             try:
-                with translated(where), watchdog.watching(connection):
-                    _note_way(target, connection, findings)
-                    judge(connection, tables, where, findings)
+                with translate_errors(where), watchdog.watching(connection):
+                    _note_connection(target, connection, findings)
+                    check_privileges(connection, tables, where, findings)
             except StoreError as error:
                 findings.object_to(str(error))
 
 
-class _NotedAnswers:
+class _RecordingResolver:
     """A resolver that remembers what it has answered."""
 
     def __init__(self, resolver: Resolver) -> None:
@@ -80,8 +84,8 @@ def _note_host(target: PostgresTarget, answers: Sequence[str], findings: Finding
         findings.note("resolved to", f"{target.hostaddr}, as the URL says")
 
 
-def _note_way(target: PostgresTarget, connection: Connection, findings: Findings) -> None:
-    address = None if target.is_socket else _peer(connection)
+def _note_connection(target: PostgresTarget, connection: Connection, findings: Findings) -> None:
+    address = None if target.is_socket else _get_peer(connection)
     if address is not None:
         findings.note("connected to", f"{address[0]}, port {address[1]}")
     if not connection.pgconn.ssl_in_use:
@@ -91,26 +95,28 @@ def _note_way(target: PostgresTarget, connection: Connection, findings: Findings
         # A pooler between has a connection of its own to the server, which may be without TLS.
         findings.note("tls", ", ".join(row) if row else "yes, to a pooler")
         if address is not None:
-            _note_certificate(shown_certificate(*address, _sni(target)), findings)
+            _note_certificate(fetch_certificate(*address, _choose_server_name(target)), findings)
     if address is not None:
-        findings.note("verified", _verified(target, connection.pgconn.ssl_in_use))
+        findings.note("verified", _describe_verification(target, connection.pgconn.ssl_in_use))
     if is_pooled(connection):
         findings.note("pooler", "yes: the session that answers is not the one of the login")
     version = connection.info.parameter_status("server_version") or "of an unknown version"
     findings.note("server", f"PostgreSQL {version}")
 
 
-def _note_what_was_shown(
+def _note_certificate_after_failure(
     target: PostgresTarget, answers: Sequence[str], findings: Findings
 ) -> None:
     """Note the certificate after a failure, for which it may be the reason."""
     if target.is_socket or target.tls.mode is SslMode.DISABLE or (target.is_name and not answers):
         return
     try:
-        addresses = checked_addresses(target, lambda *_: answers)
+        addresses = resolve_checked_addresses(target, lambda *_: answers)
     except StoreError:
         return
-    shown = (shown_certificate(each, target.port, _sni(target)) for each in addresses)
+    shown = (
+        fetch_certificate(each, target.port, _choose_server_name(target)) for each in addresses
+    )
     if (certificate := next(filter(None, shown), None)) is not None:
         _note_certificate(certificate, findings)
 
@@ -125,18 +131,18 @@ def _note_certificate(certificate: ServerCertificate | None, findings: Findings)
     findings.note("valid", certificate.validity(dt.datetime.now(dt.UTC)))
 
 
-def _peer(connection: Connection) -> tuple[str, int]:
+def _get_peer(connection: Connection) -> tuple[str, int]:
     """Return address and port at the other end of the socket."""
     with socket.socket(fileno=os.dup(connection.fileno())) as line:
         address, port, *_ = line.getpeername()
         return str(address), int(port)
 
 
-def _sni(target: PostgresTarget) -> str | None:
+def _choose_server_name(target: PostgresTarget) -> str | None:
     return None if target.host == target.hostaddr else target.host
 
 
-def _verified(target: PostgresTarget, protected: bool) -> str:
+def _describe_verification(target: PostgresTarget, protected: bool) -> str:
     mode = target.tls.mode
     if not protected or not mode.verifies:
         return f"no: ssl_mode {mode.value} takes any server for the right one"

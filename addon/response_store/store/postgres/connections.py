@@ -14,13 +14,13 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.store.base import CheckpointMovedError
-from response_store.store.postgres.errors import connecting, connection_error
+from response_store.store.postgres.errors import build_connection_error, translate_connect_errors
 from response_store.store.postgres.resolving import (
     Resolver,
-    checked_connection_string,
-    system_resolver,
+    build_checked_connection_string,
+    resolve_by_system,
 )
-from response_store.store.postgres.values import Connection, adapt
+from response_store.store.postgres.values import Connection, register_dumpers
 from response_store.store.postgres.watchdog import Watchdog
 
 _NEVER = 10.0 * 365 * 86400  # seconds
@@ -53,7 +53,7 @@ class PostgresConnections:
         target: PostgresTarget,
         watchdog: Watchdog,
         limits: PoolLimits | None = None,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver = resolve_by_system,
     ) -> None:
         self._target = target
         self._watchdog = watchdog
@@ -67,7 +67,7 @@ class PostgresConnections:
         """Return a connection outside of the pool, in autocommit
         mode. Raises StoreError at once.
         """
-        with connecting(self._where, self._target.password):
+        with translate_connect_errors(self._where, self._target.password):
             connection = psycopg.connect(self._connection_string(), autocommit=True)
             try:
                 self._set_up(connection)
@@ -136,7 +136,7 @@ class PostgresConnections:
         as the pool would not report it.
         """
         try:
-            checked = checked_connection_string(self._target, self._resolver)
+            checked = build_checked_connection_string(self._target, self._resolver)
         except StoreError as error:
             self._refused = error
             raise
@@ -160,11 +160,11 @@ class PostgresConnections:
 
     def note_refusal(self, error: psycopg.Error) -> None:
         """Keep why the last connection could not be made, for whoever waits for one."""
-        self._refused = connection_error(self._where, error, self._target.password)
+        self._refused = build_connection_error(self._where, error, self._target.password)
 
     def _set_up(self, connection: Connection) -> None:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        adapt(connection)
+        register_dumpers(connection)
         with self._watchdog.watching(connection):
             if is_pooled(connection):
                 # The next transaction may run in another session, which knows nothing of this one.
@@ -183,7 +183,7 @@ def is_pooled(connection: Connection) -> bool:
     return row is None or row[0] != connection.info.backend_pid
 
 
-def durable(connection: Connection) -> None:
+def make_durable(connection: Connection) -> None:
     """Have the transaction that has begun commit durably, behind a pooler as well."""
     if connection.prepare_threshold is None:
         connection.execute("SELECT set_config('synchronous_commit', 'on', true)" + _WHERE_OFF)

@@ -8,7 +8,7 @@ from typing import Any
 import psycopg
 
 
-def each(
+def execute_returning(
     cursor: psycopg.Cursor[tuple[Any, ...]], statement: str, values: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[Any, ...] | None]:
     """Yield the only row, or None, that a statement returns for each of the values."""

@@ -23,12 +23,12 @@ _OTHERS = frozenset(
 
 def clear_environment() -> None:
     """Take libpq's variables out of this process's environment. Idempotent, from any thread."""
-    for name in variables():
+    for name in list_variables():
         os.environ.pop(name, None)
 
 
 @functools.cache
-def variables() -> frozenset[str]:
+def list_variables() -> frozenset[str]:
     """Return the names of all variables that libpq reads."""
     options = pq.Conninfo.parse(b"")
     return _OTHERS | {option.envvar.decode() for option in options if option.envvar}

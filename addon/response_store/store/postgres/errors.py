@@ -22,9 +22,9 @@ from response_store.errors import (
 )
 from response_store.store.postgres.refusals import (
     NO_POSTGRES,
-    answer_of,
-    judge_answer,
+    classify_answer,
     quote_answer,
+    read_answer,
     speaks_something_else,
 )
 
@@ -108,7 +108,7 @@ _FAR: _Meaning = (TransientStoreError, "no connection: is the server up, and can
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """Turn the driver's errors into ours; `where` names the database."""
     try:
         yield
@@ -123,7 +123,7 @@ def translated(where: str) -> Iterator[None]:
 
 
 @contextmanager
-def connecting(where: str, password: Secret | None = None) -> Iterator[None]:
+def translate_connect_errors(where: str, password: Secret | None = None) -> Iterator[None]:
     """Turn the errors of a connection that is just being made into ours.
 
     A server's own words are shown, without the password, whatever else they hold.
@@ -131,7 +131,7 @@ def connecting(where: str, password: Secret | None = None) -> Iterator[None]:
     try:
         yield
     except psycopg.Error as error:
-        raise connection_error(where, error, password) from None
+        raise build_connection_error(where, error, password) from None
     except OSError as error:
         raise TransientStoreError(f"{where}: the system fails for now ({error.errno})") from None
 
@@ -150,20 +150,20 @@ def _translate(where: str, error: psycopg.Error) -> StoreError:
     return kind(f"{where}: {words} (SQLSTATE {state})")
 
 
-def connection_error(where: str, error: psycopg.Error, password: Secret | None) -> StoreError:
+def build_connection_error(where: str, error: psycopg.Error, password: Secret | None) -> StoreError:
     """Return our error for a connection that could not be made."""
-    answer = answer_of(error)
+    answer = read_answer(error)
     if answer is None:
-        kind, words = _why_not_connected(error)
+        kind, words = _explain_failed_connection(error)
         return kind(f"{where}: {words}")
-    refusal = judge_answer(answer)
+    refusal = classify_answer(answer)
     kind = TransientStoreError if refusal.passes else PermanentStoreError
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     said = quote_answer(answer, password)
     return kind(f'{where}: {refusal.words}{state}. The server says: "{said}"')
 
 
-def _why_not_connected(error: psycopg.Error) -> _Meaning:
+def _explain_failed_connection(error: psycopg.Error) -> _Meaning:
     said = str(error).lower()  # for comparison alone: it may hold what is secret
     if speaks_something_else(said):
         return PermanentStoreError, NO_POSTGRES

@@ -11,10 +11,10 @@ from psycopg.errors import ReadOnlySqlTransaction
 
 from response_store.config import TableNames
 from response_store.errors import StoreError
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.connection_check import PRESENT, Findings
 from response_store.store.postgres import schema as postgres_schema
-from response_store.store.postgres.statements import folded
+from response_store.store.postgres.statements import fold_names
 from response_store.store.postgres.suitability import find_problems
 from response_store.store.postgres.values import Connection
 
@@ -29,14 +29,16 @@ SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery(),
        coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"""
 
 
-def judge(connection: Connection, tables: TableNames, where: str, findings: Findings) -> None:
+def check_privileges(
+    connection: Connection, tables: TableNames, where: str, findings: Findings
+) -> None:
     """Note schema and rights, and object to what a store can't do. Raises the driver's errors."""
-    judging = _Judging(connection, folded(tables), where, findings)
+    judging = _PrivilegeCheck(connection, fold_names(tables), where, findings)
     with connection.transaction():
         judging.judge()
 
 
-class _Judging:
+class _PrivilegeCheck:
     """Whether the schema is ours or can be made, and whether the role may do what a store does."""
 
     def __init__(
@@ -56,7 +58,7 @@ class _Judging:
             self._object_to(f"the database is read-only: {_STANDBY if standby else _CLOSED}")
         missing = self._judge_rights()
         self._judge_search()
-        self._findings.note("create tables", _creating(schema, may_create))
+        self._findings.note("create tables", _describe_right_to_create(schema, may_create))
         problems = find_problems(self._connection, self._tables)
         for problem in problems:
             self._object_to(problem)
@@ -101,7 +103,7 @@ class _Judging:
                 )
 
     def _rights(self, table: str) -> list[str] | None:
-        row = self._connection.execute(_MAY, (quoted(table),) * len(_RIGHTS)).fetchone()
+        row = self._connection.execute(_MAY, (quote_name(table),) * len(_RIGHTS)).fetchone()
         assert row is not None, "a SELECT without FROM has a row"
         if row[0] is None:
             return None
@@ -123,7 +125,7 @@ class _Judging:
         if not missing:
             self._findings.note("schema", "present, older: it is brought up to date at start")
             return
-        whole = len(missing) == len(_all_tables(self._tables))
+        whole = len(missing) == len(_list_tables(self._tables))
         state = "absent" if whole else f"incomplete: {', '.join(missing)} missing"
         if may_create:
             self._findings.note("schema", f"{state}; it is made at start, in schema {schema}")
@@ -144,12 +146,12 @@ _CLOSED = (
 )
 
 
-def _all_tables(names: TableNames) -> Sequence[str]:
+def _list_tables(names: TableNames) -> Sequence[str]:
     shared = (names.responses, names.conversations, names.responses_version)
     return (*shared, names.exchanges, names.exchanges_version, names.exchanges_journals)
 
 
-def _creating(schema: str, may_create: bool) -> str:
+def _describe_right_to_create(schema: str, may_create: bool) -> str:
     if not schema:
         return "no: the role's search_path names no schema that is there"
     return f"{'yes' if may_create else 'no'}, in schema {schema}"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from response_store.store.following import Told, last_ended
+from response_store.store.following import ReportedExchanges, list_last_ended
 from response_store.store.summaries import COLUMNS, Summary
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ class PostgresFollower:
     def __init__(self, selection: Selection) -> None:
         self._condition = selection.condition()
         self._selection = selection
-        self._told = Told()
+        self._told = ReportedExchanges()
         self._seen = self._seen_whole = (0, 0)
         self._whole_at = 0.0
 
     def begin(self, reading: Reading, most: int) -> list[Summary]:
         """Return the last exchanges that have ended, and remember the position."""
         with reading.snapshot():
-            self._seen = self._seen_whole = _snapshot(reading)
-            last = last_ended(reading, self._selection, most)
+            self._seen = self._seen_whole = _read_snapshot(reading)
+            last = list_last_ended(reading, self._selection, most)
         self._whole_at = time.monotonic() + WHOLE_PAUSE
         self._told.add(last)
         return last
@@ -57,7 +57,7 @@ class PostgresFollower:
     def look(self, reading: Reading) -> list[Summary]:
         """Return what has ended since the last call."""
         with reading.snapshot():
-            now = _snapshot(reading)
+            now = _read_snapshot(reading)
             if now < self._seen:  # another server
                 self._seen = self._seen_whole = now
             if time.monotonic() >= self._whole_at:
@@ -90,7 +90,7 @@ class PostgresFollower:
         return [Summary(*columns) for columns in found]
 
 
-def _snapshot(reading: Reading) -> tuple[int, int]:
+def _read_snapshot(reading: Reading) -> tuple[int, int]:
     """Return the numbers of the first transaction still running, and of the first not begun."""
     running, unborn = reading.rows(SNAPSHOT)[0]
     return running, unborn

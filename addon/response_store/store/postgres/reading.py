@@ -19,17 +19,17 @@ from psycopg.pq import TransactionStatus
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.tables import TableNames
 from response_store.errors import PermanentStoreError
-from response_store.store.columns import quoted
-from response_store.store.postgres.errors import connecting
-from response_store.store.postgres.reading_errors import translated
+from response_store.store.columns import quote_name
+from response_store.store.postgres.errors import translate_connect_errors
+from response_store.store.postgres.reading_errors import translate_read_errors
 from response_store.store.postgres.resolving import (
     Resolver,
-    checked_connection_string,
-    system_resolver,
+    build_checked_connection_string,
+    resolve_by_system,
 )
-from response_store.store.postgres.statements import folded
-from response_store.store.postgres.suitability import hidden
-from response_store.store.postgres.values import Connection, adapt
+from response_store.store.postgres.statements import fold_names
+from response_store.store.postgres.suitability import find_hidden_tables
+from response_store.store.postgres.values import Connection, register_dumpers
 from response_store.store.postgres.watchdog import Deadline, Watchdog
 from response_store.store.reading import (
     CLIENT,
@@ -38,11 +38,11 @@ from response_store.store.reading import (
     Dialect,
     PostgresPlace,
     Row,
-    checked_versions,
-    table_words,
-    wanted_tables,
+    list_required_tables,
+    name_tables,
+    read_versions,
 )
-from response_store.store.reading_errors import no_tables
+from response_store.store.reading_errors import build_no_tables_error
 
 SECONDS = 30.0
 _GRACE = 5.0  # that the server has for saying itself that the time is over
@@ -64,23 +64,23 @@ class PostgresReading:
         names: TableNames,
         *,
         seconds: float = SECONDS,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver = resolve_by_system,
     ) -> None:
         self.dialect: Dialect = "postgresql"
         self.name = f"PostgreSQL {target.describe()}"
         self.versions: dict[str, int] = {}
         self._shown = target.describe()
-        self._names = folded(names)
+        self._names = fold_names(names)
         self._limits = [f"{1000 * limit:.0f}ms" for limit in (seconds, min(_LOCK_SECONDS, seconds))]
         self._words: dict[str, Any] = {
-            **table_words(self._names),
+            **name_tables(self._names),
             "begins": {column: f"{column} LIKE ?" for column in ID_COLUMNS},
             "bytewise": '"C"',
             "by_state": "",
             "floor_of": "floor(",
             "floor_end": ")",
-            "p50": {column: _percentile(column, 0.5) for column in MEASURES},
-            "p95": {column: _percentile(column, 0.95) for column in MEASURES},
+            "p50": {column: _build_percentile(column, 0.5) for column in MEASURES},
+            "p95": {column: _build_percentile(column, 0.95) for column in MEASURES},
             "client": f"substring(user_agent FROM '{CLIENT}')",
         }
         self._watchdog = Watchdog(self.name, Deadline(seconds + _GRACE))
@@ -127,7 +127,7 @@ class PostgresReading:
         """Return the server's version, and the size of each table that is there."""
         tables = (self._names.responses, self._names.conversations, self._names.exchanges)
         asked = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
-        sizes = self.rows(f"SELECT {asked}", [quoted(table) for table in tables])[0]
+        sizes = self.rows(f"SELECT {asked}", [quote_name(table) for table in tables])[0]
         found = zip(tables, sizes, strict=True)
         return PostgresPlace(
             database=self._shown,
@@ -143,8 +143,8 @@ class PostgresReading:
     def _connected(self, target: PostgresTarget, resolver: Resolver) -> Connection:
         # The driver's own warnings repeat texts of the server.
         logging.getLogger("psycopg").setLevel(logging.CRITICAL)
-        checked = checked_connection_string(target, resolver)
-        with connecting(self.name, target.password):
+        checked = build_checked_connection_string(target, resolver)
+        with translate_connect_errors(self.name, target.password):
             connection = psycopg.connect(checked.reveal(), autocommit=True, prepare_threshold=None)
             try:
                 _set_up(connection)
@@ -155,7 +155,7 @@ class PostgresReading:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        with translated(self.name), self._watchdog.watching(self._connection):
+        with translate_read_errors(self.name), self._watchdog.watching(self._connection):
             yield
 
     def _rows(self, statement: str, values: Sequence[object]) -> list[Row]:
@@ -164,25 +164,25 @@ class PostgresReading:
             return self._connection.execute(filled, list(values)).fetchall()
 
     def _check(self) -> None:
-        wanted = wanted_tables(self._names)
+        wanted = list_required_tables(self._names)
         asked = ", ".join("to_regclass(?)" for _ in wanted)
-        present = self.rows(f"SELECT {asked}", [quoted(table) for table in wanted])[0]
+        present = self.rows(f"SELECT {asked}", [quote_name(table) for table in wanted])[0]
         missing = [table for table, there in zip(wanted, present, strict=True) if there is None]
         if missing:
-            raise no_tables(self.name, missing)
+            raise build_no_tables_error(self.name, missing)
         with self._translated():
-            problems = list(hidden(self._connection, self._names))
+            problems = list(find_hidden_tables(self._connection, self._names))
         if problems:
             raise PermanentStoreError(f"{self.name}: {'; '.join(problems)}")
-        self.versions = checked_versions(self, self._names)
+        self.versions = read_versions(self, self._names)
 
 
-def _percentile(column: str, part: float) -> str:
+def _build_percentile(column: str, part: float) -> str:
     return f"percentile_disc({part}) WITHIN GROUP (ORDER BY {column})"
 
 
 def _set_up(connection: Connection) -> None:
-    adapt(connection)
+    register_dumpers(connection)
     if connection.info.parameter_status("server_encoding") == _NO_ENCODING:
         # The server would refuse to send what it has cut in the middle of a character.
         connection.execute(f"SET client_encoding TO {_NO_ENCODING}")

@@ -12,7 +12,7 @@ import psycopg
 
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres import errors as postgres_errors
-from response_store.store.reading_errors import not_stored
+from response_store.store.reading_errors import build_not_stored_error
 
 _NO_RIGHT = "42501"
 _NO_SUCH_VALUE = "22"
@@ -22,20 +22,20 @@ _WRONG_STATEMENT = "42"
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translate_read_errors(where: str) -> Iterator[None]:
     """Turn the driver's errors into ours; `where` names the database."""
-    with postgres_errors.translated(where):
+    with postgres_errors.translate_errors(where):
         try:
             yield
         except psycopg.Error as error:
-            if (ours := _reader_error(where, error.sqlstate or "")) is not None:
+            if (ours := _translate_for_reader(where, error.sqlstate or "")) is not None:
                 raise ours from None
             raise
         except UnicodeEncodeError:
-            raise not_stored(where) from None
+            raise build_not_stored_error(where) from None
 
 
-def _reader_error(where: str, state: str) -> StoreError | None:
+def _translate_for_reader(where: str, state: str) -> StoreError | None:
     """Return the error where a reader needs another fix than a store; None for all others."""
     if state == _NO_RIGHT:
         return PermanentStoreError(
@@ -43,7 +43,7 @@ def _reader_error(where: str, state: str) -> StoreError | None:
             " USAGE on their schema, or connect as another role."
         )
     if state.startswith(_NO_SUCH_VALUE):
-        return not_stored(where)
+        return build_not_stored_error(where)
     if state == _TOO_LONG:
         return TransientStoreError(
             f"{where}: the answer took too long, so it was broken off (SQLSTATE {state}). Try"

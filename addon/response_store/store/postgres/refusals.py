@@ -158,7 +158,7 @@ _NO_POSTGRES = (
 NO_POSTGRES = "what answers there does not speak PostgreSQL's protocol: check host and port"
 
 
-def answer_of(error: psycopg.Error) -> str | None:
+def read_answer(error: psycopg.Error) -> str | None:
     """Return what the server has said, whole and as it came; None where it has said nothing."""
     if error.sqlstate and error.diag.message_primary:
         return error.diag.message_primary
@@ -166,7 +166,7 @@ def answer_of(error: psycopg.Error) -> str | None:
     return answers[-1] if answers else None
 
 
-def judge_answer(answer: str) -> Refusal:
+def classify_answer(answer: str) -> Refusal:
     """Return why the server refuses, by what it says."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(answer)), _OTHER)
 

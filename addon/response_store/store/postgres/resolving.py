@@ -20,17 +20,17 @@ from response_store.store.postgres.environment import clear_environment
 Resolver: TypeAlias = Callable[[str, int], Sequence[str]]
 """Takes a name and a port, gives addresses as texts; raises OSError where there are none."""
 
-_MOST_ADDRESSES = 8  # each is tried for connect_timeout
+_MAX_ADDRESSES = 8  # each is tried for connect_timeout
 
 
-def system_resolver(name: str, port: int) -> Sequence[str]:
+def resolve_by_system(name: str, port: int) -> Sequence[str]:
     """Return the addresses of a name by the system's resolver, the nearest first."""
     answers = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
     return [str(answer[4][0]) for answer in answers]
 
 
-def checked_connection_string(
-    target: PostgresTarget, resolver: Resolver = system_resolver
+def build_checked_connection_string(
+    target: PostgresTarget, resolver: Resolver = resolve_by_system
 ) -> Secret:
     """Return the connection string for one physical connection, pinned to checked addresses.
 
@@ -38,25 +38,25 @@ def checked_connection_string(
     does not resolve, and PermanentStoreError where it resolves to what is not allowed.
     """
     clear_environment()
-    return connection_string(target, checked_addresses(target, resolver))
+    return connection_string(target, resolve_checked_addresses(target, resolver))
 
 
-def checked_addresses(
-    target: PostgresTarget, resolver: Resolver = system_resolver
+def resolve_checked_addresses(
+    target: PostgresTarget, resolver: Resolver = resolve_by_system
 ) -> tuple[str, ...]:
     """Return the addresses that a connection may go to now, in the
     resolver's order; none for a socket.
 
-    Every answer must be allowed, not only one of them. Raises as `checked_connection_string`.
+    Every answer must be allowed, not only one of them. Raises as `build_checked_connection_string`.
     """
     if target.is_socket:
         return ()
-    answers = _resolved(target, resolver) if target.hostaddr is None else [target.hostaddr]
-    checked = dict.fromkeys(_checked(answer, target.reach) for answer in answers)
-    return tuple(checked)[:_MOST_ADDRESSES]
+    answers = _resolve(target, resolver) if target.hostaddr is None else [target.hostaddr]
+    checked = dict.fromkeys(_check_address(answer, target.reach) for answer in answers)
+    return tuple(checked)[:_MAX_ADDRESSES]
 
 
-def _resolved(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
+def _resolve(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
     try:
         answers = resolver(target.host, target.port)
     except (OSError, UnicodeError):
@@ -69,7 +69,7 @@ def _resolved(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
     return answers
 
 
-def _checked(answer: str, reach: Reach) -> str:
+def _check_address(answer: str, reach: Reach) -> str:
     try:
         address = plain(ipaddress.ip_address(answer))
     except ValueError:
@@ -77,11 +77,11 @@ def _checked(answer: str, reach: Reach) -> str:
             "The host name in database_url resolves to what is no IP address."
         ) from None
     if not reach.admits(kind := kind_of(address)):
-        raise PermanentStoreError(_refusal(kind))
+        raise PermanentStoreError(_explain_refusal(kind))
     return str(address)
 
 
-def _refusal(kind: AddressKind) -> str:
+def _explain_refusal(kind: AddressKind) -> str:
     rule = f"The host in database_url leads to {kind}, which is not allowed"
     if kind in NEVER:
         return f"{rule}. Name the database's own host: no setting allows this one."

@@ -14,10 +14,10 @@ import psycopg
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import StoreError
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.postgres.connections import PostgresConnections
-from response_store.store.postgres.errors import WorthARetryError, translated
-from response_store.store.postgres.statements import folded
+from response_store.store.postgres.errors import WorthARetryError, translate_errors
+from response_store.store.postgres.statements import fold_names
 from response_store.store.postgres.values import Connection
 from response_store.store.postgres.watchdog import Watchdog
 
@@ -41,7 +41,7 @@ class PostgresLease:
     ) -> None:
         self._target = target
         self._where = f"PostgreSQL {target.describe()}"
-        self._leases = quoted(folded(names).exchanges_leases)
+        self._leases = quote_name(fold_names(names).exchanges_leases)
         self._seconds = seconds
         self._holder = str(uuid.uuid4())
         self._watchdog = Watchdog(self._where)
@@ -75,7 +75,7 @@ class PostgresLease:
         """Run a statement, and return whether it met a row."""
         if self._connection is None:
             self._connection = PostgresConnections(self._target, self._watchdog).connect()
-        with translated(self._where), self._watchdog.watching(self._connection):
+        with translate_errors(self._where), self._watchdog.watching(self._connection):
             filled = statement.format(leases=self._leases)
             return self._connection.execute(filled, values).rowcount == 1
 

@@ -13,8 +13,8 @@ import uuid
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
 from response_store.store import schema_state
-from response_store.store.columns import quoted
-from response_store.store.postgres.statements import fill, statements
+from response_store.store.columns import quote_name
+from response_store.store.postgres.statements import build_postgres_statements, fill
 from response_store.store.postgres.suitability import find_problems
 from response_store.store.postgres.values import Connection
 from response_store.store.schema_state import SHARED_VERSION
@@ -30,57 +30,59 @@ def prepare(connection: Connection, tables: TableNames, where: str) -> str:
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
-    catalogue = _Catalogue(connection)
+    catalogue = _PostgresCatalogue(connection)
     with connection.transaction():
         if problems := find_problems(connection, tables):
             raise PermanentStoreError(f"{where}: {'; '.join(problems)}")
         connection.execute("SET LOCAL lock_timeout = '20s'")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        schema_state.check(catalogue, tables, where)
-        _shared_tables(catalogue, tables)
-        _own_table(catalogue, tables)
-        return _database_id(connection, tables)
+        schema_state.check_schema(catalogue, tables, where)
+        _make_shared_tables(catalogue, tables)
+        _migrate_own_tables(catalogue, tables)
+        return _get_or_set_database_id(connection, tables)
 
 
-class _Catalogue:
+class _PostgresCatalogue:
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
 
     def columns(self, table: str) -> set[str]:
-        return {name for (name,) in self.connection.execute(_COLUMNS, (quoted(table),))}
+        return {name for (name,) in self.connection.execute(_COLUMNS, (quote_name(table),))}
 
     def highest(self, table: str) -> object:
-        row = self.connection.execute(f"SELECT max(version) FROM {quoted(table)}").fetchone()
+        row = self.connection.execute(f"SELECT max(version) FROM {quote_name(table)}").fetchone()
         return row[0] if row else None
 
 
-def _shared_tables(catalogue: _Catalogue, tables: TableNames) -> None:
-    _make(catalogue, tables, tables.responses, "responses.sql")
-    _make(catalogue, tables, tables.conversations, "conversations.sql")
-    _make(catalogue, tables, tables.responses_version, "responses_version.sql")
-    if schema_state.version(catalogue, tables.responses_version) is None:
+def _make_shared_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> None:
+    _make_if_missing(catalogue, tables, tables.responses, "responses.sql")
+    _make_if_missing(catalogue, tables, tables.conversations, "conversations.sql")
+    _make_if_missing(catalogue, tables, tables.responses_version, "responses_version.sql")
+    if schema_state.read_version(catalogue, tables.responses_version) is None:
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _own_table(catalogue: _Catalogue, tables: TableNames) -> None:
+def _migrate_own_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
-    _make(catalogue, tables, version, "exchanges_version.sql")
-    for number, name in schema_state.pending(catalogue, tables):
+    _make_if_missing(catalogue, tables, version, "exchanges_version.sql")
+    for number, name in schema_state.list_pending_migrations(catalogue, tables):
         for statement in fill(name, tables):
             connection.execute(statement)
-        connection.execute(f"DELETE FROM {quoted(version)}")
+        connection.execute(f"DELETE FROM {quote_name(version)}")
         _stamp(connection, version, number)
 
 
-def _make(catalogue: _Catalogue, tables: TableNames, table: str, name: str) -> None:
+def _make_if_missing(
+    catalogue: _PostgresCatalogue, tables: TableNames, table: str, name: str
+) -> None:
     if not catalogue.columns(table):
         for statement in fill(name, tables):
             catalogue.connection.execute(statement)
 
 
-def _database_id(connection: Connection, tables: TableNames) -> str:
+def _get_or_set_database_id(connection: Connection, tables: TableNames) -> str:
     """Return the id that the database has, or give it one."""
-    known = statements(tables)
+    known = build_postgres_statements(tables)
     row = connection.execute(known.read_database_id).fetchone()
     if row is not None and row[0] is not None:
         return str(row[0])
@@ -90,4 +92,4 @@ def _database_id(connection: Connection, tables: TableNames) -> str:
 
 
 def _stamp(connection: Connection, table: str, version: int) -> None:
-    connection.execute(f"INSERT INTO {quoted(table)} (version) VALUES (%s)", (version,))
+    connection.execute(f"INSERT INTO {quote_name(table)} (version) VALUES (%s)", (version,))

@@ -11,14 +11,14 @@ from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres import schema as postgres_schema
-from response_store.store.postgres.batch import size, write_batch
-from response_store.store.postgres.connections import PoolLimits, PostgresConnections, durable
-from response_store.store.postgres.errors import WorthARetryError, translated
-from response_store.store.postgres.resolving import Resolver, system_resolver
-from response_store.store.postgres.statements import folded, statements
+from response_store.store.postgres.batch import estimate_size, write_batch
+from response_store.store.postgres.connections import PoolLimits, PostgresConnections, make_durable
+from response_store.store.postgres.errors import WorthARetryError, translate_errors
+from response_store.store.postgres.resolving import Resolver, resolve_by_system
+from response_store.store.postgres.statements import build_postgres_statements, fold_names
 from response_store.store.postgres.values import Connection
 from response_store.store.postgres.watchdog import Deadline, Watchdog
-from response_store.store.probe import probe_of
+from response_store.store.probe import build_probe
 from response_store.store.records import Change
 
 T = TypeVar("T")
@@ -40,11 +40,11 @@ class PostgresStore:
         *,
         limits: PoolLimits | None = None,
         deadline: Deadline | None = None,
-        resolver: Resolver = system_resolver,
+        resolver: Resolver = resolve_by_system,
     ) -> None:
         self._where = f"PostgreSQL {target.describe()}"
-        self._tables = folded(tables)
-        self._statements = statements(self._tables)
+        self._tables = fold_names(tables)
+        self._statements = build_postgres_statements(self._tables)
         self._watchdog = Watchdog(self._where, deadline)
         self._connections = PostgresConnections(target, self._watchdog, limits, resolver)
         self._is_open = False
@@ -67,7 +67,7 @@ class PostgresStore:
             self._database_id = self._prepare()
             self._connections.open()
             self._is_open = True
-            self._once(_probe)
+            self._once(_ping)
         except RowRefusedError:
             self._leave()
             raise TransientStoreError(
@@ -91,16 +91,18 @@ class PostgresStore:
 
         def commit(connection: Connection) -> int:
             with connection.transaction():
-                durable(connection)
+                make_durable(connection)
                 conflicts = write_batch(connection, self._statements, changes, checkpoint)
                 if conflicts is None:
                     raise CheckpointMovedError(self._where)
                 return conflicts
 
         try:
-            return self._once(commit, size(changes))
+            return self._once(commit, estimate_size(changes))
         except WorthARetryError:
-            return 0 if self._is_committed(checkpoint) else self._once(commit, size(changes))
+            return (
+                0 if self._is_committed(checkpoint) else self._once(commit, estimate_size(changes))
+            )
 
     def sync(self) -> None:
         """Do nothing: the server's disk has what is committed."""
@@ -121,7 +123,7 @@ class PostgresStore:
         def attempt(connection: Connection) -> None:
             with connection.transaction(force_rollback=True):
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # which wait for the commit
-                write_batch(connection, self._statements, [probe_of(change)])
+                write_batch(connection, self._statements, [build_probe(change)])
 
         try:
             self._run(attempt)
@@ -151,7 +153,7 @@ class PostgresStore:
         """
         with (
             closing(self._connections.connect()) as connection,
-            translated(self._where),
+            translate_errors(self._where),
             self._watchdog.watching(connection),
         ):
             return postgres_schema.prepare(connection, self._tables, self._where)
@@ -169,7 +171,7 @@ class PostgresStore:
         try:
             with (
                 self._connections.lent() as connection,
-                translated(self._where),
+                translate_errors(self._where),
                 self._watchdog.watching(connection, sent),
             ):
                 return work(connection)
@@ -190,5 +192,5 @@ class PostgresStore:
         self._connections.close()
 
 
-def _probe(connection: Connection) -> None:
+def _ping(connection: Connection) -> None:
     connection.execute("SELECT 1")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from response_store.config import TableNames
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.postgres.values import Connection
 
 # Without an encoding (SQL_ASCII) the bytes of UTF-8 are kept as they are.
@@ -32,13 +32,17 @@ def find_problems(connection: Connection, tables: TableNames) -> list[str]:
 
     Reads only. Raises the driver's errors.
     """
-    return [*_encoding_problems(connection), *_missing(connection), *hidden(connection, tables)]
+    return [
+        *_find_encoding_problems(connection),
+        *_find_missing_functions(connection),
+        *find_hidden_tables(connection, tables),
+    ]
 
 
-def hidden(connection: Connection, tables: TableNames) -> Iterator[str]:
+def find_hidden_tables(connection: Connection, tables: TableNames) -> Iterator[str]:
     """Yield a problem for each table whose every row is hidden from this role."""
     for table in (tables.responses, tables.exchanges):
-        row = connection.execute(_HIDDEN, {"table": quoted(table)}).fetchone()
+        row = connection.execute(_HIDDEN, {"table": quote_name(table)}).fetchone()
         if row is not None and row[0]:
             yield (
                 f"row level security is on for table {table}, and no policy admits this role: its"
@@ -47,7 +51,7 @@ def hidden(connection: Connection, tables: TableNames) -> Iterator[str]:
             )
 
 
-def _encoding_problems(connection: Connection) -> Iterator[str]:
+def _find_encoding_problems(connection: Connection) -> Iterator[str]:
     encoding = connection.info.parameter_status("server_encoding") or "UTF8"
     if encoding.upper().replace("-", "") not in _ENCODINGS:
         yield (
@@ -57,7 +61,7 @@ def _encoding_problems(connection: Connection) -> Iterator[str]:
         )
 
 
-def _missing(connection: Connection) -> Iterator[str]:
+def _find_missing_functions(connection: Connection) -> Iterator[str]:
     for function in _FUNCTIONS:
         row = connection.execute(_MISSING, (function,)).fetchone()
         if row is None or row[0]:

@@ -40,7 +40,7 @@ class BytesDumper(Dumper):
         return obj
 
 
-def adapt(connection: Connection) -> None:
+def register_dumpers(connection: Connection) -> None:
     """Have a connection send values in this way."""
     connection.adapters.register_dumper(str, TextDumper)
     connection.adapters.register_dumper(int, NumberDumper)

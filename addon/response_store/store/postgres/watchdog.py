@@ -19,7 +19,7 @@ import psycopg
 
 from response_store.errors import TransientStoreError
 
-_LOOKS = 4  # within the shortest deadline
+_CHECKS = 4  # within the shortest deadline
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +125,7 @@ class Watchdog:
             self._thread.start()
 
     def _run(self, stop: threading.Event) -> None:
-        while not stop.wait(self._deadline.seconds / _LOOKS):
+        while not stop.wait(self._deadline.seconds / _CHECKS):
             self._look()
 
     def _look(self) -> None:

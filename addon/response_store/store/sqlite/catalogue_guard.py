@@ -35,7 +35,7 @@ _RULES = re.compile(
 )
 
 
-def guard_catalogue(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:
+def check_catalogue(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:
     """See that only tables, triggers and indexes of ours stand under our names.
 
     Raises PermanentStoreError, which begins with `where`, or sqlite3.Error.
@@ -52,25 +52,25 @@ def guard_catalogue(connection: sqlite3.Connection, tables: TableNames, where: s
 
 
 def _find_problems(rows: list[tuple[object, ...]], tables: TableNames) -> Iterator[str]:
-    ours, known = _our_tables(tables), _known_statements(tables)
+    ours, known = _list_our_tables(tables), _list_known_statements(tables)
     for kind, name, table, sql in rows:
         if str(table).lower() not in ours or sql is None:  # an index that a key needs has none
             continue
         text = str(sql)
         if _normalize(text) in known or (kind == "table" and not _has_rules(text)):
             continue
-        described = f"{kind} {_shown(name)}"
-        yield described if kind in ("table", "view") else f"{described} on {_shown(table)}"
+        described = f"{kind} {_escape_name(name)}"
+        yield described if kind in ("table", "view") else f"{described} on {_escape_name(table)}"
 
 
 @functools.lru_cache(maxsize=8)
-def _known_statements(tables: TableNames) -> frozenset[str]:
+def _list_known_statements(tables: TableNames) -> frozenset[str]:
     """Return every statement that may have made something under our names."""
     return frozenset(_normalize(text) for script in _SCRIPTS for text in fill(script, tables))
 
 
 @functools.lru_cache(maxsize=8)
-def _our_tables(tables: TableNames) -> frozenset[str]:
+def _list_our_tables(tables: TableNames) -> frozenset[str]:
     """Return the names of our tables, in lower case, those of the full-text index among them."""
     words = tables.exchanges_search_words
     shadows = (f"{words}_{part}" for part in ("data", "idx", "content", "docsize", "config"))
@@ -88,5 +88,5 @@ def _has_rules(sql: str) -> bool:
     return _RULES.search(_TOKEN.sub(" ", sql)) is not None
 
 
-def _shown(name: object) -> str:
+def _escape_name(name: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(name)[:_MAX_CHARS])

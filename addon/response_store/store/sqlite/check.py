@@ -12,10 +12,10 @@ from response_store.config.secret import masked
 from response_store.errors import StoreError
 from response_store.store.connection_check import PRESENT, Findings
 from response_store.store.sqlite import schema as sqlite_schema
-from response_store.store.sqlite.catalogue_guard import guard_catalogue
-from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, harden, real_path
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.file_guard import guard_files
+from response_store.store.sqlite.catalogue_guard import check_catalogue
+from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, distrust_schema, resolve_links
+from response_store.store.sqlite.errors import translate_errors
+from response_store.store.sqlite.file_guard import check_files
 
 
 def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -> None:
@@ -23,32 +23,32 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
     if target.path is None:
         findings.note("file", "none: memory, gone when the proxy ends")
         return
-    path = real_path(target.path)
+    path = resolve_links(target.path)
     findings.note("file", masked(str(path)))
     where = target.describe()
-    if fault := _fault_of_place(path, makes=target.mode == "rwc"):
+    if fault := _find_problem_of_path(path, makes=target.mode == "rwc"):
         findings.object_to(f"SQLite {where}: {fault}")
-    elif not _is_guarded(target.path, where, findings):
+    elif not _has_safe_files(target.path, where, findings):
         return
     elif not path.exists():
         findings.note("schema", "absent: file and tables are made at start")
     else:
         findings.note("size", f"{path.stat().st_size} bytes")
-        _judge_schema(path, tables, where, findings)
+        _check_schema(path, tables, where, findings)
 
 
-def _is_guarded(path: Path, where: str, findings: Findings) -> bool:
+def _has_safe_files(path: Path, where: str, findings: Findings) -> bool:
     """Return whether the files are such as the store would open. Nothing is changed."""
     try:
-        with translated(where):
-            guard_files(path, f"SQLite {where}", closes=False)
+        with translate_errors(where):
+            check_files(path, f"SQLite {where}", closes=False)
     except StoreError as error:
         findings.object_to(str(error))
         return False
     return True
 
 
-def _fault_of_place(path: Path, *, makes: bool) -> str | None:
+def _find_problem_of_path(path: Path, *, makes: bool) -> str | None:
     if path.is_dir():
         return "this is a folder: name a file in it"
     if not path.parent.is_dir():
@@ -62,12 +62,12 @@ def _fault_of_place(path: Path, *, makes: bool) -> str | None:
     return None if os.access(path, os.R_OK | os.W_OK) else "the file may not be read and written"
 
 
-def _judge_schema(path: Path, tables: TableNames, where: str, findings: Findings) -> None:
+def _check_schema(path: Path, tables: TableNames, where: str, findings: Findings) -> None:
     """Have the store look at the schema; what it would make is refused to it here."""
     try:
-        with translated(where), closing(_opened(path)) as connection:
-            harden(connection)
-            guard_catalogue(connection, tables, f"SQLite {where}")
+        with translate_errors(where), closing(_open_read_only(path)) as connection:
+            distrust_schema(connection)
+            check_catalogue(connection, tables, f"SQLite {where}")
             ready = _is_ready(connection, tables, where)
             some = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     except StoreError as error:
@@ -79,7 +79,7 @@ def _judge_schema(path: Path, tables: TableNames, where: str, findings: Findings
         findings.note("schema", f"{'incomplete' if some else 'absent'}: it is made at start")
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open_read_only(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.as_uri()}?mode=ro",
         uri=True,

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import PermanentStoreError
-from response_store.store.sqlite.catalogue_guard import guard_catalogue
-from response_store.store.sqlite.file_guard import guard_files
+from response_store.store.sqlite.catalogue_guard import check_catalogue
+from response_store.store.sqlite.file_guard import check_files
 
 BUSY_TIMEOUT_MS = 1000
 _MODE = 0o600
@@ -31,15 +31,15 @@ def connect(target: SqliteTarget, durability: Durability, tables: TableNames) ->
     ours; sqlite3.Error, OSError.
     """
     connection = sqlite3.connect(
-        _name(target),
+        _prepare_uri(target),
         timeout=BUSY_TIMEOUT_MS / 1000,
         isolation_level=None,
         check_same_thread=False,
         uri=True,
     )
     try:
-        harden(connection)
-        guard_catalogue(connection, tables, f"SQLite {target.describe()}")
+        distrust_schema(connection)
+        check_catalogue(connection, tables, f"SQLite {target.describe()}")
         if not _is_fts5_innocuous():
             # Only a trusted schema may use it in a trigger, and ours is one that was compared.
             connection.execute("PRAGMA trusted_schema = ON")
@@ -50,7 +50,7 @@ def connect(target: SqliteTarget, durability: Durability, tables: TableNames) ->
     return connection
 
 
-def harden(connection: sqlite3.Connection) -> None:
+def distrust_schema(connection: sqlite3.Connection) -> None:
     """Have SQLite distrust what the file says of itself."""
     connection.execute("PRAGMA trusted_schema = OFF")
     # Python 3.11 has no way to say the rest.
@@ -91,16 +91,16 @@ def identify_file(path: Path | None) -> FileIdentity | None:
     return found.st_dev, found.st_ino
 
 
-def real_path(path: Path) -> Path:
+def resolve_links(path: Path) -> Path:
     """Return the path without links, the same for all who name the same file."""
     return Path(os.path.realpath(path))
 
 
-def _name(target: SqliteTarget) -> str:
+def _prepare_uri(target: SqliteTarget) -> str:
     if target.path is None:
         return ":memory:"
-    path = real_path(target.path)
-    guard_files(target.path, f"SQLite {target.describe()}")
+    path = resolve_links(target.path)
+    check_files(target.path, f"SQLite {target.describe()}")
     if target.mode == "rwc":
         _make_private(path)
     elif not path.exists():
@@ -123,10 +123,10 @@ def _set_up(connection: sqlite3.Connection, target: SqliteTarget, durability: Du
     # Text that is not UTF-8, of whatever program, may not keep its row from being replaced.
     connection.text_factory = lambda stored: stored.decode("utf-8", "replace")
     if target.path is not None:
-        if real_path(target.path).stat().st_size == 0:
+        if resolve_links(target.path).stat().st_size == 0:
             # What is removed later can be given back in small steps.
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        mode = _switched_to_wal(connection)
+        mode = _switch_to_wal(connection)
         if mode != "wal":
             connection.execute("BEGIN IMMEDIATE")  # says so if the file is read-only
             raise PermanentStoreError(
@@ -139,7 +139,7 @@ def _set_up(connection: sqlite3.Connection, target: SqliteTarget, durability: Du
     connection.execute("PRAGMA cache_size = -8000")
 
 
-def _switched_to_wal(connection: sqlite3.Connection) -> str:
+def _switch_to_wal(connection: sqlite3.Connection) -> str:
     """Switch, and tell the mode that is in force.
 
     Where several switch a new file at once, SQLite refuses some without waiting.

@@ -61,7 +61,7 @@ _USABLE_AFTER = _ROW | {
 
 
 @contextmanager
-def translated(where: str) -> Iterator[None]:
+def translate_errors(where: str) -> Iterator[None]:
     """Turn the driver's errors into ours; `where` names the database."""
     try:
         yield

@@ -19,10 +19,10 @@ _LOG = "-wal"
 _BESIDE = (_LOG, "-shm", "-journal")
 _OTHERS = 0o077
 _O_PATH = getattr(os, "O_PATH", None)  # Linux has it
-_LOOK = (_O_PATH or 0) | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FLAGS = (_O_PATH or 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def guard_files(path: Path, where: str, *, writes: bool = True, closes: bool = True) -> None:
+def check_files(path: Path, where: str, *, writes: bool = True, closes: bool = True) -> None:
     """See that a database and what SQLite keeps beside it are this user's own, plain files.
 
     Who only reads may read root's as well. With `closes` the bits for other users are taken off
@@ -33,10 +33,12 @@ def guard_files(path: Path, where: str, *, writes: bool = True, closes: bool = T
     _check_links(path, where)
     real = os.path.realpath(path)
     # The database is the last: a log that a proxy begins meanwhile is one with a database.
-    beside = {suffix: _guard(real + suffix, where, owners, closes=closes) for suffix in _BESIDE}
-    database = _guard(real, where, owners, closes=closes)
+    beside = {
+        suffix: _check_path(real + suffix, where, owners, closes=closes) for suffix in _BESIDE
+    }
+    database = _check_path(real, where, owners, closes=closes)
     if beside[_LOG] is not None and (database is None or not database.st_size):
-        raise _refused(
+        raise _build_error(
             where,
             real + _LOG,
             "is there without its database",
@@ -48,15 +50,15 @@ def _check_links(path: Path, where: str) -> None:
     try:
         link = find_foreign_link(path.absolute())
     except TooManyLinksError:
-        raise _refused(where, path, "has too many links", "name the file itself") from None
+        raise _build_error(where, path, "has too many links", "name the file itself") from None
     if link is not None:
-        raise _refused(where, link, "is another user's link", "name a file of your own")
+        raise _build_error(where, link, "is another user's link", "name a file of your own")
 
 
-def _guard(path: str, where: str, owners: set[int], *, closes: bool) -> os.stat_result | None:
+def _check_path(path: str, where: str, owners: set[int], *, closes: bool) -> os.stat_result | None:
     """Return what stands at a path; None where nothing does."""
     try:
-        descriptor = os.open(path, _LOOK) if _O_PATH is not None else None
+        descriptor = os.open(path, _OPEN_FLAGS) if _O_PATH is not None else None
         status = os.lstat(path) if descriptor is None else os.fstat(descriptor)
     except FileNotFoundError:
         return None
@@ -72,12 +74,12 @@ def _guard(path: str, where: str, owners: set[int], *, closes: bool) -> os.stat_
 
 def _check(path: str, status: os.stat_result, where: str, owners: set[int]) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise PermanentStoreError(f"{where}{_suffix(path)}: a folder: name a file in it")
+        raise PermanentStoreError(f"{where}{_get_suffix(path)}: a folder: name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise _refused(where, path, "is no regular file", "remove it, or name another file")
+        raise _build_error(where, path, "is no regular file", "remove it, or name another file")
     if status.st_uid not in owners:
         fix = "run as its owner, or name a copy of your own"
-        raise _refused(where, path, "belongs to another user", fix)
+        raise _build_error(where, path, "belongs to another user", fix)
 
 
 def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, where: str) -> None:
@@ -93,22 +95,27 @@ def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, 
             os.chmod(f"/proc/self/fd/{descriptor}", mode)  # noqa: PTH101 - a descriptor
     except (OSError, NotImplementedError):
         logger.warning(
-            "%s: %s is readable by other users: chmod go= %s", where, _shown(path), _shown(path)
+            "%s: %s is readable by other users: chmod go= %s",
+            where,
+            _mask_name(path),
+            _mask_name(path),
         )
     else:
         logger.warning(
-            "%s: %s was readable by other users: it is its owner's alone now", where, _shown(path)
+            "%s: %s was readable by other users: it is its owner's alone now",
+            where,
+            _mask_name(path),
         )
 
 
-def _suffix(path: str) -> str:
+def _get_suffix(path: str) -> str:
     return next((suffix for suffix in _BESIDE if path.endswith(suffix)), "")
 
 
-def _refused(where: str, path: str | Path, reason: str, fix: str) -> PermanentStoreError:
-    return PermanentStoreError(f"{where}: {_shown(path)} {reason}: {fix}")
+def _build_error(where: str, path: str | Path, reason: str, fix: str) -> PermanentStoreError:
+    return PermanentStoreError(f"{where}: {_mask_name(path)} {reason}: {fix}")
 
 
-def _shown(path: str | Path) -> str:
+def _mask_name(path: str | Path) -> str:
     """Return a file's name, without what could be a password in it."""
     return masked(os.path.basename(path))  # noqa: PTH119 - texts and paths

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 
-class Standing(Enum):
+class FilesState(Enum):
     """What a look at the files says.
 
     `REWRITTEN`: the file itself has changed, by another process's checkpoint or by a copy that was
@@ -54,13 +54,13 @@ class DatabaseFiles:
         """Return the size of the -wal at the last look."""
         return self._wal.size
 
-    def look(self) -> Standing:
+    def look(self) -> FilesState:
         """Compare the files with those that were opened. A -shm that was cut is mended."""
         main, wal, shm = self._see()
         if not self._are_ours(main, wal, shm) or wal.size < self._wal.size:
-            return Standing.MOVED
+            return FilesState.MOVED
         self._note_growth(wal, shm)
-        return Standing.SAME if main == self._main else Standing.REWRITTEN
+        return FilesState.SAME if main == self._main else FilesState.REWRITTEN
 
     def are_in_place(self) -> bool:
         """Return whether the files are those that were opened, after a commit."""

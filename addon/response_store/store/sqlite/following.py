@@ -11,8 +11,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from response_store.store.following import ReplacedError, Told, last_ended
-from response_store.store.reading_errors import no_file
+from response_store.store.following import ReplacedError, ReportedExchanges, list_last_ended
+from response_store.store.reading_errors import build_no_file_error
 from response_store.store.records import State
 from response_store.store.sqlite.connection import FileIdentity, identify_file
 from response_store.store.sqlite.reading import SqliteReading
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 PAUSE = 0.2  # seconds
 _MARGIN = 2.0  # seconds from an end to its commit
-_MOST_UNFINISHED = 200
-_AT_ONCE = 500  # ids in a statement
+_MAX_UNFINISHED = 200
+_ID_BATCH_SIZE = 500  # ids in a statement
 
 VERSION = "PRAGMA data_version"
 NEWEST_ROW = "SELECT rowid, exchange_id FROM {exchanges} NOT INDEXED ORDER BY rowid DESC LIMIT 1"
@@ -51,7 +51,7 @@ class SqliteFollower:
     def __init__(self, selection: Selection) -> None:
         self._condition = selection.condition()
         self._selection = selection
-        self._told = Told()
+        self._told = ReportedExchanges()
         self._newest: tuple[int, str | None] | None = None
         self._open: set[str] = set()
         self._looked_at = 0.0
@@ -61,11 +61,11 @@ class SqliteFollower:
 
     def begin(self, reading: Reading, most: int) -> list[Summary]:
         """Return the last exchanges that have ended, and remember the position."""
-        self._reading, self._file = reading, _file(reading)
+        self._reading, self._file = reading, _identify(reading)
         now, version = time.time(), reading.rows(VERSION)
         with reading.snapshot():
             self._remember(reading, now)
-            last = last_ended(reading, self._selection, most)
+            last = list_last_ended(reading, self._selection, most)
         self._version = version
         self._told.add(last)
         return last
@@ -87,7 +87,7 @@ class SqliteFollower:
         return self._told.fresh([*new, *climbed])
 
     def _check_file(self, reading: Reading) -> None:
-        file = _file(reading)
+        file = _identify(reading)
         if reading is self._reading and file != self._file:
             raise ReplacedError(f"{reading.name}: another file has taken its place.")
         if file != self._file:
@@ -123,8 +123,8 @@ class SqliteFollower:
 
     def _climbed(self, reading: Reading, open_before: set[str]) -> list[Summary]:
         """Return what was open or unfinished, as it is now."""
-        names = [*(open_before - self._open), *self._told.unfinished(_MOST_UNFINISHED)]
-        parts = (names[at : at + _AT_ONCE] for at in range(0, len(names), _AT_ONCE))
+        names = [*(open_before - self._open), *self._told.unfinished(_MAX_UNFINISHED)]
+        parts = (names[at : at + _ID_BATCH_SIZE] for at in range(0, len(names), _ID_BATCH_SIZE))
         return [one for part in parts for one in self._named(reading, part)]
 
     def _named(self, reading: Reading, names: Sequence[str]) -> list[Summary]:
@@ -133,9 +133,9 @@ class SqliteFollower:
         return [Summary(*columns) for columns in reading.rows(statement, (*names, *values))]
 
 
-def _file(reading: Reading) -> FileIdentity:
+def _identify(reading: Reading) -> FileIdentity:
     assert isinstance(reading, SqliteReading)
     found = identify_file(reading.path)
     if found is None:
-        raise no_file(reading.name, something=False)
+        raise build_no_file_error(reading.name, something=False)
     return found

@@ -42,13 +42,13 @@ class _Percentile:
         return self._values[max(ceil(self._part * len(self._values)) - 1, 0)]
 
 
-def register(connection: sqlite3.Connection) -> None:
+def register_functions(connection: sqlite3.Connection) -> None:
     """Let the statements of a connection use the functions."""
     # typeshed asks aggregates for whole numbers, which SQLite does not.
     connection.create_aggregate(_PERCENTILE, 2, _Percentile)  # type: ignore[arg-type]
-    connection.create_function(_CLIENT, 1, _client, deterministic=True)
+    connection.create_function(_CLIENT, 1, _read_client, deterministic=True)
 
 
-def _client(user_agent: object) -> str | None:
+def _read_client(user_agent: object) -> str | None:
     found = _CLIENT_PATTERN.match(user_agent) if isinstance(user_agent, str) else None
     return found[1] if found else None

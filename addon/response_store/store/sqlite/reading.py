@@ -12,20 +12,25 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from response_store.closes import Closes
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.reading import (
     ID_COLUMNS,
     Dialect,
     SqlitePlace,
-    checked_versions,
-    table_words,
-    wanted_tables,
+    list_required_tables,
+    name_tables,
+    read_versions,
 )
-from response_store.store.reading_errors import no_file, no_tables, translated, why_no_tables
+from response_store.store.reading_errors import (
+    build_no_file_error,
+    build_no_tables_error,
+    explain_missing_tables,
+    translate_read_errors,
+)
 from response_store.store.sqlite import functions as sqlite_functions
-from response_store.store.sqlite.catalogue_guard import guard_catalogue
-from response_store.store.sqlite.connection import harden
-from response_store.store.sqlite.file_guard import guard_files
+from response_store.store.sqlite.catalogue_guard import check_catalogue
+from response_store.store.sqlite.connection import distrust_schema
+from response_store.store.sqlite.file_guard import check_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -63,10 +68,10 @@ class SqliteReading(Closes):
         self.versions: dict[str, int] = {}
         self._filled: dict[str, str] = {}
         self._words = {
-            **table_words(names),
+            **name_tables(names),
             "begins": {column: f"{column} >= ? AND {column} < ?" for column in ID_COLUMNS},
             "bytewise": "BINARY",
-            "by_state": f"INDEXED BY {quoted(names.exchanges_state_index)}",
+            "by_state": f"INDEXED BY {quote_name(names.exchanges_state_index)}",
             **sqlite_functions.WORDS,
         }
         self._connection = self._connected(busy_seconds)
@@ -78,12 +83,12 @@ class SqliteReading(Closes):
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
         """Return every row of a statement."""
-        with translated(self.name):
+        with translate_read_errors(self.name):
             return self._connection.execute(self._sql(statement), values).fetchall()
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """Return the first row of a statement, if any."""
-        with translated(self.name):
+        with translate_read_errors(self.name):
             found: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
             return found
 
@@ -98,7 +103,7 @@ class SqliteReading(Closes):
 
     def beginning(self, text: str) -> tuple[object, ...] | None:
         """Return the first text that begins so, and the first one after all that do."""
-        after = first_behind(text)
+        after = increment_prefix(text)
         return None if after is None else (text, after)
 
     def place(self) -> SqlitePlace:
@@ -119,25 +124,25 @@ class SqliteReading(Closes):
         return filled
 
     def _connected(self, busy_seconds: float) -> sqlite3.Connection:
-        with translated(self.name):
+        with translate_read_errors(self.name):
             if not self.path.is_file():
-                raise no_file(self.name, something=self.path.exists())
-            guard_files(self.path, self.name, writes=False)
+                raise build_no_file_error(self.name, something=self.path.exists())
+            check_files(self.path, self.name, writes=False)
             connection = sqlite3.connect(
                 f"{self.path.absolute().as_uri()}?mode=ro",
                 uri=True,
                 timeout=busy_seconds,
                 isolation_level=None,
             )
-            harden(connection)
-        connection.text_factory = _text
+            distrust_schema(connection)
+        connection.text_factory = _decode_text
         # SQLite runs one statement as long as it takes; here a signal is looked at in between.
         connection.set_progress_handler(_go_on, _STEPS)
-        sqlite_functions.register(connection)
+        sqlite_functions.register_functions(connection)
         return connection
 
     def _size(self, path: Path) -> int:
-        with translated(self.name), suppress(FileNotFoundError):
+        with translate_read_errors(self.name), suppress(FileNotFoundError):
             return path.stat().st_size
         return 0
 
@@ -145,26 +150,26 @@ class SqliteReading(Closes):
         """Return why tables are missing. What SQLite holds is asked: to open the file frees it."""
         mode = str(self.rows("PRAGMA journal_mode")[0][0])
         has_wal = self._size(self.path.with_name(self.path.name + "-wal")) > 0
-        return why_no_tables(present, in_wal_mode=mode == "wal", has_wal=has_wal)
+        return explain_missing_tables(present, in_wal_mode=mode == "wal", has_wal=has_wal)
 
     def _check(self, names: TableNames) -> None:
         present = {str(name).lower() for (name,) in self.rows(_TABLES)}
-        wanted = wanted_tables(names)
+        wanted = list_required_tables(names)
         missing = [name for name in wanted if name.lower() not in present]
         if missing:
             is_other = len(missing) == len(wanted)  # else it is ours, with other names in part
             why = self._why_no_tables(sorted(present)) if is_other else None
-            raise no_tables(self.name, missing, why)
-        with translated(self.name):
-            guard_catalogue(self._connection, names, self.name)
-        self.versions = checked_versions(self, names)
+            raise build_no_tables_error(self.name, missing, why)
+        with translate_read_errors(self.name):
+            check_catalogue(self._connection, names, self.name)
+        self.versions = read_versions(self, names)
 
 
 def _go_on() -> None:
     """Do nothing: that Python runs at all is what has Ctrl-C end a statement."""
 
 
-def _text(stored: bytes) -> str:
+def _decode_text(stored: bytes) -> str:
     """Return text as stored: lone surrogates are kept, other invalid bytes are replaced."""
     try:
         return stored.decode("utf-8", "surrogatepass")
@@ -172,7 +177,7 @@ def _text(stored: bytes) -> str:
         return stored.decode("utf-8", "replace")
 
 
-def first_behind(beginning: str) -> str | None:
+def increment_prefix(beginning: str) -> str | None:
     """Return the first text that sorts after all that begin so: its last character, one up."""
     kept = beginning.rstrip("\U0010ffff")
     if not kept:

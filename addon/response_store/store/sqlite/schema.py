@@ -9,10 +9,10 @@ import uuid
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
 from response_store.store import schema_state
-from response_store.store.columns import quoted
+from response_store.store.columns import quote_name
 from response_store.store.schema_state import SHARED_VERSION
 from response_store.store.sqlite.statements import fill
-from response_store.store.sqlite.transaction import transaction
+from response_store.store.sqlite.transaction import begin_immediate
 from response_store.store.statements import build_statements
 
 
@@ -21,13 +21,13 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> s
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
-    catalogue = _Catalogue(connection)
-    with transaction(connection):
-        schema_state.check(catalogue, tables, f"SQLite {where}")
-        _shared_tables(catalogue, tables)
-        _own_table(catalogue, tables)
-        _search_words(connection, tables)
-        return _database_id(connection, tables)
+    catalogue = _SqliteCatalogue(connection)
+    with begin_immediate(connection):
+        schema_state.check_schema(catalogue, tables, f"SQLite {where}")
+        _make_shared_tables(catalogue, tables)
+        _migrate_own_tables(catalogue, tables)
+        _update_search_words(connection, tables)
+        return _get_or_set_database_id(connection, tables)
 
 
 def has_fts5(connection: sqlite3.Connection) -> bool:
@@ -53,7 +53,7 @@ def has_search_words(connection: sqlite3.Connection, tables: TableNames) -> bool
     return connection.execute(found, trigger).fetchone() is not None
 
 
-class _Catalogue:
+class _SqliteCatalogue:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
 
@@ -62,31 +62,31 @@ class _Catalogue:
         return {name.lower() for (name,) in rows}
 
     def highest(self, table: str) -> object:
-        statement = f"SELECT max(version) FROM {quoted(table)}"
+        statement = f"SELECT max(version) FROM {quote_name(table)}"
         (stored,) = self.connection.execute(statement).fetchone()
         return stored
 
 
-def _shared_tables(catalogue: _Catalogue, tables: TableNames) -> None:
+def _make_shared_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None:
     for statement in fill("shared_tables.sql", tables):
         catalogue.connection.execute(statement)
-    if schema_state.version(catalogue, tables.responses_version) is None:
+    if schema_state.read_version(catalogue, tables.responses_version) is None:
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _own_table(catalogue: _Catalogue, tables: TableNames) -> None:
+def _migrate_own_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
     connection.execute(
-        f"CREATE TABLE IF NOT EXISTS {quoted(version)} (version BIGINT NOT NULL PRIMARY KEY)"
+        f"CREATE TABLE IF NOT EXISTS {quote_name(version)} (version BIGINT NOT NULL PRIMARY KEY)"
     )
-    for number, name in schema_state.pending(catalogue, tables):
+    for number, name in schema_state.list_pending_migrations(catalogue, tables):
         for statement in fill(name, tables):
             connection.execute(statement)
-        connection.execute(f"DELETE FROM {quoted(version)}")
+        connection.execute(f"DELETE FROM {quote_name(version)}")
         _stamp(connection, version, number)
 
 
-def _search_words(connection: sqlite3.Connection, tables: TableNames) -> None:
+def _update_search_words(connection: sqlite3.Connection, tables: TableNames) -> None:
     """Make the full-text table, whose index is filled later.
 
     Without FTS5 it is neither made nor kept up: what fires at a deletion would fail, so it goes,
@@ -94,15 +94,15 @@ def _search_words(connection: sqlite3.Connection, tables: TableNames) -> None:
     """
     there, possible = has_search_words(connection, tables), has_fts5(connection)
     if there and not possible:
-        connection.execute(f"DROP TRIGGER {quoted(tables.exchanges_search_words_trigger)}")
+        connection.execute(f"DROP TRIGGER {quote_name(tables.exchanges_search_words_trigger)}")
     elif possible and not there:
-        connection.execute(f"DELETE FROM {quoted(tables.exchanges_search)}")
-        connection.execute(f"DROP TABLE IF EXISTS {quoted(tables.exchanges_search_words)}")
+        connection.execute(f"DELETE FROM {quote_name(tables.exchanges_search)}")
+        connection.execute(f"DROP TABLE IF EXISTS {quote_name(tables.exchanges_search_words)}")
         for statement in fill("search_words.sql", tables):
             connection.execute(statement)
 
 
-def _database_id(connection: sqlite3.Connection, tables: TableNames) -> str:
+def _get_or_set_database_id(connection: sqlite3.Connection, tables: TableNames) -> str:
     """Return the id that the database has, or give it one."""
     statements = build_statements(tables, "?")
     row = connection.execute(statements.read_database_id).fetchone()
@@ -114,4 +114,4 @@ def _database_id(connection: sqlite3.Connection, tables: TableNames) -> str:
 
 
 def _stamp(connection: sqlite3.Connection, table: str, version: int) -> None:
-    connection.execute(f"INSERT INTO {quoted(table)} (version) VALUES (?)", (version,))
+    connection.execute(f"INSERT INTO {quote_name(table)} (version) VALUES (?)", (version,))

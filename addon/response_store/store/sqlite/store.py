@@ -12,24 +12,33 @@ import msgspec
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
-from response_store.store.columns import response_values
-from response_store.store.conversation_changes import apply, conversation_changes, new_values
-from response_store.store.probe import probe_of
+from response_store.store.columns import list_response_values
+from response_store.store.conversation_changes import (
+    apply_changes,
+    build_empty_row,
+    group_by_conversation,
+)
+from response_store.store.probe import build_probe
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
     Key,
-    first_row,
+    attach_results,
+    get_first_row,
     group_by_response,
     resolve_responses,
-    with_results,
 )
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect, set_synchronous
-from response_store.store.sqlite.errors import translated
-from response_store.store.sqlite.files import DatabaseFiles, Standing
-from response_store.store.sqlite.transaction import interrupt, roll_back, transaction, undone
+from response_store.store.sqlite.errors import translate_errors
+from response_store.store.sqlite.files import DatabaseFiles, FilesState
+from response_store.store.sqlite.transaction import (
+    begin_immediate,
+    interrupt,
+    roll_back,
+    try_roll_back,
+)
 from response_store.store.statements import build_statements
-from response_store.store.weighing import large_columns
+from response_store.store.weighing import weigh_large_columns
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # a page that is written often is copied once
 _ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
@@ -77,14 +86,14 @@ class SqliteStore:
     def open(self) -> None:
         """Connect and prepare the schema; anew where the files were moved, replaced or written."""
         if self._connection is not None:
-            standing = self._files.look() if self._files is not None else Standing.SAME
-            if standing is Standing.SAME:
+            standing = self._files.look() if self._files is not None else FilesState.SAME
+            if standing is FilesState.SAME:
                 return
-            if standing is Standing.MOVED:
+            if standing is FilesState.MOVED:
                 self._leave_moved_files(self._connection)
             self._drop_connection()
         where = self._target.describe()
-        with translated(where):
+        with translate_errors(where):
             connection = connect(self._target, self._durability, self._tables)
             try:
                 self._database_id = sqlite_schema.prepare(connection, self._tables, where)
@@ -102,11 +111,11 @@ class SqliteStore:
 
     def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
-        with self._lent() as connection, transaction(connection):
+        with self._lent() as connection, begin_immediate(connection):
             if checkpoint is not None:
                 self._move(connection, checkpoint)
             conflicts = self._apply(connection, changes)
-        self._written += sum(map(large_columns, changes), len(changes) * _ROW_OVERHEAD)
+        self._written += sum(map(weigh_large_columns, changes), len(changes) * _ROW_OVERHEAD)
         if self._files is not None and not self._files.are_in_place():
             raise TransientStoreError(
                 f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
@@ -145,7 +154,7 @@ class SqliteStore:
             with self._lent() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
-                    self._apply(connection, [probe_of(change)])
+                    self._apply(connection, [build_probe(change)])
                 finally:
                     roll_back(connection)
         except RowRefusedError:
@@ -175,11 +184,11 @@ class SqliteStore:
         self.open()
         connection = self._connection
         assert connection is not None, "it is open"
-        with translated(self._target.describe()):
+        with translate_errors(self._target.describe()):
             try:
                 yield connection
             except BaseException as error:
-                usable = undone(connection, error)
+                usable = try_roll_back(connection, error)
                 if not usable and self._target.path is not None:  # memory goes with its connection
                     self._drop_connection()
                 raise
@@ -197,15 +206,15 @@ class SqliteStore:
 
     def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> int:
         groups = group_by_response(changes)
-        unsure = [key for key, group in groups.items() if first_row(group)]
+        unsure = [key for key, group in groups.items() if get_first_row(group)]
         rows, results = resolve_responses(groups, self._read_responses(connection, unsure))
         statements = self._statements
         removed = [key for key, row in rows.items() if row is None]
         connection.executemany(statements.delete_response, removed)
-        values = (response_values(row) for row in rows.values() if row is not None)
+        values = (list_response_values(row) for row in rows.values() if row is not None)
         connection.executemany(statements.replace_response, values)
         if results:
-            changes = list(with_results(changes, results))
+            changes = list(attach_results(changes, results))
         exchanges = (change.exchange for change in changes if isinstance(change, Record))
         connection.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
         self._apply_conversations(connection, changes)
@@ -215,10 +224,10 @@ class SqliteStore:
         self, connection: sqlite3.Connection, changes: Sequence[Change]
     ) -> None:
         statements = self._statements
-        for key, group in conversation_changes(changes):
-            connection.execute(statements.add_conversation, new_values(key, group)).fetchall()
+        for key, group in group_by_conversation(changes):
+            connection.execute(statements.add_conversation, build_empty_row(key, group)).fetchall()
             row = connection.execute(statements.read_conversation, key).fetchone()
-            values = apply(row, group)
+            values = apply_changes(row, group)
             if values is None:
                 connection.execute(statements.delete_conversation, key)
             else:
@@ -247,7 +256,7 @@ class SqliteStore:
             if self._files is not None and self._files.log_bytes:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
                 if self._files.log_bytes >= least:
-                    _cut(self._connection)
+                    _truncate_log(self._connection)
                 self._files.note()
         self._written = 0
 
@@ -270,7 +279,7 @@ class SqliteStore:
             connection.close()
 
 
-def _cut(connection: sqlite3.Connection) -> None:
+def _truncate_log(connection: sqlite3.Connection) -> None:
     """Empty the log, unless somebody reads from it or writes to it for longer than a moment."""
     connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
     try:

@@ -10,7 +10,7 @@ from response_store.store.sqlite.errors import leaves_connection_usable
 
 
 @contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def begin_immediate(connection: sqlite3.Connection) -> Iterator[None]:
     """Commit what the block writes at its end; roll it back after an error."""
     connection.execute("BEGIN IMMEDIATE")
     try:
@@ -27,7 +27,7 @@ def roll_back(connection: sqlite3.Connection) -> None:
         connection.execute("ROLLBACK")
 
 
-def undone(connection: sqlite3.Connection, error: BaseException) -> bool:
+def try_roll_back(connection: sqlite3.Connection, error: BaseException) -> bool:
     """Roll back after an error; False where the connection itself may be at fault."""
     try:
         roll_back(connection)
