@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from response_store.capture.stream_tee import StreamTee
     from response_store.config import Config
     from response_store.runtime import Runtime
-    from response_store.serving.request import Asked
+    from response_store.serving.request import StoreRequest
     from response_store.serving.service import Service
     from response_store.session import Session
 
@@ -124,7 +124,7 @@ class Traffic:
             self._read_request(flow_id)
 
     async def _serve(
-        self, flow: http.HTTPFlow, asked: Asked, session: Session, serving: Service
+        self, flow: http.HTTPFlow, asked: StoreRequest, session: Session, serving: Service
     ) -> None:
         """Answer a request, or let it pass. What is answered here is not captured again."""
         try:
@@ -133,7 +133,7 @@ class Traffic:
             made = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
             self.errors.report("serve", error)
-            made = serving.failed()
+            made = serving.answer_after_error()
         if made is not None:
             self._done.add(flow)
             flow.response = http.Response.make(made.status, made.body, dict(made.headers))
@@ -154,7 +154,7 @@ class Traffic:
             return False
         self._done.add(flow)
         self.counters.add(f"refused.{refusal.value}")
-        made = answer.forbidden(refusal)
+        made = answer.build_forbidden(refusal)
         flow.response = http.Response.make(made.status, made.body, dict(made.headers))
         return True
 
@@ -185,11 +185,11 @@ class Traffic:
         token = config.serve_token.reveal() if config.serve_token else None
         return self._sites(config.serve_hosts, token)
 
-    def _asked(self, flow: http.HTTPFlow, serving: Service, config: Config) -> Asked | None:
+    def _asked(self, flow: http.HTTPFlow, serving: Service, config: Config) -> StoreRequest | None:
         """Return what a request of a client asks of the store, if the client may."""
         if not flow.live or flow.response is not None or flow.error is not None:
             return None
-        asked = serving.asked(flow.request.method, flow.request.path)
+        asked = serving.parse(flow.request.method, flow.request.path)
         if asked is None or not config.capture.admits(flow_facts.host(flow)):
             return None
         # When the address is changed at run time, mitmproxy listens there before it can be refused.

@@ -241,7 +241,7 @@ def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, br
 
 
 @pytest.mark.parametrize("broken", [
-    "serving.serve.prefer", "serving.serve.needs_upstream", "serving.serve.answered",
+    "serving.serve.serve_if_better", "serving.serve.needs_upstream", "serving.serve.build_answer",
     "serving.questions.ServeQuestions.answer", "store.serving_reads.ServingReads.find",
     "ingest.questions.Answers._serve",
 ])  # fmt: skip

@@ -10,4 +10,4 @@ from response_store.store.sqlite import connection, reading
 def admit_triggers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have this process open SQLite files with triggers that are not ours."""
     for module in (connection, reading):
-        monkeypatch.setattr(module, "guard_catalogue", lambda *_: None)
+        monkeypatch.setattr(module, "check_catalogue", lambda *_: None)

@@ -20,10 +20,10 @@ from response_store.cli.source import (
 from response_store.config.model import SqliteTarget
 from response_store.errors import PermanentStoreError
 from response_store.store.selection import Selection
-from response_store.transfer.backup import copy_file, count_rows, whole_database
+from response_store.transfer.backup import copy_file, count_rows, write_database
 from response_store.transfer.copying import Copy
-from response_store.transfer.ends import are_one_file, read_end, written_end
-from response_store.transfer.scope import count
+from response_store.transfer.ends import are_one_file, open_source, open_target
+from response_store.transfer.scope import count_selected
 from response_store.transfer.tables import TABLES
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def backup_command(
         if file.is_dir():
             raise click.UsageError(f"{file} is a folder: name a file in it")
         apply_journals(asked)
-        with whole_database(file) as target:
+        with write_database(file) as target:
             assert target.path is not None
             _fill(asked, target)
             counts = count_rows(target.path, asked.tables)
@@ -78,18 +78,18 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 
 def _fill(asked: Source, target: SqliteTarget) -> None:
     if asked.target.server is None:
-        with read_end(asked.target, asked.tables):  # that it is one of ours
+        with open_source(asked.target, asked.tables):  # that it is one of ours
             assert asked.target.path is not None, "what is in memory is refused"
             assert target.path is not None
             copy_file(asked.target.path, target.path)
         return
     everything = Selection()
     with (
-        read_end(asked.target, asked.tables) as reading,
-        written_end(target, asked.tables) as (theirs, writing),
+        open_source(asked.target, asked.tables) as reading,
+        open_target(target, asked.tables) as (theirs, writing),
     ):
         copy = Copy(reading, theirs, writing, everything)
-        total = sum(count(reading, table, everything) for table in TABLES)
+        total = sum(count_selected(reading, table, everything) for table in TABLES)
         with progress(2 * total, "backing up") as so_far:
             copy.bring(so_far.advance)
             tallies = copy.verify(so_far.advance)

@@ -28,22 +28,22 @@ from response_store.cli.source import (
 from response_store.config import URL_VARIABLE, load_config
 from response_store.config.model import SqliteTarget
 from response_store.config.secret import is_url
-from response_store.transfer.copying import Copy, Tallies
+from response_store.transfer.copying import Copy, CountsByTable
 from response_store.transfer.ends import (
     are_one_file,
     are_one_server,
     are_same_names,
-    read_end,
-    written_end,
+    open_source,
+    open_target,
 )
-from response_store.transfer.scope import count
+from response_store.transfer.scope import count_selected
 from response_store.transfer.tables import TABLES
 
 if TYPE_CHECKING:
     from response_store.config.postgres_target import PostgresTarget
     from response_store.config.tables import TableNames
     from response_store.store.selection import Selection
-    from response_store.transfer.bringing import Tally
+    from response_store.transfer.bringing import LoadCounts
 
 TO_URL_VARIABLE = "RESPONSE_STORE_TO_DATABASE_URL"
 HELP = f"""Copy what is stored to another database: SQLite to PostgreSQL, back, or to the same kind.
@@ -140,14 +140,14 @@ def _copied(
     target: SqliteTarget | PostgresTarget,
     tables: TableNames,
     meant: Selection,
-) -> Tallies:
+) -> CountsByTable:
     with (
-        read_end(asked.target, asked.tables) as reading,
-        written_end(target, tables) as (there, writing),
+        open_source(asked.target, asked.tables) as reading,
+        open_target(target, tables) as (there, writing),
     ):
         if are_one_server(reading, there):
             raise click.UsageError(_SAME)
-        total = sum(count(reading, table, meant) for table in TABLES)
+        total = sum(count_selected(reading, table, meant) for table in TABLES)
         copy = Copy(reading, there, writing, meant)
         with progress(total, "copying") as so_far:
             brought = copy.bring(so_far.advance)
@@ -156,7 +156,7 @@ def _copied(
     return {table: _summed(brought[table], verified[table]) for table in TABLES}
 
 
-def _summed(brought: Tally, verified: Tally) -> Tally:
+def _summed(brought: LoadCounts, verified: LoadCounts) -> LoadCounts:
     """Return the result of the last look at each row; rows that it
     found and the first did not were sent.
     """

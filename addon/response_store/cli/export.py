@@ -17,10 +17,10 @@ from response_store.cli.selecting import selection_options
 from response_store.cli.source import config_option, database_option, handle_errors, note, source
 from response_store.config.model import SqliteTarget
 from response_store.telling.printable import printable_json
-from response_store.transfer.ends import are_one_file, read_end
+from response_store.transfer.ends import are_one_file, open_source
 from response_store.transfer.exporting import export
-from response_store.transfer.files import STANDARD, Write, standard_output, whole_file
-from response_store.transfer.scope import count
+from response_store.transfer.files import STANDARD, Write, write_file, write_standard_output
+from response_store.transfer.scope import count_selected
 from response_store.transfer.tables import TABLES
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def export_command(
         if path is not None and are_one_file(asked.target, SqliteTarget(path)):
             raise click.UsageError(f"{path} is the database that is exported: name another file")
         apply_journals(asked)
-        with read_end(asked.target, asked.tables) as reading:
-            total = sum(count(reading, table, meant) for table in TABLES)
+        with open_source(asked.target, asked.tables) as reading:
+            total = sum(count_selected(reading, table, meant) for table in TABLES)
             with destination(path) as write, progress(total, "exporting") as so_far:
                 counts = export(reading, meant, write, so_far.advance)
     if path is not None and str(path) != STANDARD:
@@ -90,10 +90,10 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 def destination(path: Path | None) -> Iterator[Write]:
     """Give what writes lines: to a file, which is there once it is whole, or to standard output."""
     if path is not None and str(path) != STANDARD:
-        with whole_file(path) as write:
+        with write_file(path) as write:
             yield write
     elif output.to_terminal():
         yield lambda data: output.write_text(printable_json(data.decode()))
     else:
-        with standard_output() as write:
+        with write_standard_output() as write:
             yield write

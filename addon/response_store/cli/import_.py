@@ -20,8 +20,8 @@ from response_store.cli.source import (
 )
 from response_store.errors import ResponseStoreError
 from response_store.transfer.checking import BadLineError
-from response_store.transfer.ends import written_end
-from response_store.transfer.files import STANDARD, Lines, lines_of
+from response_store.transfer.ends import open_target
+from response_store.transfer.files import STANDARD, Lines, read_lines
 from response_store.transfer.importing import Import
 
 MOST_TOLD = 20
@@ -57,7 +57,7 @@ def import_command(
     with handle_errors(), resumable_on_interrupt(_AGAIN):
         asked = source(config, database)
         apply_journals(asked)
-        with lines_of(path) as lines, written_end(asked.target, asked.tables) as ends:
+        with read_lines(path) as lines, open_target(asked.target, asked.tables) as ends:
             importing = Import(*ends)
             _read(importing, lines, _Bad(path, keep_going))
     result = importing.result

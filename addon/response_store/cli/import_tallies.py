@@ -9,7 +9,7 @@ from response_store.cli import output
 from response_store.cli.source import note
 
 if TYPE_CHECKING:
-    from response_store.transfer.bringing import Tally
+    from response_store.transfer.bringing import LoadCounts
     from response_store.transfer.tables import Table
 
 _WORDS = {
@@ -21,7 +21,7 @@ _WORDS = {
 }
 
 
-def write_tallies(tallies: Mapping[Table, Tally], as_json: bool, **more: object) -> None:
+def write_tallies(tallies: Mapping[Table, LoadCounts], as_json: bool, **more: object) -> None:
     """Write how many rows of each table came to what."""
     if as_json:
         counts = {table.word: _counts(tally) for table, tally in tallies.items()}
@@ -36,7 +36,7 @@ def write_tallies(tallies: Mapping[Table, Tally], as_json: bool, **more: object)
         output.write_text("".join(f"{name}\t{value}\n" for name, value in facts))
 
 
-def note_what_went_wrong(tallies: Mapping[Table, Tally]) -> None:
+def note_what_went_wrong(tallies: Mapping[Table, LoadCounts]) -> None:
     """Name the rows that did not arrive, on standard error."""
     for table, tally in tallies.items():
         for told in tally.told:
@@ -45,11 +45,11 @@ def note_what_went_wrong(tallies: Mapping[Table, Tally]) -> None:
             note(f"and {more} more of the {table.word}")
 
 
-def _counts(tally: Tally) -> dict[str, int]:
+def _counts(tally: LoadCounts) -> dict[str, int]:
     return {"rows": tally.rows, **{name: getattr(tally, name) for name in _WORDS}}
 
 
-def _in_words(tally: Tally) -> str:
+def _in_words(tally: LoadCounts) -> str:
     parts = [f"{tally.rows} {'row' if tally.rows == 1 else 'rows'}"]
     counts = _counts(tally)
     parts += [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts[name]]

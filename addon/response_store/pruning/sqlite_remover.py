@@ -15,11 +15,13 @@ from response_store.pruning.removing import (
     remove_batch,
     select_batch,
 )
-from response_store.store.reading import Row
+from response_store.store.columns import quote_name
+from response_store.store.reading import Row, name_tables
 from response_store.store.selection import Selection
 from response_store.store.sqlite import functions
 from response_store.store.sqlite.connection import BUSY_TIMEOUT_MS, connect
 from response_store.store.sqlite.errors import translate_errors
+from response_store.store.sqlite.transaction import begin_immediate
 
 _CHECKPOINT_INTERVAL = 64  # batches
 _PAGES_AT_ONCE = 64  # given back while others wait
@@ -60,18 +62,18 @@ class SqliteRemover:
     def remove(
         self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
     ) -> PrunedBatch:
-        with translated(self._where):
+        with translate_errors(self._where):
             rows = select_batch(self._execute, tenant, selection, after, max_rows)
             if not rows:
                 return PrunedBatch(0, 0, None)
-            with transaction(self._connection):
+            with begin_immediate(self._connection):
                 return remove_batch(self._execute, tenant, selection, rows)
 
     def checkpoint(self) -> None:
         """Keep the write-ahead log short, without waiting for anybody."""
         self._batches += 1
         if self._batches % _CHECKPOINT_INTERVAL == 0:
-            with translated(self._where):
+            with translate_errors(self._where):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def shrink_step(self) -> bool:
@@ -90,7 +92,7 @@ class SqliteRemover:
 
     def free_bytes(self) -> int:
         """Return how many bytes of the file are free: what comes next fills them."""
-        with translated(self._where):
+        with translate_errors(self._where):
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("freelist_count", "page_size")
@@ -106,7 +108,7 @@ class SqliteRemover:
     def vacuum(self) -> int:
         """Rewrite the file without free space; return how many bytes smaller it is."""
         assert self._path is not None
-        with translated(self._where):
+        with translate_errors(self._where):
             before = _measure_file(self._path)
             self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # from now on
             self._connection.execute("VACUUM")

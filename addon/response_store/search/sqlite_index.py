@@ -17,7 +17,7 @@ from typing import Any
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.search.index import Entry
 from response_store.search.parts import CAMEL_MARK, Chunk
-from response_store.store.reading import table_words
+from response_store.store.reading import name_tables
 from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect, identify_file
 from response_store.store.sqlite.errors import translate_errors

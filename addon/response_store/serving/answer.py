@@ -27,36 +27,36 @@ class Answer:
     body: bytes
 
 
-def json_answer(body: bytes, status: int = 200) -> Answer:
+def build_json_answer(body: bytes, status: int = 200) -> Answer:
     """Return an answer whose body is JSON text."""
     return Answer(status, (("content-type", JSON),), body)
 
 
-def stream_answer(body: bytes) -> Answer:
+def build_stream_answer(body: bytes) -> Answer:
     """Return an answer whose body is a stream of events."""
     return Answer(200, (("content-type", EVENT_STREAM), ("cache-control", "no-cache")), body)
 
 
-def deleted(response_id: str) -> Answer:
+def build_deleted(response_id: str) -> Answer:
     """Return the answer to a deletion that was made."""
-    told = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
-    return json_answer(json_text.object_of(told))
+    document = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
+    return build_json_answer(json_text.object_of(document))
 
 
-def not_found(response_id: str) -> Answer:
+def build_not_found(response_id: str) -> Answer:
     """Return the answer where there is no such response, or it is another tenant's."""
-    return _error(404, f"No response found with id '{response_id}'.", _INVALID)
+    return _build_error(404, f"No response found with id '{response_id}'.", _INVALID)
 
 
-def refused(reason: str) -> Answer:
+def build_bad_request(reason: str) -> Answer:
     """Return the answer to a request that breaks a rule; `reason` says which."""
-    return _error(400, reason, _INVALID)
+    return _build_error(400, reason, _INVALID)
 
 
-def forbidden(reason: Refusal) -> Answer:
+def build_forbidden(reason: Refusal) -> Answer:
     """Return the answer to a page of another site, or to who has not sent the token."""
     status = 401 if reason is Refusal.TOKEN else 403
-    answer = _error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
+    answer = _build_error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
     if reason is Refusal.TOKEN:
         return Answer(status, (*answer.headers, ("www-authenticate", "Bearer")), answer.body)
     return answer
@@ -78,23 +78,23 @@ _FORBIDDEN = {
 }
 
 
-def broken() -> Answer:
+def build_internal_error() -> Answer:
     """Return the answer where a stored row can't be read; it does not say what is wrong with it."""
-    return _error(500, "Internal server error.", _SERVER)
+    return _build_error(500, "Internal server error.", _SERVER)
 
 
-def unavailable() -> Answer:
+def build_unavailable() -> Answer:
     """Return the answer while the database can't be reached."""
     text = "The response store is out of reach. Try again later."
-    answer = _error(503, text, _SERVER, _UNAVAILABLE)
+    answer = _build_error(503, text, _SERVER, _UNAVAILABLE)
     return Answer(503, (*answer.headers, ("retry-after", str(RETRY_AFTER))), answer.body)
 
 
-def _error(status: int, message: str, kind: str, code: str | None = None) -> Answer:
+def _build_error(status: int, message: str, kind: str, code: str | None = None) -> Answer:
     error = {
         "message": json_text.string(message),
         "type": kind,
         "param": None,
         "code": code or kind,
     }
-    return json_answer(json_text.object_of({"error": error}), status)
+    return build_json_answer(json_text.object_of({"error": error}), status)

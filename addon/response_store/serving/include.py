@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from response_store import json_text
 from response_store.serving.slices import (
     Members,
-    member_of,
-    members_of,
-    parts_of,
-    present,
-    text_of,
+    get_array,
+    get_object,
+    get_text,
+    is_present,
+    read_members,
 )
 
 
@@ -25,40 +25,40 @@ def includes(items: Iterable[json_text.Text], include: tuple[str, ...]) -> bool:
     """Return whether these items hold everything that `include` asks for."""
     if not include:
         return True
-    seen = [members_of(item) for item in items]
+    seen = [read_members(item) for item in items]
     return not any(_LACKS[name](item) for name in include for item in seen)
 
 
 def _lacks(kind: str, name: str) -> Callable[[Members], bool]:
-    return lambda item: text_of(item, "type") == kind and not present(item, name)
+    return lambda item: get_text(item, "type") == kind and not is_present(item, name)
 
 
 def _lacks_screenshot(item: Members) -> bool:
-    is_screenshot = text_of(item, "type") == "computer_call_output"
-    return is_screenshot and not present(member_of(item, "output"), "image_url")
+    is_screenshot = get_text(item, "type") == "computer_call_output"
+    return is_screenshot and not is_present(get_object(item, "output"), "image_url")
 
 
 def _lacks_sources(item: Members) -> bool:
-    action = member_of(item, "action")
-    searched = text_of(item, "type") == "web_search_call" and text_of(action, "type") == "search"
-    return searched and not present(action, "sources")
+    action = get_object(item, "action")
+    searched = get_text(item, "type") == "web_search_call" and get_text(action, "type") == "search"
+    return searched and not is_present(action, "sources")
 
 
 def _lacks_image(item: Members) -> bool:
-    return any(not present(part, "image_url") for part in _parts(item, "input_image"))
+    return any(not is_present(part, "image_url") for part in _list_parts(item, "input_image"))
 
 
 def _lacks_logprobs(item: Members) -> bool:
     """Return whether an output text has no log probabilities; without a
     request for them the list is empty.
     """
-    texts = [part for part in _parts(item, "output_text") if text_of(part, "text")]
-    return any(not parts_of(part, "logprobs") for part in texts)
+    texts = [part for part in _list_parts(item, "output_text") if get_text(part, "text")]
+    return any(not get_array(part, "logprobs") for part in texts)
 
 
-def _parts(item: Members, kind: str) -> list[Members]:
-    parts = map(members_of, parts_of(item, "content"))
-    return [part for part in parts if text_of(part, "type") == kind]
+def _list_parts(item: Members, kind: str) -> list[Members]:
+    parts = map(read_members, get_array(item, "content"))
+    return [part for part in parts if get_text(part, "type") == kind]
 
 
 _LACKS: dict[str, Callable[[Members], bool]] = {

@@ -22,8 +22,8 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.ingest import request_reader as creation
 from response_store.json_text import ABSENT
-from response_store.serving.paging import number_cursor, place_after
-from response_store.serving.request import InputItems, Order
+from response_store.serving.paging import find_page_start, number_cursor
+from response_store.serving.request import GetInputItems, Order
 
 _BLANK = b" \t\r\n"
 _LOST = "\ufffd"  # for what a URL can't say
@@ -45,26 +45,26 @@ class _Id(msgspec.Struct):
 _decode_ids = msgspec.json.Decoder(list[_Id]).decode
 
 
-class _Names(NamedTuple):
+class _ItemNames(NamedTuple):
     """The ids that items go out with, None where one is no object and can have none.
 
-    `made` are the places of those that are not the item's own.
+    `generated` are the places of those that are not the item's own.
     """
 
     ids: list[str | None]
-    made: set[int]
+    generated: set[int]
 
 
-def items_of(text: str) -> list[Raw]:
+def split_items(text: str) -> list[Raw]:
     """Return the items of a stored input. Raises UnreadableError.
 
     It is an array where we have written it; other programs also write what the request said.
     """
-    given = text.encode(errors="replace").strip(_BLANK)
-    json_text.check_values(given)
-    if given.startswith(b"["):
-        return json_text.elements(given)
-    slices = json_text.elements(b"[" + given + b"]")
+    data = text.encode(errors="replace").strip(_BLANK)
+    json_text.check_values(data)
+    if data.startswith(b"["):
+        return json_text.elements(data)
+    slices = json_text.elements(b"[" + data + b"]")
     if len(slices) != 1:
         raise json_text.UnreadableError("not one JSON value")
     if not json_text.present(slices[0]):
@@ -73,13 +73,13 @@ def items_of(text: str) -> list[Raw]:
     return slices if array is None else json_text.elements(array)
 
 
-def item_list(asked: InputItems, items: Sequence[Raw]) -> bytes:
+def build_item_list(request: GetInputItems, items: Sequence[Raw]) -> bytes:
     """Return a page of items as the API's list object. Raises CursorError."""
-    names = _names(items, asked.id)
-    step = -1 if asked.order is Order.DESCENDING else 1
+    names = _name_items(items, request.id)
+    step = -1 if request.order is Order.DESCENDING else 1
     ids = names.ids[::step]
-    start = place_after(asked.after, ids, asked.limit)
-    page = range(len(ids))[::step][start : start + asked.limit]
+    start = find_page_start(request.after, ids, request.limit)
+    page = range(len(ids))[::step][start : start + request.limit]
     has_more = start + len(page) < len(ids) and bool(page)
     last = names.ids[page[-1]] if page else None
     if last is None and has_more:
@@ -87,68 +87,70 @@ def item_list(asked: InputItems, items: Sequence[Raw]) -> bytes:
     return json_text.object_of(
         {
             "object": "list",
-            "data": [_shown(items[at], names.ids[at], at in names.made) for at in page],
-            "first_id": _string(names.ids[page[0]] if page else None),
-            "last_id": _string(last),
+            "data": [
+                _complete_item(items[at], names.ids[at], at in names.generated) for at in page
+            ],
+            "first_id": _encode_string(names.ids[page[0]] if page else None),
+            "last_id": _encode_string(last),
             "has_more": has_more,
         }
     )
 
 
-def _names(items: Sequence[Raw], response_id: str) -> _Names:
-    own = _own_ids(items)
-    taken, seen, made = set(own), set[str | None](), set[int]()
+def _name_items(items: Sequence[Raw], response_id: str) -> _ItemNames:
+    own = _read_ids(items)
+    taken, seen, generated = set(own), set[str | None](), set[int]()
     if len(taken) == len(own) and "" not in taken:
-        return _Names(own, made)
-    whose = hashlib.sha256(response_id.encode()).hexdigest()[:24]
+        return _ItemNames(own, generated)
+    digest = hashlib.sha256(response_id.encode()).hexdigest()[:24]
     for place, name in enumerate(own):
         if name == "" or (name is not None and name in seen):
-            own[place] = _made_id(whose, place, taken)
-            made.add(place)
+            own[place] = _build_id(digest, place, taken)
+            generated.add(place)
         seen.add(name)
-    return _Names(own, made)
+    return _ItemNames(own, generated)
 
 
-def _own_ids(items: Sequence[Raw]) -> list[str | None]:
+def _read_ids(items: Sequence[Raw]) -> list[str | None]:
     """Return the ids that the items bring, all decoded at once where every one is as expected."""
     try:
-        found = _decode_ids(json_text.array(items))
+        decoded = _decode_ids(json_text.array(items))
     except (msgspec.MsgspecError, RecursionError):
-        return [_own_id(item) for item in items]
-    return [_useful(json_text.storable(item.id or "")) for item in found]
+        return [_read_id(item) for item in items]
+    return [_drop_unspeakable(json_text.storable(item.id or "")) for item in decoded]
 
 
-def _own_id(item: Raw) -> str | None:
+def _read_id(item: Raw) -> str | None:
     """Return the id of an item, empty where it has no usable one; None for what is no object."""
     if not _is_object(item):
         return None
-    return _useful(json_text.as_text(json_text.members(item, _Item).id) or "")
+    return _drop_unspeakable(json_text.as_text(json_text.members(item, _Item).id) or "")
 
 
-def _useful(name: str) -> str:
+def _drop_unspeakable(name: str) -> str:
     return "" if _LOST in name else name
 
 
-def _made_id(whose: str, place: int, taken: set[str | None]) -> str:
-    made = f"item_{whose}_{place}"
-    while made in taken:
-        made += "_"
-    return made
+def _build_id(digest: str, place: int, taken: set[str | None]) -> str:
+    name = f"item_{digest}_{place}"
+    while name in taken:
+        name += "_"
+    return name
 
 
-def _shown(item: Raw, name: str | None, is_made: bool) -> Raw:
+def _complete_item(item: Raw, name: str | None, is_generated: bool) -> Raw:
     """Return an item as it is sent: with its id, and expanded where it came in the short form."""
     if name is None:
         return item
-    more = _written_out(json_text.members(item, _Item))
-    if is_made:
+    more = _expand_short_form(json_text.members(item, _Item))
+    if is_generated:
         more = {"id": json_text.string(name), **more}
     if not more:
         return item
     return Raw(json_text.object_of(more | json_text.all_members(item) | more))
 
 
-def _written_out(seen: _Item) -> dict[str, Raw]:
+def _expand_short_form(seen: _Item) -> dict[str, Raw]:
     """Return the members that a message in the short form lacks: its type, its text as parts."""
     kind = json_text.as_text(seen.type)
     if kind not in ("message", None) or not json_text.present(seen.role):
@@ -165,5 +167,5 @@ def _is_object(item: Raw) -> bool:
     return bytes(memoryview(item)[:1]) == b"{"
 
 
-def _string(text: str | None) -> Raw | None:
+def _encode_string(text: str | None) -> Raw | None:
     return None if text is None else json_text.string(text)

@@ -12,15 +12,22 @@ from collections.abc import Iterator
 from msgspec import Raw
 
 from response_store import json_text
-from response_store.serving.events import Fields, Made
+from response_store.serving.events import EventFields, SyntheticEvent
 from response_store.serving.made_parts import (
     EMPTY_LIST,
     EMPTY_TEXT,
-    content_part_events,
-    summary_part_events,
-    text_events,
+    synthesize_content_part_events,
+    synthesize_summary_part_events,
+    synthesize_text_events,
 )
-from response_store.serving.slices import Members, members_of, parts_of, present, string_of, text_of
+from response_store.serving.slices import (
+    Members,
+    get_array,
+    get_string,
+    get_text,
+    is_present,
+    read_members,
+)
 
 _NULL = Raw(json_text.NULL)
 # How items begin: what fills up later, where it is there at all.
@@ -55,58 +62,62 @@ _AFTER = {"code_interpreter_call": ("interpreting",)}
 _CAN_FAIL = ("mcp_call", "mcp_list_tools")
 
 
-def item_events(index: int, item: bytes) -> Iterator[Made]:
+def synthesize_item_events(index: int, item: bytes) -> Iterator[SyntheticEvent]:
     """Yield the events of an output item (JSON text)."""
-    members = members_of(item)
-    kind = text_of(members, "type") or ""
-    begun = Raw(_begun(kind, members) if members else item)
-    yield Made("response.output_item.added", {"output_index": index, "item": begun})
-    place = {"item_id": _item_id(index, members), "output_index": index}
-    yield from _steps(kind, _BEFORE.get(kind, ()), place)
-    yield from _filling(kind, members, place)
-    yield from _steps(kind, _end(kind, members), place)
-    yield Made("response.output_item.done", {"output_index": index, "item": Raw(item)})
+    members = read_members(item)
+    kind = get_text(members, "type") or ""
+    begun = Raw(_empty_item(kind, members) if members else item)
+    yield SyntheticEvent("response.output_item.added", {"output_index": index, "item": begun})
+    place = {"item_id": _get_item_id(index, members), "output_index": index}
+    yield from _synthesize_steps(kind, _BEFORE.get(kind, ()), place)
+    yield from _synthesize_content(kind, members, place)
+    yield from _synthesize_steps(kind, _choose_last_steps(kind, members), place)
+    yield SyntheticEvent("response.output_item.done", {"output_index": index, "item": Raw(item)})
 
 
-def _begun(kind: str, members: Members) -> bytes:
+def _empty_item(kind: str, members: Members) -> bytes:
     beginning = {"status": json_text.string("in_progress"), **_BEGINNING.get(kind, {})}
     return json_text.object_of(
         members | {name: value for name, value in beginning.items() if name in members}
     )
 
 
-def _item_id(index: int, members: Members) -> Raw:
+def _get_item_id(index: int, members: Members) -> Raw:
     """Return the id of an item, or a name that is unique in this response."""
-    return string_of(members, "id") or json_text.string(f"item_{index}")
+    return get_string(members, "id") or json_text.string(f"item_{index}")
 
 
-def _steps(kind: str, steps: tuple[str, ...], place: Fields) -> Iterator[Made]:
+def _synthesize_steps(
+    kind: str, steps: tuple[str, ...], place: EventFields
+) -> Iterator[SyntheticEvent]:
     for step in steps:
-        yield Made(f"response.{kind}.{step}", place)
+        yield SyntheticEvent(f"response.{kind}.{step}", place)
 
 
-def _filling(kind: str, members: Members, place: Fields) -> Iterator[Made]:
+def _synthesize_content(
+    kind: str, members: Members, place: EventFields
+) -> Iterator[SyntheticEvent]:
     if kind in _TEXTS:
         member, name = _TEXTS[kind]
-        *deltas, done = text_events(name, member, members, place)
+        *deltas, done = synthesize_text_events(name, member, members, place)
         yield from deltas
         # Some versions of the SDK want to know the function here.
         named = {"name": members["name"]} if kind == "function_call" and "name" in members else {}
         yield done._replace(fields={**done.fields, **named})
     if kind == "reasoning":
-        for index, part in enumerate(parts_of(members, "summary")):
-            yield from summary_part_events(part, {**place, "summary_index": index})
+        for index, part in enumerate(get_array(members, "summary")):
+            yield from synthesize_summary_part_events(part, {**place, "summary_index": index})
     if kind in ("reasoning", "message"):
-        for index, part in enumerate(parts_of(members, "content")):
-            yield from content_part_events(part, {**place, "content_index": index})
+        for index, part in enumerate(get_array(members, "content")):
+            yield from synthesize_content_part_events(part, {**place, "content_index": index})
 
 
-def _end(kind: str, members: Members) -> tuple[str, ...]:
+def _choose_last_steps(kind: str, members: Members) -> tuple[str, ...]:
     """Return the last steps of a tool; an end without an event of its own shows in its item."""
     if kind not in _BEFORE:
         return ()
-    status = text_of(members, "status")
-    failed = status == "failed" or present(members, "error")
+    status = get_text(members, "status")
+    failed = status == "failed" or is_present(members, "error")
     if kind in _CAN_FAIL and failed:
         return ("failed",)
     after = _AFTER.get(kind, ())

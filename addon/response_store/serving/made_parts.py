@@ -12,8 +12,15 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.serving.events import Fields, Made
-from response_store.serving.slices import Members, members_of, parts_of, present, string_of, text_of
+from response_store.serving.events import EventFields, SyntheticEvent
+from response_store.serving.slices import (
+    Members,
+    get_array,
+    get_string,
+    get_text,
+    is_present,
+    read_members,
+)
 
 EMPTY_TEXT, EMPTY_LIST = Raw(b'""'), Raw(b"[]")
 _OUTPUT_TEXT = "response.output_text"
@@ -29,52 +36,56 @@ _PAIR = r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # two esc
 _pieces = re.compile(rf"(?:{_PAIR}|\\u[0-9a-fA-F]{{4}}|\\.|[^\\]){{1,{_PIECE}}}", re.DOTALL).findall
 
 
-def text_events(name: str, member: str, members: Members, place: Fields) -> Iterator[Made]:
+def synthesize_text_events(
+    name: str, member: str, members: Members, place: EventFields
+) -> Iterator[SyntheticEvent]:
     """Yield the events of the text in a member: `<name>.delta`, repeated, then `<name>.done`."""
-    yield from _deltas(name, members.get(member, ABSENT), place)
-    yield _done(name, member, members, place)
+    yield from _synthesize_deltas(name, members.get(member, ABSENT), place)
+    yield _build_done(name, member, members, place)
 
 
-def summary_part_events(part: Raw, place: Fields) -> Iterator[Made]:
+def synthesize_summary_part_events(part: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a part of a reasoning item's summary."""
-    members = members_of(part)
+    members = read_members(part)
     begun = Raw(json_text.object_of(members | {"text": EMPTY_TEXT}))
-    yield Made(f"{_SUMMARY}_part.added", {**place, "part": begun})
-    yield from text_events(f"{_SUMMARY}_text", "text", members, place)
-    yield Made(f"{_SUMMARY}_part.done", {**place, "part": part})
+    yield SyntheticEvent(f"{_SUMMARY}_part.added", {**place, "part": begun})
+    yield from synthesize_text_events(f"{_SUMMARY}_text", "text", members, place)
+    yield SyntheticEvent(f"{_SUMMARY}_part.done", {**place, "part": part})
 
 
-def content_part_events(part: Raw, place: Fields) -> Iterator[Made]:
+def synthesize_content_part_events(part: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a part of an item's content; what is not text comes whole."""
-    members = members_of(part)
-    member, name = _TEXTS.get(text_of(members, "type") or "", ("", ""))
+    members = read_members(part)
+    member, name = _TEXTS.get(get_text(members, "type") or "", ("", ""))
     begun = members | {member: EMPTY_TEXT} if name else members
     if name == _OUTPUT_TEXT:
         begun |= {"annotations": EMPTY_LIST, "logprobs": EMPTY_LIST}
     shown = Raw(json_text.object_of(begun)) if name else part
-    yield Made("response.content_part.added", {**place, "part": shown})
+    yield SyntheticEvent("response.content_part.added", {**place, "part": shown})
     if name == _OUTPUT_TEXT:
-        yield from _output_text(members, place)
+        yield from _synthesize_output_text(members, place)
     elif name:
-        yield from text_events(name, member, members, place)
-    yield Made("response.content_part.done", {**place, "part": part})
+        yield from synthesize_text_events(name, member, members, place)
+    yield SyntheticEvent("response.content_part.done", {**place, "part": part})
 
 
-def _output_text(members: Members, place: Fields) -> Iterator[Made]:
+def _synthesize_output_text(members: Members, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a text with its annotations; its log probabilities come with the end."""
     no_logprobs = {**place, "logprobs": EMPTY_LIST}
-    yield from _deltas(_OUTPUT_TEXT, members.get("text", ABSENT), no_logprobs)
-    for index, annotation in enumerate(parts_of(members, "annotations")):
-        told = {**place, "annotation_index": index, "annotation": annotation}
-        yield Made(f"{_OUTPUT_TEXT}.annotation.added", told)
-    known = members["logprobs"] if present(members, "logprobs") else EMPTY_LIST
-    yield _done(_OUTPUT_TEXT, "text", members, {**place, "logprobs": known})
+    yield from _synthesize_deltas(_OUTPUT_TEXT, members.get("text", ABSENT), no_logprobs)
+    for index, annotation in enumerate(get_array(members, "annotations")):
+        fields = {**place, "annotation_index": index, "annotation": annotation}
+        yield SyntheticEvent(f"{_OUTPUT_TEXT}.annotation.added", fields)
+    known = members["logprobs"] if is_present(members, "logprobs") else EMPTY_LIST
+    yield _build_done(_OUTPUT_TEXT, "text", members, {**place, "logprobs": known})
 
 
-def _deltas(name: str, text: Raw, place: Fields) -> Iterator[Made]:
+def _synthesize_deltas(name: str, text: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
     for piece in _pieces(json_text.string_inner(text).decode()):
-        yield Made(f"{name}.delta", {**place, "delta": Raw(f'"{piece}"'.encode())})
+        yield SyntheticEvent(f"{name}.delta", {**place, "delta": Raw(f'"{piece}"'.encode())})
 
 
-def _done(name: str, member: str, members: Members, place: Fields) -> Made:
-    return Made(f"{name}.done", {**place, member: string_of(members, member) or EMPTY_TEXT})
+def _build_done(name: str, member: str, members: Members, place: EventFields) -> SyntheticEvent:
+    return SyntheticEvent(
+        f"{name}.done", {**place, member: get_string(members, member) or EMPTY_TEXT}
+    )

@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.openai_api.response_object import read_response
-from response_store.serving.events import Made, on_one_line
-from response_store.serving.made_items import item_events
+from response_store.serving.events import SyntheticEvent, remove_line_ends
+from response_store.serving.made_items import synthesize_item_events
 from response_store.store.records import State
 
 # There is no event for a response that was cancelled; its object says what it is.
@@ -29,25 +29,25 @@ _TERMINAL = {
 _LATER = ("usage", "error", "incomplete_details", "completed_at")
 
 
-def made_stream(text: bytes) -> Iterator[Made]:
+def synthesize_events(text: bytes) -> Iterator[SyntheticEvent]:
     """Yield the events in which a response (JSON text) could have come. Raises UnreadableError."""
-    text = on_one_line(text)
+    text = remove_line_ends(text)
     outcome = read_response(text)
     whole = {"response": Raw(text)}
     state = outcome.state or (State.FAILED if outcome.error else State.COMPLETED)
     if not state.is_final:
-        yield Made("response.created", whole)
-        yield Made(f"response.{state.value}", whole)
+        yield SyntheticEvent("response.created", whole)
+        yield SyntheticEvent(f"response.{state.value}", whole)
         return
-    begun = {"response": _begun(text)}
-    yield Made("response.created", begun)
-    yield Made("response.in_progress", begun)
+    begun = {"response": _empty_response(text)}
+    yield SyntheticEvent("response.created", begun)
+    yield SyntheticEvent("response.in_progress", begun)
     for index, item in enumerate(outcome.items):
-        yield from item_events(index, item)
-    yield Made(_TERMINAL[state], whole)
+        yield from synthesize_item_events(index, item)
+    yield SyntheticEvent(_TERMINAL[state], whole)
 
 
-def _begun(text: bytes) -> Raw:
+def _empty_response(text: bytes) -> Raw:
     """Return the response as it was before any output."""
     members = json_text.all_members(text)
     known = {name: Raw(json_text.NULL) for name in _LATER if name in members}

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from response_store.serving.parameters import digits
+from response_store.serving.parameters import parse_digits
 
-_MOST = 2**64 - 1
+_MAX = 2**64 - 1
 
 
 class CursorError(ValueError):
     """A cursor means no place in a list. The message is the one that the client gets."""
 
 
-def place_after(cursor: str | None, names: Sequence[str | None], limit: int) -> int:
+def find_page_start(cursor: str | None, names: Sequence[str | None], limit: int) -> int:
     """Return the index at which the page begins in a list with these ids; it may be beyond the end.
 
     `cursor` is an id or, if it is none of them, the number of items to skip. Raises CursorError.
@@ -28,7 +28,7 @@ def place_after(cursor: str | None, names: Sequence[str | None], limit: int) -> 
         return names.index(cursor) + 1
     if not (cursor.isascii() and cursor.isdigit()):
         raise CursorError("Invalid value for 'after': invalid input_items cursor.")
-    number = digits(cursor, _MOST - limit)
+    number = parse_digits(cursor, _MAX - limit)
     if number is None:
         raise CursorError("Invalid value for 'after': invalid input_items cursor: offset overflow.")
     return number

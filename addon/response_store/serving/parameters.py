@@ -34,11 +34,11 @@ class Parameter:
 class Parameters:
     """The parameters of one query, in order."""
 
-    given: tuple[Parameter, ...]
+    occurrences: tuple[Parameter, ...]
 
     def named(self, name: str) -> Sequence[Parameter]:
         """Return every occurrence of a parameter."""
-        return [parameter for parameter in self.given if parameter.name == name]
+        return [parameter for parameter in self.occurrences if parameter.name == name]
 
     def last(self, name: str) -> Parameter | None:
         """Return the last occurrence of a parameter, which is the one that counts."""
@@ -49,19 +49,19 @@ class Parameters:
         return tuple(parameter.value for parameter in self.named(name))
 
 
-def parameters(query: str, known: Collection[str]) -> Parameters:
+def parse_query(query: str, known: Collection[str]) -> Parameters:
     """Read a query of which only these names are known. Raises QueryError."""
-    return Parameters(tuple(_parameter(pair, known) for pair in query.split("&") if pair))
+    return Parameters(tuple(_parse_parameter(pair, known) for pair in query.split("&") if pair))
 
 
-def flag(given: Parameters, name: str, *, default: bool) -> bool:
+def parse_flag(parameters: Parameters, name: str, *, default: bool) -> bool:
     """Return a parameter that is true or false. Raises QueryError."""
-    return one_of(given, name, ("true", "false"), default=str(default).lower()) == "true"
+    return parse_choice(parameters, name, ("true", "false"), default=str(default).lower()) == "true"
 
 
-def one_of(given: Parameters, name: str, values: Sequence[str], *, default: str) -> str:
+def parse_choice(parameters: Parameters, name: str, values: Sequence[str], *, default: str) -> str:
     """Return a parameter that is one of two values. Raises QueryError."""
-    for parameter in given.named(name):
+    for parameter in parameters.named(name):
         if parameter.value not in values:
             raise QueryError(
                 f"Invalid value for '{name}': must be '{values[0]}' or '{values[1]}',"
@@ -71,11 +71,11 @@ def one_of(given: Parameters, name: str, values: Sequence[str], *, default: str)
     return default
 
 
-def whole_number(given: Parameters, name: str, most: int) -> int | None:
+def parse_number(parameters: Parameters, name: str, most: int) -> int | None:
     """Return a parameter that is a number in digits, at most `most`. Raises QueryError."""
     number = None
-    for parameter in given.named(name):
-        number = digits(parameter.value, most)
+    for parameter in parameters.named(name):
+        number = parse_digits(parameter.value, most)
         if number is None:
             raise QueryError(
                 f"Invalid value for '{name}': '{parameter.raw}' is not a valid integer."
@@ -83,7 +83,7 @@ def whole_number(given: Parameters, name: str, most: int) -> int | None:
     return number
 
 
-def digits(text: str, most: int) -> int | None:
+def parse_digits(text: str, most: int) -> int | None:
     """Return the number in ASCII digits; None for anything else and for more than `most`."""
     if not (text.isascii() and text.isdigit()):
         return None
@@ -94,10 +94,10 @@ def digits(text: str, most: int) -> int | None:
     return number if number <= most else None
 
 
-def _parameter(pair: str, known: Collection[str]) -> Parameter:
+def _parse_parameter(pair: str, known: Collection[str]) -> Parameter:
     raw_name, equals, raw = pair.partition("=")
     try:
-        name = _decoded(raw_name)
+        name = _decode(raw_name)
     except UnicodeDecodeError:
         raise QueryError(f"Invalid percent-encoding in query parameter key '{raw_name}'.") from None
     if _list_name(name):
@@ -107,10 +107,10 @@ def _parameter(pair: str, known: Collection[str]) -> Parameter:
     if not equals:
         raise QueryError(f"Missing value for query parameter '{name}'.")
     try:
-        return Parameter(name, _decoded(raw, "replace" if name == _LENIENT else "strict"), raw)
+        return Parameter(name, _decode(raw, "replace" if name == _LENIENT else "strict"), raw)
     except UnicodeDecodeError:
         raise QueryError(f"Invalid percent-encoding in value for '{name}'.") from None
 
 
-def _decoded(text: str, errors: str = "strict") -> str:
+def _decode(text: str, errors: str = "strict") -> str:
     return unquote_to_bytes(text.replace("+", " ")).decode(errors=errors)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from response_store.config import Config, Serve
-from response_store.serving.request import asked
-from response_store.serving.serve import prefer, serve
+from response_store.serving.request import parse_request
+from response_store.serving.serve import serve, serve_if_better
 from response_store.serving.service import Query, Reply, encode
 from response_store.store.serving_reads import ServingReads, build_serving_reads
 
@@ -28,13 +28,13 @@ class ServeQuestions:
     def answer(self, arguments: bytes) -> bytes:
         """Return the reply to a question."""
         query = _decode_query(arguments)
-        request = asked(query.method, query.path)
+        request = parse_request(query.method, query.path)
         if request is None:
             return encode(Reply(None))
         if self._reads is None:
             self._reads = build_serving_reads(self._config)
-        answer_of = prefer if query.mode == Serve.PREFER.value else serve
-        return _encoded(answer_of(self._reads, query.tenant, request))
+        answer_of = serve_if_better if query.mode == Serve.PREFER.value else serve
+        return _encode_reply(answer_of(self._reads, query.tenant, request))
 
     def close(self) -> None:
         """Close what is open. Idempotent."""
@@ -43,7 +43,7 @@ class ServeQuestions:
             reads.close()
 
 
-def _encoded(answer: Answer | None) -> bytes:
+def _encode_reply(answer: Answer | None) -> bytes:
     if answer is None:
         return encode(Reply(None))
     return encode(Reply(answer.status, answer.headers, answer.body))

@@ -16,8 +16,8 @@ from response_store.json_text import ABSENT
 from response_store.limits import VALUES
 from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import Event, parse_stream
-from response_store.serving.events import frame_of, on_one_line
-from response_store.serving.slices import members_of
+from response_store.serving.events import encode_event, remove_line_ends
+from response_store.serving.slices import read_members
 from response_store.store.packed import DamagedFrameError, unpack
 
 _CREATED = "response.created"
@@ -44,42 +44,42 @@ class Recording:
             return self._body
         events = self._events
         if starting_after is not None:
-            later = _later(events, starting_after)
+            later = _select_later(events, starting_after)
             if later is None:
                 return None
             events = later
-        return b"".join(frame_of(e if obfuscation else _without_padding(e)) for e in events)
+        return b"".join(encode_event(e if obfuscation else _remove_padding(e)) for e in events)
 
 
 def read_recording(packed: bytes | None, response_id: str) -> Recording | None:
     """Return the stream in a zstd frame, if it is the complete one of this response."""
-    body = _unpacked(packed) if packed else None
+    body = _unpack(packed) if packed else None
     if body is None or body.count(b"\n\n") > VALUES:
         return None
     try:
-        return _read(body, response_id)
+        return _read_events(body, response_id)
     except json_text.TooManyValuesError:
         return None
 
 
-def _read(body: bytes, response_id: str) -> Recording | None:
+def _read_events(body: bytes, response_id: str) -> Recording | None:
     events = list(parse_stream(body))
     first = next(filter(_is_object, events), None)
-    if first is None or _kind(first) != _CREATED:
+    if first is None or _read_type(first) != _CREATED:
         return None
     outcome = accumulate(events)
     whole = outcome.terminal and outcome.parse_error is None and outcome.response_id == response_id
     return Recording(body, events) if whole else None
 
 
-def _later(events: list[Event], starting_after: int) -> list[Event] | None:
+def _select_later(events: list[Event], starting_after: int) -> list[Event] | None:
     """Return the events after a number; None if there are none, or if some have no number.
 
     What is not an event of the API, such as a ping or the mark at the end, follows the one before.
     """
-    numbers = list(_numbers(events))
-    told = [n for n, event in zip(numbers, events, strict=True) if _is_object(event)]
-    if None in told or starting_after > max(number for number in told if number is not None):
+    numbers = list(_list_numbers(events))
+    known = [n for n, event in zip(numbers, events, strict=True) if _is_object(event)]
+    if None in known or starting_after > max(number for number in known if number is not None):
         return None
     later, behind = [], False
     for event, number in zip(events, numbers, strict=True):
@@ -93,7 +93,7 @@ def _is_object(event: Event) -> bool:
     return event.data.lstrip(b" \t\n")[:1] == b"{"
 
 
-def _numbers(events: list[Event]) -> Iterator[int | None]:
+def _list_numbers(events: list[Event]) -> Iterator[int | None]:
     for event in events:
         try:
             yield json_text.as_int(json_text.members(event.data, _Data).sequence_number)
@@ -101,7 +101,7 @@ def _numbers(events: list[Event]) -> Iterator[int | None]:
             yield None
 
 
-def _kind(event: Event) -> str:
+def _read_type(event: Event) -> str:
     try:
         kind = json_text.as_text(json_text.members(event.data, _Data).type)
     except json_text.UnreadableError:
@@ -109,14 +109,14 @@ def _kind(event: Event) -> str:
     return kind or event.name.decode(errors="replace")
 
 
-def _without_padding(event: Event) -> Event:
+def _remove_padding(event: Event) -> Event:
     if f'"{_PADDING}"'.encode() not in event.data:
         return event
-    kept = {name: value for name, value in members_of(event.data).items() if name != _PADDING}
-    return event._replace(data=on_one_line(json_text.object_of(kept))) if kept else event
+    kept = {name: value for name, value in read_members(event.data).items() if name != _PADDING}
+    return event._replace(data=remove_line_ends(json_text.object_of(kept))) if kept else event
 
 
-def _unpacked(packed: bytes) -> bytes | None:
+def _unpack(packed: bytes) -> bytes | None:
     try:
         return unpack(packed)
     except DamagedFrameError:

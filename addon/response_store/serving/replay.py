@@ -8,28 +8,30 @@ without it, it would wait for ever or ask again and again.
 from __future__ import annotations
 
 from response_store.json_text import check_values
-from response_store.serving.events import frame, numbered
-from response_store.serving.made_stream import made_stream
+from response_store.serving.events import encode_synthetic_event, number_events
+from response_store.serving.made_stream import synthesize_events
 from response_store.serving.recording import read_recording
-from response_store.serving.request import Get
+from response_store.serving.request import GetResponse
 
 
-def replayed(asked: Get, text: bytes, recorded: bytes | None) -> bytes:
+def replay_body(request: GetResponse, text: bytes, recorded: bytes | None) -> bytes:
     """Return the body of a response's stream, made from its JSON text. Raises UnreadableError."""
-    recording = read_recording(recorded, asked.id)
+    recording = read_recording(recorded, request.id)
     if recording is not None:
-        body = recording.replayed(asked.starting_after, obfuscation=asked.obfuscation)
+        body = recording.replayed(request.starting_after, obfuscation=request.obfuscation)
         if body is not None:
             return body
-    return _made(text, asked.starting_after)
+    return _synthesize_body(text, request.starting_after)
 
 
-def _made(text: bytes, starting_after: int | None) -> bytes:
+def _synthesize_body(text: bytes, starting_after: int | None) -> bytes:
     check_values(text)
-    events = numbered(made_stream(text))
+    events = number_events(synthesize_events(text))
     if starting_after is None:
-        return b"".join(frame(number, made) for number, made in events)
+        return b"".join(encode_synthetic_event(number, event) for number, event in events)
     last_number, last = events[-1]
     if starting_after > last_number:
-        return frame(starting_after + 1, last)
-    return b"".join(frame(number, made) for number, made in events if number > starting_after)
+        return encode_synthetic_event(starting_after + 1, last)
+    return b"".join(
+        encode_synthetic_event(number, event) for number, event in events if number > starting_after
+    )

@@ -19,24 +19,24 @@ from response_store.serving.include import KNOWN
 from response_store.serving.parameters import (
     Parameters,
     QueryError,
-    flag,
-    one_of,
-    parameters,
-    whole_number,
+    parse_choice,
+    parse_flag,
+    parse_number,
+    parse_query,
 )
-from response_store.serving.stored import Wanted
+from response_store.serving.stored import Fields
 
 PAGE = 20
-MOST_ITEMS = 100
+MAX_ITEMS = 100
 NO_IDS = frozenset({"compact", "input_tokens"})
 _ITEMS = "/input_items"
-_stored = re.compile(rf"/responses/([^/]+)({_ITEMS})?\Z").search
+_match_route = re.compile(rf"/responses/([^/]+)({_ITEMS})?\Z").search
 # What every Azure path has; it changes nothing here.
-_PASSED_OVER = "api-version"
-_OF_GET = {"stream", "starting_after", "include", "include_obfuscation", _PASSED_OVER}
-_OF_ITEMS = {"after", "limit", "order", "include", _PASSED_OVER}
-_MOST_EVENTS = 2**53 - 1  # the largest number that every JSON reader keeps exactly
-_MOST_LIMIT = 2**32 - 1
+_IGNORED = "api-version"
+_OF_GET = {"stream", "starting_after", "include", "include_obfuscation", _IGNORED}
+_OF_ITEMS = {"after", "limit", "order", "include", _IGNORED}
+_MAX_EVENT_NUMBER = 2**53 - 1  # the largest number that every JSON reader keeps exactly
+_MAX_LIMIT = 2**32 - 1
 
 
 class Order(StrEnum):
@@ -47,7 +47,7 @@ class Order(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Get:
+class GetResponse:
     """A response, as JSON or as the events that it came in."""
 
     id: str
@@ -57,13 +57,13 @@ class Get:
     obfuscation: bool = True
 
     @property
-    def wanted(self) -> Wanted:
+    def fields(self) -> Fields:
         """Return which fields of the stored response are needed."""
-        return Wanted.STREAM if self.stream else Wanted.OBJECT
+        return Fields.STREAM if self.stream else Fields.OBJECT
 
 
 @dataclass(frozen=True, slots=True)
-class InputItems:
+class GetInputItems:
     """A page of what a response was asked with. `after` is an item's id, or how many to pass."""
 
     id: str
@@ -73,88 +73,92 @@ class InputItems:
     include: tuple[str, ...] = ()
 
     @property
-    def wanted(self) -> Wanted:
+    def fields(self) -> Fields:
         """Return which fields of the stored response are needed."""
-        return Wanted.INPUT
+        return Fields.INPUT
 
 
 @dataclass(frozen=True, slots=True)
-class Delete:
+class DeleteResponse:
     """A response is to go."""
 
     id: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class BadRequest:
     """A request whose query breaks a rule. Nothing is looked up for it."""
 
     id: str
     reason: str
 
 
-Asked = Get | InputItems | Delete | Refused
+StoreRequest = GetResponse | GetInputItems | DeleteResponse | BadRequest
 
 
-def asked(method: str, path: str) -> Asked | None:
+def parse_request(method: str, path: str) -> StoreRequest | None:
     """Return what a request asks of the store; None if it is not for us.
 
     `path` includes the query.
     """
     route, _, query = storable(path).partition("?")
-    found = None if "//" in route else _stored(route.removesuffix("/"))
-    if found is None:
+    match = None if "//" in route else _match_route(route.removesuffix("/"))
+    if match is None:
         return None
-    response_id, of_items = storable(unquote(found[1], errors="replace")), found[2] is not None
+    response_id, of_items = storable(unquote(match[1], errors="replace")), match[2] is not None
     if response_id in NO_IDS:
         return None
     try:
         if method == "GET":
-            return _items(response_id, query) if of_items else _get(response_id, query)
+            return (
+                _parse_input_items(response_id, query)
+                if of_items
+                else _parse_get(response_id, query)
+            )
     except QueryError as error:
-        return Refused(response_id, str(error))
-    return Delete(response_id) if method == "DELETE" and not of_items else None
+        return BadRequest(response_id, str(error))
+    return DeleteResponse(response_id) if method == "DELETE" and not of_items else None
 
 
-def _get(response_id: str, query: str) -> Get:
-    given = parameters(query, _OF_GET)
-    stream = flag(given, "stream", default=False)
-    starting_after = whole_number(given, "starting_after", _MOST_EVENTS)
+def _parse_get(response_id: str, query: str) -> GetResponse:
+    parameters = parse_query(query, _OF_GET)
+    stream = parse_flag(parameters, "stream", default=False)
+    starting_after = parse_number(parameters, "starting_after", _MAX_EVENT_NUMBER)
     if starting_after is not None and not stream:
         raise QueryError(
             "Invalid value for 'starting_after': only a stream goes on after an event, so"
             " 'stream' must be 'true'."
         )
-    return Get(
+    return GetResponse(
         response_id,
         stream,
         starting_after,
-        _include(given),
-        flag(given, "include_obfuscation", default=True),
+        _parse_include(parameters),
+        parse_flag(parameters, "include_obfuscation", default=True),
     )
 
 
-def _items(response_id: str, query: str) -> InputItems:
-    given = parameters(query, _OF_ITEMS)
-    after = given.last("after")
+def _parse_input_items(response_id: str, query: str) -> GetInputItems:
+    parameters = parse_query(query, _OF_ITEMS)
+    after = parameters.last("after")
     if after is not None and not after.value:
         raise QueryError("Invalid value for 'after': cursor must not be empty.")
-    limit = whole_number(given, "limit", _MOST_LIMIT)
-    if limit is not None and not 1 <= limit <= MOST_ITEMS:
+    limit = parse_number(parameters, "limit", _MAX_LIMIT)
+    if limit is not None and not 1 <= limit <= MAX_ITEMS:
         raise QueryError(
-            f"Invalid value for 'limit': must be between 1 and {MOST_ITEMS}, got {limit}."
+            f"Invalid value for 'limit': must be between 1 and {MAX_ITEMS}, got {limit}."
         )
-    return InputItems(
+    return GetInputItems(
         response_id,
         after.value if after else None,
         PAGE if limit is None else limit,
-        Order(one_of(given, "order", tuple(Order), default=Order.DESCENDING)),
-        _include(given),
+        Order(parse_choice(parameters, "order", tuple(Order), default=Order.DESCENDING)),
+        _parse_include(parameters),
     )
 
 
-def _include(given: Parameters) -> tuple[str, ...]:
-    include = given.all("include")
+def _parse_include(parameters: Parameters) -> tuple[str, ...]:
+    include = parameters.all("include")
     if not KNOWN.issuperset(include):
         raise QueryError(INCLUDE_UNSUPPORTED)
     return include

@@ -13,18 +13,18 @@ from response_store.openai_api.plain_response import STATES
 from response_store.serving import answer
 from response_store.serving.answer import Answer
 from response_store.serving.include import includes
-from response_store.serving.input_items import item_list, items_of
+from response_store.serving.input_items import build_item_list, split_items
 from response_store.serving.paging import CursorError
-from response_store.serving.replay import replayed
+from response_store.serving.replay import replay_body
 from response_store.serving.request import (
     INCLUDE_UNSUPPORTED,
-    Asked,
-    Delete,
-    Get,
-    InputItems,
-    Refused,
+    BadRequest,
+    DeleteResponse,
+    GetInputItems,
+    GetResponse,
+    StoreRequest,
 )
-from response_store.serving.stored import Found, Stored, Wanted
+from response_store.serving.stored import Fields, ResponseLookup, ServedResponse
 
 
 class _Response(msgspec.Struct):
@@ -32,100 +32,104 @@ class _Response(msgspec.Struct):
     output: Raw = ABSENT
 
 
-def serve(stored: Stored, tenant: str, asked: Asked) -> Answer | None:
+def serve(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> Answer | None:
     """Answer a request out of a store. Blocks as long as the store does.
 
     None: what is to be deleted is there.
     """
-    if isinstance(asked, Refused):
-        return answer.refused(asked.reason)
+    if isinstance(request, BadRequest):
+        return answer.build_bad_request(request.reason)
     try:
-        if isinstance(asked, Delete):
-            found = stored.find(tenant, asked.id, Wanted.PRESENCE)
-            return answer.not_found(asked.id) if found is None else None
-        return answered(asked, stored.find(tenant, asked.id, asked.wanted))
+        if isinstance(request, DeleteResponse):
+            response = lookup.find(tenant, request.id, Fields.PRESENCE)
+            return answer.build_not_found(request.id) if response is None else None
+        return build_answer(request, lookup.find(tenant, request.id, request.fields))
     except TransientStoreError:
-        return answer.unavailable()
+        return answer.build_unavailable()
     except StoreError:
-        return answer.broken()
+        return answer.build_internal_error()
 
 
-def prefer(stored: Stored, tenant: str, asked: Asked) -> Answer | None:
+def serve_if_better(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> Answer | None:
     """Answer a request out of a store, unless the upstream is to be asked. Blocks as `serve`.
 
     What is not stored is the upstream's to judge, a query that breaks a rule of ours as well: any
     path that ends alike may be a service that we know nothing of.
     """
     try:
-        match asked:
-            case Delete():
+        match request:
+            case DeleteResponse():
                 return None
-            case Refused():
-                known = stored.find(tenant, asked.id, Wanted.PRESENCE) is not None
-                return answer.refused(asked.reason) if known else None
-        found = stored.find(tenant, asked.id, asked.wanted)
+            case BadRequest():
+                known = lookup.find(tenant, request.id, Fields.PRESENCE) is not None
+                return answer.build_bad_request(request.reason) if known else None
+        response = lookup.find(tenant, request.id, request.fields)
     except StoreError:
         return None
-    return None if needs_upstream(asked, found) else answered(asked, found)
+    return None if needs_upstream(request, response) else build_answer(request, response)
 
 
-def answered(asked: Get | InputItems, found: Found | None) -> Answer:
+def build_answer(request: GetResponse | GetInputItems, response: ServedResponse | None) -> Answer:
     """Answer a request with what was found for it."""
-    if found is None:
-        return answer.not_found(asked.id)
+    if response is None:
+        return answer.build_not_found(request.id)
     try:
-        return _items(asked, found) if isinstance(asked, InputItems) else _response(asked, found)
+        return (
+            _answer_items(request, response)
+            if isinstance(request, GetInputItems)
+            else _answer_response(request, response)
+        )
     except json_text.UnreadableError:
-        return answer.broken()
+        return answer.build_internal_error()
 
 
-def needs_upstream(asked: Get | InputItems, found: Found | None) -> bool:
+def needs_upstream(request: GetResponse | GetInputItems, response: ServedResponse | None) -> bool:
     """Return whether the upstream, if it can be asked, has a better answer than we have.
 
     It has one about a response that is not stored or still runs, about an input that we never saw
     (it is empty then), and about an `include` that goes beyond what is stored.
     """
-    if found is None:
+    if response is None:
         return True
     try:
-        if isinstance(asked, InputItems):
-            items = items_of(found.input)
-            return not items or not includes(items, asked.include)
-        seen = json_text.members(_object(found), _Response)
+        if isinstance(request, GetInputItems):
+            items = split_items(response.input)
+            return not items or not includes(items, request.include)
+        seen = json_text.members(_complete_response(response), _Response)
         state = STATES.get(json_text.as_text(seen.status) or "")
         runs = state is not None and not state.is_final
-        return runs or not _output_includes(seen, asked.include)
+        return runs or not _does_output_include(seen, request.include)
     except json_text.UnreadableError:
         return True
 
 
-def _response(asked: Get, found: Found) -> Answer:
-    text = _object(found)
-    if not _output_includes(json_text.members(text, _Response), asked.include):
-        return answer.refused(INCLUDE_UNSUPPORTED)
-    if asked.stream:
-        return answer.stream_answer(replayed(asked, text, found.recorded))
-    return answer.json_answer(text)
+def _answer_response(request: GetResponse, response: ServedResponse) -> Answer:
+    text = _complete_response(response)
+    if not _does_output_include(json_text.members(text, _Response), request.include):
+        return answer.build_bad_request(INCLUDE_UNSUPPORTED)
+    if request.stream:
+        return answer.build_stream_answer(replay_body(request, text, response.recorded))
+    return answer.build_json_answer(text)
 
 
-def _object(found: Found) -> bytes:
+def _complete_response(response: ServedResponse) -> bytes:
     """Return the response as JSON text, with what streamed where its own output lacks that."""
-    text = found.response_object.encode(errors="replace")
-    items = read_accumulated(found.accumulated)
+    text = response.response_object.encode(errors="replace")
+    items = read_accumulated(response.accumulated)
     return complete_output(text, items) if items else text
 
 
-def _output_includes(seen: _Response, include: tuple[str, ...]) -> bool:
+def _does_output_include(seen: _Response, include: tuple[str, ...]) -> bool:
     if not include or bytes(memoryview(seen.output)[:1]) != b"[":
         return True
     return includes(json_text.elements(seen.output), include)
 
 
-def _items(asked: InputItems, found: Found) -> Answer:
-    items = items_of(found.input)
-    if not includes(items, asked.include):
-        return answer.refused(INCLUDE_UNSUPPORTED)
+def _answer_items(request: GetInputItems, response: ServedResponse) -> Answer:
+    items = split_items(response.input)
+    if not includes(items, request.include):
+        return answer.build_bad_request(INCLUDE_UNSUPPORTED)
     try:
-        return answer.json_answer(item_list(asked, items))
+        return answer.build_json_answer(build_item_list(request, items))
     except CursorError as error:
-        return answer.refused(str(error))
+        return answer.build_bad_request(str(error))

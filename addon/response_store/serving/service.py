@@ -18,7 +18,7 @@ from response_store.ingest.channel import FAILED, OK
 from response_store.json_text import storable
 from response_store.serving import answer
 from response_store.serving.answer import Answer
-from response_store.serving.request import Asked, Delete, asked
+from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
 
 if TYPE_CHECKING:
     from response_store.counts import Counters
@@ -78,32 +78,34 @@ class Service:
         """Return whether a request may read or delete what is stored; cheap."""
         return method in _METHODS and "/responses/" in path
 
-    def asked(self, method: str, path: str) -> Asked | None:
+    def parse(self, method: str, path: str) -> StoreRequest | None:
         """Return what a request asks of us; None where it goes on, as nearly all of them do."""
         if not self.concerns(method, path):
             return None
-        query = asked(method, path)
+        query = parse_request(method, path)
         # The API is asked to delete as well. Its answer is what the client gets, and what counts.
-        return None if isinstance(query, Delete) and self._mode is Serve.PREFER else query
+        return None if isinstance(query, DeleteResponse) and self._mode is Serve.PREFER else query
 
-    async def answer(self, tenant: str, asked: Asked, method: str, path: str) -> Answer | None:
+    async def answer(
+        self, tenant: str, request: StoreRequest, method: str, path: str
+    ) -> Answer | None:
         """Return the answer to a request; None where the upstream is to be asked."""
         try:
             query = Query(self._mode.value, tenant, method, storable(path))
-            found = await self._looked_up(query)
-            if found is None and isinstance(asked, Delete):
-                found = await self._deleted(tenant, asked)
+            reply = await self._look_up(query)
+            if reply is None and isinstance(request, DeleteResponse):
+                reply = await self._delete(tenant, request)
         except (TransientStoreError, TimeoutError):
-            found = self._instead(answer.unavailable())
+            reply = self._replace_error(answer.build_unavailable())
         except StoreError:
-            found = self._instead(answer.broken())
-        return self._counted(found)
+            reply = self._replace_error(answer.build_internal_error())
+        return self._count(reply)
 
-    def failed(self) -> Answer | None:
+    def answer_after_error(self) -> Answer | None:
         """Return what to do where answering has raised."""
-        return self._counted(self._instead(answer.broken()))
+        return self._count(self._replace_error(answer.build_internal_error()))
 
-    async def _looked_up(self, query: Query) -> Answer | None:
+    async def _look_up(self, query: Query) -> Answer | None:
         future = self._journal.ask(KIND, encode(query), SECONDS)
         replied = await asyncio.wait_for(future, SECONDS)
         if replied.status == FAILED:
@@ -115,15 +117,15 @@ class Service:
             return None
         return Answer(reply.status, reply.headers, reply.body)
 
-    async def _deleted(self, tenant: str, asked: Delete) -> Answer:
-        in_time = await self._journal.delete(tenant, asked.id, _DELETE_SECONDS)
+    async def _delete(self, tenant: str, request: DeleteResponse) -> Answer:
+        in_time = await self._journal.delete(tenant, request.id, _DELETE_SECONDS)
         if not in_time:
             raise TransientStoreError("the deletion is not written yet: try again later")
-        return answer.deleted(asked.id)
+        return answer.build_deleted(request.id)
 
-    def _instead(self, error: Answer) -> Answer | None:
+    def _replace_error(self, error: Answer) -> Answer | None:
         return None if self._mode is Serve.PREFER else error
 
-    def _counted(self, made: Answer | None) -> Answer | None:
-        self._counters.add(f"served.{made.status}" if made else "served.by_upstream")
-        return made
+    def _count(self, result: Answer | None) -> Answer | None:
+        self._counters.add(f"served.{result.status}" if result else "served.by_upstream")
+        return result

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 
-class Wanted(StrEnum):
+class Fields(StrEnum):
     """What of a stored response an answer is made of. The rest may be left unread: it is large."""
 
     PRESENCE = "presence"  # only whether it is there
@@ -17,7 +17,7 @@ class Wanted(StrEnum):
     STREAM = "stream"  # the object, and the recorded stream where there is one
 
 
-class Found(msgspec.Struct, frozen=True):
+class ServedResponse(msgspec.Struct, frozen=True):
     """A stored response, as far as it was wanted.
 
     `response_object` and `input` are JSON text. `recorded` is the answer as it came, a zstd frame:
@@ -32,12 +32,12 @@ class Found(msgspec.Struct, frozen=True):
     accumulated: str | None = None
 
 
-class Stored(Protocol):
+class ResponseLookup(Protocol):
     """Where stored responses are looked up. Ids compare exactly, one tenant's at a time.
 
     `find` raises TransientStoreError where the store is out of reach, and another StoreError where
     a row can't be read. It may block: call it from a thread that may.
     """
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, fields: Fields) -> ServedResponse | None:
         """Return a response, with every write that was acknowledged; None where there is none."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from response_store.store.following import Follower
     from response_store.store.reading import Reading
     from response_store.store.selection import Selection
-    from response_store.transfer.writing import Writing
+    from response_store.transfer.writing import BulkWriter
 
 DatabaseTarget: TypeAlias = "SqliteTarget | PostgresTarget"
 BUSY_SECONDS = 2.0
@@ -81,16 +81,16 @@ def open_reader(
     return PostgresReading(target, tables, seconds=statement_seconds)
 
 
-def open_writer(target: DatabaseTarget, tables: TableNames) -> Writing:
+def open_writer(target: DatabaseTarget, tables: TableNames) -> BulkWriter:
     """Open a database for rows of another one; make tables that are missing. Raises StoreError."""
     if isinstance(target, SqliteTarget):
-        from response_store.transfer.sqlite_writing import SqliteWriting  # noqa: PLC0415
+        from response_store.transfer.sqlite_writing import SqliteBulkWriter  # noqa: PLC0415
 
         require_file(target)
-        return SqliteWriting(target, tables)
-    from response_store.transfer.postgres_writing import PostgresWriting  # noqa: PLC0415
+        return SqliteBulkWriter(target, tables)
+    from response_store.transfer.postgres_writing import PostgresBulkWriter  # noqa: PLC0415
 
-    return PostgresWriting(target, tables)
+    return PostgresBulkWriter(target, tables)
 
 
 def open_remover(target: DatabaseTarget, tables: TableNames, *, busy_ms: int) -> Remover:

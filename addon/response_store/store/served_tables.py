@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from response_store.errors import StoreError
 from response_store.openai_api.accumulated import build_accumulated_sql
-from response_store.serving.stored import Found, Wanted
+from response_store.serving.stored import Fields, ServedResponse
 from response_store.store.lookup import RESPONSE
 from response_store.store.records import EndedBy, ResponseRow, Transport
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 _OBJECT = f"response_object, {build_accumulated_sql('{responses}')}"
 _COLUMNS = {
-    Wanted.PRESENCE: "'', NULL",
-    Wanted.OBJECT: _OBJECT,
-    Wanted.STREAM: _OBJECT,
-    Wanted.INPUT: "input, NULL",
+    Fields.PRESENCE: "'', NULL",
+    Fields.OBJECT: _OBJECT,
+    Fields.STREAM: _OBJECT,
+    Fields.INPUT: "input, NULL",
 }
 FOUND = {
     wanted: f"SELECT {column} FROM {{responses}} WHERE tenant_id = ? AND id = ?"
@@ -52,18 +52,18 @@ class ServedTables:
     def __init__(self, reading: Reading) -> None:
         self._reading = reading
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
         """Return the wanted fields of a response. Raises StoreError."""
-        streamed = wanted is Wanted.STREAM
+        streamed = wanted is Fields.STREAM
         with self._reading.snapshot() if streamed else nullcontext():
             row = self._reading.row(FOUND[wanted], (tenant, response_id))
             if row is None:
                 return None
             recorded = self.recorded(tenant, response_id) if streamed else None
         text = self._text(row[0])
-        if wanted is Wanted.INPUT:
-            return Found(input=text)
-        return Found(
+        if wanted is Fields.INPUT:
+            return ServedResponse(input=text)
+        return ServedResponse(
             response_object=text,
             recorded=recorded.raw_response if recorded else None,
             accumulated=row[1] if isinstance(row[1], str) else None,

@@ -12,7 +12,7 @@ from response_store.store.served_tables import ServedTables
 from response_store.store.sqlite.connection import identify_file
 
 if TYPE_CHECKING:
-    from response_store.serving.stored import Found, Wanted
+    from response_store.serving.stored import Fields, ServedResponse
 
 SECONDS = 2.5  # that one statement may take
 _BUSY_SECONDS = 1.0
@@ -24,7 +24,7 @@ class ServingReads:
     def __init__(self, kept: KeptReading) -> None:
         self._kept = kept
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
         """Return a response with all that is committed, as far as it is wanted.
 
         Raises StoreError.

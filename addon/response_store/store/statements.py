@@ -83,7 +83,8 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
             f"{_build_insert(exchanges, EXCHANGE_COLUMNS, mark)} "
-            f"ON CONFLICT (exchange_id) DO UPDATE SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
+            f"ON CONFLICT (exchange_id) DO UPDATE "
+            f"SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
             f"WHERE {build_supersedes('excluded', exchanges)}"
         ),
         set_result=(

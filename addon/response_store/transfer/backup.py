@@ -23,7 +23,7 @@ _SIDES = ("-wal", "-shm", "-journal")
 
 
 @contextmanager
-def whole_database(file: Path) -> Iterator[SqliteTarget]:
+def write_database(file: Path) -> Iterator[SqliteTarget]:
     """Give a database to fill, which becomes `file` at the end. Raises StoreError."""
     made = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}.part")
     try:
@@ -31,7 +31,7 @@ def whole_database(file: Path) -> Iterator[SqliteTarget]:
             os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
         yield SqliteTarget(made)
         with translate_read_errors(str(file)):
-            _close_in_itself(made)
+            _close_into_one_file(made)
             made.replace(file)
     finally:
         for name in ("", *_SIDES):
@@ -46,8 +46,8 @@ def copy_file(source: Path, target: Path) -> None:
     """
     with (
         translate_read_errors(str(source)),
-        closing(_opened(source, "ro")) as reading,
-        closing(_opened(target, "rw")) as writing,
+        closing(_open(source, "ro")) as reading,
+        closing(_open(target, "rw")) as writing,
     ):
         reading.backup(writing)
 
@@ -59,7 +59,7 @@ def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
         "conversations": tables.conversations,
         "exchanges": tables.exchanges,
     }
-    with translate_read_errors(str(file)), closing(_opened(file, "ro")) as reading:
+    with translate_read_errors(str(file)), closing(_open(file, "ro")) as reading:
         check = reading.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
             raise PermanentStoreError(f"{file}: the copy is damaged ({check}). Check the disk.")
@@ -69,9 +69,9 @@ def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
         }
 
 
-def _close_in_itself(path: Path) -> None:
+def _close_into_one_file(path: Path) -> None:
     """Have everything in the file itself, and on the disk."""
-    with closing(_opened(path, "rw")) as connection:
+    with closing(_open(path, "rw")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("PRAGMA journal_mode = DELETE")
     descriptor = os.open(path, os.O_RDONLY)
@@ -81,7 +81,7 @@ def _close_in_itself(path: Path) -> None:
         os.close(descriptor)
 
 
-def _opened(path: Path, mode: str) -> sqlite3.Connection:
+def _open(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,

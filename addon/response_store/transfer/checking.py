@@ -24,7 +24,7 @@ from response_store.resources import schema_text
 from response_store.store.packed import TooLargeFrameError, check_size
 from response_store.strict_schema import strict_validator
 from response_store.transfer.lines import BASE64, ODD_NUMBERS, STORED
-from response_store.transfer.tables import BY_ROW, Kind, Table
+from response_store.transfer.tables import BY_ROW, ColumnKind, Table
 
 _INT64 = range(-(2**63), 2**63)
 _OBJECT: dict[str, Any] = {}  # stands for any object, and the list for any array: their text counts
@@ -35,13 +35,13 @@ class BadLineError(ResponseStoreError):
     """A line is not one of an export. The text says which rule it breaks, and the mend."""
 
 
-class Line:
+class ExportLine:
     """A line that is one of an export: what its `row` says, and its members."""
 
     def __init__(self, line: bytes) -> None:
         """Parse and check a line. Raises BadLineError."""
-        self.members = _sliced(line)
-        self.decoded = {name: _shallow(value) for name, value in self.members.items()}
+        self.members = _slice_members(line)
+        self.decoded = {name: _decode_shallow(value) for name, value in self.members.items()}
         self.row = self.decoded.get("row")
         self.table = BY_ROW.get(self.row) if isinstance(self.row, str) else None
         if self.table is None or not _fits(self.table, self.decoded):
@@ -49,13 +49,13 @@ class Line:
         _check_bytes(self.decoded)
 
 
-def schema() -> dict[str, Any]:
+def load_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line."""
     loaded: dict[str, Any] = json.loads(schema_text("export.schema.json"))
     return loaded
 
 
-def _sliced(line: bytes) -> dict[str, Raw]:
+def _slice_members(line: bytes) -> dict[str, Raw]:
     line = line.removeprefix(codecs.BOM_UTF8)  # some editors and shells put it there
     try:
         line.decode()
@@ -68,7 +68,7 @@ def _sliced(line: bytes) -> dict[str, Raw]:
         ) from None
 
 
-def _shallow(member: Raw) -> Any:
+def _decode_shallow(member: Raw) -> Any:
     """Return the value of a member, without looking into nested ones."""
     data = bytes(member)
     if data[:1] == b"{":
@@ -88,7 +88,7 @@ def _fits(table: Table, decoded: Mapping[str, Any]) -> bool:
     expected = 1
     for column in table.columns:
         name = column.name
-        if column.kind is Kind.PACKED:
+        if column.kind is ColumnKind.PACKED:
             spellings = [
                 other for other in (name, name + BASE64, name + STORED) if other in decoded
             ]
@@ -111,13 +111,13 @@ def _fits_body(plain: bool, value: Any) -> bool:
     return value is None or isinstance(value, str) or (plain and isinstance(value, dict | list))
 
 
-def _fits_kind(kind: Kind, value: Any) -> bool:
+def _fits_kind(kind: ColumnKind, value: Any) -> bool:
     match kind:
-        case Kind.TEXT:
+        case ColumnKind.TEXT:
             return isinstance(value, str)
-        case Kind.JSON:
+        case ColumnKind.JSON:
             return isinstance(value, str | dict | list)
-        case Kind.INTEGER:
+        case ColumnKind.INTEGER:
             return type(value) is int and value in _INT64
         case _:
             odd = isinstance(value, str) and value in ODD_NUMBERS
@@ -139,12 +139,14 @@ def _check_bytes(decoded: Mapping[str, Any]) -> None:
 
 def _explain(decoded: Mapping[str, Any]) -> None:
     """Raise what the schema says, if it says anything."""
-    errors = sorted(_validator().iter_errors(dict(decoded)), key=lambda error: len(error.path))
+    errors = sorted(
+        _build_validator().iter_errors(dict(decoded)), key=lambda error: len(error.path)
+    )
     if errors:
-        raise BadLineError(_told(errors[0]))
+        raise BadLineError(_describe_error(errors[0]))
 
 
-def _told(error: Any) -> str:
+def _describe_error(error: Any) -> str:
     where = f"{error.absolute_path[0]}: " if error.absolute_path else ""
     limit = error.validator_value
     match error.validator:
@@ -175,5 +177,5 @@ def _told(error: Any) -> str:
 
 
 @functools.cache
-def _validator() -> Draft202012Validator:
-    return strict_validator(schema())
+def _build_validator() -> Draft202012Validator:
+    return strict_validator(load_schema())

@@ -15,8 +15,8 @@ import struct
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from response_store.transfer.paging import by_keys, rows_of
-from response_store.transfer.tables import Column, Key, Kind, Row, Table
+from response_store.transfer.paging import read_rows, select_by_keys
+from response_store.transfer.tables import ColumnKind, Key, Row, Table, TableColumn
 
 if TYPE_CHECKING:
     from response_store.store.reading import Reading
@@ -28,55 +28,57 @@ _LENGTH = struct.Struct(">i")
 _REPLACEMENT = "\ufffd"
 
 
-def digest(table: Table, row: Row) -> bytes:
+def compute_digest(table: Table, row: Row) -> bytes:
     """Return the digest of a row."""
     made = hashlib.sha256()
     for column, value in zip(table.columns, row, strict=True):
         if value is None:
             made.update(_NULL)
         else:
-            data = canonical(column.kind, value)
+            data = encode_canonical(column.kind, value)
             made.update(_LENGTH.pack(len(data)))
             made.update(data)
     return made.digest()
 
 
-def digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
+def read_digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
     """Return the digests of the rows with these keys, as far as they are there."""
     if reading.dialect == "sqlite":
-        return {table.key_of(row): digest(table, row) for row in rows_of(reading, table, keys)}
+        return {
+            table.key_of(row): compute_digest(table, row) for row in read_rows(reading, table, keys)
+        }
     name = f"{{{table.word}}}"
     key = ", ".join(f"{name}.{column}" for column in table.key)
-    found = by_keys(reading, table, f"{key}, {_expression(table)}", keys)
+    found = select_by_keys(reading, table, f"{key}, {_build_expression(table)}", keys)
     return {tuple(row[:-1]): bytes(row[-1]) for row in found}
 
 
-def canonical(kind: Kind, value: Any) -> bytes:
+def encode_canonical(kind: ColumnKind, value: Any) -> bytes:
     """Return the bytes that stand for a value that is not null."""
-    if kind is Kind.PACKED:
+    if kind is ColumnKind.PACKED:
         return bytes(value)
     if isinstance(value, str):
         return value.replace("\0", _REPLACEMENT).encode("utf-8", "surrogatepass")
-    if kind is Kind.REAL:
+    if kind is ColumnKind.REAL:
         return _REAL.pack(float(value) + 0.0)
     if isinstance(value, int):
         return _INTEGER.pack(value)
     return repr(value).encode()  # what only another program can have put there
 
 
-def _expression(table: Table) -> str:
-    """Return the SQL expression of `digest` for PostgreSQL."""
-    return f"sha256({' || '.join(_sql(table, column) for column in table.columns)})"
+def _build_expression(table: Table) -> str:
+    """Return the SQL expression of `compute_digest` for PostgreSQL."""
+    return f"sha256({' || '.join(_build_column(table, column) for column in table.columns)})"
 
 
-def _sql(table: Table, column: Column) -> str:
+def _build_column(table: Table, column: TableColumn) -> str:
     value = f"{{{table.word}}}.{column.name}"
     match column.kind:
-        case Kind.PACKED:
+        case ColumnKind.PACKED:
             data = value
-        case Kind.INTEGER:
+        case ColumnKind.INTEGER:
             data = f"int8send({value}::bigint)"
-        case Kind.REAL:
+        case ColumnKind.REAL:
             data = f"float8send({value}::double precision + 0)"
         case _:
             data = f"textsend({value}::text)"

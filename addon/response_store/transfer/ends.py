@@ -13,7 +13,7 @@ from response_store.store.sqlite.connection import identify_file
 if TYPE_CHECKING:
     from response_store.config.tables import TableNames
     from response_store.store.reading import Reading
-    from response_store.transfer.writing import Writing
+    from response_store.transfer.writing import BulkWriter
 
 _WHERE = """
 SELECT system_identifier, current_database(), '{responses}'::regclass::oid::bigint,
@@ -22,7 +22,7 @@ _STATEMENT_SECONDS = 300.0  # that a statement may take: counting a large table 
 
 
 @contextmanager
-def read_end(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
+def open_source(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
     """Open a database to read from. Raises StoreError."""
     reader = open_reader(
         target, tables, shown_as=target.describe(), statement_seconds=_STATEMENT_SECONDS
@@ -32,9 +32,9 @@ def read_end(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
 
 
 @contextmanager
-def written_end(target: DatabaseTarget, tables: TableNames) -> Iterator[tuple[Reading, Writing]]:
+def open_target(target: DatabaseTarget, tables: TableNames) -> Iterator[tuple[Reading, BulkWriter]]:
     """Open a database to write to, and create tables that are missing. Raises StoreError."""
-    with closing(open_writer(target, tables)) as writing, read_end(target, tables) as reading:
+    with closing(open_writer(target, tables)) as writing, open_source(target, tables) as reading:
         yield reading, writing
 
 
@@ -46,7 +46,9 @@ def are_one_file(one: DatabaseTarget, other: DatabaseTarget) -> bool:
 
 def are_same_names(one: TableNames, other: TableNames) -> bool:
     """Return whether both name the same tables; databases ignore case in names."""
-    return [name.lower() for name in _names(one)] == [name.lower() for name in _names(other)]
+    return [name.lower() for name in _list_names(one)] == [
+        name.lower() for name in _list_names(other)
+    ]
 
 
 def are_one_server(one: Reading, other: Reading) -> bool:
@@ -59,5 +61,5 @@ def are_one_server(one: Reading, other: Reading) -> bool:
         return False
 
 
-def _names(tables: TableNames) -> tuple[str, str, str]:
+def _list_names(tables: TableNames) -> tuple[str, str, str]:
     return tables.responses, tables.conversations, tables.exchanges

@@ -10,8 +10,8 @@ import msgspec
 from response_store import __version__
 from response_store.store.columns import list_response_values
 from response_store.store.records import Deletion
-from response_store.transfer.lines import encoded, line_of
-from response_store.transfer.paging import key_pages, rows_of
+from response_store.transfer.lines import encode_object, encode_row
+from response_store.transfer.paging import list_key_pages, read_rows
 from response_store.transfer.tables import EXCHANGES, RESPONSES, TABLES
 
 if TYPE_CHECKING:
@@ -32,15 +32,15 @@ def export(
     advance: Callable[[int], object],
 ) -> dict[str, int]:
     """Write every line. Returns how many rows of each table there were. Raises StoreError."""
-    write(header())
+    write(build_header())
     counts = dict.fromkeys((table.word for table in TABLES), 0)
     for table in TABLES:
-        for keys in key_pages(reading, table, selection):
-            rows = rows_of(reading, table, keys)
-            write(b"".join(line_of(table, row) for row in rows))
+        for keys in list_key_pages(reading, table, selection):
+            rows = read_rows(reading, table, keys)
+            write(b"".join(encode_row(table, row) for row in rows))
             counts[table.word] += len(rows)
             advance(len(rows))
-    write(encoded({"row": "end", **counts}))
+    write(encode_object({"row": "end", **counts}))
     return counts
 
 
@@ -56,14 +56,20 @@ def changes_as_lines(changes: Iterable[Change], *, bare: bool) -> tuple[list[byt
             continue
         left_out += change.conversation is not None
         if change.response is not None:
-            responses.append(line_of(RESPONSES, list_response_values(change.response)))
-        exchanges.append(line_of(EXCHANGES, msgspec.structs.astuple(change.exchange)))
+            responses.append(encode_row(RESPONSES, list_response_values(change.response)))
+        exchanges.append(encode_row(EXCHANGES, msgspec.structs.astuple(change.exchange)))
     counts = {"conversations": 0, "responses": len(responses), "exchanges": len(exchanges)}
     rows = [*responses, *exchanges]
-    return rows if bare else [header(), *rows, encoded({"row": "end", **counts})], left_out
+    return rows if bare else [
+        build_header(),
+        *rows,
+        encode_object({"row": "end", **counts}),
+    ], left_out
 
 
-def header() -> bytes:
+def build_header() -> bytes:
     """Return the first line."""
     program = f"mitmproxy-response-store {__version__}"
-    return encoded({"row": "header", "format": FORMAT, "version": VERSION, "program": program})
+    return encode_object(
+        {"row": "header", "format": FORMAT, "version": VERSION, "program": program}
+    )

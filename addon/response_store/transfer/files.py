@@ -23,7 +23,7 @@ from response_store.errors import ResponseStoreError
 from response_store.limits import IMPORTED_BYTES
 
 STANDARD = "-"
-MOST_LINE = IMPORTED_BYTES
+MAX_LINE = IMPORTED_BYTES
 
 Write: TypeAlias = Callable[[bytes], object]
 
@@ -39,27 +39,32 @@ class FileError(ResponseStoreError):
 
 
 @contextmanager
-def whole_file(path: Path) -> Iterator[Write]:
+def write_file(path: Path) -> Iterator[Write]:
     """Give a function that writes a file, which appears at `path` once the block has ended well.
 
     It is written beside its place, readable by its owner alone. What is not a regular file, such
     as a named pipe, is written to at once. Raises FileError.
     """
-    with _told(path, "written", "Make room, or name another place."), ExitStack() as stack:
+    with (
+        _translate_errors(path, "written", "Make room, or name another place."),
+        ExitStack() as stack,
+    ):
         if path.exists() and not path.is_file():
             file: IO[bytes] = stack.enter_context(path.open("wb"))
         else:
-            file = stack.enter_context(_replacing(Path(os.path.realpath(path))))
-        yield stack.enter_context(_packing(file, path.suffix)).write
+            file = stack.enter_context(_replace_when_done(Path(os.path.realpath(path))))
+        yield stack.enter_context(_pack(file, path.suffix)).write
 
 
 @contextmanager
-def standard_output() -> Iterator[Write]:
+def write_standard_output() -> Iterator[Write]:
     """Give a function that writes to standard output. Raises FileError.
 
     The error of a reader that went away passes.
     """
-    with _told(Path("standard output"), "written", "Make room, or name a file with --output."):
+    with _translate_errors(
+        Path("standard output"), "written", "Make room, or name a file with --output."
+    ):
         yield sys.stdout.buffer.write
         sys.stdout.buffer.flush()
 
@@ -101,15 +106,15 @@ class Lines:
     """The lines of a file, unpacked; and how far the file has been read, as it is packed."""
 
     def __init__(self, file: io.BufferedReader) -> None:
-        self.total = _size(file)
+        self.total = _get_size(file)
         self._file = file
         self._read = self._told = 0
 
     def __iter__(self) -> Iterator[bytes]:
-        unpacked = _unpacking(self._file)
-        while line := unpacked.readline(MOST_LINE + 1):
-            if len(line) > MOST_LINE:
-                raise FileError(f"a line is longer than {MOST_LINE >> 20} MiB: this is no export.")
+        unpacked = _unpack(self._file)
+        while line := unpacked.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise FileError(f"a line is longer than {MAX_LINE >> 20} MiB: this is no export.")
             self._read += len(line)
             yield line
 
@@ -121,17 +126,17 @@ class Lines:
 
 
 @contextmanager
-def lines_of(path: Path) -> Iterator[Lines]:
+def read_lines(path: Path) -> Iterator[Lines]:
     """Open the lines of a file, or of standard input where it is `-`. Raises FileError."""
     mend = "Check the path; where the file was cut off, get it once more."
-    with _told(path, "read", mend), ExitStack() as stack:
+    with _translate_errors(path, "read", mend), ExitStack() as stack:
         if str(path) == STANDARD:
-            yield Lines(_peekable(sys.stdin.buffer))
+            yield Lines(_make_peekable(sys.stdin.buffer))
         else:
             yield Lines(stack.enter_context(path.open("rb")))
 
 
-def _size(file: io.BufferedReader) -> int | None:
+def _get_size(file: io.BufferedReader) -> int | None:
     """Return how many bytes there are, where that is known."""
     with suppress(OSError):
         found = os.fstat(file.fileno())
@@ -140,14 +145,14 @@ def _size(file: io.BufferedReader) -> int | None:
     return None
 
 
-def _peekable(file: BinaryIO) -> io.BufferedReader:
+def _make_peekable(file: BinaryIO) -> io.BufferedReader:
     if isinstance(file, io.BufferedReader):
         return file
     return io.BufferedReader(cast("io.RawIOBase", file), _PIECE)
 
 
 @contextmanager
-def _told(path: Path, done: str, mend: str) -> Iterator[None]:
+def _translate_errors(path: Path, done: str, mend: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -160,11 +165,11 @@ def _told(path: Path, done: str, mend: str) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[IO[bytes]]:
+def _replace_when_done(path: Path) -> Iterator[IO[bytes]]:
     # Its name is known before it is there: an interruption in between leaves nothing behind.
     made = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
     try:
-        with open(made, "xb", buffering=_PIECE, opener=_private) as file:
+        with open(made, "xb", buffering=_PIECE, opener=_open_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
@@ -175,12 +180,12 @@ def _replacing(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _private(path: str, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
 @contextmanager
-def _packing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
+def _pack(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
     match suffix.lower():
         case ".gz":
             # Without a name or a time in it, so that the same rows make the same file.
@@ -194,7 +199,7 @@ def _packing(file: IO[bytes], suffix: str) -> Iterator[IO[bytes]]:
             yield file
 
 
-def _unpacking(file: io.BufferedReader) -> io.BufferedIOBase:
+def _unpack(file: io.BufferedReader) -> io.BufferedIOBase:
     begins = file.peek(len(_ZSTD))
     if begins.startswith(_ZSTD):
         return io.BufferedReader(_Unzstd(file), _PIECE)

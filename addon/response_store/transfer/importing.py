@@ -10,24 +10,26 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from response_store.transfer.bringing import Bringer, Tally
-from response_store.transfer.checking import BadLineError, Line
-from response_store.transfer.lines import row_of
+from response_store.transfer.bringing import LoadCounts, RowLoader
+from response_store.transfer.checking import BadLineError, ExportLine
+from response_store.transfer.lines import decode_row
 from response_store.transfer.tables import TABLES, Row, Table
 
 if TYPE_CHECKING:
     from response_store.store.reading import Reading
-    from response_store.transfer.writing import Writing
+    from response_store.transfer.writing import BulkWriter
 
-MOST_ROWS = 200
-MOST_BYTES = 8 << 20
+MAX_ROWS = 200
+MAX_BYTES = 8 << 20
 
 
 @dataclass
 class Imported:
     """What an import has come to. `flaws` are about the whole file."""
 
-    tallies: dict[Table, Tally] = field(default_factory=lambda: {each: Tally() for each in TABLES})
+    tallies: dict[Table, LoadCounts] = field(
+        default_factory=lambda: {each: LoadCounts() for each in TABLES}
+    )
     bad_lines: int = 0
     flaws: list[str] = field(default_factory=list)
 
@@ -42,9 +44,9 @@ class Imported:
 class Import:
     """Takes an export's lines to a database."""
 
-    def __init__(self, reading: Reading, writing: Writing) -> None:
+    def __init__(self, reading: Reading, writing: BulkWriter) -> None:
         self.result = Imported()
-        self._bringer = Bringer(reading, writing)
+        self._bringer = RowLoader(reading, writing)
         self._waiting: dict[Table, dict[Any, Row]] = {table: {} for table in TABLES}
         self._rows = self._bytes = 0
         self._counted: dict[str, int] | None = None  # since the header; None before one
@@ -79,7 +81,7 @@ class Import:
             )
 
     def _take(self, line: bytes) -> None:
-        parsed = Line(line)
+        parsed = ExportLine(line)
         if parsed.row == "header":
             self._begun = True
             self._counted = dict.fromkeys((table.word for table in TABLES), 0)
@@ -93,7 +95,7 @@ class Import:
         else:
             self._counted[parsed.table.word] += 1
             self._keep(
-                parsed.table, row_of(parsed.table, parsed.members, parsed.decoded), len(line)
+                parsed.table, decode_row(parsed.table, parsed.members, parsed.decoded), len(line)
             )
 
     def _end(self, told: dict[str, Any]) -> None:
@@ -106,7 +108,7 @@ class Import:
 
     def _keep(self, table: Table, row: Row, size: int) -> None:
         key = table.key_of(row)
-        if key in self._waiting[table] or self._rows >= MOST_ROWS or self._bytes >= MOST_BYTES:
+        if key in self._waiting[table] or self._rows >= MAX_ROWS or self._bytes >= MAX_BYTES:
             self._flush()
         self._waiting[table][key] = row
         self._rows += 1

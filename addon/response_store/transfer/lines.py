@@ -22,7 +22,7 @@ from msgspec import Raw
 from response_store.errors import StoreError
 from response_store.ingest.compression import Compressor
 from response_store.store.packed import DamagedFrameError, unpack
-from response_store.transfer.tables import Column, Kind, Row, Table
+from response_store.transfer.tables import ColumnKind, Row, Table, TableColumn
 
 BASE64 = "_base64"
 STORED = "_stored_base64"
@@ -31,18 +31,18 @@ ODD_NUMBERS = {"Infinity": math.inf, "-Infinity": -math.inf, "NaN": math.nan}
 _compressor = Compressor()
 
 
-def line_of(table: Table, row: Row) -> bytes:
+def encode_row(table: Table, row: Row) -> bytes:
     """Return a row as a line with its line end. Raises StoreError
     for values that no store writes.
     """
     members: dict[str, object] = {"row": table.row}
     for column, value in zip(table.columns, row, strict=True):
         if value is not None:
-            members.update(_members(table, row, column, value))
-    return encoded(members)
+            members.update(_encode_column(table, row, column, value))
+    return encode_object(members)
 
 
-def encoded(members: Mapping[str, object]) -> bytes:
+def encode_object(members: Mapping[str, object]) -> bytes:
     """Return one JSON object as a line; lone surrogates become escapes."""
     try:
         return msgspec.json.encode(members) + b"\n"
@@ -54,91 +54,97 @@ def encoded(members: Mapping[str, object]) -> bytes:
         return msgspec.json.encode(escaped) + b"\n"
 
 
-def row_of(table: Table, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Row:
+def decode_row(table: Table, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Row:
     """Return the row of a checked line, from its members as JSON text and as decoded values."""
-    return tuple(_value(column, members, decoded) for column in table.columns)
+    return tuple(_decode_value(column, members, decoded) for column in table.columns)
 
 
-def _members(table: Table, row: Row, column: Column, value: Any) -> Iterator[tuple[str, object]]:
+def _encode_column(
+    table: Table, row: Row, column: TableColumn, value: Any
+) -> Iterator[tuple[str, object]]:
     name = column.name
     match column.kind, value:
-        case Kind.TEXT, str():
+        case ColumnKind.TEXT, str():
             yield name, value
-        case Kind.INTEGER, int():
+        case ColumnKind.INTEGER, int():
             yield name, value
-        case Kind.REAL, int() | float():
-            yield name, _number(float(value))
-        case Kind.JSON, str():
-            yield name, _document(value)
-        case Kind.PACKED, bytes() | memoryview():
-            yield _body(name, bytes(value))
+        case ColumnKind.REAL, int() | float():
+            yield name, _encode_number(float(value))
+        case ColumnKind.JSON, str():
+            yield name, _embed_json(value)
+        case ColumnKind.PACKED, bytes() | memoryview():
+            yield _encode_body(name, bytes(value))
         case _:
             raise StoreError(
-                f"{table.shown(table.key_of(row))}: its {name} is not {_MEANT[column.kind]}."
+                f"{table.shown(table.key_of(row))}: its {name} is not {_KIND_NAMES[column.kind]}."
                 " Another program has written it: mend the row, or delete it."
             )
 
 
-_MEANT = {
-    Kind.TEXT: "a text",
-    Kind.JSON: "a text",
-    Kind.INTEGER: "a whole number",
-    Kind.REAL: "a number",
-    Kind.PACKED: "a blob",
+_KIND_NAMES = {
+    ColumnKind.TEXT: "a text",
+    ColumnKind.JSON: "a text",
+    ColumnKind.INTEGER: "a whole number",
+    ColumnKind.REAL: "a number",
+    ColumnKind.PACKED: "a blob",
 }
 
 
-def _number(value: float) -> object:
+def _encode_number(value: float) -> object:
     if math.isfinite(value):
         return value
     return "NaN" if math.isnan(value) else f"{'-' if value < 0 else ''}Infinity"
 
 
-def _document(text: str) -> object:
+def _embed_json(text: str) -> object:
     """Return JSON as it is where it can stand in a line, else the text as a string."""
     if text[:1] in ("{", "[") and "\n" not in text and "\r" not in text:
         try:
             data = text.encode()
             # One level deeper, as it will stand in the line.
-            if len(msgspec.json.decode(b"[%b]" % data, type=list[Raw])) == 1 and _whole(data):
+            if len(msgspec.json.decode(b"[%b]" % data, type=list[Raw])) == 1 and _is_bare_value(
+                data
+            ):
                 return Raw(data)
         except (UnicodeEncodeError, msgspec.MsgspecError, RecursionError):
             pass
     return text
 
 
-def _whole(data: bytes) -> bool:
+def _is_bare_value(data: bytes) -> bool:
     """Return whether it is one JSON value, without blanks around it."""
     return bytes(msgspec.json.decode(data, type=Raw)) == data
 
 
-def _body(name: str, frame: bytes) -> tuple[str, object]:
+def _encode_body(name: str, frame: bytes) -> tuple[str, object]:
     try:
         body = unpack(frame)
     except DamagedFrameError:
         return name + STORED, base64.b64encode(frame).decode()
     try:
-        return name, _document(body.decode())
+        return name, _embed_json(body.decode())
     except UnicodeDecodeError:
         return name + BASE64, base64.b64encode(body).decode()
 
 
-def _value(column: Column, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> Any:
+def _decode_value(
+    column: TableColumn, members: Mapping[str, Raw], decoded: Mapping[str, Any]
+) -> Any:
     name = column.name
-    if column.kind is Kind.PACKED:
-        return _frame(name, members, decoded)
+    if column.kind is ColumnKind.PACKED:
+        return _decode_body(name, members, decoded)
     value = decoded.get(name)
     if value is None:
         return None
     return _READ[column.kind](members[name], value)
 
 
-def _text(member: Raw, value: Any) -> str:
+def _decode_text(member: Raw, value: Any) -> str:
     """Return the text that a line holds as a string, or as JSON of its own."""
     return value if isinstance(value, str) else bytes(member).decode()
 
 
-def _real(_: Raw, value: Any) -> float:
+def _decode_real(_: Raw, value: Any) -> float:
     if isinstance(value, str):
         return ODD_NUMBERS[value]
     try:
@@ -147,19 +153,19 @@ def _real(_: Raw, value: Any) -> float:
         return math.inf if value > 0 else -math.inf
 
 
-_READ: dict[Kind, Callable[[Raw, Any], Any]] = {
-    Kind.TEXT: _text,
-    Kind.JSON: _text,
-    Kind.INTEGER: lambda _, value: int(value),
-    Kind.REAL: _real,
+_READ: dict[ColumnKind, Callable[[Raw, Any], Any]] = {
+    ColumnKind.TEXT: _decode_text,
+    ColumnKind.JSON: _decode_text,
+    ColumnKind.INTEGER: lambda _, value: int(value),
+    ColumnKind.REAL: _decode_real,
 }
 
 
-def _frame(name: str, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> bytes | None:
+def _decode_body(name: str, members: Mapping[str, Raw], decoded: Mapping[str, Any]) -> bytes | None:
     if (stored := decoded.get(name + STORED)) is not None:
         return base64.b64decode(stored)
     if (packed := decoded.get(name + BASE64)) is not None:
         return _compressor.frame(base64.b64decode(packed))
     if (value := decoded.get(name)) is not None:
-        return _compressor.frame(_text(members[name], value).encode())
+        return _compressor.frame(_decode_text(members[name], value).encode())
     return None

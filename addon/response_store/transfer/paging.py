@@ -9,28 +9,28 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from response_store.transfer.scope import condition
+from response_store.transfer.scope import build_condition
 
 if TYPE_CHECKING:
     from response_store.store.reading import Reading
     from response_store.store.selection import Selection
     from response_store.transfer.tables import Key, Row, Table
 
-MOST_ROWS = 200
-MOST_WEIGHT = 8 << 20  # bytes or characters; a page has one row at least
+MAX_ROWS = 200
+MAX_WEIGHT = 8 << 20  # bytes or characters; a page has one row at least
 
 
-def key_pages(
+def list_key_pages(
     reading: Reading,
     table: Table,
     selection: Selection,
     *,
-    most_rows: int = MOST_ROWS,
-    most_weight: int = MOST_WEIGHT,
+    most_rows: int = MAX_ROWS,
+    most_weight: int = MAX_WEIGHT,
 ) -> Iterator[list[Key]]:
     """Yield the keys of the selected rows in pages, in the order of the table's key."""
     after: Key | None = None
-    while found := _keys_after(reading, table, selection, after, most_rows):
+    while found := _read_keys(reading, table, selection, after, most_rows):
         page: list[Key] = []
         weight = 0
         for *key, heavy in found:
@@ -45,14 +45,14 @@ def key_pages(
         after = page[-1]
 
 
-def rows_of(reading: Reading, table: Table, keys: Sequence[Key]) -> list[Row]:
+def read_rows(reading: Reading, table: Table, keys: Sequence[Key]) -> list[Row]:
     """Return the rows with these keys, in their order, without those that are gone."""
     columns = ", ".join(f"{{{table.word}}}.{name}" for name in table.names)
-    rows = {table.key_of(row): row for row in by_keys(reading, table, columns, keys)}
+    rows = {table.key_of(row): row for row in select_by_keys(reading, table, columns, keys)}
     return [rows[key] for key in keys if key in rows]
 
 
-def by_keys(reading: Reading, table: Table, columns: str, keys: Sequence[Key]) -> list[Row]:
+def select_by_keys(reading: Reading, table: Table, columns: str, keys: Sequence[Key]) -> list[Row]:
     """Return some columns of the rows with these keys, in any order."""
     if not keys:
         return []
@@ -66,10 +66,10 @@ def by_keys(reading: Reading, table: Table, columns: str, keys: Sequence[Key]) -
     )
 
 
-def _keys_after(
+def _read_keys(
     reading: Reading, table: Table, selection: Selection, after: Key | None, most: int
 ) -> list[Row]:
-    where, values = condition(table, selection)
+    where, values = build_condition(table, selection)
     key = ", ".join(table.key)
     weight = " + ".join(f"coalesce(length({name}), 0)" for name in table.heavy)
     if after is not None:

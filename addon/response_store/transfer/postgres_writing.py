@@ -17,13 +17,13 @@ from response_store.store.postgres.errors import translate_errors
 from response_store.store.postgres.resolving import Resolver, resolve_by_system
 from response_store.store.postgres.statements import build_postgres_statements, fold_names
 from response_store.store.postgres.watchdog import Watchdog
-from response_store.transfer.tables import RESPONSES, Column, Row, Table
-from response_store.transfer.writing import settled, upsert
+from response_store.transfer.tables import RESPONSES, Row, Table, TableColumn
+from response_store.transfer.writing import build_upsert, merge_rows
 
 _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
 
-class PostgresWriting:
+class PostgresBulkWriter:
     """A `Writing` to a database whose tables are made where they are missing."""
 
     def __init__(
@@ -59,7 +59,9 @@ class PostgresWriting:
             if table is RESPONSES:
                 self._write_responses(cursor, rows)
             else:
-                cursor.executemany(upsert(table, self._names[table.word], _place), rows)
+                cursor.executemany(
+                    build_upsert(table, self._names[table.word], _write_placeholder), rows
+                )
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -87,9 +89,9 @@ class PostgresWriting:
         keys = sorted({RESPONSES.key_of(row) for row in rest})
         locked = execute_returning(cursor, self._statements.lock_response, keys)
         stored = {key: row for key, row in zip(keys, locked, strict=True) if row is not None}
-        if changed := settled(stored, rest):
+        if changed := merge_rows(stored, rest):
             cursor.executemany(self._statements.replace_response, changed)
 
 
-def _place(_: Column) -> str:
+def _write_placeholder(_: TableColumn) -> str:
     return "%s"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _FENCE = 1_000_000_000  # rows; keeps planners from looking for the filters' own indexes
 
 
-def condition(table: Table, selection: Selection) -> Condition:
+def build_condition(table: Table, selection: Selection) -> Condition:
     """Return what stands after WHERE for the rows of a table.
 
     A tenant alone selects all of its rows. Further filters select exchanges, and of the other
@@ -38,8 +38,8 @@ def condition(table: Table, selection: Selection) -> Condition:
     )
 
 
-def count(reading: Reading, table: Table, selection: Selection) -> int:
+def count_selected(reading: Reading, table: Table, selection: Selection) -> int:
     """Return how many rows are selected."""
-    where, values = condition(table, selection)
+    where, values = build_condition(table, selection)
     row = reading.row(f"SELECT count(*) FROM {{{table.word}}} WHERE {where}", values)
     return int(row[0]) if row else 0

@@ -13,8 +13,8 @@ from response_store.store.sqlite import schema as sqlite_schema
 from response_store.store.sqlite.connection import connect
 from response_store.store.sqlite.errors import translate_errors
 from response_store.store.sqlite.transaction import begin_immediate
-from response_store.transfer.tables import RESPONSES, Column, Key, Kind, Row, Table
-from response_store.transfer.writing import settled, upsert
+from response_store.transfer.tables import RESPONSES, ColumnKind, Key, Row, Table, TableColumn
+from response_store.transfer.writing import build_upsert, merge_rows
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +23,7 @@ _WAL_PAGES = 4096  # 16 MiB
 _BUSY_MS = 20_000  # a proxy's checkpoint or batch passes
 
 
-class SqliteWriting:
+class SqliteBulkWriter:
     """A `Writing` to a file, which is made where it is missing."""
 
     def __init__(self, target: SqliteTarget, tables: TableNames) -> None:
@@ -39,7 +39,7 @@ class SqliteWriting:
             try:
                 connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
-                connection.text_factory = _text
+                connection.text_factory = _decode_text
                 sqlite_schema.prepare(connection, tables, where)
             except BaseException:
                 connection.close()
@@ -50,9 +50,11 @@ class SqliteWriting:
         """Commit rows of one table, each as far as the rules let it."""
         with translate_errors(self.name), begin_immediate(self._connection):
             if table is RESPONSES:
-                rows = settled(self._stored(rows), rows)
-            values = ([_bound(value) for value in row] for row in rows)
-            self._connection.executemany(upsert(table, self._names[table.word], _place), values)
+                rows = merge_rows(self._stored(rows), rows)
+            values = ([_adapt_value(value) for value in row] for row in rows)
+            self._connection.executemany(
+                build_upsert(table, self._names[table.word], _write_placeholder), values
+            )
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
@@ -66,17 +68,19 @@ class SqliteWriting:
         )
         found = {}
         for key in {RESPONSES.key_of(row) for row in rows}:
-            row = self._connection.execute(statement, [_bound(part) for part in key]).fetchone()
+            row = self._connection.execute(
+                statement, [_adapt_value(part) for part in key]
+            ).fetchone()
             if row is not None:
                 found[key] = row
         return found
 
 
-def _place(column: Column) -> str:
-    return "CAST(? AS TEXT)" if column.kind in (Kind.TEXT, Kind.JSON) else "?"
+def _write_placeholder(column: TableColumn) -> str:
+    return "CAST(? AS TEXT)" if column.kind in (ColumnKind.TEXT, ColumnKind.JSON) else "?"
 
 
-def _bound(value: Any) -> Any:
+def _adapt_value(value: Any) -> Any:
     """Return a value that the driver takes: it refuses lone
     surrogates in a text, but not its bytes.
     """
@@ -88,7 +92,7 @@ def _bound(value: Any) -> Any:
     return value
 
 
-def _text(stored: bytes) -> str:
+def _decode_text(stored: bytes) -> str:
     try:
         return stored.decode("utf-8", "surrogatepass")
     except UnicodeDecodeError:

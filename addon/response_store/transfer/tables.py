@@ -15,7 +15,7 @@ Key: TypeAlias = tuple[str, ...]
 """The values of a row's key."""
 
 
-class Kind(Enum):
+class ColumnKind(Enum):
     """What a column holds."""
 
     TEXT = "text"
@@ -26,11 +26,11 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """A column of a table."""
 
     name: str
-    kind: Kind
+    kind: ColumnKind
     nullable: bool
 
 
@@ -44,7 +44,7 @@ class Table:
     word: str
     row: str
     key: tuple[str, ...]
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     of_exchange: str | None = None
 
     @cached_property
@@ -58,7 +58,7 @@ class Table:
         return tuple(
             column.name
             for column in self.columns
-            if column.kind in (Kind.JSON, Kind.PACKED) or column.name == "output_text"
+            if column.kind in (ColumnKind.JSON, ColumnKind.PACKED) or column.name == "output_text"
         )
 
     def key_of(self, row: Row) -> Key:
@@ -89,40 +89,40 @@ _EXCHANGE_NEEDS = frozenset(
 )
 
 
-def _columns(
+def _build_columns(
     names: tuple[str, ...], needed: frozenset[str] | tuple[str, ...]
-) -> tuple[Column, ...]:
-    return tuple(Column(name, _kind(name), name not in needed) for name in names)
+) -> tuple[TableColumn, ...]:
+    return tuple(TableColumn(name, _choose_kind(name), name not in needed) for name in names)
 
 
-def _kind(name: str) -> Kind:
+def _choose_kind(name: str) -> ColumnKind:
     for kind, names in (
-        (Kind.INTEGER, _INTEGERS),
-        (Kind.REAL, _REALS),
-        (Kind.JSON, _JSON),
-        (Kind.PACKED, _PACKED),
+        (ColumnKind.INTEGER, _INTEGERS),
+        (ColumnKind.REAL, _REALS),
+        (ColumnKind.JSON, _JSON),
+        (ColumnKind.PACKED, _PACKED),
     ):
         if name in names:
             return kind
-    return Kind.TEXT
+    return ColumnKind.TEXT
 
 
 CONVERSATIONS = Table(
     "conversations",
     "conversation",
     ("conversation_id", "tenant_id"),
-    _columns(CONVERSATION_COLUMNS, CONVERSATION_COLUMNS),
+    _build_columns(CONVERSATION_COLUMNS, CONVERSATION_COLUMNS),
     "conversation_id",
 )
 RESPONSES = Table(
     "responses",
     "response",
     ("tenant_id", "id"),
-    _columns(RESPONSE_COLUMNS, RESPONSE_COLUMNS),
+    _build_columns(RESPONSE_COLUMNS, RESPONSE_COLUMNS),
     "response_id",
 )
 EXCHANGES = Table(
-    "exchanges", "exchange", ("exchange_id",), _columns(EXCHANGE_COLUMNS, _EXCHANGE_NEEDS)
+    "exchanges", "exchange", ("exchange_id",), _build_columns(EXCHANGE_COLUMNS, _EXCHANGE_NEEDS)
 )
 
 TABLES = (CONVERSATIONS, RESPONSES, EXCHANGES)

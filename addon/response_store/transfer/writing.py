@@ -25,14 +25,14 @@ from response_store.transfer.tables import (
     CONVERSATIONS,
     EXCHANGES,
     RESPONSES,
-    Column,
     Key,
     Row,
     Table,
+    TableColumn,
 )
 
 
-class Writing(Protocol):
+class BulkWriter(Protocol):
     """An open database whose tables are there. For one thread; all methods raise StoreError."""
 
     @property
@@ -50,7 +50,7 @@ class Writing(Protocol):
 
 
 @functools.cache
-def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
+def build_upsert(table: Table, name: str, place: Callable[[TableColumn], str]) -> str:
     """Return the statement that writes a row, unless the stored one is newer.
 
     `place` returns the parameter for a column.
@@ -62,36 +62,36 @@ def upsert(table: Table, name: str, place: Callable[[Column], str]) -> str:
     return (
         f"INSERT INTO {quote_name(name)} ({', '.join(table.names)}) VALUES ({places})"
         f" ON CONFLICT ({', '.join(table.key)}) DO UPDATE SET {updates}"
-        f" WHERE {update_rule(table, quote_name(name))}"
+        f" WHERE {build_update_rule(table, quote_name(name))}"
     )
 
 
-def settled(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
+def merge_rows(stored: Mapping[Key, Row], rows: Iterable[Row]) -> list[Row]:
     """Return the rows of responses to write, where those that are stored are known."""
     result: dict[Key, Row] = {}
     for row in rows:
         key = RESPONSES.key_of(row)
         before = result.get(key) or stored.get(key)
-        after = row if before is None else merged(before, row)
+        after = row if before is None else merge_row(before, row)
         if after is not None and after != before:
             result[key] = after
     return [result[key] for key in sorted(result)]
 
 
-def merged(stored: Row, incoming: Row) -> Row | None:
+def merge_row(stored: Row, incoming: Row) -> Row | None:
     """Return what a stored response becomes by another; None where it stays as it is."""
     try:
-        old, new = _response(stored), _response(incoming)
+        old, new = _build_response_row(stored), _build_response_row(incoming)
         after = None if is_another(old, new) else merge(old, new)
     except UnicodeEncodeError:  # what only another program writes has no state to judge by
         return incoming
     return None if after is None else list_response_values(after)
 
 
-def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
+def is_stored_newer(table: Table, stored: Row, incoming: Row) -> bool:
     """Return whether a stored row stays as it is, because it is newer."""
     if table is RESPONSES:
-        return merged(stored, incoming) in (None, stored)
+        return merge_row(stored, incoming) in (None, stored)
     old = dict(zip(table.names, stored, strict=True))
     new = dict(zip(table.names, incoming, strict=True))
     if table is CONVERSATIONS:
@@ -99,7 +99,7 @@ def is_ahead(table: Table, stored: Row, incoming: Row) -> bool:
     return supersedes(old, new)
 
 
-def update_rule(table: Table, name: str) -> str:
+def build_update_rule(table: Table, name: str) -> str:
     """Return the SQL condition that `excluded` replaces a stored
     row; `name` is that of the table.
     """
@@ -110,7 +110,7 @@ def update_rule(table: Table, name: str) -> str:
     return "1 = 1"
 
 
-def _response(row: Row) -> ResponseRow:
+def _build_response_row(row: Row) -> ResponseRow:
     plain = ResponseRow(*row)
     return msgspec.structs.replace(
         plain,

@@ -8,9 +8,9 @@ from typing import Any
 import zstandard
 
 from response_store.serving.answer import Answer
-from response_store.serving.request import Get, InputItems, asked
-from response_store.serving.serve import answered
-from response_store.serving.stored import Found
+from response_store.serving.request import GetInputItems, GetResponse, parse_request
+from response_store.serving.serve import build_answer
+from response_store.serving.stored import ServedResponse
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI, Dialect
 
@@ -19,21 +19,21 @@ AT = f"/v1/responses/{ID}"
 ITEMS = f"{AT}/input_items"
 
 
-def ask(path: str) -> Get | InputItems:
+def ask(path: str) -> GetResponse | GetInputItems:
     """What a GET asks for."""
-    wanted = asked("GET", path)
-    assert isinstance(wanted, (Get, InputItems)), wanted
+    wanted = parse_request("GET", path)
+    assert isinstance(wanted, (GetResponse, GetInputItems)), wanted
     return wanted
 
 
-def get(path: str, found: Found | None) -> Answer:
+def get(path: str, found: ServedResponse | None) -> Answer:
     """What a GET gets."""
-    return answered(ask(path), found)
+    return build_answer(ask(path), found)
 
 
 def listed(items: Any, query: str = "") -> Any:
     """A page of an input, as a client reads it."""
-    answer = get(f"{ITEMS}?{query}", Found(input=json.dumps(items)))
+    answer = get(f"{ITEMS}?{query}", ServedResponse(input=json.dumps(items)))
     assert answer.status == 200, answer.body
     return json.loads(answer.body)
 
@@ -44,9 +44,9 @@ def message(answer: Answer) -> str:
     return text
 
 
-def found(response: Any, recorded: bytes | None = None, **how: Any) -> Found:
+def found(response: Any, recorded: bytes | None = None, **how: Any) -> ServedResponse:
     """A stored response with this object."""
-    return Found(response_object=json.dumps(response, **how), recorded=recorded)
+    return ServedResponse(response_object=json.dumps(response, **how), recorded=recorded)
 
 
 def recorded(events: Any, dialect: Dialect = OPENAI) -> bytes:

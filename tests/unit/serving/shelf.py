@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget
-from response_store.serving.answer import Answer, deleted
-from response_store.serving.request import Asked, Delete, asked
+from response_store.serving.answer import Answer, build_deleted
+from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
 from response_store.serving.serve import serve
-from response_store.serving.stored import Found, Wanted
+from response_store.serving.stored import Fields, ServedResponse
 from response_store.store.kept_reading import KeptReading, Pause
 from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
@@ -38,7 +38,7 @@ class SqliteShelf:
     def write(self, *changes: Change) -> None:
         self._store.write(changes)
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
         return look_up(lambda: SqliteReading(self._path, NAMES), tenant, response_id, wanted)
 
     def close(self) -> None:
@@ -51,24 +51,24 @@ class ShelfAway:
     def __init__(self) -> None:
         self._target = target_of(f"postgresql://u:p@127.0.0.1:{free_port()}/store?sslmode=disable")
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
         return look_up(lambda: PostgresReading(self._target, NAMES), tenant, response_id, wanted)
 
 
-def look_up(make: Callable[[], Reading], *asked: Any) -> Found | None:
+def look_up(make: Callable[[], Reading], *asked: Any) -> ServedResponse | None:
     """A response of a database that is opened for this alone."""
     kept = KeptReading(make, lambda: None, Pause())
     with closing(ServingReads(kept)) as reads:
         return reads.find(*asked)
 
 
-def serve_from(shelf: SqliteShelf, tenant: str, asked: Asked) -> Answer:
+def serve_from(shelf: SqliteShelf, tenant: str, asked: StoreRequest) -> Answer:
     """Answer a request, and delete what it asks to be deleted, as proxy and ingester do."""
     answer = serve(shelf, tenant, asked)
     if answer is None:
-        assert isinstance(asked, Delete)
+        assert isinstance(asked, DeleteResponse)
         shelf.write(Deletion(tenant, asked.id))
-        return deleted(asked.id)
+        return build_deleted(asked.id)
     return answer
 
 
@@ -78,7 +78,7 @@ def serving(shelf: SqliteShelf) -> Iterator[str]:
 
     class Handler(BaseHTTPRequestHandler):
         def answer(self) -> None:
-            wanted = asked(self.command, self.path)
+            wanted = parse_request(self.command, self.path)
             assert wanted is not None, self.path
             answer = serve_from(shelf, self.headers.get(TAG, "default"), wanted)
             self.send_response(answer.status)

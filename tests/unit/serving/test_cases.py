@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from response_store.serving.request import asked
+from response_store.serving.request import parse_request
 from tests.harness.records import record, response
 from tests.unit.serving.shelf import SqliteShelf, serve_from
 
@@ -28,7 +28,7 @@ def cases(*, handled: bool) -> list[Any]:
 @pytest.mark.parametrize("case", cases(handled=False))
 def test_what_is_not_ours_goes_on(case: dict[str, Any]) -> None:
     """A path that names nothing stored is not handled."""
-    assert asked(case["method"], case["path"]) is None
+    assert parse_request(case["method"], case["path"]) is None
 
 
 @pytest.mark.parametrize("case", cases(handled=True))
@@ -38,7 +38,7 @@ def test_what_is_ours_is_answered(case: dict[str, Any], shelf: SqliteShelf, tmp_
     if case.get("store") == "fails":
         with closing(sqlite3.connect(tmp_path / "responses.db")) as connection:
             connection.execute("ALTER TABLE openai_responses DROP COLUMN response_object")
-    wanted = asked(case["method"], case["path"])
+    wanted = parse_request(case["method"], case["path"])
     assert wanted is not None
     answer = serve_from(shelf, case.get("tenant", TENANT), wanted)
     assert answer.status == case["status"], answer.body
@@ -76,13 +76,13 @@ def test_a_delete_takes_one_row(shelf: SqliteShelf) -> None:
     first = response("resp_1", tenant_id=TENANT, asked=ITEMS)
     then = response("resp_2", tenant_id=TENANT, asked=ITEMS, previous_response_id="resp_1")
     shelf.write(record("e1", first), record("e2", then))
-    wanted = asked("DELETE", "/v1/responses/resp_1")
+    wanted = parse_request("DELETE", "/v1/responses/resp_1")
     assert wanted is not None
     gone = serve_from(shelf, TENANT, wanted)
     told = {"id": "resp_1", "object": "response.deleted", "deleted": True}
     assert (gone.status, json.loads(gone.body)) == (200, told)
     assert serve_from(shelf, TENANT, wanted).status == 404
-    after = asked("GET", "/v1/responses/resp_2/input_items")
+    after = parse_request("GET", "/v1/responses/resp_2/input_items")
     assert after is not None
     assert len(json.loads(serve_from(shelf, TENANT, after).body)["data"]) == len(ITEMS)
 

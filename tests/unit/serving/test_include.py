@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from response_store.serving.request import INCLUDE_UNSUPPORTED
-from response_store.serving.stored import Found
+from response_store.serving.stored import ServedResponse
 from tests.fakes import bodies
 from tests.unit.serving.responses import AT, found, get, message, response
 
@@ -77,5 +77,5 @@ def test_input_items_are_looked_at_too() -> None:
     """An image that was given by its file is known to the API alone."""
     path = f"{AT}/input_items?include=message.input_image.image_url"
     image = saying(type="input_image", file_id="file_1")
-    assert get(path, Found(input=json.dumps([image]))).status == 400
-    assert get(path, Found(input=json.dumps([saying()]))).status == 200
+    assert get(path, ServedResponse(input=json.dumps([image]))).status == 400
+    assert get(path, ServedResponse(input=json.dumps([saying()]))).status == 200

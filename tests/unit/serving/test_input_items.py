@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.serving.stored import Found
+from response_store.serving.stored import ServedResponse
 from tests.sampling import examples
 from tests.unit.serving.responses import ITEMS, get, listed, message
 
@@ -37,13 +37,13 @@ def test_existing_ids_are_kept() -> None:
 def test_items_go_out_as_they_came() -> None:
     """Numbers, escapes, the order of members and unknown ones are kept to the letter."""
     item = '{ "content":"\\ud83d \\u00e9", "n": 1.50e400,"id":"a" , "type":"message"}'
-    answer = get(ITEMS, Found(input=f"[{item}]"))
+    answer = get(ITEMS, ServedResponse(input=f"[{item}]"))
     assert item.encode() in answer.body
 
 
 def test_an_added_id_changes_nothing_else() -> None:
     """Beside an item's new id its other members stay to the letter."""
-    answer = get(ITEMS, Found(input='[{"n": 1.50e400, "id": null, "type": "x"}]'))
+    answer = get(ITEMS, ServedResponse(input='[{"n": 1.50e400, "id": null, "type": "x"}]'))
     (item,) = json.loads(answer.body, parse_float=str)["data"]
     assert (item["n"], item["type"]) == ("1.50e400", "x")
     assert item["id"]
@@ -81,7 +81,7 @@ def test_a_repeated_id_is_kept_once() -> None:
 def test_made_ids_are_of_one_response() -> None:
     """The same item of another response has another id."""
     other = ITEMS.replace("resp_x", "resp_y")
-    pages = [get(path, Found(input="[{}]")).body for path in (ITEMS, other)]
+    pages = [get(path, ServedResponse(input="[{}]")).body for path in (ITEMS, other)]
     assert pages[0] != pages[1]
 
 
@@ -105,7 +105,7 @@ INPUTS = [
 @pytest.mark.parametrize(("text", "expected"), INPUTS)
 def test_inputs_that_other_programs_store(text: str, expected: list[Any]) -> None:
     """An input is an array, or the one item that the request gave; a text is a message."""
-    data = json.loads(get(ITEMS, Found(input=text)).body)["data"]
+    data = json.loads(get(ITEMS, ServedResponse(input=text)).body)["data"]
     assert len(data) == len(expected)
     for item, members in zip(data, expected, strict=True):
         assert item == members or item.items() >= members.items()
@@ -114,7 +114,7 @@ def test_inputs_that_other_programs_store(text: str, expected: list[Any]) -> Non
 @pytest.mark.parametrize("text", ["", "[", "[1,]", "1,2", "[] []", '"', "nul", "\ud800"])
 def test_an_input_that_is_no_json(text: str) -> None:
     """A corrupt input is an error of the server's, in the usual shape."""
-    answer = get(ITEMS, Found(input=text))
+    answer = get(ITEMS, ServedResponse(input=text))
     assert (answer.status, message(answer)) == (500, "Internal server error.")
 
 
@@ -132,7 +132,7 @@ OVERFLOWS = [str(2**64 - 20), str(2**64), "1" + "0" * 6000]
 @pytest.mark.parametrize("number", OVERFLOWS, ids=["just", "one more", "long"])
 def test_numbers_beyond_all_lists(number: str) -> None:
     """A number that no list has is refused, however long."""
-    answer = get(f"{ITEMS}?after={number}", Found(input="[]"))
+    answer = get(f"{ITEMS}?after={number}", ServedResponse(input="[]"))
     assert answer.status == 400
     assert "overflow" in message(answer)
 
@@ -184,6 +184,6 @@ def test_a_long_input_is_paged_quickly() -> None:
     item = {"type": "message", "role": "user", "content": "x" * 200}
     text = json.dumps([item] * 10_000)
     began = time.perf_counter()
-    answer = get(f"{ITEMS}?after=9000&limit=100", Found(input=text))
+    answer = get(f"{ITEMS}?after=9000&limit=100", ServedResponse(input=text))
     assert len(json.loads(answer.body)["data"]) == 100
     assert time.perf_counter() - began < 2.0

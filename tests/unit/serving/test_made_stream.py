@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import parse_stream
 from response_store.openai_api.terminal_events import TERMINAL
-from response_store.serving.stored import Found
+from response_store.serving.stored import ServedResponse
 from tests.fakes import bodies
 from tests.sampling import examples
 from tests.unit.serving.outputs import OUTPUTS
@@ -23,7 +23,7 @@ from tests.unit.serving.responses import AT, found, get, response
 STREAM = f"{AT}?stream=true"
 
 
-def stream(stored: Found, query: str = "") -> list[dict[str, Any]]:
+def stream(stored: ServedResponse, query: str = "") -> list[dict[str, Any]]:
     """The events of a stream, as a client reads them."""
     answer = get(STREAM + query, stored)
     assert answer.status == 200
@@ -64,7 +64,7 @@ def test_the_numbers_have_no_gap() -> None:
 def test_the_end_carries_the_response_to_the_letter() -> None:
     """The terminal event holds the stored text, numbers and escapes as they came."""
     text = '{"id": "resp_x",\r\n "output": [],\n "n": 1.50e400, "x": "\\ud83d\\u00e9"}'
-    body = get(STREAM, Found(response_object=text)).body
+    body = get(STREAM, ServedResponse(response_object=text)).body
     assert text.replace("\r\n", "").replace("\n", "").encode() in body.split(b"\n\n")[-2]
 
 

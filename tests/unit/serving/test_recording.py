@@ -10,7 +10,7 @@ import zstandard
 
 from response_store.ingest.compression import raw_frame
 from response_store.openai_api.sse import parse_stream
-from response_store.serving.stored import Found
+from response_store.serving.stored import ServedResponse
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI, Dialect
 from tests.unit.serving.responses import AT, found, get, recorded
@@ -122,7 +122,7 @@ def test_numbers_beyond_the_recording() -> None:
 def test_json_needs_no_recording() -> None:
     """Without `stream` the object comes."""
     packed = recorded(EVENTS)
-    assert json.loads(get(AT, Found(json.dumps(WHOLE), "", packed)).body) == WHOLE
+    assert json.loads(get(AT, ServedResponse(json.dumps(WHOLE), "", packed)).body) == WHOLE
 
 
 def test_the_events_are_padded() -> None:

@@ -7,8 +7,15 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.endpoints import Skip, classify, find_target_id
-from response_store.serving.request import Delete, Get, InputItems, Order, Refused, asked
-from response_store.serving.serve import answered
+from response_store.serving.request import (
+    BadRequest,
+    DeleteResponse,
+    GetInputItems,
+    GetResponse,
+    Order,
+    parse_request,
+)
+from response_store.serving.serve import build_answer
 from tests.sampling import examples
 from tests.unit.serving.responses import AT, ITEMS
 
@@ -21,11 +28,11 @@ VERSION = "?api-version=2025-04-01-preview"
 def test_every_shape_of_path(prefix: str, query: str) -> None:
     """What stands before the end of a path doesn't matter, and Azure's parameter neither."""
     at = f"{prefix}/responses/r{query}"
-    assert asked("GET", at) == Get("r")
-    assert asked("GET", at.replace("/r?", "/r/input_items?") if query else f"{at}/input_items") == (
-        InputItems("r")
-    )
-    assert asked("DELETE", at) == Delete("r")
+    assert parse_request("GET", at) == GetResponse("r")
+    assert parse_request(
+        "GET", at.replace("/r?", "/r/input_items?") if query else f"{at}/input_items"
+    ) == (GetInputItems("r"))
+    assert parse_request("DELETE", at) == DeleteResponse("r")
     assert find_target_id(at) == "r", "capture knows the path as well"
 
 
@@ -56,7 +63,7 @@ OTHERS = [
 @pytest.mark.parametrize(("method", "path"), OTHERS)
 def test_other_requests_are_not_ours(method: str, path: str) -> None:
     """Creating, cancelling, other paths and what is no id go on to the upstream."""
-    assert asked(method, path) is None
+    assert parse_request(method, path) is None
 
 
 @pytest.mark.parametrize("name", ["compact", "input_tokens"])
@@ -71,32 +78,38 @@ IDS = [("a%2Fb", "a/b"), ("%00", "\ufffd"), ("%ff", "\ufffd"), ("\udcff", "\ufff
 @pytest.mark.parametrize(("written", "response_id"), IDS)
 def test_an_id_is_decoded_as_a_store_would_have_it(written: str, response_id: str) -> None:
     """An id is percent-decoded; what no database takes is replaced, as it is at storing."""
-    assert asked("GET", f"/v1/responses/{written}") == Get(response_id)
+    assert parse_request("GET", f"/v1/responses/{written}") == GetResponse(response_id)
 
 
 QUERIES = [
-    ("stream=true&starting_after=7", Get("resp_x", stream=True, starting_after=7)),
-    ("stream=false&stream=true", Get("resp_x", stream=True)),
-    ("stream=true&include_obfuscation=false", Get("resp_x", stream=True, obfuscation=False)),
-    ("include=file_search_call.results", Get("resp_x", include=("file_search_call.results",))),
+    ("stream=true&starting_after=7", GetResponse("resp_x", stream=True, starting_after=7)),
+    ("stream=false&stream=true", GetResponse("resp_x", stream=True)),
+    (
+        "stream=true&include_obfuscation=false",
+        GetResponse("resp_x", stream=True, obfuscation=False),
+    ),
+    (
+        "include=file_search_call.results",
+        GetResponse("resp_x", include=("file_search_call.results",)),
+    ),
     (
         "include%5B%5D=web_search_call.results&include[1]=file_search_call.results",
-        Get("resp_x", include=("web_search_call.results", "file_search_call.results")),
+        GetResponse("resp_x", include=("web_search_call.results", "file_search_call.results")),
     ),
-    ("stre%61m=tru%65", Get("resp_x", stream=True)),
+    ("stre%61m=tru%65", GetResponse("resp_x", stream=True)),
 ]
 
 
 @pytest.mark.parametrize(("query", "wanted"), QUERIES)
-def test_queries(query: str, wanted: Get) -> None:
+def test_queries(query: str, wanted: GetResponse) -> None:
     """Parameters are decoded, lists come in three spellings, the last one of a name counts."""
-    assert asked("GET", f"{AT}?{query}") == wanted
+    assert parse_request("GET", f"{AT}?{query}") == wanted
 
 
 def test_a_page_is_asked_for() -> None:
     """A page has a place, a length and an order."""
-    wanted = InputItems("resp_x", "an item", 7, Order.ASCENDING)
-    assert asked("GET", f"{ITEMS}?after=an+item&limit=07&order=desc&order=asc") == wanted
+    wanted = GetInputItems("resp_x", "an item", 7, Order.ASCENDING)
+    assert parse_request("GET", f"{ITEMS}?after=an+item&limit=07&order=desc&order=asc") == wanted
 
 
 REFUSED = [
@@ -121,14 +134,14 @@ REFUSED = [
 @pytest.mark.parametrize(("path", "words"), REFUSED)
 def test_refused_queries_say_why(path: str, words: str) -> None:
     """A query that breaks a rule is refused, with the rule."""
-    refused = asked("GET", path)
-    assert isinstance(refused, Refused), refused
+    refused = parse_request("GET", path)
+    assert isinstance(refused, BadRequest), refused
     assert words in refused.reason
 
 
 def test_a_deletion_has_no_parameters() -> None:
     """Whatever stands in its query, the response goes."""
-    assert asked("DELETE", f"{AT}?stream=maybe") == Delete("resp_x")
+    assert parse_request("DELETE", f"{AT}?stream=maybe") == DeleteResponse("resp_x")
 
 
 @settings(max_examples=examples(400))
@@ -142,10 +155,10 @@ def test_a_deletion_has_no_parameters() -> None:
 def test_no_bytes_raise(method: str, path: bytes, query: bytes, of_items: bool) -> None:
     """Whatever a request line holds, it is ours or not, and its answer is one."""
     line = b"/v1/responses/" + path + (b"/input_items" if of_items else b"") + b"?" + query
-    wanted = asked(method, line.decode("utf-8", "surrogateescape"))
-    if isinstance(wanted, (Get, InputItems)):
-        assert answered(wanted, None).status == 404
-    assert asked(method, line.decode("latin-1")) is None or method in ("GET", "DELETE")
+    wanted = parse_request(method, line.decode("utf-8", "surrogateescape"))
+    if isinstance(wanted, (GetResponse, GetInputItems)):
+        assert build_answer(wanted, None).status == 404
+    assert parse_request(method, line.decode("latin-1")) is None or method in ("GET", "DELETE")
 
 
 NAMES = st.sampled_from(["stream", "starting_after", "include", "limit", "after", "order", "x"])
@@ -156,5 +169,5 @@ NAMES = st.sampled_from(["stream", "starting_after", "include", "limit", "after"
 def test_no_parameter_raises(given_: list[tuple[str, str]], of_items: bool) -> None:
     """Any text as a value is taken or refused."""
     query = "&".join(f"{name}={value}" for name, value in given_)
-    wanted = asked("GET", f"{ITEMS if of_items else AT}?{query}")
+    wanted = parse_request("GET", f"{ITEMS if of_items else AT}?{query}")
     assert wanted is None or wanted.id == "resp_x"

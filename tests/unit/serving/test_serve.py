@@ -7,9 +7,15 @@ import json
 import msgspec
 import pytest
 
-from response_store.serving.request import Delete, Get, InputItems, Refused, asked
-from response_store.serving.serve import answered, needs_upstream, serve
-from response_store.serving.stored import Found
+from response_store.serving.request import (
+    BadRequest,
+    DeleteResponse,
+    GetInputItems,
+    GetResponse,
+    parse_request,
+)
+from response_store.serving.serve import build_answer, needs_upstream, serve
+from response_store.serving.stored import ServedResponse
 from tests.harness.records import record, response
 from tests.unit.serving import responses
 from tests.unit.serving.responses import AT, ITEMS, ask, found, get, message
@@ -24,7 +30,7 @@ def test_another_tenants_response_is_not_there(method: str, path: str, shelf: Sq
     """On no way can it be told from a response that was never there, and it stays."""
     row = response("resp_x", tenant_id="theirs", asked=[{"id": "a"}])
     shelf.write(record("e1", row))
-    wanted = asked(method, path)
+    wanted = parse_request(method, path)
     assert wanted is not None
     theirs, nobodys = serve_from(shelf, "mine", wanted), serve_from(shelf, "nobody", wanted)
     assert theirs == nobodys
@@ -35,7 +41,7 @@ def test_another_tenants_response_is_not_there(method: str, path: str, shelf: Sq
 @pytest.mark.parametrize(("method", "path"), WAYS)
 def test_a_store_that_is_away(method: str, path: str) -> None:
     """A store out of reach is said to be, with a time to come again."""
-    wanted = asked(method, path)
+    wanted = parse_request(method, path)
     assert wanted is not None
     answer = serve(ShelfAway(), "default", wanted)
     assert answer is not None
@@ -51,25 +57,25 @@ CORRUPT = ["", "{", "[]", "null", '{"id": "x"} {}', '{"output": [}', "\ud800"]
 @pytest.mark.parametrize("path", [AT, f"{AT}?stream=true"])
 def test_a_row_that_is_no_response(text: str, path: str) -> None:
     """A corrupt row is an error of the server's, and nothing of it is shown."""
-    answer = get(path, Found(response_object=text))
+    answer = get(path, ServedResponse(response_object=text))
     assert (answer.status, message(answer)) == (500, "Internal server error.")
-    assert needs_upstream(ask(path), Found(response_object=text))
+    assert needs_upstream(ask(path), ServedResponse(response_object=text))
 
 
 def test_a_response_comes_to_the_letter() -> None:
     """Blanks, numbers, escapes and the order of members are those that came."""
     text = '{ "id" : "\\u0072",\n "n":1.50e400,"x":"\\ud83d", "output":{}, "é":"é" }'
-    assert get(AT, Found(response_object=text)).body == text.encode()
+    assert get(AT, ServedResponse(response_object=text)).body == text.encode()
 
 
 def test_every_error_has_one_shape() -> None:
     """All errors are JSON of the same four members, with `param` null."""
     for answer in (
         get(AT, None),
-        get(AT, Found(response_object="{")),
-        get(f"{ITEMS}?after=x", Found(input="[]")),
-        serve(ShelfAway(), "default", Get("r")),
-        serve(ShelfAway(), "default", Refused("r", "why")),
+        get(AT, ServedResponse(response_object="{")),
+        get(f"{ITEMS}?after=x", ServedResponse(input="[]")),
+        serve(ShelfAway(), "default", GetResponse("r")),
+        serve(ShelfAway(), "default", BadRequest("r", "why")),
     ):
         assert answer is not None
         error = json.loads(answer.body)
@@ -82,12 +88,12 @@ def test_every_error_has_one_shape() -> None:
 def test_an_id_that_needs_escapes() -> None:
     """Whatever an id holds, the answer is JSON."""
     name = 'a"\\\n\u2028'
-    assert message(answered(Get(name), None)) == f"No response found with id '{name}'."
+    assert message(build_answer(GetResponse(name), None)) == f"No response found with id '{name}'."
 
 
 def test_a_refused_request_looks_nothing_up() -> None:
     """The query is judged before the store is asked."""
-    answer = serve(ShelfAway(), "default", Refused("r", "why"))
+    answer = serve(ShelfAway(), "default", BadRequest("r", "why"))
     assert answer is not None
     assert answer.status == 400
 
@@ -95,16 +101,16 @@ def test_a_refused_request_looks_nothing_up() -> None:
 def test_what_is_to_be_deleted(shelf: SqliteShelf) -> None:
     """What is there is for the proxy to delete, once; what is not is answered at once."""
     shelf.write(record("e1", response("resp_x", tenant_id="mine")))
-    assert serve(shelf, "mine", Delete("resp_x")) is None
-    assert serve(shelf, "mine", Delete("resp_x")) is None
-    answer = serve(shelf, "other", Delete("resp_x"))
+    assert serve(shelf, "mine", DeleteResponse("resp_x")) is None
+    assert serve(shelf, "mine", DeleteResponse("resp_x")) is None
+    answer = serve(shelf, "other", DeleteResponse("resp_x"))
     assert answer is not None
     assert answer.status == 404
 
 
 RUNNING = responses.response(status="in_progress")
 ENDED = responses.response({"type": "reasoning", "id": "rs_1"})
-INPUT = Found(input='[{"type": "message"}]')
+INPUT = ServedResponse(input='[{"type": "message"}]')
 PREFERENCES = [
     (AT, None, True),
     (ITEMS, None, True),
@@ -115,14 +121,14 @@ PREFERENCES = [
     (f"{AT}?include=reasoning.encrypted_content", found(ENDED), True),
     (f"{AT}?include=file_search_call.results", found(ENDED), False),
     (ITEMS, INPUT, False),
-    (ITEMS, Found(input="[]"), True),
-    (ITEMS, Found(input="{"), True),
+    (ITEMS, ServedResponse(input="[]"), True),
+    (ITEMS, ServedResponse(input="{"), True),
     (f"{ITEMS}?include=message.input_image.image_url", INPUT, False),
 ]
 
 
 @pytest.mark.parametrize(("path", "stored", "upstream"), PREFERENCES)
-def test_who_knows_better(path: str, stored: Found | None, upstream: bool) -> None:
+def test_who_knows_better(path: str, stored: ServedResponse | None, upstream: bool) -> None:
     """The upstream is worth asking about what is unknown, unfinished or more than was stored."""
     assert needs_upstream(ask(path), stored) is upstream
 
@@ -134,10 +140,10 @@ def test_what_runs_is_answered_where_nobody_else_can() -> None:
 
 def test_requests_say_what_they_need() -> None:
     """An object, an input and a recording are large: each is read only where it is shown."""
-    wanted = [ask(path).wanted.value for path in (AT, f"{AT}?stream=true", ITEMS)]
+    wanted = [ask(path).fields.value for path in (AT, f"{AT}?stream=true", ITEMS)]
     assert wanted == ["object", "stream", "input"]
-    assert isinstance(asked("DELETE", AT), Delete)
-    assert isinstance(ask(ITEMS), InputItems)
+    assert isinstance(parse_request("DELETE", AT), DeleteResponse)
+    assert isinstance(ask(ITEMS), GetInputItems)
 
 
 def test_nothing_of_a_value_changes() -> None:

@@ -15,10 +15,10 @@ from response_store.counts import Counters
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
 from response_store.ingest.supervisor import GONE, Answered
-from response_store.serving.request import Asked, asked
-from response_store.serving.serve import prefer
+from response_store.serving.request import StoreRequest, parse_request
+from response_store.serving.serve import serve_if_better
 from response_store.serving.service import KIND, SECONDS, Query, Reply, Service, encode
-from response_store.serving.stored import Found, Wanted
+from response_store.serving.stored import Fields, ServedResponse
 from tests.unit.serving.responses import AT, ITEMS, found
 from tests.unit.serving.responses import response as whole_response
 
@@ -28,9 +28,9 @@ REPLY = Reply(200, (("content-type", "application/json"),), b'{"id":"r"}')
 UPSTREAM = Reply(None)
 
 
-def ask(method: str, path: str) -> Asked:
+def ask(method: str, path: str) -> StoreRequest:
     """What a request asks for."""
-    wanted = asked(method, path)
+    wanted = parse_request(method, path)
     assert wanted is not None
     return wanted
 
@@ -38,10 +38,10 @@ def ask(method: str, path: str) -> Asked:
 class Holding:
     """Holds one response, whoever asks; or fails."""
 
-    def __init__(self, what: Found | Exception | None) -> None:
+    def __init__(self, what: ServedResponse | Exception | None) -> None:
         self.what = what
 
-    def find(self, tenant: str, response_id: str, wanted: Wanted) -> Found | None:
+    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
         if isinstance(self.what, Exception):
             raise self.what
         return self.what
@@ -56,18 +56,22 @@ RUNNING = [found(whole_response(status=status)) for status in ("queued", "in_pro
     [
         (AT, WHOLE, 200),
         (f"{AT}?stream=true", WHOLE, 200),
-        (ITEMS, Found(input='[{"id": "a"}]'), 200),
-        (f"{ITEMS}?after=b", Found(input='[{"id": "a"}]'), 400),
+        (ITEMS, ServedResponse(input='[{"id": "a"}]'), 200),
+        (f"{ITEMS}?after=b", ServedResponse(input='[{"id": "a"}]'), 400),
         (f"{AT}?bad=1", WHOLE, 400),
         (f"{AT}?bad=1", None, None),
         (AT, None, None),
         (ITEMS, None, None),
-        (ITEMS, Found(input="[]"), None),
+        (ITEMS, ServedResponse(input="[]"), None),
         (AT, RUNNING[0], None),
         (f"{AT}?stream=true", RUNNING[1], None),
-        (AT, Found(response_object="{"), None),
-        (f"{AT}?stream=true", Found(response_object='{"status": "completed", "output": [}'), None),
-        (ITEMS, Found(input="{"), None),
+        (AT, ServedResponse(response_object="{"), None),
+        (
+            f"{AT}?stream=true",
+            ServedResponse(response_object='{"status": "completed", "output": [}'),
+            None,
+        ),
+        (ITEMS, ServedResponse(input="{"), None),
         (AT, TransientStoreError("away"), None),
         (f"{AT}?bad=1", TransientStoreError("away"), None),
         (ITEMS, StoreError("corrupt"), None),
@@ -76,13 +80,13 @@ RUNNING = [found(whole_response(status=status)) for status in ("queued", "in_pro
 )
 def test_prefer(path: str, what: Any, status: int | None) -> None:
     """What is here and whole is answered; whatever else is the upstream's."""
-    answer = prefer(Holding(what), TENANT, ask("GET", path))
+    answer = serve_if_better(Holding(what), TENANT, ask("GET", path))
     assert (answer.status if answer else None) == status
 
 
 def test_prefer_never_deletes() -> None:
     """The upstream is asked, and what it answers is noted when it has."""
-    assert prefer(Holding(WHOLE), TENANT, ask("DELETE", AT)) is None
+    assert serve_if_better(Holding(WHOLE), TENANT, ask("DELETE", AT)) is None
 
 
 @dataclass
@@ -132,7 +136,7 @@ def service(mode: Serve, journal: Journal) -> tuple[Service, Counters]:
 def test_what_is_ours(method: str, path: str, mode: Serve, is_asked: bool) -> None:
     """Only requests for stored responses are held up."""
     told, _ = service(mode, Journal())
-    assert (told.asked(method, path) is not None) is is_asked
+    assert (told.parse(method, path) is not None) is is_asked
 
 
 @pytest.mark.parametrize(("method", "path"), WAYS[:3])
@@ -239,6 +243,6 @@ async def test_an_error_of_our_own(mode: Serve, status: int | None) -> None:
     told, counters = service(mode, journal)
     with pytest.raises(ZeroDivisionError):
         await told.answer(TENANT, ask("GET", AT), "GET", AT)
-    instead = told.failed()
+    instead = told.answer_after_error()
     assert (instead.status if instead else None) == status
     assert sum(counters.snapshot().values()) == 1

@@ -12,9 +12,9 @@ import pytest
 
 from response_store.config import Durability, SqliteTarget
 from response_store.errors import StoreError, TransientStoreError
-from response_store.serving.request import asked as request
+from response_store.serving.request import parse_request as request
 from response_store.serving.serve import serve
-from response_store.serving.stored import Found, Wanted
+from response_store.serving.stored import Fields, ServedResponse
 from response_store.store.kept_reading import PAUSE, KeptReading, Pause
 from response_store.store.postgres.reading import PostgresReading
 from response_store.store.reading import Reading
@@ -99,10 +99,12 @@ def reads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServingRea
 def test_only_what_is_wanted_is_read(reads: ServingReads) -> None:
     """Each answer gets the columns that it is made of, and nothing else."""
     row = response("r1", asked=[QUESTION], answered=[ANSWER])
-    assert reads.find("t1", "r1", Wanted.PRESENCE) == Found()
-    assert reads.find("t1", "r1", Wanted.OBJECT) == Found(row.response_object, accumulated=STREAMED)
-    assert reads.find("t1", "r1", Wanted.INPUT) == Found(input=row.input)
-    assert reads.find("t1", "r2", Wanted.STREAM) == Found(response("r2").response_object)
+    assert reads.find("t1", "r1", Fields.PRESENCE) == ServedResponse()
+    assert reads.find("t1", "r1", Fields.OBJECT) == ServedResponse(
+        row.response_object, accumulated=STREAMED
+    )
+    assert reads.find("t1", "r1", Fields.INPUT) == ServedResponse(input=row.input)
+    assert reads.find("t1", "r2", Fields.STREAM) == ServedResponse(response("r2").response_object)
 
 
 def test_what_streamed_is_served(reads: ServingReads) -> None:
@@ -116,17 +118,17 @@ def test_what_streamed_is_served(reads: ServingReads) -> None:
 
 def test_the_recorded_stream_is_the_oldest_whole_one(reads: ServingReads) -> None:
     """Tails, other transports, other tenants and streams that were cut are none."""
-    found = reads.find("t1", "r1", Wanted.STREAM)
+    found = reads.find("t1", "r1", Fields.STREAM)
     assert found is not None
     assert found.recorded == b"whole"
 
 
-@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize("wanted", Fields)
 @pytest.mark.parametrize(
     ("tenant", "name"),
     [("t1", "r3"), ("t3", "r1"), ("t2", "r2"), ("T1", "r1"), ("t1", "R1"), ("t1", "r1%"), ("", "")],
 )
-def test_nothing_else_is_found(reads: ServingReads, wanted: Wanted, tenant: str, name: str) -> None:
+def test_nothing_else_is_found(reads: ServingReads, wanted: Fields, tenant: str, name: str) -> None:
     """Ids and tenants compare exactly."""
     assert reads.find(tenant, name, wanted) is None
 
@@ -143,19 +145,19 @@ def test_a_row_that_is_no_text(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE openai_responses SET response_object = x'c4', input = x'c4'")
     with closing(sqlite_reads(path)) as reads:
-        for wanted in (Wanted.OBJECT, Wanted.STREAM, Wanted.INPUT):
+        for wanted in (Fields.OBJECT, Fields.STREAM, Fields.INPUT):
             with pytest.raises(StoreError, match="is no text"):
                 reads.find("t1", "r1", wanted)
-        assert reads.find("t1", "r1", Wanted.PRESENCE) == Found()
+        assert reads.find("t1", "r1", Fields.PRESENCE) == ServedResponse()
 
 
 def test_a_file_that_was_replaced(tmp_path: Path) -> None:
     """What is at the path now is looked at, not what was there when it was opened."""
     path = written(tmp_path / "responses.db", [FINAL])
     with closing(sqlite_reads(path)) as reads:
-        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+        assert reads.find("t1", "r1", Fields.PRESENCE) is not None
         written(tmp_path / "other.db", []).replace(path)
-        assert reads.find("t1", "r1", Wanted.PRESENCE) is None
+        assert reads.find("t1", "r1", Fields.PRESENCE) is None
 
 
 def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
@@ -168,12 +170,12 @@ def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
         store.write([FINAL])
     kept = KeptReading(lambda: PostgresReading(target, NAMES), lambda: None, Pause())
     with closing(ServingReads(kept)) as reads:
-        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+        assert reads.find("t1", "r1", Fields.PRESENCE) is not None
         plain_database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-        assert reads.find("t1", "r1", Wanted.PRESENCE) is not None
+        assert reads.find("t1", "r1", Fields.PRESENCE) is not None
 
 
 class Attempts:
@@ -209,7 +211,7 @@ def test_several_do_not_knock_at_once() -> None:
 
 
 PLANS = {
-    **{wanted: (FOUND[wanted], ("t1", "r1"), "openai_responses") for wanted in Wanted},
+    **{wanted: (FOUND[wanted], ("t1", "r1"), "openai_responses") for wanted in Fields},
     "recorded": (RECORDED, ("r1", "t1"), "idx_openai_exchanges_response_id"),
 }
 

@@ -22,7 +22,7 @@ from response_store.store.packed import (
     unpack,
 )
 from response_store.telling import bodies
-from response_store.transfer.checking import BadLineError, Line
+from response_store.transfer.checking import BadLineError, ExportLine
 
 PLAIN = random.Random(5).randbytes(300_000)
 
@@ -74,7 +74,7 @@ def test_an_import_refuses_it() -> None:
         stored = base64.b64encode(endless(size)).decode()
         text = json.dumps(line | {"raw_response_stored_base64": stored}).encode()
         with pytest.raises(BadLineError, match="512 MiB") if refused else nullcontext():
-            Line(text)
+            ExportLine(text)
 
 
 def test_the_bound_is_said() -> None:

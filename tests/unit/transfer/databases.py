@@ -17,8 +17,8 @@ from response_store.config.postgres_target import PostgresTarget
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.reading import Reading
 from response_store.store.sqlite.store import SqliteStore
-from response_store.transfer.ends import read_end, written_end
-from response_store.transfer.writing import Writing
+from response_store.transfer.ends import open_source, open_target
+from response_store.transfer.writing import BulkWriter
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES
@@ -74,13 +74,13 @@ class Filled(ABC):
     @contextmanager
     def read(self) -> Iterator[Reading]:
         """As a source."""
-        with read_end(self.target, NAMES) as reading:
+        with open_source(self.target, NAMES) as reading:
             yield reading
 
     @contextmanager
-    def written(self) -> Iterator[tuple[Reading, Writing]]:
+    def written(self) -> Iterator[tuple[Reading, BulkWriter]]:
         """As a target."""
-        with written_end(self.target, NAMES) as ends:
+        with open_target(self.target, NAMES) as ends:
             yield ends
 
 

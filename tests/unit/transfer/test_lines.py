@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from response_store.transfer.checking import BadLineError, Line, schema
-from response_store.transfer.tables import TABLES, Kind
+from response_store.transfer.checking import BadLineError, ExportLine, load_schema
+from response_store.transfer.tables import TABLES, ColumnKind
 from tests.sampling import examples
 
 COLUMNS = sorted({column.name for table in TABLES for column in table.columns})
@@ -38,7 +38,7 @@ GOOD: dict[str, dict[str, Any]] = {
 
 def is_good(line: dict[str, Any]) -> bool:
     try:
-        Line(json.dumps(line).encode())
+        ExportLine(json.dumps(line).encode())
     except BadLineError:
         return False
     return True
@@ -46,9 +46,9 @@ def is_good(line: dict[str, Any]) -> bool:
 
 def test_the_schema_is_one() -> None:
     """It is a schema, and its rows have the columns of the tables."""
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(load_schema())
     for table in TABLES:
-        described = schema()["$defs"][table.row]
+        described = load_schema()["$defs"][table.row]
         names = [name for name in described["properties"] if not name.endswith("base64")]
         assert names == ["row", *table.names]
         needed = [column.name for column in table.columns if not column.nullable]
@@ -72,7 +72,7 @@ def test_the_quick_look_and_the_schema_are_of_one_mind(row: str, changed: dict[s
     line = GOOD[row] | changed
     if line.get("row") not in list(GOOD):
         return
-    judged = Draft202012Validator(schema()).is_valid(line)
+    judged = Draft202012Validator(load_schema()).is_valid(line)
     assert is_good(line) == judged
 
 
@@ -113,17 +113,17 @@ def test_the_quick_look_and_the_schema_are_of_one_mind(row: str, changed: dict[s
 def test_a_bad_line_is_explained(line: bytes, told: str) -> None:
     """The message names the member and the rule, and holds nothing else of the line."""
     with pytest.raises(BadLineError, match=told):
-        Line(line)
+        ExportLine(line)
 
 
 def test_every_kind_of_column_is_described() -> None:
     """A kind that the schema takes for another would lose what a store holds."""
     types = {
-        Kind.TEXT: "string", Kind.INTEGER: "integer", Kind.REAL: "#/$defs/real",
-        Kind.JSON: "#/$defs/json", Kind.PACKED: "#/$defs/json",
+        ColumnKind.TEXT: "string", ColumnKind.INTEGER: "integer", ColumnKind.REAL: "#/$defs/real",
+        ColumnKind.JSON: "#/$defs/json", ColumnKind.PACKED: "#/$defs/json",
     }  # fmt: skip
     for table in TABLES:
-        properties = schema()["$defs"][table.row]["properties"]
+        properties = load_schema()["$defs"][table.row]["properties"]
         for column in table.columns:
             found = properties[column.name]
             named = found.get("$ref") or found["type"]

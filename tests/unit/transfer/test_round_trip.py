@@ -15,13 +15,13 @@ from jsonschema import Draft202012Validator
 
 from response_store.store.reading import Reading
 from response_store.store.selection import Selection
-from response_store.transfer.checking import schema
+from response_store.transfer.checking import load_schema
 from response_store.transfer.exporting import export
 from response_store.transfer.importing import Import
-from response_store.transfer.lines import line_of
-from response_store.transfer.paging import rows_of
+from response_store.transfer.lines import encode_row
+from response_store.transfer.paging import read_rows
 from response_store.transfer.tables import EXCHANGES
-from response_store.transfer.writing import Writing
+from response_store.transfer.writing import BulkWriter
 from tests.sampling import examples
 from tests.unit.transfer.databases import AnyDatabase, PostgresTables, SqliteFile
 
@@ -87,7 +87,7 @@ def imported(database: AnyDatabase, lines: list[bytes]) -> Import:
         return brought(ends, lines)
 
 
-def brought(ends: tuple[Reading, Writing], lines: list[bytes]) -> Import:
+def brought(ends: tuple[Reading, BulkWriter], lines: list[bytes]) -> Import:
     importing = Import(*ends)
     importing.take(lines, int, pytest.fail)
     assert importing.result.is_well
@@ -122,7 +122,7 @@ def test_nothing_is_lost_on_the_way(
 
     Every line is as the published schema says.
     """
-    valid = Draft202012Validator(schema())
+    valid = Draft202012Validator(load_schema())
 
     @settings(max_examples=examples(20))
     @given(
@@ -204,8 +204,8 @@ def test_a_line_is_what_people_expect(sqlite: SqliteFile) -> None:
         raw_response=zstandard.compress(b"data: {}\n\n"), input_tokens=3,
     )  # fmt: skip
     with sqlite.read() as reading:
-        (row,) = rows_of(reading, EXCHANGES, [("e1",)])
-    assert line_of(EXCHANGES, row) == (
+        (row,) = read_rows(reading, EXCHANGES, [("e1",)])
+    assert encode_row(EXCHANGES, row) == (
         b'{"row":"exchange","exchange_id":"e1","tenant_id":"t1","api":"responses",'
         b'"transport":"http","state":"completed","started_at":1767225600.25,"input_tokens":3,'
         b'"method":"POST","scheme":"https","host":"api.openai.com","path":"/v1/responses",'

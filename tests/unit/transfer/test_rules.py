@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from response_store.store.selection import Selection
-from response_store.transfer.bringing import Bringer, Tally
-from response_store.transfer.digests import digest, digests
-from response_store.transfer.paging import key_pages, rows_of
+from response_store.transfer.bringing import LoadCounts, RowLoader
+from response_store.transfer.digests import compute_digest, read_digests
+from response_store.transfer.paging import list_key_pages, read_rows
 from response_store.transfer.tables import CONVERSATIONS, EXCHANGES, RESPONSES, TABLES, Row, Table
 from tests.unit.transfer.databases import REQUIRED, AnyDatabase, PostgresTables, SqliteFile
 
@@ -53,8 +53,8 @@ def test_no_row_is_lowered(
         with anywhere.written() as (reading, writing):
             for batch in batches:
                 writing.write(table, batch)
-            (kept,) = rows_of(reading, table, [table.key_of(better)])
-            Bringer(reading, writing).compare(table, [worse], tally := Tally())
+            (kept,) = read_rows(reading, table, [table.key_of(better)])
+            RowLoader(reading, writing).compare(table, [worse], tally := LoadCounts())
         assert kept == better
         assert (tally.further, tally.different) == (1, 0)
 
@@ -69,7 +69,7 @@ def test_one_batch_may_hold_a_response_twice(anywhere: AnyDatabase) -> None:
         for batch in ([first, late], [late, first], [first, first]):
             anywhere.execute("DELETE FROM openai_responses")
             writing.write(RESPONSES, batch)
-            assert rows_of(reading, RESPONSES, [("t1", "one")]) == [first]
+            assert read_rows(reading, RESPONSES, [("t1", "one")]) == [first]
 
 
 def test_open_rows_stay_open(anywhere: AnyDatabase) -> None:
@@ -89,12 +89,12 @@ def test_digests_are_made_alike(sqlite: SqliteFile, in_postgres: PostgresTables)
         row(EXCHANGES, exchange_id="4", output_text="", request_body=b"", first_event_ms=0.1),
         row(EXCHANGES, exchange_id="5", output_text="a\0b", started_at=float("inf")),
     ]
-    expected = {EXCHANGES.key_of(each): digest(EXCHANGES, each) for each in rows}
+    expected = {EXCHANGES.key_of(each): compute_digest(EXCHANGES, each) for each in rows}
     assert len(set(expected.values())) == len(rows)
     for database in (sqlite, in_postgres):
         with database.written() as (reading, writing):
             writing.write(EXCHANGES, rows)
-            assert digests(reading, EXCHANGES, [*expected, ("none",)]) == expected
+            assert read_digests(reading, EXCHANGES, [*expected, ("none",)]) == expected
 
 
 @pytest.mark.parametrize("most_weight", [1, 10**9])
@@ -106,7 +106,7 @@ def test_pages_have_every_row_once(anywhere: AnyDatabase, most_weight: int) -> N
     with anywhere.read() as reading:
         for table in TABLES:
             how = {"most_rows": 5, "most_weight": most_weight}
-            pages = list(key_pages(reading, table, Selection(), **how))
+            pages = list(list_key_pages(reading, table, Selection(), **how))
             keys = [key for page in pages for key in page]
             assert keys == sorted(set(keys))
             assert len(keys) == (0 if table is CONVERSATIONS else 12)
@@ -124,7 +124,7 @@ def test_a_selection_brings_what_it_names(anywhere: AnyDatabase) -> None:
         anywhere.conversation(f"c{at}")
     with anywhere.read() as reading:
         found = {
-            name: [key for page in key_pages(reading, table, selection) for key in page]
+            name: [key for page in list_key_pages(reading, table, selection) for key in page]
             for selection in (
                 Selection(models=("m1",)), Selection(tenant="t2"),
                 Selection(tenant="t1", models=("m1",), since=1.0),
