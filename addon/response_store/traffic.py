@@ -290,6 +290,7 @@ class Traffic:
         if not answer.content_type and exchange.asks_for_stream:
             answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
         exchange.answer = answer
+        exchange.answer_fields = flow.response.headers.fields
         streams = answer.transport == Transport.SSE.value
         if exchange.live and (streams or flow.response.stream):
             stream = exchange.start_stream()
@@ -364,9 +365,9 @@ class Traffic:
     def _finish(
         self, flow: http.HTTPFlow, exchange: Exchange, session: Session, by: EndedBy
     ) -> Exchange | None:
-        body, stream = None, exchange.stream
+        body = None
         if flow.response is not None:
-            if stream is None or not stream.has_chunks:  # another script may have changed it
+            if _may_have_changed(flow.response, exchange):
                 exchange.answer = flow_facts.answer_head(flow)
             body = flow.response.raw_content
         at = None if exchange.live else flow_facts.ended_at(flow)
@@ -456,6 +457,15 @@ def _put_back(flow: http.HTTPFlow, exchange: Exchange) -> Awaitable[None] | None
         return _put_back_large(response, chunks)
     response.data.content = b"".join(chunks)
     return None
+
+
+def _may_have_changed(response: http.Response, exchange: Exchange) -> bool:
+    """Return whether another script may have changed an answer since its head was read."""
+    stream, answer = exchange.stream, exchange.answer
+    if stream is not None:
+        return not stream.has_chunks
+    is_same = response.headers.fields is exchange.answer_fields
+    return answer is None or not is_same or response.status_code != answer.status_code
 
 
 async def _put_back_large(response: http.Response, chunks: list[bytes]) -> None:

@@ -133,6 +133,23 @@ async def test_a_whole_answer(hooked: Hooked) -> None:
     assert (hooked.end.head.ended_by, hooked.counters.get("seen")) == ("body", 1)
 
 
+@pytest.mark.parametrize("change", ["status", "header"])
+async def test_a_script_that_changes_a_whole_answer(hooked: Hooked, change: str) -> None:
+    """The row has what the flow has at its end."""
+    flow = flow_of(streams=False)
+    for hook in ("request", "responseheaders"):
+        await hooked.call(hook, flow)
+    if change == "status":
+        flow.response.status_code = 404
+    else:
+        flow.response.headers["x-request-id"] = "req_other"
+    await hooked.call("response", flow)
+    answer = hooked.end.head.answer
+    assert (answer.status_code, answer.upstream_request_id) == (
+        (404, None) if change == "status" else (200, "req_other")
+    )
+
+
 async def test_a_request_is_read_later(hooked: Hooked) -> None:
     """It is on its way to the upstream by then."""
     flow = flow_of()

@@ -75,8 +75,8 @@ class Exchange:
     __slots__ = (
         "_body", "_budget", "_credentials", "_first_event_ms", "_limit", "_looked", "_plain_answer",
         "_plain_request", "_private", "_request_expands", "_started",
-        "answer", "chain", "ended", "is_open", "key", "last_receipt", "live", "part_sent",
-        "problem", "receipts", "redacts", "rejected", "request", "stream",
+        "answer", "answer_fields", "chain", "ended", "is_open", "key", "last_receipt", "live",
+        "part_sent", "problem", "receipts", "redacts", "rejected", "request", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -99,6 +99,7 @@ class Exchange:
         self.live = live
         self.redacts = redacts
         self.answer: AnswerHead | None = None
+        self.answer_fields: object = None  # of the headers that `answer` was read from
         self.stream: StreamTee | None = None
         self.ended = False
         self.rejected = False  # answered by this proxy instead of the upstream
@@ -259,7 +260,7 @@ class Exchange:
             problem=self.problem,
         )
         parts = [part for part in (request, body, raw) if part]
-        private = self._private or self._may_hold(body) or self._may_hold(raw)
+        private = self._private or self._may_hold(body) or bool(raw and self._may_hold(raw))
         return Frame(Kind.END, self.key, encode_head(head), parts, private)
 
     def has_parts(self) -> bool:

@@ -70,9 +70,11 @@ def credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
         for name, value in flow.request.headers.fields[:HEADER_FIELDS]
         if name.lower() in _CREDENTIAL_HEADERS
     ]
+    query = flow.request.path.partition("?")[2]
     with suppress(ValueError):
-        query = flow.request.path.partition("?")[2]
-        parameters = parse_qsl(query.replace(";", "&"), max_num_fields=QUERY_PARAMETERS)
+        parameters = (
+            parse_qsl(query.replace(";", "&"), max_num_fields=QUERY_PARAMETERS) if query else ()
+        )
         values += [value for name, value in parameters if _is_credential(name.lower())]
     return echoes_of([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlencode
 
 from response_store.json_text import storable
@@ -59,6 +60,7 @@ _slashes = re.compile("/{2,}").sub
 _NO_IDS = {"compact": Skip.COMPACTION, "input_tokens": Skip.INPUT_TOKENS}
 _FOLLOWING = {("GET", ""), ("POST", "/cancel"), ("DELETE", "")}
 _MULTIPART = "multipart/"
+_CACHED_CHARS = 200
 
 
 def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | Skip:
@@ -67,6 +69,12 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     Beside requests that create, these are ours: retrieving a response, polled or streamed,
     cancelling and deleting it. `find_target_id` tells them apart.
     """
+    route = path.partition("?")[0]  # what follows may be a secret, which no cache may keep
+    judge = _classify_cached if len(route) <= _CACHED_CHARS else _classify
+    return judge(method, route, content_type[:_CACHED_CHARS], upgrade[:_CACHED_CHARS])
+
+
+def _classify(method: str, path: str, content_type: str, upgrade: str) -> Api | Skip:
     route = normalize_path(path)
     is_socket = upgrade.lower() == "websocket"
     other = None if is_socket else classify_other(method, route)
@@ -82,6 +90,9 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     if content_type.lower().startswith(_MULTIPART):
         return Skip.CONTENT_TYPE
     return api
+
+
+_classify_cached = lru_cache(maxsize=64)(_classify)
 
 
 def _is_kept(name: str, value: str) -> bool:
@@ -114,6 +125,8 @@ def _read_parameters(path: str) -> list[tuple[str, str]]:
 
 def find_target_id(path: str) -> str | None:
     """Return the id of the response that a request of ours is about; None where it creates one."""
+    if "/responses/" not in path:
+        return None
     found = _stored(normalize_path(path))
     if found is None or found[1] in _NO_IDS:
         return None
@@ -137,6 +150,8 @@ def _classify_stored(method: str, route: str) -> Api | Skip:
 
 def strip_query(path: str) -> str:
     """Return `path` with only those query parameters that are known to carry no secret."""
+    if "?" not in path and "#" not in path:
+        return storable(path)
     route = storable(path).partition("#")[0].partition("?")[0]
     kept = _read_parameters(path)
     return f"{route}?{urlencode(kept)}" if kept else route

@@ -41,6 +41,7 @@ _url_secrets = re.compile(
     rb"://(?P<user>[^/@?#\"\\]*+)@|[?&;#][^=&;#\"\\]*+=(?P<value>[^&;#\"\\]*+)"
 ).finditer
 _SCHEMES = frozenset({"bearer", "basic", "token"})
+_is_plain = re.compile(r"[A-Za-z0-9 ._~+=:-]*+").fullmatch  # written alike in every JSON text
 
 
 class Masked(NamedTuple):
@@ -127,11 +128,12 @@ def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
 
 def echoes_of(credentials: Iterable[str]) -> tuple[bytes, ...]:
     """Return a client's credentials as an answer may repeat them."""
-    spellings = {
-        spelling
-        for value in credentials
-        for spelling in _spellings(json.dumps(value)[1:-1].encode())
-    }
+    spellings: set[bytes] = set()
+    for value in credentials:
+        if _is_plain(value):
+            spellings.update(one.encode() for one in _worth_finding(value))
+        else:
+            spellings.update(_spellings(json.dumps(value)[1:-1].encode()))
     return tuple(sorted(spellings, key=lambda one: (-len(one), one)))
 
 
@@ -146,17 +148,26 @@ def _spellings(secret: bytes) -> Iterator[bytes]:
         value = str(json.loads(b'"' + secret + b'"'))
     except ValueError:
         value = secret.decode(errors="replace")
-    kind, _, rest = value.partition(" ")
-    values = (value, rest) if kind.lower() in _SCHEMES else (value,)
-    for each in filter(lambda each: len(each) >= _MIN_ECHO, values):
+    for each in _worth_finding(value):
         yield json.dumps(each)[1:-1].encode()
         yield json.dumps(each, ensure_ascii=False)[1:-1].encode(errors="replace")
         yield json.dumps(each)[1:-1].replace("/", "\\/").encode()
 
 
+def _worth_finding(value: str) -> list[str]:
+    """Return a credential, and what follows its scheme, as far as they are no ordinary words."""
+    kind, _, rest = value.partition(" ")
+    values = (value, rest) if kind.lower() in _SCHEMES else (value,)
+    return [each for each in values if len(each) >= _MIN_ECHO]
+
+
 def _is_suspicious(body: bytes, start: int, end: int) -> bool:
     """Return whether what may be a credential's name stands there; its colon may follow later."""
-    if all(body.find(hint, start, end) < 0 for hint in _HINTS):
+    find = body.find
+    for hint in _HINTS:
+        if find(hint, start, end) >= 0:
+            break
+    else:
         return False
     return any(_colon(body, name.end() + 1) for name in _suspicious_names(body, start, end))
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from response_store.openai_api.endpoints import (
     Skip,
+    _classify_cached,
     classify,
     find_model,
     find_target_id,
@@ -171,3 +172,13 @@ MODELS = [
 def test_a_model_in_the_path(path: str, model: str | None) -> None:
     """Azure names the model in the path, sockets in the query."""
     assert find_model(path) == model
+
+
+def test_no_cache_keeps_what_may_be_a_secret() -> None:
+    """Queries are judged by nobody, and a path of megabytes is not kept."""
+    _classify_cached.cache_clear()
+    for path in ("/v1/responses?key=s3cret", "/v1/responses?key=other", "/v1/responses"):
+        assert classify("POST", path, "application/json", "") is Api.RESPONSES
+    assert _classify_cached.cache_info().currsize == 1
+    assert classify("POST", f"/{'x' * 1000}/responses", "", "") is Api.RESPONSES
+    assert _classify_cached.cache_info().currsize == 1

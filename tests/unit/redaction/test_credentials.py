@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from response_store.redaction.credentials import (
     UncleanableError,
+    _spellings,
     echoes_of,
     is_ordinary,
     mask,
@@ -375,6 +376,14 @@ def test_what_is_too_much_to_be_cleaned() -> None:
         mask(b'{"tools":[{"headers":' + b"[" * 300_000)
     with pytest.raises(UncleanableError):
         mask_echoes(bytes(1 << 20), tuple(b"%d" % n for n in range(5000)))
+
+
+@settings(max_examples=examples(200))
+@given(st.text(st.sampled_from('Bearer Tokn0.~+=:-_"\\/\u00e9\n'), max_size=40))
+def test_plain_credentials_take_the_short_way(value: str) -> None:
+    """Whatever is in a credential, it is looked for in every spelling that a JSON text may have."""
+    slowly = set(_spellings(json.dumps(value)[1:-1].encode()))
+    assert set(echoes_of([value])) == slowly
 
 
 def test_echoes_of_a_client() -> None:
