@@ -253,11 +253,6 @@ class Supervisor:
         return True
 
     @property
-    def applied(self) -> int:
-        """Return the last frame that the ingester has read, as far as it was reported."""
-        return self.report.applied if self.report is not None else 0
-
-    @property
     def committed(self) -> int:
         """Return the last frame whose rows are in the database, as far as it was reported."""
         return self.report.committed if self.report is not None else 0
