@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.one_python
 
+MINE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "mine.py"
 BEFORE, AFTER = (Path(harness.__file__).with_name(f"meddling_{w}.py") for w in ("before", "after"))
 HOOKS = ("request", "responseheaders", "response")
 RAISING = [",".join(hooks) for n in (1, 2) for hooks in itertools.combinations(HOOKS, n)]
@@ -44,6 +45,19 @@ LACKING = {
 }
 
 PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
+
+
+def test_the_example_of_a_script_beside_ours(
+    model_server: ModelServer, authority: Path, tmp_path: Path
+) -> None:
+    """What it changes of a request is kept as changed: the team that it names has the row."""
+    config = {"tenant": {"header": "x-team"}}
+    mode = f"reverse:{model_server.url}"
+    with Proxy(tmp_path, authority=authority, mode=mode, config=config, first=[MINE]) as proxy:
+        assert fetch(proxy.port, asking(), "nobody").whole
+        proxy.flush()
+        (row,) = proxy.database.all_ended("research", 1)
+        assert row["state"] == "completed"
 
 
 @pytest.fixture(scope="module")

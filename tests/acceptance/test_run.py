@@ -110,7 +110,7 @@ def test_sdk_and_curl_through_the_proxy(
     assert said_next(finished.stderr) == (
         "response-store: 3 captured, 62 tokens in (16 cached), 34 out, 1 with errors\n"
         "completed\tgpt-5-2025-08-07\t2\t62\t34\t-\n"
-        "refused\trefused-429\t1\t-\t-\trate_limit_exceeded\n"
+        "refused\trefused-429\t1\t-\t-\trate_limit_exceeded: Slow down.\n"
     )
     rows = type(stage.database)(stage.work / "canary.db").exchanges()
     assert [row["state"] for row in rows] == ["completed", "completed", "refused"]

@@ -22,6 +22,7 @@ from response_store.limits import NAME, short_name
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
+from response_store.telling.exchange_line import with_calls
 from response_store.telling.figures import NONE, duration, host_port, local_time, number
 from response_store.telling.printable import one_line
 
@@ -99,6 +100,8 @@ def list_command(
         apply_journals(asked)
         with asked.open() as query:
             page = query.recent(asked.tenant, limit=limit, before=before, selection=selection)
+            if not as_json:
+                page = Page(tuple(with_calls(query, page.exchanges)), page.next)
         _write(page, as_json, narrowed=selection != Selection())
 
 

@@ -34,6 +34,10 @@ DISTRUST = (
     "the command has certificates of its own and does not trust the proxy's: name"
     ' SSL_CERT_FILE in its own setting (wget: --ca-certificate="$SSL_CERT_FILE"), or use --base-url'
 )
+BYPASSED = (
+    "the command connected to {hosts} without the proxy: what it asked that way is not captured."
+    " Clients that ignore proxies come through with --base-url"
+)
 _MOST_WARNINGS = 5
 _MOST_TENANTS = 3
 _CLOSING = re.compile(
@@ -56,6 +60,8 @@ def summarize(asked: Source, outcome: Outcome, config: Path | None) -> None:
         note(f"proxy: {line}")
     if _DISTRUSTED in said:
         note(f"response-store: {DISTRUST}")
+    if outcome.bypassed:
+        note(f"response-store: {BYPASSED.format(hosts=', '.join(outcome.bypassed))}")
     try:
         groups, whose = _captured(asked, outcome)
     except StoreError as error:
@@ -108,7 +114,7 @@ def _fields(one: Group) -> tuple[str, ...]:
         number(one.exchanges),
         number(one.input_tokens),
         number(one.output_tokens),
-        one_line(one.error_code or NONE),
+        one_line(one.error or NONE),
     )
 
 

@@ -27,7 +27,8 @@ def table(groups: Sequence[Group], width: int) -> Table:
     drawn.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
     drawn.add_column("count", no_wrap=True, min_width=5, justify="right")
     if width >= _TOKENS_FROM:
-        drawn.add_column("in/out", no_wrap=True, justify="right")
+        widest = max((len(_tokens(one)) for one in groups), default=0)
+        drawn.add_column("in/out", no_wrap=True, justify="right", min_width=widest)
     if width >= _ERROR_FROM:
         drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
     for one in groups:
@@ -40,6 +41,10 @@ def _cells(one: Group) -> tuple[Text, ...]:
         Text(one_line(one.state), style=state_style(one.state)),
         Text(one_line(one.model or NONE)),
         Text(number(one.exchanges)),
-        Text(f"{number(one.input_tokens)}/{number(one.output_tokens)}"),
-        Text(one_line(one.error_code or NONE), style=ERROR if one.error_code else ""),
+        Text(_tokens(one)),
+        Text(one_line(one.error or NONE), style=ERROR if one.error else ""),
     )
+
+
+def _tokens(one: Group) -> str:
+    return f"{number(one.input_tokens)}/{number(one.output_tokens)}"

@@ -10,7 +10,7 @@ from response_store.store.query import Query, open_query
 from response_store.store.selection import HOST_PORT
 from response_store.store.summaries import Summary
 from response_store.store.summaries import select_newest as newest_that
-from response_store.telling.exchange_line import list_line
+from response_store.telling.exchange_line import list_line, with_calls
 from response_store.telling.plain import plain
 from response_store.telling.printable import printable
 
@@ -48,7 +48,7 @@ def look(config: Config, kind: str, arguments: Sequence[str]) -> str:
 def _newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
     limit = min(max(int(arguments[0]), 1), MAX_LISTED)
     found = query.recent(tenant, limit=limit).exchanges
-    return f"the newest {limit}\n{_lines(found)}"
+    return f"the newest {limit}\n{_lines(query, found)}"
 
 
 def _matching(query: Query, tenant: str, words: Sequence[str]) -> str:
@@ -56,7 +56,7 @@ def _matching(query: Query, tenant: str, words: Sequence[str]) -> str:
     statement = newest_that(" AND ".join(["tenant_id = ?", *[_OCCURS] * len(words)]))
     patterns = [_pattern(word) for word in words]
     rows = query.reading.rows(statement, (tenant, *patterns, MAX_LISTED))
-    return f"exchanges with {' '.join(words)}\n{_lines([Summary(*row) for row in rows])}"
+    return f"exchanges with {' '.join(words)}\n{_lines(query, [Summary(*row) for row in rows])}"
 
 
 def _shown(query: Query, tenant: str, arguments: Sequence[str]) -> str:
@@ -82,8 +82,8 @@ def _pattern(word: str) -> str:
     return f"%{word}%"
 
 
-def _lines(exchanges: Sequence[Summary]) -> str:
-    return "\n".join(map(list_line, exchanges)) or "none"
+def _lines(query: Query, exchanges: Sequence[Summary]) -> str:
+    return "\n".join(map(list_line, with_calls(query, exchanges))) or "none"
 
 
 def _shown_as(config: Config) -> str | None:

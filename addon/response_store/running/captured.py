@@ -27,7 +27,7 @@ FROM {exchanges}
 WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
 GROUPS = f"""{_TENANT}
 SELECT state, coalesce(model, requested_model), coalesce(error_code, substr(error_message, 1, 60)),
-       count(*),
+       min(substr(error_message, 1, 200)), count(*),
        CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
        CAST(sum(output_tokens) AS BIGINT)
 {_OURS}
@@ -40,16 +40,26 @@ GROUP BY 1"""
 class Group(msgspec.Struct, frozen=True):
     """Exchanges of one model that ended alike; an error without a code is its message.
 
-    Tokens are sums of what is known, or None.
+    `error_message` is that of one of them, at most 200 characters of it. Tokens are sums of what is
+    known, or None.
     """
 
     state: str
     model: str | None
     error_code: str | None
+    error_message: str | None
     exchanges: int
     input_tokens: int | None
     cached_tokens: int | None
     output_tokens: int | None
+
+    @property
+    def error(self) -> str | None:
+        """Code and message of an error; None where there was none."""
+        if self.error_code is None or not self.error_message:
+            return self.error_code
+        is_message = self.error_message.startswith(self.error_code)
+        return self.error_message if is_message else f"{self.error_code}: {self.error_message}"
 
 
 def captured(reading: Reading, recorder_id: str, since: float) -> list[Group]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from response_store.running.authorities import trusted_already
 from response_store.running.base_url import BaseUrl
+from response_store.running.bypass import BypassWatch, find_servers
 from response_store.running.channel import USER, Ready, Settings, segment_of
 from response_store.running.child_environment import child_environment
 from response_store.running.command import adapt_command
@@ -53,7 +54,8 @@ class Plan:
 class Outcome:
     """How it went: the status to end with, and what is known of the proxy.
 
-    `since` is when all began, in Unix seconds; `said` what the proxy said.
+    `since` is when all began, in Unix seconds; `said` what the proxy said, and
+    `bypassed` the API servers that the command connected to without it.
     """
 
     status: int
@@ -62,6 +64,7 @@ class Outcome:
     proxy_lost: bool
     proxy_killed: bool
     said: str
+    bypassed: Sequence[str] = ()
 
 
 def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outcome:
@@ -92,7 +95,9 @@ def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outc
             child = _started(command, plan, ready, bundle, password)
             signals.started(child)
             proxy.watch(lambda: tell(_LOST))
+            watch = BypassWatch(child.pid, find_servers(plan.environ, *_stood_in_for(plan)))
             returncode = child.wait()
+            bypassed = watch.end()
             lost = proxy.has_ended
         return Outcome(
             status=_status(returncode, proxy_lost=lost),
@@ -101,7 +106,12 @@ def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outc
             proxy_lost=lost,
             proxy_killed=proxy.was_killed,
             said=proxy.said(),
+            bypassed=bypassed,
         )
+
+
+def _stood_in_for(plan: Plan) -> list[str]:
+    return [plan.base_url.server] if plan.base_url else []
 
 
 _LOST = (

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias
 
+import msgspec
+
+from response_store.store.records import State
 from response_store.telling.figures import NONE, duration, local_time
 from response_store.telling.printable import one_line
 from response_store.telling.tokens import Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from response_store.ingest.channel import WrittenRow
+    from response_store.store.query import Query
     from response_store.store.records import ExchangeRow
     from response_store.store.summaries import Summary
 
     Exchange: TypeAlias = ExchangeRow | Summary | WrittenRow
 
+_ANSWERED = (State.COMPLETED, State.INCOMPLETE)
+_MAX_LOOKS = 100
 _MAX_NAME = 80  # characters; what is cut off an id is not needed to find it
 _MAX_START = 60  # characters of an answer's beginning
 
@@ -37,6 +45,30 @@ def exchange_line(exchange: Exchange) -> str:
         identifier(exchange),
     )
     return ", ".join(_shorten(part, _MAX_NAME) for part in parts if part)
+
+
+def with_calls(query: Query, exchanges: Sequence[Summary]) -> list[Summary]:
+    """Return exchanges that, where the model said nothing, say which tools it called.
+
+    Looks at the first hundred of those: each takes a look at its answer.
+    """
+    silent = [one for one in exchanges if one.output_start is None and one.state in _ANSWERED]
+    calls = {one.exchange_id: _calls(query, one) for one in silent[:_MAX_LOOKS]}
+    return [
+        msgspec.structs.replace(one, output_start=text)
+        if (text := calls.get(one.exchange_id))
+        else one
+        for one in exchanges
+    ]
+
+
+def _calls(query: Query, one: Summary) -> str:
+    from response_store.store.lookup import LookupResult  # noqa: PLC0415 (few lists need it)
+    from response_store.telling.shown import format_calls  # noqa: PLC0415 (see above)
+
+    response = query.response(one.tenant_id, one.response_id) if one.response_id else None
+    exchange = None if response else query.exchange(one.tenant_id, one.exchange_id)
+    return format_calls(LookupResult(exchange, response))
 
 
 def list_line(summary: Summary) -> str:

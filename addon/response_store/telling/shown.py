@@ -10,7 +10,7 @@ import msgspec
 from response_store import json_text
 from response_store.errors import StoreError
 from response_store.openai_api.accumulated import read_accumulated, slice_accumulated
-from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.item_kinds import CALL, LabelledTurn
 from response_store.openai_api.item_texts import as_fields, as_list
 from response_store.openai_api.items import (
     TurnItem,
@@ -24,6 +24,7 @@ from response_store.openai_api.items import (
 from response_store.store.records import Api, ExchangeRow
 from response_store.telling.bodies import document, is_json, unpacked
 from response_store.telling.figures import NONE, duration, host_port, local_time, number
+from response_store.telling.printable import one_line
 from response_store.telling.tokens import tokens_of
 
 if TYPE_CHECKING:
@@ -95,6 +96,25 @@ def turns(found: LookupResult) -> list[LabelledTurn]:
     told = exchanged(found)
     first = [LabelledTurn("instructions", told.instructions)] if told.instructions else []
     return [*first, *join_turns([*told.asked, *told.answered])]
+
+
+def format_calls(found: LookupResult) -> str:
+    """Return the tool calls of an answer in one line: `→ name(arguments)`; empty without any."""
+    calls = [turn for turn in join_turns(_answered(found)) if turn.source == CALL][:_MAX_CALLS]
+    return " ".join(f"\u2192 {_call_name(one)}({_shorten(one.text)})" for one in calls)
+
+
+_MAX_CALLS = 5
+_MAX_ARGUMENTS = 80  # characters
+
+
+def _call_name(call: LabelledTurn) -> str:
+    return call.name or call.title.removesuffix(" call").replace(" ", "_") or CALL
+
+
+def _shorten(text: str) -> str:
+    line = one_line(text)
+    return line if len(line) <= _MAX_ARGUMENTS else f"{line[:_MAX_ARGUMENTS]}\u2026"
 
 
 def _columns(found: LookupResult) -> dict[str, object]:

@@ -281,6 +281,25 @@ def test_a_port_is_shown_where_it_is_another(anywhere: Anywhere, run: Command) -
     assert json.loads(run("show", "e2", "--json").stdout)["port"] == 1234
 
 
+def test_tool_calls_stand_for_an_answer(anywhere: Anywhere, run: Command) -> None:
+    """Where the model said nothing, the tools that it called do; programs get the columns."""
+    call = (
+        '{"type":"function_call","name":"shell","call_id":"c","arguments":"{\\"cmd\\":\\"ls\\"}"}'
+    )
+    search = '{"type":"web_search_call","action":{"type":"search","query":"news"}}'
+    anywhere.exchange("e1", started_at=3.0, response_id="r1")
+    anywhere.response("r1", response_object=f'{{"id":"r1","output":[{call},{search}]}}')
+    chat = '{"function":{"name":"look","arguments":"' + "x" * 99 + '"}}'
+    body = f'{{"choices":[{{"message":{{"role":"assistant","tool_calls":[{chat}]}}}}]}}'
+    anywhere.exchange("e2", started_at=2.0, api="chat_completions", result=body)
+    anywhere.exchange("e3", started_at=1.0)
+    words = [line.split("\t")[8] for line in run("list").stdout.splitlines()]
+    shortened = "x" * 80
+    assert words == ['→ shell({"cmd":"ls"}) → web_search(news)', f"→ look({shortened}…)", "-"]
+    listed = json.loads(run("list", "--json").stdout)["exchanges"]
+    assert [one["output_start"] for one in listed] == [None, None, None]
+
+
 def test_filters_go_on_over_pages(anywhere: Anywhere, run: Command) -> None:
     """With the same filters, --before goes on in what they pass."""
     for at in range(9):

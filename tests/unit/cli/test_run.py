@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from mitmproxy.proxy.layers import tls
 from rich.cells import cell_len
 from rich.console import Console
 
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
 
 SINCE = 1767225600.0
-WIDE = Group("completed", "模型-通义千问-最大-预览-版本", None, 12, 1200, 64, 45)
+WIDE = Group("completed", "模型-通义千问-最大-预览-版本", None, None, 12, 1200, 64, 45)
 GROUPS = [
     WIDE,
-    Group("completed", "gpt-5.1", None, 2, 1200000, 64, 45),
-    Group("refused", "evil\x1b[2J\tmodel", "rate_limit_exceeded", 1, None, None, None),
+    Group("completed", "gpt-5.1", None, None, 2, 1200000, 64, 45),
+    Group("refused", "evil\x1b[2J\tmodel", "rate_limit_exceeded", "Wait 3 s", 1, None, None, None),
 ]
 
 
@@ -88,7 +89,12 @@ def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[s
     for row in (
         {"exchange_id": "e1", **tokens},
         {"exchange_id": "e2", "tenant_id": "another", **tokens},
-        {"exchange_id": "e3", "state": "refused", "error_code": "no\tway"},
+        {
+            "exchange_id": "e3",
+            "state": "refused",
+            "error_code": "no\tway",
+            "error_message": "Go.",
+        },
         {"exchange_id": "e4", "recorder_id": "theirs"},
         {"exchange_id": "e5", "started_at": SINCE - 1},
     ):
@@ -97,7 +103,7 @@ def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == (
         "response-store: 3 captured, 62 tokens in (16 cached), 34 out, 1 with errors\n"
         "completed\tgpt-5.1\t2\t62\t34\t-\n"
-        "refused\tgpt-5.1\t1\t-\t-\tno way\n"
+        "refused\tgpt-5.1\t1\t-\t-\tno way: Go.\n"
         "next: response-store list --since 2026-01-01T02:00:00\n"
         "next: response-store list --tenant another --since 2026-01-01T02:00:00\n"
     )
@@ -164,13 +170,26 @@ def test_a_client_that_trusts_nobody(stored: object, capsys: pytest.CaptureFixtu
     run_summary.summarize(source(None, None), ended(said=said), None)
     assert f"response-store: {run_summary.DISTRUST}\n" in capsys.readouterr().err
     assert "--base-url" in run_summary.DISTRUST
+    assert run_summary._DISTRUSTED in Path(tls.__file__).read_text()  # these are mitmproxy's words
+
+
+def test_a_client_that_went_past_the_proxy(
+    anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where it connected to an API by itself that is told, also if something was captured."""
+    anywhere.exchange("e1")
+    run_summary.summarize(source(None, None), ended(since=0.0, bypassed=["api.openai.com"]), None)
+    told = capsys.readouterr().err
+    assert "connected to api.openai.com without the proxy" in told
+    assert "--base-url" in told
+    assert "1 captured" in told
 
 
 def test_an_error_without_a_code(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
     """A refusal that has only a message shows it."""
     anywhere.exchange("e1", state="refused", error_message="You are not allowed here")
     run_summary.summarize(source(None, None), ended(since=0.0), None)
-    assert "You are not allowed here" in capsys.readouterr().err
+    assert "\tYou are not allowed here\n" in capsys.readouterr().err
 
 
 def test_lost(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
