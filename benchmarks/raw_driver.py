@@ -47,7 +47,7 @@ def database(path: Path, durability: Durability) -> Iterator[sqlite3.Connection]
     try:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {SYNCHRONOUS[durability]}")
-        sqlite_schema.prepare(connection, TABLES, SqliteTarget(path).describe())
+        sqlite_schema.prepare(connection, TABLES, f"SQLite {SqliteTarget(path).describe()}")
         yield connection
     finally:
         connection.close()

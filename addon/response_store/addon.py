@@ -14,9 +14,9 @@ from typing import Any
 from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
-from response_store.config import Config, ConfigError, Serve, config_warnings, load_config
+from response_store.config import Config, ConfigError, Serve, list_security_warnings, load_config
 from response_store.exposure import connects_late, serving_refusal
-from response_store.mitmweb import Commands, add_contentview, listening_warnings, marks_of
+from response_store.mitmweb import Commands, add_contentview, build_marks, list_listening_warnings
 from response_store.runtime import Runtime, runtime
 from response_store.session import FILE_READ_WAIT, Closing, Session
 from response_store.traffic import Traffic
@@ -151,7 +151,7 @@ class ResponseStore(Traffic, Commands):
         self.runtime.switch(config, self._make, switched)
 
     def _make(self, config: Config) -> Session:
-        self.marks = self.marks or marks_of(ctx.master)
+        self.marks = self.marks or build_marks(ctx.master)
         return Session(
             config,
             self.counters,
@@ -180,9 +180,9 @@ class ResponseStore(Traffic, Commands):
         self.host_headers.watch(ctx.options, wanted=session.config.serve is not Serve.OFF)
         self._connect_late(session.config)
         logger.info("%s", session.describe())
-        for warning in config_warnings(session.config):
+        for warning in list_security_warnings(session.config):
             logger.warning("response_store: %s", warning)
-        for warning in listening_warnings(ctx.master, ctx.options):
+        for warning in list_listening_warnings(ctx.master, ctx.options):
             logger.warning("%s", warning)
 
 

@@ -1,6 +1,6 @@
 """Every error that Response Store raises, as one small tree.
 
-The text of each says where, which rule, and how to mend; it never carries a value that could be
+The text of each says where, which rule, and how to fix; it never carries a value that could be
 secret, so it may be shown anywhere.
 """
 
@@ -24,7 +24,7 @@ class TransientStoreError(StoreError):
 
 
 class PermanentStoreError(StoreError):
-    """The database can't be used until somebody mends it: wrong schema, no access, corrupt file."""
+    """The database can't be used until somebody fixes it: wrong schema, no access, corrupt file."""
 
 
 class RowRefusedError(StoreError):

@@ -29,7 +29,7 @@ from response_store.journal.directory import JournalDirectory
 from response_store.journal.folder import journals_folder
 from response_store.journal.writer import JournalWriter
 from response_store.serving.service import Service
-from response_store.store.health import Phase
+from response_store.store.health import StorePhase
 
 if TYPE_CHECKING:
     from response_store.counts import Counters
@@ -332,7 +332,7 @@ class Session:
     def _reported(self, report: Report) -> None:
         self.writer.released(report.bytes_on_disk)
         self.acknowledgement.progressed()
-        if report.phase != Phase.READY.value:
+        if report.phase != StorePhase.READY.value:
             self.acknowledgement.release()
 
     def _call_later(self, seconds: float, function: Callable[[], None]) -> None:
@@ -396,7 +396,7 @@ class Session:
         report = self.ingester.report
         if report is None:
             return None if self.ingester.verdict is None else 0.1
-        if report.phase == Phase.READY.value:
+        if report.phase == StorePhase.READY.value:
             busy = report.busy_for
             since = time.monotonic() - self.ingester.reported_at
             hangs = busy is not None and busy + since > HUNG_AFTER
@@ -406,8 +406,8 @@ class Session:
     def _phase(self) -> str:
         report = self.ingester.report
         if report is None:
-            return Phase.OPENING.value
-        hangs = report.phase == Phase.READY.value and self._database_pause() is not None
+            return StorePhase.OPENING.value
+        hangs = report.phase == StorePhase.READY.value and self._database_pause() is not None
         return report.phase + (f", no answer for over {HUNG_AFTER:.0f} s" if hangs else "")
 
     def _attempts(self) -> str:

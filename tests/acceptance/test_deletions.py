@@ -198,13 +198,13 @@ def test_from_a_flow_file(make_proxy: MakeProxy, model_server: ModelServer, tena
         live.terminate()
     arguments = ["-n", "-r", str(live.folder / "flows")]
     for _ in range(2):
-        reading = make_proxy("again", config=BY_TENANT, arguments=arguments, control=False)
-        finished = reading.run()
+        reader = make_proxy("again", config=BY_TENANT, arguments=arguments, control=False)
+        finished = reader.run()
         assert finished.returncode == 0
         assert "deleted 1" in finished.output
-        (row,) = reading.database.responses(tenant)
+        (row,) = reader.database.responses(tenant)
         assert row["id"] == stays.id
-        rows = reading.database.all_ended(tenant, 2)
+        rows = reader.database.all_ended(tenant, 2)
         assert [row["state"] for row in rows] == ["completed"] * 2
         assert {row["response_id"] for row in rows} == {gone.id, stays.id}
 

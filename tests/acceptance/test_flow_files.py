@@ -149,10 +149,10 @@ def test_import_fills_a_store(recorded: Recorded, make_proxy: MakeProxy) -> None
     """Reading a flow file gives the rows that capturing live gave; twice changes nothing."""
     store = live(recorded, make_proxy)
     for _ in range(2):
-        reading = importing(make_proxy, recorded.folder / "flows")
-        assert reading.run().returncode == 0
-        assert differences(rows(reading), rows(store)) == []
-        assert responses(reading) == responses(store)
+        reader = importing(make_proxy, recorded.folder / "flows")
+        assert reader.run().returncode == 0
+        assert differences(rows(reader), rows(store)) == []
+        assert responses(reader) == responses(store)
 
 
 @pytest.mark.parametrize("bodies", ["with bodies", "without bodies"])
@@ -165,9 +165,9 @@ def test_import_lowers_nothing(
         flows = without_bodies(recorded, tmp_path / "empty")
     before = live(recorded, make_proxy)
     was = rows(before), responses(before)
-    reading = importing(make_proxy, flows, "live")
-    assert reading.run().returncode == 0
-    assert (rows(reading), responses(reading)) == was
+    reader = importing(make_proxy, flows, "live")
+    assert reader.run().returncode == 0
+    assert (rows(reader), responses(reader)) == was
 
 
 def without_bodies(recorded: Recorded, path: Path) -> Path:

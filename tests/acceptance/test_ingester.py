@@ -292,14 +292,14 @@ def test_both_killed_in_a_stream(
         replies = [client.ask(body, x_tenant=f"{tenant}-cut") for client in clients]
         came = [deltas_with_times(*pair) for pair in zip(clients, replies, strict=True)]
         with ThreadPoolExecutor(3) as pool:
-            reading = [pool.submit(list, itertools.islice(one, 500)) for one in came]
+            reader = [pool.submit(list, itertools.islice(one, 500)) for one in came]
             wait_until(lambda: len(proxy.database.exchanges(f"{tenant}-cut")) == 3, "rows are open")
             proxy.flush()  # which does not wait until the streams are at rest
             ends = monotonic() + 1.0
             wait_until(lambda: monotonic() > ends, "a second passes")
             killed_at = monotonic()
             kill_both(proxy)
-            seen_by_clients = [one.result(20) for one in reading]
+            seen_by_clients = [one.result(20) for one in reader]
         assert listed(proxy, f"{tenant}-cut") == ["interrupted"] * 3
         assert listed(proxy, tenant) == ["completed"] * 6
         rows = proxy.database.all_ended(f"{tenant}-cut", 3, timeout=0)

@@ -201,7 +201,7 @@ def test_commands(web: Web) -> None:
     web.command("responsestore.show", identifier[:12])
     assert ANSWER in web.logged("--- assistant")
     web.command("responsestore.show", "resp_nothing")
-    assert "response-store list" in web.logged("nothing is stored under")
+    assert "response-store list" in web.logged("is not found for tenant")
     assert "give a word" in web.command("responsestore.find").lower()
     assert "written" in web.command("responsestore.status")
     offered = web.proxy.command("response_store.show.options")

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from response_store.problems import ErrorReporter
 
 from response_store.config import load_config
 from response_store.counts import Counters
-from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, take_over
 from response_store.journal.binding import target_of
 from response_store.store.backends import build_store

@@ -388,12 +388,12 @@ def test_a_place_of_another_kind(
     (folder / "1a2b3c4d.0").write_bytes(Path(certificates.authority).read_bytes())
     temporary = stage.temporary / "of mine, ünd \u5929"
     temporary.mkdir()
-    reading, writing = os.pipe()
+    reader, writing = os.pipe()
     os.write(writing, b"K\xc3\xb6ln?")
     os.close(writing)
     finished = stage.run(
-        *("--local", *python(OPEN_ALREADY), str(reading)),
-        pass_fds=[reading],
+        *("--local", *python(OPEN_ALREADY), str(reader)),
+        pass_fds=[reader],
         environment={
             "HOME": "/dev/null",
             "SERVER": tls_server.url,
@@ -403,7 +403,7 @@ def test_a_place_of_another_kind(
             **dict.fromkeys(("SSL_CERT_FILE", "PIP_CERT", "NIX_SSL_CERT_FILE"), ""),
         },
     )
-    os.close(reading)
+    os.close(reader)
     assert (finished.returncode, finished.stdout) == (0, f"Köln? {bodies.TEXT}\n[]\n"), finished
     assert [row["state"] for row in stage.database.exchanges()] == ["completed"]
     temporary.rmdir()

@@ -228,8 +228,8 @@ def test_a_response_that_runs_is_asked_for(prefer: Proxy, server: ModelServer, t
 
 
 @pytest.mark.parametrize("broken", [
-    "serving.service.Service.asked", "serving.service.Service.answer",
-    "serving.service.Service._looked_up", "session.Session.ask",
+    "serving.service.Service.parse", "serving.service.Service.answer",
+    "serving.service.Service._look_up", "session.Session.ask",
     "ingest.supervisor.Supervisor.ask",
 ])  # fmt: skip
 def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, broken: str) -> None:
@@ -243,7 +243,7 @@ def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, br
 @pytest.mark.parametrize("broken", [
     "serving.serve.serve_if_better", "serving.serve.needs_upstream", "serving.serve.build_answer",
     "serving.questions.ServeQuestions.answer", "store.serving_reads.ServingReads.find",
-    "ingest.questions.Answers._serve",
+    "ingest.questions.StoredAnswers._serve",
 ])  # fmt: skip
 def test_an_error_of_the_ingester(
     prefer: Proxy, server: ModelServer, tenant: str, broken: str

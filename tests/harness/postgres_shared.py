@@ -13,8 +13,8 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import PostgresTarget, postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from tests.harness.pgbouncer import pgbouncer
 from tests.harness.postgres import Postgres, PostgresDatabase, Template
 from tests.harness.postgres_certificates import PostgresCertificates, make_postgres_certificates
@@ -80,4 +80,4 @@ def shared_tls_server() -> Postgres:
 def target_of(url: str) -> PostgresTarget:
     """What a URL to a server of the tests names: in plain text, unless the URL says otherwise."""
     mode = None if "sslmode=" in url else "disable"
-    return postgres_target(url, Reach.PRIVATE, ssl_mode=mode)
+    return build_postgres_target(url, HostPolicy.PRIVATE, ssl_mode=mode)

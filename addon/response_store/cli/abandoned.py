@@ -39,7 +39,7 @@ def apply_abandoned(
     A database that fails is tried again until `deadline`, by the monotonic clock; None: once.
     """
     config, counters = source.config(), Counters()
-    with opened_store(source) as store, logged_as_notes():
+    with open_store(source) as store, log_as_notes():
         return take_over(
             folder,
             config,
@@ -53,7 +53,7 @@ def apply_abandoned(
 
 
 @contextmanager
-def opened_store(source: Source) -> Iterator[Store]:
+def open_store(source: Source) -> Iterator[Store]:
     """Lend the database for writing; whoever uses it opens it."""
     store = build_store(source.config())
     try:
@@ -63,9 +63,9 @@ def opened_store(source: Source) -> Iterator[Store]:
 
 
 @contextmanager
-def logged_as_notes() -> Iterator[None]:
+def log_as_notes() -> Iterator[None]:
     """Show what the ingester's code logs as notes."""
-    logger, handler = logging.getLogger("response_store"), _Notes(logging.WARNING)
+    logger, handler = logging.getLogger("response_store"), _NoteHandler(logging.WARNING)
     logger.addHandler(handler)
     try:
         yield
@@ -73,6 +73,6 @@ def logged_as_notes() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-class _Notes(logging.Handler):
+class _NoteHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         note(f"Note: {record.getMessage().removeprefix('response_store: ')}")

@@ -32,7 +32,7 @@ def apply_journals(source: Source) -> None:
 
 def may_have_journals(configured: Path | None, environ: Mapping[str, str]) -> bool:
     """Return False where the folder of journals (see `journals_folder`) is missing or empty."""
-    folder = configured or _default_folder(environ)
+    folder = configured or _find_default_folder(environ)
     if folder is None:
         return True
     try:
@@ -44,7 +44,7 @@ def may_have_journals(configured: Path | None, environ: Mapping[str, str]) -> bo
         return True
 
 
-def _default_folder(environ: Mapping[str, str]) -> Path | None:
+def _find_default_folder(environ: Mapping[str, str]) -> Path | None:
     """Return the folder where none is configured, if that is known without platformdirs."""
     if systemd := environ.get("STATE_DIRECTORY", "").split(":")[0]:
         return Path(systemd, "journals")

@@ -9,13 +9,13 @@ import click
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.file_path import FilePath
-from response_store.cli.progress import progress, resumable_on_interrupt
+from response_store.cli.progress import resumable_on_interrupt, show_progress
 from response_store.cli.source import (
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
 )
 from response_store.config.model import SqliteTarget
 from response_store.errors import PermanentStoreError
@@ -37,7 +37,7 @@ FILE is a SQLite database that is whole by itself, whatever database is backed u
 may read it. What was FILE before is replaced once the new one is whole. What running proxies have
 not written to the database yet is not in it: response-store flush waits for that.
 
-To look at it: response-store list --database FILE. To bring it back, stop the proxies and put it in
+To look at it: response-store list --database FILE. To restore it, stop the proxies and put it in
 the place of a SQLite file, or copy it: response-store copy --database FILE --to-config proxy.yaml.
 
 Keep the configuration beside it: it says which tables and tenants are meant.
@@ -60,40 +60,40 @@ def backup_command(
 ) -> None:
     """Write everything that is stored into one file."""
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        asked = source(config, database)
-        if are_one_file(asked.target, SqliteTarget(file)):
+        source = find_source(config, database)
+        if are_one_file(source.target, SqliteTarget(file)):
             raise click.UsageError(f"{file} is the database itself: name another file")
         if file.is_dir():
             raise click.UsageError(f"{file} is a folder: name a file in it")
-        apply_journals(asked)
+        apply_journals(source)
         with write_database(file) as target:
             assert target.path is not None
-            _fill(asked, target)
-            counts = count_rows(target.path, asked.tables)
+            _fill(source, target)
+            counts = count_rows(target.path, source.tables)
     _write(file, counts, as_json)
 
 
 _AGAIN = "No file was written. Run the command again to begin anew."
 
 
-def _fill(asked: Source, target: SqliteTarget) -> None:
-    if asked.target.server is None:
-        with open_source(asked.target, asked.tables):  # that it is one of ours
-            assert asked.target.path is not None, "what is in memory is refused"
+def _fill(source: Source, target: SqliteTarget) -> None:
+    if source.target.server is None:
+        with open_source(source.target, source.tables):  # that it is one of ours
+            assert source.target.path is not None, "what is in memory is refused"
             assert target.path is not None
-            copy_file(asked.target.path, target.path)
+            copy_file(source.target.path, target.path)
         return
     everything = Selection()
     with (
-        open_source(asked.target, asked.tables) as reading,
-        open_target(target, asked.tables) as (theirs, writing),
+        open_source(source.target, source.tables) as reader,
+        open_target(target, source.tables) as (theirs, writing),
     ):
-        copy = Copy(reading, theirs, writing, everything)
-        total = sum(count_selected(reading, table, everything) for table in TABLES)
-        with progress(2 * total, "backing up") as so_far:
-            copy.bring(so_far.advance)
-            tallies = copy.verify(so_far.advance)
-    if not all(tally.is_well for tally in tallies.values()):
+        copy = Copy(reader, theirs, writing, everything)
+        total = sum(count_selected(reader, table, everything) for table in TABLES)
+        with show_progress(2 * total, "backing up") as so_far:
+            copy.load(so_far.advance)
+            counts_by_table = copy.verify(so_far.advance)
+    if not all(counts.is_complete for counts in counts_by_table.values()):
         raise PermanentStoreError("rows did not arrive as they are: copy --to FILE names them")
 
 

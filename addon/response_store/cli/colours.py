@@ -16,6 +16,6 @@ _STATES = {
 _CUT_SHORT = "yellow"
 
 
-def state_style(state: str) -> str:
+def choose_style(state: str) -> str:
     """Return the colour of a state."""
     return _STATES.get(state, _CUT_SHORT)

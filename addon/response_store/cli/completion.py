@@ -41,5 +41,5 @@ def completion_command(context: click.Context, shell: str) -> None:
     assert made is not None, "click has these three"
     script = made(context.find_root().command, {}, PROGRAM, VARIABLE).source()
     output.write_text(f"{script.rstrip()}\n")
-    if output.to_terminal():
+    if output.is_terminal():
         note(f"To set it up for new shells: {_INSTALL[shell]}")

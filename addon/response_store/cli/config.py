@@ -10,9 +10,15 @@ import click
 
 from response_store.cli import output
 from response_store.cli.file_path import FilePath
-from response_store.cli.source import configured, json_option
-from response_store.config import Config, ConfigError, config_warnings, in_force, load_config
-from response_store.telling.printable import one_line, printable
+from response_store.cli.source import find_config, json_option
+from response_store.config import (
+    Config,
+    ConfigError,
+    list_effective_settings,
+    list_security_warnings,
+    load_config,
+)
+from response_store.telling.printable import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
     from response_store.store.connection_check import Findings
@@ -48,18 +54,22 @@ def check_command(file: Path | None, config: Path | None, connect: bool, as_json
       response-store config check --connect response-store.yaml
     """
     try:
-        checked = load_config(file or config or configured())
+        checked = load_config(file or config or find_config())
     except ConfigError as error:
-        click.echo(printable(str(error)), err=True)
+        click.echo(escape_controls(str(error)), err=True)
         raise click.exceptions.Exit(_FAILED) from None
-    warnings, found = config_warnings(checked), _connect(checked) if connect else None
+    warnings, found = list_security_warnings(checked), _connect(checked) if connect else None
     if as_json:
-        told = {"source": checked.source, "settings": in_force(checked), "warnings": warnings}
+        told = {
+            "source": checked.source,
+            "settings": list_effective_settings(checked),
+            "warnings": warnings,
+        }
         connection = found and {"facts": found.facts, "problems": found.problems}
         output.write_json({**told, "connection": connection})
     else:
         click.echo(f"{checked.source}: ok")
-        _print(in_force(checked).items())
+        _print(list_effective_settings(checked).items())
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
     if found is not None:
@@ -77,11 +87,11 @@ def _tell(found: Findings, as_json: bool) -> None:
         click.echo(f"connection: {'refused' if found.problems else 'ok'}")
         _print(found.facts)
     for problem in found.problems:
-        click.echo(printable(problem), err=True)
+        click.echo(escape_controls(problem), err=True)
     if found.problems:
         raise click.exceptions.Exit(_FAILED)
 
 
 def _print(facts: Iterable[tuple[str, str]]) -> None:
     for name, value in facts:
-        click.echo(f"  {name:<22}  {one_line(value)}")
+        click.echo(f"  {name:<22}  {put_on_one_line(value)}")

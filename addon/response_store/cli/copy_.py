@@ -13,17 +13,17 @@ import msgspec
 from response_store.cli import completion_values
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.file_path import FilePath
-from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
-from response_store.cli.progress import progress, resumable_on_interrupt
-from response_store.cli.selecting import selection_options
+from response_store.cli.import_tallies import note_problems, write_counts
+from response_store.cli.progress import resumable_on_interrupt, show_progress
+from response_store.cli.selecting import add_selection_options
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
 )
 from response_store.config import URL_VARIABLE, load_config
 from response_store.config.model import SqliteTarget
@@ -54,9 +54,9 @@ configuration whose database it goes to. That database's URL may also come from 
 
 What is there already with equal content is not sent again: run the command again to go on after an
 interruption, or to bring what is new. At the end every row is compared on both sides; what differs
-is named, and the status is 1. No row is lowered: where the target's has come further, it stays.
+is named, and the status is 1. No row is downgraded: where the target's row is newer, it is kept.
 
-All tenants' rows are copied unless --tenant names one. Proxies may go on on either side.
+All tenants' rows are copied unless --tenant names one. Proxies may keep writing on either side.
 
 \b
 Examples:
@@ -70,7 +70,7 @@ Examples:
 @config_option
 @database_option
 @click.option(
-    "--to", metavar="FILE", shell_complete=completion_values.files,
+    "--to", metavar="FILE", shell_complete=completion_values.complete_files,
     help="The SQLite file to copy to; made where it is missing.",
 )  # fmt: skip
 @click.option(
@@ -78,10 +78,10 @@ Examples:
     help="The YAML file whose database to copy to.",
 )  # fmt: skip
 @click.option(
-    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
     help="Only this tenant's rows; else all tenants'.",
 )  # fmt: skip
-@selection_options
+@add_selection_options
 @json_option
 def copy_command(
     *,
@@ -94,17 +94,17 @@ def copy_command(
     as_json: bool,
 ) -> None:
     """Copy what is stored to another database."""
-    meant = msgspec.structs.replace(selection, tenant=tenant)
+    selection = msgspec.structs.replace(selection, tenant=tenant)
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        asked = source(config, database)
-        target, tables = _target(asked, to, to_config)
-        if are_one_file(asked.target, target) and are_same_names(asked.tables, tables):
+        source = find_source(config, database)
+        target, tables = _choose_target(source, to, to_config)
+        if are_one_file(source.target, target) and are_same_names(source.tables, tables):
             raise click.UsageError(_SAME)
-        apply_journals(asked)
-        tallies = _copied(asked, target, tables, meant)
-    note_what_went_wrong(tallies)
-    is_well = all(tally.is_well for tally in tallies.values())
-    write_tallies(tallies, as_json, verified=is_well)
+        apply_journals(source)
+        counts_by_table = _copy(source, target, tables, selection)
+    note_problems(counts_by_table)
+    is_well = all(counts.is_complete for counts in counts_by_table.values())
+    write_counts(counts_by_table, as_json, verified=is_well)
     if not is_well:
         raise click.exceptions.Exit(STORE_FAILED)
 
@@ -113,8 +113,8 @@ _SAME = "the source and the target are the same database: name another with --to
 _AGAIN = "What was copied stays. Run the command again to go on: what is there is not sent again."
 
 
-def _target(
-    asked: Source, to: str | None, to_config: Path | None
+def _choose_target(
+    source: Source, to: str | None, to_config: Path | None
 ) -> tuple[SqliteTarget | PostgresTarget, TableNames]:
     if (to is None) == (to_config is None):
         raise click.UsageError(
@@ -132,33 +132,33 @@ def _target(
             " command line, a password too: put the URL into a YAML file, or into"
             f" {TO_URL_VARIABLE}, and give --to-config."
         )
-    return SqliteTarget(Path(to)), asked.tables
+    return SqliteTarget(Path(to)), source.tables
 
 
-def _copied(
-    asked: Source,
+def _copy(
+    source: Source,
     target: SqliteTarget | PostgresTarget,
     tables: TableNames,
-    meant: Selection,
+    selection: Selection,
 ) -> CountsByTable:
     with (
-        open_source(asked.target, asked.tables) as reading,
-        open_target(target, tables) as (there, writing),
+        open_source(source.target, source.tables) as reader,
+        open_target(target, tables) as (target_reader, writing),
     ):
-        if are_one_server(reading, there):
+        if are_one_server(reader, target_reader):
             raise click.UsageError(_SAME)
-        total = sum(count_selected(reading, table, meant) for table in TABLES)
-        copy = Copy(reading, there, writing, meant)
-        with progress(total, "copying") as so_far:
-            brought = copy.bring(so_far.advance)
-        with progress(total, "verifying") as so_far:
+        total = sum(count_selected(reader, table, selection) for table in TABLES)
+        copy = Copy(reader, target_reader, writing, selection)
+        with show_progress(total, "copying") as so_far:
+            brought = copy.load(so_far.advance)
+        with show_progress(total, "verifying") as so_far:
             verified = copy.verify(so_far.advance)
-    return {table: _summed(brought[table], verified[table]) for table in TABLES}
+    return {table: _sum_counts(brought[table], verified[table]) for table in TABLES}
 
 
-def _summed(brought: LoadCounts, verified: LoadCounts) -> LoadCounts:
+def _sum_counts(brought: LoadCounts, verified: LoadCounts) -> LoadCounts:
     """Return the result of the last look at each row; rows that it
     found and the first did not were sent.
     """
-    told = replace(verified, there=min(brought.there, verified.there))
-    return replace(told, sent=verified.there - told.there)
+    there = min(brought.there, verified.there)
+    return replace(verified, there=there, sent=verified.there - there)

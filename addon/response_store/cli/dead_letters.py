@@ -17,15 +17,15 @@ from response_store.cli.source import (
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
     note,
-    source,
 )
 from response_store.limits import NAME, short_name
 from response_store.store.records import Deletion
-from response_store.telling.figures import NONE, local_time, size
-from response_store.telling.printable import one_line
+from response_store.telling.figures import NONE, format_size, format_time
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -59,7 +59,7 @@ Examples:
 """
 
 
-class Letter(msgspec.Struct, frozen=True, kw_only=True):
+class ListedLetter(msgspec.Struct, frozen=True, kw_only=True):
     """A refused row. `at` is when, in Unix seconds; `size` the bytes of the row."""
 
     reason: str
@@ -75,7 +75,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
 @click.argument("identifier", metavar="[ID]", required=False)
 @config_option
 @database_option
-@limit_option(most=MAX_LISTED, default=MAX_LISTED)
+@limit_option(maximum=MAX_LISTED, default=MAX_LISTED)
 @click.option(
     "--output", "path", type=FilePath(allow_dash=True), metavar="FILE",
     help="Write them to this file as an export; - is standard output.",
@@ -96,72 +96,72 @@ def dead_letters_command(
     if retry and (identifier is not None or path is not None):
         raise click.UsageError("--retry is for all of them: give it without ID and --output.")
     with handle_errors():
-        asked = source(config, database)
-        directories = _own_journals(asked)
+        source = find_source(config, database)
+        directories = _find_own_journals(source)
         if retry:
-            _retry(asked, directories, as_json)
+            _retry(source, directories, as_json)
         elif identifier is None and path is None:
             _list(directories, limit, as_json)
         else:
             _export(directories, identifier, path)
 
 
-def _own_journals(asked: Source) -> Sequence[JournalDirectory]:
-    if not may_have_journals(asked.settings.journal.path, os.environ):
+def _find_own_journals(source: Source) -> Sequence[JournalDirectory]:
+    if not may_have_journals(source.settings.journal.path, os.environ):
         return ()
-    from response_store.cli.journals import Database, find_journals  # noqa: PLC0415 (rarely needed)
+    from response_store.cli.journals import CommandDatabase, find_journals  # noqa: PLC0415 (rarely needed)
 
-    with Database(asked) as database:
+    with CommandDatabase(source) as database:
         return find_journals(database).own
 
 
 def _list(directories: Sequence[JournalDirectory], limit: int, as_json: bool) -> None:
-    letters = [letter for directory in directories for letter in _letters(directory)]
+    letters = [letter for directory in directories for letter in _read_letters(directory)]
     letters = sorted(letters, key=lambda letter: letter.at, reverse=True)[:limit]
     if as_json:
         output.write_json({"dead_letters": [msgspec.structs.asdict(one) for one in letters]})
     else:
-        output.write_text(plain(letters))
+        output.write_text(format_plain(letters))
 
 
 def _export(
     directories: Sequence[JournalDirectory], identifier: str | None, path: Path | None
 ) -> None:
     """Write rows as an export does; one row alone, of an id, without its head and end."""
-    from response_store.cli.export import destination  # noqa: PLC0415 (rarely needed)
+    from response_store.cli.export import open_destination  # noqa: PLC0415 (rarely needed)
     from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
     from response_store.transfer.exporting import changes_as_lines  # noqa: PLC0415 (see above)
 
     found = [DeadLetters(directory, _MAX_BYTES).read() for directory in directories]
     changes = [letter.change for letters in found for letter in letters]
     if identifier is not None:
-        changes = [change for change in changes if identifier in _ids(change)]
+        changes = [change for change in changes if identifier in _read_ids(change)]
         if not changes:
-            raise click.UsageError(f"no dead letter has the id {one_line(identifier)}")
+            raise click.UsageError(f"no dead letter has the id {put_on_one_line(identifier)}")
     lines, left_out = changes_as_lines(changes, bare=path is None)
-    with destination(path) as write:
+    with open_destination(path) as write:
         write(b"".join(lines))
     if left_out:
         note(f"Note: {left_out} changes are no rows, and not among these lines: deletions, items of"
              " conversations. --retry makes them.")  # fmt: skip
 
 
-def _ids(change: Change) -> tuple[str | None, ...]:
+def _read_ids(change: Change) -> tuple[str | None, ...]:
     if isinstance(change, Deletion):
         return (change.id,)
     response = change.response.id if change.response else None
     return change.exchange.exchange_id, change.exchange.response_id, response
 
 
-def _letters(directory: JournalDirectory) -> Iterable[Letter]:
+def _read_letters(directory: JournalDirectory) -> Iterable[ListedLetter]:
     from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
     from response_store.ingest.record_frame import encode_change  # noqa: PLC0415 (see above)
 
     for letter in DeadLetters(directory, _MAX_BYTES).read():
-        yield _listed(letter, len(encode_change(letter.change)), directory)
+        yield _build_listed(letter, len(encode_change(letter.change)), directory)
 
 
-def _listed(letter: DeadLetter, size: int, directory: JournalDirectory) -> Letter:
+def _build_listed(letter: DeadLetter, size: int, directory: JournalDirectory) -> ListedLetter:
     change = letter.change
     tenant: str
     response_id: str | None
@@ -172,7 +172,7 @@ def _listed(letter: DeadLetter, size: int, directory: JournalDirectory) -> Lette
         exchange = change.exchange
         tenant, exchange_id = exchange.tenant_id, exchange.exchange_id
         response_id = change.response.id if change.response else exchange.response_id
-    return Letter(
+    return ListedLetter(
         reason=letter.reason,
         at=letter.at,
         tenant_id=tenant,
@@ -183,17 +183,17 @@ def _listed(letter: DeadLetter, size: int, directory: JournalDirectory) -> Lette
     )
 
 
-def plain(letters: Iterable[Letter]) -> str:
+def format_plain(letters: Iterable[ListedLetter]) -> str:
     """Return a line a letter, tabs between the columns."""
     return "".join(
         "\t".join(
             (
-                local_time(letter.at),
-                one_line(short_name(letter.response_id or NONE, NAME)),
-                one_line(letter.exchange_id or NONE),
-                one_line(short_name(letter.tenant_id)),
-                size(letter.size),
-                one_line(letter.reason),
+                format_time(letter.at),
+                put_on_one_line(short_name(letter.response_id or NONE, NAME)),
+                put_on_one_line(letter.exchange_id or NONE),
+                put_on_one_line(short_name(letter.tenant_id)),
+                format_size(letter.size),
+                put_on_one_line(letter.reason),
             )
         )
         + "\n"
@@ -201,14 +201,14 @@ def plain(letters: Iterable[Letter]) -> str:
     )
 
 
-def _retry(asked: Source, directories: Sequence[JournalDirectory], as_json: bool) -> None:
+def _retry(source: Source, directories: Sequence[JournalDirectory], as_json: bool) -> None:
     """Write them again, and say how many the database has now. Raises StoreError."""
     written = left = 0
     if directories:
-        from response_store.cli.abandoned import opened_store  # noqa: PLC0415 (rarely needed)
+        from response_store.cli.abandoned import open_store  # noqa: PLC0415 (rarely needed)
 
-        apply_journals(asked)
-        with opened_store(asked) as store:
+        apply_journals(source)
+        with open_store(source) as store:
             store.open()
             for directory in directories:
                 one = _retry_one(directory, store)

@@ -12,11 +12,17 @@ import msgspec
 from response_store.cli import completion_values, output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.file_path import FilePath
-from response_store.cli.progress import progress, resumable_on_interrupt
-from response_store.cli.selecting import selection_options
-from response_store.cli.source import config_option, database_option, handle_errors, note, source
+from response_store.cli.progress import resumable_on_interrupt, show_progress
+from response_store.cli.selecting import add_selection_options
+from response_store.cli.source import (
+    config_option,
+    database_option,
+    find_source,
+    handle_errors,
+    note,
+)
 from response_store.config.model import SqliteTarget
-from response_store.telling.printable import printable_json
+from response_store.telling.printable import escape_json
 from response_store.transfer.ends import are_one_file, open_source
 from response_store.transfer.exporting import export
 from response_store.transfer.files import STANDARD, Write, write_file, write_standard_output
@@ -50,10 +56,10 @@ Examples:
 @config_option
 @database_option
 @click.option(
-    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
     help="Only this tenant's rows; else all tenants'.",
 )  # fmt: skip
-@selection_options
+@add_selection_options
 @click.option(
     "--output", "path", type=FilePath(allow_dash=True), metavar="FILE",
     help="Where to; - is standard output.",
@@ -69,16 +75,16 @@ def export_command(
     as_json: bool,  # noqa: ARG001
 ) -> None:
     """Write what is stored as JSON Lines."""
-    meant = msgspec.structs.replace(selection, tenant=tenant)
+    selection = msgspec.structs.replace(selection, tenant=tenant)
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        asked = source(config, database)
-        if path is not None and are_one_file(asked.target, SqliteTarget(path)):
+        source = find_source(config, database)
+        if path is not None and are_one_file(source.target, SqliteTarget(path)):
             raise click.UsageError(f"{path} is the database that is exported: name another file")
-        apply_journals(asked)
-        with open_source(asked.target, asked.tables) as reading:
-            total = sum(count_selected(reading, table, meant) for table in TABLES)
-            with destination(path) as write, progress(total, "exporting") as so_far:
-                counts = export(reading, meant, write, so_far.advance)
+        apply_journals(source)
+        with open_source(source.target, source.tables) as reader:
+            total = sum(count_selected(reader, table, selection) for table in TABLES)
+            with open_destination(path) as write, show_progress(total, "exporting") as so_far:
+                counts = export(reader, selection, write, so_far.advance)
     if path is not None and str(path) != STANDARD:
         note(f"{path}: {', '.join(f'{number} {what}' for what, number in counts.items())}")
 
@@ -87,13 +93,13 @@ _AGAIN = "No file was written. Run the command again to begin anew."
 
 
 @contextmanager
-def destination(path: Path | None) -> Iterator[Write]:
+def open_destination(path: Path | None) -> Iterator[Write]:
     """Give what writes lines: to a file, which is there once it is whole, or to standard output."""
     if path is not None and str(path) != STANDARD:
         with write_file(path) as write:
             yield write
-    elif output.to_terminal():
-        yield lambda data: output.write_text(printable_json(data.decode()))
+    elif output.is_terminal():
+        yield lambda data: output.write_text(escape_json(data.decode()))
     else:
         with write_standard_output() as write:
             yield write

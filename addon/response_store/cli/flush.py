@@ -10,26 +10,26 @@ from typing import TYPE_CHECKING
 
 import click
 
-from response_store.cli.abandoned import apply_abandoned, logged_as_notes, opened_store
+from response_store.cli.abandoned import apply_abandoned, log_as_notes, open_store
 from response_store.cli.apply_journals import may_have_journals
 from response_store.cli.file_path import FilePath
 from response_store.cli.journals import (
-    Database,
-    Pending,
+    CommandDatabase,
+    PendingJournal,
     belongs_to,
     describe_target,
     find_journals,
     wait_for,
 )
-from response_store.cli.progress import Progress, progress
+from response_store.cli.progress import ProgressDisplay, show_progress
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     note,
-    source,
 )
 from response_store.counts import Counters
 from response_store.errors import StoreError
@@ -79,8 +79,8 @@ def flush_command(
 ) -> None:
     """Wait until the database has everything that proxies have acknowledged so far."""
     with handle_errors():
-        asked = source(config, database)
-        problems = _flush(asked, journal, timeout)
+        source = find_source(config, database)
+        problems = _flush(source, journal, timeout)
     for problem in problems:
         note(f"Error: {problem}")
     if problems:
@@ -88,42 +88,42 @@ def flush_command(
     click.echo("All that was acknowledged so far is in the database.")
 
 
-def _flush(asked: Source, journal: Path | None, timeout: float | None) -> list[str]:
+def _flush(source: Source, journal: Path | None, timeout: float | None) -> list[str]:
     """Apply and wait; return what is not in the database, a line a journal."""
-    if asked.target.is_in_memory:
+    if source.target.is_in_memory:
         raise StoreError(
             "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
             " wait for it."
         )
     if journal is not None and journal.is_file():
-        return _drain(asked, journal)
-    if journal is None and not may_have_journals(asked.settings.journal.path, os.environ):
+        return _apply_earlier(source, journal)
+    if journal is None and not may_have_journals(source.settings.journal.path, os.environ):
         return []
-    with Database(asked) as database:
-        flush = _Flush(database, _own(database, journal), timeout)
-        with progress(flush.lag, "flushing frames") as shown:
+    with CommandDatabase(source) as database:
+        flush = _Flush(database, _find_own(database, journal), timeout)
+        with show_progress(flush.lag, "flushing frames") as shown:
             return flush.run(shown)
 
 
-def _drain(asked: Source, earlier: Path) -> list[str]:
+def _apply_earlier(source: Source, earlier: Path) -> list[str]:
     """Apply the journal of an earlier release; return what is not in the database."""
-    with opened_store(asked) as store, logged_as_notes():
+    with open_store(source) as store, log_as_notes():
         store.open()
         done = drain_earlier(earlier, store, Counters())
     return [] if done else [f"journal {earlier}: it was not applied, see above"]
 
 
-def _own(database: Database, journal: Path | None) -> list[JournalDirectory]:
-    """Return the journals to flush. Those that nobody can use are said."""
+def _find_own(database: CommandDatabase, journal: Path | None) -> list[JournalDirectory]:
+    """Return the journals to flush; name those that can't be used on standard error."""
     if journal is not None:
-        return [_named(database, journal)]
+        return [_open_named(database, journal)]
     journals = find_journals(database)
     for directory in journals.unusable:
         note(f"Note: {directory.problem}")
     return journals.own
 
 
-def _named(database: Database, journal: Path) -> JournalDirectory:
+def _open_named(database: CommandDatabase, journal: Path) -> JournalDirectory:
     """Return the journal of a folder. Raises UsageError where it is of another database."""
     directory = JournalDirectory.open(journal)
     if not belongs_to(directory, database):
@@ -140,11 +140,11 @@ class _Flush:
     """Brings the database to where some journals are now, as far as they let it."""
 
     def __init__(
-        self, database: Database, own: Sequence[JournalDirectory], timeout: float | None
+        self, database: CommandDatabase, own: Sequence[JournalDirectory], timeout: float | None
     ) -> None:
         self._database = database
         self._deadline = math.inf if timeout is None else time.monotonic() + timeout
-        self._pending = [Pending.of(directory) for directory in own]
+        self._pending = [PendingJournal.of(directory) for directory in own]
         self._lags = self._wait(0.0)
         self._problems: dict[Path, str] = {}  # of journals that were not applied
         self._settled: set[Path] = set()  # those with which nothing is left to do
@@ -154,7 +154,7 @@ class _Flush:
         """Return how many frames the database lacks."""
         return sum(self._lags.values())
 
-    def run(self, shown: Progress) -> list[str]:
+    def run(self, shown: ProgressDisplay) -> list[str]:
         """Wait until nothing is lacking, or nothing moves; return what is lacking, and why."""
         least, moved_at = self.lag, time.monotonic()
         while True:

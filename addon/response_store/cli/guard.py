@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from response_store.config.secret import mask_urls
-from response_store.telling.printable import printable
+from response_store.telling.printable import escape_controls
 
 FAILED = 1
 OWN_ERROR = 70
@@ -28,10 +28,10 @@ _STREAMS = ("stdin", "stdout", "stderr")
 def run_guarded(command: Callable[[], Any]) -> NoReturn:
     """Run a command that click does not end by itself, and end the process with its status."""
     _open_closed_streams()
-    sys.exit(_flushed(_status(command)))
+    sys.exit(_flush_streams(_run(command)))
 
 
-def _status(command: Callable[[], Any]) -> int:
+def _run(command: Callable[[], Any]) -> int:
     try:
         status = command()
     except click.ClickException as error:
@@ -42,20 +42,20 @@ def _status(command: Callable[[], Any]) -> int:
         click.echo("Aborted!", err=True)
         return FAILED
     except OSError as error:
-        return _failed(error)
+        return _report_os_error(error)
     except Exception as error:  # noqa: BLE001 - nobody is to see a traceback
-        return _own_error(error)
+        return _report_own_error(error)
     return status if isinstance(status, int) else 0
 
 
-def _failed(error: OSError) -> int:
+def _report_os_error(error: OSError) -> int:
     if error.errno == errno.EPIPE:
         return 0  # whoever read has enough
-    _say(f"Error: {_why(error)}")
+    _say(f"Error: {_explain(error)}")
     return FAILED
 
 
-def _why(error: OSError) -> str:
+def _explain(error: OSError) -> str:
     try:
         os.getcwd()  # noqa: PTH109 - whether there is one is what is asked
     except OSError:
@@ -71,7 +71,7 @@ def _why(error: OSError) -> str:
             return f"{where}{reason}. Check the path, the disk and the permissions."
 
 
-def _own_error(error: Exception) -> int:
+def _report_own_error(error: Exception) -> int:
     if os.environ.get(_TRACEBACK):
         traceback.print_exception(error)
         return OWN_ERROR
@@ -86,16 +86,16 @@ def _own_error(error: Exception) -> int:
 
 def _say(text: str) -> None:
     with suppress(OSError):
-        click.echo(printable(mask_urls(text)), err=True)
+        click.echo(escape_controls(mask_urls(text)), err=True)
 
 
-def _flushed(status: int) -> int:
+def _flush_streams(status: int) -> int:
     """Write out what is left; what can't be written any more counts, but for a reader's end."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
-            status = status or _failed(error)
+            status = status or _report_os_error(error)
             # Python would try again at its end, and complain.
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

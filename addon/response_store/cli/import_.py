@@ -8,15 +8,15 @@ import click
 
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.file_path import FilePath
-from response_store.cli.import_tallies import note_what_went_wrong, write_tallies
-from response_store.cli.progress import progress, resumable_on_interrupt
+from response_store.cli.import_tallies import note_problems, write_counts
+from response_store.cli.progress import resumable_on_interrupt, show_progress
 from response_store.cli.source import (
     STORE_FAILED,
     config_option,
+    find_source,
     handle_errors,
     json_option,
     note,
-    source,
 )
 from response_store.errors import ResponseStoreError
 from response_store.transfer.checking import BadLineError
@@ -24,12 +24,12 @@ from response_store.transfer.ends import open_target
 from response_store.transfer.files import STANDARD, Lines, read_lines
 from response_store.transfer.importing import Import
 
-MOST_TOLD = 20
+MAX_REPORTED = 20
 HELP = """Bring the rows of an export into the database, which is made where it is missing.
 
 FILE is what `response-store export` has written, plain or packed with zstd or gzip; - is standard
-input. The rows keep their tenants. No row is lowered: what has come further in the database stays
-as it is. Importing a file twice changes nothing, so after an interruption import it again: what is
+input. The rows keep their tenants. No row is downgraded: where the database has a newer one, it is
+kept. Importing a file twice changes nothing, so after an interruption import it again: what is
 there already is passed over.
 
 \b
@@ -55,19 +55,19 @@ def import_command(
 ) -> None:
     """Bring the rows of an export into the database."""
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        asked = source(config, database)
-        apply_journals(asked)
-        with read_lines(path) as lines, open_target(asked.target, asked.tables) as ends:
+        source = find_source(config, database)
+        apply_journals(source)
+        with read_lines(path) as lines, open_target(source.target, source.tables) as ends:
             importing = Import(*ends)
-            _read(importing, lines, _Bad(path, keep_going))
+            _read(importing, lines, _BadLineHandler(path, keep_going))
     result = importing.result
-    note_what_went_wrong(result.tallies)
-    for flaw in result.flaws:
-        note(f"{_name(path)}: {flaw} What is in it was imported.")
+    note_problems(result.counts_by_table)
+    for problem in result.flaws:
+        note(f"{_name(path)}: {problem} What is in it was imported.")
     if result.bad_lines:
         note(f"{_name(path)}: {result.bad_lines} bad lines were left out")
-    write_tallies(result.tallies, as_json, bad_lines=result.bad_lines, flaws=result.flaws)
-    if not result.is_well:
+    write_counts(result.counts_by_table, as_json, bad_lines=result.bad_lines, flaws=result.flaws)
+    if not result.is_complete:
         raise click.exceptions.Exit(STORE_FAILED)
 
 
@@ -77,7 +77,7 @@ _AGAIN = (
 )
 
 
-class _Bad:
+class _BadLineHandler:
     """What is done about a bad line."""
 
     def __init__(self, path: Path, keep_going: bool) -> None:
@@ -91,13 +91,13 @@ class _Bad:
             raise ResponseStoreError(
                 f"{text} The lines before it were imported; --keep-going leaves bad ones out."
             )
-        if self._told < MOST_TOLD:
+        if self._told < MAX_REPORTED:
             note(text)
         self._told += 1
 
 
-def _read(importing: Import, lines: Lines, bad: _Bad) -> None:
-    with progress(lines.total, "importing bytes") as so_far:
+def _read(importing: Import, lines: Lines, bad: _BadLineHandler) -> None:
+    with show_progress(lines.total, "importing bytes") as so_far:
         importing.take(lines, lambda _: so_far.advance(lines.moved()), bad)
 
 

@@ -15,42 +15,44 @@ if TYPE_CHECKING:
 _WORDS = {
     "sent": "sent",
     "there": "there already",
-    "further": "further there, so kept",
+    "further": "newer there, so kept",
     "refused": "refused",
     "different": "different",
 }
 
 
-def write_tallies(tallies: Mapping[Table, LoadCounts], as_json: bool, **more: object) -> None:
+def write_counts(
+    counts_by_table: Mapping[Table, LoadCounts], as_json: bool, **more: object
+) -> None:
     """Write how many rows of each table came to what."""
     if as_json:
-        counts = {table.word: _counts(tally) for table, tally in tallies.items()}
-        output.write_json({**counts, **more})
+        listed = {table.word: _list_counts(counts) for table, counts in counts_by_table.items()}
+        output.write_json({**listed, **more})
         return
-    facts = [(table.word, _in_words(tally)) for table, tally in tallies.items()]
-    if output.to_terminal():
+    facts = [(table.word, _format_counts(counts)) for table, counts in counts_by_table.items()]
+    if output.is_terminal():
         from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
 
-        print_facts(output.terminal(), facts)
+        print_facts(output.open_terminal(), facts)
     else:
         output.write_text("".join(f"{name}\t{value}\n" for name, value in facts))
 
 
-def note_what_went_wrong(tallies: Mapping[Table, LoadCounts]) -> None:
+def note_problems(counts_by_table: Mapping[Table, LoadCounts]) -> None:
     """Name the rows that did not arrive, on standard error."""
-    for table, tally in tallies.items():
-        for told in tally.told:
-            note(told)
-        if (more := tally.refused + tally.different - len(tally.told)) > 0:
+    for table, counts in counts_by_table.items():
+        for problem in counts.problems:
+            note(problem)
+        if (more := counts.refused + counts.different - len(counts.problems)) > 0:
             note(f"and {more} more of the {table.word}")
 
 
-def _counts(tally: LoadCounts) -> dict[str, int]:
-    return {"rows": tally.rows, **{name: getattr(tally, name) for name in _WORDS}}
+def _list_counts(counts: LoadCounts) -> dict[str, int]:
+    return {"rows": counts.rows, **{name: getattr(counts, name) for name in _WORDS}}
 
 
-def _in_words(tally: LoadCounts) -> str:
-    parts = [f"{tally.rows} {'row' if tally.rows == 1 else 'rows'}"]
-    counts = _counts(tally)
-    parts += [f"{counts[name]} {words}" for name, words in _WORDS.items() if counts[name]]
+def _format_counts(counts: LoadCounts) -> str:
+    parts = [f"{counts.rows} {'row' if counts.rows == 1 else 'rows'}"]
+    listed = _list_counts(counts)
+    parts += [f"{listed[name]} {words}" for name, words in _WORDS.items() if listed[name]]
     return ", ".join(parts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 import msgspec
 
 from response_store.capture.draft import DeletionHead, EndHead, RequestHead
-from response_store.cli.journals import Database, describe_target, find_journals
+from response_store.cli.journals import CommandDatabase, describe_target, find_journals
 from response_store.errors import StoreError
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.ingest.position_hint import PositionHint
@@ -19,8 +19,8 @@ from response_store.journal.directory import JournalDirectory, Target
 from response_store.journal.errors import DamagedFrameError, JournalError, unusable
 from response_store.journal.frames import Frame, Kind
 from response_store.journal.reader import JournalReader
-from response_store.telling.figures import duration, size
-from response_store.telling.printable import one_line
+from response_store.telling.figures import format_duration, format_size
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,7 @@ class JournalState(msgspec.Struct, frozen=True, kw_only=True):
     last_reasons: list[str]
 
 
-def journals_status(database: Database) -> tuple[Objects, Facts, bool]:
+def build_journals_status(database: CommandDatabase) -> tuple[Objects, Facts, bool]:
     """Return the journals of a database, and in a line each those of others.
 
     As an object, as facts, and whether something could not be looked at.
@@ -65,32 +65,32 @@ def journals_status(database: Database) -> tuple[Objects, Facts, bool]:
     try:
         journals = find_journals(database)
     except (JournalError, OSError) as error:
-        problem = one_line(str(error))
+        problem = put_on_one_line(str(error))
         return {"journals": [], "other_journals": []}, [("journal error", problem)], True
     facts: Facts = []
     states: list[dict[str, object]] = []
     for directory in journals.own:
         try:
-            state = _state(directory, database)
+            state = _read_state(directory, database)
         except JournalError as error:
             directory.problem = error
         except OSError as error:
             directory.problem = unusable(directory.path, error)
         else:
             states.append(msgspec.structs.asdict(state))
-            facts += _facts(state)
+            facts += _list_facts(state)
     failed = [one for one in journals.own if one.problem is not None and one.exists()]
     tables = target_of(database.source.config()).tables
     others = [*failed, *journals.others, *journals.unusable]
-    described = [_other(directory, tables) for directory in others]
+    described = [_describe_other(directory, tables) for directory in others]
     found: Objects = {"journals": states, "other_journals": [one for one, _ in described]}
     facts += [fact for _, fact in described] or ([] if facts else [NONE_HERE])
     return found, facts, bool(failed)
 
 
-def _state(directory: JournalDirectory, database: Database) -> JournalState:
+def _read_state(directory: JournalDirectory, database: CommandDatabase) -> JournalState:
     """Look at a journal. Raises JournalError, OSError."""
-    position = _position(directory, database)
+    position = _read_position(directory, database)
     reader = JournalReader(directory, checkpoint=position)
     last_seq = reader.last_seq()
     max_bytes = database.source.settings.journal.max_bytes
@@ -106,21 +106,21 @@ def _state(directory: JournalDirectory, database: Database) -> JournalState:
         waiting=waiting,
         bytes=directory.bytes_on_disk(),
         max_bytes=max_bytes,
-        oldest_age_seconds=_oldest_age(reader, position) if waiting else None,
+        oldest_age_seconds=_compute_oldest_age(reader, position) if waiting else None,
         dead_letters=letters.number,
         dead_letter_bytes=letters.size,
         last_reasons=list(dict.fromkeys(reasons))[:_REASONS],
     )
 
 
-def _position(directory: JournalDirectory, database: Database) -> int:
+def _read_position(directory: JournalDirectory, database: CommandDatabase) -> int:
     try:
         return database.position(directory.journal_id)
     except StoreError:
         return PositionHint(directory).read()
 
 
-def _oldest_age(reader: JournalReader, position: int) -> float | None:
+def _compute_oldest_age(reader: JournalReader, position: int) -> float | None:
     """Return for how long the first frame behind a position has waited, as far as is known."""
     left = _FRAMES
     try:
@@ -128,7 +128,7 @@ def _oldest_age(reader: JournalReader, position: int) -> float | None:
             for ref in refs:
                 if ref.seq <= position:
                     continue
-                if (at := _written_at(reader.frame(ref))) is not None:
+                if (at := _read_time(reader.frame(ref))) is not None:
                     return max(0.0, time.time() - at)
                 left -= 1
                 if not left:
@@ -140,7 +140,7 @@ def _oldest_age(reader: JournalReader, position: int) -> float | None:
     return None
 
 
-def _written_at(frame: Frame) -> float | None:
+def _read_time(frame: Frame) -> float | None:
     """Return about when a frame was written, in Unix seconds; None where it does not say."""
     try:
         match frame.kind:
@@ -164,46 +164,46 @@ def _decode(frame: Frame, kind: type[T]) -> T:
     return msgspec.msgpack.decode(frame.head, type=kind)
 
 
-def _facts(state: JournalState) -> Facts:
+def _list_facts(state: JournalState) -> Facts:
     owner = "its proxy runs" if state.owner_alive else "its proxy has ended"
     return [
-        ("journal", one_line(f"{state.path}, {size(state.bytes)}, {owner}")),
-        ("waiting", _waiting(state)),
-        ("dead letters", one_line(_dead(state))),
+        ("journal", put_on_one_line(f"{state.path}, {format_size(state.bytes)}, {owner}")),
+        ("waiting", _describe_waiting(state)),
+        ("dead letters", put_on_one_line(_describe_dead_letters(state))),
     ]
 
 
-def _waiting(state: JournalState) -> str:
+def _describe_waiting(state: JournalState) -> str:
     if not state.waiting:
         return f"nothing (frame {state.position} is the last)"
     frames = "1 frame" if state.waiting == 1 else f"{state.waiting} frames"
     age = state.oldest_age_seconds
-    oldest = "" if age is None else f", the oldest for {duration(1000 * age)}"
+    oldest = "" if age is None else f", the oldest for {format_duration(1000 * age)}"
     return f"{frames} ({state.position} of {state.last_seq} are in the database){oldest}"
 
 
-def _dead(state: JournalState) -> str:
+def _describe_dead_letters(state: JournalState) -> str:
     if not state.dead_letters:
         return "none"
     reasons = "; ".join(state.last_reasons)
-    return f"{state.dead_letters}, {size(state.dead_letter_bytes)}: {reasons}"
+    return f"{state.dead_letters}, {format_size(state.dead_letter_bytes)}: {reasons}"
 
 
-def _other(
+def _describe_other(
     directory: JournalDirectory, tables: Mapping[str, str]
 ) -> tuple[dict[str, object], tuple[str, str]]:
     """Return a journal of another database, and how it is applied; or why it can't be."""
     path = str(directory.path)
     if directory.problem is not None:
         problem = str(directory.problem)
-        return {"path": path, "problem": problem}, ("other journal", one_line(problem))
+        return {"path": path, "problem": problem}, ("other journal", put_on_one_line(problem))
     target, alive, taken = directory.header.target, directory.is_owned(), directory.bytes_on_disk()
     if target.place == ":memory:":
         how = "it goes with its proxy"
     elif alive:
         how = "its proxy runs"
     else:
-        how = f"apply it with: {_command(path, target, tables)}"
+        how = f"apply it with: {_build_command(path, target, tables)}"
     other: dict[str, object] = {
         "path": path,
         "owner_alive": alive,
@@ -213,11 +213,11 @@ def _other(
         "bytes": taken,
         "problem": None,
     }
-    fact = one_line(f"{path}, {size(taken)}, of {describe_target(target)}; {how}")
+    fact = put_on_one_line(f"{path}, {format_size(taken)}, of {describe_target(target)}; {how}")
     return other, ("other journal", fact)
 
 
-def _command(path: str, target: Target, tables: Mapping[str, str]) -> str:
+def _build_command(path: str, target: Target, tables: Mapping[str, str]) -> str:
     """Return the command that applies a journal, where the configuration has these tables."""
     is_enough = target.backend == "sqlite" and target.tables == tables
     database = f"--database {shlex.quote(target.place)}" if is_enough else "--config FILE"

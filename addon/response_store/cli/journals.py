@@ -22,7 +22,7 @@ from response_store.journal.directory import JournalDirectory, Target, journals
 from response_store.journal.errors import JournalError
 from response_store.journal.folder import journals_folder
 from response_store.journal.reader import JournalReader
-from response_store.telling.printable import one_line
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from response_store.cli.source import Source
@@ -34,7 +34,7 @@ POSITION = "SELECT position FROM {exchanges_journals} WHERE journal_id = ?"
 DATABASE_ID = "SELECT database_id FROM {exchanges_journals} WHERE journal_id = ''"
 
 
-class Database(Closes):
+class CommandDatabase(Closes):
     """The database of a command, opened for reading when it is needed. A context manager."""
 
     def __init__(self, source: Source) -> None:
@@ -46,13 +46,13 @@ class Database(Closes):
 
         Raises StoreError where the database can't be read, or was not made yet.
         """
-        row = self._open().reading.row(POSITION, (journal_id,))
+        row = self._open().reader.row(POSITION, (journal_id,))
         return int(row[0]) if row else 0
 
     def own_id(self) -> str | None:
         """Return the id that the database has given itself; None where it can't be read."""
         with suppress(StoreError):
-            row = self._open().reading.row(DATABASE_ID)
+            row = self._open().reader.row(DATABASE_ID)
             return row[0] if row else None
         return None
 
@@ -78,7 +78,7 @@ class Database(Closes):
 
 
 @dataclass(frozen=True)
-class Pending:
+class PendingJournal:
     """A journal, and the last frame that it had when the command began."""
 
     directory: JournalDirectory
@@ -89,7 +89,7 @@ class Pending:
         """Look at a journal. Raises OSError, JournalError."""
         return cls(directory, JournalReader(directory).last_seq())
 
-    def lag(self, database: Database) -> int:
+    def lag(self, database: CommandDatabase) -> int:
         """Return how many frames the database lacks. Raises StoreError."""
         if not self.last_seq or not self.directory.exists():
             return 0
@@ -107,7 +107,7 @@ class Pending:
 
 
 @dataclass
-class Journals:
+class FoundJournals:
     """The journals of a folder: those of a database, those of others, those of no use."""
 
     own: list[JournalDirectory] = field(default_factory=list)
@@ -115,10 +115,10 @@ class Journals:
     unusable: list[JournalDirectory] = field(default_factory=list)
 
 
-def find_journals(database: Database) -> Journals:
+def find_journals(database: CommandDatabase) -> FoundJournals:
     """Return the journals on this machine. Raises JournalError where their folder is not safe."""
     configured = database.source.settings.journal.path
-    result = Journals()
+    result = FoundJournals()
     for directory in journals(journals_folder(configured, os.environ, create=False)):
         if directory.problem is not None:
             result.unusable.append(directory)
@@ -129,7 +129,7 @@ def find_journals(database: Database) -> Journals:
     return result
 
 
-def belongs_to(directory: JournalDirectory, database: Database) -> bool:
+def belongs_to(directory: JournalDirectory, database: CommandDatabase) -> bool:
     """Return whether a journal is of a database: by its place, or else by its own id."""
     if database.source.target.is_in_memory:
         return False
@@ -142,9 +142,9 @@ def bring_up_to_date(source: Source) -> None:
 
     Notes say what the database lacks then. Raises TransientStoreError where it is away.
     """
-    with Database(source) as database:
+    with CommandDatabase(source) as database:
         try:
-            pending = [Pending.of(directory) for directory in find_journals(database).own]
+            pending = [PendingJournal.of(directory) for directory in find_journals(database).own]
         except (JournalError, OSError) as error:
             note(f"Note: the journals of proxies can't be looked at: {error}")
             return
@@ -158,7 +158,9 @@ def bring_up_to_date(source: Source) -> None:
         _wait_for_running([one for one in pending if one not in abandoned], database)
 
 
-def wait_for(pending: Sequence[Pending], database: Database, seconds: float) -> dict[Path, int]:
+def wait_for(
+    pending: Sequence[PendingJournal], database: CommandDatabase, seconds: float
+) -> dict[Path, int]:
     """Wait until the database has what journals had; return how many frames it lacks of which.
 
     Raises StoreError where that can't be seen.
@@ -174,7 +176,7 @@ def wait_for(pending: Sequence[Pending], database: Database, seconds: float) -> 
     return {}
 
 
-def _wait_for_running(pending: Sequence[Pending], database: Database) -> None:
+def _wait_for_running(pending: Sequence[PendingJournal], database: CommandDatabase) -> None:
     """Wait for proxies that run, and say what the database lacks then."""
     try:
         lag = sum(wait_for(pending, database, WAIT).values())
@@ -191,4 +193,4 @@ def _wait_for_running(pending: Sequence[Pending], database: Database) -> None:
 def describe_target(target: Target) -> str:
     """Return a database as messages name it, without user and password."""
     kind = {"sqlite": "SQLite", "postgres": "PostgreSQL"}.get(target.backend, target.backend)
-    return one_line(f"{kind} {target.place} (tables {', '.join(target.tables.values())})")
+    return put_on_one_line(f"{kind} {target.place} (tables {', '.join(target.tables.values())})")

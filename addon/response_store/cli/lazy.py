@@ -75,7 +75,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return the command of that name, imported now."""
         place = self._commands_at.get(cmd_name)
-        return super().get_command(ctx, cmd_name) if place is None else _imported(place)
+        return super().get_command(ctx, cmd_name) if place is None else _import(place)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -117,7 +117,7 @@ class LazyGroup(click.Group):
         return ""
 
 
-def _imported(place: str) -> click.Command:
+def _import(place: str) -> click.Command:
     module, _, attribute = place.partition(":")
     command = getattr(importlib.import_module(module), attribute)
     if not isinstance(command, click.Command):

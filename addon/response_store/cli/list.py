@@ -9,13 +9,13 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import limit_option, selection_options
+from response_store.cli.selecting import add_selection_options, limit_option
 from response_store.cli.source import (
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
     tenant_option,
 )
 from response_store.limits import NAME, short_name
@@ -23,8 +23,14 @@ from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
 from response_store.telling.exchange_line import with_calls
-from response_store.telling.figures import NONE, duration, host_port, local_time, number
-from response_store.telling.printable import one_line
+from response_store.telling.figures import (
+    NONE,
+    format_duration,
+    format_host,
+    format_number,
+    format_time,
+)
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -33,7 +39,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 DEFAULT_LIMIT = 20
-MOST = 100_000
+MAX_LIMIT = 100_000
 NOTHING = (
     "No exchange of this tenant yet. Capture some with: response-store run -- COMMAND\n"
     "What there is of all tenants: response-store status"
@@ -41,7 +47,7 @@ NOTHING = (
 NOTHING_LEFT = "No exchange that passes these filters. See all of them with: response-store list"
 
 
-def _cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cursor | None:
+def _parse_cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cursor | None:
     try:
         return Cursor.parse(text) if text is not None else None
     except ValueError:
@@ -77,10 +83,10 @@ Examples:
 @config_option
 @database_option
 @tenant_option
-@selection_options
-@limit_option(most=MOST, default=DEFAULT_LIMIT)
+@add_selection_options
+@limit_option(maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
 @click.option(
-    "--before", callback=_cursor, metavar="CURSOR",
+    "--before", callback=_parse_cursor, metavar="CURSOR",
     help="Older ones only: the cursor that the page before ended with.",
 )  # fmt: skip
 @json_option
@@ -96,10 +102,10 @@ def list_command(
 ) -> None:
     """List captured exchanges, newest first."""
     with handle_errors():
-        asked = source(config, database, tenant)
-        apply_journals(asked)
-        with asked.open() as query:
-            page = query.recent(asked.tenant, limit=limit, before=before, selection=selection)
+        source = find_source(config, database, tenant)
+        apply_journals(source)
+        with source.open() as query:
+            page = query.recent(source.tenant, limit=limit, before=before, selection=selection)
             if not as_json:
                 page = Page(tuple(with_calls(query, page.exchanges)), page.next)
         _write(page, as_json, narrowed=selection != Selection())
@@ -107,27 +113,27 @@ def list_command(
 
 def _write(page: Page, as_json: bool, narrowed: bool) -> None:
     if as_json:
-        output.write_json(page_object(page))
-    elif output.to_terminal():
-        show_table(output.terminal(), page, narrowed=narrowed)
+        output.write_json(build_page_object(page))
+    elif output.is_terminal():
+        show_table(output.open_terminal(), page, narrowed=narrowed)
     else:
-        output.write_text(plain(page.exchanges))
+        output.write_text(format_plain(page.exchanges))
 
 
-def page_object(page: Page) -> dict[str, object]:
+def build_page_object(page: Page) -> dict[str, object]:
     """Return the page as one JSON object: `exchanges`, and `next` for --before (or null)."""
-    exchanges = [msgspec.Raw(output.encoded(as_object(one))) for one in page.exchanges]
+    exchanges = [msgspec.Raw(output.encode_object(build_object(one))) for one in page.exchanges]
     return {"exchanges": exchanges, "next": None if page.next is None else str(page.next)}
 
 
-def as_object(one: Summary) -> dict[str, object]:
+def build_object(one: Summary) -> dict[str, object]:
     """Return an exchange as programs get it, in lists."""
     return msgspec.structs.asdict(one)
 
 
-def plain(exchanges: Iterable[Summary]) -> str:
+def format_plain(exchanges: Iterable[Summary]) -> str:
     """Return a line an exchange, tabs between the columns."""
-    return "".join("\t".join(_fields(one)) + "\n" for one in exchanges)
+    return "".join("\t".join(_list_fields(one)) + "\n" for one in exchanges)
 
 
 def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
@@ -135,37 +141,37 @@ def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
 
     `narrowed` says that filters may have left something out.
     """
-    from response_store.cli.list_table import table  # noqa: PLC0415 (rich only here)
+    from response_store.cli.list_table import build_table  # noqa: PLC0415 (rich only here)
 
     if not page.exchanges:
         console.print(NOTHING_LEFT if narrowed else NOTHING, soft_wrap=True)
         return
-    console.print(table(page.exchanges, console.width))
+    console.print(build_table(page.exchanges, console.width))
     if page.next is not None:
         same = "the same with " if narrowed else ""
         console.print(f"older ones: {same}--before {page.next}", soft_wrap=True)
 
 
-def _fields(one: Summary) -> tuple[str, ...]:
+def _list_fields(one: Summary) -> tuple[str, ...]:
     return (
-        local_time(one.started_at),
-        one_line(one.state),
-        one_line(short_name(one.model or one.requested_model or NONE)),
-        number(one.input_tokens),
-        number(one.output_tokens),
-        duration(one.duration_ms),
-        one_line(short_name(host_port(one.scheme, one.host, one.port))),
-        one_line(short_name(identifier(one), NAME)),
-        one_line(words(one)),
+        format_time(one.started_at),
+        put_on_one_line(one.state),
+        put_on_one_line(short_name(one.model or one.requested_model or NONE)),
+        format_number(one.input_tokens),
+        format_number(one.output_tokens),
+        format_duration(one.duration_ms),
+        put_on_one_line(short_name(format_host(one.scheme, one.host, one.port))),
+        put_on_one_line(short_name(choose_identifier(one), NAME)),
+        put_on_one_line(choose_words(one)),
     )
 
 
-def identifier(one: Summary) -> str:
+def choose_identifier(one: Summary) -> str:
     """Return the id that `show` takes: the response's, else the exchange's."""
     return one.response_id or one.exchange_id
 
 
-def words(one: Summary) -> str:
+def choose_words(one: Summary) -> str:
     """Return how the answer begins, else why there is none."""
     why = ": ".join(filter(None, (one.error_code, one.error_message)))
     return one.output_start or why[:OPENING_CHARACTERS] or NONE

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.telling.printable import printable_json
+from response_store.telling.printable import escape_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def to_terminal() -> bool:
+def is_terminal() -> bool:
     """Return whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
-def terminal() -> Console:
+def open_terminal() -> Console:
     """Return Rich's console on standard output; it shows text as it
     is, without markup or emoji codes.
     """
-    _tolerant()
-    return console()
+    _replace_unencodable()
+    return open_console()
 
 
-def console(*, stderr: bool = False) -> Console:
+def open_console(*, stderr: bool = False) -> Console:
     """Return Rich's console; COLUMNS and LINES too small to show anything are ignored."""
     from rich.console import Console  # noqa: PLC0415 (slow to load)
 
@@ -48,7 +48,7 @@ def _is_no_size(name: str, value: str) -> bool:
 
 def write_text(text: str) -> None:
     """Write plain text; what the terminal's encoding lacks is written as an escape."""
-    _tolerant()
+    _replace_unencodable()
     sys.stdout.write(text)
     sys.stdout.flush()
 
@@ -61,24 +61,24 @@ def write_bytes(data: bytes) -> None:
 
 def write_json(document: Mapping[str, object]) -> None:
     """Write one JSON object on one line. A `msgspec.Raw` value is embedded as it stands."""
-    data = encoded(document)
-    if to_terminal():
-        data = printable_json(data.decode("utf-8", "replace")).encode()
+    data = encode_object(document)
+    if is_terminal():
+        data = escape_json(data.decode("utf-8", "replace")).encode()
     write_bytes(data + b"\n")
 
 
-def encoded(document: Mapping[str, object]) -> bytes:
+def encode_object(document: Mapping[str, object]) -> bytes:
     """Return a JSON object as bytes; lone surrogates become escapes."""
     try:
         return msgspec.json.encode(document)
     except UnicodeEncodeError:
-        return msgspec.json.encode({key: _escaped(value) for key, value in document.items()})
+        return msgspec.json.encode({key: _escape(value) for key, value in document.items()})
 
 
-def _escaped(value: object) -> object:
+def _escape(value: object) -> object:
     return msgspec.Raw(json.dumps(value).encode()) if isinstance(value, str) else value
 
 
-def _tolerant() -> None:
+def _replace_unencodable() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import click
 
 from response_store.cli import output
-from response_store.telling.figures import duration
-from response_store.telling.printable import one_line
+from response_store.telling.figures import format_duration
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -31,18 +31,18 @@ INTERRUPTED = 130
 Clock: TypeAlias = Callable[[], float]
 
 
-def progress(
+def show_progress(
     total: int | None, what: str, *, clock: Clock = time.monotonic
-) -> AbstractContextManager[Progress]:
+) -> AbstractContextManager[ProgressDisplay]:
     """Tell how far the block has come, which calls `advance`.
 
     `total` None: how much there is to do is not known.
     """
-    shown = _OnTerminal() if sys.stderr.isatty() else _InLines()
-    return Progress(total, one_line(what), shown, clock)
+    shown = _ProgressOnTerminal() if sys.stderr.isatty() else _ProgressInLines()
+    return ProgressDisplay(total, put_on_one_line(what), shown, clock)
 
 
-class Progress:
+class ProgressDisplay:
     """A count that goes up to `total`. A context manager."""
 
     def __init__(self, total: int | None, what: str, shown: _Shown, clock: Clock) -> None:
@@ -72,7 +72,7 @@ class Progress:
             parts[0] += f" of {max(self.total, self.done):,}"
             if self.done:
                 left = max(self.total - self.done, 0) / rate
-                parts.append(f"{duration(1000 * left)} left")
+                parts.append(f"{format_duration(1000 * left)} left")
         return ", ".join(parts)
 
     def __enter__(self) -> Self:
@@ -87,13 +87,13 @@ class Progress:
         self._shown.close()
 
 
-class _InLines:
+class _ProgressInLines:
     """A line, and another when some time has gone by."""
 
     def __init__(self) -> None:
         self._next = LINE_EVERY
 
-    def update(self, progress: Progress, seconds: float) -> None:
+    def update(self, progress: ProgressDisplay, seconds: float) -> None:
         if seconds >= self._next:
             self._next = seconds + LINE_EVERY
             click.echo(f"{progress.what}: {progress.figures()}", err=True)
@@ -102,14 +102,14 @@ class _InLines:
         """Do nothing: the last line stays."""
 
 
-class _OnTerminal:
+class _ProgressOnTerminal:
     """A bar that goes when it is closed."""
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
         self._task: TaskID | None = None
 
-    def update(self, progress: Progress, _: float) -> None:
+    def update(self, progress: ProgressDisplay, _: float) -> None:
         bar = self._bar or self._begun(progress)
         assert self._task is not None
         bar.update(self._task, completed=progress.done, figures=progress.figures())
@@ -118,7 +118,7 @@ class _OnTerminal:
         if self._bar is not None:
             self._bar.stop()
 
-    def _begun(self, progress: Progress) -> Bar:
+    def _begun(self, progress: ProgressDisplay) -> Bar:
         from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
         from rich.progress import Progress as Bar  # noqa: PLC0415
 
@@ -126,7 +126,7 @@ class _OnTerminal:
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[figures]}", markup=False),
-            console=output.console(stderr=True),
+            console=output.open_console(stderr=True),
             transient=True,
             expand=True,
         )
@@ -135,7 +135,7 @@ class _OnTerminal:
         return self._bar
 
 
-_Shown: TypeAlias = _InLines | _OnTerminal
+_Shown: TypeAlias = _ProgressInLines | _ProgressOnTerminal
 
 
 @contextmanager

@@ -11,23 +11,23 @@ import msgspec
 
 from response_store.cli import completion_values, output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.progress import progress
-from response_store.cli.prune_rules import Rule, rule
-from response_store.cli.selecting import selection_options
+from response_store.cli.progress import show_progress
+from response_store.cli.prune_rules import PruneRule, build_rule
+from response_store.cli.selecting import add_selection_options
 from response_store.cli.sizes import Size
 from response_store.cli.source import (
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
     note,
-    source,
 )
 from response_store.cli.times import PastTime
 from response_store.store.backends import open_reader
-from response_store.telling.figures import local_time, size
-from response_store.telling.printable import one_line
+from response_store.telling.figures import format_size, format_time
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,9 +76,9 @@ Examples:
     "--max-bytes", type=Size(), metavar="SIZE",
     help="The oldest, of all tenants, until the rest takes no more than this: 500MB, 2GiB.",
 )  # fmt: skip
-@selection_options
+@add_selection_options
 @click.option(
-    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
     help="Whose; else the tenant of the configuration.",
 )  # fmt: skip
 @click.option("--all-tenants", is_flag=True, help="Those of every tenant.")
@@ -106,71 +106,85 @@ def prune_command(
 ) -> None:
     """Remove exchanges: by age, by size, or whatever the filters mean."""
     with handle_errors():
-        asked = source(config, database, tenant)
-        wanted = rule(
+        source = find_source(config, database, tenant)
+        rule = build_rule(
             selection, older_than=older_than, max_bytes=max_bytes, tenant=tenant,
-            all_tenants=all_tenants, default_tenant=asked.tenant,
+            all_tenants=all_tenants, default_tenant=source.tenant,
         )  # fmt: skip
-        if wanted is None and not (vacuum and not dry_run):
+        if rule is None and not (vacuum and not dry_run):
             raise click.UsageError(_NOTHING_ASKED)
-        apply_journals(asked)
-        found = _surveyed(asked, wanted) if wanted else None
-        if found is not None and (dry_run or not found.exchanges):
-            _write(_would_go(found), {"would_go": msgspec.structs.asdict(found)}, as_json)
+        apply_journals(source)
+        survey_result = _survey(source, rule) if rule else None
+        if survey_result is not None and (dry_run or not survey_result.exchanges):
+            _write(
+                _describe_survey(survey_result),
+                {"would_go": msgspec.structs.asdict(survey_result)},
+                as_json,
+            )
             if dry_run or not vacuum:
                 return
-        if found is not None and found.exchanges and not yes:
-            _ask(found)
-        _prune(asked, wanted if found and found.exchanges else None, found, vacuum, as_json)
+        if survey_result is not None and survey_result.exchanges and not yes:
+            _ask(survey_result)
+        _prune(
+            source,
+            rule if survey_result and survey_result.exchanges else None,
+            survey_result,
+            vacuum,
+            as_json,
+        )
 
 
-def _surveyed(asked: Source, wanted: Rule) -> Survey:
-    reading = open_reader(asked.target, asked.tables, shown_as=asked.shown_as)
+def _survey(source: Source, rule: PruneRule) -> Survey:
+    reader = open_reader(source.target, source.tables, shown_as=source.shown_as)
     try:
-        with reading.snapshot():
-            return wanted.survey(reading)
+        with reader.snapshot():
+            return rule.survey(reader)
     finally:
-        reading.close()
+        reader.close()
 
 
-def _ask(found: Survey) -> None:
-    if not _somebody_is_there():
+def _ask(survey_result: Survey) -> None:
+    if not _is_interactive():
         raise click.UsageError(_NOBODY_TO_ASK)
-    for name, value in _would_go(found):
+    for name, value in _describe_survey(survey_result):
         click.echo(f"{name}: {value}", err=True)
     click.confirm("Remove them?", abort=True, err=True)
 
 
-def _somebody_is_there() -> bool:
+def _is_interactive() -> bool:
     return sys.stdin.isatty()
 
 
 def _prune(
-    asked: Source, wanted: Rule | None, found: Survey | None, vacuum: bool | None, as_json: bool
+    source: Source,
+    rule: PruneRule | None,
+    survey_result: Survey | None,
+    vacuum: bool | None,
+    as_json: bool,
 ) -> None:
     from response_store.pruning.database import open_database  # noqa: PLC0415 (when it is used)
     from response_store.pruning.sweep import Pruner  # noqa: PLC0415
 
-    with open_database(asked.target, asked.tables, asked.shown_as) as database:
+    with open_database(source.target, source.tables, source.shown_as) as database:
         pruner = Pruner(database, _rest)
-        if wanted is not None and found is not None:
-            with progress(found.exchanges, "removing") as so_far:
+        if rule is not None and survey_result is not None:
+            with show_progress(survey_result.exchanges, "removing") as so_far:
                 pruner.on_batch = lambda batch: so_far.advance(batch.exchanges)
                 try:
-                    wanted.apply(pruner)
+                    rule.apply(pruner)
                 except KeyboardInterrupt:
                     note(
                         f"\nStopped: {pruner.exchanges} exchanges have gone, whole batches."
                         " The same command goes on."
                     )
                     raise click.exceptions.Exit(INTERRUPTED) from None
-        space = _room_given_back(database, vacuum, pruner)
+        space = _give_room_back(database, vacuum, pruner)
     facts = [("removed", f"{pruner.exchanges} exchanges, {pruner.responses} responses"), *space[0]]
     removed = {"exchanges": pruner.exchanges, "responses": pruner.responses}
     _write(facts, {"removed": removed, **space[1]}, as_json)
 
 
-def _room_given_back(
+def _give_room_back(
     database: PruneTarget, vacuum: bool | None, pruner: Pruner
 ) -> tuple[Facts, dict[str, object]]:
     """Make a file smaller where that is wanted, or fitting; say what became of the room."""
@@ -179,15 +193,15 @@ def _room_given_back(
         return [("room", "used again by PostgreSQL, after its autovacuum")], {}
     if vacuum or (vacuum is None and space.free_bytes() and not space.has_writers()):
         saved = space.vacuum()
-        return [("room", f"{size(max(saved, 0))} given back")], {"bytes_given_back": saved}
+        return [("room", f"{format_size(max(saved, 0))} given back")], {"bytes_given_back": saved}
     if vacuum is None:
         pruner.release_space()
     space.truncate()
     free = space.free_bytes()
     if not free:
         return [("room", "given back")], {"bytes_free": 0}
-    told = f"{size(free)} free in the file, used again; response-store prune --vacuum gives it back"
-    return [("room", told)], {"bytes_free": free}
+    room = f"{format_size(free)} free in the file, used again"
+    return [("room", f"{room}; response-store prune --vacuum gives it back")], {"bytes_free": free}
 
 
 def _rest(taken: float) -> bool:
@@ -195,23 +209,23 @@ def _rest(taken: float) -> bool:
     return True
 
 
-def _would_go(found: Survey) -> Facts:
-    if not found.exchanges:
+def _describe_survey(survey_result: Survey) -> Facts:
+    if not survey_result.exchanges:
         return [("would go", "nothing")]
     return [
-        ("would go", f"{found.exchanges} exchanges"),
-        ("oldest", local_time(found.oldest)),
-        ("newest", local_time(found.newest)),
-        ("about", size(found.bytes)),
+        ("would go", f"{survey_result.exchanges} exchanges"),
+        ("oldest", format_time(survey_result.oldest)),
+        ("newest", format_time(survey_result.newest)),
+        ("about", format_size(survey_result.bytes)),
     ]
 
 
-def _write(facts: Facts, found: dict[str, object], as_json: bool) -> None:
+def _write(facts: Facts, survey_result: dict[str, object], as_json: bool) -> None:
     if as_json:
-        output.write_json(found)
-    elif output.to_terminal():
+        output.write_json(survey_result)
+    elif output.is_terminal():
         from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
 
-        print_facts(output.terminal(), facts)
+        print_facts(output.open_terminal(), facts)
     else:
-        output.write_text("".join(f"{name}\t{one_line(value)}\n" for name, value in facts))
+        output.write_text("".join(f"{name}\t{put_on_one_line(value)}\n" for name, value in facts))

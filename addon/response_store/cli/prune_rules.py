@@ -15,11 +15,11 @@ from response_store.store.selection import Selection
 if TYPE_CHECKING:
     from response_store.pruning.measures import Survey
     from response_store.pruning.sweep import Pruner
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
 
 
 @dataclass(frozen=True)
-class Rule:
+class PruneRule:
     """Exchanges that a selection means; or, with `max_bytes`, the oldest that are too much.
 
     `tenants` None: all of them.
@@ -29,16 +29,16 @@ class Rule:
     tenants: tuple[str, ...] | None
     max_bytes: int | None = None
 
-    def survey(self, reading: Reading) -> Survey:
+    def survey(self, reader: Reader) -> Survey:
         """Return what would be removed, exactly or about."""
         if self.max_bytes is not None:
-            found = measures.select_excess(reading, self.max_bytes)
+            found = measures.select_excess(reader, self.max_bytes)
             if found is None:
                 return measures.Survey(0, None, None, 0)
-            return measures.survey_selection(reading, found[0])
+            return measures.survey_selection(reader, found[0])
         tenant = self.tenants[0] if self.tenants else None
         return measures.survey_selection(
-            reading, msgspec.structs.replace(self.selection, tenant=tenant)
+            reader, msgspec.structs.replace(self.selection, tenant=tenant)
         )
 
     def apply(self, pruner: Pruner) -> None:
@@ -46,11 +46,11 @@ class Rule:
         if self.max_bytes is not None:
             pruner.shrink(self.max_bytes)
         else:
-            reading = pruner.database.reading
-            pruner.remove(self.selection, self.tenants or measures.list_tenants(reading))
+            reader = pruner.database.reader
+            pruner.remove(self.selection, self.tenants or measures.list_tenants(reader))
 
 
-def rule(
+def build_rule(
     selection: Selection,
     *,
     older_than: float | None,
@@ -58,7 +58,7 @@ def rule(
     tenant: str | None,
     all_tenants: bool,
     default_tenant: str,
-) -> Rule | None:
+) -> PruneRule | None:
     """Return what the options select; None where they name nothing to remove."""
     if tenant is not None and all_tenants:
         raise click.UsageError("--tenant and --all-tenants exclude each other.")
@@ -74,11 +74,11 @@ def rule(
                 "--max-bytes takes the oldest exchanges of all tenants: it goes with no filter."
                 " Run prune twice."
             )
-        return Rule(Selection(), None, max_bytes)
+        return PruneRule(Selection(), None, max_bytes)
     if not filtered:
         return None
     if older_than is not None:
         until = older_than if selection.until is None else min(older_than, selection.until)
         selection = msgspec.structs.replace(selection, until=until)
     whose = default_tenant if tenant is None else tenant
-    return Rule(selection, None if all_tenants else (whose,))
+    return PruneRule(selection, None if all_tenants else (whose,))

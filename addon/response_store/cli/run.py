@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import click
 
 from response_store.cli import completion_values
-from response_store.cli.source import CliError, config_option, handle_errors, note, source
-from response_store.running.base_url import FROM_ENVIRONMENT, chosen_base_url
+from response_store.cli.source import CliError, config_option, find_source, handle_errors, note
+from response_store.running.base_url import FROM_ENVIRONMENT, choose_base_url
 from response_store.running.command import require_command
-from response_store.running.company_proxy import company_proxy
-from response_store.running.errors import RunError, Stopped, require_safe_mitmweb
+from response_store.running.company_proxy import find_company_proxy
+from response_store.running.errors import RunError, StoppedBySignal, require_safe_mitmweb
 from response_store.running.hidden import find_hidden
-from response_store.telling.printable import printable
+from response_store.telling.printable import escape_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from response_store.running.run import Outcome
+    from response_store.running.run import RunOutcome
 
 HELP = """Run a command, and keep every OpenAI response that it receives.
 
@@ -55,7 +55,7 @@ Examples:
 @click.option("--open", "open_browser", is_flag=True, help="With --web: open the page.")
 @click.option("--quiet", is_flag=True, help="No table at the end.")
 @click.argument(
-    "command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion_values.programs
+    "command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion_values.complete_programs
 )
 @click.pass_context
 def run_command(
@@ -70,14 +70,14 @@ def run_command(
     command: tuple[str, ...],
 ) -> None:
     """Run a command, and keep every OpenAI response that it receives."""
-    from response_store.running.run import Plan, run  # noqa: PLC0415 (--help needs none of it)
+    from response_store.running.run import Plan, run_with_proxy  # noqa: PLC0415 (--help needs none of it)
 
     if not command:
         raise click.UsageError("No command. Write it after --: response-store run -- COMMAND")
     if open_browser and not web:
         raise click.UsageError("--open opens the page of mitmweb: add --web")
     with handle_errors():
-        asked = source(config, None)
+        source = find_source(config, None)
         try:
             require_command(command[0], os.environ)
             if web:
@@ -85,8 +85,8 @@ def run_command(
             plan = Plan(
                 environ=dict(os.environ),
                 config=config,
-                base_url=chosen_base_url(base_url, os.environ),
-                company_proxy=company_proxy(os.environ),
+                base_url=choose_base_url(base_url, os.environ),
+                company_proxy=find_company_proxy(os.environ),
                 local=local,
                 web=web,
                 open_browser=open_browser,
@@ -97,17 +97,17 @@ def run_command(
                     f"Note: NO_PROXY keeps {', '.join(hidden)} from the proxy: what is asked there"
                     " is not captured. Take it out of NO_PROXY, or use --base-url."
                 )
-            outcome = run(command, plan, note)
+            outcome = run_with_proxy(command, plan, note)
         except RunError as error:
             CliError(error).show()
             context.exit(error.status)
-        except Stopped as stopped:
+        except StoppedBySignal as stopped:
             context.exit(stopped.status)
         _tell_failures(outcome)
         if not quiet:
             from response_store.cli.run_summary import summarize  # noqa: PLC0415 (not for all)
 
-            summarize(asked, outcome, config)
+            summarize(source, outcome, config)
     context.exit(outcome.status)
 
 
@@ -119,8 +119,8 @@ def _note_ways(stands_in: bool, goes_on: bool) -> None:
         )
 
 
-def _tell_failures(outcome: Outcome) -> None:
-    if outcome.proxy_lost and outcome.said:
-        click.echo(printable(outcome.said), err=True)
+def _tell_failures(outcome: RunOutcome) -> None:
+    if outcome.proxy_lost and outcome.log:
+        click.echo(escape_controls(outcome.log), err=True)
     if outcome.proxy_killed:
         note("response-store: the proxy did not end in time and was killed")

@@ -7,20 +7,20 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from response_store.cli.colours import ERROR, state_style
-from response_store.telling.figures import NONE, number
-from response_store.telling.printable import one_line
+from response_store.cli.colours import ERROR, choose_style
+from response_store.telling.figures import NONE, format_number
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from response_store.running.captured import Group
+    from response_store.running.captured import CapturedGroup
 
 _TOKENS_FROM = 50
 _ERROR_FROM = 70
 
 
-def table(groups: Sequence[Group], width: int) -> Table:
+def build_table(groups: Sequence[CapturedGroup], width: int) -> Table:
     """Return a table that fits into `width` cells; a row is one line."""
     drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     drawn.add_column("state", no_wrap=True, min_width=11, overflow="ellipsis", max_width=11)
@@ -32,19 +32,19 @@ def table(groups: Sequence[Group], width: int) -> Table:
     if width >= _ERROR_FROM:
         drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
     for one in groups:
-        drawn.add_row(*_cells(one)[: len(drawn.columns)])
+        drawn.add_row(*_build_cells(one)[: len(drawn.columns)])
     return drawn
 
 
-def _cells(one: Group) -> tuple[Text, ...]:
+def _build_cells(one: CapturedGroup) -> tuple[Text, ...]:
     return (
-        Text(one_line(one.state), style=state_style(one.state)),
-        Text(one_line(one.model or NONE)),
-        Text(number(one.exchanges)),
+        Text(put_on_one_line(one.state), style=choose_style(one.state)),
+        Text(put_on_one_line(one.model or NONE)),
+        Text(format_number(one.exchanges)),
         Text(_tokens(one)),
-        Text(one_line(one.error or NONE), style=ERROR if one.error else ""),
+        Text(put_on_one_line(one.error or NONE), style=ERROR if one.error else ""),
     )
 
 
-def _tokens(one: Group) -> str:
-    return f"{number(one.input_tokens)}/{number(one.output_tokens)}"
+def _tokens(one: CapturedGroup) -> str:
+    return f"{format_number(one.input_tokens)}/{format_number(one.output_tokens)}"

@@ -9,17 +9,17 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.list import as_object, identifier
-from response_store.cli.progress import progress, resumable_on_interrupt
-from response_store.cli.selecting import limit_option, selection_options
+from response_store.cli.list import build_object, choose_identifier
+from response_store.cli.progress import resumable_on_interrupt, show_progress
+from response_store.cli.selecting import add_selection_options, limit_option
 from response_store.cli.source import (
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
     note,
-    source,
     tenant_option,
 )
 from response_store.errors import StoreError
@@ -29,19 +29,19 @@ from response_store.search.catching_up import index_missing
 from response_store.search.index import count_unindexed
 from response_store.search.terms import Term, parse_terms
 from response_store.store.backends import open_index
-from response_store.telling.figures import NONE, local_time
-from response_store.telling.printable import one_line, printable
+from response_store.telling.figures import NONE, format_time
+from response_store.telling.printable import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
 
 DEFAULT_LIMIT = 20
-MOST = 1_000
+MAX_LIMIT = 1_000
 _NO_WORDS = (
     "Nothing to look for: a search takes words with letters or digits. Marks alone are not indexed."
 )
@@ -74,8 +74,8 @@ Examples:
 @config_option
 @database_option
 @tenant_option
-@selection_options
-@limit_option(most=MOST, default=DEFAULT_LIMIT)
+@add_selection_options
+@limit_option(maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
 @json_option
 def search_command(
     *,
@@ -92,22 +92,22 @@ def search_command(
     if not looked_for:
         raise click.UsageError(_NO_WORDS)
     with handle_errors():
-        asked = source(config, database, tenant)
-        chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
-        apply_journals(asked)
-        with asked.open() as query:
-            answer = _answer(asked, query.reading, looked_for, chosen, limit)
+        source = find_source(config, database, tenant)
+        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
+        apply_journals(source)
+        with source.open() as query:
+            answer = _answer(source, query.reader, looked_for, chosen, limit)
         _write(answer, as_json)
 
 
 def _answer(
-    asked: Source, reading: Reading, looked_for: Sequence[Term], chosen: Selection, limit: int
+    source: Source, reader: Reader, looked_for: Sequence[Term], chosen: Selection, limit: int
 ) -> SearchResult:
-    unindexed = count_unindexed(reading.rows)
-    why_not = _brought_up(asked, reading, unindexed)
-    if why_not is not None and not is_searchable(reading):
+    unindexed = count_unindexed(reader.rows)
+    why_not = _index_missing(source, reader, unindexed)
+    if why_not is not None and not is_searchable(reader):
         raise why_not
-    answer = search(reading, looked_for, chosen, limit, unindexed=None if unindexed else 0)
+    answer = search(reader, looked_for, chosen, limit, unindexed=None if unindexed else 0)
     if answer.unindexed and why_not is not None:
         several = (
             "1 exchange is" if answer.unindexed == 1 else f"{answer.unindexed:,} exchanges are"
@@ -116,14 +116,14 @@ def _answer(
     return answer
 
 
-def _brought_up(asked: Source, reading: Reading, unindexed: int) -> StoreError | None:
+def _index_missing(source: Source, reader: Reader, unindexed: int) -> StoreError | None:
     """Index what is missing; return the error where that fails, else None."""
-    if not unindexed and is_searchable(reading):
+    if not unindexed and is_searchable(reader):
         return None
     try:
-        index = open_index(asked.target, asked.tables)
+        index = open_index(source.target, source.tables)
         try:
-            with _told_how_to_go_on(), progress(unindexed, "indexing") as shown:
+            with _note_how_to_go_on(), show_progress(unindexed, "indexing") as shown:
                 for _ in index_missing(index):
                     shown.advance()
         finally:
@@ -133,29 +133,29 @@ def _brought_up(asked: Source, reading: Reading, unindexed: int) -> StoreError |
     return None
 
 
-def _told_how_to_go_on() -> AbstractContextManager[None]:
+def _note_how_to_go_on() -> AbstractContextManager[None]:
     return resumable_on_interrupt("What is indexed stays; the same search goes on from there.")
 
 
 def _write(answer: SearchResult, as_json: bool) -> None:
     if as_json:
-        output.write_json(as_json_object(answer))
-    elif output.to_terminal():
+        output.write_json(build_json_object(answer))
+    elif output.is_terminal():
         from response_store.cli.search_view import show  # noqa: PLC0415 (rich only here)
 
-        show(output.terminal(), answer)
+        show(output.open_terminal(), answer)
     else:
-        output.write_text(plain(answer.hits))
+        output.write_text(format_plain(answer.hits))
 
 
-def as_json_object(answer: SearchResult) -> dict[str, object]:
+def build_json_object(answer: SearchResult) -> dict[str, object]:
     """Return one JSON object: `hits`, how many in `total`, how many are `not_indexed`."""
-    hits = [msgspec.Raw(output.encoded(_hit_object(hit))) for hit in answer.hits]
+    hits = [msgspec.Raw(output.encode_object(_build_hit_object(hit))) for hit in answer.hits]
     return {"hits": hits, "total": answer.total, "not_indexed": answer.unindexed}
 
 
-def _hit_object(hit: Hit) -> dict[str, object]:
-    columns = {name: value for name, value in as_object(hit.summary).items() if name != _START}
+def _build_hit_object(hit: Hit) -> dict[str, object]:
+    columns = {name: value for name, value in build_object(hit.summary).items() if name != _START}
     found = hit.snippet
     return columns | {
         "score": hit.score,
@@ -168,18 +168,18 @@ def _hit_object(hit: Hit) -> dict[str, object]:
 _START = "output_start"
 
 
-def plain(hits: Sequence[Hit]) -> str:
+def format_plain(hits: Sequence[Hit]) -> str:
     """Return a line a hit, tabs between the columns."""
-    return "".join("\t".join(_fields(hit)) + "\n" for hit in hits)
+    return "".join("\t".join(_list_fields(hit)) + "\n" for hit in hits)
 
 
-def _fields(hit: Hit) -> tuple[str, ...]:
+def _list_fields(hit: Hit) -> tuple[str, ...]:
     one, found = hit.summary, hit.snippet
     return (
-        local_time(one.started_at),
-        one_line(one.state),
-        one_line(short_name(one.model or one.requested_model or NONE)),
-        one_line(short_name(identifier(one), NAME)),
+        format_time(one.started_at),
+        put_on_one_line(one.state),
+        put_on_one_line(short_name(one.model or one.requested_model or NONE)),
+        put_on_one_line(short_name(choose_identifier(one), NAME)),
         found.label if found else NONE,
-        printable(found.text.strip()) if found else NONE,
+        escape_controls(found.text.strip()) if found else NONE,
     )

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from rich.padding import Padding
 from rich.text import Text
 
-from response_store.cli.colours import LABEL, state_style
-from response_store.cli.list import identifier
-from response_store.telling.figures import NONE, local_time
-from response_store.telling.printable import one_line, printable
+from response_store.cli.colours import LABEL, choose_style
+from response_store.cli.list import choose_identifier
+from response_store.telling.figures import NONE, format_time
+from response_store.telling.printable import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -28,31 +28,31 @@ def show(console: Console, answer: SearchResult) -> None:
         console.print(NOTHING, soft_wrap=True)
         return
     for hit in answer.hits:
-        console.print(_heading(hit), soft_wrap=True)
+        console.print(_build_heading(hit), soft_wrap=True)
         if hit.snippet is not None:
-            console.print(Padding(_words(hit), _INDENT))
+            console.print(Padding(_highlight(hit), _INDENT))
         console.print()
     console.print(Text(_count(answer), style="dim"), soft_wrap=True)
 
 
-def _heading(hit: Hit) -> Text:
+def _build_heading(hit: Hit) -> Text:
     one = hit.summary
     return Text.assemble(
-        (local_time(one.started_at, "%m-%d %H:%M"), "bold"),
+        (format_time(one.started_at, "%m-%d %H:%M"), "bold"),
         "  ",
-        (one_line(one.state), state_style(one.state)),
+        (put_on_one_line(one.state), choose_style(one.state)),
         "  ",
-        one_line(one.model or one.requested_model or NONE),
+        put_on_one_line(one.model or one.requested_model or NONE),
         "  ",
-        (one_line(identifier(one)), "bold"),
+        (put_on_one_line(choose_identifier(one)), "bold"),
     )
 
 
-def _words(hit: Hit) -> Text:
+def _highlight(hit: Hit) -> Text:
     assert hit.snippet is not None, "asked for where there is one"
     text = Text.assemble((hit.snippet.label, LABEL), "  ")
     for fragment, found in hit.snippet.fragments:
-        text.append(printable(fragment), style=_FOUND if found else None)
+        text.append(escape_controls(fragment), style=_FOUND if found else None)
     return text
 
 

@@ -17,7 +17,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _OPTIONS = (
     click.option(
         "--model", "models", multiple=True, metavar="NAME",
-        shell_complete=completion_values.models,
+        shell_complete=completion_values.complete_models,
         help="Only this model; * stands for anything. Several: any of them.",
     ),
     click.option(
@@ -27,7 +27,7 @@ _OPTIONS = (
     ),
     click.option(
         "--host", "hosts", multiple=True, metavar="HOST",
-        shell_complete=completion_values.hosts,
+        shell_complete=completion_values.complete_hosts,
         help="Only this upstream host, or this port of it (HOST:PORT); * stands for anything.",
     ),
     click.option(
@@ -43,16 +43,16 @@ _OPTIONS = (
 
 
 def limit_option(
-    what: str = "", *, least: int = 1, most: int, default: int | None
+    what: str = "", *, least: int = 1, maximum: int, default: int | None
 ) -> Callable[[Command], Command]:
     """Return the option that says how many are shown; the command gets `limit`."""
     return click.option(
-        "--limit", "-n", type=click.IntRange(least, most), metavar="N", default=default,
+        "--limit", "-n", type=click.IntRange(least, maximum), metavar="N", default=default,
         show_default=default is not None, help=f"How many {what}at most.",
     )  # fmt: skip
 
 
-def selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def add_selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options. The command gets `selection`, a `Selection` without a tenant."""
 
     @functools.wraps(command)

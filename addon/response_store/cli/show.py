@@ -11,14 +11,14 @@ from response_store.cli.apply_journals import apply_journals
 from response_store.cli.source import (
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
     tenant_option,
 )
 from response_store.cli.thread import show_thread
 from response_store.telling import shown
-from response_store.telling.plain import plain
+from response_store.telling.plain import format_plain
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,7 @@ Examples:
 
 
 @click.command("show", help=HELP)
-@click.argument("identifier", metavar="ID", shell_complete=completion_values.identifiers)
+@click.argument("identifier", metavar="ID", shell_complete=completion_values.complete_identifiers)
 @config_option
 @database_option
 @tenant_option
@@ -76,26 +76,26 @@ def show_command(
         raise click.UsageError("--json and --raw exclude each other.")
     if whole_thread and raw:
         raise click.UsageError("--thread and --raw exclude each other.")
-    if raw and output.to_terminal():
+    if raw and output.is_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
     with handle_errors():
-        asked, wanted = source(config, database, tenant), identifier.removesuffix(_CUT)
-        apply_journals(asked)
-        with asked.open() as query:
+        source, wanted = find_source(config, database, tenant), identifier.removesuffix(_CUT)
+        apply_journals(source)
+        with source.open() as query:
             if whole_thread:
-                show_thread(query, asked.tenant, wanted, as_json)
+                show_thread(query, source.tenant, wanted, as_json)
             else:
-                _write(query.find(asked.tenant, wanted), as_json, raw)
+                _write(query.find(source.tenant, wanted), as_json, raw)
 
 
-def _write(found: LookupResult, as_json: bool, raw: bool) -> None:
+def _write(entry: LookupResult, as_json: bool, raw: bool) -> None:
     if raw:
-        output.write_bytes(shown.raw_response(found))
+        output.write_bytes(shown.get_raw_response(entry))
     elif as_json:
-        output.write_json(shown.as_object(found))
-    elif output.to_terminal():
+        output.write_json(shown.build_object(entry))
+    elif output.is_terminal():
         from response_store.cli.show_view import show  # noqa: PLC0415 (rich only here)
 
-        show(output.terminal(), found)
+        show(output.open_terminal(), entry)
     else:
-        output.write_text(plain(found))
+        output.write_text(format_plain(entry))

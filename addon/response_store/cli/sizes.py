@@ -10,14 +10,14 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*(?:([kmgt])(i?)b?|b)?", re.IGNORECASE)
 _POWERS = "kmgt"
 
 
-def byte_count(text: str) -> int:
+def parse_size(text: str) -> int:
     """Return the bytes that a text means: MB are millions, MiB
     1024 times 1024. Raises ValueError.
     """
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
         raise ValueError(f"{text!r} is no size")
-    number, unit, binary = found.groups()
+    number, unit, binary = match.groups()
     power = _POWERS.index(unit.lower()) + 1 if unit else 0
     return int(float(number) * (1024 if binary else 1000) ** power)
 
@@ -34,6 +34,6 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # older releases have no
         if isinstance(value, int):
             return value
         try:
-            return byte_count(str(value))
+            return parse_size(str(value))
         except ValueError:
             self.fail(f"{value!r} is no size. Say 500MB, 2GB or 1.5GiB.", param, ctx)

@@ -21,10 +21,10 @@ from response_store.cli import completion_values
 from response_store.cli.file_path import FilePath
 from response_store.config import Config, load_config
 from response_store.config.model import Backend, SqliteTarget
-from response_store.config.secret import mask_urls, masked
+from response_store.config.secret import mask_credentials, mask_urls
 from response_store.errors import ConfigError, ResponseStoreError
 from response_store.store.query import Query, open_query
-from response_store.telling.printable import printable
+from response_store.telling.printable import escape_controls
 
 if TYPE_CHECKING:
     from response_store.config.tables import TableNames
@@ -42,7 +42,7 @@ database_option = click.option(
     help="The SQLite file to read, whatever the configuration says.",
 )  # fmt: skip
 tenant_option = click.option(
-    "--tenant", metavar="NAME", shell_complete=completion_values.tenants,
+    "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
     help="Whose exchanges; else the tenant of the configuration.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
@@ -54,7 +54,7 @@ class CliError(click.ClickException):
     exit_code = STORE_FAILED
 
     def __init__(self, error: ResponseStoreError) -> None:
-        super().__init__(printable(mask_urls(str(error))))
+        super().__init__(escape_controls(mask_urls(str(error))))
 
 
 class NotConfiguredError(CliError):
@@ -69,7 +69,7 @@ class NotConfiguredError(CliError):
 
 def note(text: str) -> None:
     """Say something on standard error, beside what is asked for."""
-    click.echo(printable(mask_urls(text)), err=True)
+    click.echo(escape_controls(mask_urls(text)), err=True)
 
 
 @contextmanager
@@ -111,24 +111,24 @@ class Source:
         return replace(config, database=self.target)
 
 
-def source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
+def find_source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
     """Return what the options and the configuration name. Raises ConfigError."""
-    settings = load_config(config or configured())
-    whose = settings.tenant.id if tenant is None else tenant
+    settings = load_config(config or find_config())
+    tenant_id = settings.tenant.id if tenant is None else tenant
     target = settings.database
     if database is not None:
         target = SqliteTarget(database)
-        return Source(target, settings.tables, whose, str(database.absolute()), settings)
+        return Source(target, settings.tables, tenant_id, str(database.absolute()), settings)
     shown_as = _describe(target)
-    return Source(target, settings.tables, whose, shown_as, settings)
+    return Source(target, settings.tables, tenant_id, shown_as, settings)
 
 
 def _describe(target: DatabaseTarget) -> str:
     """Return where a database is, a file by its whole path, as it may be shown."""
-    return masked(str(target.path.absolute())) if target.path else target.describe()
+    return mask_credentials(str(target.path.absolute())) if target.path else target.describe()
 
 
-def configured() -> Path | None:
+def find_config() -> Path | None:
     """Return the file that RESPONSE_STORE_CONFIG names, if any."""
     named = os.environ.get("RESPONSE_STORE_CONFIG")
     return Path(named) if named else None

@@ -12,7 +12,7 @@ BLOCKS = "▁▂▃▄▅▆▇█"
 NOTHING = " "
 
 
-def sparkline(counts: Sequence[int], width: int) -> str:
+def draw_sparkline(counts: Sequence[int], width: int) -> str:
     """Return the counts in at most `width` characters: where there
     are more, neighbours are added up.
 
@@ -20,9 +20,9 @@ def sparkline(counts: Sequence[int], width: int) -> str:
     """
     together = max(ceil(len(counts) / max(width, 1)), 1)
     sums = [sum(counts[at : at + together]) for at in range(0, len(counts), together)]
-    most = max(sums, default=0)
-    return "".join(_block(count, most) for count in sums)
+    maximum = max(sums, default=0)
+    return "".join(_choose_block(count, maximum) for count in sums)
 
 
-def _block(count: int, most: int) -> str:
-    return BLOCKS[ceil(len(BLOCKS) * count / most) - 1] if count else NOTHING
+def _choose_block(count: int, maximum: int) -> str:
+    return BLOCKS[ceil(len(BLOCKS) * count / maximum) - 1] if count else NOTHING

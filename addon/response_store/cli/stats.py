@@ -9,18 +9,18 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import limit_option, selection_options
+from response_store.cli.selecting import add_selection_options, limit_option
 from response_store.cli.source import (
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
     tenant_option,
 )
 from response_store.store.statistics import By
-from response_store.telling.figures import NONE, number
-from response_store.telling.printable import one_line
+from response_store.telling.figures import NONE, format_number
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from response_store.store.selection import Selection
     from response_store.store.statistics import Statistics, StatisticsGroup
 
-HELP = """Count exchanges, tokens, times and errors, by model unless told otherwise.
+HELP = """Count exchanges, tokens, times and errors, by model unless --by names something else.
 
 A pipe gets a line a group with tabs between: the group, exchanges, tokens of input, cached, output,
 reasoning and total, the cached part of the input, the time to the first event that half of all and
@@ -56,8 +56,8 @@ Examples:
     "--by", type=click.Choice([by.value for by in By], case_sensitive=False), metavar="GROUP",
     default=By.MODEL.value, show_default=True, help=f"What to group by: {', '.join(By)}.",
 )  # fmt: skip
-@limit_option("groups ", most=100_000, default=None)
-@selection_options
+@limit_option("groups ", maximum=100_000, default=None)
+@add_selection_options
 @json_option
 def stats_command(
     *,
@@ -71,66 +71,72 @@ def stats_command(
 ) -> None:
     """Count exchanges, tokens, times and errors."""
     with handle_errors():
-        asked = source(config, database, tenant)
-        chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
-        apply_journals(asked)
-        with asked.open() as query:
-            found = query.statistics(chosen, By(by))
-        groups = found.groups[-limit:] if limit and found.by is By.DAY else found.groups[:limit]
-        found = msgspec.structs.replace(found, groups=groups)
-        _write(found, as_json)
+        source = find_source(config, database, tenant)
+        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
+        apply_journals(source)
+        with source.open() as query:
+            statistics = query.statistics(chosen, By(by))
+        groups = (
+            statistics.groups[-limit:]
+            if limit and statistics.by is By.DAY
+            else statistics.groups[:limit]
+        )
+        statistics = msgspec.structs.replace(statistics, groups=groups)
+        _write(statistics, as_json)
 
 
-def _write(found: Statistics, as_json: bool) -> None:
+def _write(statistics: Statistics, as_json: bool) -> None:
     if as_json:
-        output.write_json(as_object(found))
-    elif output.to_terminal():
+        output.write_json(build_object(statistics))
+    elif output.is_terminal():
         from response_store.cli.stats_view import show  # noqa: PLC0415 (rich only here)
 
-        show(output.terminal(), found)
+        show(output.open_terminal(), statistics)
     else:
-        output.write_text(plain(found))
+        output.write_text(format_plain(statistics))
 
 
-def as_object(found: Statistics) -> dict[str, object]:
+def build_object(statistics: Statistics) -> dict[str, object]:
     """Return the statistics as one JSON object: `by`, `groups` and `course`."""
-    groups = [msgspec.Raw(output.encoded(_group_object(one))) for one in found.groups]
-    return {"by": found.by.value, "groups": groups, "course": found.course}
+    groups = [
+        msgspec.Raw(output.encode_object(_build_group_object(one))) for one in statistics.groups
+    ]
+    return {"by": statistics.by.value, "groups": groups, "course": statistics.course}
 
 
-def _group_object(one: StatisticsGroup) -> dict[str, object]:
+def _build_group_object(one: StatisticsGroup) -> dict[str, object]:
     shares = {"cached_share": one.cached_share, "error_share": one.error_share}
     return msgspec.structs.asdict(one) | shares
 
 
-def plain(found: Statistics) -> str:
+def format_plain(statistics: Statistics) -> str:
     """Return a line a group, tabs between the columns."""
-    return "".join("\t".join(_fields(one)) + "\n" for one in found.groups)
+    return "".join("\t".join(_list_fields(one)) + "\n" for one in statistics.groups)
 
 
-def _fields(one: StatisticsGroup) -> tuple[str, ...]:
+def _list_fields(one: StatisticsGroup) -> tuple[str, ...]:
     return (
-        one_line(one.key or NONE),
-        number(one.count),
-        number(one.input_tokens),
-        number(one.cached_tokens),
-        number(one.output_tokens),
-        number(one.reasoning_tokens),
-        number(one.total_tokens),
-        share(one.cached_share),
-        _milliseconds(one.first_event_ms_p50),
-        _milliseconds(one.first_event_ms_p95),
-        _milliseconds(one.duration_ms_p50),
-        _milliseconds(one.duration_ms_p95),
-        number(one.errors),
-        share(one.error_share),
+        put_on_one_line(one.key or NONE),
+        format_number(one.count),
+        format_number(one.input_tokens),
+        format_number(one.cached_tokens),
+        format_number(one.output_tokens),
+        format_number(one.reasoning_tokens),
+        format_number(one.total_tokens),
+        format_share(one.cached_share),
+        _format_milliseconds(one.first_event_ms_p50),
+        _format_milliseconds(one.first_event_ms_p95),
+        _format_milliseconds(one.duration_ms_p50),
+        _format_milliseconds(one.duration_ms_p95),
+        format_number(one.errors),
+        format_share(one.error_share),
     )
 
 
-def share(part: float | None) -> str:
+def format_share(part: float | None) -> str:
     """Return a part of a whole in percent."""
     return NONE if part is None else f"{100 * part:.1f}%"
 
 
-def _milliseconds(value: float | None) -> str:
+def _format_milliseconds(value: float | None) -> str:
     return NONE if value is None else f"{value:.0f}"

@@ -15,13 +15,13 @@ from response_store.cli.source import (
     Source,
     config_option,
     database_option,
+    find_source,
     handle_errors,
     json_option,
-    source,
 )
-from response_store.cli.status_facts import database_facts, database_object
+from response_store.cli.status_facts import build_database_object, list_database_facts
 from response_store.errors import StoreError
-from response_store.telling.printable import one_line
+from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,44 +52,47 @@ Examples:
 def status_command(*, config: Path | None, database: Path | None, as_json: bool) -> None:
     """Say what the database holds: exchanges by state and API, responses, times and sizes."""
     with handle_errors():
-        asked = source(config, database)
+        source = find_source(config, database)
         with suppress(StoreError):  # what is wrong with the database is said in its place
-            apply_journals(asked)
-        found, facts, failed = _database(asked)
-        waiting, more, unseen = _journals(asked)
+            apply_journals(source)
+        found, facts, failed = _read_database(source)
+        waiting, more, unseen = _read_journals(source)
     _write({**found, **waiting}, [*facts, *more], as_json)
     if failed or unseen:
         raise click.exceptions.Exit(STORE_FAILED)
 
 
-def _database(asked: Source) -> tuple[dict[str, object], Facts, bool]:
+def _read_database(source: Source) -> tuple[dict[str, object], Facts, bool]:
     """Return what the database holds, as an object and as facts, and whether it is away."""
     try:
-        with asked.open() as query:
+        with source.open() as query:
             found = query.status()
     except StoreError as error:
-        place = [("database", one_line(asked.shown_as)), ("error", one_line(str(error)))]
-        return {"database": asked.shown_as, "error": str(error)}, place, True
-    return {**database_object(found), "error": None}, database_facts(found), False
+        place = [
+            ("database", put_on_one_line(source.shown_as)),
+            ("error", put_on_one_line(str(error))),
+        ]
+        return {"database": source.shown_as, "error": str(error)}, place, True
+    return {**build_database_object(found), "error": None}, list_database_facts(found), False
 
 
-def _journals(asked: Source) -> tuple[dict[str, list[dict[str, object]]], Facts, bool]:
+def _read_journals(source: Source) -> tuple[dict[str, list[dict[str, object]]], Facts, bool]:
     """Return the journals, as an object and as facts, and whether one can't be looked at."""
-    if not may_have_journals(asked.settings.journal.path, os.environ):
+    if not may_have_journals(source.settings.journal.path, os.environ):
         return {"journals": [], "other_journals": []}, [("journal", "none")], False
-    from response_store.cli.journal_status import journals_status  # noqa: PLC0415 (not for all)
-    from response_store.cli.journals import Database  # noqa: PLC0415
+    from response_store.cli.journal_status import build_journals_status  # noqa: PLC0415 (not for all)
+    from response_store.cli.journals import CommandDatabase  # noqa: PLC0415
 
-    with Database(asked) as database:
-        return journals_status(database)
+    with CommandDatabase(source) as database:
+        return build_journals_status(database)
 
 
 def _write(found: dict[str, object], facts: Facts, as_json: bool) -> None:
     if as_json:
         output.write_json(found)
-    elif output.to_terminal():
+    elif output.is_terminal():
         from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
 
-        print_facts(output.terminal(), facts)
+        print_facts(output.open_terminal(), facts)
     else:
         output.write_text("".join(f"{name}\t{value}\n" for name, value in facts))

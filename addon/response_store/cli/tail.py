@@ -9,15 +9,15 @@ import click
 import msgspec
 
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import selection_options
+from response_store.cli.selecting import add_selection_options
 from response_store.cli.source import (
     config_option,
     database_option,
+    find_source,
     handle_errors,
-    source,
     tenant_option,
 )
-from response_store.cli.tail_lines import Lines
+from response_store.cli.tail_lines import TailWriter
 from response_store.cli.tail_watch import watch
 from response_store.store.following import list_last_ended
 from response_store.store.records import State
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from response_store.store.selection import Selection
 
 DEFAULT_LINES = 10
-MOST = 100_000
+MAX_LINES = 100_000
 INTERRUPTED = 130  # as a shell has it for Ctrl-C
 HELP = """Show the last exchanges, oldest first; with -f also those that end from then on, live.
 
@@ -54,10 +54,10 @@ Examples:
 @tenant_option
 @click.option("--follow", "-f", is_flag=True, help="Go on with those that end from now on.")
 @click.option(
-    "--lines", "--limit", "-n", "lines", type=click.IntRange(0, MOST), default=DEFAULT_LINES,
+    "--lines", "--limit", "-n", "lines", type=click.IntRange(0, MAX_LINES), default=DEFAULT_LINES,
     show_default=True, metavar="N", help="How many of the last ones.",
 )  # fmt: skip
-@selection_options
+@add_selection_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
 def tail_command(
     *,
@@ -75,20 +75,20 @@ def tail_command(
             "An exchange is shown at its end, so none is open here. See those that are with:"
             " response-store list --state open"
         )
-    with _ended_by_hand(), handle_errors():
-        asked, out = source(config, database, tenant), Lines(as_json)
-        chosen = msgspec.structs.replace(selection, tenant=asked.tenant)
-        apply_journals(asked)
+    with _exit_on_interrupt(), handle_errors():
+        source, out = find_source(config, database, tenant), TailWriter(as_json)
+        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
+        apply_journals(source)
         if follow:
-            watch(asked, chosen, lines, out.write)
+            watch(source, chosen, lines, out.write)
             return
-        with asked.open() as query:
-            last = list_last_ended(query.reading, chosen, lines)
+        with source.open() as query:
+            last = list_last_ended(query.reader, chosen, lines)
         out.write(last)
 
 
 @contextmanager
-def _ended_by_hand() -> Iterator[None]:
+def _exit_on_interrupt() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:

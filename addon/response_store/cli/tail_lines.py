@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from response_store.cli import output
-from response_store.cli.list import as_object, plain
+from response_store.cli.list import build_object, format_plain
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from response_store.store.summaries import Summary
 
 
-class Lines:
+class TailWriter:
     """Writes each lot at once: JSON, plain text, or a table that goes on and on."""
 
     def __init__(self, as_json: bool) -> None:
@@ -28,15 +28,15 @@ class Lines:
             return
         if self._as_json:
             for one in exchanges:
-                output.write_json(as_object(one))
-        elif output.to_terminal():
+                output.write_json(build_object(one))
+        elif output.is_terminal():
             self._draw(exchanges)
         else:
-            output.write_text(plain(exchanges))
+            output.write_text(format_plain(exchanges))
 
     def _draw(self, exchanges: Sequence[Summary]) -> None:
-        from response_store.cli.list_table import table  # noqa: PLC0415 (rich only here)
+        from response_store.cli.list_table import build_table  # noqa: PLC0415 (rich only here)
 
-        first, console = self._console is None, self._console or output.terminal()
+        first, console = self._console is None, self._console or output.open_terminal()
         self._console = console
-        console.print(table(exchanges, console.width, header=first, steady=True))
+        console.print(build_table(exchanges, console.width, header=first, steady=True))

@@ -1,4 +1,4 @@
-"""Following a database for as long as somebody reads what is told of it, whatever becomes of it."""
+"""Following a database until nobody reads the output any more."""
 
 from __future__ import annotations
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
     from response_store.store.selection import Selection
     from response_store.store.summaries import Summary
 
-LONGEST_PAUSE = 5.0  # seconds, while the database is away
+MAX_PAUSE = 5.0  # seconds, while the database is away
 
 
 def watch(
-    asked: Source, selection: Selection, most: int, write: Callable[[Sequence[Summary]], None]
+    source: Source, selection: Selection, limit: int, write: Callable[[Sequence[Summary]], None]
 ) -> None:
     """Write the last exchanges, and then whatever ends, for ever.
 
     Raises StoreError where the database can't be read to begin with, BrokenPipeError where nobody
     reads any more.
     """
-    query = asked.open()
+    query = source.open()
     try:
-        following = build_follower(query.reading, selection)
-        write(following.begin(query.reading, most))
+        following = build_follower(query.reader, selection)
+        write(following.begin(query.reader, limit))
     except BaseException:
         query.close()
         raise
-    watched = Watched(asked, following, query)
+    watched = WatchedDatabase(source, following, query)
     try:
         while True:
-            pause_while_read(watched.pause)
+            pause_while_read(watched.poll_interval)
             write(watched.look())
     finally:
         watched.close()
 
 
-class Watched:
+class WatchedDatabase:
     """A database that is looked at, and opened again where that fails."""
 
-    def __init__(self, asked: Source, following: Follower, query: Query) -> None:
-        self._asked = asked
+    def __init__(self, source: Source, following: Follower, query: Query) -> None:
+        self._source = source
         self._following = following
         self._query: Query | None = query
         self._away = False
-        self.pause = following.pause
+        self.poll_interval = following.poll_interval
         """Seconds to the next look."""
 
     def look(self) -> list[Summary]:
@@ -66,8 +66,8 @@ class Watched:
         """
         try:
             if self._query is None:
-                self._query = self._asked.open()
-            found = self._following.look(self._query.reading)
+                self._query = self._source.open()
+            found = self._following.look(self._query.reader)
         except ReplacedError:
             self.close()
             return []
@@ -88,13 +88,13 @@ class Watched:
         if not self._away:
             note(f"Note: {error}\nWaiting until the database can be read again.")
         self._away = True
-        self.pause = min(2 * self.pause, LONGEST_PAUSE)
+        self.poll_interval = min(2 * self.poll_interval, MAX_PAUSE)
 
     def _succeeded(self) -> None:
         if self._away:
             note("Note: the database can be read again.")
         self._away = False
-        self.pause = self._following.pause
+        self.poll_interval = self._following.poll_interval
 
 
 def pause_while_read(seconds: float) -> None:

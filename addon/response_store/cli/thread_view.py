@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from response_store.cli.colours import LABEL, state_style
-from response_store.cli.thread import continued, sections, summed
-from response_store.telling.printable import one_line, printable
+from response_store.cli.colours import LABEL, choose_style
+from response_store.cli.thread import describe_continued, format_sums, list_sections
+from response_store.telling.printable import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,25 +19,27 @@ if TYPE_CHECKING:
 _HEADING = "bold"
 
 
-def show(console: Console, found: Thread) -> None:
+def show(console: Console, thread: Thread) -> None:
     """Print a line for each response, then what is new in it; the
     terminal itself wraps the text.
     """
-    if found.continues is not None:
-        console.print(Text(f"{one_line(continued(found))}\n", style="dim"), soft_wrap=True)
+    if thread.continues is not None:
+        console.print(
+            Text(f"{put_on_one_line(describe_continued(thread))}\n", style="dim"), soft_wrap=True
+        )
     counted = []
-    for section in sections(found):
+    for section in list_sections(thread):
         counted.append(section.tokens)
-        console.print(_heading(section), soft_wrap=True)
+        console.print(_build_heading(section), soft_wrap=True)
         for turn in section.turns:
             console.print()
-            console.print(Text(one_line(turn.label), style=LABEL), soft_wrap=True)
-            console.print(Text(printable(turn.text)), soft_wrap=True)
+            console.print(Text(put_on_one_line(turn.label), style=LABEL), soft_wrap=True)
+            console.print(Text(escape_controls(turn.text)), soft_wrap=True)
         console.print()
-    console.print(Text("  ".join(summed(counted)), style=_HEADING), soft_wrap=True)
+    console.print(Text("  ".join(format_sums(counted)), style=_HEADING), soft_wrap=True)
 
 
-def _heading(section: Section) -> Text:
+def _build_heading(section: Section) -> Text:
     *columns, state = section.heading
-    style = state_style(section.state.partition(",")[0])
+    style = choose_style(section.state.partition(",")[0])
     return Text.assemble(("  ".join([*columns, ""]), _HEADING), (state, style))

@@ -27,7 +27,7 @@ _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _UNSAID = re.compile(r"\d{1,9}|[a-z]{0,2}")  # which would be taken for something of a date
 
 
-def past_time(text: str, now: datetime | None = None) -> float:
+def parse_past_time(text: str, now: datetime | None = None) -> float:
     """Return the Unix seconds that a text means, seen from `now`. Raises ValueError.
 
     `2h` is two hours ago. A day without a time of day is its beginning. What names no zone is meant
@@ -38,7 +38,7 @@ def past_time(text: str, now: datetime | None = None) -> float:
     if _MINUTES_OR_MONTHS.fullmatch(text):
         raise ValueError(f"{text!r} could be minutes (m) or months (mo)")
     if _SPAN.fullmatch(text.lower()):
-        return _before(now, _PARTS.findall(text.lower()))
+        return _subtract(now, _PARTS.findall(text.lower()))
     if _UNSAID.fullmatch(text.lower()):
         raise ValueError(f"{text!r} could mean anything")
     if _ISO_DATE.match(text):
@@ -46,7 +46,7 @@ def past_time(text: str, now: datetime | None = None) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = _in_words(text, now)
+        moment = _parse_words(text, now)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=now.tzinfo)
     return moment.timestamp()
@@ -57,13 +57,13 @@ def is_ambiguous(text: str) -> bool:
     return _EITHER_DAY.fullmatch(text.strip()) is not None
 
 
-def _before(now: datetime, parts: list[tuple[str, str]]) -> float:
+def _subtract(now: datetime, parts: list[tuple[str, str]]) -> float:
     """Return the time that is so long before `now`; months are those of the calendar.
 
     Where a month has no such day its last one is meant. Raises ValueError before the year 1.
     """
-    said = [(count.strip(), unit) for count, unit in parts]
-    counts = [(int(n) if n.isdecimal() else _COUNTS[n], unit) for n, unit in said]
+    words = [(count.strip(), unit) for count, unit in parts]
+    counts = [(int(n) if n.isdecimal() else _COUNTS[n], unit) for n, unit in words]
     months = sum(count * _MONTHS.get(unit, 0) for count, unit in counts)
     seconds = sum(count * _UNITS.get(unit, 0) for count, unit in counts)
     if not months:
@@ -73,10 +73,10 @@ def _before(now: datetime, parts: list[tuple[str, str]]) -> float:
     return now.replace(year=year, month=month + 1, day=day).timestamp() - seconds
 
 
-def _in_words(text: str, now: datetime) -> datetime:
+def _parse_words(text: str, now: datetime) -> datetime:
     import dateparser  # noqa: PLC0415 (slow to load)
 
-    found: datetime | None = dateparser.parse(
+    parsed: datetime | None = dateparser.parse(
         text,
         languages=["en"],
         settings={
@@ -86,11 +86,11 @@ def _in_words(text: str, now: datetime) -> datetime:
             "TIMEZONE": "UTC",  # else it asks for the local zone's name, which may have none
         },
     )
-    if found is None:
+    if parsed is None:
         raise ValueError(f"{text!r} is no time")
     if _DAY.fullmatch(text.lower()):
-        return found.replace(hour=0, minute=0, second=0, microsecond=0)
-    return found
+        return parsed.replace(hour=0, minute=0, second=0, microsecond=0)
+    return parsed
 
 
 class PastTime(click.ParamType):  # type: ignore[type-arg]  # older releases have no argument
@@ -108,7 +108,7 @@ class PastTime(click.ParamType):  # type: ignore[type-arg]  # older releases hav
         if removes and is_ambiguous(str(value)):
             self.fail(f"{value!r} can be two days: write the year first, 2026-02-01.", param, ctx)
         try:
-            return past_time(str(value))
+            return parse_past_time(str(value))
         except (ValueError, OverflowError, OSError):
             if _MINUTES_OR_MONTHS.fullmatch(str(value).strip()):
                 self.fail(f"{value!r}: minutes are m, months are mo: 3m, 3mo.", param, ctx)

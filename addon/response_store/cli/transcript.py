@@ -32,11 +32,11 @@ class Transcript:
 
     def add(self, exchanged: Exchanged) -> list[LabelledTurn]:
         """Return the turns of the next response that are new."""
-        asked = [self._meant(item) for item in exchanged.asked]
-        fresh = self._fresh([item for item in asked if item.turns])
-        said = [item for item in exchanged.answered if item.turns]
-        self._remember(fresh, said)
-        return [*self._instructed(exchanged.instructions), *join_turns([*fresh, *said])]
+        inputs = [self._meant(item) for item in exchanged.inputs]
+        fresh = self._fresh([item for item in inputs if item.turns])
+        outputs = [item for item in exchanged.answered if item.turns]
+        self._remember(fresh, outputs)
+        return [*self._instructed(exchanged.instructions), *join_turns([*fresh, *outputs])]
 
     def _instructed(self, instructions: str) -> list[LabelledTurn]:
         """Return the turn of instructions that are new; each request repeats the old ones."""
@@ -48,9 +48,9 @@ class Transcript:
     def _meant(self, item: TurnItem) -> TurnItem:
         return self._named.get(item.identifier or "", item) if item.refers else item
 
-    def _fresh(self, asked: list[TurnItem]) -> list[TurnItem]:
-        behind = 1 + max((at for at, item in enumerate(asked) if item in self._said), default=-1)
-        history, rest = asked[:behind], asked[behind:]
+    def _fresh(self, inputs: list[TurnItem]) -> list[TurnItem]:
+        behind = 1 + max((at for at, item in enumerate(inputs) if item in self._said), default=-1)
+        history, rest = inputs[:behind], inputs[behind:]
         repeated = len(self._unanswered)
         if rest[:repeated] == self._unanswered:
             rest = rest[repeated:]
@@ -59,11 +59,11 @@ class Transcript:
             *(item for item in rest if item.call is None or item not in self._shown),
         ]
 
-    def _remember(self, asked: list[TurnItem], said: Iterable[TurnItem]) -> None:
-        said = [*said]
-        self._said.update(said)
-        self._shown.update(asked, said)
-        self._unanswered = [] if said else [*self._unanswered, *asked]
-        for item in (*asked, *said):
+    def _remember(self, inputs: list[TurnItem], outputs: Iterable[TurnItem]) -> None:
+        outputs = [*outputs]
+        self._said.update(outputs)
+        self._shown.update(inputs, outputs)
+        self._unanswered = [] if outputs else [*self._unanswered, *inputs]
+        for item in (*inputs, *outputs):
             if item.identifier:
                 self._named[item.identifier] = item

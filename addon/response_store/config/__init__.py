@@ -23,9 +23,9 @@ from .model import (
     TenantConfig,
 )
 from .secret import Secret
-from .summary import in_force, promises
+from .summary import list_effective_settings, promises
 from .tables import TableNames
-from .unsafe import config_warnings
+from .unsafe import list_security_warnings
 
 __all__ = [
     "URL_VARIABLE",
@@ -48,8 +48,8 @@ __all__ = [
     "TableNames",
     "TenantConfig",
     "apply_shaping",
-    "config_warnings",
-    "in_force",
+    "list_effective_settings",
+    "list_security_warnings",
     "load_config",
     "promises",
 ]

@@ -36,7 +36,7 @@ NEVER = frozenset({AddressKind.MULTICAST, AddressKind.UNSPECIFIED, AddressKind.M
 """Kinds that no opt-in admits."""
 
 
-class Reach(Enum):
+class HostPolicy(Enum):
     """How far a connection may go: the opt-ins of the configuration, each wider than the last."""
 
     PUBLIC_ADDRESSES = "public addresses, written as such"
@@ -45,16 +45,16 @@ class Reach(Enum):
 
     def admits(self, kind: AddressKind) -> bool:
         """Return whether a connection may go to an address of this kind."""
-        return kind not in NEVER and (kind is AddressKind.PUBLIC or self is Reach.PRIVATE)
+        return kind not in NEVER and (kind is AddressKind.PUBLIC or self is HostPolicy.PRIVATE)
 
 
-def reach_of(*, allow_dns: bool, allow_private: bool) -> Reach:
+def choose_host_policy(*, allow_dns: bool, allow_private: bool) -> HostPolicy:
     """Return the reach that the two keys allow:
     `allow_private_database_url` admits names as well.
     """
     if allow_private:
-        return Reach.PRIVATE
-    return Reach.PUBLIC_NAMES if allow_dns else Reach.PUBLIC_ADDRESSES
+        return HostPolicy.PRIVATE
+    return HostPolicy.PUBLIC_NAMES if allow_dns else HostPolicy.PUBLIC_ADDRESSES
 
 
 METADATA_ADDRESSES = frozenset(
@@ -69,7 +69,7 @@ METADATA_ADDRESSES = frozenset(
 )
 
 
-def _table(kinds: dict[AddressKind, str]) -> list[tuple[_Network, AddressKind]]:
+def _build_table(kinds: dict[AddressKind, str]) -> list[tuple[_Network, AddressKind]]:
     """Return the networks with their kinds, the narrowest first."""
     rows = [
         (ipaddress.ip_network(network), kind)
@@ -79,7 +79,7 @@ def _table(kinds: dict[AddressKind, str]) -> list[tuple[_Network, AddressKind]]:
     return sorted(rows, key=lambda row: -row[0].prefixlen)
 
 
-_IPV4 = _table(
+_IPV4 = _build_table(
     {
         AddressKind.PUBLIC: "0.0.0.0/0 192.0.0.9/32 192.0.0.10/32",
         AddressKind.UNSPECIFIED: "0.0.0.0/32",
@@ -96,7 +96,7 @@ _IPV4 = _table(
     }
 )
 
-_IPV6 = _table(
+_IPV6 = _build_table(
     {
         # All that is global unicast, and the anycast and AS112 exceptions within 2001::/23.
         AddressKind.PUBLIC: "2000::/3 2001:1::1/128 2001:1::2/128 2001:3::/32 2001:4:112::/48",
@@ -129,7 +129,7 @@ _LOCAL_NAT64 = IPv6Network("64:ff9b:1::/48")
 _ISATAP = frozenset({0x00005EFE, 0x02005EFE})  # bits 64 to 95, RFC 5214
 
 
-def literal(text: str) -> IPAddress | None:
+def parse_literal(text: str) -> IPAddress | None:
     """Return the address that a text spells in the usual way, or None.
 
     It has no zone and no leading zeros: nothing that `inet_aton` reads and others do not.
@@ -137,60 +137,60 @@ def literal(text: str) -> IPAddress | None:
     if "%" in text:
         return None
     try:
-        return plain(ipaddress.ip_address(text))
+        return unmap_address(ipaddress.ip_address(text))
     except ValueError:
         return None
 
 
-def plain(address: IPAddress) -> IPAddress:
+def unmap_address(address: IPAddress) -> IPAddress:
     """Return the IPv4 address of an IPv4-mapped one: it goes there, and certificates name it so."""
     return getattr(address, "ipv4_mapped", None) or address
 
 
-def kind_of(address: IPAddress) -> AddressKind:
+def classify_address(address: IPAddress) -> AddressKind:
     """Return what kind of address this is, judged by the address inside where it carries one."""
     if isinstance(address, IPv4Address):
         return AddressKind.METADATA if address in METADATA_ADDRESSES else _look_up(address, _IPV4)
     address = IPv6Address(int(address))  # without its zone
     if any(address in network for network in _TRANSLATED):
-        return kind_of(_low_bits(address))
+        return classify_address(_take_low_bits(address))
     if address in METADATA_ADDRESSES:
         return AddressKind.METADATA
-    return _worst_inside(address) or _own_kind(address)
+    return _find_worst_inside(address) or _classify_itself(address)
 
 
-def _own_kind(address: IPv6Address) -> AddressKind:
+def _classify_itself(address: IPv6Address) -> AddressKind:
     is_isatap = (int(address) >> 32) & 0xFFFFFFFF in _ISATAP
     kind = _look_up(address, _IPV6)
     return AddressKind.TUNNEL if kind is AddressKind.PUBLIC and is_isatap else kind
 
 
-def _worst_inside(address: IPv6Address) -> AddressKind | None:
+def _find_worst_inside(address: IPv6Address) -> AddressKind | None:
     """Return METADATA or MULTICAST where the address carries such a one: no opt-in admits it."""
-    kinds = {kind_of(inner) for inner in _carried(address)}
+    kinds = {classify_address(inner) for inner in _list_carried(address)}
     worst = (AddressKind.METADATA, AddressKind.MULTICAST)
     return next((kind for kind in worst if kind in kinds), None)
 
 
-def _carried(address: IPv6Address) -> Iterator[IPv4Address]:
+def _list_carried(address: IPv6Address) -> Iterator[IPv4Address]:
     for network, shifts in _CARRIERS:
         if address in network:
-            yield from (_low_bits(address, shift) for shift in shifts)
+            yield from (_take_low_bits(address, shift) for shift in shifts)
     if address in _LOCAL_NAT64:
-        yield from _local_nat64(int(address))
+        yield from _list_local_nat64(int(address))
     if address.teredo is not None:
         yield address.teredo[1]
     if (int(address) >> 32) & 0xFFFFFFFF in _ISATAP:
-        yield _low_bits(address)
+        yield _take_low_bits(address)
 
 
-def _local_nat64(bits: int) -> Iterable[IPv4Address]:
+def _list_local_nat64(bits: int) -> Iterable[IPv4Address]:
     """Return the addresses after a prefix of 48, 56 and 64 bits; bits 64 to 71 are left out."""
     joined = (bits >> 64 & 0xFFFF) << 56 | bits & (1 << 56) - 1  # what follows the 48 bits
     return (IPv4Address(joined >> shift & 0xFFFFFFFF) for shift in (40, 32, 24))
 
 
-def _low_bits(address: IPv6Address, shift: int = 0) -> IPv4Address:
+def _take_low_bits(address: IPv6Address, shift: int = 0) -> IPv4Address:
     return IPv4Address(int(address) >> shift & 0xFFFFFFFF)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from response_store.errors import ConfigError
 
-from .database import backend_of, database_target
+from .database import build_target, choose_backend
 from .model import (
     Acknowledge,
     Backend,
@@ -28,7 +28,7 @@ from .model import (
     StoreFalse,
     TenantConfig,
 )
-from .redaction import redact_config
+from .redaction import build_redact_config
 from .rules import TABLE_KEYS
 from .secret import Secret
 from .tables import TableNames
@@ -80,10 +80,10 @@ class Config:
         journal = settings["journal"]
         return cls(
             backend=Backend(settings["backend"]),
-            database=database_target(settings, directory),
+            database=build_target(settings, directory),
             database_url=Secret(settings["database_url"]),
             tables=TableNames(*(settings[key] for key in TABLE_KEYS)),
-            capture=_capture(settings["capture"]),
+            capture=_build_capture(settings["capture"]),
             tenant=TenantConfig(**settings["tenant"]),
             completion_wait_ms=settings["completion_wait_ms"],
             durability=Durability(settings["durability"]),
@@ -93,7 +93,7 @@ class Config:
             serve_hosts=tuple(settings["serve_hosts"]),
             serve_token=settings["serve_token"] and Secret(settings["serve_token"]),
             retention=RetentionConfig(**settings["retention"]),
-            redact=redact_config(settings["redact"]),
+            redact=build_redact_config(settings["redact"]),
             pool=PoolConfig(**settings["pool"]),
             acknowledge=Acknowledge(settings["acknowledge"]),
             journal=JournalConfig(
@@ -150,7 +150,7 @@ def _normalize(settings: Mapping[str, Any]) -> dict[str, Any]:
     path, redact = journal["path"], settings["redact"]
     return {
         **settings,
-        "backend": backend_of(settings).value,
+        "backend": choose_backend(settings).value,
         "tenant": {**tenant, "header": tenant["header"] and tenant["header"].lower()},
         "serve": settings["serve"] or Serve.OFF.value,
         "redact": "off" if redact is False else redact,
@@ -158,7 +158,7 @@ def _normalize(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _capture(settings: Mapping[str, Any]) -> CaptureConfig:
+def _build_capture(settings: Mapping[str, Any]) -> CaptureConfig:
     return CaptureConfig(
         hosts=tuple(settings["hosts"]),
         apis=frozenset(settings["apis"]),

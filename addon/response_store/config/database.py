@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .model import Backend, SqliteTarget
-from .postgres_names import postgres_name_faults
-from .problems import Fault
+from .postgres_names import find_long_names
+from .problems import Problem
 from .rules import TABLE_KEYS
-from .schema import schema
-from .sqlite_url import sqlite_target, sqlite_url_faults
+from .schema import load_schema
+from .sqlite_url import build_sqlite_target, find_sqlite_url_problems
 from .tables import TableNames
-from .url_forms import url_form_fault
+from .url_forms import find_url_form_problem
 
 if TYPE_CHECKING:
-    from .addresses import Reach
+    from .addresses import HostPolicy
     from .postgres_target import PostgresTarget
 
 _POSTGRES_SCHEME = re.compile(r"\s*postgres(ql)?:", re.IGNORECASE)
@@ -34,7 +34,7 @@ _POSTGRES_ONLY = (
 )
 
 
-def backend_of(settings: Mapping[str, Any]) -> Backend:
+def choose_backend(settings: Mapping[str, Any]) -> Backend:
     """Return the backend that the settings name, by key or else by the URL's scheme."""
     if settings["backend"] is not None:
         return Backend(settings["backend"])
@@ -42,60 +42,60 @@ def backend_of(settings: Mapping[str, Any]) -> Backend:
     return Backend.POSTGRES if named else Backend.SQLITE
 
 
-def database_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+def find_database_problems(settings: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     """Yield what is wrong with backend, URL and TLS together, with the key that is to blame."""
-    form = url_form_fault(settings["database_url"])
+    form = find_url_form_problem(settings["database_url"])
     if form is not None:
         yield "database_url", form
-    elif backend_of(settings) is Backend.POSTGRES:
-        yield from _postgres_faults(settings)
+    elif choose_backend(settings) is Backend.POSTGRES:
+        yield from _find_postgres_problems(settings)
     else:
-        yield from _sqlite_faults(settings)
+        yield from _find_sqlite_problems(settings)
 
 
-def database_target(
+def build_target(
     settings: Mapping[str, Any], directory: Path = Path()
 ) -> SqliteTarget | PostgresTarget:
     """Return the database that settings without faults name; relative paths are in `directory`."""
-    if backend_of(settings) is Backend.SQLITE:
-        return sqlite_target(settings["database_url"], directory)
-    from .postgres_target import postgres_target  # noqa: PLC0415 (see above)
+    if choose_backend(settings) is Backend.SQLITE:
+        return build_sqlite_target(settings["database_url"], directory)
+    from .postgres_target import build_postgres_target  # noqa: PLC0415 (see above)
 
-    return postgres_target(
+    return build_postgres_target(
         settings["database_url"],
-        _reach(settings),
+        _choose_host_policy(settings),
         settings["ssl_mode"],
         settings["ssl_root_cert"],
         directory,
     )
 
 
-def _sqlite_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
+def _find_sqlite_problems(settings: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
     url = settings["database_url"]
     if _POSTGRES_SCHEME.match(url):
         mismatch = "backend is sqlite, but the URL's scheme is that of PostgreSQL"
-        yield "database_url", Fault(mismatch, "Write a sqlite:// URL, or backend: postgres.")
+        yield "database_url", Problem(mismatch, "Write a sqlite:// URL, or backend: postgres.")
     else:
-        faults = list(sqlite_url_faults(url))
-        for fault in faults:
-            yield "database_url", fault
-        if not faults and settings["serve"] in _SERVING and sqlite_target(url).path is None:
+        problems = list(find_sqlite_url_problems(url))
+        for problem in problems:
+            yield "database_url", problem
+        if not problems and settings["serve"] in _SERVING and build_sqlite_target(url).path is None:
             yield "serve", _IN_MEMORY
-        if not faults and _retains(settings) and sqlite_target(url).path is None:
+        if not problems and _retains(settings) and build_sqlite_target(url).path is None:
             yield "retention", _NOTHING_TO_RETAIN
     for key in _POSTGRES_ONLY:
-        if settings[key] != schema()["properties"][key]["default"]:
+        if settings[key] != load_schema()["properties"][key]["default"]:
             rule = f"{key} is only valid with backend: postgres"
-            yield key, Fault(rule, "Take the key out.")
+            yield key, Problem(rule, "Take the key out.")
 
 
 _SERVING = ("prefer", "only")
-_IN_MEMORY = Fault(
+_IN_MEMORY = Problem(
     "what is in memory can't be served: only the connection that writes it sees it",
     "Name a file in database_url, or take serve out.",
 )
 
-_NOTHING_TO_RETAIN = Fault(
+_NOTHING_TO_RETAIN = Problem(
     "what is in memory goes with the proxy: nobody else can remove anything from it",
     "Name a file in database_url, or take retention out.",
 )
@@ -105,32 +105,32 @@ def _retains(settings: Mapping[str, Any]) -> bool:
     return any(value is not None for value in settings["retention"].values())
 
 
-def _postgres_faults(settings: Mapping[str, Any]) -> Iterator[tuple[str, Fault]]:
-    from .postgres_url import postgres_faults  # noqa: PLC0415 (see above)
+def _find_postgres_problems(settings: Mapping[str, Any]) -> Iterator[tuple[str, Problem]]:
+    from .postgres_url import find_postgres_problems  # noqa: PLC0415 (see above)
 
     url = settings["database_url"]
-    if url == schema()["properties"]["database_url"]["default"]:
+    if url == load_schema()["properties"]["database_url"]["default"]:
         missing = "backend is postgres, but there is no URL of a PostgreSQL database"
-        yield "database_url", Fault(missing, _WRITE_URL)
+        yield "database_url", Problem(missing, _WRITE_URL)
     elif _SQLITE_SCHEME.match(url):
         mismatch = "backend is postgres, but the URL's scheme is that of SQLite"
-        yield "database_url", Fault(mismatch, _WRITE_URL)
+        yield "database_url", Problem(mismatch, _WRITE_URL)
     else:
-        yield from postgres_faults(
-            url, _reach(settings), settings["ssl_mode"], settings["ssl_root_cert"]
+        yield from find_postgres_problems(
+            url, _choose_host_policy(settings), settings["ssl_mode"], settings["ssl_root_cert"]
         )
     with contextlib.suppress(ValueError):  # names that break another rule are told already
         names = (settings[key] for key in TABLE_KEYS)
-        yield from postgres_name_faults(TableNames(*names))
+        yield from find_long_names(TableNames(*names))
 
 
 _WRITE_URL = "Write postgres://user:password@address:5432/database, or backend: sqlite."
 
 
-def _reach(settings: Mapping[str, Any]) -> Reach:
-    from .addresses import reach_of  # noqa: PLC0415 (it is of use with PostgreSQL alone)
+def _choose_host_policy(settings: Mapping[str, Any]) -> HostPolicy:
+    from .addresses import choose_host_policy  # noqa: PLC0415 (it is of use with PostgreSQL alone)
 
-    return reach_of(
+    return choose_host_policy(
         allow_dns=settings["allow_dns_database_url"],
         allow_private=settings["allow_private_database_url"],
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from ipaddress import IPv4Address
 
-from .addresses import AddressKind, IPAddress, kind_of, literal
+from .addresses import AddressKind, IPAddress, classify_address, parse_literal
 from .traversal import climbs
 
 
@@ -48,7 +48,7 @@ class Host:
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _NUMBER = re.compile(r"0[xX][0-9A-Fa-f]*|[0-9]+")
-_LONGEST_NAME = 253
+_MAX_NAME_LENGTH = 253
 
 _LOCAL_NAMES = frozenset(
     """
@@ -64,22 +64,22 @@ _METADATA_NAMES = frozenset(
 )
 
 
-def judge_host(text: str) -> Host:
+def classify_host(text: str) -> Host:
     """Return what a host text is."""
     if not text:
         return Host(HostForm.EMPTY)
     if text.startswith("/"):
-        return _socket(text)
+        return _classify_socket(text)
     if text.startswith("@"):
         return Host(HostForm.ABSTRACT_SOCKET)
     if "," in text:
         return Host(HostForm.LIST)
-    if (address := literal(text)) is not None:
-        return _address(HostForm.ADDRESS, address)
-    return _zoned(text) or _name(text)
+    if (address := parse_literal(text)) is not None:
+        return _build_address_host(HostForm.ADDRESS, address)
+    return _classify_zoned(text) or _classify_name(text)
 
 
-def _socket(path: str) -> Host:
+def _classify_socket(path: str) -> Host:
     if climbs(path):
         return Host(HostForm.CLIMBING_SOCKET)
     # libpq splits the host at commas, in paths too.
@@ -88,26 +88,26 @@ def _socket(path: str) -> Host:
     return Host(HostForm.SOCKET, path)
 
 
-def _zoned(text: str) -> Host | None:
+def _classify_zoned(text: str) -> Host | None:
     before, percent, _ = text.partition("%")
-    return Host(HostForm.ZONED) if percent and literal(before) else None
+    return Host(HostForm.ZONED) if percent and parse_literal(before) else None
 
 
-def _name(text: str) -> Host:
-    ascii_name = _as_the_resolver_reads(text)
+def _classify_name(text: str) -> Host:
+    ascii_name = _normalize_name(text)
     if ascii_name is None:
         return Host(HostForm.INVALID)
     # A fold may have made an address of it, as of full-width digits.
-    address = literal(ascii_name) or _by_inet_aton(ascii_name)
+    address = parse_literal(ascii_name) or _parse_as_inet_aton(ascii_name)
     if address is not None:
-        return _address(HostForm.OLD_SPELLING, address)
+        return _build_address_host(HostForm.OLD_SPELLING, address)
     labels = ascii_name.split(".")
     if _NUMBER.fullmatch(labels[-1]) or not all(map(_LABEL.fullmatch, labels)):
         return Host(HostForm.INVALID)
-    return Host(_form_of_name(ascii_name, labels), ascii_name)
+    return Host(_choose_form(ascii_name, labels), ascii_name)
 
 
-def _form_of_name(name: str, labels: list[str]) -> HostForm:
+def _choose_form(name: str, labels: list[str]) -> HostForm:
     if name in _METADATA_NAMES:
         return HostForm.METADATA_NAME
     if name in _LOCAL_NAMES or labels[-1] in ("localhost", "localdomain"):
@@ -115,9 +115,9 @@ def _form_of_name(name: str, labels: list[str]) -> HostForm:
     return HostForm.NAME
 
 
-def _as_the_resolver_reads(text: str) -> str | None:
+def _normalize_name(text: str) -> str | None:
     """Return the name in lower-case ASCII without the root's dot; None if it is no name."""
-    if len(text) > _LONGEST_NAME:
+    if len(text) > _MAX_NAME_LENGTH:
         return None
     try:
         name = text if text.isascii() else text.encode("idna").decode("ascii")
@@ -126,9 +126,9 @@ def _as_the_resolver_reads(text: str) -> str | None:
     return name.lower().removesuffix(".")
 
 
-def _by_inet_aton(text: str) -> IPv4Address | None:
+def _parse_as_inet_aton(text: str) -> IPv4Address | None:
     """Return the address that C's `inet_aton` reads: one to four numbers, decimal, octal or hex."""
-    *firsts, last = map(_c_number, text.split("."))
+    *firsts, last = map(_parse_c_number, text.split("."))
     if len(firsts) > 3 or min(*firsts, last, 0) < 0:
         return None
     if max(firsts, default=0) > 255 or last >= 256 ** (4 - len(firsts)):
@@ -136,7 +136,7 @@ def _by_inet_aton(text: str) -> IPv4Address | None:
     return IPv4Address(sum(first << 8 * (3 - at) for at, first in enumerate(firsts)) + last)
 
 
-def _c_number(digits: str) -> int:
+def _parse_c_number(digits: str) -> int:
     """Return the number that C reads, or -1."""
     base = 16 if digits[:2] in ("0x", "0X") else 8 if digits.startswith("0") else 10
     try:
@@ -145,5 +145,5 @@ def _c_number(digits: str) -> int:
         return -1
 
 
-def _address(form: HostForm, address: IPAddress) -> Host:
-    return Host(form, str(address), kind_of(address))
+def _build_address_host(form: HostForm, address: IPAddress) -> Host:
+    return Host(form, str(address), classify_address(address))

@@ -9,10 +9,10 @@ from typing import Any
 from response_store.errors import ConfigError
 
 from .config import SHAPING_KEYS, Config
-from .database import database_faults
-from .problems import Fault, Problem, report
-from .rules import rule_faults
-from .schema import key_name, schema_faults, with_defaults
+from .database import find_database_problems
+from .problems import LocatedProblem, Problem, format_problems
+from .rules import find_rule_problems
+from .schema import fill_defaults, find_schema_problems, format_key
 from .variables import expand_settings
 from .yaml_nodes import KeyPath
 from .yaml_source import Document, read_document
@@ -33,7 +33,7 @@ def load_config(
     url = environ.get(URL_VARIABLE) or None
     settings, problems = _check(document, url, environ)
     if problems:
-        raise ConfigError(report(problems))
+        raise ConfigError(format_problems(problems))
     return Config.from_settings(settings, document.source)
 
 
@@ -44,15 +44,15 @@ def apply_shaping(config: Config, shaping: Mapping[str, Any], source: str) -> Co
     shapes a row is taken from it. Raises `ConfigError` with every problem.
     """
     if shaping.keys() != set(SHAPING_KEYS):
-        raise ConfigError(report([Problem(source, None, "", *_OTHER_KEYS)]))
+        raise ConfigError(format_problems([LocatedProblem(source, None, "", *_OTHER_KEYS)]))
     own = {**config.settings, "database_url": config.database_url.reveal()}
     settings, problems = _check(Document(source, own | dict(shaping)), None)
     if problems:
-        raise ConfigError(report(problems))
+        raise ConfigError(format_problems(problems))
     return Config.from_settings(settings, config.source, config.directory)
 
 
-_OTHER_KEYS = Fault(
+_OTHER_KEYS = Problem(
     "the settings in it are not those that this version keeps",
     "Use the version of Response Store that wrote it.",
 )
@@ -60,51 +60,53 @@ _OTHER_KEYS = Fault(
 
 def _check(
     document: Document, url: str | None, environ: Mapping[str, str] | None = None
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[dict[str, Any], list[LocatedProblem]]:
     """Return the settings and what is wrong; variables are filled in where `environ` is given."""
     problems = [
-        Problem(document.source, line, key_name(path), *fault)
-        for path, line, fault in document.faults
+        LocatedProblem(document.source, line, format_key(path), *problem)
+        for path, line, problem in document.problems
     ]
     if not document.readable:
         return {}, problems
-    broken = list(schema_faults(document.values))
-    problems += [_located(document, path, fault) for path, fault in broken]
-    settings = with_defaults(_without(document.values, [path for path, _ in broken]))
+    broken = list(find_schema_problems(document.values))
+    problems += [_locate(document, path, problem) for path, problem in broken]
+    settings = fill_defaults(_remove_broken(document.values, [path for path, _ in broken]))
     if url is not None:
         settings["database_url"] = url
     unfilled = [] if environ is None else list(expand_settings(settings, environ))
-    faults = [*unfilled, *rule_faults(settings)]
+    broken_rules = [*unfilled, *find_rule_problems(settings)]
     if not any(path == ("database_url",) for path, _ in unfilled):
-        faults += [((key,), fault) for key, fault in database_faults(settings)]
+        broken_rules += [((key,), problem) for key, problem in find_database_problems(settings)]
     from_environment = url is not None
-    problems += [_located(document, path, fault, from_environment) for path, fault in faults]
+    problems += [
+        _locate(document, path, problem, from_environment) for path, problem in broken_rules
+    ]
     return settings, problems
 
 
-def _without(values: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:
+def _remove_broken(values: Mapping[str, Any], broken: list[KeyPath]) -> dict[str, Any]:
     """Return the values without those that break the schema, so
     that the rules can check the others.
     """
     kept = {
-        key: _without(value, _under(key, broken)) if isinstance(value, dict) else value
+        key: _remove_broken(value, _select_under(key, broken)) if isinstance(value, dict) else value
         for key, value in values.items()
         if (key,) not in broken
     }
     for key, value in values.items():
         # A list counts as a whole: its other items keep their places in messages.
-        if isinstance(value, list) and _under(key, broken):
+        if isinstance(value, list) and _select_under(key, broken):
             kept.pop(key, None)
     return kept
 
 
-def _under(key: str, paths: list[KeyPath]) -> list[KeyPath]:
+def _select_under(key: str, paths: list[KeyPath]) -> list[KeyPath]:
     return [path[1:] for path in paths if path[:1] == (key,)]
 
 
-def _located(
-    document: Document, path: KeyPath, fault: Fault, from_environment: bool = False
-) -> Problem:
+def _locate(
+    document: Document, path: KeyPath, problem: Problem, from_environment: bool = False
+) -> LocatedProblem:
     if path == ("database_url",) and from_environment:
-        return Problem(URL_VARIABLE, None, "database_url", *fault)
-    return Problem(document.source, document.line(path), key_name(path), *fault)
+        return LocatedProblem(URL_VARIABLE, None, "database_url", *problem)
+    return LocatedProblem(document.source, document.line(path), format_key(path), *problem)

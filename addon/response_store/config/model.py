@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from .secret import masked
+from .secret import mask_credentials
 
 
 class Backend(StrEnum):
@@ -97,7 +97,7 @@ class SqliteTarget:
 
     def describe(self) -> str:
         """Return a text that may be shown: what could be credentials before an `@` is masked."""
-        return ":memory:" if self.path is None else masked(str(self.path))
+        return ":memory:" if self.path is None else mask_credentials(str(self.path))
 
     def __repr__(self) -> str:
         return f"SqliteTarget({self.describe()!r}, mode={self.mode!r})"

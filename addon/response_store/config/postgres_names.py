@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .problems import Fault
+from .problems import Problem
 from .tables import TableNames
 
-LONGEST_NAME = 63  # NAMEDATALEN - 1; checked names are ASCII
+MAX_NAME_LENGTH = 63  # NAMEDATALEN - 1; checked names are ASCII
 
 _TABLES = ("responses", "conversations", "exchanges")
 
 
-def postgres_name_faults(names: TableNames) -> Iterator[tuple[str, Fault]]:
+def find_long_names(names: TableNames) -> Iterator[tuple[str, Problem]]:
     """Yield the tables whose name, or one derived from it, is too long."""
     named = names.by_placeholder()
     for table in _TABLES:
         own = len(named[table])
-        longest = max(len(name) for key, name in named.items() if key.startswith(table))
-        if longest > LONGEST_NAME:
-            most = LONGEST_NAME - (longest - own)
+        max_length = max(len(name) for key, name in named.items() if key.startswith(table))
+        if max_length > MAX_NAME_LENGTH:
+            limit = MAX_NAME_LENGTH - (max_length - own)
             rule = (
                 f"the name is too long: with what is named after it, it exceeds "
-                f"PostgreSQL's limit of {LONGEST_NAME} bytes"
+                f"PostgreSQL's limit of {MAX_NAME_LENGTH} bytes"
             )
-            yield f"{table}_table", Fault(rule, f"Take a name of at most {most} characters.")
+            yield f"{table}_table", Problem(rule, f"Take a name of at most {limit} characters.")

@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
-from .postgres_refusals import refusal
-from .problems import Fault
-from .tls import ssl_parameter_faults
+from .postgres_refusals import find_refusal
+from .problems import Problem
+from .tls import find_ssl_parameter_problems
 from .traversal import climbs
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
@@ -72,68 +72,70 @@ _CONNINFO = re.compile(r"=|^postgres(ql)?://")
 _DIGITS = re.compile(r"[0-9]{1,10}")
 
 
-def parameter_faults(pairs: Pairs) -> Iterator[Fault]:
+def find_parameter_problems(pairs: Pairs) -> Iterator[Problem]:
     """Yield what is wrong with the parameters of a URL, each occurrence checked."""
     names = [name for name, _ in pairs]
     for name in (*ALLOWED, *HARMLESS):
         if names.count(name) > 1:
-            yield Fault(f"the parameter {name} is repeated", "Give it once.")
+            yield Problem(f"the parameter {name} is repeated", "Give it once.")
     for name, value in pairs:
         if value.lower() not in HARMLESS.get(name, ()):
-            yield from value_faults(name, value) if name in ALLOWED else _refusals(name, value)
+            yield from (
+                find_value_problems(name, value) if name in ALLOWED else _find_refused(name, value)
+            )
 
 
-def given_twice_faults(authority: Sequence[str], pairs: Pairs) -> Iterator[Fault]:
+def find_duplicates(authority: Sequence[str], pairs: Pairs) -> Iterator[Problem]:
     """Yield what is given before the parameters and in them: only
     host and port may be overridden.
     """
     for name, _ in pairs:
         if name in authority and name not in _MAY_OVERRIDE:
-            yield Fault(f"{name} is repeated: once as a parameter", "Give it once.")
+            yield Problem(f"{name} is repeated: once as a parameter", "Give it once.")
 
 
-def value_faults(name: str, value: str) -> Iterator[Fault]:
+def find_value_problems(name: str, value: str) -> Iterator[Problem]:
     """Yield what is wrong with the value of an allowed parameter. Hosts are checked elsewhere."""
     if name in ("host", "hostaddr"):
         return
     if not value:
-        yield Fault(f"the parameter {name} is empty", "Give it a value, or take it out.")
+        yield Problem(f"the parameter {name} is empty", "Give it a value, or take it out.")
     elif name != "password" and not value.isprintable():
-        yield Fault(f"{name} has a control or other invalid character", "Take it away.")
+        yield Problem(f"{name} has a control or other invalid character", "Take it away.")
     elif name == "dbname" and _CONNINFO.search(value):
         rule = "the database name (dbname) is itself a connection string"
-        yield Fault(rule, "Write the name alone, without '='.")
+        yield Problem(rule, "Write the name alone, without '='.")
     elif name in NUMBERS and not _is_number(value, *NUMBERS[name]):
-        least, most = NUMBERS[name]
-        rule = f"the parameter {name} is not one whole number from {least} to {most}"
-        yield Fault(rule, _PORT if name == "port" else "Write digits alone.")
+        least, maximum = NUMBERS[name]
+        rule = f"the parameter {name} is not one whole number from {least} to {maximum}"
+        yield Problem(rule, _PORT if name == "port" else "Write digits alone.")
     elif name == "target_session_attrs" and value not in _WRITABLE:
         rule = "target_session_attrs has a value that is not allowed: this store writes"
-        yield Fault(rule, f"It is one of {', '.join(_WRITABLE)}.")
+        yield Problem(rule, f"It is one of {', '.join(_WRITABLE)}.")
     else:
-        yield from ssl_parameter_faults(name, value)
+        yield from find_ssl_parameter_problems(name, value)
 
 
 _PORT = "Write one port, in digits alone; an IPv6 address as host stands in brackets."
 
 
-def _refusals(name: str, value: str) -> Iterator[Fault]:
+def _find_refused(name: str, value: str) -> Iterator[Problem]:
     if name in _OTHER_SPELLINGS:
         rule = f"the parameter {name} is unknown to libpq or obsolete, and not allowed"
-        yield Fault(rule, f"Write {_OTHER_SPELLINGS[name]}. {_KEEP_TO}")
+        yield Problem(rule, f"Write {_OTHER_SPELLINGS[name]}. {_KEEP_TO}")
     elif name in HARMLESS:
         rule = f"the parameter {name} has a value that weakens what is done anyway, or is unknown"
-        yield Fault(rule, f"Take it out, or write {' or '.join(HARMLESS[name])}.")
-    elif (fault := refusal(name, value)) is not None:
-        yield fault
+        yield Problem(rule, f"Take it out, or write {' or '.join(HARMLESS[name])}.")
+    elif (problem := find_refusal(name, value)) is not None:
+        yield problem
     else:
-        yield Fault("the URL has a parameter that is unknown or not allowed", _KEEP_TO)
+        yield Problem("the URL has a parameter that is unknown or not allowed", _KEEP_TO)
     if climbs(value):
-        yield Fault(
+        yield Problem(
             "the value of a parameter has a '..' segment (path traversal)",
             "Write paths without '..'.",
         )
 
 
-def _is_number(text: str, least: int, most: int) -> bool:
-    return _DIGITS.fullmatch(text) is not None and least <= int(text) <= most
+def _is_number(text: str, least: int, maximum: int) -> bool:
+    return _DIGITS.fullmatch(text) is not None and least <= int(text) <= maximum

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .problems import Fault
+from .problems import Problem
 
 _ROLE = "Take it out. For the role of this URL, once, as SQL: ALTER ROLE name SET setting = value"
 _SEARCH_PATH = (
@@ -83,16 +83,16 @@ _TIMEOUT = re.compile(r"timeout|_age|lifetime", re.IGNORECASE)
 _PREPARES = re.compile(r"prepare|statement", re.IGNORECASE)
 
 
-def refusal(name: str, value: str) -> Fault | None:
+def find_refusal(name: str, value: str) -> Problem | None:
     """Return why a parameter of a known name is refused, and the fix; None for other names."""
     why = _WHY.get(name)
     if why is None:
         return None
-    fix = _options_fix(value) if name == "options" else _fix(name, why)
-    return Fault(f"the parameter {name} is not allowed: {why}", fix)
+    fix = _choose_options_fix(value) if name == "options" else _choose_fix(name, why)
+    return Problem(f"the parameter {name} is not allowed: {why}", fix)
 
 
-def _fix(name: str, why: str) -> str:
+def _choose_fix(name: str, why: str) -> str:
     if name in _FIXES or why in _FIX_BY_WHY:
         return _FIXES.get(name) or _FIX_BY_WHY[why]
     if _PREPARES.search(name):
@@ -100,7 +100,7 @@ def _fix(name: str, why: str) -> str:
     return _TIMES if _TIMEOUT.search(name) else _ANYWAY
 
 
-def _options_fix(value: str) -> str:
+def _choose_options_fix(value: str) -> str:
     """Return what to do instead of `options`, by what hosters write there."""
     if "endpoint" in value or "project" in value or "--cluster" in value:
         return (

@@ -11,12 +11,12 @@ from typing import ClassVar
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from .addresses import AddressKind, Reach, kind_of, literal
-from .hosts import HostForm, judge_host
+from .addresses import AddressKind, HostPolicy, classify_address, parse_literal
+from .hosts import HostForm, classify_host
 from .postgres_parameters import NUMBERS, TIGHTENING
-from .postgres_url import url_parameters
-from .secret import Secret, masked
-from .tls import SslMode, TlsPlan, TlsWarning, name_warnings, tls_plan, tls_warnings
+from .postgres_url import parse_parameters
+from .secret import Secret, mask_credentials
+from .tls import SslMode, TlsPlan, TlsWarning, build_tls_plan, list_name_warnings, list_tls_warnings
 
 _OTHERS = frozenset({"application_name", "target_session_attrs", *TIGHTENING, *NUMBERS} - {"port"})
 
@@ -27,8 +27,8 @@ class PostgresTarget:
 
     `host` is an address, a name or the folder of a Unix socket, in plain ASCII but for a socket;
     `hostaddr` the address to go to, or None where the host is a name, which is resolved and checked
-    at each connection, or a socket. `reach` is what such a name may resolve to. `dbname` and `user`
-    None: as libpq does without them.
+    at each connection, or a socket. `host_policy` says what such a name may resolve to. Without
+    `dbname` and `user` libpq chooses.
     """
 
     host: str
@@ -39,7 +39,7 @@ class PostgresTarget:
     password: Secret | None = None
     tls: TlsPlan = field(default_factory=TlsPlan)
     others: tuple[tuple[str, str], ...] = ()
-    reach: Reach = Reach.PUBLIC_ADDRESSES
+    host_policy: HostPolicy = HostPolicy.PUBLIC_ADDRESSES
     path: ClassVar[None] = None
     is_in_memory: ClassVar[bool] = False
 
@@ -61,17 +61,17 @@ class PostgresTarget:
         """Return what to warn of at start, as far as it shows without resolving a name."""
         if self.is_socket:
             return ()
-        if self.is_name and self.reach is not Reach.PRIVATE:
-            return tls_warnings(self.tls, AddressKind.PUBLIC)  # it leads nowhere else
+        if self.is_name and self.host_policy is not HostPolicy.PRIVATE:
+            return list_tls_warnings(self.tls, AddressKind.PUBLIC)  # it leads nowhere else
         if self.is_name and _may_be_public(self.host):
-            return name_warnings(self.tls)
-        address = literal(self.hostaddr or "")
-        return tls_warnings(self.tls, None if address is None else kind_of(address))
+            return list_name_warnings(self.tls)
+        address = parse_literal(self.hostaddr or "")
+        return list_tls_warnings(self.tls, None if address is None else classify_address(address))
 
     def describe(self) -> str:
         """Return a text that may be shown: where it is, without user and password."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"postgres://{host}:{self.port}/{masked(self.dbname or '')}"
+        return f"postgres://{host}:{self.port}/{mask_credentials(self.dbname or '')}"
 
     def __repr__(self) -> str:
         return f"PostgresTarget({self.describe()!r}, sslmode={self.tls.mode.value!r})"
@@ -81,22 +81,22 @@ def _may_be_public(name: str) -> bool:
     """Return whether a name may lead to a public address: one
     without a dot is of the network here.
     """
-    return "." in name and judge_host(name).form is HostForm.NAME
+    return "." in name and classify_host(name).form is HostForm.NAME
 
 
-def postgres_target(
+def build_postgres_target(
     url: str,
-    reach: Reach,
+    host_policy: HostPolicy,
     ssl_mode: str | None = None,
     ssl_root_cert: str | None = None,
     directory: Path = Path(),
 ) -> PostgresTarget:
     """Return what a URL and TLS settings without faults name; relative files are in `directory`."""
-    given = url_parameters(url)
-    host = judge_host(given.get("host") or given["hostaddr"])
-    address = literal(given.get("hostaddr") or host.text)
+    given = parse_parameters(url)
+    host = classify_host(given.get("host") or given["hostaddr"])
+    address = parse_literal(given.get("hostaddr") or host.text)
     socket = host.form is HostForm.SOCKET
-    plan = tls_plan(given, ssl_mode, ssl_root_cert)
+    plan = build_tls_plan(given, ssl_mode, ssl_root_cert)
     return PostgresTarget(
         host=host.text,
         hostaddr=None if address is None else str(address),
@@ -105,12 +105,12 @@ def postgres_target(
         user=given.get("user"),
         password=Secret(given["password"]) if "password" in given else None,
         tls=TlsPlan(SslMode.DISABLE) if socket else plan.in_directory(directory),
-        others=_others(given),
-        reach=reach,
+        others=_list_others(given),
+        host_policy=host_policy,
     )
 
 
-def _others(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _list_others(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what libpq is given beside host and TLS; its own names are in lower case there."""
     return tuple(
         (name, value.lower() if name in _LOWERED else value)
@@ -122,7 +122,7 @@ def _others(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 _LOWERED = ("channel_binding", "sslnegotiation")
 
 
-def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> dict[str, str]:
+def build_connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> dict[str, str]:
     """Return every parameter of libpq explicitly, so that no
     environment or service file adds to it.
 
@@ -138,15 +138,20 @@ def connection_parameters(target: PostgresTarget, addresses: Sequence[str]) -> d
         "user": target.user or "",
         "password": password,
     }
-    return _neutral() | _known(dict(target.others)) | _tls_parameters(target.tls) | ours
+    return (
+        _list_defaults()
+        | _select_known(dict(target.others))
+        | _build_tls_parameters(target.tls)
+        | ours
+    )
 
 
-def connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secret:
-    """Return `connection_parameters` as the text that psycopg and its pool take."""
-    return Secret(make_conninfo(**connection_parameters(target, addresses)))
+def build_connection_string(target: PostgresTarget, addresses: Sequence[str]) -> Secret:
+    """Return `build_connection_parameters` as the text that psycopg and its pool take."""
+    return Secret(make_conninfo(**build_connection_parameters(target, addresses)))
 
 
-def _tls_parameters(tls: TlsPlan) -> dict[str, str]:
+def _build_tls_parameters(tls: TlsPlan) -> dict[str, str]:
     files = {
         "sslrootcert": tls.root_cert_file() or _NOWHERE,
         "sslcert": tls.client_cert or _NOWHERE,
@@ -154,18 +159,20 @@ def _tls_parameters(tls: TlsPlan) -> dict[str, str]:
     }
     # Without a certificate of ours, the one in the home folder isn't sent either.
     mode = {"sslcertmode": "allow" if tls.client_cert else "disable"}
-    return {"sslmode": tls.mode.value} | files | _known(mode)
+    return {"sslmode": tls.mode.value} | files | _select_known(mode)
 
 
 @functools.cache
-def _neutral() -> dict[str, str]:
+def _list_defaults() -> dict[str, str]:
     """Return every parameter of this libpq with the value that means its built-in default.
 
     An empty value is that for most: as it is given, the environment is not asked.
     """
     compiled = {option.keyword.decode(): option.compiled for option in pq.Conninfo.parse(b"")}
     empty = {name: (value or b"").decode() for name, value in compiled.items()}
-    return {name: value for name, value in empty.items() if name not in _NEVER_EMPTY} | _known(_OWN)
+    return {
+        name: value for name, value in empty.items() if name not in _NEVER_EMPTY
+    } | _select_known(_OWN)
 
 
 # An empty name of a file stands for one in the home folder. Nothing can be at this path.
@@ -190,7 +197,7 @@ _OWN = {
 }
 
 
-def _known(parameters: dict[str, str]) -> dict[str, str]:
+def _select_known(parameters: dict[str, str]) -> dict[str, str]:
     """Return the parameters that this libpq knows: it refuses the others."""
     known = {option.keyword.decode() for option in pq.Conninfo.parse(b"")}
     return {name: value for name, value in parameters.items() if name in known}

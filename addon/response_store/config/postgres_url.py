@@ -15,12 +15,12 @@ from urllib.parse import unquote
 from psycopg import Error
 from psycopg.conninfo import conninfo_to_dict
 
-from .addresses import Reach
-from .host_faults import host_fault, hostaddr_fault
-from .hosts import HostForm, judge_host
-from .postgres_parameters import given_twice_faults, parameter_faults, value_faults
-from .problems import Fault
-from .tls import socket_faults, tls_faults
+from .addresses import HostPolicy
+from .host_faults import find_host_problem, find_hostaddr_problem
+from .hosts import HostForm, classify_host
+from .postgres_parameters import find_duplicates, find_parameter_problems, find_value_problems
+from .problems import Problem
+from .tls import find_socket_problems, find_tls_problems
 
 SCHEMES = ("postgresql://", "postgres://")
 
@@ -32,7 +32,7 @@ _FORM = "Write postgres://user:password@address:5432/database."
 _ENCODE = "In a user name or password, write @ as %40, / as %2F, ? as %3F, # as %23, : as %3A."
 
 
-class _Split(NamedTuple):
+class _PostgresUrlParts(NamedTuple):
     """A URL cut where libpq cuts it. `user` ends before the @; `head` is all but the parameters."""
 
     user: str
@@ -41,137 +41,139 @@ class _Split(NamedTuple):
     head: str
 
 
-def postgres_faults(
-    url: str, reach: Reach, ssl_mode: str | None = None, ssl_root_cert: str | None = None
-) -> Iterator[tuple[str, Fault]]:
+def find_postgres_problems(
+    url: str, host_policy: HostPolicy, ssl_mode: str | None = None, ssl_root_cert: str | None = None
+) -> Iterator[tuple[str, Problem]]:
     """Yield what is wrong with a URL and its TLS settings, by all rules, with the key to blame."""
-    faults = [("database_url", fault) for fault in postgres_url_faults(url, reach)]
-    given = _given(url)
-    faults += tls_faults(given, ssl_mode, ssl_root_cert)
-    if goes_to_socket(given):
-        faults += socket_faults(given, ssl_mode, ssl_root_cert)
-    yield from dict.fromkeys(faults)
+    problems = [("database_url", problem) for problem in find_url_problems(url, host_policy)]
+    given = _read_given(url)
+    problems += find_tls_problems(given, ssl_mode, ssl_root_cert)
+    if leads_to_socket(given):
+        problems += find_socket_problems(given, ssl_mode, ssl_root_cert)
+    yield from dict.fromkeys(problems)
 
 
-def postgres_url_faults(url: str, reach: Reach) -> Iterator[Fault]:
+def find_url_problems(url: str, host_policy: HostPolicy) -> Iterator[Problem]:
     """Yield what is wrong with a URL by itself."""
-    shape = list(_shape_faults(url))
-    yield from shape or _part_faults(url, reach)
+    shape = list(_find_shape_problems(url))
+    yield from shape or _find_part_problems(url, host_policy)
 
 
-def url_parameters(url: str) -> Parameters:
+def parse_parameters(url: str) -> Parameters:
     """Return the parameters of a URL without faults, as libpq reads them."""
-    return _by_libpq(url) or {}
+    return _parse_by_libpq(url) or {}
 
 
-def goes_to_socket(given: Parameters) -> bool:
+def leads_to_socket(given: Parameters) -> bool:
     """Return whether these parameters lead to a Unix socket."""
-    return judge_host(given.get("host", "")).form is HostForm.SOCKET
+    return classify_host(given.get("host", "")).form is HostForm.SOCKET
 
 
-def _shape_faults(url: str) -> Iterator[Fault]:
+def _find_shape_problems(url: str) -> Iterator[Problem]:
     if not url.startswith(SCHEMES):
         rule = "the URL's scheme is wrong: it must start with postgres:// or postgresql://"
-        yield Fault(rule, _FORM)
+        yield Problem(rule, _FORM)
     elif len(url) > _MAX_LENGTH:
-        yield Fault(f"the URL exceeds {_MAX_LENGTH} characters", "Take out what isn't needed.")
+        yield Problem(f"the URL exceeds {_MAX_LENGTH} characters", "Take out what isn't needed.")
     elif not url.isprintable() or any(map(str.isspace, url)):
-        yield Fault("the URL has whitespace or an invalid character", "Percent-encode it.")
+        yield Problem("the URL has whitespace or an invalid character", "Percent-encode it.")
     elif _BROKEN_ESCAPE.search(url):
-        yield Fault("the URL has an invalid percent escape", "Write % itself as %25.")
+        yield Problem("the URL has an invalid percent escape", "Write % itself as %25.")
     elif "%00" in url:
-        yield Fault("the URL has a NUL character (%00), which is invalid", "Take it away.")
+        yield Problem("the URL has a NUL character (%00), which is invalid", "Take it away.")
     else:
-        yield from _ambiguities(_split(url))
+        yield from _find_ambiguities(_split(url))
 
 
-def _ambiguities(split: _Split) -> Iterator[Fault]:
+def _find_ambiguities(split: _PostgresUrlParts) -> Iterator[Problem]:
     if "?" in split.user or "@" in split.place or "@" in split.query:
         rule = "the URL is ambiguous: it has an '@' or '?' where one can't tell the host by it"
-        yield Fault(rule, _ENCODE)
+        yield Problem(rule, _ENCODE)
     if "#" in split.place or "#" in split.query:
-        yield Fault("the URL has a '#': libpq knows no fragments", _ENCODE)
+        yield Problem("the URL has a '#': libpq knows no fragments", _ENCODE)
 
 
-def _split(url: str) -> _Split:
+def _split(url: str) -> _PostgresUrlParts:
     scheme = next(scheme for scheme in SCHEMES if url.startswith(scheme))
     rest = url.removeprefix(scheme)
     user, at, after = rest.partition("@")
     if not at or "/" in user:
         user, after = "", rest
     place, _, query = after.partition("?")
-    return _Split(user, place, query, url[: len(url) - len(after) + len(place)])
+    return _PostgresUrlParts(user, place, query, url[: len(url) - len(after) + len(place)])
 
 
-def _part_faults(url: str, reach: Reach) -> Iterator[Fault]:
+def _find_part_problems(url: str, host_policy: HostPolicy) -> Iterator[Problem]:
     split = _split(url)
-    pairs = _pairs(split.query)
-    authority = _by_libpq(split.head)
+    pairs = _decode_pairs(split.query)
+    authority = _parse_by_libpq(split.head)
     if pairs is None:
-        yield Fault("the URL has an invalid or empty parameter", "Write name=value&name=value.")
+        yield Problem("the URL has an invalid or empty parameter", "Write name=value&name=value.")
     if authority is None:
         yield _UNREADABLE
         return
-    faults = list(_known_faults(authority, pairs or [], reach))
-    yield from faults
-    if not faults and pairs is not None and _by_libpq(url) != authority | dict(pairs):
+    problems = list(_find_problems_of_parts(authority, pairs or [], host_policy))
+    yield from problems
+    if not problems and pairs is not None and _parse_by_libpq(url) != authority | dict(pairs):
         yield _UNREADABLE
 
 
-_UNREADABLE = Fault(
+_UNREADABLE = Problem(
     "the URL is invalid: libpq can't read it, or not as it looks (a bracket, a host, no UTF-8)",
     _FORM,
 )
 
 
-def _known_faults(
-    authority: Parameters, pairs: list[tuple[str, str]], reach: Reach
-) -> Iterator[Fault]:
+def _find_problems_of_parts(
+    authority: Parameters, pairs: list[tuple[str, str]], host_policy: HostPolicy
+) -> Iterator[Problem]:
     for name, value in authority.items():
-        yield from value_faults(name, value)
-    yield from given_twice_faults(list(authority), pairs)
-    yield from parameter_faults(pairs)
-    yield from _place_faults([*authority.items(), *pairs], reach)
+        yield from find_value_problems(name, value)
+    yield from find_duplicates(list(authority), pairs)
+    yield from find_parameter_problems(pairs)
+    yield from _find_place_problems([*authority.items(), *pairs], host_policy)
 
 
-def _place_faults(given: list[tuple[str, str]], reach: Reach) -> Iterator[Fault]:
+def _find_place_problems(
+    given: list[tuple[str, str]], host_policy: HostPolicy
+) -> Iterator[Problem]:
     """Yield what is wrong with any host and address, even one that another overrides."""
     hosts = [value for name, value in given if name == "host"]
     addresses = [value for name, value in given if name == "hostaddr"]
     if not hosts and not addresses:
-        yield Fault("an explicit host is missing", _FORM)
-    for fault in (host_fault(host, reach) for host in hosts):
-        if fault is not None:
-            yield fault
-    for fault in (hostaddr_fault(address, reach) for address in addresses):
-        if fault is not None:
-            yield fault
-    if addresses and goes_to_socket(dict(given)):
-        yield Fault("hostaddr goes with no Unix socket", "Give one of the two.")
+        yield Problem("an explicit host is missing", _FORM)
+    for problem in (find_host_problem(host, host_policy) for host in hosts):
+        if problem is not None:
+            yield problem
+    for problem in (find_hostaddr_problem(address, host_policy) for address in addresses):
+        if problem is not None:
+            yield problem
+    if addresses and leads_to_socket(dict(given)):
+        yield Problem("hostaddr goes with no Unix socket", "Give one of the two.")
 
 
-def _pairs(query: str) -> list[tuple[str, str]] | None:
+def _decode_pairs(query: str) -> list[tuple[str, str]] | None:
     """Return the decoded parameters, or None where one is malformed."""
     pieces = [piece.split("=") for piece in query.split("&")] if query else []
     try:
-        return [(_decoded(name), _decoded(value)) for name, value in pieces]
+        return [(_decode(name), _decode(value)) for name, value in pieces]
     except ValueError:  # no '=' or too many, or no UTF-8
         return None
 
 
-def _decoded(text: str) -> str:
+def _decode(text: str) -> str:
     return unquote(text, errors="strict")
 
 
-def _given(url: str) -> Parameters:
+def _read_given(url: str) -> Parameters:
     """Return what a URL says about TLS and the host, as far as that can be read."""
-    if any(_shape_faults(url)):
+    if any(_find_shape_problems(url)):
         return {}
     split = _split(url)
-    return (_by_libpq(split.head) or {}) | dict(_pairs(split.query) or [])
+    return (_parse_by_libpq(split.head) or {}) | dict(_decode_pairs(split.query) or [])
 
 
-def _by_libpq(url: str) -> Parameters | None:
+def _parse_by_libpq(url: str) -> Parameters | None:
     try:
         return {name: str(value) for name, value in conninfo_to_dict(url).items()}
     except (Error, UnicodeError):

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, which key, which rule, and how to mend it.
+"""What is wrong with a configuration: where, which key, which rule, and how to fix it.
 
 No text here ever holds a value from the file: one of them may be a database URL with a password,
 perhaps under the wrong key.
@@ -10,29 +10,29 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Fault(NamedTuple):
-    """A broken rule and how to mend it, before it is known where it stands."""
+class Problem(NamedTuple):
+    """A broken rule and how to fix it, before it is known where it stands."""
 
     rule: str
-    mend: str
+    hint: str
 
 
-class Problem(NamedTuple):
+class LocatedProblem(NamedTuple):
     """A fault with its place. `line` counts from 1; `key` is empty where it is the whole file."""
 
     source: str
     line: int | None
     key: str
     rule: str
-    mend: str
+    hint: str
 
     def __str__(self) -> str:
         place = self.source if self.line is None else f"{self.source}:{self.line}"
         about = f"{place}: {self.key}" if self.key else place
-        return f"{about}: {self.rule}\n    {self.mend}"
+        return f"{about}: {self.rule}\n    {self.hint}"
 
 
-def report(problems: Iterable[Problem]) -> str:
+def format_problems(problems: Iterable[LocatedProblem]) -> str:
     """Return all problems as one text, in the order of the lines, a paragraph each."""
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: problem.line or 0)
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from .problems import Fault
-from .redaction import redact_faults
-from .tables import collisions, name_faults
+from .problems import Problem
+from .redaction import find_redact_problems
+from .tables import find_collisions, find_name_problems
 from .yaml_nodes import KeyPath
 
-Found = Iterator[tuple[KeyPath, Fault]]
+LocatedProblems = Iterator[tuple[KeyPath, Problem]]
 
 TABLE_KEYS = ("responses_table", "conversations_table", "exchanges_table")
 
@@ -39,28 +39,28 @@ _HOST_PATTERN = re.compile(r"[\w.*?:-]+")
 _PORT = re.compile(r"[^:]*:[0-9*]+")  # an IPv6 address has more colons
 
 
-def rule_faults(settings: dict[str, Any]) -> Found:
+def find_rule_problems(settings: dict[str, Any]) -> LocatedProblems:
     """Yield what is wrong with settings that obey the schema."""
-    yield from _tables(settings)
-    yield from _hosts(settings["capture"]["hosts"])
-    yield from _tenant(settings["tenant"])
-    yield from _pool(settings["pool"])
-    yield from _journal(settings["journal"]["path"])
-    yield from _serving(settings)
-    yield from redact_faults(settings["redact"])
+    yield from _check_tables(settings)
+    yield from _check_hosts(settings["capture"]["hosts"])
+    yield from _check_tenant(settings["tenant"])
+    yield from _check_pool(settings["pool"])
+    yield from _check_journal(settings["journal"]["path"])
+    yield from _check_serving(settings)
+    yield from find_redact_problems(settings["redact"])
 
 
-def _tables(settings: dict[str, Any]) -> Found:
+def _check_tables(settings: dict[str, Any]) -> LocatedProblems:
     names = [settings[key] for key in TABLE_KEYS]
-    faults = [
-        ((key,), fault)
+    problems = [
+        ((key,), problem)
         for key, name in zip(TABLE_KEYS, names, strict=True)
-        for fault in name_faults(name)
+        for problem in find_name_problems(name)
     ]
-    yield from faults or (((key,), fault) for key, fault in collisions(*names))
+    yield from problems or (((key,), problem) for key, problem in find_collisions(*names))
 
 
-def _hosts(hosts: Iterable[str]) -> Found:
+def _check_hosts(hosts: Iterable[str]) -> LocatedProblems:
     for at, host in enumerate(hosts):
         if not _HOST_PATTERN.fullmatch(host):
             rule = "the host pattern is empty or has a character that no host has"
@@ -68,64 +68,64 @@ def _hosts(hosts: Iterable[str]) -> Found:
             rule = "the host pattern has a port"
         else:
             continue
-        yield ("capture", "hosts", at), Fault(rule, _HOST_MEND)
+        yield ("capture", "hosts", at), Problem(rule, _HOST_MEND)
 
 
 _HOST_MEND = "Write a host name or address alone, such as api.openai.com or *.openai.azure.com."
 
 
-def _tenant(tenant: dict[str, Any]) -> Found:
-    if not tenant["id"] or not tenant["id"].isprintable() or len(tenant["id"]) > _LONGEST_TENANT:
-        rule = f"the tenant must be 1 to {_LONGEST_TENANT} printable characters"
-        yield ("tenant", "id"), Fault(rule, "Write a name, such as team-a.")
+def _check_tenant(tenant: dict[str, Any]) -> LocatedProblems:
+    if not tenant["id"] or not tenant["id"].isprintable() or len(tenant["id"]) > _MAX_TENANT_LENGTH:
+        rule = f"the tenant must be 1 to {_MAX_TENANT_LENGTH} printable characters"
+        yield ("tenant", "id"), Problem(rule, "Write a name, such as team-a.")
     header = tenant["header"]
     if header is None:
         return
-    if not _HEADER_TOKEN.fullmatch(header) or len(header) > _LONGEST_HEADER:
+    if not _HEADER_TOKEN.fullmatch(header) or len(header) > _MAX_HEADER_LENGTH:
         rule = "this can't be the name of a header"
-        yield ("tenant", "header"), Fault(rule, "Write a header's name, such as x-tenant-id.")
+        yield ("tenant", "header"), Problem(rule, "Write a header's name, such as x-tenant-id.")
     elif header.lower() in SECRET_HEADERS or _SECRET_PART.search(header.lower()):
         rule = "this header carries credentials, and what names a tenant is stored"
-        yield ("tenant", "header"), Fault(rule, "Take a header that holds no secret.")
+        yield ("tenant", "header"), Problem(rule, "Take a header that holds no secret.")
 
 
-_LONGEST_TENANT = 255
-_LONGEST_HEADER = 128
+_MAX_TENANT_LENGTH = 255
+_MAX_HEADER_LENGTH = 128
 
 
-def _pool(pool: dict[str, Any]) -> Found:
+def _check_pool(pool: dict[str, Any]) -> LocatedProblems:
     if pool["min_connections"] > pool["max_connections"]:
         rule = f"min_connections must not exceed max_connections ({pool['max_connections']})"
-        yield ("pool", "min_connections"), Fault(rule, "Lower it, or raise max_connections.")
+        yield ("pool", "min_connections"), Problem(rule, "Lower it, or raise max_connections.")
 
 
-def _journal(path: str | None) -> Found:
+def _check_journal(path: str | None) -> LocatedProblems:
     if path is None:
         return
-    if not path or not path.isprintable() or len(path) > _LONGEST_PATH:
-        rule = f"the path must be 1 to {_LONGEST_PATH} printable characters"
+    if not path or not path.isprintable() or len(path) > _MAX_PATH_LENGTH:
+        rule = f"the path must be 1 to {_MAX_PATH_LENGTH} printable characters"
     elif "://" in path:
         rule = "this is a URL, not the path of a folder"
     else:
         return
-    yield ("journal", "path"), Fault(rule, "Write the whole path of a folder for journals.")
+    yield ("journal", "path"), Problem(rule, "Write the whole path of a folder for journals.")
 
 
-_LONGEST_PATH = 4_096
+_MAX_PATH_LENGTH = 4_096
 
 
-def _serving(settings: dict[str, Any]) -> Found:
+def _check_serving(settings: dict[str, Any]) -> LocatedProblems:
     if settings["serve"] in _SERVING and "responses" not in settings["capture"]["apis"]:
         rule = "serve answers for responses, and capture.apis leaves them out"
-        yield ("serve",), Fault(rule, "Add responses to capture.apis, or take serve out.")
+        yield ("serve",), Problem(rule, "Add responses to capture.apis, or take serve out.")
     for at, host in enumerate(settings["serve_hosts"]):
         if not _SERVED_HOST.fullmatch(host) or _PORT.fullmatch(host):
             rule = "this is no host name or address, which stands alone, without scheme and port"
-            yield ("serve_hosts", at), Fault(rule, "Write a name, such as model-server.lan.")
+            yield ("serve_hosts", at), Problem(rule, "Write a name, such as model-server.lan.")
     token = settings["serve_token"]
     if token is not None and not _TOKEN.fullmatch(token):
         rule = "the token must be 16 to 256 characters that a header can carry, without blanks"
-        yield ("serve_token",), Fault(rule, "Make one: openssl rand -hex 32.")
+        yield ("serve_token",), Problem(rule, "Make one: openssl rand -hex 32.")
 
 
 _SERVED_HOST = re.compile(r"[\w.:-]{1,255}")

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from response_store.resources import schema_text
 
-from .problems import Fault
+from .problems import Problem
 from .yaml_nodes import KeyPath
 
 if TYPE_CHECKING:
@@ -31,33 +31,33 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 
 
 @functools.cache
-def schema() -> dict[str, Any]:
+def load_schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration."""
     loaded: dict[str, Any] = json.loads(schema_text("config.schema.json"))
     return loaded
 
 
-def with_defaults(
+def fill_defaults(
     given: Mapping[str, Any], node: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the given values, and the default of each key that is absent or null."""
     filled = {}
-    for key, rules in (node or schema())["properties"].items():
+    for key, rules in (node or load_schema())["properties"].items():
         value = given.get(key)
         if "properties" in rules:
-            filled[key] = with_defaults(value or {}, rules)
+            filled[key] = fill_defaults(value or {}, rules)
         else:
             filled[key] = rules["default"] if value is None else value
     return filled
 
 
-def key_name(path: KeyPath) -> str:
+def format_key(path: KeyPath) -> str:
     """Return the key path as a text such as `capture.hosts[2]`, as far as it may be shown.
 
     It ends where the schema's knowledge ends: what is nested under an unknown key or a text may be
     anything, a password too.
     """
-    name, rules = "", schema()
+    name, rules = "", load_schema()
     for part in path:
         if isinstance(part, int):
             if "items" not in rules:
@@ -73,59 +73,59 @@ def key_name(path: KeyPath) -> str:
     return name
 
 
-def schema_faults(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Fault]]:
+def find_schema_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, Problem]]:
     """Yield what breaks the schema, with the path of the key; at most one fault a key."""
     judged = set()
-    for error in _validator().iter_errors(values):
+    for error in _build_validator().iter_errors(values):
         path = tuple(error.absolute_path)
         if error.validator == "additionalProperties":
-            yield from _unknown_keys(path, error)
+            yield from _find_unknown_keys(path, error)
         elif error.validator not in _LEFT_TO_RULES and path not in judged:
             judged.add(path)
-            yield path, _fault_of(error)
+            yield path, _describe_error(error)
 
 
 @functools.cache
-def _validator() -> Draft202012Validator:
+def _build_validator() -> Draft202012Validator:
     from response_store.strict_schema import strict_validator  # noqa: PLC0415 (see above)
 
-    return strict_validator(schema())
+    return strict_validator(load_schema())
 
 
-def _unknown_keys(path: KeyPath, error: _SchemaError) -> Iterator[tuple[KeyPath, Fault]]:
+def _find_unknown_keys(path: KeyPath, error: _SchemaError) -> Iterator[tuple[KeyPath, Problem]]:
     known = list(error.schema["properties"])
     for key in error.instance:
         if key not in known:
-            yield (*path, key), Fault("the key is unknown", _nearest(key, known))
+            yield (*path, key), Problem("the key is unknown", _suggest_nearest(key, known))
 
 
-def _nearest(key: str, known: list[str]) -> str:
+def _suggest_nearest(key: str, known: list[str]) -> str:
     folded = {name.lower(): name for name in known}
     near = difflib.get_close_matches(key.lower(), folded, n=1, cutoff=0.6)
     return f"Did you mean {folded[near[0]]}?" if near else f"The keys here are {', '.join(known)}."
 
 
-def _fault_of(error: _SchemaError) -> Fault:
+def _describe_error(error: _SchemaError) -> Problem:
     limit = error.validator_value
     match error.validator:
         case "type":
-            return _type_fault(error)
+            return _describe_type_error(error)
         case "enum":
             allowed = ", ".join(value for value in limit if isinstance(value, str))
-            return Fault("the value is not one of those allowed", f"It is one of {allowed}.")
+            return Problem("the value is not one of those allowed", f"It is one of {allowed}.")
         case "minimum":
-            return Fault(f"the number must be at least {limit}", f"Write {limit} or more.")
+            return Problem(f"the number must be at least {limit}", f"Write {limit} or more.")
         case "maximum":
-            return Fault(f"the number must be at most {limit}", f"Write {limit} or less.")
+            return Problem(f"the number must be at most {limit}", f"Write {limit} or less.")
         case "required":
             missing = [key for key in limit if key not in error.instance]
-            return Fault(f"{' and '.join(missing)} missing here", f"Write {missing[0]}: as well.")
+            return Problem(f"{' and '.join(missing)} missing here", f"Write {missing[0]}: as well.")
         case "minItems":
-            return Fault("the list is empty", "Name at least one, or leave the key out.")
+            return Problem("the list is empty", "Name at least one, or leave the key out.")
         case "uniqueItems":
-            return Fault("the list names something twice", "Name it once.")
+            return Problem("the list names something twice", "Name it once.")
         case _:
-            return Fault("the value breaks a rule of the schema", "See docs/configuration.md.")
+            return Problem("the value breaks a rule of the schema", "See docs/configuration.md.")
 
 
 _TYPE_NAMES = {
@@ -138,16 +138,16 @@ _TYPE_NAMES = {
 }
 
 
-def _type_fault(error: _SchemaError) -> Fault:
-    wanted = error.validator_value
-    name = _TYPE_NAMES[wanted if isinstance(wanted, str) else wanted[0]]
-    rule = f"the type must be {name}, not {_found(error.instance)}"
+def _describe_type_error(error: _SchemaError) -> Problem:
+    expected = error.validator_value
+    name = _TYPE_NAMES[expected if isinstance(expected, str) else expected[0]]
+    rule = f"the type must be {name}, not {_name_type(error.instance)}"
     if name == "a string" and isinstance(error.instance, bool | int | float):
-        return Fault(rule, "Put the value in quotes.")
-    return Fault(rule, f"Write {name}, or take the key out.")
+        return Problem(rule, "Put the value in quotes.")
+    return Problem(rule, f"Write {name}, or take the key out.")
 
 
-def _found(value: object) -> str:
+def _name_type(value: object) -> str:
     match value:
         case None:
             return "null"

@@ -26,7 +26,7 @@ class Secret:
         return format("***", spec)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and hmac.compare_digest(_as_bytes(self), _as_bytes(other))
+        return isinstance(other, Secret) and hmac.compare_digest(_encode(self), _encode(other))
 
     def __hash__(self) -> int:
         return hash(self._text)
@@ -42,7 +42,7 @@ class Secret:
         raise TypeError("a Secret can't be pickled")
 
 
-def masked(text: str) -> str:
+def mask_credentials(text: str) -> str:
     """Return a path or name that may be shown: what stands before an @ may be credentials."""
     before, at, after = text.rpartition("@")
     return f"***@{after}" if at and before else text
@@ -68,5 +68,5 @@ _URL = re.compile(
 )
 
 
-def _as_bytes(secret: Secret) -> bytes:
+def _encode(secret: Secret) -> bytes:
     return secret.reveal().encode("utf-8", "surrogatepass")

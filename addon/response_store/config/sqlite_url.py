@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from urllib.parse import unquote, unquote_to_bytes
 
 from .model import SqliteTarget
-from .problems import Fault
+from .problems import Problem
 from .traversal import climbs
 
 _MEMORY = ":memory:"
@@ -22,7 +22,7 @@ _VALUES = {"mode": ("rwc", "rw", "memory"), "cache": ("private", "shared")}
 _MAX_LENGTH = 4_096  # of a path, on most systems
 
 
-class _Parts(NamedTuple):
+class _SqliteUrlParts(NamedTuple):
     path: str  # as written, percent signs and all
     parameters: tuple[str, ...]
 
@@ -31,21 +31,21 @@ class _Parts(NamedTuple):
         return unquote(self.path)
 
 
-def sqlite_url_faults(url: str) -> Iterator[Fault]:
+def find_sqlite_url_problems(url: str) -> Iterator[Problem]:
     """Yield what is wrong with a URL, by all rules at once."""
     if url != url.strip():
-        yield Fault("the URL has whitespace around it", "Take it away.")
+        yield Problem("the URL has whitespace around it", "Take it away.")
     elif len(url) > _MAX_LENGTH:
-        yield Fault(f"the URL exceeds {_MAX_LENGTH} characters", "Take a shorter path.")
+        yield Problem(f"the URL exceeds {_MAX_LENGTH} characters", "Take a shorter path.")
     elif not url.startswith("sqlite:"):
-        yield Fault("the URL's scheme is not sqlite", _FORMS)
+        yield Problem("the URL's scheme is not sqlite", _FORMS)
     else:
         parts = _split(url)
-        yield from _path_faults(parts)
-        yield from _parameter_faults(parts.parameters)
+        yield from _find_path_problems(parts)
+        yield from _find_parameter_problems(parts.parameters)
 
 
-def sqlite_target(url: str, directory: Path = Path()) -> SqliteTarget:
+def build_sqlite_target(url: str, directory: Path = Path()) -> SqliteTarget:
     """Return what a URL without faults names; a relative path is in `directory`."""
     parts = _split(url)
     given = dict(parameter.split("=", 1) for parameter in parts.parameters)
@@ -55,39 +55,41 @@ def sqlite_target(url: str, directory: Path = Path()) -> SqliteTarget:
     return SqliteTarget(path, mode)
 
 
-def _split(url: str) -> _Parts:
+def _split(url: str) -> _SqliteUrlParts:
     path, _, query = url.removeprefix("sqlite:").removeprefix("//").partition("?")
-    return _Parts(path, tuple(query.split("&")) if query else ())
+    return _SqliteUrlParts(path, tuple(query.split("&")) if query else ())
 
 
-def _path_faults(parts: _Parts) -> Iterator[Fault]:
+def _find_path_problems(parts: _SqliteUrlParts) -> Iterator[Problem]:
     path = parts.decoded
     if not path:
-        yield Fault("the path is empty", _FORMS)
+        yield Problem("the path is empty", _FORMS)
     elif not path.isprintable() or not _is_utf8(parts.path):
-        yield Fault("the path has invalid characters", "Keep to printable UTF-8 characters.")
+        yield Problem("the path has invalid characters", "Keep to printable UTF-8 characters.")
     elif path.startswith(("sqlite:", "file:")):
-        yield Fault("the URL has a second scheme: sqlite: or file:", _FORMS)
-    elif (fault := _misplaced(path)) is not None:
-        yield fault
+        yield Problem("the URL has a second scheme: sqlite: or file:", _FORMS)
+    elif (problem := _find_misplaced_path(path)) is not None:
+        yield problem
     elif path.endswith("/") or path.rpartition("/")[2] == ".":
-        yield Fault("the path names a folder", "Name a file in it.")
+        yield Problem("the path names a folder", "Name a file in it.")
     if climbs(parts.path):
-        yield Fault("the path has a '..' segment (path traversal)", "Write the path without '..'.")
+        yield Problem(
+            "the path has a '..' segment (path traversal)", "Write the path without '..'."
+        )
 
 
-def _misplaced(path: str) -> Fault | None:
+def _find_misplaced_path(path: str) -> Problem | None:
     """Return why a path names no file of this system, or not the
     one that is meant; None if it does.
     """
     if path != _MEMORY and path.rpartition("/")[2] == _MEMORY:
-        return Fault("the URL names a file :memory:, not what is in memory", _IN_MEMORY)
+        return Problem("the URL names a file :memory:, not what is in memory", _IN_MEMORY)
     if _WINDOWS.match(path):
-        return Fault("the path is one of Windows, which is not supported", _FORMS)
+        return Problem("the path is one of Windows, which is not supported", _FORMS)
     if (device := _DEVICE.match(path)) is not None:
-        return Fault(f"the path is in /{device[1]}, where no database can be", _ELSEWHERE)
+        return Problem(f"the path is in /{device[1]}, where no database can be", _ELSEWHERE)
     if (unfilled := _UNFILLED.match(path)) is not None:
-        return Fault(f"'{unfilled[1]}' at the beginning of the path is not filled in", _FILLED)
+        return Problem(f"'{unfilled[1]}' at the beginning of the path is not filled in", _FILLED)
     return None
 
 
@@ -107,21 +109,21 @@ def _is_utf8(path: str) -> bool:
     return True
 
 
-def _parameter_faults(parameters: tuple[str, ...]) -> Iterator[Fault]:
+def _find_parameter_problems(parameters: tuple[str, ...]) -> Iterator[Problem]:
     names = [parameter.partition("=")[0] for parameter in parameters]
     for name in _VALUES:
         if names.count(name) > 1:
-            yield Fault(f"the parameter {name} is repeated", "Give it once.")
+            yield Problem(f"the parameter {name} is repeated", "Give it once.")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name not in _VALUES:
             # Not named: what is misplaced there may be a piece of a password.
-            yield Fault("the URL has a parameter that is unknown or not allowed", _PARAMETERS)
+            yield Problem("the URL has a parameter that is unknown or not allowed", _PARAMETERS)
         elif value not in _VALUES[name]:
-            mend = (
+            hint = (
                 f"It is one of {', '.join(_VALUES[name])}; a read-only store can't keep anything."
             )
-            yield Fault(f"the parameter {name} has a value that is not allowed", mend)
+            yield Problem(f"the parameter {name} has a value that is not allowed", hint)
 
 
 _PARAMETERS = "Keep to mode and cache, written as name=value."

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from .config import Config
 from .model import RedactConfig, Serve
-from .secret import masked
+from .secret import mask_credentials
 
 if TYPE_CHECKING:
     from .postgres_target import PostgresTarget
 
 
-def in_force(config: Config) -> dict[str, str]:
+def list_effective_settings(config: Config) -> dict[str, str]:
     """Return each effective setting by its key. Holds no secret."""
     capture, tenant = config.capture, config.tenant
     return {
@@ -32,7 +32,7 @@ def in_force(config: Config) -> dict[str, str]:
         "completion_wait_ms": str(config.completion_wait_ms),
         "durability": config.durability,
         "acknowledge": config.acknowledge,
-        "journal.path": _journals(config.journal.path),
+        "journal.path": _describe_journals(config.journal.path),
         "journal.max_bytes": str(config.journal.max_bytes),
         "on_store_failure": config.on_store_failure,
         "serve": config.serve,
@@ -41,8 +41,8 @@ def in_force(config: Config) -> dict[str, str]:
         "serve_token": "set" if config.serve_token else "none",
         "retention.max_age_days": str(config.retention.max_age_days or "none"),
         "retention.max_bytes": str(config.retention.max_bytes or "none"),
-        "redact": _redacted(config.redact),
-    } | _of_postgres(config)
+        "redact": _describe_redaction(config.redact),
+    } | _list_postgres_settings(config)
 
 
 def promises(config: Config) -> str:
@@ -57,15 +57,15 @@ def promises(config: Config) -> str:
     return ", ".join(words)
 
 
-def _of_postgres(config: Config) -> dict[str, str]:
+def _list_postgres_settings(config: Config) -> dict[str, str]:
     """Return the settings that only count with PostgreSQL."""
     server, pool = config.database.server, config.pool
     if server is None:
         return {}
     return {
-        "database hosts": server.reach.value,
+        "database hosts": server.host_policy.value,
         "ssl_mode": server.tls.mode,
-        "ssl_root_cert": _authorities(server),
+        "ssl_root_cert": _describe_authorities(server),
         "pool.min_connections": str(pool.min_connections),
         "pool.max_connections": str(pool.max_connections),
         "pool.idle_timeout_secs": str(pool.idle_timeout_secs),
@@ -73,20 +73,20 @@ def _of_postgres(config: Config) -> dict[str, str]:
     }
 
 
-def _journals(path: Path | None) -> str:
+def _describe_journals(path: Path | None) -> str:
     """Return the folder of the journals, or the words for the default one."""
-    return _DEFAULT_JOURNALS if path is None else masked(str(path))
+    return _DEFAULT_JOURNALS if path is None else mask_credentials(str(path))
 
 
 _DEFAULT_JOURNALS = "none: in $STATE_DIRECTORY, else in the user's state folder"
 
 
-def _redacted(redact: RedactConfig) -> str:
+def _describe_redaction(redact: RedactConfig) -> str:
     """Return the names alone: an expression may hold what nobody is to see."""
     return ", ".join((*redact.patterns, *(name for name, _ in redact.custom))) or "off"
 
 
-def _authorities(target: PostgresTarget) -> str:
+def _describe_authorities(target: PostgresTarget) -> str:
     if not target.tls.mode.verifies:
         return "none: the server is not verified"
-    return masked(target.tls.root_cert or "those that the system trusts")
+    return mask_credentials(target.tls.root_cert or "those that the system trusts")

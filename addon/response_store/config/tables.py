@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
-from .problems import Fault
+from .problems import Problem
 from .reserved_words import RESERVED_WORDS
 
 MAX_NAME = 128
@@ -20,7 +20,7 @@ _ALLOWED = "Use ASCII letters, digits and underscores, with a letter or an under
 class TableNames:
     """Checked names: whoever holds one of these may put them into SQL.
 
-    Raises ValueError where `name_faults` or `collisions` finds anything.
+    Raises ValueError where `find_name_problems` or `find_collisions` finds anything.
     """
 
     responses: str
@@ -29,9 +29,9 @@ class TableNames:
 
     def __post_init__(self) -> None:
         names = (self.responses, self.conversations, self.exchanges)
-        if any(fault for name in names for fault in name_faults(name)):
+        if any(problem for name in names for problem in find_name_problems(name)):
             raise ValueError("a table's name breaks a rule")
-        if any(collisions(*names)):
+        if any(find_collisions(*names)):
             raise ValueError("two names collide")
 
     @property
@@ -105,20 +105,20 @@ class TableNames:
         return {name: getattr(self, name) for name in own + derived}
 
 
-def name_faults(name: str) -> Iterator[Fault]:
+def find_name_problems(name: str) -> Iterator[Problem]:
     """Yield what is wrong with one name by itself."""
     if not name:
-        yield Fault("the name is empty", _ALLOWED)
+        yield Problem("the name is empty", _ALLOWED)
     elif not _NAME.match(name):
-        yield Fault("the name is invalid: it must start with a letter or an underscore", _ALLOWED)
+        yield Problem("the name is invalid: it must start with a letter or an underscore", _ALLOWED)
     elif not _NAME.fullmatch(name):
-        yield Fault("the name has invalid characters", _ALLOWED)
+        yield Problem("the name has invalid characters", _ALLOWED)
     elif len(name) > MAX_NAME:
-        yield Fault(f"the name exceeds {MAX_NAME} characters", "Take a shorter one.")
+        yield Problem(f"the name exceeds {MAX_NAME} characters", "Take a shorter one.")
     elif name.lower() in RESERVED_WORDS:
-        yield Fault("the name is a reserved word of SQLite or PostgreSQL", "Add a prefix.")
+        yield Problem("the name is a reserved word of SQLite or PostgreSQL", "Add a prefix.")
     elif name.lower().startswith(("sqlite_", "pg_")):
-        yield Fault(
+        yield Problem(
             "the name starts with sqlite_ or pg_, which the databases keep reserved",
             "Take another prefix.",
         )
@@ -128,7 +128,9 @@ def name_faults(name: str) -> Iterator[Fault]:
 _Named: TypeAlias = tuple[str, str]
 
 
-def collisions(responses: str, conversations: str, exchanges: str) -> Iterator[tuple[str, Fault]]:
+def find_collisions(
+    responses: str, conversations: str, exchanges: str
+) -> Iterator[tuple[str, Problem]]:
     """Yield what clashes between the three tables and all that is named after them, with the key.
 
     Tables and indexes share one space of names; letter case makes no difference. A PostgreSQL
@@ -136,24 +138,24 @@ def collisions(responses: str, conversations: str, exchanges: str) -> Iterator[t
     so that one can be copied to the other.
     """
     taken: dict[str, _Named] = {}
-    told = set()
-    for key, what, name in _all_names(responses, conversations, exchanges):
+    reported = set()
+    for key, what, name in _list_names(responses, conversations, exchanges):
         holder_key, holder = taken.setdefault(name.lower(), (key, what))
         # Where two tables clash, what is named after them does as well: once is enough.
-        if (holder_key, holder) == (key, what) or (holder_key, key) in told:
+        if (holder_key, holder) == (key, what) or (holder_key, key) in reported:
             continue
-        told.add((holder_key, key))
+        reported.add((holder_key, key))
         if holder == what == "table":
-            yield key, Fault(f"the name is the same as {holder_key}", _DISTINCT)
+            yield key, Problem(f"the name is the same as {holder_key}", _DISTINCT)
         else:
             clash = f"its {what} and the {holder} of {holder_key} have one name: they collide"
-            yield key, Fault(clash, "Rename one of the two tables.")
+            yield key, Problem(clash, "Rename one of the two tables.")
 
 
 _DISTINCT = "Give each table a distinct name; letter case makes no difference."
 
 
-def _all_names(
+def _list_names(
     responses: str, conversations: str, exchanges: str
 ) -> Iterator[tuple[str, str, str]]:
     tables = {

@@ -15,7 +15,7 @@ from pathlib import Path
 import certifi
 
 from .addresses import AddressKind
-from .problems import Fault
+from .problems import Problem
 from .traversal import climbs
 
 
@@ -87,10 +87,10 @@ class TlsPlan:
         """
         if not self.mode.verifies:
             return ""
-        return self.root_cert or _system_file() or certifi.where()
+        return self.root_cert or _find_system_file() or certifi.where()
 
 
-def _system_file() -> str | None:
+def _find_system_file() -> str | None:
     """Return the file of the system's authorities, where there is one."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile != os.environ.get("SSL_CERT_FILE", ""):
@@ -103,14 +103,16 @@ _MODE_MEND = f"It is one of {', '.join(SslMode)}."
 _SOCKET_MEND = "Take ssl_mode, ssl_root_cert and the ssl parameters out, or connect by an address."
 
 
-def tls_plan(url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None) -> TlsPlan:
+def build_tls_plan(
+    url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
+) -> TlsPlan:
     """Return the plan of settings without faults. `url` holds the parameters of the URL."""
     root = ssl_root_cert or url.get("sslrootcert")
     return TlsPlan(
-        _mode(url, ssl_mode),
-        None if root is None or root == SYSTEM else _at_home(root),
-        url.get("sslcert") and _at_home(url["sslcert"]),
-        url.get("sslkey") and _at_home(url["sslkey"]),
+        _choose_mode(url, ssl_mode),
+        None if root is None or root == SYSTEM else _expand_home(root),
+        url.get("sslcert") and _expand_home(url["sslcert"]),
+        url.get("sslkey") and _expand_home(url["sslkey"]),
     )
 
 
@@ -118,12 +120,12 @@ SYSTEM = "system"
 """libpq's word for the authorities that the system trusts, which is the default here."""
 
 
-def _mode(url: Mapping[str, str], ssl_mode: str | None) -> SslMode:
+def _choose_mode(url: Mapping[str, str], ssl_mode: str | None) -> SslMode:
     """Return the mode in force; of the URL's the letter case does not matter."""
     return SslMode(ssl_mode or url.get("sslmode", "").lower() or SslMode.VERIFY_FULL)
 
 
-def _at_home(path: str) -> str:
+def _expand_home(path: str) -> str:
     """Return a path with `~/` filled in, where there is a home folder."""
     try:
         return str(Path(path).expanduser())
@@ -131,28 +133,30 @@ def _at_home(path: str) -> str:
         return path
 
 
-def ssl_parameter_faults(name: str, value: str) -> Iterator[Fault]:
+def find_ssl_parameter_problems(name: str, value: str) -> Iterator[Problem]:
     """Yield what is wrong with one TLS parameter of a URL by itself."""
     if name == "sslmode" and value.lower() not in list(SslMode):
         rule = "sslmode in the URL is not one of those allowed ('allow' is none of them)"
-        yield Fault(rule, _MODE_MEND)
+        yield Problem(rule, _MODE_MEND)
     if name in PATH_PARAMETERS:
-        yield from _path_faults(name, value)
+        yield from _find_path_problems(name, value)
 
 
-def tls_faults(
+def find_tls_problems(
     url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
-) -> Iterator[tuple[str, Fault]]:
+) -> Iterator[tuple[str, Problem]]:
     """Yield what is wrong with the settings of TLS together, with the key that is to blame.
 
     `url` holds the parameters of the URL. `ssl_mode` is one of the five, or None where the YAML
     has none.
     """
     if ssl_root_cert is not None:
-        yield from (("ssl_root_cert", fault) for fault in _path_faults(_ROOT, ssl_root_cert))
+        yield from (
+            ("ssl_root_cert", problem) for problem in _find_path_problems(_ROOT, ssl_root_cert)
+        )
     if ("sslcert" in url) != ("sslkey" in url):
         rule = "sslcert and sslkey go together, and one of them is missing"
-        yield "database_url", Fault(rule, "Give both, or none.")
+        yield "database_url", Problem(rule, "Give both, or none.")
     mode = ssl_mode or url.get("sslmode", "").lower() or SslMode.VERIFY_FULL
     if url.get("sslnegotiation", "").lower() == "direct" and mode not in _PROTECTING:
         yield "database_url", _DIRECT
@@ -164,51 +168,51 @@ def tls_faults(
         yield "database_url", _UNUSED_ROOT
 
 
-_DIRECT = Fault(
+_DIRECT = Problem(
     "sslnegotiation=direct needs a mode without plain text: require, verify-ca or verify-full",
     "Take it out, or write sslmode=verify-full.",
 )
 
 
-def socket_faults(
+def find_socket_problems(
     url: Mapping[str, str], ssl_mode: str | None, ssl_root_cert: str | None
-) -> Iterator[tuple[str, Fault]]:
+) -> Iterator[tuple[str, Problem]]:
     """Yield what asks for TLS although the connection goes to a
     Unix socket, where there is none.
     """
-    fault = Fault("a Unix socket has no TLS, so this would protect nothing", _SOCKET_MEND)
+    problem = Problem("a Unix socket has no TLS, so this would protect nothing", _SOCKET_MEND)
     if ssl_mode in _PROTECTING:
-        yield "ssl_mode", fault
+        yield "ssl_mode", problem
     if ssl_root_cert is not None:
-        yield "ssl_root_cert", fault
+        yield "ssl_root_cert", problem
     if url.get("sslmode", "").lower() in _PROTECTING or any(
         name in url for name in PATH_PARAMETERS
     ):
-        yield "database_url", fault
+        yield "database_url", problem
 
 
 _ROOT = "ssl_root_cert"
 _VERIFYING = frozenset(mode for mode in SslMode if mode.verifies)
 _PROTECTING = _VERIFYING | {SslMode.REQUIRE}
-_UNUSED_ROOT = Fault(
+_UNUSED_ROOT = Problem(
     "ssl_root_cert (in the URL: sslrootcert) needs a mode that verifies: verify-ca or verify-full",
     "Write ssl_mode: verify-full, or take the certificate out.",
 )
 
 
-def _path_faults(name: str, path: str) -> Iterator[Fault]:
+def _find_path_problems(name: str, path: str) -> Iterator[Problem]:
     if not path:
-        yield Fault(f"the path of {name} is empty", "Name a file, or take it out.")
+        yield Problem(f"the path of {name} is empty", "Name a file, or take it out.")
     elif not path.isprintable():
-        yield Fault(f"the path of {name} has a NUL, control or other invalid character", _PATH)
+        yield Problem(f"the path of {name} has a NUL, control or other invalid character", _PATH)
     elif climbs(path):
-        yield Fault(f"the path of {name} has a '..' segment (path traversal)", _PATH)
+        yield Problem(f"the path of {name} has a '..' segment (path traversal)", _PATH)
 
 
 _PATH = "Write the path without '..', in printable characters."
 
 
-def tls_warnings(plan: TlsPlan, kind: AddressKind | None) -> tuple[TlsWarning, ...]:
+def list_tls_warnings(plan: TlsPlan, kind: AddressKind | None) -> tuple[TlsWarning, ...]:
     """Return what to warn of at start. `kind` is that of the
     address, None where it isn't known yet.
     """
@@ -225,10 +229,10 @@ _TO_PUBLIC = {
 }
 
 
-def name_warnings(plan: TlsPlan) -> tuple[TlsWarning, ...]:
+def list_name_warnings(plan: TlsPlan) -> tuple[TlsWarning, ...]:
     """Return what to warn of at start where a name may lead to any address."""
     warning = _TO_A_NAME.get(plan.mode)
-    return (warning,) if warning else tls_warnings(plan, None)
+    return (warning,) if warning else list_tls_warnings(plan, None)
 
 
 _TO_A_NAME = {

@@ -13,11 +13,12 @@ def climbs(path: str) -> bool:
     A `file:` before it, which SQLite takes for the start of a URI, hides none.
     """
     return any(
-        ".." in re.split(r"[/\\]", spelling.removeprefix("file:")) for spelling in _spellings(path)
+        ".." in re.split(r"[/\\]", spelling.removeprefix("file:"))
+        for spelling in _list_spellings(path)
     )
 
 
-def _spellings(path: str) -> Iterator[str]:
+def _list_spellings(path: str) -> Iterator[str]:
     while True:
         yield path
         decoded = unquote(path)

@@ -9,17 +9,17 @@ from .model import Serve
 from .secret import Secret
 
 
-def config_warnings(config: Config) -> tuple[str, ...]:
+def list_security_warnings(config: Config) -> tuple[str, ...]:
     """Return what to warn of at start, a sentence or two each. Holds
     no secret, and asks no resolver.
     """
     database = config.database
-    of_database = (*database.warnings(), *_placeholder(database.password))
+    of_database = (*database.warnings(), *_find_placeholder(database.password))
     of_serving = () if config.serve is Serve.OFF or not config.serve_remote else (_REMOTE,)
     return (*map(str, of_database), *of_serving)
 
 
-def _placeholder(password: Secret | None) -> tuple[str, ...]:
+def _find_placeholder(password: Secret | None) -> tuple[str, ...]:
     if password is None or not _PLACEHOLDER.fullmatch(password.reveal()):
         return ()
     return (_TO_FILL_IN,)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from .problems import Fault
+from .problems import Problem
 
 _NEITHER = "the scheme is neither sqlite nor postgres"
 _FORMS = (
@@ -38,35 +38,37 @@ _WINDOWS = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 _PATH = re.compile(r"(/|\./|\.\./|~)|[^:=\s]+\.(db|sqlite3?|s3db)$", re.IGNORECASE)
 
 
-def url_form_fault(url: str) -> Fault | None:
+def find_url_form_problem(url: str) -> Problem | None:
     """Return what a text is that begins as no URL of ours; None where it begins as one."""
     text = url.strip()
     if text != url and url.rstrip("\r\n") != url:
         return _LINE_BREAK
-    if _begins_as_ours(text):
+    if _has_our_scheme(text):
         return None
-    return next((fault for applies, fault in _KINDS if applies(text)), None) or _by_scheme(text)
+    return next((problem for applies, problem in _KINDS if applies(text)), None) or _find_by_scheme(
+        text
+    )
 
 
-def _begins_as_ours(text: str) -> bool:
+def _has_our_scheme(text: str) -> bool:
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match and not match[2] else ""
     return scheme in ("postgres", "postgresql", "sqlite")
 
 
-def _by_scheme(text: str) -> Fault:
+def _find_by_scheme(text: str) -> Problem:
     match = _SCHEME.match(text)
     scheme = match[1].lower() if match else ""
     if scheme == "cockroachdb" or (match and match[2] and _OURS.fullmatch(scheme)):
         name = "sqlite" if scheme == "sqlite" else "postgresql"
         rule = f"{_NEITHER}: a +driver, or another name of it, is for SQLAlchemy"
-        return Fault(rule, f"Begin the URL with {name}:// alone.")
+        return Problem(rule, f"Begin the URL with {name}:// alone.")
     if scheme in _FOREIGN:
-        return Fault(f"{_NEITHER}, but {scheme}", _FORMS)
-    return Fault(_NEITHER, _FORMS)
+        return Problem(f"{_NEITHER}, but {scheme}", _FORMS)
+    return Problem(_NEITHER, _FORMS)
 
 
-_LINE_BREAK = Fault(
+_LINE_BREAK = Problem(
     "the URL ends with a line break",
     "Take it away: in YAML write the URL beside the key, without |; for a secret use printf, not"
     " echo.",
@@ -74,21 +76,21 @@ _LINE_BREAK = Fault(
 _KINDS = (
     (
         lambda text: text[:1] in _QUOTES and text[:1] != "",
-        Fault(
+        Problem(
             f"{_NEITHER}: the URL stands in quotes, which are part of it here",
             "Take the quotes away: docker's --env-file and systemd's credentials keep them.",
         ),
     ),
     (
         lambda text: re.match(r"psql\b|pgcli\b|sqlite3\b", text) is not None and " " in text,
-        Fault(f"{_NEITHER}: this is a command line", "Write the URL alone, without the program."),
+        Problem(f"{_NEITHER}: this is a command line", "Write the URL alone, without the program."),
     ),
     (
         lambda text: (
             re.match(r"r?2?jdbc:", text, re.IGNORECASE) is not None
             or text.lower().startswith("r2dbc:")
         ),
-        Fault(
+        Problem(
             f"{_NEITHER}: this is a URL of Java (jdbc:)",
             "Write postgres://user:password@host:5432/database: without jdbc:, and with user and"
             " password before the host.",
@@ -96,28 +98,28 @@ _KINDS = (
     ),
     (
         lambda text: _NAMED.match(text) is not None and _PAIR.match(text) is None,
-        Fault(
+        Problem(
             f"{_NEITHER}: the name of a variable and = stand before the URL",
             "Write only what comes after the =.",
         ),
     ),
     (
         lambda text: _SEMICOLON_PAIR.search(text) is not None and ";" in text,
-        Fault(
+        Problem(
             f"{_NEITHER}: these are key=value pairs, as .NET or ODBC has them",
             f"Write them as a URL. {_FORMS}",
         ),
     ),
     (
         lambda text: _SCHEME.match(text) is None and _PAIR.search(text) is not None,
-        Fault(
+        Problem(
             f"{_NEITHER}: these are key=value pairs, as libpq has them",
             f"Write them as a URL. {_FORMS}",
         ),
     ),
     (
         lambda text: _TEMPLATE.match(text) is not None,
-        Fault(
+        Problem(
             f"{_NEITHER}: this reads like a variable or a place to fill in",
             "Write ${NAME}, which is filled in from the environment, or set"
             " RESPONSE_STORE_DATABASE_URL.",
@@ -125,14 +127,14 @@ _KINDS = (
     ),
     (
         lambda text: _WINDOWS.match(text) is not None,
-        Fault(f"{_NEITHER}: this is a path of Windows, which is not supported", _FORMS),
+        Problem(f"{_NEITHER}: this is a path of Windows, which is not supported", _FORMS),
     ),
     (
         lambda text: _PATH.match(text) is not None and "://" not in text,
-        Fault(
+        Problem(
             f"{_NEITHER}: this is a path",
             "Write sqlite:// before it; an absolute path then has three slashes.",
         ),
     ),
-    (lambda text: not text, Fault(f"{_NEITHER}: the URL is empty", _FORMS)),
+    (lambda text: not text, Problem(f"{_NEITHER}: the URL is empty", _FORMS)),
 )

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from yaml import MappingNode, Node, ScalarNode, SequenceNode
 from yaml.constructor import ConstructorError, SafeConstructor
 
-from .problems import Fault
+from .problems import Problem
 
 KeyPath: TypeAlias = tuple[str | int, ...]
 
@@ -36,14 +36,14 @@ _UNUSABLE = object()
 
 
 class NodeReader:
-    """Reads one tree of nodes; `lines` and `faults` are what it found.
+    """Reads one tree of nodes; `lines` and `problems` are what it found.
 
     `complete` is false once a limit ended the reading.
     """
 
     def __init__(self) -> None:
         self.lines: dict[KeyPath, int] = {}
-        self.faults: list[tuple[KeyPath, int | None, Fault]] = []
+        self.problems: list[tuple[KeyPath, int | None, Problem]] = []
         self.complete = True
         self._nodes = 0
 
@@ -52,7 +52,7 @@ class NodeReader:
         if node is None:
             return None
         self._nodes += 1
-        self.lines.setdefault(path, _line(node))
+        self.lines.setdefault(path, _get_line(node))
         if self._nodes > _MAX_NODES or len(path) > _MAX_DEPTH:
             self._stop(path[:1])
             return None
@@ -77,7 +77,7 @@ class NodeReader:
                 first = f"the key is given twice, first in line {self.lines[here]}"
                 self._add(here, key_node, first, "Keep one of the two.")
                 continue
-            self.lines[here] = _line(key_node)
+            self.lines[here] = _get_line(key_node)
             values[key] = self.read(value_node, here)
             if not self.complete:
                 break
@@ -108,13 +108,13 @@ class NodeReader:
 
     def _stop(self, path: KeyPath) -> None:
         if self.complete:
-            fault = Fault("the file holds too much", "Write it without aliases.")
-            self.faults.append((path, self.lines.get(path), fault))
+            problem = Problem("the file holds too much", "Write it without aliases.")
+            self.problems.append((path, self.lines.get(path), problem))
         self.complete = False
 
-    def _add(self, path: KeyPath, node: Node, rule: str, mend: str) -> None:
-        self.faults.append((path, _line(node), Fault(rule, mend)))
+    def _add(self, path: KeyPath, node: Node, rule: str, hint: str) -> None:
+        self.problems.append((path, _get_line(node), Problem(rule, hint)))
 
 
-def _line(node: Node) -> int:
+def _get_line(node: Node) -> int:
     return int(node.start_mark.line) + 1

@@ -118,10 +118,10 @@ class Report(Message):
     """The state of the ingester. Comes when it changes, at most every 50 ms, and while it is busy.
 
     `applied` is the last frame that was read, `committed` the last one whose rows are in the
-    database. `phase` is one of `store.health.Phase`; `busy_for` are the seconds that a statement
-    has been running, None where none does; `retry_in` seconds until the next attempt. `lag_seconds`
-    is the age of the oldest frame that waits. `counters` are what has come to be since the last
-    report.
+    database. `phase` is one of `store.health.StorePhase`; `busy_for` are the seconds that a
+    statement has been running, None where none does; `retry_in` seconds until the next attempt.
+    `lag_seconds` is the age of the oldest frame that waits. `counters` are what has come to be
+    since the last report.
     """
 
     applied: int

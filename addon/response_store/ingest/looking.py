@@ -10,9 +10,9 @@ from response_store.store.query import Query, open_query
 from response_store.store.selection import HOST_PORT
 from response_store.store.summaries import Summary
 from response_store.store.summaries import select_newest as newest_that
-from response_store.telling.exchange_line import list_line, with_calls
-from response_store.telling.plain import plain
-from response_store.telling.printable import printable
+from response_store.telling.exchange_line import format_list_line, with_calls
+from response_store.telling.plain import format_plain
+from response_store.telling.printable import escape_controls
 
 if TYPE_CHECKING:
     from response_store.config import Config
@@ -40,9 +40,9 @@ def look(config: Config, kind: str, arguments: Sequence[str]) -> str:
         raise ValueError(f"no question of the kind {kind!r} is known")
     try:
         with open_query(config.database, config.tables, shown_as=_shown_as(config)) as query:
-            return printable(answer(query, tenant, arguments))
+            return escape_controls(answer(query, tenant, arguments))
     except StoreError as error:
-        return printable(str(error))
+        return escape_controls(str(error))
 
 
 def _newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
@@ -55,14 +55,14 @@ def _matching(query: Query, tenant: str, words: Sequence[str]) -> str:
     """Return the exchanges in whose names and answer every word occurs, whatever its case."""
     statement = newest_that(" AND ".join(["tenant_id = ?", *[_OCCURS] * len(words)]))
     patterns = [_pattern(word) for word in words]
-    rows = query.reading.rows(statement, (tenant, *patterns, MAX_LISTED))
+    rows = query.reader.rows(statement, (tenant, *patterns, MAX_LISTED))
     return f"exchanges with {' '.join(words)}\n{_lines(query, [Summary(*row) for row in rows])}"
 
 
 def _shown(query: Query, tenant: str, arguments: Sequence[str]) -> str:
     """Return one exchange as a conversation, its beginning if it is long."""
     (identifier,) = arguments
-    text = plain(query.find(tenant, identifier.removesuffix(_CUT))).expandtabs(16)
+    text = format_plain(query.find(tenant, identifier.removesuffix(_CUT))).expandtabs(16)
     if len(text) > MAX_SHOWN:
         text = f"{text[:MAX_SHOWN]}{_CUT}\nThe whole: response-store show {identifier}"
     return f"{identifier}\n{text}"
@@ -83,7 +83,7 @@ def _pattern(word: str) -> str:
 
 
 def _lines(query: Query, exchanges: Sequence[Summary]) -> str:
-    return "\n".join(map(list_line, with_calls(query, exchanges))) or "none"
+    return "\n".join(map(format_list_line, with_calls(query, exchanges))) or "none"
 
 
 def _shown_as(config: Config) -> str | None:

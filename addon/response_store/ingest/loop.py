@@ -26,7 +26,7 @@ from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalError
 from response_store.store.backends import build_store
 from response_store.store.backoff import Backoff
-from response_store.store.health import Health, Phase
+from response_store.store.health import Health, StorePhase
 
 if TYPE_CHECKING:
     from response_store.config import Config
@@ -247,7 +247,7 @@ class Worker:
 
     def _open(self) -> None:
         """Open the database, unless it is open; the first time say how that went."""
-        if self.health.phase is Phase.NEW:
+        if self.health.phase is StorePhase.NEW:
             self.health.opening()
         self.health.busy()
         try:

@@ -18,7 +18,7 @@ from mitmproxy.log import ALERT
 from response_store.ingest.channel import LATE, OK
 from response_store.mitmweb.stored_id import OPTIONS, StoredId
 from response_store.mitmweb.warned import is_mitmweb
-from response_store.telling.printable import printable
+from response_store.telling.printable import escape_controls
 
 if TYPE_CHECKING:
     from response_store.faults import ErrorReporter
@@ -139,7 +139,7 @@ def _say_when_written(flushed: asyncio.Future[Answered]) -> None:
 
 def _say(answered: Answered, waiting: int = 0) -> None:
     """Log what was looked up; of this level is what a user has asked for."""
-    text = printable(answered.body.decode(errors="replace"))
+    text = escape_controls(answered.body.decode(errors="replace"))
     if answered.status == OK:
         note = f"\n{waiting} records are not written yet, and may be missing here."
         logger.log(ALERT, "response_store: %s", text + (note if waiting else ""))

@@ -11,7 +11,7 @@ from typing import Any
 
 from mitmproxy import contentviews
 
-from response_store.mitmweb.recognising import recognised
+from response_store.mitmweb.recognising import recognize
 
 NAME = "OpenAI"
 _PRIORITY = 3.0  # above JSON (1) and GraphQL (2), which may claim the same bodies
@@ -26,11 +26,11 @@ class OpenAIContentview:
 
     def prettify(self, data: bytes, metadata: Any) -> str:
         """Return a message as a conversation. Never raises."""
-        return _text(data, *_about(metadata))
+        return _render(data, *_read_metadata(metadata))
 
     def render_priority(self, data: bytes, metadata: Any) -> float:
         """Return how well this view suits a message."""
-        return _priority(data, *_about(metadata))
+        return _choose_priority(data, *_read_metadata(metadata))
 
     def __lt__(self, other: Any) -> bool:
         return bool(other.name > self.name)
@@ -43,11 +43,11 @@ class OpenAIView:
 
     def __call__(self, data: bytes, **known: Any) -> tuple[str, Iterator[list[tuple[str, str]]]]:
         """Return a message as a conversation, line by line. Never raises."""
-        return NAME, ([("text", line)] for line in _text(data, *_known(known)).split("\n"))
+        return NAME, ([("text", line)] for line in _render(data, *_read_known(known)).split("\n"))
 
     def render_priority(self, data: bytes, **known: Any) -> float:
         """Return how well this view suits a message."""
-        return _priority(data, *_known(known))
+        return _choose_priority(data, *_read_known(known))
 
     def __lt__(self, other: Any) -> bool:
         return bool(other.name > self.name)
@@ -64,23 +64,23 @@ def add_contentview() -> None:
         known.add(OpenAIView())
 
 
-def _about(metadata: Any) -> tuple[Any, Any, Any]:
+def _read_metadata(metadata: Any) -> tuple[Any, Any, Any]:
     return metadata.flow, metadata.http_message, metadata.websocket_message
 
 
-def _known(known: dict[str, Any]) -> tuple[Any, Any, Any]:
+def _read_known(known: dict[str, Any]) -> tuple[Any, Any, Any]:
     return known.get("flow"), known.get("http_message"), known.get("websocket_message")
 
 
-def _priority(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -> float:
-    ours = recognised(flow, http_message, websocket_message, data)
+def _choose_priority(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -> float:
+    ours = recognize(flow, http_message, websocket_message, data)
     return _NOT_OURS if ours is None else _PRIORITY
 
 
-def _text(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -> str:
-    from response_store.mitmweb.rendering import text_of  # noqa: PLC0415 (where somebody looks)
+def _render(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -> str:
+    from response_store.mitmweb.rendering import render_message  # noqa: PLC0415 (where somebody looks)
 
-    ours = recognised(flow, http_message, websocket_message, data)
+    ours = recognize(flow, http_message, websocket_message, data)
     socket = getattr(flow, "websocket", None)
     before = socket.messages if socket is not None and websocket_message is not None else ()
-    return text_of(data, ours, before, websocket_message)
+    return render_message(data, ours, before, websocket_message)

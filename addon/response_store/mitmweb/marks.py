@@ -38,8 +38,8 @@ _REMEMBERED = 200
 
 
 @dataclass(slots=True)
-class _Ours:
-    """What we have put on a flow, and how many turns its socket has had."""
+class _MarkedFlow:
+    """The marker and comment that we put on a flow, and how many turns its socket has had."""
 
     marked: str = ""
     comment: str = ""
@@ -53,7 +53,7 @@ class Marks:
         self.ids: deque[str] = deque(maxlen=_REMEMBERED)  # of what was written, the newest last
         self._find = find
         self._updated = updated
-        self._ours: weakref.WeakKeyDictionary[Flow, _Ours] = weakref.WeakKeyDictionary()
+        self._ours: weakref.WeakKeyDictionary[Flow, _MarkedFlow] = weakref.WeakKeyDictionary()
 
     def written(self, row: WrittenRow) -> None:
         """Mark the flow of an exchange that has ended and is written."""
@@ -61,16 +61,16 @@ class Marks:
         if mark is None:
             return
         from response_store.telling.exchange_line import (  # noqa: PLC0415 (only with a view)
-            exchange_line,
-            identifier,
+            choose_identifier,
+            format_exchange,
         )
 
-        self.ids.append(identifier(row))
+        self.ids.append(choose_identifier(row))
         flow = self._find(row.flow_id)
         if flow is None:
             return
-        ours = self._ours.setdefault(flow, _Ours())
-        comment = exchange_line(row)
+        ours = self._ours.setdefault(flow, _MarkedFlow())
+        comment = format_exchange(row)
         if row.turn:
             ours.turns = max(ours.turns, row.turn)
             comment += f" (turn {row.turn} of {ours.turns})"
@@ -78,7 +78,7 @@ class Marks:
             self._updated(flow)
 
 
-def _put(flow: Flow, name: str, value: str, ours: _Ours) -> bool:
+def _put(flow: Flow, name: str, value: str, ours: _MarkedFlow) -> bool:
     """Set an attribute that is as we left it; say whether that changes it."""
     before = getattr(ours, name)
     if getattr(flow, name) != before or value == before:
@@ -88,7 +88,7 @@ def _put(flow: Flow, name: str, value: str, ours: _Ours) -> bool:
     return True
 
 
-def marks_of(master: Any) -> Marks | None:
+def build_marks(master: Any) -> Marks | None:
     """Return what marks the flows of a master that has a view; None where it has none."""
     view = master.addons.get("view")
     if view is None:

@@ -1,4 +1,4 @@
-"""Which messages of a flow the contentview can tell: by path and by how they begin."""
+"""Recognition of the messages that the contentview can render, by path and first bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _STREAM_STARTS = (b"event:", b"data:", b"id:", b"retry:", b":")
 _BOM = b"\xef\xbb\xbf"
 
 
-class Kind(Enum):
+class MessageKind(Enum):
     """What a message is."""
 
     REQUEST = auto()
@@ -24,29 +24,29 @@ class Kind(Enum):
     FROM_SERVER = auto()
 
 
-class Recognised(NamedTuple):
+class RecognizedMessage(NamedTuple):
     """A message that we know, and the API that it speaks."""
 
-    kind: Kind
+    kind: MessageKind
     api: Api
 
 
-def recognised(
+def recognize(
     flow: Any, http_message: Any, websocket_message: Any, data: bytes
-) -> Recognised | None:
+) -> RecognizedMessage | None:
     """Return what a message is, if it is one of ours."""
     if not isinstance(flow, HTTPFlow) or not data:
         return None
     if websocket_message is not None:
-        return _of_socket(flow, websocket_message, data)
-    api = _api(flow)
+        return _recognize_socket_message(flow, websocket_message, data)
+    api = _classify(flow)
     if isinstance(api, Skip):
         return None
     if http_message is flow.request:
         ours = is_object(data) and b'"model"' in data
-        return Recognised(Kind.REQUEST, api) if ours else None
+        return RecognizedMessage(MessageKind.REQUEST, api) if ours else None
     answers = http_message is not None and (is_object(data) or is_stream(data))
-    return Recognised(Kind.ANSWER, api) if answers else None
+    return RecognizedMessage(MessageKind.ANSWER, api) if answers else None
 
 
 def is_object(data: bytes) -> bool:
@@ -59,15 +59,17 @@ def is_stream(data: bytes) -> bool:
     return data[:_START].removeprefix(_BOM).lstrip().startswith(_STREAM_STARTS)
 
 
-def _of_socket(flow: HTTPFlow, message: Any, data: bytes) -> Recognised | None:
+def _recognize_socket_message(
+    flow: HTTPFlow, message: Any, data: bytes
+) -> RecognizedMessage | None:
     route = flow.request.path.partition("?")[0]
     if not (route.endswith("/responses") and is_object(data)):
         return None
-    kind = Kind.FROM_CLIENT if message.from_client else Kind.FROM_SERVER
-    return Recognised(kind, Api.RESPONSES)
+    kind = MessageKind.FROM_CLIENT if message.from_client else MessageKind.FROM_SERVER
+    return RecognizedMessage(kind, Api.RESPONSES)
 
 
-def _api(flow: HTTPFlow) -> Api | Skip:
+def _classify(flow: HTTPFlow) -> Api | Skip:
     headers = flow.request.headers
     return classify(
         flow.request.method,

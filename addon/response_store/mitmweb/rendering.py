@@ -12,15 +12,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any
 
-from response_store.mitmweb.answers import Told, answer_told, message_told
+from response_store.mitmweb.answers import ShownAnswer, read_answer, read_message
 from response_store.mitmweb.bounds import (
-    MOST_INDENTED,
-    MOST_OF_ANSWER,
-    MOST_SHOWN,
+    MAX_INDENTED,
+    MAX_OF_ANSWER,
+    MAX_SHOWN,
     is_readable,
-    read,
+    parse_shortened,
 )
-from response_store.mitmweb.recognising import Kind, Recognised, is_object, is_stream
+from response_store.mitmweb.recognising import MessageKind, RecognizedMessage, is_object, is_stream
 from response_store.openai_api.item_kinds import LabelledTurn
 from response_store.openai_api.item_texts import as_list
 from response_store.openai_api.items import (
@@ -31,13 +31,13 @@ from response_store.openai_api.items import (
     read_response_items,
 )
 from response_store.openai_api.outcome import ParsedResponse
-from response_store.telling.figures import size
-from response_store.telling.printable import one_line, printable
+from response_store.telling.figures import format_size
+from response_store.telling.printable import escape_controls, put_on_one_line
 from response_store.telling.tokens import Tokens
 
 _BEGINNING = 2000  # bytes that are shown of what is too large
-_MOST_NAMES = 50
-_LONGEST_FACT = 5000
+_MAX_NAMES = 50
+_MAX_FACT_LENGTH = 5000
 _APART = "\n \n"  # mitmweb gives a line of no characters no height
 _REQUEST_FACTS = {
     "type": "event",
@@ -49,54 +49,58 @@ _REQUEST_FACTS = {
 }
 
 
-def text_of(
-    data: bytes, ours: Recognised | None, before: Sequence[Any] = (), message: Any = None
+def render_message(
+    data: bytes, ours: RecognizedMessage | None, before: Sequence[Any] = (), message: Any = None
 ) -> str:
     """Return a message as text. `before` are a socket's messages, `message` this one among them."""
     try:
-        told = _told(data, ours, before, message)
+        answer = _render_known(data, ours, before, message)
     except Exception:  # noqa: BLE001 - whatever it holds, somebody wants to see it
-        told = None
-    return told or _plain(data)
+        answer = None
+    return answer or _render_plain(data)
 
 
-def _told(data: bytes, ours: Recognised | None, before: Sequence[Any], message: Any) -> str | None:
+def _render_known(
+    data: bytes, ours: RecognizedMessage | None, before: Sequence[Any], message: Any
+) -> str | None:
     kind = ours.kind if ours else None
     if not (is_stream(data) or is_readable(data)):
-        return _too_large(data)
-    if kind in (Kind.REQUEST, Kind.FROM_CLIENT) or (kind is None and _asks(data)):
-        return _request(data)
-    if kind is Kind.FROM_SERVER:
-        return _answer(message_told(data, before, message))
-    if not (is_stream(data) or is_readable(data, marks=MOST_OF_ANSWER)):
-        return _too_large(data)
-    return _answer(answer_told(data, ours.api if ours else None))
+        return _render_too_large(data)
+    if kind in (MessageKind.REQUEST, MessageKind.FROM_CLIENT) or (
+        kind is None and _is_request(data)
+    ):
+        return _render_request(data)
+    if kind is MessageKind.FROM_SERVER:
+        return _render_answer(read_message(data, before, message))
+    if not (is_stream(data) or is_readable(data, marks=MAX_OF_ANSWER)):
+        return _render_too_large(data)
+    return _render_answer(read_answer(data, ours.api if ours else None))
 
 
-def _request(data: bytes) -> str | None:
-    body = read(data)
+def _render_request(data: bytes) -> str | None:
+    body = parse_shortened(data)
     if not isinstance(body, dict):
         return None
-    facts = [(name, _named(body.get(key))) for key, name in _REQUEST_FACTS.items()]
+    facts = [(name, _get_name(body.get(key))) for key, name in _REQUEST_FACTS.items()]
     tools = body.get("tools")
-    facts.append(("tools", ", ".join(_tools(tools)) if isinstance(tools, list) else ""))
+    facts.append(("tools", ", ".join(_list_tools(tools)) if isinstance(tools, list) else ""))
     instructions = find_instructions(body)
     first = [LabelledTurn("instructions", instructions)] if instructions else []
-    said = [*first, *join_turns(read_request_items(body))]
-    return _laid_out(facts, said) if said or facts[1][1] else None
+    turns = [*first, *join_turns(read_request_items(body))]
+    return _lay_out(facts, turns) if turns or facts[1][1] else None
 
 
-def _answer(told: Told | None) -> str | None:
-    if told is None:
+def _render_answer(answer: ShownAnswer | None) -> str | None:
+    if answer is None:
         return None
-    outcome, said = told.outcome, _said(told.outcome)
-    if not said and told.rest:
-        said = [LabelledTurn("delta", told.rest)]
-    facts = [("event", told.event), *_facts(outcome), ("note", told.note)]
-    return _laid_out(facts, said) if said or any(value for _, value in facts) else None
+    outcome, turns = answer.outcome, _list_turns(answer.outcome)
+    if not turns and answer.rest:
+        turns = [LabelledTurn("delta", answer.rest)]
+    facts = [("event", answer.event), *_list_facts(outcome), ("note", answer.note)]
+    return _lay_out(facts, turns) if turns or any(value for _, value in facts) else None
 
 
-def _facts(outcome: ParsedResponse) -> list[tuple[str, str]]:
+def _list_facts(outcome: ParsedResponse) -> list[tuple[str, str]]:
     usage, api_error = outcome.usage, outcome.error
     counted = (usage.input_tokens, usage.cached_tokens, usage.output_tokens, usage.reasoning_tokens)
     return [
@@ -114,69 +118,71 @@ def _facts(outcome: ParsedResponse) -> list[tuple[str, str]]:
     ]
 
 
-def _said(outcome: ParsedResponse) -> list[LabelledTurn]:
+def _list_turns(outcome: ParsedResponse) -> list[LabelledTurn]:
     whole = outcome.response or outcome.partial
-    body = read(whole) if whole else None
+    body = parse_shortened(whole) if whole else None
     output = body.get("output") if isinstance(body, dict) else None
     if not outcome.items or (isinstance(body, dict) and "choices" in body):
         return join_turns(read_response_items(body))
-    items = [read(item) for item in outcome.items]
+    items = [parse_shortened(item) for item in outcome.items]
     return join_turns(read_response_items({"output": choose_fuller(as_list(output), items)}))
 
 
-def _laid_out(facts: Iterable[tuple[str, str]], said: Iterable[LabelledTurn]) -> str:
-    lines = [f"{name:<13}{one_line(value[:_LONGEST_FACT])}" for name, value in facts if value]
-    blocks = list(_blocks(list(said)))
+def _lay_out(facts: Iterable[tuple[str, str]], turns: Iterable[LabelledTurn]) -> str:
+    lines = [
+        f"{name:<13}{put_on_one_line(value[:_MAX_FACT_LENGTH])}" for name, value in facts if value
+    ]
+    blocks = list(_render_turns(list(turns)))
     return _APART.join(filter(None, ("\n".join(lines), *blocks)))
 
 
-def _blocks(said: Sequence[LabelledTurn]) -> Iterator[str]:
+def _render_turns(turns: Sequence[LabelledTurn]) -> Iterator[str]:
     """Yield each turn; if there are many, the first ones and more of the last ones."""
-    part = MOST_SHOWN // 4
-    first = _fitting(said, MOST_SHOWN)
-    if first < len(said):
-        first = _fitting(said, part)
-    last = _fitting(said[:first:-1], 3 * part)
-    yield from map(_block, said[:first])
-    if left_out := len(said) - first - last:
+    part = MAX_SHOWN // 4
+    first = _count_fitting(turns, MAX_SHOWN)
+    if first < len(turns):
+        first = _count_fitting(turns, part)
+    last = _count_fitting(turns[:first:-1], 3 * part)
+    yield from map(_render_turn, turns[:first])
+    if left_out := len(turns) - first - last:
         yield f"({left_out} in between are not shown here)"
-    yield from map(_block, said[len(said) - last :])
+    yield from map(_render_turn, turns[len(turns) - last :])
 
 
-def _fitting(said: Sequence[LabelledTurn], most: int) -> int:
+def _count_fitting(turns: Sequence[LabelledTurn], limit: int) -> int:
     """Return how many turns fit into so many characters."""
-    lengths = accumulate(min(len(turn.text), MOST_SHOWN // 2) + len(turn.label) for turn in said)
-    return sum(length <= most for length in lengths)
+    lengths = accumulate(min(len(turn.text), MAX_SHOWN // 2) + len(turn.label) for turn in turns)
+    return sum(length <= limit for length in lengths)
 
 
-def _block(turn: LabelledTurn) -> str:
-    more = len(turn.text) - MOST_SHOWN // 2
+def _render_turn(turn: LabelledTurn) -> str:
+    more = len(turn.text) - MAX_SHOWN // 2
     cut = f"\n({more} more characters)" if more > 0 else ""
-    return f"--- {one_line(turn.label)}\n{printable(turn.text[: MOST_SHOWN // 2])}{cut}"
+    return f"--- {put_on_one_line(turn.label)}\n{escape_controls(turn.text[: MAX_SHOWN // 2])}{cut}"
 
 
-def _too_large(data: bytes) -> str:
-    note = f"{size(len(data))}: that is too much to be read here. It begins:"
-    return f"{note}\n\n{printable(data[:_BEGINNING].decode('utf-8', 'replace'))}"
+def _render_too_large(data: bytes) -> str:
+    note = f"{format_size(len(data))}: that is too much to be read here. It begins:"
+    return f"{note}\n\n{escape_controls(data[:_BEGINNING].decode('utf-8', 'replace'))}"
 
 
-def _plain(data: bytes) -> str:
-    if is_object(data) and is_readable(data, marks=MOST_INDENTED):
+def _render_plain(data: bytes) -> str:
+    if is_object(data) and is_readable(data, marks=MAX_INDENTED):
         try:
             text = json.dumps(json.loads(data), indent=4, ensure_ascii=False)
-            if len(text) <= MOST_SHOWN:
-                return printable(text)
+            if len(text) <= MAX_SHOWN:
+                return escape_controls(text)
         except (ValueError, RecursionError):
             pass
-    return printable(data[: MOST_SHOWN // 2].decode("utf-8", "replace"))
+    return escape_controls(data[: MAX_SHOWN // 2].decode("utf-8", "replace"))
 
 
-def _asks(data: bytes) -> bool:
+def _is_request(data: bytes) -> bool:
     """Return whether a body of which nothing else is known looks like a request."""
     return is_object(data) and (b'"input"' in data or b'"messages"' in data)
 
 
-def _named(value: object) -> str:
+def _get_name(value: object) -> str:
     if isinstance(value, dict):
         value = value.get("id")
     if isinstance(value, bool):
@@ -184,12 +190,12 @@ def _named(value: object) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _tools(tools: list[object]) -> list[str]:
-    told = [tool for tool in tools[:_MOST_NAMES] if isinstance(tool, dict)]
-    functions = [tool.get("function") for tool in told]
+def _list_tools(tools: list[object]) -> list[str]:
+    answer = [tool for tool in tools[:_MAX_NAMES] if isinstance(tool, dict)]
+    functions = [tool.get("function") for tool in answer]
     names = [
         tool.get("name") or (of.get("name") if isinstance(of, dict) else None) or tool.get("type")
-        for tool, of in zip(told, functions, strict=True)
+        for tool, of in zip(answer, functions, strict=True)
     ]
-    more = [f"and {len(tools) - _MOST_NAMES} more"] if len(tools) > _MOST_NAMES else []
+    more = [f"and {len(tools) - _MAX_NAMES} more"] if len(tools) > _MAX_NAMES else []
     return [*(name for name in names if isinstance(name, str)), *more]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from mitmproxy.command import CommandManager
 
 OPTIONS = "response_store.show.options"
-"""The command that tells the ids to offer."""
+"""The command that lists the ids to offer."""
 
 
 class StoredId(str):

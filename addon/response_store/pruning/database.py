@@ -6,22 +6,22 @@ from response_store.closes import Closes
 from response_store.config import TableNames
 from response_store.pruning.removing import Remover
 from response_store.store.backends import DatabaseTarget, open_reader, open_remover
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 
 BUSY_MS = 1000
 
 
 class PruneTarget(Closes):
-    """Two connections to one database, for one thread: `reading` measures, `remover` removes."""
+    """Two connections to one database, for one thread: `reader` measures, `remover` removes."""
 
-    def __init__(self, reading: Reading, remover: Remover) -> None:
-        self.reading = reading
+    def __init__(self, reader: Reader, remover: Remover) -> None:
+        self.reader = reader
         self.remover = remover
 
     def close(self) -> None:
         """Close both connections; closing twice is fine."""
         self.remover.close()
-        self.reading.close()
+        self.reader.close()
 
 
 def open_database(
@@ -35,9 +35,9 @@ def open_database(
 
     A SQLite file is waited for `busy_ms` where another process writes to it.
     """
-    reading = open_reader(target, tables, shown_as=shown_as)
+    reader = open_reader(target, tables, shown_as=shown_as)
     try:
-        return PruneTarget(reading, open_remover(target, tables, busy_ms=busy_ms))
+        return PruneTarget(reader, open_remover(target, tables, busy_ms=busy_ms))
     except BaseException:
-        reading.close()
+        reader.close()
         raise

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 from response_store.store.records import State
 from response_store.store.selection import Condition, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
 
 # Walks the index from tenant to tenant: there are few of them, and many rows.
 _TENANTS = """
@@ -51,34 +51,34 @@ class Survey(msgspec.Struct, frozen=True):
     bytes: int
 
 
-def list_tenants(reading: Reading) -> list[str]:
+def list_tenants(reader: Reader) -> list[str]:
     """Return all tenants of the database."""
-    return [tenant for (tenant,) in reading.rows(_TENANTS)]
+    return [tenant for (tenant,) in reader.rows(_TENANTS)]
 
 
-def measure_used_bytes(reading: Reading) -> int:
+def measure_used_bytes(reader: Reader) -> int:
     """Return how many bytes the stored rows take."""
-    if reading.dialect == "sqlite":
-        return int(reading.rows(_PAGES)[0][0])
+    if reader.dialect == "sqlite":
+        return int(reader.rows(_PAGES)[0][0])
     total = 0
     for table, columns in (("exchanges", _BULKY), ("responses", _BULKY_OF_RESPONSE)):
-        sizes = _build_size_sql(reading, columns)
+        sizes = _build_size_sql(reader, columns)
         statement = f"SELECT coalesce(sum({sizes} + {_ROW_BYTES}), 0) FROM {{{table}}}"
-        total += int(reading.rows(statement)[0][0])
+        total += int(reader.rows(statement)[0][0])
     return total
 
 
-def survey_selection(reading: Reading, selection: Selection) -> Survey:
+def survey_selection(reader: Reader, selection: Selection) -> Survey:
     """Count and measure what a selection would remove."""
     where = build_removable_condition(selection)
-    row_bytes = f"{_build_size_sql(reading, _BULKY)} + {_ROW_BYTES}"
-    count, oldest, newest, size = reading.rows(
+    row_bytes = f"{_build_size_sql(reader, _BULKY)} + {_ROW_BYTES}"
+    count, oldest, newest, size = reader.rows(
         f"SELECT count(*), min(started_at), max(started_at), coalesce(sum({row_bytes}), 0)"
         f" FROM {{exchanges}} WHERE {where.sql}",
         where.values,
     )[0]
-    of_responses = reading.rows(
-        f"SELECT coalesce(sum({_build_size_sql(reading, _BULKY_OF_RESPONSE)}), 0)"
+    of_responses = reader.rows(
+        f"SELECT coalesce(sum({_build_size_sql(reader, _BULKY_OF_RESPONSE)}), 0)"
         " FROM {responses} WHERE (tenant_id, id) IN"
         f" (SELECT tenant_id, response_id FROM {{exchanges}} WHERE {where.sql})",
         where.values,
@@ -93,28 +93,28 @@ def build_removable_condition(selection: Selection) -> Condition:
 
 
 def select_excess(
-    reading: Reading, max_bytes: int, share: float = 1.0
+    reader: Reader, max_bytes: int, share: float = 1.0
 ) -> tuple[Selection, int] | None:
     """Return a selection of the oldest exchanges that are too much, and how many; None if all fit.
 
     As many as make up the excess if all are alike, or that `share` of them.
     """
-    used = measure_used_bytes(reading)
+    used = measure_used_bytes(reader)
     if used <= max_bytes:
         return None
-    count = int(reading.rows(_COUNT)[0][0])
+    count = int(reader.rows(_COUNT)[0][0])
     wanted = max(math.ceil(share * count * (used - max_bytes) / used), 1)
-    return select_oldest(reading, wanted), wanted
+    return select_oldest(reader, wanted), wanted
 
 
-def select_oldest(reading: Reading, wanted: int) -> Selection:
+def select_oldest(reader: Reader, wanted: int) -> Selection:
     """Return a selection of the `count` oldest exchanges; all of them where there are fewer."""
-    found = reading.rows(_NTH, (wanted - 1,))
+    found = reader.rows(_NTH, (wanted - 1,))
     return Selection(until=math.nextafter(found[0][0], math.inf)) if found else Selection()
 
 
-def _build_size_sql(reading: Reading, columns: Iterable[str]) -> str:
+def _build_size_sql(reader: Reader, columns: Iterable[str]) -> str:
     """Return the SQL for the stored bytes of some columns."""
-    in_file = reading.dialect == "sqlite"
+    in_file = reader.dialect == "sqlite"
     size = "length(CAST({} AS BLOB))" if in_file else "pg_column_size({})"
     return " + ".join(f"coalesce({size.format(column)}, 0)" for column in columns)

@@ -22,7 +22,7 @@ from response_store.pruning.clock_guard import ClockGuard, Trust, read_elapsed_s
 from response_store.pruning.database import PruneTarget
 from response_store.pruning.removing import PrunedBatch
 from response_store.pruning.sweep import Pruner
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 from response_store.store.selection import Selection
 
 logger = logging.getLogger(__name__)
@@ -128,14 +128,14 @@ class Retention:
         """Apply the rules once; yields after each step the seconds that it took."""
         config = self._config
         with self._open_database(_BUSY_MS) as database:
-            if not self._trusts_clock(database.reading):
+            if not self._trusts_clock(database.reader):
                 return
             yield 0.0
             pruner = Pruner(database, on_batch=self._count)
             if config.retention.max_age_days is not None:
                 until = self._wall() - config.retention.max_age_days * _DAY
                 yield from pruner.remove_steps(
-                    Selection(until=until), measures.list_tenants(database.reading)
+                    Selection(until=until), measures.list_tenants(database.reader)
                 )
             if config.retention.max_bytes is not None:
                 yield from pruner.shrink_steps(config.retention.max_bytes)
@@ -144,8 +144,8 @@ class Retention:
         if pruner.exchanges:
             logger.info("response_store: retention removed %d exchanges", pruner.exchanges)
 
-    def _trusts_clock(self, reading: Reading) -> bool:
-        trust = self._clock_guard.look(lambda before: _find_newest(reading, before))
+    def _trusts_clock(self, reader: Reader) -> bool:
+        trust = self._clock_guard.look(lambda before: _find_newest(reader, before))
         if trust is Trust.NONE:
             self._counters.add("retention.clock")
             self._warn("removes nothing for now", _CLOCK)
@@ -168,10 +168,8 @@ class Retention:
             logger.warning("response_store: retention %s: %s", what, why)
 
 
-def _find_newest(reading: Reading, before: float | None) -> float | None:
+def _find_newest(reader: Reader, before: float | None) -> float | None:
     """Return when the newest exchange of any tenant began, of those before a time."""
     statement, bound = (_NEWEST, ()) if before is None else (_NEWEST_BEFORE, (before,))
-    found = [
-        reading.rows(statement, (name, *bound))[0][0] for name in measures.list_tenants(reading)
-    ]
+    found = [reader.rows(statement, (name, *bound))[0][0] for name in measures.list_tenants(reader)]
     return max((began for began in found if began is not None), default=None)

@@ -40,7 +40,7 @@ class SqliteRemover:
     def __init__(
         self, target: SqliteTarget, names: TableNames, *, busy_ms: int = BUSY_TIMEOUT_MS
     ) -> None:
-        self._where = target.describe()
+        self._where = f"SQLite {target.describe()}"
         self._path = target.path
         self._batches = 0
         self._words: dict[str, Any] = {

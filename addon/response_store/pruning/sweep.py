@@ -64,15 +64,15 @@ class Pruner:
 
     def shrink_steps(self, max_bytes: int) -> Iterator[float]:
         """Take the steps of `shrink`."""
-        reading, factor = self.database.reading, 1
+        reader, factor = self.database.reader, 1
         while True:
             began, before = time.monotonic(), self.exchanges
-            found = measures.select_excess(reading, max_bytes, _EXCESS_SHARE)
+            found = measures.select_excess(reader, max_bytes, _EXCESS_SHARE)
             if found is None:
                 return
             wanted = max(found[1], _MIN_EXCESS_ROWS) * factor
-            selection = measures.select_oldest(reading, wanted)
-            tenants = measures.list_tenants(reading)
+            selection = measures.select_oldest(reader, wanted)
+            tenants = measures.list_tenants(reader)
             yield time.monotonic() - began
             yield from self.remove_steps(selection, tenants)
             if self.exchanges > before:

@@ -28,9 +28,9 @@ _AT_ONCE = 16
 class RegexError(ValueError):
     """A regular expression can't be used. The message is the rule that it breaks."""
 
-    def __init__(self, rule: str, mend: str) -> None:
+    def __init__(self, rule: str, hint: str) -> None:
         super().__init__(rule)
-        self.mend = mend
+        self.hint = hint
 
 
 class Regex(NamedTuple):

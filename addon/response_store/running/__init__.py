@@ -1,1 +1,1 @@
-"""A command, run with a proxy of its own that keeps what the command is answered."""
+"""A command that is run with a proxy of its own, which captures the command's traffic."""

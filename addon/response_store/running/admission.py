@@ -14,7 +14,7 @@ from typing import Any
 from mitmproxy import http
 from mitmproxy.proxy.mode_specs import ReverseMode
 
-from response_store.running.channel import USER, segment_of
+from response_store.running.channel import USER, derive_segment
 from response_store.traffic import LEFT_ALONE
 
 _HEADER = "Proxy-Authorization"
@@ -23,11 +23,11 @@ _NOT_YOURS = b"This proxy belongs to a command that response-store run has start
 
 
 class Admission:
-    """Tells the command's requests from those of others, which it answers itself."""
+    """Admits the command's requests; answers those of others itself."""
 
     def __init__(self, password: str) -> None:
         self._expected = base64.b64encode(f"{USER}:{password}".encode())
-        self._prefix = f"/{segment_of(password)}"
+        self._prefix = f"/{derive_segment(password)}"
         self._admitted: weakref.WeakSet[Any] = weakref.WeakSet()  # connections
 
     def admit(self, flow: http.HTTPFlow) -> bool:

@@ -51,39 +51,41 @@ _SYSTEM_FILES = (
 )
 
 
-def trusted_already(environ: Mapping[str, str]) -> str:
+def read_trusted(environ: Mapping[str, str]) -> str:
     """Return the certificates that are trusted so far, in PEM. Raises RunError.
 
     Where SSL_CERT_FILE is set, it counts instead of the system's file. Of folders comes what no
     file has: a folder of OpenSSL's has every certificate under several names.
     """
-    named = _named(environ)
-    text = "\n".join(_text(name, path) for path, name in named.items() if not Path(path).is_dir())
+    named = _list_named_paths(environ)
+    text = "\n".join(
+        _read_text(name, path) for path, name in named.items() if not Path(path).is_dir()
+    )
     folders = [path for path in named if Path(path).is_dir()]
     folders += environ.get(_FOLDERS, "").split(os.pathsep)
-    found = dict.fromkeys(one for path in folders for one in _in_folder(path))
+    found = dict.fromkeys(one for path in folders for one in _read_folder(path))
     there = set(_certificates(text))
     return "\n".join([text, *(one for one in found if one not in there)]) + "\n"
 
 
-def _named(environ: Mapping[str, str]) -> dict[str, str]:
+def _list_named_paths(environ: Mapping[str, str]) -> dict[str, str]:
     """Return paths, each with the variable that names it; some clients take a folder as well."""
     named = {environ[name]: name for name in (*EVERYWHERE, *WHERE_SET) if environ.get(name)}
     if not environ.get(SYSTEM):
-        named.setdefault(_system_file(), "the system")
+        named.setdefault(_find_system_file(), "the system")
     return named
 
 
-def _system_file() -> str:
-    return next(filter(None, _system_files()), certifi.where())
+def _find_system_file() -> str:
+    return next(filter(None, _list_system_files()), certifi.where())
 
 
-def _system_files() -> Iterator[str | None]:
+def _list_system_files() -> Iterator[str | None]:
     yield ssl.get_default_verify_paths().cafile
     yield from (path for path in _SYSTEM_FILES if Path(path).is_file())
 
 
-def _text(name: str, path: str) -> str:
+def _read_text(name: str, path: str) -> str:
     try:
         return Path(path).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
@@ -94,7 +96,7 @@ def _text(name: str, path: str) -> str:
         ) from None
 
 
-def _in_folder(path: str) -> Iterator[str]:
+def _read_folder(path: str) -> Iterator[str]:
     """Yield the certificates in a folder; as for OpenSSL, what can't be read is not there."""
     for file in sorted(Path(path).glob("*")) if path else ():
         try:

@@ -34,10 +34,10 @@ class BaseUrl:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise _refused() from None
+            raise _build_error() from None
         clean = not (parts.query or parts.fragment or "@" in parts.netloc)
         if parts.scheme not in ("http", "https") or not parts.hostname or not clean:
-            raise _refused()
+            raise _build_error()
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         server = f"{parts.scheme}://{host}" + (f":{port}" if port is not None else "")
         return cls(server, parts.path.rstrip("/") or path)
@@ -47,28 +47,28 @@ class BaseUrl:
         return f"http://{address}{self.path}"
 
 
-def chosen_base_url(asked: str | None, environ: Mapping[str, str]) -> BaseUrl | None:
+def choose_base_url(requested: str | None, environ: Mapping[str, str]) -> BaseUrl | None:
     """Return the base URL to stand in for, if any. Raises RunError.
 
     A server of this machine that OPENAI_BASE_URL names is stood in for unasked: nobody would go
     to it through a proxy. The path of that variable is the client's, even where it has none.
     """
     set_already = environ.get(VARIABLE)
-    if asked is not None and asked != FROM_ENVIRONMENT:
-        return BaseUrl.parse(asked)
-    if set_already and (asked is not None or is_loopback(_host(set_already))):
+    if requested is not None and requested != FROM_ENVIRONMENT:
+        return BaseUrl.parse(requested)
+    if set_already and (requested is not None or is_loopback(_format_host(set_already))):
         return BaseUrl.parse(set_already, path="")
-    return BaseUrl.parse(OPENAI) if asked is not None else None
+    return BaseUrl.parse(OPENAI) if requested is not None else None
 
 
-def _host(url: str) -> str:
+def _format_host(url: str) -> str:
     try:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
 
 
-def _refused() -> RunError:
+def _build_error() -> RunError:
     return RunError(
         "--base-url needs a URL such as http://localhost:11434/v1, without user, query or"
         f" fragment. Without a URL it stands for that in {VARIABLE}, else {OPENAI}:"

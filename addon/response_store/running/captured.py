@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
 
 # Walks the index from tenant to tenant, and of each only through what is new.
 _TENANT = """
@@ -37,7 +37,7 @@ SELECT tenant_id, count(*) {_OURS}
 GROUP BY 1"""
 
 
-class Group(msgspec.Struct, frozen=True):
+class CapturedGroup(msgspec.Struct, frozen=True):
     """Exchanges of one model that ended alike; an error without a code is its message.
 
     `error_message` is that of one of them, at most 200 characters of it. Tokens are sums of what is
@@ -62,15 +62,15 @@ class Group(msgspec.Struct, frozen=True):
         return self.error_message if is_message else f"{self.error_code}: {self.error_message}"
 
 
-def captured(reading: Reading, recorder_id: str, since: float) -> list[Group]:
+def list_captured(reader: Reader, recorder_id: str, since: float) -> list[CapturedGroup]:
     """Return what a recorder has stored since a time in Unix seconds, the largest group first."""
-    groups = [Group(*row) for row in reading.rows(GROUPS, (since, recorder_id))]
+    groups = [CapturedGroup(*row) for row in reader.rows(GROUPS, (since, recorder_id))]
     return sorted(groups, key=lambda one: (-one.exchanges, one.state, one.model or ""))
 
 
-def tenants(reading: Reading, recorder_id: str, since: float) -> list[str]:
+def list_captured_tenants(reader: Reader, recorder_id: str, since: float) -> list[str]:
     """Return the tenants of what a recorder has stored since
     then, the one with most of it first.
     """
-    rows = reading.rows(TENANTS, (since, recorder_id))
+    rows = reader.rows(TENANTS, (since, recorder_id))
     return [tenant for tenant, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]

@@ -23,7 +23,7 @@ _is_database_url = re.compile(r"RESPONSE_STORE_(\w+_)?DATABASE_URL").fullmatch
 _NODE = "NODE_USE_ENV_PROXY"  # Node 24 and later go through HTTPS_PROXY if told so
 
 
-def child_environment(
+def build_child_environment(
     environ: Mapping[str, str], *, proxy: str, bundle: Path, base: str | None, local: bool
 ) -> dict[str, str]:
     """Return `environ` for a command that uses the proxy at the URL `proxy` and trusts `bundle`.
@@ -34,7 +34,7 @@ def child_environment(
     child = {name: value for name, value in environ.items() if not _is_database_url(name)}
     child |= dict.fromkeys((*_PROXIES, *_set(environ, _WHERE_SET)), proxy)
     child |= dict.fromkeys((*EVERYWHERE, *_set(environ, WHERE_SET)), str(bundle))
-    child |= dict.fromkeys(_EXCEPTIONS, ",".join(_exceptions(environ, local=local)))
+    child |= dict.fromkeys(_EXCEPTIONS, ",".join(_list_exceptions(environ, local=local)))
     child[_NODE] = "1"
     if base is not None:
         child[base_url.VARIABLE] = base
@@ -45,7 +45,7 @@ def _set(environ: Mapping[str, str], names: tuple[str, ...]) -> list[str]:
     return [name for name in names if environ.get(name)]
 
 
-def _exceptions(environ: Mapping[str, str], *, local: bool) -> Iterator[str]:
+def _list_exceptions(environ: Mapping[str, str], *, local: bool) -> Iterator[str]:
     """Yield the hosts to reach without the proxy: the user's own,
     and without `local` this machine.
     """

@@ -1,4 +1,4 @@
-"""The command that is run: whether it is there, and what some commands must be told."""
+"""The command that is run: whether it exists, and arguments that some commands need."""
 
 from __future__ import annotations
 

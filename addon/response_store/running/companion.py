@@ -22,20 +22,20 @@ from mitmproxy.proxy.mode_specs import ReverseMode, UpstreamMode
 
 from response_store.running import channel, passing, web_page
 from response_store.running.admission import Admission
-from response_store.running.channel import Ready, Settings
+from response_store.running.channel import ProxyReady, ProxySettings
 
 _LOOK_EVERY = 0.005  # seconds
 _END_WITHIN = 30.0  # seconds that a proxy has to end by itself
 
 
 class Companion:
-    """Loaded before the capturing addon, so that this one sees the addresses that are meant."""
+    """Runs before the capturing addon, so that this one sees the upstream addresses."""
 
     def load(self, _: Any) -> None:
         self._end = socket.socket(fileno=int(os.environ[channel.FILE_NUMBER]))
-        self._settings = msgspec.json.decode(channel.receive(self._end), type=Settings)
+        self._settings = msgspec.json.decode(channel.receive_message(self._end), type=ProxySettings)
         self._admission = Admission(self._settings.password)
-        self._ready: Ready | None = None
+        self._ready: ProxyReady | None = None
         threading.Thread(
             target=self._watch, args=(ctx.master,), name="response-store-run", daemon=True
         ).start()
@@ -60,7 +60,9 @@ class Companion:
         reverse, request = self._reverse(), flow.request
         if reverse is None or isinstance(flow.client_conn.proxy_mode, ReverseMode):
             return
-        if (request.host, request.port) in _addresses(reverse) and self._admission.strip(request):
+        if (request.host, request.port) in _list_addresses(reverse) and self._admission.strip(
+            request
+        ):
             request.scheme, (request.host, request.port) = reverse.mode.scheme, reverse.mode.address
 
     def responseheaders(self, flow: http.HTTPFlow) -> None:
@@ -89,20 +91,20 @@ class Companion:
 
     def _tell(self) -> None:
         """Say that we are ready, once we are; where something failed, mitmproxy ends by itself."""
-        if _addon("errorcheck").logger.has_errored:
+        if _get_addon("errorcheck").logger.has_errored:
             return
-        session = _addon("responsestore").session
+        session = _get_addon("responsestore").session
         if session is None:
             asyncio.get_running_loop().call_later(_LOOK_EVERY, self._tell)
             return
-        page = web_page.url(ctx.master, ctx.options)
+        page = web_page.find_page_url(ctx.master, ctx.options)
         if page is not None and self._settings.open_browser:
             web_page.open_in_browser(page)
-        channel.send(self._end, _ready(session, page))
+        channel.send_message(self._end, _build_ready(session, page))
 
     def _reverse(self) -> Any:
         """Return the reverse proxy's server, if there is one."""
-        return next((one for one in _servers() if isinstance(one.mode, ReverseMode)), None)
+        return next((one for one in _list_servers() if isinstance(one.mode, ReverseMode)), None)
 
     def _watch(self, master: Any) -> None:
         """End the proxy, and what it leaves, when the other end of the socket is gone."""
@@ -115,38 +117,38 @@ class Companion:
         os._exit(1)
 
 
-def _ready(session: Any, page: str | None) -> Ready:
-    regular, *others = _servers()
-    authority = _addon("tlsconfig").certstore.default_ca
-    return Ready(
-        proxy=_reached_at(regular),
-        reverse=_reached_at(others[0]) if others else None,
+def _build_ready(session: Any, page: str | None) -> ProxyReady:
+    regular, *others = _list_servers()
+    authority = _get_addon("tlsconfig").certstore.default_ca
+    return ProxyReady(
+        proxy=_choose_address(regular),
+        reverse=_choose_address(others[0]) if others else None,
         authority=authority.to_pem().decode(),
         page=page,
         recorder_id=session.recorder_id,
     )
 
 
-def _addon(name: str) -> Any:
+def _get_addon(name: str) -> Any:
     addons: Any = ctx.master.addons  # it has no types of its own
     return addons.get(name)
 
 
-def _servers() -> list[Any]:
+def _list_servers() -> list[Any]:
     """Return the listening servers, in the order of the modes."""
-    servers = _addon("proxyserver").servers
+    servers = _get_addon("proxyserver").servers
     return [servers[mode] for mode in ctx.options.mode]
 
 
-def _addresses(server: Any) -> list[tuple[str, int]]:
+def _list_addresses(server: Any) -> list[tuple[str, int]]:
     """Return every name that a client may have for a server of ours."""
     bound = [(str(host), int(port)) for host, port, *_ in server.listen_addrs]
     return [*bound, *(("localhost", port) for _, port in bound)]
 
 
-def _reached_at(server: Any) -> str:
+def _choose_address(server: Any) -> str:
     """Return `host:port`; the IPv4 address where there are two,
     because more clients can read it.
     """
-    host, port = min(_addresses(server), key=lambda address: ":" in address[0])
+    host, port = min(_list_addresses(server), key=lambda address: ":" in address[0])
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

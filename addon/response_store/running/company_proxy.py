@@ -19,7 +19,7 @@ class CompanyProxy:
     credentials: str | None
 
 
-def company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
+def find_company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
     """Return the proxy that HTTPS goes through so far. Raises
     RunError, which never shows the value.
     """
@@ -31,9 +31,9 @@ def company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        raise _refused(found) from None
+        raise _build_error(found) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _refused(found)
+        raise _build_error(found)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     credentials = None
     if parts.username is not None:
@@ -41,7 +41,7 @@ def company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
     return CompanyProxy(f"{parts.scheme}://{host}{port}", credentials)
 
 
-def _refused(variable: str) -> RunError:
+def _build_error(variable: str) -> RunError:
     return RunError(
         f"{variable} names no HTTP proxy (http://host:port or https://host:port), and mitmproxy"
         f" goes on through no other kind. Name another, or leave it out:"

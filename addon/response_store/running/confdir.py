@@ -9,7 +9,7 @@ _FOLDER = "~/.mitmproxy"
 _KEPT = ("mitmproxy-ca.pem", "mitmproxy-dhparam.pem")
 
 
-def authority_is_there() -> bool:
+def has_authority() -> bool:
     """Return whether mitmproxy finds its authority in the user's folder, or can make it there.
 
     A user without a home, or with one that can't be written, has no such folder.

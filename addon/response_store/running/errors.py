@@ -1,4 +1,4 @@
-"""What keeps a command from being run."""
+"""Errors that keep a command from being run."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ class RunError(ResponseStoreError):
         self.status = status
 
 
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
+class StoppedBySignal(Exception):  # noqa: N818 - nothing went wrong
     """A signal came before the command was started."""
 
     def __init__(self, number: int) -> None:
         super().__init__(f"signal {number}")
-        self.status = of_signal(number)
+        self.status = compute_signal_status(number)
 
 
-def of_signal(number: int) -> int:
+def compute_signal_status(number: int) -> int:
     """Return the status that shells give to a command which a signal ended."""
     return 128 + number
 

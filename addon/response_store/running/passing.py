@@ -1,4 +1,4 @@
-"""What is none of ours goes on as it comes.
+"""Traffic that is not captured is streamed through.
 
 mitmproxy holds every body until its end, which a command notices: streams of other services stand
 still, and a large download fills the proxy's memory. What may be captured is not touched here, but
@@ -18,7 +18,7 @@ _SMALL = 1 << 20  # bytes that are held, so that mitmweb can show them
 
 def pass_request(flow: http.HTTPFlow) -> None:
     """Let a large body go up while it comes."""
-    if _size(flow.request) > _SMALL and _is_none_of_ours(flow.request):
+    if _read_size(flow.request) > _SMALL and _is_none_of_ours(flow.request):
         flow.request.stream = True
 
 
@@ -33,7 +33,7 @@ def pass_response(flow: http.HTTPFlow, *, shown: bool) -> None:
     if _is_stream(response):
         response.stream = True
     elif _is_none_of_ours(flow.request):
-        size = _size(response)
+        size = _read_size(response)
         response.stream = size > _SMALL or (size < 0 and not shown)
 
 
@@ -53,7 +53,7 @@ def _is_none_of_ours(request: http.Request) -> bool:
     return isinstance(found, Skip)
 
 
-def _size(message: http.Message) -> int:
+def _read_size(message: http.Message) -> int:
     """Return the size that a body's header states; -1 where it states none."""
-    told = message.headers.get("content-length", "")
-    return int(told) if told.isdecimal() else -1
+    warning = message.headers.get("content-length", "")
+    return int(warning) if warning.isdecimal() else -1

@@ -21,9 +21,9 @@ import msgspec
 
 from response_store.resources import script_path
 from response_store.running import channel
-from response_store.running.channel import Ready, Settings
+from response_store.running.channel import ProxyReady, ProxySettings
 from response_store.running.errors import PROXY_FAILED, RunError
-from response_store.running.private_files import private_file
+from response_store.running.private_files import open_private_file
 
 START_SECONDS = 60.0
 END_SECONDS = 20.0  # more than the proxy takes for its last commits
@@ -34,7 +34,7 @@ _COMPANION = Path(__file__).parent / "script" / "beside_capture.py"
 class ProxyProcess:
     """One mitmdump or mitmweb with the addon. `close` ends it, and may be called at any time."""
 
-    def __init__(self, program: str, arguments: Sequence[str], settings: Settings) -> None:
+    def __init__(self, program: str, arguments: Sequence[str], settings: ProxySettings) -> None:
         self._command = [
             # Not by the program's file: it need not be beside the interpreter, nor on the PATH.
             *(sys.executable, "-P", "-c", f"from mitmproxy.tools import main; main.{program}()"),
@@ -51,7 +51,7 @@ class ProxyProcess:
     def start(self) -> None:
         """Start the process."""
         self._end, theirs = socket.socketpair()
-        with closing(theirs), private_file(self._log) as log:
+        with closing(theirs), open_private_file(self._log) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 self._command,
                 env={**os.environ, channel.FILE_NUMBER: str(theirs.fileno())},
@@ -62,18 +62,18 @@ class ProxyProcess:
                 start_new_session=True,
             )
 
-    def wait_ready(self) -> Ready:
+    def wait_ready(self) -> ProxyReady:
         """Wait until the process serves. Raises RunError with its own words."""
         assert self._end is not None
         self._end.settimeout(START_SECONDS)
         line = b""
         with suppress(OSError):
-            channel.send(self._end, self._settings)
-            line = channel.receive(self._end)
+            channel.send_message(self._end, self._settings)
+            line = channel.receive_message(self._end)
         if not line:
             self.close()
-            raise RunError(f"the proxy did not start.\n{self.said()}", PROXY_FAILED)
-        return msgspec.json.decode(line, type=Ready)
+            raise RunError(f"the proxy did not start.\n{self.log()}", PROXY_FAILED)
+        return msgspec.json.decode(line, type=ProxyReady)
 
     def watch(self, lost: Callable[[], None]) -> None:
         """Call `lost`, in another thread, if the process ends before it is told to."""
@@ -86,22 +86,22 @@ class ProxyProcess:
         """Return whether the process is gone."""
         return self._process is None or self._process.poll() is not None
 
-    def said(self) -> str:
+    def log(self) -> str:
         """Return all that the process has printed so far, without
         time and client before each entry.
         """
         try:
-            said = self._log.read_text(encoding="utf-8", errors="replace")
+            log = self._log.read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return _LOGGED_AT.sub("", said).strip()
+        return _LOGGED_AT.sub("", log).strip()
 
     def close(self) -> None:
         """End the process, which writes what it has; after `END_SECONDS` without mercy."""
         self._closing = True
         process, self._process = self._process, None
         if process is not None:
-            self.was_killed = not _ended_by_itself(process)
+            self.was_killed = not _end_process(process)
         if self._end is not None:
             self._end.close()
 
@@ -113,7 +113,7 @@ class ProxyProcess:
                 lost()
 
 
-def _ended_by_itself(process: subprocess.Popen[bytes]) -> bool:
+def _end_process(process: subprocess.Popen[bytes]) -> bool:
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

@@ -11,22 +11,22 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from response_store.running.authorities import trusted_already
+from response_store.running.authorities import read_trusted
 from response_store.running.base_url import BaseUrl
 from response_store.running.bypass import BypassWatch, find_servers
-from response_store.running.channel import USER, Ready, Settings, segment_of
-from response_store.running.child_environment import child_environment
+from response_store.running.channel import USER, ProxyReady, ProxySettings, derive_segment
+from response_store.running.child_environment import build_child_environment
 from response_store.running.command import adapt_command
 from response_store.running.company_proxy import CompanyProxy
-from response_store.running.confdir import authority_is_there
+from response_store.running.confdir import has_authority
 from response_store.running.errors import (
     NOT_EXECUTABLE,
     NOT_FOUND,
     PROXY_LOST,
     RunError,
-    of_signal,
+    compute_signal_status,
 )
-from response_store.running.private_files import private_folder, written
+from response_store.running.private_files import make_private_folder, write_private_file
 from response_store.running.proxy_process import ProxyProcess
 from response_store.running.signals import Signals
 from response_store.running.web_page import PORT_OF_ITS_OWN
@@ -39,7 +39,7 @@ _LOOPBACK_BY_NAME = "localhost:0"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is started around a command. `environ` is the environment that it would have had."""
+    """What is started around a command. `environ` is the environment without the proxy."""
 
     environ: Mapping[str, str]
     config: Path | None = None
@@ -51,10 +51,10 @@ class Plan:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """How it went: the status to end with, and what is known of the proxy.
+class RunOutcome:
+    """The result of a run: the exit status, and what is known of the proxy.
 
-    `since` is when all began, in Unix seconds; `said` what the proxy said, and
+    `since` is when all began, in Unix seconds; `log` what the proxy said, and
     `bypassed` the API servers that the command connected to without it.
     """
 
@@ -63,49 +63,49 @@ class Outcome:
     recorder_id: str
     proxy_lost: bool
     proxy_killed: bool
-    said: str
+    log: str
     bypassed: Sequence[str] = ()
 
 
-def run(command: Sequence[str], plan: Plan, tell: Callable[[str], None]) -> Outcome:
+def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], None]) -> RunOutcome:
     """Run the command and wait for its end, then for the proxy's last commit.
 
-    `tell` is given what the user should know at once. Raises RunError where the command was not
+    `notify` is given what the user should know at once. Raises RunError where the command was not
     started, and Stopped where a signal came before; nothing is left behind either way.
     """
     since = time.time()
-    trusted = trusted_already(plan.environ)
-    with Signals() as signals, private_folder() as name:
+    trusted = read_trusted(plan.environ)
+    with Signals() as signals, make_private_folder() as name:
         folder = Path(name)
-        authorities = written(folder / "upstream-authorities.pem", trusted)
+        authorities = write_private_file(folder / "upstream-authorities.pem", trusted)
         password = secrets.token_urlsafe(24)
         proxy = ProxyProcess(
             "mitmweb" if plan.web else "mitmdump",
-            [*_modes(plan), *_options(plan, folder)],
-            _settings(plan, folder, authorities, password),
+            [*_list_modes(plan), *_list_options(plan, folder)],
+            _build_settings(plan, folder, authorities, password),
         )
         with closing(proxy):
             with signals.held():
                 proxy.start()
             ready = proxy.wait_ready()
             if ready.page is not None:
-                tell(f"mitmweb: {ready.page}")
-            bundle = written(folder / "authorities.pem", trusted + ready.authority)
+                notify(f"mitmweb: {ready.page}")
+            bundle = write_private_file(folder / "authorities.pem", trusted + ready.authority)
             signals.starting()
-            child = _started(command, plan, ready, bundle, password)
+            child = _start_command(command, plan, ready, bundle, password)
             signals.started(child)
-            proxy.watch(lambda: tell(_LOST))
+            proxy.watch(lambda: notify(_LOST))
             watch = BypassWatch(child.pid, find_servers(plan.environ, *_stood_in_for(plan)))
             returncode = child.wait()
             bypassed = watch.end()
             lost = proxy.has_ended
-        return Outcome(
-            status=_status(returncode, proxy_lost=lost),
+        return RunOutcome(
+            status=_choose_status(returncode, proxy_lost=lost),
             since=since,
             recorder_id=ready.recorder_id,
             proxy_lost=lost,
             proxy_killed=proxy.was_killed,
-            said=proxy.said(),
+            log=proxy.log(),
             bypassed=bypassed,
         )
 
@@ -116,11 +116,11 @@ def _stood_in_for(plan: Plan) -> list[str]:
 
 _LOST = (
     "response-store: the proxy has ended before the command: what the command asks from now on"
-    " fails, and is not kept"
+    " fails, and is not captured"
 )
 
 
-def _modes(plan: Plan) -> Iterator[str]:
+def _list_modes(plan: Plan) -> Iterator[str]:
     yield from ("--listen-host", "127.0.0.1", "--mode")
     at = _LOOPBACK if plan.base_url is None else _LOOPBACK_BY_NAME
     if plan.company_proxy is None:
@@ -131,9 +131,9 @@ def _modes(plan: Plan) -> Iterator[str]:
         yield from ("--mode", f"reverse:{plan.base_url.server}@{_LOOPBACK}")
 
 
-def _options(plan: Plan, folder: Path) -> Iterator[str]:
+def _list_options(plan: Plan, folder: Path) -> Iterator[str]:
     options = ["termlog_verbosity=warn"]
-    if not authority_is_there():
+    if not has_authority():
         options.append(f"confdir={folder / 'mitmproxy'}")  # one for this run
     if plan.config is not None:
         options.append(f"response_store_config={plan.config.absolute()}")
@@ -146,8 +146,8 @@ def _options(plan: Plan, folder: Path) -> Iterator[str]:
         yield from ("--set", option)
 
 
-def _settings(plan: Plan, folder: Path, authorities: Path, password: str) -> Settings:
-    return Settings(
+def _build_settings(plan: Plan, folder: Path, authorities: Path, password: str) -> ProxySettings:
+    return ProxySettings(
         password=password,
         folder=str(folder),
         trusted=str(authorities),
@@ -156,14 +156,14 @@ def _settings(plan: Plan, folder: Path, authorities: Path, password: str) -> Set
     )
 
 
-def _started(
-    command: Sequence[str], plan: Plan, ready: Ready, bundle: Path, password: str
+def _start_command(
+    command: Sequence[str], plan: Plan, ready: ProxyReady, bundle: Path, password: str
 ) -> subprocess.Popen[bytes]:
     base = None
     if plan.base_url and ready.reverse:
-        base = plan.base_url.at(f"{ready.reverse}/{segment_of(password)}")
+        base = plan.base_url.at(f"{ready.reverse}/{derive_segment(password)}")
     proxy = f"http://{USER}:{password}@{ready.proxy}"
-    environment = child_environment(
+    environment = build_child_environment(
         plan.environ, proxy=proxy, bundle=bundle, base=base, local=plan.local
     )
     try:
@@ -176,7 +176,7 @@ def _started(
         raise RunError(f"{command[0]}: {os.strerror(error.errno or 0)}", status) from None
 
 
-def _status(returncode: int, *, proxy_lost: bool) -> int:
+def _choose_status(returncode: int, *, proxy_lost: bool) -> int:
     if returncode < 0:
-        return of_signal(-returncode)
+        return compute_signal_status(-returncode)
     return PROXY_LOST if returncode == 0 and proxy_lost else returncode

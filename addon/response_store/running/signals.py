@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Self
 
-from response_store.running.errors import Stopped
+from response_store.running.errors import StoppedBySignal
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 _TYPED = (signal.SIGINT, signal.SIGQUIT)
@@ -24,8 +24,9 @@ _TYPED = (signal.SIGINT, signal.SIGQUIT)
 class Signals:
     """A context in which signals are the command's.
 
-    Before the command has been started they raise `Stopped`; after it has ended they do nothing,
-    so that the last records are kept. Signals that were ignored stay ignored, as under `nohup`.
+    Before the command has been started they raise `StoppedBySignal`; after it has ended they do
+    nothing, so that the last records are written. Signals that were ignored stay ignored, as under
+    `nohup`.
     """
 
     def __init__(self) -> None:
@@ -74,17 +75,17 @@ class Signals:
     def _received(self, number: int, _: FrameType | None) -> None:
         if self._raises:
             self.starting()  # once is enough: what follows must not break off the cleaning up
-            raise Stopped(number)
+            raise StoppedBySignal(number)
         self._pass_on(number)
 
     def _pass_on(self, number: int) -> None:
         if self._child is None:
             self._early.append(number)
-        elif number not in _TYPED or not _in_foreground():
+        elif number not in _TYPED or not _is_in_foreground():
             self._child.send_signal(number)  # does nothing once the command has ended
 
 
-def _in_foreground() -> bool:
+def _is_in_foreground() -> bool:
     """Return whether we are the foreground process group of a
     terminal, which sends us what is typed.
     """

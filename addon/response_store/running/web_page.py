@@ -8,7 +8,7 @@ from typing import Any
 PORT_OF_ITS_OWN = "web_port=0"
 
 
-def url(master: Any, options: Any) -> str | None:
+def find_page_url(master: Any, options: Any) -> str | None:
     """Return the page's address with its token; None where the program isn't mitmweb.
 
     mitmweb says port 0 where it was told so: the option becomes the port that it was given.
@@ -16,7 +16,7 @@ def url(master: Any, options: Any) -> str | None:
     if "web_port" not in options:
         return None
     if options.web_port == 0:
-        options.update(web_port=_port())
+        options.update(web_port=_find_port())
     with_token = getattr(master, "web_url", None)  # since mitmweb 11.1.2
     return with_token or f"http://{options.web_host}:{options.web_port}/"
 
@@ -28,7 +28,7 @@ def open_in_browser(page: str) -> None:
     open_browser(page)
 
 
-def _port() -> int:
+def _find_port() -> int:
     """Return the port on which tornado, mitmweb's server, listens in this process."""
     from tornado.ioloop import IOLoop  # noqa: PLC0415 (there with mitmweb)
 

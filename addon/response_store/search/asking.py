@@ -16,7 +16,7 @@ from response_store.search.index import count_unindexed, read_row
 from response_store.search.index_text import extract_texts
 from response_store.search.snippets import Snippet, build_snippet
 from response_store.search.terms import Term
-from response_store.store.reading import Reading, Row
+from response_store.store.reading import Reader, Row
 from response_store.store.selection import Condition, Selection
 from response_store.store.summaries import Summary
 
@@ -57,7 +57,7 @@ class SearchResult(NamedTuple):
 
 
 def search(
-    reading: Reading,
+    reader: Reader,
     terms: Sequence[Term],
     selection: Selection,
     limit: int,
@@ -70,28 +70,26 @@ def search(
     Raises StoreError.
     """
     if not terms:
-        return SearchResult(
-            (), 0, count_unindexed(reading.rows) if unindexed is None else unindexed
-        )
-    with reading.snapshot():
-        statement, values = _build_statement(reading, terms, selection)
-        found = reading.rows(statement, (*values, limit))
-        hits = tuple(_build_hit(reading, terms, columns) for columns in found)
+        return SearchResult((), 0, count_unindexed(reader.rows) if unindexed is None else unindexed)
+    with reader.snapshot():
+        statement, values = _build_statement(reader, terms, selection)
+        found = reader.rows(statement, (*values, limit))
+        hits = tuple(_build_hit(reader, terms, columns) for columns in found)
         total = int(found[0][1]) if found else 0
         return SearchResult(
-            hits, total, count_unindexed(reading.rows) if unindexed is None else unindexed
+            hits, total, count_unindexed(reader.rows) if unindexed is None else unindexed
         )
 
 
-def is_searchable(reading: Reading) -> bool:
+def is_searchable(reader: Reader) -> bool:
     """Return whether words are indexed: a SQLite file that was never opened with FTS5 has none."""
-    if reading.dialect != "sqlite":
+    if reader.dialect != "sqlite":
         return True
-    return bool(reading.rows(_WORDS_ARE_KEPT))
+    return bool(reader.rows(_WORDS_ARE_KEPT))
 
 
-def _build_statement(reading: Reading, terms: Sequence[Term], selection: Selection) -> Condition:
-    sqlite = reading.dialect == "sqlite"
+def _build_statement(reader: Reader, terms: Sequence[Term], selection: Selection) -> Condition:
+    sqlite = reader.dialect == "sqlite"
     one, spelled = (
         (_SQLITE_TERM, spelling.format_fts5)
         if sqlite
@@ -127,9 +125,9 @@ def _build_filter(selection: Selection) -> Condition:
     return Condition(f"AND EXISTS ({among})", values)
 
 
-def _build_hit(reading: Reading, terms: Sequence[Term], columns: Row) -> Hit:
+def _build_hit(reader: Reader, terms: Sequence[Term], columns: Row) -> Hit:
     score, _, *summary = columns
     shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
-    found = read_row(reading.rows, shown.exchange_id)
+    found = read_row(reader.rows, shown.exchange_id)
     texts = extract_texts(found).texts if found else ()
     return Hit(shown, float(score), build_snippet(texts, terms))

@@ -18,7 +18,7 @@ from response_store.search.parts import CAMEL_MARK, GAP, Chunk
 from response_store.store.postgres.connections import PostgresConnections
 from response_store.store.postgres.errors import translate_errors
 from response_store.store.postgres.statements import fold_names
-from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import BatchDeadline, Watchdog
 from response_store.store.reading import name_tables
 
 # What a crash of the server takes of the index is indexed again.
@@ -44,7 +44,7 @@ class PostgresIndex:
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
         self._where = f"PostgreSQL {target.describe()}"
         self._words = name_tables(fold_names(names))
-        self._watchdog = Watchdog(self._where, Deadline())
+        self._watchdog = Watchdog(self._where, BatchDeadline())
         try:
             self._connection = PostgresConnections(target, self._watchdog).connect()
         except BaseException:

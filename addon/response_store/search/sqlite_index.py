@@ -48,13 +48,13 @@ class SqliteIndex:
 
     def __init__(self, target: SqliteTarget, names: TableNames, *, busy_ms: int) -> None:
         self._target = replace(target, mode="rw")
-        self._where = target.describe()
+        self._where = f"SQLite {target.describe()}"
         self._words = name_tables(names)
         self._noted = 0
         with translate_errors(self._where):
             self._connection = connect(self._target, Durability.PROCESS, names)
             try:
-                sqlite_schema.require_fts5(self._connection, f"SQLite {self._where}")
+                sqlite_schema.require_fts5(self._connection, self._where)
                 if not sqlite_schema.has_search_words(self._connection, names):
                     sqlite_schema.prepare(self._connection, names, self._where)
                 self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")

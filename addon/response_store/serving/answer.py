@@ -1,4 +1,4 @@
-"""Answers, and the one shape that every error has.
+"""HTTP answers; every error has the same shape.
 
 Source: the API reference, "Error codes" and "Delete a model response".
 """
@@ -19,7 +19,7 @@ _UNAVAILABLE = "response_store_unavailable"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ServedAnswer:
     """An HTTP answer; the names of `headers` are in lower case."""
 
     status: int
@@ -27,38 +27,38 @@ class Answer:
     body: bytes
 
 
-def build_json_answer(body: bytes, status: int = 200) -> Answer:
+def build_json_answer(body: bytes, status: int = 200) -> ServedAnswer:
     """Return an answer whose body is JSON text."""
-    return Answer(status, (("content-type", JSON),), body)
+    return ServedAnswer(status, (("content-type", JSON),), body)
 
 
-def build_stream_answer(body: bytes) -> Answer:
+def build_stream_answer(body: bytes) -> ServedAnswer:
     """Return an answer whose body is a stream of events."""
-    return Answer(200, (("content-type", EVENT_STREAM), ("cache-control", "no-cache")), body)
+    return ServedAnswer(200, (("content-type", EVENT_STREAM), ("cache-control", "no-cache")), body)
 
 
-def build_deleted(response_id: str) -> Answer:
+def build_deleted(response_id: str) -> ServedAnswer:
     """Return the answer to a deletion that was made."""
     document = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
     return build_json_answer(json_text.object_of(document))
 
 
-def build_not_found(response_id: str) -> Answer:
+def build_not_found(response_id: str) -> ServedAnswer:
     """Return the answer where there is no such response, or it is another tenant's."""
     return _build_error(404, f"No response found with id '{response_id}'.", _INVALID)
 
 
-def build_bad_request(reason: str) -> Answer:
+def build_bad_request(reason: str) -> ServedAnswer:
     """Return the answer to a request that breaks a rule; `reason` says which."""
     return _build_error(400, reason, _INVALID)
 
 
-def build_forbidden(reason: Refusal) -> Answer:
+def build_forbidden(reason: Refusal) -> ServedAnswer:
     """Return the answer to a page of another site, or to who has not sent the token."""
     status = 401 if reason is Refusal.TOKEN else 403
     answer = _build_error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
     if reason is Refusal.TOKEN:
-        return Answer(status, (*answer.headers, ("www-authenticate", "Bearer")), answer.body)
+        return ServedAnswer(status, (*answer.headers, ("www-authenticate", "Bearer")), answer.body)
     return answer
 
 
@@ -78,19 +78,19 @@ _FORBIDDEN = {
 }
 
 
-def build_internal_error() -> Answer:
+def build_internal_error() -> ServedAnswer:
     """Return the answer where a stored row can't be read; it does not say what is wrong with it."""
     return _build_error(500, "Internal server error.", _SERVER)
 
 
-def build_unavailable() -> Answer:
+def build_unavailable() -> ServedAnswer:
     """Return the answer while the database can't be reached."""
     text = "The response store is out of reach. Try again later."
     answer = _build_error(503, text, _SERVER, _UNAVAILABLE)
-    return Answer(503, (*answer.headers, ("retry-after", str(RETRY_AFTER))), answer.body)
+    return ServedAnswer(503, (*answer.headers, ("retry-after", str(RETRY_AFTER))), answer.body)
 
 
-def _build_error(status: int, message: str, kind: str, code: str | None = None) -> Answer:
+def _build_error(status: int, message: str, kind: str, code: str | None = None) -> ServedAnswer:
     error = {
         "message": json_text.string(message),
         "type": kind,

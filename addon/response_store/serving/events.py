@@ -1,4 +1,4 @@
-"""Events as they go out: numbered, in frames."""
+"""Synthetic events and their SSE frames."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`include`: more than an answer usually holds.
+"""The query parameter `include`: whether what is stored has what it asks for.
 
 What is stored is what the client got when it created the response. Where that holds what is asked
 for, or nothing that it could be asked of, `include` is met; otherwise only the API can tell.

@@ -1,4 +1,4 @@
-"""The list of what a response was asked with.
+"""The list of a response's input items.
 
 Items go out as they came in, but for messages in the short form that only requests may have: the
 API lists them written out, and the SDK reads nothing else.
@@ -31,18 +31,18 @@ _ASKED = {"type": "input_text"}
 _SAID = {"type": "output_text", "annotations": []}
 
 
-class _Item(msgspec.Struct):
+class _InputItem(msgspec.Struct):
     id: Raw = ABSENT
     type: Raw = ABSENT
     role: Raw = ABSENT
     content: Raw = ABSENT
 
 
-class _Id(msgspec.Struct):
+class _ItemId(msgspec.Struct):
     id: str | None = None
 
 
-_decode_ids = msgspec.json.Decoder(list[_Id]).decode
+_decode_ids = msgspec.json.Decoder(list[_ItemId]).decode
 
 
 class _ItemNames(NamedTuple):
@@ -124,7 +124,7 @@ def _read_id(item: Raw) -> str | None:
     """Return the id of an item, empty where it has no usable one; None for what is no object."""
     if not _is_object(item):
         return None
-    return _drop_unspeakable(json_text.as_text(json_text.members(item, _Item).id) or "")
+    return _drop_unspeakable(json_text.as_text(json_text.members(item, _InputItem).id) or "")
 
 
 def _drop_unspeakable(name: str) -> str:
@@ -142,7 +142,7 @@ def _complete_item(item: Raw, name: str | None, is_generated: bool) -> Raw:
     """Return an item as it is sent: with its id, and expanded where it came in the short form."""
     if name is None:
         return item
-    more = _expand_short_form(json_text.members(item, _Item))
+    more = _expand_short_form(json_text.members(item, _InputItem))
     if is_generated:
         more = {"id": json_text.string(name), **more}
     if not more:
@@ -150,7 +150,7 @@ def _complete_item(item: Raw, name: str | None, is_generated: bool) -> Raw:
     return Raw(json_text.object_of(more | json_text.all_members(item) | more))
 
 
-def _expand_short_form(seen: _Item) -> dict[str, Raw]:
+def _expand_short_form(seen: _InputItem) -> dict[str, Raw]:
     """Return the members that a message in the short form lacks: its type, its text as parts."""
     kind = json_text.as_text(seen.type)
     if kind not in ("message", None) or not json_text.present(seen.role):

@@ -1,4 +1,4 @@
-"""The events that one output item could have come in.
+"""Synthetic events for one output item.
 
 First the item as it begins, then what fills it, then the item whole.
 

@@ -1,4 +1,4 @@
-"""The events that texts and the parts of an item could have come in.
+"""Synthetic events for texts and for the parts of an item.
 
 Texts are cut into pieces of a few words' length, between characters and never inside an escape.
 """

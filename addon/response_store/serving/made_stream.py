@@ -1,4 +1,4 @@
-"""The stream of events that a response could have come in, made of the response.
+"""Synthetic events for a whole response.
 
 It carries what the response holds, to the letter, in the order in which the API sends it. A
 response that still runs is told as far as it is, without an end.

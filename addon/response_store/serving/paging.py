@@ -1,4 +1,4 @@
-"""Pages of a list: which part of it a cursor and a limit mean.
+"""Pages of a list: the part that a cursor and a limit select.
 
 Where every name is different, a cursor means one place, and each page begins where the one before
 has ended: so paging comes to an end, and no item comes twice.

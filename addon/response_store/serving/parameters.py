@@ -1,4 +1,4 @@
-"""Query parameters: names, values, and what is wrong with them.
+"""Parsing and checking of query parameters.
 
 The last one of a name counts, but each is checked. Values are decoded as forms are: `+` is a blank.
 """
@@ -71,11 +71,11 @@ def parse_choice(parameters: Parameters, name: str, values: Sequence[str], *, de
     return default
 
 
-def parse_number(parameters: Parameters, name: str, most: int) -> int | None:
-    """Return a parameter that is a number in digits, at most `most`. Raises QueryError."""
+def parse_number(parameters: Parameters, name: str, maximum: int) -> int | None:
+    """Return a parameter that is a number in digits, at most `maximum`. Raises QueryError."""
     number = None
     for parameter in parameters.named(name):
-        number = parse_digits(parameter.value, most)
+        number = parse_digits(parameter.value, maximum)
         if number is None:
             raise QueryError(
                 f"Invalid value for '{name}': '{parameter.raw}' is not a valid integer."
@@ -83,15 +83,15 @@ def parse_number(parameters: Parameters, name: str, most: int) -> int | None:
     return number
 
 
-def parse_digits(text: str, most: int) -> int | None:
-    """Return the number in ASCII digits; None for anything else and for more than `most`."""
+def parse_digits(text: str, maximum: int) -> int | None:
+    """Return the number in ASCII digits; None for anything else and for more than `maximum`."""
     if not (text.isascii() and text.isdigit()):
         return None
     significant = text.lstrip("0")
-    if len(significant) > len(str(most)):  # Python refuses to read thousands of digits
+    if len(significant) > len(str(maximum)):  # Python refuses to read thousands of digits
         return None
     number = int(significant or "0")
-    return number if number <= most else None
+    return number if number <= maximum else None
 
 
 def _parse_parameter(pair: str, known: Collection[str]) -> Parameter:

@@ -1,4 +1,4 @@
-"""The ingester's side of serving: looks up what is asked for, and makes the answer."""
+"""The ingester's side of serving: it looks up responses and builds answers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import msgspec
 from response_store.config import Config, Serve
 from response_store.serving.request import parse_request
 from response_store.serving.serve import serve, serve_if_better
-from response_store.serving.service import Query, Reply, encode
+from response_store.serving.service import StoreQuery, StoreReply, encode
 from response_store.store.serving_reads import ServingReads, build_serving_reads
 
 if TYPE_CHECKING:
-    from response_store.serving.answer import Answer
+    from response_store.serving.answer import ServedAnswer
 
-_decode_query = msgspec.msgpack.Decoder(Query).decode
+_decode_query = msgspec.msgpack.Decoder(StoreQuery).decode
 
 
 class ServeQuestions:
@@ -30,7 +30,7 @@ class ServeQuestions:
         query = _decode_query(arguments)
         request = parse_request(query.method, query.path)
         if request is None:
-            return encode(Reply(None))
+            return encode(StoreReply(None))
         if self._reads is None:
             self._reads = build_serving_reads(self._config)
         answer_of = serve_if_better if query.mode == Serve.PREFER.value else serve
@@ -43,7 +43,7 @@ class ServeQuestions:
             reads.close()
 
 
-def _encode_reply(answer: Answer | None) -> bytes:
+def _encode_reply(answer: ServedAnswer | None) -> bytes:
     if answer is None:
-        return encode(Reply(None))
-    return encode(Reply(answer.status, answer.headers, answer.body))
+        return encode(StoreReply(None))
+    return encode(StoreReply(answer.status, answer.headers, answer.body))

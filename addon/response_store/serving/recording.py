@@ -1,4 +1,4 @@
-"""Recorded streams: what came when the response was created.
+"""Recorded streams, as they came when the response was created.
 
 A recording is replayed only where it is the whole stream of the response: from its creation to its
 terminal event. Anything else (a resumed stream's tail, a broken frame) is passed over.
@@ -18,13 +18,13 @@ from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import Event, parse_stream
 from response_store.serving.events import encode_event, remove_line_ends
 from response_store.serving.slices import read_members
-from response_store.store.packed import DamagedFrameError, unpack
+from response_store.store.packed import DamagedZstdError, unpack
 
 _CREATED = "response.created"
 _PADDING = "obfuscation"
 
 
-class _Data(msgspec.Struct):
+class _EventMembers(msgspec.Struct):
     type: Raw = ABSENT
     sequence_number: Raw = ABSENT
 
@@ -36,7 +36,7 @@ class Recording:
         self._body = body
         self._events = events
 
-    def replayed(self, starting_after: int | None, *, obfuscation: bool) -> bytes | None:
+    def replay(self, starting_after: int | None, *, obfuscation: bool) -> bytes | None:
         """Return the stream as it came, without what is to be left
         out; None if that is not known.
         """
@@ -96,14 +96,14 @@ def _is_object(event: Event) -> bool:
 def _list_numbers(events: list[Event]) -> Iterator[int | None]:
     for event in events:
         try:
-            yield json_text.as_int(json_text.members(event.data, _Data).sequence_number)
+            yield json_text.as_int(json_text.members(event.data, _EventMembers).sequence_number)
         except json_text.UnreadableError:
             yield None
 
 
 def _read_type(event: Event) -> str:
     try:
-        kind = json_text.as_text(json_text.members(event.data, _Data).type)
+        kind = json_text.as_text(json_text.members(event.data, _EventMembers).type)
     except json_text.UnreadableError:
         kind = None
     return kind or event.name.decode(errors="replace")
@@ -119,5 +119,5 @@ def _remove_padding(event: Event) -> Event:
 def _unpack(packed: bytes) -> bytes | None:
     try:
         return unpack(packed)
-    except DamagedFrameError:
+    except DamagedZstdError:
         return None

@@ -1,4 +1,4 @@
-"""A stored response as a stream: the recorded one where it was kept, else one that is made.
+"""A stored response as a stream: the recorded one if it was stored, else a synthetic one.
 
 Both are the same at each request, so a client that breaks off can go on after any event. One that
 comes with a number of another stream, that of the model's server, gets the terminal event at least:
@@ -18,7 +18,7 @@ def replay_body(request: GetResponse, text: bytes, recorded: bytes | None) -> by
     """Return the body of a response's stream, made from its JSON text. Raises UnreadableError."""
     recording = read_recording(recorded, request.id)
     if recording is not None:
-        body = recording.replayed(request.starting_after, obfuscation=request.obfuscation)
+        body = recording.replay(request.starting_after, obfuscation=request.obfuscation)
         if body is not None:
             return body
     return _synthesize_body(text, request.starting_after)

@@ -1,4 +1,4 @@
-"""Which requests ask for something that is stored, and what of it.
+"""Parsing of requests for stored responses.
 
 Paths are known by their end, as capture knows them; one slash behind is passed over. Whatever else
 comes is none of ours.
@@ -48,7 +48,7 @@ class Order(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GetResponse:
-    """A response, as JSON or as the events that it came in."""
+    """A request for a response, as JSON or as a stream of events."""
 
     id: str
     stream: bool = False
@@ -64,7 +64,7 @@ class GetResponse:
 
 @dataclass(frozen=True, slots=True)
 class GetInputItems:
-    """A page of what a response was asked with. `after` is an item's id, or how many to pass."""
+    """A request for a page of input items. `after` is an item's id, or how many to skip."""
 
     id: str
     after: str | None = None
@@ -80,7 +80,7 @@ class GetInputItems:
 
 @dataclass(frozen=True, slots=True)
 class DeleteResponse:
-    """A response is to go."""
+    """A request to delete a response."""
 
     id: str
 

@@ -1,4 +1,4 @@
-"""From what is asked and what is found to an answer."""
+"""Building of the answer to a request from what is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from response_store.json_text import ABSENT
 from response_store.openai_api.accumulated import complete_output, read_accumulated
 from response_store.openai_api.plain_response import STATES
 from response_store.serving import answer
-from response_store.serving.answer import Answer
+from response_store.serving.answer import ServedAnswer
 from response_store.serving.include import includes
 from response_store.serving.input_items import build_item_list, split_items
 from response_store.serving.paging import CursorError
@@ -27,12 +27,12 @@ from response_store.serving.request import (
 from response_store.serving.stored import Fields, ResponseLookup, ServedResponse
 
 
-class _Response(msgspec.Struct):
+class _ResponseMembers(msgspec.Struct):
     status: Raw = ABSENT
     output: Raw = ABSENT
 
 
-def serve(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> Answer | None:
+def serve(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> ServedAnswer | None:
     """Answer a request out of a store. Blocks as long as the store does.
 
     None: what is to be deleted is there.
@@ -50,7 +50,9 @@ def serve(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> Answer 
         return answer.build_internal_error()
 
 
-def serve_if_better(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> Answer | None:
+def serve_if_better(
+    lookup: ResponseLookup, tenant: str, request: StoreRequest
+) -> ServedAnswer | None:
     """Answer a request out of a store, unless the upstream is to be asked. Blocks as `serve`.
 
     What is not stored is the upstream's to judge, a query that breaks a rule of ours as well: any
@@ -69,7 +71,9 @@ def serve_if_better(lookup: ResponseLookup, tenant: str, request: StoreRequest) 
     return None if needs_upstream(request, response) else build_answer(request, response)
 
 
-def build_answer(request: GetResponse | GetInputItems, response: ServedResponse | None) -> Answer:
+def build_answer(
+    request: GetResponse | GetInputItems, response: ServedResponse | None
+) -> ServedAnswer:
     """Answer a request with what was found for it."""
     if response is None:
         return answer.build_not_found(request.id)
@@ -95,7 +99,7 @@ def needs_upstream(request: GetResponse | GetInputItems, response: ServedRespons
         if isinstance(request, GetInputItems):
             items = split_items(response.input)
             return not items or not includes(items, request.include)
-        seen = json_text.members(_complete_response(response), _Response)
+        seen = json_text.members(_complete_response(response), _ResponseMembers)
         state = STATES.get(json_text.as_text(seen.status) or "")
         runs = state is not None and not state.is_final
         return runs or not _does_output_include(seen, request.include)
@@ -103,9 +107,9 @@ def needs_upstream(request: GetResponse | GetInputItems, response: ServedRespons
         return True
 
 
-def _answer_response(request: GetResponse, response: ServedResponse) -> Answer:
+def _answer_response(request: GetResponse, response: ServedResponse) -> ServedAnswer:
     text = _complete_response(response)
-    if not _does_output_include(json_text.members(text, _Response), request.include):
+    if not _does_output_include(json_text.members(text, _ResponseMembers), request.include):
         return answer.build_bad_request(INCLUDE_UNSUPPORTED)
     if request.stream:
         return answer.build_stream_answer(replay_body(request, text, response.recorded))
@@ -119,13 +123,13 @@ def _complete_response(response: ServedResponse) -> bytes:
     return complete_output(text, items) if items else text
 
 
-def _does_output_include(seen: _Response, include: tuple[str, ...]) -> bool:
+def _does_output_include(seen: _ResponseMembers, include: tuple[str, ...]) -> bool:
     if not include or bytes(memoryview(seen.output)[:1]) != b"[":
         return True
     return includes(json_text.elements(seen.output), include)
 
 
-def _answer_items(request: GetInputItems, response: ServedResponse) -> Answer:
+def _answer_items(request: GetInputItems, response: ServedResponse) -> ServedAnswer:
     items = split_items(response.input)
     if not includes(items, request.include):
         return answer.build_bad_request(INCLUDE_UNSUPPORTED)

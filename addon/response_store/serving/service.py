@@ -1,4 +1,4 @@
-"""Answers to those who ask after stored responses, as the configuration has it.
+"""Answering of requests for stored responses on the event loop, as configured.
 
 The ingester looks things up, once everything is in the database that was captured before the
 question, so that a client sees whatever it was acknowledged. This side runs on the event loop and
@@ -17,7 +17,7 @@ from response_store.errors import StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, OK
 from response_store.json_text import storable
 from response_store.serving import answer
-from response_store.serving.answer import Answer
+from response_store.serving.answer import ServedAnswer
 from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ _DELETE_SECONDS = 1.5
 _METHODS = ("GET", "DELETE")
 
 
-class Query(msgspec.Struct, array_like=True):
-    """A question for the ingester: a request as it came, and whose it is."""
+class StoreQuery(msgspec.Struct, array_like=True):
+    """A request as it came, for the ingester, with its tenant."""
 
     mode: str
     tenant: str
@@ -41,7 +41,7 @@ class Query(msgspec.Struct, array_like=True):
     path: str
 
 
-class Reply(msgspec.Struct, array_like=True):
+class StoreReply(msgspec.Struct, array_like=True):
     """The ingester's reply. No `status`: the upstream is to be asked, or a response may be deleted.
 
     The body comes behind it.
@@ -53,11 +53,11 @@ class Reply(msgspec.Struct, array_like=True):
 
 
 encode = msgspec.msgpack.Encoder().encode
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_reply = msgspec.msgpack.Decoder(StoreReply).decode
 
 
-class Journal(Protocol):
-    """The way to the ingester."""
+class IngesterLink(Protocol):
+    """Messages to the ingester."""
 
     def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
         """Ask the ingester, behind all that was captured so far."""
@@ -69,7 +69,7 @@ class Journal(Protocol):
 class Service:
     """Answers requests on the event loop."""
 
-    def __init__(self, mode: Serve, journal: Journal, counters: Counters) -> None:
+    def __init__(self, mode: Serve, journal: IngesterLink, counters: Counters) -> None:
         self._mode = mode
         self._journal = journal
         self._counters = counters
@@ -88,10 +88,10 @@ class Service:
 
     async def answer(
         self, tenant: str, request: StoreRequest, method: str, path: str
-    ) -> Answer | None:
+    ) -> ServedAnswer | None:
         """Return the answer to a request; None where the upstream is to be asked."""
         try:
-            query = Query(self._mode.value, tenant, method, storable(path))
+            query = StoreQuery(self._mode.value, tenant, method, storable(path))
             reply = await self._look_up(query)
             if reply is None and isinstance(request, DeleteResponse):
                 reply = await self._delete(tenant, request)
@@ -101,11 +101,11 @@ class Service:
             reply = self._replace_error(answer.build_internal_error())
         return self._count(reply)
 
-    def answer_after_error(self) -> Answer | None:
+    def answer_after_error(self) -> ServedAnswer | None:
         """Return what to do where answering has raised."""
         return self._count(self._replace_error(answer.build_internal_error()))
 
-    async def _look_up(self, query: Query) -> Answer | None:
+    async def _look_up(self, query: StoreQuery) -> ServedAnswer | None:
         future = self._journal.ask(KIND, encode(query), SECONDS)
         replied = await asyncio.wait_for(future, SECONDS)
         if replied.status == FAILED:
@@ -115,17 +115,17 @@ class Service:
         reply = _decode_reply(replied.body)
         if reply.status is None:
             return None
-        return Answer(reply.status, reply.headers, reply.body)
+        return ServedAnswer(reply.status, reply.headers, reply.body)
 
-    async def _delete(self, tenant: str, request: DeleteResponse) -> Answer:
+    async def _delete(self, tenant: str, request: DeleteResponse) -> ServedAnswer:
         in_time = await self._journal.delete(tenant, request.id, _DELETE_SECONDS)
         if not in_time:
             raise TransientStoreError("the deletion is not written yet: try again later")
         return answer.build_deleted(request.id)
 
-    def _replace_error(self, error: Answer) -> Answer | None:
+    def _replace_error(self, error: ServedAnswer) -> ServedAnswer | None:
         return None if self._mode is Serve.PREFER else error
 
-    def _count(self, result: Answer | None) -> Answer | None:
+    def _count(self, result: ServedAnswer | None) -> ServedAnswer | None:
         self._counters.add(f"served.{result.status}" if result else "served.by_upstream")
         return result

@@ -1,4 +1,4 @@
-"""Looking into JSON text that may be of any shape: what is not there is empty."""
+"""Access to members of JSON text of any shape; what is missing is empty."""
 
 from __future__ import annotations
 

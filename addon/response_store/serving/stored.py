@@ -1,4 +1,4 @@
-"""What answering needs of a store."""
+"""What serving needs of a store."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Fields(StrEnum):
-    """What of a stored response an answer is made of. The rest may be left unread: it is large."""
+    """Which fields of a stored response are needed. The others are not read: they are large."""
 
     PRESENCE = "presence"  # only whether it is there
     OBJECT = "object"
@@ -18,7 +18,7 @@ class Fields(StrEnum):
 
 
 class ServedResponse(msgspec.Struct, frozen=True):
-    """A stored response, as far as it was wanted.
+    """The fields of a stored response that were asked for.
 
     `response_object` and `input` are JSON text. `recorded` is the answer as it came, a zstd frame:
     `raw_response` of the oldest exchange of this tenant that names the response, came as events

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from response_store.store.base import Store
     from response_store.store.connection_check import Findings
     from response_store.store.following import Follower
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
     from response_store.transfer.writing import BulkWriter
 
@@ -65,20 +65,20 @@ def open_reader(
     shown_as: str | None = None,
     busy_seconds: float = BUSY_SECONDS,
     statement_seconds: float = STATEMENT_SECONDS,
-) -> Reading:
+) -> Reader:
     """Open a database that is there, for reading. Raises StoreError.
 
     Errors call a SQLite file `shown_as`; it is waited for `busy_seconds` where it is locked. On a
     server no statement takes longer than `statement_seconds`.
     """
     if isinstance(target, SqliteTarget):
-        from response_store.store.sqlite.reading import SqliteReading  # noqa: PLC0415
+        from response_store.store.sqlite.reading import SqliteReader  # noqa: PLC0415
 
         path = require_file(target)
-        return SqliteReading(path, tables, shown_as=shown_as, busy_seconds=busy_seconds)
-    from response_store.store.postgres.reading import PostgresReading  # noqa: PLC0415
+        return SqliteReader(path, tables, shown_as=shown_as, busy_seconds=busy_seconds)
+    from response_store.store.postgres.reading import PostgresReader  # noqa: PLC0415
 
-    return PostgresReading(target, tables, seconds=statement_seconds)
+    return PostgresReader(target, tables, seconds=statement_seconds)
 
 
 def open_writer(target: DatabaseTarget, tables: TableNames) -> BulkWriter:
@@ -121,10 +121,10 @@ def open_index(target: DatabaseTarget, tables: TableNames, *, busy_ms: int = 100
     return PostgresIndex(target, tables)
 
 
-def build_follower(reading: Reading, selection: Selection) -> Follower:
+def build_follower(reader: Reader, selection: Selection) -> Follower:
     """Return what follows the exchanges of a selection as they end."""
     ended = msgspec.structs.replace(selection, ended=True)
-    if reading.dialect == "sqlite":
+    if reader.dialect == "sqlite":
         from response_store.store.sqlite.following import SqliteFollower  # noqa: PLC0415
 
         return SqliteFollower(ended)

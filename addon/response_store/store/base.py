@@ -1,4 +1,4 @@
-"""What a store is: a database that takes batches of changes, each with the place it comes from.
+"""The protocol of a store: a database that takes batches of changes with their checkpoints.
 
 A journal's *position* is the sequence number of its last frame that is applied. It is a row of the
 same database, written in the batch's own transaction, so that every frame counts exactly once.
@@ -34,8 +34,8 @@ class CheckpointMovedError(TransientStoreError):
 
     def __init__(self, where: str) -> None:
         super().__init__(
-            f"{where}: the journal does not stand where it did: another process has applied some "
-            "of it, or another copy of the database was put in place"
+            f"{where}: the journal's position is not the expected one: another process has applied "
+            "some of it, or another copy of the database was put in place"
         )
 
 

@@ -1,4 +1,4 @@
-"""Whether a proxy could keep its records where a configuration says. Changes nothing there."""
+"""The findings of a check whether a proxy could store records in a database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PRESENT = f"present, version {SHARED_VERSION} of the shared tables, {len(MIGRATI
 
 @dataclass(slots=True)
 class Findings:
-    """What was found, as names and values in order, and what keeps a store from working there.
+    """Facts, as names and values in order, and problems that keep a store from working there.
 
     Both may be shown once control characters are made visible: a server may say anything.
     """
@@ -24,5 +24,5 @@ class Findings:
         self.facts.append((name, value))
 
     def object_to(self, problem: str) -> None:
-        """Add a problem: where, which rule, how to mend it."""
+        """Add a problem: where, which rule, how to fix it."""
         self.problems.append(problem)

@@ -1,4 +1,4 @@
-"""What changes of a conversation come to: rows that grow, item by item.
+"""Applying changes to conversations, whose rows grow item by item.
 
 Applying a change twice changes nothing: an item is known by its id, and the items with which a
 conversation begins, which have none yet, are put where there are none.

@@ -21,7 +21,7 @@ from response_store.store.summaries import Summary, select_newest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
 
 MAX_REPORTED = 20_000  # that are remembered
@@ -32,33 +32,33 @@ class ReplacedError(TransientStoreError):
 
 
 class Follower(Protocol):
-    """Knows what has been told. Every method may raise StoreError, after which one looks on."""
+    """Reports each exchange as it ends. Methods may raise StoreError; call again then."""
 
     @property
-    def pause(self) -> float:
+    def poll_interval(self) -> float:
         """Return the seconds between two calls of `look`."""
 
-    def begin(self, reading: Reading, most: int) -> list[Summary]:
-        """Return the last `most` exchanges that have ended, the oldest first."""
+    def begin(self, reader: Reader, limit: int) -> list[Summary]:
+        """Return the last `limit` exchanges that have ended, the oldest first."""
 
-    def look(self, reading: Reading) -> list[Summary]:
-        """Return what has ended since the last call; `reading` may be another one than then."""
+    def look(self, reader: Reader) -> list[Summary]:
+        """Return what has ended since the last call; `reader` may be another one than then."""
 
 
-def list_last_ended(reading: Reading, selection: Selection, most: int) -> list[Summary]:
-    """Return the last `most` exchanges of a selection that have ended, the oldest first."""
+def list_last_ended(reader: Reader, selection: Selection, limit: int) -> list[Summary]:
+    """Return the last `limit` exchanges of a selection that have ended, the oldest first."""
     sql, values = msgspec.structs.replace(selection, ended=True).condition()
-    rows = reading.rows(select_newest(sql), (*values, most))
+    rows = reader.rows(select_newest(sql), (*values, limit))
     return [Summary(*row) for row in reversed(rows)]
 
 
 class ReportedExchanges:
-    """What has been told: the newest `MAX_REPORTED`, with their states."""
+    """The exchanges that were reported, the newest `MAX_REPORTED`, with their states."""
 
     def __init__(self) -> None:
         self._states: dict[str, str] = {}
 
-    def fresh(self, exchanges: Iterable[Summary]) -> list[Summary]:
+    def select_unreported(self, exchanges: Iterable[Summary]) -> list[Summary]:
         """Return the exchanges that were not reported in their state
         yet, by their end, and note them.
         """
@@ -67,17 +67,17 @@ class ReportedExchanges:
         return sorted(new.values(), key=lambda one: (one.ended_at, one.exchange_id))
 
     def add(self, exchanges: Iterable[Summary]) -> None:
-        """Take note of what is told."""
+        """Note exchanges as reported in their states."""
         for one in exchanges:
             self._states.pop(one.exchange_id, None)
             self._states[one.exchange_id] = one.state
         for oldest in [*islice(self._states, max(len(self._states) - MAX_REPORTED, 0))]:
             del self._states[oldest]
 
-    def unfinished(self, most: int) -> list[str]:
+    def list_unfinished(self, limit: int) -> list[str]:
         """Return the newest exchanges that were reported before they had a final state."""
-        return [name for name, state in self._states.items() if state in UNFINISHED][-most:]
+        return [name for name, state in self._states.items() if state in UNFINISHED][-limit:]
 
     def _is_new(self, one: Summary) -> bool:
-        told = self._states.get(one.exchange_id)
-        return told is None or (told in UNFINISHED and told != one.state)
+        reported = self._states.get(one.exchange_id)
+        return reported is None or (reported in UNFINISHED and reported != one.state)

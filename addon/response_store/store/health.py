@@ -11,14 +11,14 @@ from response_store.errors import StoreError
 logger = logging.getLogger(__name__)
 
 
-class Phase(StrEnum):
-    """Where a store is in its life."""
+class StorePhase(StrEnum):
+    """The phase of a store's life."""
 
     NEW = "new"
     OPENING = "opening"
     READY = "ready"
     WAITING = "waiting"  # failed; the next attempt comes by itself
-    FAILED = "failed"  # failed for a reason that somebody has to mend; attempts go on
+    FAILED = "failed"  # failed for a reason that somebody has to fix; attempts go on
 
 
 class Health:
@@ -31,7 +31,7 @@ class Health:
         self._clock = clock
         self.name = name
         self.failures = 0  # since the last success
-        self.phase = Phase.NEW
+        self.phase = StorePhase.NEW
         self.error: StoreError | None = None
         self.retry_at = 0.0
         self.commits = 0
@@ -40,7 +40,7 @@ class Health:
     @property
     def ready(self) -> bool:
         """Return whether the last attempt succeeded."""
-        return self.phase is Phase.READY
+        return self.phase is StorePhase.READY
 
     def retry_in(self) -> float:
         """Return the seconds until the next attempt."""
@@ -50,7 +50,7 @@ class Health:
 
     def opening(self) -> None:
         """Note that the first attempt begins."""
-        self.phase = Phase.OPENING
+        self.phase = StorePhase.OPENING
 
     def opened(self) -> None:
         """Note that an attempt to open succeeded."""
@@ -78,17 +78,17 @@ class Health:
         self.busy_since = None
         self.failures += 1
         self.retry_at = retry_at
-        first_opening = self.phase is Phase.OPENING
+        first_opening = self.phase is StorePhase.OPENING
         changed = self.ready or first_opening or str(error) != str(self.error)
         self.error = error
-        self.phase = Phase.WAITING if passing else Phase.FAILED
+        self.phase = StorePhase.WAITING if passing else StorePhase.FAILED
         if changed and (passing or not first_opening):
             logger.warning("response_store: %s; records wait, attempts go on", error)
 
     def _recovered(self) -> None:
-        failed = self.phase in (Phase.WAITING, Phase.FAILED)
+        failed = self.phase in (StorePhase.WAITING, StorePhase.FAILED)
         self.error = None
         self.failures = 0
-        self.phase = Phase.READY
+        self.phase = StorePhase.READY
         if failed:
             logger.warning("response_store: %s is back, writing goes on", self.name)

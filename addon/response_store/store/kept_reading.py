@@ -1,4 +1,4 @@
-"""A database that is kept open for looking things up, and opened anew where that has failed."""
+"""A reader that is kept open, and opened again after a failure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from response_store.errors import StoreError
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 
 T = TypeVar("T")
 
@@ -19,7 +19,7 @@ _RETRY_SECONDS = (
 
 
 class Pause:
-    """Keeps several threads from knocking at a database that has just refused one of them."""
+    """Keeps threads from connecting to a database that has just refused one of them."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -36,27 +36,27 @@ class Pause:
         self._failed = self._clock() + PAUSE, error
 
 
-class KeptReading:
-    """A `Reading` that is opened when it is needed. For one thread; a `pause` is for several.
+class KeptReader:
+    """A `Reader` that is opened when it is needed. For one thread; a `pause` is for several.
 
     `identity` tells what would be opened now: where that has changed, it is opened anew.
     """
 
     def __init__(
-        self, open_reading: Callable[[], Reading], identity: Callable[[], object], pause: Pause
+        self, open_reading: Callable[[], Reader], identity: Callable[[], object], pause: Pause
     ) -> None:
-        self._open_reading = open_reading
+        self._open_reader = open_reading
         self._identity = identity
         self._pause = pause
-        self._reading: Reading | None = None
+        self._reader: Reader | None = None
         self._opened_as: object = None
 
-    def ask(self, question: Callable[[Reading], T]) -> T:
+    def ask(self, question: Callable[[Reader], T]) -> T:
         """Ask what raises StoreError where the database does."""
-        if self._reading is not None and self._opened_as == self._identity():
+        if self._reader is not None and self._opened_as == self._identity():
             asked_at = time.monotonic()
             try:
-                return question(self._reading)
+                return question(self._reader)
             except StoreError:
                 # A connection that idles while its server starts again fails once.
                 if time.monotonic() - asked_at > _RETRY_SECONDS:
@@ -64,25 +64,25 @@ class KeptReading:
                     raise
         self.close()
         self._open()
-        assert self._reading is not None
+        assert self._reader is not None
         try:
-            return question(self._reading)
+            return question(self._reader)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Close the database, if it is open. Idempotent."""
-        reading, self._reading = self._reading, None
-        if reading is not None:
+        reader, self._reader = self._reader, None
+        if reader is not None:
             with suppress(StoreError):
-                reading.close()
+                reader.close()
 
     def _open(self) -> None:
         self._pause.check()
         self._opened_as = self._identity()
         try:
-            self._reading = self._open_reading()
+            self._reader = self._open_reader()
         except StoreError as error:
             self._pause.failed(error)
             raise

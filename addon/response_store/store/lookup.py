@@ -1,4 +1,4 @@
-"""From what a user types to the one exchange or response that it means.
+"""Lookup of exchanges and responses by an id, or by the beginning of one.
 
 An identifier is a response id, an exchange id, or the beginning of either. Several exchanges may
 name one response (a background response, its polls, a stream that was resumed and cut): the one
@@ -21,7 +21,7 @@ from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, build_ex
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.records import ExchangeRow
 
 CANDIDATES = 10
@@ -48,7 +48,7 @@ WHERE {begins[id]} AND tenant_id = ? ORDER BY id LIMIT ?"""
 
 
 class LookupResult(msgspec.Struct, frozen=True):
-    """What an identifier means: an exchange, a response, mostly both; never neither."""
+    """What is stored under an id: an exchange, a response, mostly both; never neither."""
 
     exchange: ExchangeRow | None
     response: StoredResponse | None
@@ -57,33 +57,33 @@ class LookupResult(msgspec.Struct, frozen=True):
 class Lookup:
     """Looks up exchanges and responses by their ids, one tenant's at a time."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""
-        row = self._reading.row(BY_EXCHANGE, (exchange_id, tenant))
+        row = self._reader.row(BY_EXCHANGE, (exchange_id, tenant))
         return build_exchange_row(row) if row else None
 
     def latest_exchange(self, tenant: str, response_id: str) -> ExchangeRow | None:
         """Return the exchange that stands for exactly this response."""
-        row = self._reading.row(BY_RESPONSE, (response_id, tenant))
+        row = self._reader.row(BY_RESPONSE, (response_id, tenant))
         return build_exchange_row(row) if row else None
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
         """Return the response with exactly this id."""
-        row = self._reading.row(RESPONSE, (tenant, response_id))
+        row = self._reader.row(RESPONSE, (tenant, response_id))
         return StoredResponse(*row) if row else None
 
     def ids_with_prefix(self, tenant: str, prefix: str, limit: int) -> set[str]:
         """Return ids of either kind that begin so; where there are more than `limit`, more."""
-        values = self._reading.beginning(prefix)
+        values = self._reader.bind_prefix(prefix)
         if values is None:
             return set()
         return {
             str(identifier)
             for statement in (EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM)
-            for (identifier,) in self._reading.rows(statement, (*values, tenant, limit + 1))
+            for (identifier,) in self._reader.rows(statement, (*values, tenant, limit + 1))
         }
 
     def find(self, tenant: str, identifier: str) -> LookupResult:
@@ -91,12 +91,12 @@ class Lookup:
 
         Raises StoreError where it is none or several.
         """
-        found = self._exactly(tenant, identifier)
-        if found is None:
-            found = self._exactly(tenant, self._completed(tenant, identifier))
-        if found is None:  # cannot be: the completed identifier was read in the same snapshot
+        matches = self._exactly(tenant, identifier)
+        if matches is None:
+            matches = self._exactly(tenant, self._completed(tenant, identifier))
+        if matches is None:  # cannot be: the completed identifier was read in the same snapshot
             raise self._nothing(tenant, identifier)
-        return found
+        return matches
 
     def _exactly(self, tenant: str, identifier: str) -> LookupResult | None:
         exchange = self.latest_exchange(tenant, identifier) or self.exchange(tenant, identifier)
@@ -114,8 +114,8 @@ class Lookup:
 
     def _nothing(self, tenant: str, identifier: str) -> StoreError:
         return StoreError(
-            f"{self._reading.name}: nothing is stored under {identifier!r} for tenant {tenant!r}."
-            " See what is there with: response-store list"
+            f"{self._reader.name}: {identifier!r} is not found for tenant {tenant!r}. List what is"
+            " stored with: response-store list"
         )
 
 

@@ -1,4 +1,4 @@
-"""What becomes of a stored response when a snapshot of the same one comes.
+"""Merging a new snapshot of a response into the stored one.
 
 Responses only move forward, from `queued` over `in_progress` to a final state, and an input that
 is known is never erased: neither by a snapshot that does not repeat it, nor because the snapshot

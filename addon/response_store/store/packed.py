@@ -1,4 +1,4 @@
-"""Bytes out of the zstd frames that the store keeps. `ingest/compression.py` packs them.
+"""Unpacking of the zstd frames in the database. `ingest/compression.py` packs them.
 
 Others may have written a frame, into a file that is imported or into a shared database: a few
 kilobytes can stand for terabytes, and what the frame says of its size need not be true.
@@ -16,12 +16,12 @@ _UNKNOWN = 1 << 64
 _SLICE = 256  # bytes of a frame stand for at most 64 blocks of 128 KiB
 
 
-class DamagedFrameError(ValueError):
+class DamagedZstdError(ValueError):
     """A zstd frame can't be unpacked. The message is the reason, free of content."""
 
 
-class TooLargeFrameError(DamagedFrameError):
-    """A zstd frame comes to more than is unpacked."""
+class TooLargeZstdError(DamagedZstdError):
+    """A zstd frame unpacks to more than the limit."""
 
 
 def unpack(frame: bytes, limit: int = STORED_BYTES) -> bytes:
@@ -41,9 +41,9 @@ def check_size(frame: bytes, limit: int) -> None:
     try:
         for _ in _unpack_pieces(frame, limit):
             pass
-    except TooLargeFrameError:
+    except TooLargeZstdError:
         raise
-    except DamagedFrameError:
+    except DamagedZstdError:
         return
 
 
@@ -63,11 +63,11 @@ def _unpack_pieces(frame: bytes, limit: int) -> Iterator[bytes]:
         try:
             piece = unpacker.decompress(frame[start : start + _SLICE])
         except zstandard.ZstdError:
-            raise DamagedFrameError("it is no zstd frame") from None
+            raise DamagedZstdError("it is no zstd frame") from None
         size += len(piece)
         if size > limit:
-            raise TooLargeFrameError(f"it comes to more than {limit >> 20} MiB")
+            raise TooLargeZstdError(f"it comes to more than {limit >> 20} MiB")
         yield piece
         if unpacker.eof:
             return
-    raise DamagedFrameError("its zstd frame ends too early" if frame else "it is no zstd frame")
+    raise DamagedZstdError("its zstd frame ends too early" if frame else "it is no zstd frame")

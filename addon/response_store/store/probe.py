@@ -1,4 +1,4 @@
-"""A change that only a table at fault refuses: in the shape of another, with plain values."""
+"""A probe: a change of plain values, which the database refuses only if the table is at fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions to a store: what was captured, newest first or by id.
+"""Queries of what was captured, newest first or by id.
 
 Everything is asked for one tenant, and every statement finds its rows through an index
 (`status.py` alone counts whole tables, through their indexes where it can). A page ends where the
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from response_store.config.tables import TableNames
     from response_store.store.lookup import LookupResult
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.records import ExchangeRow
     from response_store.store.rows import StoredResponse
 
@@ -42,14 +42,14 @@ ALL = Selection()
 class Query(Closes):
     """The reading side of a store, for one thread. A context manager."""
 
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-        self._lookup = ThreadLookup(reading)
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lookup = ThreadLookup(reader)
 
     @property
-    def reading(self) -> Reading:
+    def reader(self) -> Reader:
         """Return the connection that it reads through."""
-        return self._reading
+        return self._reader
 
     def recent(
         self, tenant: str, *, limit: int, before: Cursor | None = None, selection: Selection = ALL
@@ -62,7 +62,7 @@ class Query(Closes):
         sql, values = msgspec.structs.replace(selection, tenant=tenant).condition()
         if before is not None:
             sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
-        rows = self._reading.rows(select_newest(sql), (*values, limit + 1))
+        rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
         shown = tuple(Summary(*row) for row in rows[:limit])
         if len(rows) <= limit:
             return Page(shown, None)
@@ -70,8 +70,8 @@ class Query(Closes):
 
     def statistics(self, selection: Selection, by: By) -> Statistics:
         """Return the exchanges of a selection in groups, as numbers."""
-        with self._reading.snapshot():
-            return compute_statistics(self._reading, selection, by)
+        with self._reader.snapshot():
+            return compute_statistics(self._reader, selection, by)
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""
@@ -92,17 +92,17 @@ class Query(Closes):
     @contextmanager
     def snapshot(self) -> Iterator[ThreadLookup]:
         """Look up several things, threads among them, in one state of the database."""
-        with self._reading.snapshot():
+        with self._reader.snapshot():
             yield self._lookup
 
     def status(self) -> StoreStatus:
         """Return what the whole database holds, all tenants together."""
-        with self._reading.snapshot():
-            return read_status(self._reading)
+        with self._reader.snapshot():
+            return read_status(self._reader)
 
     def close(self) -> None:
         """Close the database; closing twice is fine."""
-        self._reading.close()
+        self._reader.close()
 
 
 def open_query(target: DatabaseTarget, names: TableNames, *, shown_as: str | None = None) -> Query:

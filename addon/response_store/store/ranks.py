@@ -1,7 +1,7 @@
 """Which row of an exchange wins, in Python and in the SQL that every database speaks.
 
-A row is replaced only by one that has come further. By the same rank of the state one exchange
-stands for a response that several name.
+A row is replaced only by one in a later state. The same rank of the state decides which exchange
+represents a response that several name.
 """
 
 from __future__ import annotations
@@ -27,9 +27,10 @@ ENDED_RANK = State.COMPLETED.rank
 def build_supersedes(new: str, old: str) -> str:
     """Return the SQL condition that the exchange `new` replaces the exchange `old`.
 
-    One that has come further does: an open one gives way to an ended one, one that was cut off to
-    a whole one. So does one whose end is known, where the other one was merely given up as
-    `proxy_stopped`. Of equals, one with more of its raw answer does. `supersedes` is the same rule.
+    The one in the later state does: an ended one replaces an open one, a whole one replaces one
+    that was cut off. Of equal states the one whose end is known does, where the other was given up
+    as `proxy_stopped`; of equals in that too, the one with more of its raw answer. `supersedes` is
+    the same rule in Python.
     """
     return f"{_build_progress(new)} > {_build_progress(old)}"
 

@@ -1,10 +1,10 @@
-"""What the queries ask a database through, whichever it is: one read-only look at a store.
+"""The reader protocol: SQL for either database, over a connection that only reads.
 
 Statements are SQL that SQLite and PostgreSQL both understand, with a `?` for each value and words
 in braces for the rest:
 
 - `{exchanges}`, `{responses}` and the like: the tables;
-- `{begins[id]}`: that the column `id` begins with a text; takes the values of `beginning`;
+- `{begins[id]}`: that the column `id` begins with a text; takes the values of `bind_prefix`;
 - `{bytewise}`: the name of the collation that compares texts by their bytes;
 - `{by_state}`: what keeps SQLite's planner with the index on states;
 - `{floor_of} ... {floor_end}`: the largest whole number that is not above one that is not negative;
@@ -40,7 +40,7 @@ CLIENT = "^([^ /]+(/[^0-9 /][^ /]*|))"
 """
 
 
-class SqlitePlace(msgspec.Struct, frozen=True, kw_only=True):
+class SqliteLocation(msgspec.Struct, frozen=True, kw_only=True):
     """A SQLite file and its size."""
 
     database: str
@@ -48,7 +48,7 @@ class SqlitePlace(msgspec.Struct, frozen=True, kw_only=True):
     wal_bytes: int
 
 
-class PostgresPlace(msgspec.Struct, frozen=True, kw_only=True):
+class PostgresLocation(msgspec.Struct, frozen=True, kw_only=True):
     """A PostgreSQL database, and the size of each table with its indexes."""
 
     database: str
@@ -56,10 +56,10 @@ class PostgresPlace(msgspec.Struct, frozen=True, kw_only=True):
     table_bytes: dict[str, int]
 
 
-Place: TypeAlias = SqlitePlace | PostgresPlace
+DatabaseLocation: TypeAlias = SqliteLocation | PostgresLocation
 
 
-class Reading(Protocol):
+class Reader(Protocol):
     """An open connection that changes nothing. For one thread; all methods raise StoreError."""
 
     @property
@@ -80,13 +80,13 @@ class Reading(Protocol):
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """Return the first row of a statement, if any."""
 
-    def beginning(self, text: str) -> tuple[object, ...] | None:
+    def bind_prefix(self, text: str) -> tuple[object, ...] | None:
         """Return the values of `{begins[...]}`; None where no text can begin so."""
 
     def snapshot(self) -> AbstractContextManager[None]:
         """Have several statements see one state of the database."""
 
-    def place(self) -> Place:
+    def place(self) -> DatabaseLocation:
         """Return where the rows are, and how much room they take."""
 
     def close(self) -> None:
@@ -103,15 +103,15 @@ def list_required_tables(names: TableNames) -> tuple[str, ...]:
     return names.responses, names.exchanges, names.responses_version, names.exchanges_version
 
 
-def read_versions(reading: Reading, names: TableNames) -> dict[str, int]:
+def read_versions(reader: Reader, names: TableNames) -> dict[str, int]:
     """Return the versions of the schema. Raises PermanentStoreError
     where they are not those we read.
     """
     known = {"responses": SHARED_VERSION, "exchanges": len(MIGRATIONS)}
     tables = {"responses": names.responses_version, "exchanges": names.exchanges_version}
     for what, table in tables.items():
-        found = reading.row(f"SELECT max(version) FROM {{{what}_version}}")
-        stored = found[0] if found else None
+        row = reader.row(f"SELECT max(version) FROM {{{what}_version}}")
+        stored = row[0] if row else None
         if stored != known[what]:
-            raise build_version_error(reading.name, table, stored, known[what])
+            raise build_version_error(reader.name, table, stored, known[what])
     return known

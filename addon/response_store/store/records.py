@@ -174,7 +174,7 @@ class ConversationChange(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """What one exchange brings to the store: its row and, where there is, what it is about."""
+    """The rows that one exchange brings: its own, and those of a response and a conversation."""
 
     exchange: ExchangeRow
     response: ResponseRow | None = None
@@ -182,7 +182,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Deletion(msgspec.Struct, frozen=True):
-    """A response that is to go from the store, because the API has deleted it.
+    """The deletion of a response, which the API has deleted.
 
     It takes its place among the records: what came before it goes, what comes after it stays. Only
     the row of the responses table goes; exchanges are history, and what other responses hold of it

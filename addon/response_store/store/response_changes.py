@@ -1,4 +1,4 @@
-"""What a batch of changes makes of the responses that it names."""
+"""Resolving a batch of changes to the final row of each response."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Key: TypeAlias = tuple[str, str]
 
 
 class Resolution(NamedTuple):
-    """What a batch comes to.
+    """The result of a batch.
 
     `rows`: what each response becomes, in the order of keys; None where it is deleted. Those that
     stay as they are stored are left out. `results`: by the place of a change in the batch, the

@@ -1,4 +1,4 @@
-"""What state a database's schema is in, and whether this program can work with it.
+"""Checks of a schema's version and columns, the same for both databases.
 
 The shared tables keep praxis-proxy/ai's version; ours has its own, with ordered migrations.
 """
@@ -21,7 +21,7 @@ Version: TypeAlias = int | str | None
 
 
 class Catalogue(Protocol):
-    """What a database tells of its tables."""
+    """The tables of a database, as far as checks need them."""
 
     def columns(self, table: str) -> set[str]:
         """Return the names of a table's columns, in lower case;
@@ -29,7 +29,7 @@ class Catalogue(Protocol):
         """
 
     def highest(self, table: str) -> object:
-        """Return the highest `read_version` in a table that is there; None where it is empty."""
+        """Return the highest `version` in a table that is there; None where it is empty."""
 
 
 def read_version(catalogue: Catalogue, table: str) -> Version:
@@ -48,7 +48,7 @@ def check_schema(catalogue: Catalogue, tables: TableNames, where: str) -> None:
     problems = _find_version_problems(catalogue, tables) + _find_column_problems(catalogue, tables)
     if problems:
         raise PermanentStoreError(
-            f"{where}: {'; '.join(problems)}. Name other tables in the configuration, or mend these"
+            f"{where}: {'; '.join(problems)}. Name other tables in the configuration, or fix these"
         )
 
 

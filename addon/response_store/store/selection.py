@@ -1,4 +1,4 @@
-"""Which exchanges are meant: by tenant, model, state, host, client and time."""
+"""Selection of exchanges by tenant, model, state, host, client and time."""
 
 from __future__ import annotations
 

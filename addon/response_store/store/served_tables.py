@@ -1,4 +1,4 @@
-"""What answers are made of, out of a database's tables: the columns that are wanted, no others.
+"""Lookup of what answers are made of: only the columns that are needed.
 
 `tenant_id || ''` keeps planners from searching by tenant, which would walk all of a tenant's rows.
 """
@@ -6,16 +6,12 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from response_store.errors import StoreError
 from response_store.openai_api.accumulated import build_accumulated_sql
 from response_store.serving.stored import Fields, ServedResponse
-from response_store.store.lookup import RESPONSE
-from response_store.store.records import EndedBy, ResponseRow, Transport
-
-if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+from response_store.store.lookup import Lookup
+from response_store.store.records import EndedBy, Transport
 
 _OBJECT = f"response_object, {build_accumulated_sql('{responses}')}"
 _COLUMNS = {
@@ -24,70 +20,43 @@ _COLUMNS = {
     Fields.STREAM: _OBJECT,
     Fields.INPUT: "input, NULL",
 }
-FOUND = {
-    wanted: f"SELECT {column} FROM {{responses}} WHERE tenant_id = ? AND id = ?"
-    for wanted, column in _COLUMNS.items()
+SERVED = {
+    fields: f"SELECT {columns} FROM {{responses}} WHERE tenant_id = ? AND id = ?"
+    for fields, columns in _COLUMNS.items()
 }
 RECORDED = f"""
-SELECT started_at, exchange_id, raw_response FROM {{exchanges}}
+SELECT raw_response FROM {{exchanges}}
 WHERE response_id = ? AND tenant_id || '' = ? AND transport = '{Transport.SSE.value}'
     AND ended_by = '{EndedBy.TERMINAL_EVENT.value}' AND raw_response IS NOT NULL
 ORDER BY started_at, exchange_id LIMIT 1"""
 
 
-class Recorded(NamedTuple):
-    """A stream as it came, a zstd frame, and the exchange that brought it; the oldest sorts first.
+class ServedLookup(Lookup):
+    """A `Lookup` that also finds what served answers are made of. For one thread."""
 
-    `started_at` is Unix seconds.
-    """
-
-    started_at: float
-    exchange_id: str
-    raw_response: bytes
-
-
-class ServedTables:
-    """A database's tables, as far as answers are made of them. For one thread."""
-
-    def __init__(self, reading: Reading) -> None:
-        self._reading = reading
-
-    def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
-        """Return the wanted fields of a response. Raises StoreError."""
-        streamed = wanted is Fields.STREAM
-        with self._reading.snapshot() if streamed else nullcontext():
-            row = self._reading.row(FOUND[wanted], (tenant, response_id))
+    def find_served(self, tenant: str, response_id: str, fields: Fields) -> ServedResponse | None:
+        """Return some fields of the response with exactly this id. Raises StoreError."""
+        streamed = fields is Fields.STREAM
+        with self._reader.snapshot() if streamed else nullcontext():
+            row = self._reader.row(SERVED[fields], (tenant, response_id))
             if row is None:
                 return None
-            recorded = self.recorded(tenant, response_id) if streamed else None
-        text = self._text(row[0])
-        if wanted is Fields.INPUT:
+            recorded = self._find_recorded(tenant, response_id) if streamed else None
+        text = self._check_text(row[0])
+        if fields is Fields.INPUT:
             return ServedResponse(input=text)
-        return ServedResponse(
-            response_object=text,
-            recorded=recorded.raw_response if recorded else None,
-            accumulated=row[1] if isinstance(row[1], str) else None,
-        )
+        accumulated = row[1] if isinstance(row[1], str) else None
+        return ServedResponse(text, recorded=recorded, accumulated=accumulated)
 
-    def response(self, tenant: str, response_id: str) -> ResponseRow | None:
-        """Return the whole row of a response. Raises StoreError."""
-        row = self._reading.row(RESPONSE, (tenant, response_id))
-        if row is None:
-            return None
-        found = ResponseRow(*row)
-        for text in (found.response_object, found.input, found.messages):
-            self._text(text)
-        return found
+    def _find_recorded(self, tenant: str, response_id: str) -> bytes | None:
+        """Return the oldest recorded stream of a response, a zstd frame."""
+        row = self._reader.row(RECORDED, (response_id, tenant))
+        return bytes(row[0]) if row else None
 
-    def recorded(self, tenant: str, response_id: str) -> Recorded | None:
-        """Return the oldest recorded stream of a response. Raises StoreError."""
-        row = self._reading.row(RECORDED, (response_id, tenant))
-        return Recorded(row[0], row[1], bytes(row[2])) if row else None
-
-    def _text(self, value: Any) -> str:
+    def _check_text(self, value: object) -> str:
         if not isinstance(value, str):  # SQLite keeps whatever a program writes
             raise StoreError(
-                f"{self._reading.name}: a row of a response holds something that is no text. "
+                f"{self._reader.name}: a row of a response holds something that is not text. "
                 "Delete it, or have the program that wrote it write text."
             )
         return value

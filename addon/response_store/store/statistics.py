@@ -20,7 +20,7 @@ from response_store.store.records import State
 from response_store.store.selection import HOST_PORT, Condition
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading, Row
+    from response_store.store.reading import Reader, Row
     from response_store.store.selection import Selection
 
 STEPS = 48
@@ -119,22 +119,22 @@ SELECT {{floor_of}} (started_at - ?) / CAST(? AS DOUBLE PRECISION) {{floor_end}}
 FROM {{exchanges}} WHERE {condition} GROUP BY 1"""
 
 
-def compute_statistics(reading: Reading, selection: Selection, by: By) -> Statistics:
+def compute_statistics(reader: Reader, selection: Selection, by: By) -> Statistics:
     """Return the exchanges of a selection, grouped."""
     condition = selection.condition()
-    first, last = reading.rows(_fill(_SPAN, condition), condition.values)[0]
+    first, last = reader.rows(_fill(_SPAN, condition), condition.values)[0]
     if first is None:
         return Statistics(by, (), None)
     key = build_day_number(first, last) if by is By.DAY else Condition(_KEYS[by], ())
     values = (*key.values, *condition.values)
     again = {
         row[0]: dict(zip(_TOKENS, row[1:], strict=True))
-        for row in reading.rows(_fill(_AGAIN, condition, key), values)
+        for row in reader.rows(_fill(_AGAIN, condition, key), values)
     }
-    rows = reading.rows(_fill(_GROUPS, condition, key), values)
+    rows = reader.rows(_fill(_GROUPS, condition, key), values)
     groups = [_build_group(by, row, again.get(row[0], {})) for row in rows]
     groups.sort(key=lambda one: (0 if by is By.DAY else -one.count, one.key is None, one.key or ""))
-    return Statistics(by, tuple(groups), _build_course(reading, selection, first, last))
+    return Statistics(by, tuple(groups), _build_course(reader, selection, first, last))
 
 
 def _fill(statement: str, condition: Condition, key: Condition | None = None) -> str:
@@ -151,13 +151,11 @@ def _build_group(by: By, row: Row, again: dict[str, int | None]) -> StatisticsGr
         for name, total in zip(_TOKENS, sums, strict=True)
     }
     names = [name for name in StatisticsGroup.__struct_fields__ if "_ms_" in name]
-    told = dict(zip(names, measures, strict=True))
-    return StatisticsGroup(key=key, count=count, errors=errors, **tokens, **told)
+    percentiles = dict(zip(names, measures, strict=True))
+    return StatisticsGroup(key=key, count=count, errors=errors, **tokens, **percentiles)
 
 
-def _build_course(
-    reading: Reading, selection: Selection, first: float, last: float
-) -> Course | None:
+def _build_course(reader: Reader, selection: Selection, first: float, last: float) -> Course | None:
     """Return the course over the period that was asked for, or over that of the exchanges."""
     since = first if selection.since is None else selection.since
     until = last if selection.since is None else max(last, time.time())
@@ -168,7 +166,7 @@ def _build_course(
         return None
     condition = selection.condition()
     counts = [0] * STEPS
-    rows = reading.rows(_fill(_COURSE, condition), (since, step, *condition.values))
+    rows = reader.rows(_fill(_COURSE, condition), (since, step, *condition.values))
     for place, count in rows:
         counts[min(max(int(place), 0), STEPS - 1)] += count
     return Course(since, until, tuple(counts))

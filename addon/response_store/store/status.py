@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from response_store.store.reading import Place
+from response_store.store.reading import DatabaseLocation
 from response_store.store.records import State
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
 
 COUNTS = "SELECT state, api, count(*) FROM {exchanges} GROUP BY state, api"
 RESPONSES = "SELECT count(*) FROM {responses}"
@@ -37,7 +37,7 @@ FROM tenant"""
 class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Counts over all tenants; times are Unix seconds, sizes bytes."""
 
-    place: Place
+    place: DatabaseLocation
     versions: dict[str, int]
     exchanges: int
     responses: int
@@ -50,19 +50,19 @@ class StoreStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_started_at: float | None
 
 
-def read_status(reading: Reading) -> StoreStatus:
+def read_status(reader: Reader) -> StoreStatus:
     """Count everything."""
     states, apis = Counter[str](), Counter[str]()
-    for state, api, count in sorted(reading.rows(COUNTS)):
+    for state, api, count in sorted(reader.rows(COUNTS)):
         states[state] += count
         apis[api] += count
-    tenants, first, last = reading.rows(SPAN)[0]
-    oldest_open = reading.row(OLDEST_OPEN, (State.OPEN.value,))
+    tenants, first, last = reader.rows(SPAN)[0]
+    oldest_open = reader.row(OLDEST_OPEN, (State.OPEN.value,))
     return StoreStatus(
-        place=reading.place(),
-        versions=dict(reading.versions),
+        place=reader.place(),
+        versions=dict(reader.versions),
         exchanges=states.total(),
-        responses=reading.rows(RESPONSES)[0][0],
+        responses=reader.rows(RESPONSES)[0][0],
         tenants=tenants,
         by_state=dict(states.most_common()),
         by_api=dict(apis.most_common()),

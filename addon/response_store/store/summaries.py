@@ -1,4 +1,4 @@
-"""Exchanges as lists have them, in the order of time."""
+"""Exchanges in lists: summaries, cursors and pages."""
 
 from __future__ import annotations
 

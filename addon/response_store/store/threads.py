@@ -99,12 +99,12 @@ def _repeat_mark(count: int) -> str:
 class ThreadNode(msgspec.Struct, frozen=True):
     """A response of a thread. `branches` are the ones that continue it, where they are several."""
 
-    found: LookupResult
+    entry: LookupResult
     branches: tuple[str, ...] = ()
 
 
 class ThreadLookup(Lookup):
-    """Looks up threads as well."""
+    """A `Lookup` that also finds threads."""
 
     def ancestors(self, tenant: str, response_id: str) -> list[str]:
         """Return what a response continues, and so on; the last may be missing. May hold a loop."""
@@ -119,31 +119,31 @@ class ThreadLookup(Lookup):
 
     def in_conversation(self, tenant: str, conversation_id: str) -> list[tuple[str, float]]:
         """Return the responses of a conversation and when each was begun, in that order."""
-        rows = self._reading.rows(CONVERSATION, (conversation_id, tenant))
+        rows = self._reader.rows(CONVERSATION, (conversation_id, tenant))
         return [(name, started_at) for name, started_at in rows]
 
     def nodes(self, tenant: str, response_ids: Sequence[str]) -> dict[str, ThreadNode]:
         """Return what is known of each of at most `BATCH` responses, without the missing ones."""
         ids, count = tuple(response_ids), len(response_ids)
-        found = self._reading.rows(select_responses(count), (tenant, *ids))
-        stored = {row.id: row for row in (StoredResponse(*columns) for columns in found)}
-        places = self._reading.rows(select_representatives(count), (*ids, tenant, tenant))
-        rows = self._exchanges([one for _, one, _ in places if one is not None])
+        rows = self._reader.rows(select_responses(count), (tenant, *ids))
+        stored = {row.id: row for row in (StoredResponse(*columns) for columns in rows)}
+        places = self._reader.rows(select_representatives(count), (*ids, tenant, tenant))
+        exchanges = self._exchanges([one for _, one, _ in places if one is not None])
         nodes: dict[str, ThreadNode] = {}
         for name, one, branches in places:
             if one is not None or name in stored:
                 several = self._ids(SUCCESSORS, name, tenant) if branches > 1 else ()
                 nodes[name] = ThreadNode(
-                    LookupResult(rows.get(one), stored.get(name)), tuple(several)
+                    LookupResult(exchanges.get(one), stored.get(name)), tuple(several)
                 )
         return nodes
 
     def _exchanges(self, ids: Sequence[str]) -> dict[str, ExchangeRow]:
-        found = self._reading.rows(select_exchanges(len(ids)), ids) if ids else ()
-        return {row.exchange_id: row for row in map(build_exchange_row, found)}
+        rows = self._reader.rows(select_exchanges(len(ids)), ids) if ids else ()
+        return {row.exchange_id: row for row in map(build_exchange_row, rows)}
 
     def _ids(self, statement: str, *values: object) -> list[str]:
-        return [name for (name,) in self._reading.rows(statement, values)]
+        return [name for (name,) in self._reader.rows(statement, values)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,18 +176,18 @@ class Thread:
 
 def find_thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
     """Return the thread of an exchange or response by its id. Raises StoreError as `find` does."""
-    asked = lookup.find(tenant, identifier)
-    name = _get_response_id(asked)
-    older, continues, cut = _find_ancestors(lookup, tenant, asked)
+    requested = lookup.find(tenant, identifier)
+    name = _get_response_id(requested)
+    older, continues, cut = _find_ancestors(lookup, tenant, requested)
     newer = _take_until_repeated(lookup.descendants(tenant, name), {name, *older}) if name else []
     chain = [*reversed(older), *filter(None, [name]), *newer]
-    oldest = _find_response(lookup, tenant, older[-1]) if older else asked
-    newest = _find_response(lookup, tenant, newer[-1]) if newer else asked
+    oldest = _find_response(lookup, tenant, older[-1]) if older else requested
+    newest = _find_response(lookup, tenant, newer[-1]) if newer else requested
     earlier = [] if cut else _find_in_conversation(lookup, tenant, oldest, chain)[0]
     later = _find_in_conversation(lookup, tenant, newest, chain)[1] if name else []
     return Thread(
         ids=(*earlier, *chain, *later),
-        last=None if name else asked,
+        last=None if name else requested,
         continues=None if earlier else continues,
         cut=cut,
         _lookup=lookup,
@@ -196,13 +196,13 @@ def find_thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
 
 
 def _find_ancestors(
-    lookup: ThreadLookup, tenant: str, found: LookupResult
+    lookup: ThreadLookup, tenant: str, entry: LookupResult
 ) -> tuple[list[str], str | None, bool]:
     """Return what is continued, from the newest; what the last of
     it continues; whether that is cut.
     """
-    name = _get_response_id(found)
-    first = None if name else _get_previous_response_id(found)
+    name = _get_response_id(entry)
+    first = None if name else _get_previous_response_id(entry)
     start = name or first
     named = [*filter(None, [first]), *(lookup.ancestors(tenant, start) if start else [])]
     older = _take_until_repeated(named, {name} if name else set())
@@ -215,10 +215,10 @@ def _find_ancestors(
 
 
 def _find_in_conversation(
-    lookup: ThreadLookup, tenant: str, found: LookupResult | None, chain: Sequence[str]
+    lookup: ThreadLookup, tenant: str, entry: LookupResult | None, chain: Sequence[str]
 ) -> tuple[list[str], list[str]]:
     """Return what was begun before and after an exchange in its conversation."""
-    exchange = found.exchange if found else None
+    exchange = entry.exchange if entry else None
     if exchange is None or exchange.conversation_id is None:
         return [], []
     begun = lookup.in_conversation(tenant, exchange.conversation_id)
@@ -243,14 +243,14 @@ def _take_until_repeated(names: Iterable[str], seen: set[str]) -> list[str]:
 
 def _find_response(lookup: ThreadLookup, tenant: str, response_id: str) -> LookupResult | None:
     node = lookup.nodes(tenant, [response_id]).get(response_id)
-    return node.found if node else None
+    return node.entry if node else None
 
 
-def _get_response_id(found: LookupResult) -> str | None:
-    if found.response is not None:
-        return found.response.id
-    return found.exchange.response_id if found.exchange else None
+def _get_response_id(entry: LookupResult) -> str | None:
+    if entry.response is not None:
+        return entry.response.id
+    return entry.exchange.response_id if entry.exchange else None
 
 
-def _get_previous_response_id(found: LookupResult) -> str | None:
-    return found.exchange.previous_response_id if found.exchange else None
+def _get_previous_response_id(entry: LookupResult) -> str | None:
+    return entry.exchange.previous_response_id if entry.exchange else None

@@ -1,4 +1,4 @@
-"""What a store asks of a change before it writes it: how large it is."""
+"""The size of a change's large columns."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is stored, told to people: numbers, tokens, bodies and conversations as text."""
+"""Formatting of what is stored: numbers, tokens, bodies and conversations as text."""

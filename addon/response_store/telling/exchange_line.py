@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, TypeAlias
 import msgspec
 
 from response_store.store.records import State
-from response_store.telling.figures import NONE, duration, local_time
-from response_store.telling.printable import one_line
+from response_store.telling.figures import NONE, format_duration, format_time
+from response_store.telling.printable import put_on_one_line
 from response_store.telling.tokens import Tokens
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ _MAX_NAME = 80  # characters; what is cut off an id is not needed to find it
 _MAX_START = 60  # characters of an answer's beginning
 
 
-def identifier(exchange: Exchange) -> str:
+def choose_identifier(exchange: Exchange) -> str:
     """Return the id to look an exchange up by: the response's, else the exchange's."""
     return exchange.response_id or exchange.exchange_id
 
 
-def exchange_line(exchange: Exchange) -> str:
+def format_exchange(exchange: Exchange) -> str:
     """Return model, tokens, time, state and id, as far as they are known, fit for any screen."""
-    took = duration(exchange.duration_ms)
+    took = format_duration(exchange.duration_ms)
     state, error = exchange.state, exchange.error_code
     tokens = Tokens(exchange.input_tokens, exchange.cached_tokens, exchange.output_tokens)
     parts = (
@@ -42,7 +42,7 @@ def exchange_line(exchange: Exchange) -> str:
         str(tokens),
         "" if took == NONE else took,
         f"{state} ({error})" if error else state,
-        identifier(exchange),
+        choose_identifier(exchange),
     )
     return ", ".join(_shorten(part, _MAX_NAME) for part in parts if part)
 
@@ -71,13 +71,13 @@ def _calls(query: Query, one: Summary) -> str:
     return format_calls(LookupResult(exchange, response))
 
 
-def list_line(summary: Summary) -> str:
+def format_list_line(summary: Summary) -> str:
     """Return a line of a list: when, what, and how the answer begins."""
     start = summary.output_start
     words = f": {_shorten(start, _MAX_START)}" if start else ""
-    return f"{local_time(summary.started_at)}  {exchange_line(summary)}{words}"
+    return f"{format_time(summary.started_at)}  {format_exchange(summary)}{words}"
 
 
 def _shorten(text: str, limit: int) -> str:
-    line = one_line(text)
+    line = put_on_one_line(text)
     return line if len(line) <= limit else f"{line[:limit]}\u2026"

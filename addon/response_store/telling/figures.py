@@ -14,7 +14,7 @@ _PORTS = {"http": 80, "https": 443}
 _UNITS = ("KiB", "MiB", "GiB", "TiB")
 
 
-def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+def format_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """Return Unix seconds as local date and time."""
     if seconds is None:
         return NONE
@@ -24,7 +24,7 @@ def local_time(seconds: float | None, form: str = "%Y-%m-%d %H:%M:%S") -> str:
         return str(seconds)
 
 
-def duration(milliseconds: float | None) -> str:
+def format_duration(milliseconds: float | None) -> str:
     """Return `820 ms`, `4.2 s`, `3 min 07 s`, `5 h 20 min`, `3 d 04 h`."""
     if milliseconds is None:
         return NONE
@@ -43,19 +43,19 @@ def duration(milliseconds: float | None) -> str:
     return f"{days} d {hours:02} h"
 
 
-def number(value: int | None) -> str:
+def format_number(value: int | None) -> str:
     """Return a count without grouping."""
     return NONE if value is None else str(value)
 
 
-def host_port(scheme: str, host: str, port: int | None) -> str:
+def format_host(scheme: str, host: str, port: int | None) -> str:
     """Return the server of a URL: its port only where that is not the scheme's own."""
     if port is None or port == _PORTS.get(scheme):
         return host
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """Return bytes as `512 B`, `3.4 KiB`, `1.2 GiB`."""
     if count < _KIB:
         return f"{count} B"

@@ -5,16 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from response_store.telling import shown
-from response_store.telling.printable import one_line, printable
+from response_store.telling.printable import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
     from response_store.store.lookup import LookupResult
 
 
-def plain(found: LookupResult) -> str:
+def format_plain(entry: LookupResult) -> str:
     """Return facts as name, tab, value; then each turn under a line that names the speaker."""
-    facts = [f"{name}\t{one_line(value)}\n" for name, value in shown.facts(found)]
+    facts = [f"{name}\t{put_on_one_line(value)}\n" for name, value in shown.list_facts(entry)]
     turns = [
-        f"\n--- {one_line(turn.label)}\n{printable(turn.text)}\n" for turn in shown.turns(found)
+        f"\n--- {put_on_one_line(turn.label)}\n{escape_controls(turn.text)}\n"
+        for turn in shown.list_turns(entry)
     ]
     return "".join(facts + turns)

@@ -31,35 +31,35 @@ _DELETE = "\x7f"
 _WIDEST = 0xFFFF  # what four digits can say
 
 
-def printable(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Return `text` with lines and tabs as they are and every other
     control character made visible.
     """
-    return _UNSAFE.sub(_visible, text.replace("\r\n", "\n"))
+    return _UNSAFE.sub(_show_control, text.replace("\r\n", "\n"))
 
 
-def one_line(text: str) -> str:
+def put_on_one_line(text: str) -> str:
     """Return `text` as one line: blanks and line ends become one space each."""
-    return printable(" ".join(text.split()))
+    return escape_controls(" ".join(text.split()))
 
 
-def printable_json(text: str) -> str:
+def escape_json(text: str) -> str:
     r"""Return JSON text of the same value that is safe on a terminal: controls as `\uXXXX`."""
-    return _UNSAFE_IN_JSON.sub(_escaped_in_json, text.replace("\r", "\n"))
+    return _UNSAFE_IN_JSON.sub(_escape_in_json, text.replace("\r", "\n"))
 
 
-def _visible(found: re.Match[str]) -> str:
-    char = found[0]
+def _show_control(match: re.Match[str]) -> str:
+    char = match[0]
     if char < " ":
         return chr(_PICTURES + ord(char))
-    return "\u2421" if char == _DELETE else _escaped(found)
+    return "\u2421" if char == _DELETE else _escape(match)
 
 
-def _escaped(found: re.Match[str]) -> str:
-    code = ord(found[0])
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
     return f"\\u{code:04x}" if code <= _WIDEST else f"\\U{code:08x}"
 
 
-def _escaped_in_json(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
+def _escape_in_json(match: re.Match[str]) -> str:
+    units = match[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
-from response_store.telling.bodies import document
-from response_store.telling.figures import number
+from response_store.telling.bodies import parse_document
+from response_store.telling.figures import format_number
 
 if TYPE_CHECKING:
     from response_store.store.lookup import LookupResult
@@ -32,27 +32,29 @@ class Tokens(NamedTuple):
             return ""
         cached = f" ({self.cached} cached)" if self.cached else ""
         reasoning = f" ({self.reasoning} reasoning)" if self.reasoning else ""
-        return f"{number(self.input)} in{cached}, {number(self.output)} out{reasoning}"
+        return (
+            f"{format_number(self.input)} in{cached}, {format_number(self.output)} out{reasoning}"
+        )
 
 
-def tokens_of(found: LookupResult) -> Tokens:
+def count_tokens(entry: LookupResult) -> Tokens:
     """Return the tokens of the row or, where that counts none, those that the response names.
 
     The row of a response that was asked for once more counts none, as another row has them.
     """
-    counted = Tokens.of(found.exchange) if found.exchange else Tokens()
-    if str(counted) or found.response is None:
+    counted = Tokens.of(entry.exchange) if entry.exchange else Tokens()
+    if str(counted) or entry.response is None:
         return counted
-    usage = _member(document(found.response.response_object), "usage")
+    usage = _get_member(parse_document(entry.response.response_object), "usage")
     return Tokens(
         _count(usage, "input_tokens"),
-        _count(_member(usage, "input_tokens_details"), "cached_tokens"),
+        _count(_get_member(usage, "input_tokens_details"), "cached_tokens"),
         _count(usage, "output_tokens"),
-        _count(_member(usage, "output_tokens_details"), "reasoning_tokens"),
+        _count(_get_member(usage, "output_tokens_details"), "reasoning_tokens"),
     )
 
 
-def total(counts: Iterable[Tokens]) -> Tokens:
+def sum_tokens(counts: Iterable[Tokens]) -> Tokens:
     """Return the sum of what is known."""
     return Tokens(*(_sum(column) for column in zip(*counts, strict=True)))
 
@@ -62,10 +64,10 @@ def _sum(column: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _member(value: object, name: str) -> object:
+def _get_member(value: object, name: str) -> object:
     return value.get(name) if isinstance(value, dict) else None
 
 
 def _count(usage: object, name: str) -> int | None:
-    value = _member(usage, name)
+    value = _get_member(usage, name)
     return value if isinstance(value, int) and not isinstance(value, bool) else None

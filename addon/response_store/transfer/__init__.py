@@ -1,9 +1,9 @@
-"""Rows on the move: out of a store into a file, from a file into a store, from store to store.
+"""Export, import and copying of rows.
 
-    Reading -> pages of rows -> lines -> file            exporting.py
-    file -> lines -> rows -> Bringer -> Writing          importing.py
-    Reading -> pages of rows -> Bringer -> Writing       copying.py
+    Reader -> pages of rows -> lines -> file              exporting.py
+    file -> lines -> rows -> RowLoader -> BulkWriter      importing.py
+    Reader -> pages of rows -> RowLoader -> BulkWriter     copying.py
 
 All three know rows alone, of the three tables alike (`tables.py`). Whatever arrives in a store goes
-by its rules: no row is ever lowered (`writing.py`).
+by its rules: no row is ever downgraded (`writing.py`).
 """

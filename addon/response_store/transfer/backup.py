@@ -25,18 +25,18 @@ _SIDES = ("-wal", "-shm", "-journal")
 @contextmanager
 def write_database(file: Path) -> Iterator[SqliteTarget]:
     """Give a database to fill, which becomes `file` at the end. Raises StoreError."""
-    made = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}.part")
+    temporary = file.with_name(f".{file.name[:100]}.{secrets.token_hex(8)}.part")
     try:
         with translate_read_errors(str(file)):
-            os.close(os.open(made, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-        yield SqliteTarget(made)
+            os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        yield SqliteTarget(temporary)
         with translate_read_errors(str(file)):
-            _close_into_one_file(made)
-            made.replace(file)
+            _close_into_one_file(temporary)
+            temporary.replace(file)
     finally:
         for name in ("", *_SIDES):
             with suppress(OSError):
-                made.with_name(made.name + name).unlink()
+                temporary.with_name(temporary.name + name).unlink()
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -46,10 +46,10 @@ def copy_file(source: Path, target: Path) -> None:
     """
     with (
         translate_read_errors(str(source)),
-        closing(_open(source, "ro")) as reading,
+        closing(_open(source, "ro")) as reader,
         closing(_open(target, "rw")) as writing,
     ):
-        reading.backup(writing)
+        reader.backup(writing)
 
 
 def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
@@ -59,12 +59,12 @@ def count_rows(file: Path, tables: TableNames) -> dict[str, int]:
         "conversations": tables.conversations,
         "exchanges": tables.exchanges,
     }
-    with translate_read_errors(str(file)), closing(_open(file, "ro")) as reading:
-        check = reading.execute("PRAGMA quick_check(1)").fetchone()[0]
+    with translate_read_errors(str(file)), closing(_open(file, "ro")) as reader:
+        check = reader.execute("PRAGMA quick_check(1)").fetchone()[0]
         if check != "ok":
             raise PermanentStoreError(f"{file}: the copy is damaged ({check}). Check the disk.")
         return {
-            kind: int(reading.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
+            kind: int(reader.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0])
             for kind, table in kinds.items()
         }
 

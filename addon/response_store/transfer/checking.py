@@ -1,4 +1,4 @@
-"""What a line must be: checked quickly, and by the published schema where something is wrong.
+"""Checks of an export's lines: quick ones, and the published schema where something is wrong.
 
 The quick look and the schema are of one mind, which a test shows. Only the schema can say what is
 wrong, and it takes a hundred times as long.
@@ -21,7 +21,7 @@ from response_store import json_text
 from response_store.errors import ResponseStoreError
 from response_store.limits import IMPORTED_BYTES
 from response_store.resources import schema_text
-from response_store.store.packed import TooLargeFrameError, check_size
+from response_store.store.packed import TooLargeZstdError, check_size
 from response_store.strict_schema import strict_validator
 from response_store.transfer.lines import BASE64, ODD_NUMBERS, STORED
 from response_store.transfer.tables import BY_ROW, ColumnKind, Table
@@ -32,7 +32,7 @@ _ARRAY: list[Any] = []
 
 
 class BadLineError(ResponseStoreError):
-    """A line is not one of an export. The text says which rule it breaks, and the mend."""
+    """A line is not one of an export. The text says which rule it breaks, and the fix."""
 
 
 class ExportLine:
@@ -131,7 +131,7 @@ def _check_bytes(decoded: Mapping[str, Any]) -> None:
                 body = base64.b64decode(value, validate=True)
                 if name.endswith(STORED):
                     check_size(body, IMPORTED_BYTES)
-            except TooLargeFrameError as error:
+            except TooLargeZstdError as error:
                 raise BadLineError(f"{name}: {error}. Take the line out.") from None
             except (ValueError, binascii.Error):
                 raise BadLineError(f"{name}: this is not base64. Take the line out.") from None
@@ -166,14 +166,14 @@ def _describe_error(error: Any) -> str:
             kinds = (
                 [limit] if isinstance(limit, str) else [name for name in limit if name != "null"]
             )
-            return f"{where}the type must be {' or '.join(kinds)}. Take the line out, or mend it."
+            return f"{where}the type must be {' or '.join(kinds)}. Take the line out, or fix it."
         case "enum" | "const":
             allowed = limit if isinstance(limit, list) else [limit]
             return f"{where}the value must be {' or '.join(map(str, allowed))}. Is this an export?"
         case "not":
             return "a body stands there twice, in two spellings. Keep one of them."
         case _:
-            return f"{where}the value breaks a rule of export.schema.json. Mend it."
+            return f"{where}the value breaks a rule of export.schema.json. Fix it."
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""From store to store: bring every row, then look at every row.
+"""Copying from database to database: load every row, then compare every row.
 
 Nothing is kept about how far a copy has come: what is there already with equal content is not sent
 again, so one that was broken off goes on when it is started once more. Rows that change at the
@@ -16,7 +16,7 @@ from response_store.transfer.paging import list_key_pages, read_rows
 from response_store.transfer.tables import TABLES, Row, Table
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
     from response_store.transfer.writing import BulkWriter
 
@@ -29,47 +29,47 @@ class Copy:
     """A copy from one database to another."""
 
     def __init__(
-        self, source: Reading, target: Reading, writing: BulkWriter, selection: Selection
+        self, source: Reader, target: Reader, writing: BulkWriter, selection: Selection
     ) -> None:
         self._source = source
         self._bringer = RowLoader(target, writing)
         self._selection = selection
 
-    def bring(self, advance: Advance) -> CountsByTable:
+    def load(self, advance: Advance) -> CountsByTable:
         """Send what is not there yet."""
-        tallies: CountsByTable = {table: LoadCounts() for table in TABLES}
-        for table, tally in tallies.items():
+        counts_by_table: CountsByTable = {table: LoadCounts() for table in TABLES}
+        for table, counts in counts_by_table.items():
             for keys in list_key_pages(self._source, table, self._selection):
-                made = read_digests(self._source, table, keys)
-                missing = self._bringer.differing(table, made)
+                source_digests = read_digests(self._source, table, keys)
+                missing = self._bringer.find_differing(table, source_digests)
                 rows = read_rows(self._source, table, missing)
-                self._bringer.send(table, rows, tally)
-                tally.rows += len(made)
-                tally.there += len(made) - len(missing)
+                self._bringer.send(table, rows, counts)
+                counts.rows += len(source_digests)
+                counts.there += len(source_digests) - len(missing)
                 advance(len(keys))
-        return tallies
+        return counts_by_table
 
     def verify(self, advance: Advance) -> CountsByTable:
         """Look at every row on both sides; bring what has changed, and judge what stays unlike."""
-        tallies: CountsByTable = {table: LoadCounts() for table in TABLES}
-        for table, tally in tallies.items():
+        counts_by_table: CountsByTable = {table: LoadCounts() for table in TABLES}
+        for table, counts in counts_by_table.items():
             for keys in list_key_pages(self._source, table, self._selection):
-                made = read_digests(self._source, table, keys)
-                unlike = self._bringer.differing(table, made)
-                tally.rows += len(made)
-                tally.there += len(made) - len(unlike)
+                source_digests = read_digests(self._source, table, keys)
+                unlike = self._bringer.find_differing(table, source_digests)
+                counts.rows += len(source_digests)
+                counts.there += len(source_digests) - len(unlike)
                 if unlike:
                     rows = read_rows(self._source, table, unlike)
-                    tally.rows -= len(unlike) - len(rows)  # deleted at this moment
-                    self._judge(table, rows, tally)
+                    counts.rows -= len(unlike) - len(rows)  # deleted at this moment
+                    self._judge(table, rows, counts)
                 advance(len(keys))
-        return tallies
+        return counts_by_table
 
-    def _judge(self, table: Table, rows: Sequence[Row], tally: LoadCounts) -> None:
+    def _judge(self, table: Table, rows: Sequence[Row], counts: LoadCounts) -> None:
         again = LoadCounts()
         self._bringer.send(table, rows, again)
-        tally.refused_keys |= again.refused_keys
-        for told in again.told:
-            tally.tell(told)
+        counts.refused_keys |= again.refused_keys
+        for problem in again.problems:
+            counts.note_problem(problem)
         taken = [row for row in rows if table.key_of(row) not in again.refused_keys]
-        self._bringer.compare(table, taken, tally)
+        self._bringer.compare(table, taken, counts)

@@ -1,4 +1,4 @@
-"""What a row holds as 32 bytes, made alike in Python and in PostgreSQL.
+"""Digests of rows, 32 bytes, computed alike in Python and in PostgreSQL.
 
 The SHA-256 of all columns one after the other, each with its length before it: text as UTF-8, whole
 numbers and floats as eight bytes, blobs as they are; a null has the length -1. PostgreSQL makes it
@@ -19,7 +19,7 @@ from response_store.transfer.paging import read_rows, select_by_keys
 from response_store.transfer.tables import ColumnKind, Key, Row, Table, TableColumn
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
 
 _NULL = struct.pack(">i", -1)
 _INTEGER = struct.Struct(">q")
@@ -30,27 +30,27 @@ _REPLACEMENT = "\ufffd"
 
 def compute_digest(table: Table, row: Row) -> bytes:
     """Return the digest of a row."""
-    made = hashlib.sha256()
+    hasher = hashlib.sha256()
     for column, value in zip(table.columns, row, strict=True):
         if value is None:
-            made.update(_NULL)
+            hasher.update(_NULL)
         else:
             data = encode_canonical(column.kind, value)
-            made.update(_LENGTH.pack(len(data)))
-            made.update(data)
-    return made.digest()
+            hasher.update(_LENGTH.pack(len(data)))
+            hasher.update(data)
+    return hasher.digest()
 
 
-def read_digests(reading: Reading, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
+def read_digests(reader: Reader, table: Table, keys: Sequence[Key]) -> dict[Key, bytes]:
     """Return the digests of the rows with these keys, as far as they are there."""
-    if reading.dialect == "sqlite":
+    if reader.dialect == "sqlite":
         return {
-            table.key_of(row): compute_digest(table, row) for row in read_rows(reading, table, keys)
+            table.key_of(row): compute_digest(table, row) for row in read_rows(reader, table, keys)
         }
     name = f"{{{table.word}}}"
     key = ", ".join(f"{name}.{column}" for column in table.key)
-    found = select_by_keys(reading, table, f"{key}, {_build_expression(table)}", keys)
-    return {tuple(row[:-1]): bytes(row[-1]) for row in found}
+    rows = select_by_keys(reader, table, f"{key}, {_build_expression(table)}", keys)
+    return {tuple(row[:-1]): bytes(row[-1]) for row in rows}
 
 
 def encode_canonical(kind: ColumnKind, value: Any) -> bytes:

@@ -12,7 +12,7 @@ from response_store.store.sqlite.connection import identify_file
 
 if TYPE_CHECKING:
     from response_store.config.tables import TableNames
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.transfer.writing import BulkWriter
 
 _WHERE = """
@@ -22,7 +22,7 @@ _STATEMENT_SECONDS = 300.0  # that a statement may take: counting a large table 
 
 
 @contextmanager
-def open_source(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]:
+def open_source(target: DatabaseTarget, tables: TableNames) -> Iterator[Reader]:
     """Open a database to read from. Raises StoreError."""
     reader = open_reader(
         target, tables, shown_as=target.describe(), statement_seconds=_STATEMENT_SECONDS
@@ -32,16 +32,16 @@ def open_source(target: DatabaseTarget, tables: TableNames) -> Iterator[Reading]
 
 
 @contextmanager
-def open_target(target: DatabaseTarget, tables: TableNames) -> Iterator[tuple[Reading, BulkWriter]]:
+def open_target(target: DatabaseTarget, tables: TableNames) -> Iterator[tuple[Reader, BulkWriter]]:
     """Open a database to write to, and create tables that are missing. Raises StoreError."""
-    with closing(open_writer(target, tables)) as writing, open_source(target, tables) as reading:
-        yield reading, writing
+    with closing(open_writer(target, tables)) as writing, open_source(target, tables) as reader:
+        yield reader, writing
 
 
 def are_one_file(one: DatabaseTarget, other: DatabaseTarget) -> bool:
     """Return whether both are the same SQLite file, whichever paths lead there."""
-    found = identify_file(one.path)
-    return found is not None and found == identify_file(other.path)
+    identity = identify_file(one.path)
+    return identity is not None and identity == identify_file(other.path)
 
 
 def are_same_names(one: TableNames, other: TableNames) -> bool:
@@ -51,7 +51,7 @@ def are_same_names(one: TableNames, other: TableNames) -> bool:
     ]
 
 
-def are_one_server(one: Reading, other: Reading) -> bool:
+def are_one_server(one: Reader, other: Reader) -> bool:
     """Return whether both read the same tables of PostgreSQL, whichever URLs lead there."""
     if "sqlite" in (one.dialect, other.dialect):
         return False

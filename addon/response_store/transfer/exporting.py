@@ -1,4 +1,4 @@
-"""A store as lines: a header, the rows that are meant by table and key, and an end."""
+"""Export: a header, the selected rows by table and key, and an end, a line each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from response_store.transfer.tables import EXCHANGES, RESPONSES, TABLES
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.records import Change
     from response_store.store.selection import Selection
 
@@ -26,7 +26,7 @@ VERSION = 1
 
 
 def export(
-    reading: Reading,
+    reader: Reader,
     selection: Selection,
     write: Callable[[bytes], object],
     advance: Callable[[int], object],
@@ -35,8 +35,8 @@ def export(
     write(build_header())
     counts = dict.fromkeys((table.word for table in TABLES), 0)
     for table in TABLES:
-        for keys in list_key_pages(reading, table, selection):
-            rows = read_rows(reading, table, keys)
+        for keys in list_key_pages(reader, table, selection):
+            rows = read_rows(reader, table, keys)
             write(b"".join(encode_row(table, row) for row in rows))
             counts[table.word] += len(rows)
             advance(len(rows))

@@ -1,4 +1,4 @@
-"""The files that exports are: written whole or not at all, read packed or plain.
+"""Files of exports: written whole or not at all, read packed or plain.
 
 `.zst` and `.gz` in a name pack what is written; what is read says itself how it is packed.
 """
@@ -35,7 +35,7 @@ _PACKED_PIECE = 1 << 14  # bytes: zstd may unpack them to 10,000 times as many
 
 
 class FileError(ResponseStoreError):
-    """A file can't be read or written. The text says which, why, and the mend."""
+    """A file can't be read or written. The text says which, why, and the fix."""
 
 
 @contextmanager
@@ -128,8 +128,8 @@ class Lines:
 @contextmanager
 def read_lines(path: Path) -> Iterator[Lines]:
     """Open the lines of a file, or of standard input where it is `-`. Raises FileError."""
-    mend = "Check the path; where the file was cut off, get it once more."
-    with _translate_errors(path, "read", mend), ExitStack() as stack:
+    hint = "Check the path; where the file was cut off, get it once more."
+    with _translate_errors(path, "read", hint), ExitStack() as stack:
         if str(path) == STANDARD:
             yield Lines(_make_peekable(sys.stdin.buffer))
         else:
@@ -139,9 +139,9 @@ def read_lines(path: Path) -> Iterator[Lines]:
 def _get_size(file: io.BufferedReader) -> int | None:
     """Return how many bytes there are, where that is known."""
     with suppress(OSError):
-        found = os.fstat(file.fileno())
-        if stat.S_ISREG(found.st_mode):
-            return found.st_size
+        status = os.fstat(file.fileno())
+        if stat.S_ISREG(status.st_mode):
+            return status.st_size
     return None
 
 
@@ -152,31 +152,31 @@ def _make_peekable(file: BinaryIO) -> io.BufferedReader:
 
 
 @contextmanager
-def _translate_errors(path: Path, done: str, mend: str) -> Iterator[None]:
+def _translate_errors(path: Path, done: str, hint: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
         raise
     except OSError as error:
         reason = error.strerror or "it is damaged"
-        raise FileError(f"{path}: it can't be {done}: {reason}. {mend}") from None
+        raise FileError(f"{path}: it can't be {done}: {reason}. {hint}") from None
     except (EOFError, zlib.error, zstandard.ZstdError):
-        raise FileError(f"{path}: it can't be {done}: it is cut off or damaged. {mend}") from None
+        raise FileError(f"{path}: it can't be {done}: it is cut off or damaged. {hint}") from None
 
 
 @contextmanager
 def _replace_when_done(path: Path) -> Iterator[IO[bytes]]:
     # Its name is known before it is there: an interruption in between leaves nothing behind.
-    made = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(8)}.part")
     try:
-        with open(made, "xb", buffering=_PIECE, opener=_open_private) as file:
+        with open(temporary, "xb", buffering=_PIECE, opener=_open_private) as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        made.replace(path)
+        temporary.replace(path)
     except BaseException:
         with suppress(OSError):
-            made.unlink()
+            temporary.unlink()
         raise
 
 

@@ -1,4 +1,4 @@
-"""Lines into a store, in small batches, each checked before it is written.
+"""Import of lines in small batches, each checked before it is written.
 
 A file is one export or several, one after the other. Where it breaks off, or a line is bad, what
 came before is there; importing once more passes over what is there already.
@@ -16,7 +16,7 @@ from response_store.transfer.lines import decode_row
 from response_store.transfer.tables import TABLES, Row, Table
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.transfer.writing import BulkWriter
 
 MAX_ROWS = 200
@@ -25,28 +25,28 @@ MAX_BYTES = 8 << 20
 
 @dataclass
 class Imported:
-    """What an import has come to. `flaws` are about the whole file."""
+    """The result of an import. `flaws` are about the whole file."""
 
-    tallies: dict[Table, LoadCounts] = field(
-        default_factory=lambda: {each: LoadCounts() for each in TABLES}
+    counts_by_table: dict[Table, LoadCounts] = field(
+        default_factory=lambda: {table: LoadCounts() for table in TABLES}
     )
     bad_lines: int = 0
     flaws: list[str] = field(default_factory=list)
 
     @property
-    def is_well(self) -> bool:
+    def is_complete(self) -> bool:
         """Return whether each line arrived, and none was missing."""
         return not (self.bad_lines or self.flaws) and all(
-            tally.is_well for tally in self.tallies.values()
+            counts.is_complete for counts in self.counts_by_table.values()
         )
 
 
 class Import:
     """Takes an export's lines to a database."""
 
-    def __init__(self, reading: Reading, writing: BulkWriter) -> None:
+    def __init__(self, reader: Reader, writing: BulkWriter) -> None:
         self.result = Imported()
-        self._bringer = RowLoader(reading, writing)
+        self._bringer = RowLoader(reader, writing)
         self._waiting: dict[Table, dict[Any, Row]] = {table: {} for table in TABLES}
         self._rows = self._bytes = 0
         self._counted: dict[str, int] | None = None  # since the header; None before one
@@ -98,11 +98,11 @@ class Import:
                 parsed.table, decode_row(parsed.table, parsed.members, parsed.decoded), len(line)
             )
 
-    def _end(self, told: dict[str, Any]) -> None:
+    def _end(self, end: dict[str, Any]) -> None:
         for word, count in (self._counted or {}).items():
-            if told[word] != count and not self.result.bad_lines:
+            if end[word] != count and not self.result.bad_lines:
                 self.result.flaws.append(
-                    f"its end tells of {told[word]} {word}, but there are {count}."
+                    f"its end tells of {end[word]} {word}, but there are {count}."
                 )
         self._counted = None
 
@@ -118,5 +118,5 @@ class Import:
         for table, rows in self._waiting.items():
             if rows:
                 waiting, self._waiting[table] = list(rows.values()), {}
-                self._bringer.bring(table, waiting, self.result.tallies[table])
+                self._bringer.load(table, waiting, self.result.counts_by_table[table])
         self._rows = self._bytes = 0

@@ -21,7 +21,7 @@ from msgspec import Raw
 
 from response_store.errors import StoreError
 from response_store.ingest.compression import Compressor
-from response_store.store.packed import DamagedFrameError, unpack
+from response_store.store.packed import DamagedZstdError, unpack
 from response_store.transfer.tables import ColumnKind, Row, Table, TableColumn
 
 BASE64 = "_base64"
@@ -77,7 +77,7 @@ def _encode_column(
         case _:
             raise StoreError(
                 f"{table.shown(table.key_of(row))}: its {name} is not {_KIND_NAMES[column.kind]}."
-                " Another program has written it: mend the row, or delete it."
+                " Another program has written it: fix the row, or delete it."
             )
 
 
@@ -119,7 +119,7 @@ def _is_bare_value(data: bytes) -> bool:
 def _encode_body(name: str, frame: bytes) -> tuple[str, object]:
     try:
         body = unpack(frame)
-    except DamagedFrameError:
+    except DamagedZstdError:
         return name + STORED, base64.b64encode(frame).decode()
     try:
         return name, _embed_json(body.decode())

@@ -24,7 +24,7 @@ _Cursor: TypeAlias = psycopg.Cursor[tuple[Any, ...]]
 
 
 class PostgresBulkWriter:
-    """A `Writing` to a database whose tables are made where they are missing."""
+    """A `BulkWriter` of a database whose tables are made where they are missing."""
 
     def __init__(
         self, target: PostgresTarget, tables: TableNames, resolver: Resolver = resolve_by_system

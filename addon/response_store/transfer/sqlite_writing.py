@@ -24,23 +24,22 @@ _BUSY_MS = 20_000  # a proxy's checkpoint or batch passes
 
 
 class SqliteBulkWriter:
-    """A `Writing` to a file, which is made where it is missing."""
+    """A `BulkWriter` of a file, which is made where it is missing."""
 
     def __init__(self, target: SqliteTarget, tables: TableNames) -> None:
-        where = target.describe()
-        self.name = where
+        self.name = f"SQLite {target.describe()}"
         self._names = {
             "responses": tables.responses,
             "conversations": tables.conversations,
             "exchanges": tables.exchanges,
         }
-        with translate_errors(where):
+        with translate_errors(self.name):
             connection = connect(target, Durability.POWER, tables)
             try:
                 connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
                 connection.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
                 connection.text_factory = _decode_text
-                sqlite_schema.prepare(connection, tables, where)
+                sqlite_schema.prepare(connection, tables, self.name)
             except BaseException:
                 connection.close()
                 raise
@@ -66,14 +65,14 @@ class SqliteBulkWriter:
         statement = (
             f"SELECT {', '.join(RESPONSES.names)} FROM {name} WHERE tenant_id = ? AND id = ?"
         )
-        found = {}
+        stored = {}
         for key in {RESPONSES.key_of(row) for row in rows}:
             row = self._connection.execute(
                 statement, [_adapt_value(part) for part in key]
             ).fetchone()
             if row is not None:
-                found[key] = row
-        return found
+                stored[key] = row
+        return stored
 
 
 def _write_placeholder(column: TableColumn) -> str:

@@ -1,4 +1,4 @@
-"""The three tables whose rows travel: their columns, and what kind of value each holds."""
+"""The three tables that are transferred: their columns, and the kind of value of each."""
 
 from __future__ import annotations
 

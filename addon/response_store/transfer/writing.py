@@ -1,7 +1,7 @@
-"""What rows arrive in: a store's tables, by the store's own rules.
+"""Writing of rows from elsewhere, by the store's own rules.
 
 - A response moves forward only, and a known input is never erased (`merging.py`).
-- An exchange is replaced by one that has come further, or as far with more of its raw answer
+- An exchange is replaced by one in a later state, or in the same one with more of its raw answer
   (`ranks.py`).
 - A conversation grows: one with longer messages is not replaced by one with shorter.
 

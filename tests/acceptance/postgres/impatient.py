@@ -5,8 +5,8 @@ A database that gives no answer is given up after HARNESS_DEADLINE seconds, howe
 
 import os
 
-from response_store.store.postgres.watchdog import Deadline
+from response_store.store.postgres.watchdog import BatchDeadline
 
-_, slowest, _ = Deadline.__init__.__defaults__ or ()
+_, min_rate, _ = BatchDeadline.__init__.__defaults__ or ()
 deadline = float(os.environ["HARNESS_DEADLINE"])
-Deadline.__init__.__defaults__ = (deadline, slowest, deadline)
+BatchDeadline.__init__.__defaults__ = (deadline, min_rate, deadline)

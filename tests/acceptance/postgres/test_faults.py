@@ -1,6 +1,6 @@
 """What befalls the database while traffic passes: nobody waits, nothing is lost, nothing twice.
 
-One proxy lives through all of it. Each test strikes, sees what `status` says, and mends.
+One proxy lives through all of it. Each test strikes, sees what `status` says, and fixes.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def scene(
     authority: Path,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Scene]:
-    """One for all tests of this module; each leaves it mended."""
+    """One for all tests of this module; each leaves it fixed."""
     role = mortal.create_role(ROLE, password=CANARY)
     database = mortal.create_database(owner=role)
     with Line(mortal.port) as line:
@@ -161,7 +161,7 @@ def without_a_table(scene: Scene) -> Iterator[None]:
 class Fault:
     """Something that befalls the database, and what `status` says of it: the phase, the error.
 
-    `steps` strikes, and mends when it is asked again.
+    `steps` strikes, and fixes when it is asked again.
     """
 
     steps: Callable[[Scene], Iterator[None]]

@@ -41,10 +41,10 @@ def test_while_the_old_one_connects(
         ids = ask(proxy, tenant, 3)
         configured = yaml.safe_load((proxy.folder / "config.yaml").read_text())
         configured["database_url"] = plain_database.url()
-        (proxy.folder / "mended.yaml").write_text(yaml.safe_dump(configured))
+        (proxy.folder / "fixed.yaml").write_text(yaml.safe_dump(configured))
         with Traffic(proxy, tenant) as traffic:
             traffic.passes(3)
-            proxy.command("set", "response_store_config", "mended.yaml")
+            proxy.command("set", "response_store_config", "fixed.yaml")
             wait_until(lambda: kept.exchanges(tenant), "the new one writes")
             traffic.passes(3)
         assert line.connections > 0, "the old session hangs all the while"

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import PostgresTarget, postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.connection_check import Findings
 from response_store.store.postgres.check import check_postgres
@@ -56,10 +56,10 @@ def line(plain_postgres: Postgres, make_line: MakeLine) -> Line:
 
 
 def target(
-    database: PostgresDatabase, line: Line, reach: Reach, host: str = NAME
+    database: PostgresDatabase, line: Line, reach: HostPolicy, host: str = NAME
 ) -> PostgresTarget:
     url = database.url(host=host, port=line.port, connect_timeout=2)
-    return postgres_target(url, reach, ssl_mode="disable")
+    return build_postgres_target(url, reach, ssl_mode="disable")
 
 
 def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line: Line) -> None:
@@ -69,7 +69,7 @@ def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line
     where it would go: tests talk to this machine alone.
     """
     resolver = Answers([[PUBLIC], [LOOPBACK]])
-    public = target(plain_database, line, Reach.PUBLIC_NAMES)
+    public = target(plain_database, line, HostPolicy.PUBLIC_NAMES)
     first = conninfo_to_dict(build_checked_connection_string(public, resolver).reveal())
     assert (first["host"], first["hostaddr"]) == (NAME, PUBLIC)
     with closing(PostgresStore(public, NAMES, resolver=resolver)) as store:
@@ -78,7 +78,7 @@ def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line
                 store.open()
     assert resolver.asked == [NAME] * 4
     assert line.accepted == 0
-    private = target(plain_database, line, Reach.PRIVATE)
+    private = target(plain_database, line, HostPolicy.PRIVATE)
     with closing(PostgresStore(private, NAMES, resolver=Answers([[LOOPBACK]]))) as store:
         store.open()
         store.write([record()], None)
@@ -87,7 +87,7 @@ def test_a_second_answer_that_is_loopback(plain_database: PostgresDatabase, line
 
 def test_loopback_among_public_answers(plain_database: PostgresDatabase, line: Line) -> None:
     """One answer that is not allowed is enough, wherever it stands."""
-    public = target(plain_database, line, Reach.PUBLIC_NAMES)
+    public = target(plain_database, line, HostPolicy.PUBLIC_NAMES)
     for answers in ([PUBLIC, LOOPBACK], [LOOPBACK, PUBLIC]):
         with (
             closing(PostgresStore(public, NAMES, resolver=Answers([answers]))) as store,
@@ -104,7 +104,7 @@ def test_the_socket_goes_where_was_checked(
     """It goes to the resolver's answer, not where libpq or the environment would lead it."""
     monkeypatch.setenv("PGHOSTADDR", LOOPBACK)
     resolver = Answers([["127.0.0.2"]])
-    local = target(plain_database, line, Reach.PRIVATE, host="localhost")
+    local = target(plain_database, line, HostPolicy.PRIVATE, host="localhost")
     with (
         visitors("127.0.0.2", line.port) as came,
         closing(PostgresStore(local, NAMES, resolver=resolver)) as store,
@@ -138,7 +138,7 @@ def visitors(address: str, port: int) -> Iterator[list[str]]:
 def test_the_address_that_a_check_tells(plain_database: PostgresDatabase, line: Line) -> None:
     """A check connects as the store does, and tells what was resolved and where it went."""
     findings = Findings()
-    private = target(plain_database, line, Reach.PRIVATE)
+    private = target(plain_database, line, HostPolicy.PRIVATE)
     check_postgres(private, NAMES, findings, Answers([[LOOPBACK]]))
     told = dict(findings.facts)
     assert told["host"] == NAME
@@ -150,7 +150,7 @@ def test_the_address_that_a_check_tells(plain_database: PostgresDatabase, line: 
 def test_a_check_that_is_refused(plain_database: PostgresDatabase, line: Line) -> None:
     """It tells every answer, which rule forbids one of them, and connects to none."""
     findings = Findings()
-    public = target(plain_database, line, Reach.PUBLIC_NAMES)
+    public = target(plain_database, line, HostPolicy.PUBLIC_NAMES)
     check_postgres(public, NAMES, findings, Answers([[PUBLIC, LOOPBACK]]))
     told = dict(findings.facts)
     assert told["resolved to"] == f"{PUBLIC}, {LOOPBACK}"

@@ -31,9 +31,9 @@ def test_outages(
     tmp_path: Path,
 ) -> None:
     """Each is told once: at its end, when the journal brings it, when the database is back."""
-    writing, reading = make_line(plain_postgres.port), make_line(plain_postgres.port)
+    writing, reader = make_line(plain_postgres.port), make_line(plain_postgres.port)
     config = tmp_path / "reader.yaml"
-    config.write_text(SETTINGS.format(url=plain_database.url(port=reading.port)))
+    config.write_text(SETTINGS.format(url=plain_database.url(port=reader.port)))
     options = ["--config", str(config), "--tenant", tenant, "--json"]
     with on_postgres(plain_database.url(port=writing.port)) as proxy:
         ids = ask(proxy, tenant, 2)
@@ -46,15 +46,15 @@ def test_outages(
             writing.cut()
             ids += ask(proxy, tenant, 2)
             wait_for_store(proxy, "waiting")
-            reading.refuse()
-            reading.cut()
+            reader.refuse()
+            reader.cut()
             tail.wait_for_word("Waiting until the database can be read again")
             writing.accept()
             proxy.flush()
             ids += ask(proxy, tenant, 1)
             proxy.flush()
             assert len(tail.lines()) == 4
-            reading.accept()
+            reader.accept()
             told = [json.loads(line) for line in tail.wait_for(7)]
             tail.wait_for_word("Note: the database can be read again.")
             ids += ask(proxy, tenant, 1)

@@ -52,7 +52,7 @@ def test_sql_and_python_agree(anywhere: Anywhere, input_: str, messages: str) ->
     """The statement and the function cut the same text out of a row."""
     anywhere.response("r1", input=input_, messages=messages)
     with anywhere.open() as query:
-        rows = query.reading.rows(
+        rows = query.reader.rows(
             f"SELECT {build_accumulated_sql('{responses}')} FROM {{responses}}"
         )
     assert rows == [(slice_accumulated(input_, messages),)]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from response_store.cli.journals import Database, Pending
-from response_store.cli.source import source
+from response_store.cli.journals import CommandDatabase, PendingJournal
+from response_store.cli.source import find_source
 from tests.harness.choosy import admit_triggers
 from tests.unit.cli.conftest import Anywhere, Command
 from tests.unit.cli.proxied import (
@@ -142,10 +142,10 @@ def test_a_journal_that_stays_for_them_is_not_waited_for(refusing: Stored, place
     journal = proxy_journal(place)
     with refused_by(refusing, journal) as ingester:
         ingester.flush()
-        pending = Pending.of(journal.directory)
+        pending = PendingJournal.of(journal.directory)
         journal.close()
         ingester.leave()
         ingester.wait()
     assert (pending.last_seq, pending.directory.exists()) == (2, True)
-    with closing(Database(source(None, None))) as database:
+    with closing(CommandDatabase(find_source(None, None))) as database:
         assert pending.lag(database) == 0

@@ -44,16 +44,16 @@ def test_no_tables(run: Command, anywhere: Anywhere, command: list[str]) -> None
 
 
 @pytest.mark.parametrize(
-    ("version", "mend"),
+    ("version", "fix"),
     [(99, "pip install --upgrade mitmproxy-response-store"), (0, "response-store run -- true")],
 )
 @pytest.mark.parametrize("command", READING)
 def test_another_version(
-    run: Command, stored: Stored, command: list[str], version: int, mend: str
+    run: Command, stored: Stored, command: list[str], version: int, fix: str
 ) -> None:
     """Of the program or of the database: whichever is older has to follow."""
     stored.script(f"UPDATE {{exchanges_version}} SET version = {version}")
-    assert mend in told(run, *command)
+    assert fix in told(run, *command)
 
 
 @pytest.mark.parametrize("command", [["show", "nothing"], ["show", "--thread", "nothing"]])

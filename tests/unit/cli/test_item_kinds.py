@@ -10,8 +10,8 @@ import pytest
 from openai.types.beta import beta_response_input_item, beta_response_output_item
 from openai.types.responses import response_input_item, response_output_item
 
-from response_store.mitmweb.recognising import Kind, Recognised
-from response_store.mitmweb.rendering import text_of
+from response_store.mitmweb.recognising import MessageKind, RecognizedMessage
+from response_store.mitmweb.rendering import render_message
 from response_store.store.records import Api
 from tests.fakes.item_kinds import CODED, INPUT, OUTPUT, PDF, Case
 from tests.unit.query.stored import packed
@@ -57,11 +57,11 @@ def test_each_kind_is_in_the_content_view(side: str, case: Case) -> None:
     """The content view has each line of it, in requests and in answers."""
     if side == "input":
         body: dict[str, Any] = {"model": "m", "input": [case.item]}
-        kind = Kind.REQUEST
+        kind = MessageKind.REQUEST
     else:
         body = {"id": "r", "object": "response", "created_at": 1, "output": [case.item]}
-        kind = Kind.ANSWER
-    text = text_of(json.dumps(body).encode(), Recognised(kind, Api.RESPONSES))
+        kind = MessageKind.ANSWER
+    text = render_message(json.dumps(body).encode(), RecognizedMessage(kind, Api.RESPONSES))
     for line in case.shown:
         assert line in text
     assert not any(coded[20:60] in text for coded in (CODED, PDF))

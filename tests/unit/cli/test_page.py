@@ -83,12 +83,12 @@ def test_a_section_has_an_example(name: str) -> None:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_section_has_the_defaults(name: str) -> None:
-    """What holds unless told otherwise stands in the option's row."""
+    """What holds by default stands in the option's row."""
     lines = dict(ROW.findall(SECTIONS[name]))
     for parameter in COMMANDS[name].params:
         if isinstance(parameter, click.Option) and parameter.show_default:
             line = lines[next(option for option in parameter.opts if option.startswith("--"))]
-            assert re.search(rf"\b{parameter.default}\b.*unless told", line), line
+            assert re.search(rf"\b{parameter.default}\b.*by default", line), line
 
 
 @pytest.mark.parametrize(("name", "option"), [("list", "--state"), ("stats", "--by")])

@@ -15,7 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from response_store.cli import main
-from response_store.cli.sizes import byte_count
+from response_store.cli.sizes import parse_size
 from tests.unit.cli import rows
 from tests.unit.query.stored import Stored
 
@@ -136,7 +136,7 @@ def test_what_is_refused(stored: Stored, run: Command, arguments: list[str], sai
 def test_it_asks(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a terminal; `n` removes nothing."""
     stored.exchange("e", started_at=1.0)
-    monkeypatch.setattr("response_store.cli.prune._somebody_is_there", lambda: True)
+    monkeypatch.setattr("response_store.cli.prune._is_interactive", lambda: True)
     refused = CliRunner().invoke(main, ["prune", "--older-than", "1d"], input="n\n")
     assert refused.exit_code == 1
     assert "Remove them?" in refused.stderr
@@ -217,11 +217,11 @@ def test_what_is_missing(run: Command, place: Path) -> None:
 )  # fmt: skip
 def test_sizes(text: str, count: int) -> None:
     """MB are millions, MiB are not."""
-    assert byte_count(text) == count
+    assert parse_size(text) == count
 
 
 @pytest.mark.parametrize("text", ["", "-1", "1.2.3", "2 XB", "MB", "1e6"])
 def test_no_sizes(text: str) -> None:
     """What nobody can tell is refused."""
     with pytest.raises(ValueError, match="is no size"):
-        byte_count(text)
+        parse_size(text)

@@ -14,27 +14,29 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli import run_summary
-from response_store.cli.run_table import table
-from response_store.cli.source import source
-from response_store.running.captured import Group
+from response_store.cli.run_table import build_table
+from response_store.cli.source import find_source
+from response_store.running.captured import CapturedGroup
 from response_store.running.errors import require_safe_mitmweb
-from response_store.running.run import Outcome
+from response_store.running.run import RunOutcome
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
 
 SINCE = 1767225600.0
-WIDE = Group("completed", "模型-通义千问-最大-预览-版本", None, None, 12, 1200, 64, 45)
+WIDE = CapturedGroup("completed", "模型-通义千问-最大-预览-版本", None, None, 12, 1200, 64, 45)
 GROUPS = [
     WIDE,
-    Group("completed", "gpt-5.1", None, None, 2, 1200000, 64, 45),
-    Group("refused", "evil\x1b[2J\tmodel", "rate_limit_exceeded", "Wait 3 s", 1, None, None, None),
+    CapturedGroup("completed", "gpt-5.1", None, None, 2, 1200000, 64, 45),
+    CapturedGroup(
+        "refused", "evil\x1b[2J\tmodel", "rate_limit_exceeded", "Wait 3 s", 1, None, None, None
+    ),
 ]
 
 
-def ended(**how: object) -> Outcome:
-    given = {"status": 0, "since": SINCE, "recorder_id": "r1", "said": ""}
-    return Outcome(**{**given, "proxy_lost": False, "proxy_killed": False, **how})  # type: ignore[arg-type]
+def ended(**how: object) -> RunOutcome:
+    given = {"status": 0, "since": SINCE, "recorder_id": "r1", "log": ""}
+    return RunOutcome(**{**given, "proxy_lost": False, "proxy_killed": False, **how})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +101,7 @@ def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[s
         {"exchange_id": "e5", "started_at": SINCE - 1},
     ):
         anywhere.exchange(**ours | row)
-    run_summary.summarize(source(None, None), ended(recorder_id="ours"), None)
+    run_summary.summarize(find_source(None, None), ended(recorder_id="ours"), None)
     assert capsys.readouterr().err == (
         "response-store: 3 captured, 62 tokens in (16 cached), 34 out, 1 with errors\n"
         "completed\tgpt-5.1\t2\t62\t34\t-\n"
@@ -115,7 +117,7 @@ def test_the_next_commands_list_what_was_captured(
     """One for each tenant, the one with most of it first; of many, three and how many more."""
     for number, tenant in enumerate(["one", "two 'x'", "one", "-three", "vier"]):
         anywhere.exchange(f"e{number}", tenant_id=tenant, started_at=SINCE + 1)
-    run_summary.summarize(source(None, None), ended(), None)
+    run_summary.summarize(find_source(None, None), ended(), None)
     *_, first, second, third, last = capsys.readouterr().err.splitlines()
     assert last == "and the same with 1 more tenants"
     listed = [shlex.split(line.removeprefix("next: response-store ")) for line in (first, third)]
@@ -129,7 +131,7 @@ def test_nothing_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
     said = (
         "A client does not trust us.\n" * 3 + "response_store: 0 written, 0 lost (skipped.path 1)"
     )
-    run_summary.summarize(source(None, None), ended(said=said), None)
+    run_summary.summarize(find_source(None, None), ended(log=said), None)
     assert capsys.readouterr().err == (
         "proxy: A client does not trust us.\n"
         "proxy: response_store: 0 written, 0 lost (skipped.path 1)\n"
@@ -140,7 +142,7 @@ def test_nothing_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]
 def test_many_warnings(stored: object, capsys: pytest.CaptureFixture[str]) -> None:
     """The last warnings are shown, and how many others there were; controls are visible."""
     said = "\n".join(f"warning {number} \x1b[2J" for number in range(9))
-    run_summary.summarize(source(None, None), ended(said=said), None)
+    run_summary.summarize(find_source(None, None), ended(log=said), None)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "proxy: 4 more lines before these"
     assert lines[1] == "proxy: warning 4 \u241b[2J"
@@ -158,7 +160,7 @@ def test_tracebacks_are_not_shown(stored: object, capsys: pytest.CaptureFixture[
         "ConnectionResetError: gone\n"
         "another warning\n"
     )
-    run_summary.summarize(source(None, None), ended(said=said), None)
+    run_summary.summarize(find_source(None, None), ended(log=said), None)
     lines = capsys.readouterr().err.splitlines()
     assert lines[:2] == ["proxy: one warning", "proxy: another warning"]
     assert len(lines) == 3
@@ -167,7 +169,7 @@ def test_tracebacks_are_not_shown(stored: object, capsys: pytest.CaptureFixture[
 def test_a_client_that_trusts_nobody(stored: object, capsys: pytest.CaptureFixture[str]) -> None:
     """A refused certificate is told as that, with what to do."""
     said = "Client TLS handshake failed. The client does not trust the proxy's certificate for x."
-    run_summary.summarize(source(None, None), ended(said=said), None)
+    run_summary.summarize(find_source(None, None), ended(log=said), None)
     assert f"response-store: {run_summary.DISTRUST}\n" in capsys.readouterr().err
     assert "--base-url" in run_summary.DISTRUST
     assert run_summary._DISTRUSTED in Path(tls.__file__).read_text()  # these are mitmproxy's words
@@ -178,7 +180,9 @@ def test_a_client_that_went_past_the_proxy(
 ) -> None:
     """Where it connected to an API by itself that is told, also if something was captured."""
     anywhere.exchange("e1")
-    run_summary.summarize(source(None, None), ended(since=0.0, bypassed=["api.openai.com"]), None)
+    run_summary.summarize(
+        find_source(None, None), ended(since=0.0, bypassed=["api.openai.com"]), None
+    )
     told = capsys.readouterr().err
     assert "connected to api.openai.com without the proxy" in told
     assert "--base-url" in told
@@ -188,7 +192,7 @@ def test_a_client_that_went_past_the_proxy(
 def test_an_error_without_a_code(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
     """A refusal that has only a message shows it."""
     anywhere.exchange("e1", state="refused", error_message="You are not allowed here")
-    run_summary.summarize(source(None, None), ended(since=0.0), None)
+    run_summary.summarize(find_source(None, None), ended(since=0.0), None)
     assert "\tYou are not allowed here\n" in capsys.readouterr().err
 
 
@@ -196,19 +200,19 @@ def test_lost(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
     """What was lost is told, whatever was captured."""
     anywhere.exchange("e1")
     said = "response_store: 1 written, 2 lost"
-    run_summary.summarize(source(None, None), ended(said=said, since=0.0), None)
+    run_summary.summarize(find_source(None, None), ended(log=said, since=0.0), None)
     assert "proxy: response_store: 1 written, 2 lost\n" in capsys.readouterr().err
 
 
 def test_no_database(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A database that can't be read is told of; the run's status stays the command's."""
-    run_summary.summarize(source(None, None), ended(), None)
+    run_summary.summarize(find_source(None, None), ended(), None)
     assert "can't be counted now" in capsys.readouterr().err
 
 
 def test_next_command() -> None:
     """The configuration is named again, quoted for a shell."""
-    command = run_summary.next_command(SINCE, Path("my proxy.yaml"))
+    command = run_summary.build_next_command(SINCE, Path("my proxy.yaml"))
     assert command.startswith("response-store list --config 'my proxy.yaml' --since 20")
 
 
@@ -216,9 +220,9 @@ def test_next_command() -> None:
 def test_a_terminal_gets_a_table_that_fits(columns: int) -> None:
     """Wide characters and long names do not break it, and no model controls the terminal."""
     written = io.StringIO()
-    Console(file=written, width=columns, force_terminal=True).print(table(GROUPS, columns))
+    Console(file=written, width=columns, force_terminal=True).print(build_table(GROUPS, columns))
     shown = Console(file=io.StringIO(), width=columns, color_system=None)
-    shown.print(table(GROUPS, columns))
+    shown.print(build_table(GROUPS, columns))
     lines = shown.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert len(lines) == 1 + len(GROUPS)
     assert max(cell_len(line) for line in lines) <= columns

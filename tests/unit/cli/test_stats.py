@@ -13,8 +13,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from response_store.cli.sparkline import sparkline
-from response_store.cli.stats_view import short, show
+from response_store.cli.sparkline import draw_sparkline
+from response_store.cli.stats_view import shorten_count, show
 from response_store.store.records import State
 from response_store.store.selection import Selection
 from response_store.store.statistics import By
@@ -292,7 +292,7 @@ def test_a_terminal_says_that_there_is_nothing(stored: Stored) -> None:
 )  # fmt: skip
 def test_sparklines(counts: tuple[int, ...], width: int, line: str) -> None:
     """Each number is a block; nothing is none; too many are added up."""
-    assert sparkline(counts, width) == line
+    assert draw_sparkline(counts, width) == line
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ def test_sparklines(counts: tuple[int, ...], width: int, line: str) -> None:
 )
 def test_counts_are_short(count: int | None, shown: str) -> None:
     """Large counts have a unit."""
-    assert short(count) == shown
+    assert shorten_count(count) == shown
 
 
 def test_large_columns_are_not_touched(stored: Stored) -> None:
@@ -309,10 +309,10 @@ def test_large_columns_are_not_touched(stored: Stored) -> None:
     rows.all_kinds(stored)
     asked: list[str] = []
     with stored.open() as query, closing(sqlite3.connect(stored.path)) as connection:
-        reading: Any = query.reading
-        reading._connection.set_trace_callback(asked.append)
+        reader: Any = query.reader
+        reader._connection.set_trace_callback(asked.append)
         query.statistics(Selection(tenant="default"), By.CLIENT)
-        reading._connection.set_trace_callback(None)
+        reader._connection.set_trace_callback(None)
         statements = [one for one in asked if "openai_exchanges" in one]
         assert len(statements) == 4
         connection.create_function("response_store_client", 1, len)

@@ -12,9 +12,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli import output
-from response_store.cli.source import source
-from response_store.cli.tail_lines import Lines
-from response_store.cli.tail_watch import Watched
+from response_store.cli.source import find_source
+from response_store.cli.tail_lines import TailWriter
+from response_store.cli.tail_watch import WatchedDatabase
 from response_store.store.backends import build_follower
 from response_store.store.following import list_last_ended
 from response_store.store.selection import Selection
@@ -87,9 +87,9 @@ def test_a_replaced_file_is_opened_anew_without_a_word(
     """A database that is there all the time is not said to be away."""
     other = Stored(place / "other.db")
     query = stored.open()
-    following = build_follower(query.reading, Selection(tenant="default"))
-    following.begin(query.reading, 1)
-    watched = Watched(source(None, stored.path), following, query)
+    following = build_follower(query.reader, Selection(tenant="default"))
+    following.begin(query.reader, 1)
+    watched = WatchedDatabase(find_source(None, stored.path), following, query)
     try:
         assert watched.look() == []
         shutil.move(other.path, stored.path)
@@ -110,11 +110,11 @@ def test_columns_keep_their_places(
     stored.exchange(
         "w", started_at=1.0, model="模型" * 20, host="主机" * 20, output_text="東京👩‍👩‍👧" * 40
     )
-    monkeypatch.setattr(output, "to_terminal", lambda: True)
-    monkeypatch.setattr(output, "terminal", lambda: Console(width=width, markup=False))
-    lines = Lines(as_json=False)
+    monkeypatch.setattr(output, "is_terminal", lambda: True)
+    monkeypatch.setattr(output, "open_terminal", lambda: Console(width=width, markup=False))
+    lines = TailWriter(as_json=False)
     with stored.open() as query:
-        for one in list_last_ended(query.reading, Selection(tenant="default"), 9):
+        for one in list_last_ended(query.reader, Selection(tenant="default"), 9):
             lines.write([one])
             lines.write([])
     written = capsys.readouterr().out.splitlines()

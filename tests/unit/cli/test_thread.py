@@ -220,7 +220,7 @@ def test_another_tenant_has_no_such_thread(anywhere: Anywhere, run: Command) -> 
     weather(anywhere)
     result = run("show", "--thread", "resp_1", "--tenant", "other")
     assert (result.exit_code, result.stdout) == (1, "")
-    assert "nothing is stored under 'resp_1' for tenant 'other'" in result.stderr
+    assert "'resp_1' is not found for tenant 'other'" in result.stderr
 
 
 @pytest.mark.parametrize("width", [20, 200])

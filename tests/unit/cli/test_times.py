@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from response_store.cli.times import past_time
+from response_store.cli.times import parse_past_time
 from tests.unit.cli.conftest import Command
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -54,7 +54,7 @@ NOW = datetime(2026, 11, 22, 15, 30, 10, tzinfo=BERLIN)  # a Sunday
 def test_a_time_is_what_people_mean(said: str, meant: str) -> None:
     """Seen from a Sunday in November in Berlin; summer's times are summer's."""
     expected = datetime.fromisoformat(meant).replace(tzinfo=BERLIN)
-    assert datetime.fromtimestamp(past_time(said, NOW), tz=BERLIN) == expected
+    assert datetime.fromtimestamp(parse_past_time(said, NOW), tz=BERLIN) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_months_are_those_of_the_calendar(now: str, said: str, meant: str) -> No
     """The same day of an earlier month, or that month's last one; days count besides."""
     seen_from = datetime.fromisoformat(now).replace(tzinfo=BERLIN)
     expected = datetime.fromisoformat(meant).replace(tzinfo=BERLIN)
-    assert datetime.fromtimestamp(past_time(said, seen_from), tz=BERLIN) == expected
+    assert datetime.fromtimestamp(parse_past_time(said, seen_from), tz=BERLIN) == expected
 
 
 @pytest.mark.parametrize("said", ["3M", "12 M"])
@@ -114,7 +114,7 @@ def test_local_time_has_its_summer(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
     for said in ("2026-07-01 12:00", "2026-01-01 12:00"):
         expected = datetime.fromisoformat(said).replace(tzinfo=BERLIN).timestamp()
-        assert past_time(said) == expected
+        assert parse_past_time(said) == expected
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from response_store.config import URL_VARIABLE, Config, ConfigError, config_warnings, in_force
+from response_store.config import (
+    URL_VARIABLE,
+    Config,
+    ConfigError,
+    list_effective_settings,
+    list_security_warnings,
+)
 from response_store.config.model import SqliteTarget
 from response_store.store.postgres.resolving import build_checked_connection_string
 
@@ -62,7 +68,8 @@ def with_canary(url: str) -> str:
 def shown(config: Config) -> str:
     """All that a configuration says of itself."""
     texts = [config, config.database, config.database.describe(), config.database_url]
-    return f"{texts!r} {list(map(str, texts))} {in_force(config)} {config_warnings(config)}"
+    listed = list_effective_settings(config), list_security_warnings(config)
+    return f"{texts!r} {list(map(str, texts))} {listed}"
 
 
 @pytest.mark.parametrize("place", ["file", "environment"])

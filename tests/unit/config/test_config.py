@@ -18,7 +18,7 @@ from response_store.config import (
     JournalConfig,
     SqliteTarget,
     apply_shaping,
-    in_force,
+    list_effective_settings,
     load_config,
 )
 from response_store.config.model import Backend
@@ -184,7 +184,13 @@ def test_nothing_but_the_message_shows_the_url(
     for config in (load({"database_url": url}), sent(load({"database_url": url}))):
         with caplog.at_level(logging.INFO):
             logging.getLogger("test").info("%s %r %s", config, config, config.settings)
-        texts = [config, config.settings, config.shaping(), in_force(config), caplog.text]
+        texts = [
+            config,
+            config.settings,
+            config.shaping(),
+            list_effective_settings(config),
+            caplog.text,
+        ]
         assert (
             CANARY not in f"{texts} {[*map(str, texts)]} {dataclasses.asdict(config)['settings']}"
         )

@@ -18,10 +18,10 @@ from response_store.config import (
     TableNames,
     load_config,
 )
-from response_store.config.addresses import Reach
-from response_store.config.postgres_names import postgres_name_faults
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_names import find_long_names
 from response_store.config.postgres_parameters import ALLOWED
-from response_store.config.schema import with_defaults
+from response_store.config.schema import fill_defaults
 from response_store.config.tls import SslMode
 
 from .conftest import Load
@@ -62,7 +62,7 @@ def blocks(text: str) -> list[dict[str, Any]]:
 
 def test_the_example_is_the_defaults(load: Load) -> None:
     """Every key stands in the example, with its default."""
-    assert yaml.safe_load(EXAMPLE) == with_defaults({})
+    assert yaml.safe_load(EXAMPLE) == fill_defaults({})
     assert load(EXAMPLE) == load("")
 
 
@@ -102,9 +102,9 @@ def test_postgresql_stands_in_the_example(load: Load) -> None:
     by_name, private, plain = (load(in_the_example(block)) for block in blocks(EXAMPLE))
     assert {by_name.backend, private.backend, plain.backend} == {Backend.POSTGRES}
     assert by_name.database.is_name
-    assert by_name.database.reach is Reach.PUBLIC_NAMES
+    assert by_name.database.host_policy is HostPolicy.PUBLIC_NAMES
     assert by_name.database.tls.mode is SslMode.VERIFY_FULL
-    assert private.database.reach is Reach.PRIVATE
+    assert private.database.host_policy is HostPolicy.PRIVATE
     assert private.database.tls.root_cert == "/etc/response-store/ca.pem"
     assert private.acknowledge is Acknowledge.DATABASE
     assert private.journal.max_bytes == 10 * 2**30
@@ -193,7 +193,7 @@ def test_the_page_names_the_longest_names() -> None:
     told = re.findall(r"(\d+)(?:\s+characters)? for `([a-z]+)_table`", section("Names of tables"))
     longest = {table: table[0] * int(number) for number, table in told}
     assert list(longest) == ["responses", "conversations", "exchanges"]
-    assert not list(postgres_name_faults(TableNames(**longest)))
+    assert not list(find_long_names(TableNames(**longest)))
     for table, name in longest.items():
-        faults = postgres_name_faults(TableNames(**longest | {table: name + "x"}))
+        faults = find_long_names(TableNames(**longest | {table: name + "x"}))
         assert [key for key, _ in faults] == [f"{table}_table"]

@@ -17,11 +17,11 @@ from response_store.config import (
     JournalConfig,
     PoolConfig,
     Serve,
-    config_warnings,
-    in_force,
+    list_effective_settings,
+    list_security_warnings,
     load_config,
 )
-from response_store.config.addresses import Reach
+from response_store.config.addresses import HostPolicy
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.tls import SslMode, TlsPlan
 
@@ -49,12 +49,20 @@ def test_no_file_means_the_defaults() -> None:
 
 def test_serving(load: Load) -> None:
     """Whether it is served, and to whom, is told among what is in force; remote is warned of."""
-    assert in_force(load("")).items() >= {"serve": "off", "serve_remote": "false"}.items()
+    assert (
+        list_effective_settings(load("")).items()
+        >= {"serve": "off", "serve_remote": "false"}.items()
+    )
     here, remote = load({"serve": "only"}), load({"serve": "prefer", "serve_remote": True})
     assert (here.serve, here.serve_remote) == (Serve.ONLY, False)
-    assert in_force(remote).items() >= {"serve": "prefer", "serve_remote": "true"}.items()
-    assert config_warnings(here) == config_warnings(load({"serve_remote": True})) == ()
-    (warning,) = config_warnings(remote)
+    assert (
+        list_effective_settings(remote).items()
+        >= {"serve": "prefer", "serve_remote": "true"}.items()
+    )
+    assert (
+        list_security_warnings(here) == list_security_warnings(load({"serve_remote": True})) == ()
+    )
+    (warning,) = list_security_warnings(remote)
     assert "everyone who reaches this proxy" in warning
 
 
@@ -75,7 +83,7 @@ def test_the_environment_may_name_postgresql(content: str, load: Load) -> None:
     config = load(content, {URL: "postgres://u:s3cr3t@1.2.3.4:6432/db"})
     assert config.backend is Backend.POSTGRES
     assert config.database.describe() == "postgres://1.2.3.4:6432/db"
-    assert "s3cr3t" not in f"{config!r} {in_force(config)}"
+    assert "s3cr3t" not in f"{config!r} {list_effective_settings(config)}"
 
 
 def test_the_environment_is_bound_to_the_file(refusal: Refusal) -> None:
@@ -103,7 +111,7 @@ def test_postgresql_is_loaded_as_it_is_written(load: Load) -> None:
         "pool: {min_connections: 1, max_connections: 2, idle_timeout_secs: 3}\n"
     )
     assert isinstance(config.database, PostgresTarget)
-    assert config.database.reach is Reach.PUBLIC_NAMES
+    assert config.database.host_policy is HostPolicy.PUBLIC_NAMES
     assert config.database.tls == TlsPlan(SslMode.VERIFY_CA, "/ca.pem")
     assert config.acknowledge is Acknowledge.DATABASE
     assert config.journal == JournalConfig(Path("/var/journals"), 1_048_576)
@@ -168,7 +176,9 @@ def test_a_mismatch_is_about_the_url(refusal: Refusal) -> None:
 
 def test_what_is_in_force_holds_no_secret(load: Load) -> None:
     """The summary names what counts, and masks what may be credentials."""
-    summary = in_force(load("database_url: sqlite://user:s3cr3t@x.db\ntenant: {header: X-T}"))
+    summary = list_effective_settings(
+        load("database_url: sqlite://user:s3cr3t@x.db\ntenant: {header: X-T}")
+    )
     assert summary["database"] == "***@x.db"
     assert summary["tenant.header"] == "x-t"
     assert "s3cr3t" not in str(summary)
@@ -182,7 +192,7 @@ def test_what_is_in_force_with_postgresql(load: Load) -> None:
         "ssl_root_cert: /ca.pem\n"
         "journal: {path: 'ann:s3cr3t@journals'}\n"
     )
-    summary = in_force(config)
+    summary = list_effective_settings(config)
     assert summary["database"] == "postgres://10.0.0.1:5432/db"
     assert (summary["ssl_mode"], summary["ssl_root_cert"]) == ("verify-full", "/ca.pem")
     assert summary["journal.path"] == "***@journals"
@@ -190,17 +200,19 @@ def test_what_is_in_force_with_postgresql(load: Load) -> None:
     assert summary["database hosts"].startswith("all names, addresses and sockets")
     assert "s3cr3t" not in str(summary)
     assert "ann" not in str(summary)
-    assert not {"ssl_mode", "pool.idle_timeout_secs"} & in_force(load("")).keys()
+    assert not {"ssl_mode", "pool.idle_timeout_secs"} & list_effective_settings(load("")).keys()
 
 
 @pytest.mark.parametrize("url", ["sqlite://x.db", "postgres://u@1.2.3.4/db"])
 def test_what_is_in_force_of_the_journal(url: str, load: Load) -> None:
     """Every backend has a journal; its default folder depends on the environment."""
-    defaults = in_force(load({"database_url": url}))
+    defaults = list_effective_settings(load({"database_url": url}))
     assert (defaults["durability"], defaults["acknowledge"]) == ("process", "journal")
     assert defaults["journal.path"] == "none: in $STATE_DIRECTORY, else in the user's state folder"
     assert defaults["journal.max_bytes"] == str(2**30)
-    configured = in_force(load({"database_url": url, "journal": {"path": "/var/journals"}}))
+    configured = list_effective_settings(
+        load({"database_url": url, "journal": {"path": "/var/journals"}})
+    )
     assert configured["journal.path"] == "/var/journals"
 
 
@@ -233,7 +245,7 @@ def test_what_is_unsafe_gives_a_warning(
     host: str, keys: str, words: str | None, load: Load
 ) -> None:
     """Modes that don't verify are warned of, where the server may be at a public address."""
-    found = config_warnings(load(f"database_url: postgres://u:s3cr3t@{host}/db\n{keys}\n"))
+    found = list_security_warnings(load(f"database_url: postgres://u:s3cr3t@{host}/db\n{keys}\n"))
     assert len(found) == (words is not None)
     assert words is None or words in found[0]
     assert "s3cr3t" not in str(found)
@@ -241,7 +253,7 @@ def test_what_is_unsafe_gives_a_warning(
 
 def test_sqlite_gives_no_warning(load: Load) -> None:
     """There is nobody on the way to a file."""
-    assert config_warnings(load("")) == ()
+    assert list_security_warnings(load("")) == ()
 
 
 def test_loading_opens_no_connection(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from response_store.config import Config, ConfigError, load_config
-from response_store.config.schema import schema
+from response_store.config.schema import load_schema
 from tests.sampling import examples
 
 CANARY = "c4n4ry"
@@ -61,13 +61,13 @@ def test_pieces_of_yaml_never_raise_anything_else(path: Path, text: str) -> None
     attempt(path, text.encode("utf-8", "surrogatepass"))
 
 
-@given(st.dictionaries(st.sampled_from(sorted(schema()["properties"])), values, max_size=4))
+@given(st.dictionaries(st.sampled_from(sorted(load_schema()["properties"])), values, max_size=4))
 @settings(max_examples=examples(200), deadline=None)
 def test_what_loads_obeys_the_schema(path: Path, content: dict[str, object]) -> None:
     """Our rules are never laxer than the published schema, and any value is judged."""
     text = yaml.safe_dump(content)
     if isinstance(attempt(path, text.encode()), Config):
-        assert Draft202012Validator(schema()).is_valid(yaml.safe_load(text))
+        assert Draft202012Validator(load_schema()).is_valid(yaml.safe_load(text))
 
 
 # A key on a line of its own is a key, whatever stands before it; other line breaks are refused.

@@ -8,20 +8,20 @@ from typing import Any
 
 import pytest
 
-from response_store.config import in_force
-from response_store.config.schema import schema
+from response_store.config import list_effective_settings
+from response_store.config.schema import load_schema
 from response_store.redaction.known import KNOWN
 
 from .conftest import Load, Refusal
 
-NODE = schema()["properties"]["redact"]["then"]["properties"]
+NODE = load_schema()["properties"]["redact"]["then"]["properties"]
 
 
 @pytest.mark.parametrize("text", ["", "redact: off", 'redact: "off"', "redact: false"])
 def test_off_however_it_is_written(text: str, load: Load) -> None:
     """Off by default; YAML takes `off` for false."""
     assert not load(text).redact
-    assert in_force(load(text))["redact"] == "off"
+    assert list_effective_settings(load(text))["redact"] == "off"
 
 
 def test_one_line_turns_the_known_ones_on(load: Load) -> None:
@@ -90,7 +90,7 @@ def own(regex: str, name: str = "mine") -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_is_refused(source: Any, said: str, refusal: Refusal) -> None:
-    """Each refusal says which key, which rule and how to mend it."""
+    """Each refusal says which key, which rule and how to fix it."""
     assert said in refusal(source)
 
 

@@ -72,14 +72,14 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     ],
 )
 def test_a_bad_value_is_refused(key: str, value: Any, rule: str, refusal: Refusal) -> None:
-    """Each bad value gives exactly one problem: its key, the rule and a mend."""
+    """Each bad value gives exactly one problem: its key, the rule and a fix."""
     said = refusal(nested(key, value))
     assert said.startswith("Response Store: the configuration is refused, 1 problem.\n"), said
-    problem, mend = said.splitlines()[1:]
+    problem, fix = said.splitlines()[1:]
     assert f": {key}: " in problem
     assert rule in problem
-    assert mend.startswith("    ")
-    assert mend.endswith(".")
+    assert fix.startswith("    ")
+    assert fix.endswith(".")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from response_store.config import (
     Serve,
     StoreFalse,
 )
-from response_store.config.schema import schema
+from response_store.config.schema import load_schema
 from response_store.config.tls import SslMode
 from response_store.store.records import Api
 
@@ -29,12 +29,12 @@ def keys(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str
             yield from keys(rules, f"{prefix}{key}.")
 
 
-KEYS = dict(keys(schema()))
+KEYS = dict(keys(load_schema()))
 
 
 def test_the_schema_is_valid() -> None:
     """It obeys JSON Schema 2020-12."""
-    Draft202012Validator.check_schema(schema())
+    Draft202012Validator.check_schema(load_schema())
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from response_store.config import SqliteTarget
-from response_store.config.sqlite_url import sqlite_target, sqlite_url_faults
+from response_store.config.sqlite_url import build_sqlite_target, find_sqlite_url_problems
 
 
 @pytest.mark.parametrize(
@@ -31,8 +31,8 @@ from response_store.config.sqlite_url import sqlite_target, sqlite_url_faults
 )
 def test_a_url_names_a_database(url: str, target: SqliteTarget) -> None:
     """A URL without faults gives path and mode."""
-    assert list(sqlite_url_faults(url)) == []
-    assert sqlite_target(url) == target
+    assert list(find_sqlite_url_problems(url)) == []
+    assert build_sqlite_target(url) == target
 
 
 @pytest.mark.parametrize(
@@ -65,14 +65,16 @@ def test_a_url_names_a_database(url: str, target: SqliteTarget) -> None:
 )
 def test_a_bad_url_is_refused(url: str, words: str) -> None:
     """Each rule has a fault of its own, which never quotes the URL."""
-    faults = list(sqlite_url_faults(url))
+    faults = list(find_sqlite_url_problems(url))
     assert any(words in fault.rule for fault in faults), faults
     assert "s3cr3t" not in str(faults)
 
 
 def test_all_faults_of_a_url_come_at_once() -> None:
     """Path and parameters are judged together."""
-    rules = " ".join(fault.rule for fault in sqlite_url_faults("sqlite://../a/?mode=ro&vfs=x"))
+    rules = " ".join(
+        fault.rule for fault in find_sqlite_url_problems("sqlite://../a/?mode=ro&vfs=x")
+    )
     for words in ("folder", "..", "mode has a value", "unknown or not allowed"):
         assert words in rules
 

@@ -8,7 +8,7 @@ import pytest
 
 from response_store.config import TableNames
 from response_store.config.reserved_words import RESERVED_WORDS
-from response_store.config.tables import collisions, name_faults
+from response_store.config.tables import find_collisions, find_name_problems
 from response_store.resources import schema_text
 
 from .conftest import Refusal
@@ -57,7 +57,7 @@ def test_the_sql_files_name_only_known_placeholders() -> None:
 )
 def test_a_bad_name_has_one_fault(name: str) -> None:
     """A name has one fault, the first that applies, and no TableNames can be made with it."""
-    assert len(list(name_faults(name))) == 1
+    assert len(list(find_name_problems(name))) == 1
     with pytest.raises(ValueError, match="breaks a rule"):
         TableNames(name, "c", "e")
 
@@ -65,13 +65,13 @@ def test_a_bad_name_has_one_fault(name: str) -> None:
 @pytest.mark.parametrize("name", ["a", "_", "A1_b", "key", "messages", "a" * 128, "sqlite", "pg"])
 def test_a_good_name_has_no_fault(name: str) -> None:
     """Words that databases accept as names stay allowed."""
-    assert list(name_faults(name)) == []
+    assert list(find_name_problems(name)) == []
 
 
 @pytest.mark.parametrize("word", sorted(RESERVED_WORDS))
 def test_every_reserved_word_is_refused(word: str) -> None:
     """A reserved word is refused in any letter case."""
-    assert [*name_faults(word), *name_faults(word.upper())]
+    assert [*find_name_problems(word), *find_name_problems(word.upper())]
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_every_reserved_word_is_refused(word: str) -> None:
 )
 def test_names_that_collide_are_found(names: tuple[str, str, str], keys: list[str]) -> None:
     """A table may not have the name of another, or of what is named after one."""
-    assert [key for key, _ in collisions(*names)] == keys
+    assert [key for key, _ in find_collisions(*names)] == keys
     if keys:
         with pytest.raises(ValueError, match="collide"):
             TableNames(*names)

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from response_store.config import ConfigError, SqliteTarget, config_warnings, in_force, load_config
+from response_store.config import (
+    ConfigError,
+    SqliteTarget,
+    list_effective_settings,
+    list_security_warnings,
+    load_config,
+)
 from response_store.store.postgres.resolving import build_checked_connection_string
 
 from .conftest import Load, Refusal
@@ -25,8 +31,8 @@ def cases(*, accept: bool) -> list[Any]:
 def test_accepted(case: dict[str, Any], load: Load) -> None:
     """It works as handed out: libpq takes it, and neither facts nor warnings show the password."""
     config = load(case["yaml"], case["environment"])
-    warnings = config_warnings(config)
-    assert CANARY not in f"{in_force(config)} {warnings} {config!r}"
+    warnings = list_security_warnings(config)
+    assert CANARY not in f"{list_effective_settings(config)} {warnings} {config!r}"
     assert all(any(word in warning for warning in warnings) for word in case["words"])
     if not isinstance(config.database, SqliteTarget):
         assert build_checked_connection_string(config.database, lambda *_: ["1.1.1.1"]).reveal()

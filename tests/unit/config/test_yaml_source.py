@@ -54,7 +54,7 @@ LAUGHS = "\n".join(
 def test_bad_yaml_is_refused_with_its_line(
     text: str | bytes, line: int | None, words: str, refusal: Refusal, tmp_path: Path
 ) -> None:
-    """What is no plain YAML mapping is refused with file, line and a mend."""
+    """What is no plain YAML mapping is refused with file, line and a fix."""
     place = str(tmp_path / "store.yaml") + ("" if line is None else f":{line}")
     said = refusal(text)
     assert any(row.startswith(f"{place}: ") and words in row for row in paragraphs(said)), said

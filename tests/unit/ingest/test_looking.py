@@ -104,7 +104,7 @@ def test_shown(filled: Anywhere) -> None:
     text = answer(filled, SHOWN, "resp_1")
     assert text.endswith("--- assistant\nSunny.\n")
     assert "model           gpt-5" in text
-    assert "nothing is stored under 'resp_9'" in look(config_of(filled), SHOWN, ["resp_9"])
+    assert "'resp_9' is not found" in look(config_of(filled), SHOWN, ["resp_9"])
 
 
 def test_long_conversations_are_cut(filled: Anywhere) -> None:

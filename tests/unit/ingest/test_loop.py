@@ -25,7 +25,7 @@ from response_store.ingest.channel import (
     Written,
 )
 from response_store.journal.frames import Kind
-from response_store.store.health import Phase
+from response_store.store.health import StorePhase
 from tests.harness.ports import free_port
 from tests.unit.ingest.proxy_side import (
     PATIENCE,
@@ -240,11 +240,11 @@ def test_a_database_that_hangs_is_reported_and_recovers(pair: Pair) -> None:
         pair.proxy.exchange(2)
         pair.ingester.wake()
         assert reported(pair.ingester, lambda report: (report.busy_for or 0) > 0.2)
-        waiting = reported(pair.ingester, lambda report: report.phase == Phase.WAITING)
+        waiting = reported(pair.ingester, lambda report: report.phase == StorePhase.WAITING)
         assert waiting.error
         assert waiting.failures > 0
         assert waiting.lag_seconds > 0
-    ready = reported(pair.ingester, lambda report: report.phase == Phase.READY)
+    ready = reported(pair.ingester, lambda report: report.phase == StorePhase.READY)
     assert ready.error is None
     pair.flush()
     assert set(pair.states()) == {id_of(1), id_of(2)}
@@ -297,7 +297,7 @@ def test_a_database_that_can_not_work_is_the_verdict(make_pair: MakePair, tmp_pa
     assert verdict.error
     pair.proxy.exchange(1)
     pair.ingester.wake()
-    reported(pair.ingester, lambda report: report.phase == Phase.FAILED)
+    reported(pair.ingester, lambda report: report.phase == StorePhase.FAILED)
     pair.path.unlink()
     pair.flush()
     assert pair.states() == {id_of(1): "completed"}

@@ -247,8 +247,8 @@ async def test_a_channel_that_is_full(supervised: Supervised) -> None:
         supervised.send(number + 1, body)
     assert time.monotonic() - began < 1.0
     assert supervised.supervisor._outgoing
-    reading = asyncio.to_thread(lambda: [ingester.receive() for _ in bodies])
-    received = await asyncio.wait_for(reading, 10.0)
+    reader = asyncio.to_thread(lambda: [ingester.receive() for _ in bodies])
+    received = await asyncio.wait_for(reader, 10.0)
     assert [message.seq for message, _ in received] == list(range(1, 31))
     assert [body for _, body in received] == bodies
     assert not supervised.supervisor._outgoing

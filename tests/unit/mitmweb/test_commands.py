@@ -152,7 +152,7 @@ async def test_looking_while_nothing_is_written(caplog: pytest.LogCaptureFixture
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (FAILED, b"nothing is stored under 'x'", "nothing is stored under 'x'"),
+        (FAILED, b"'x' is not found", "'x' is not found"),
         (GONE, b"", "the database can't be asked at the moment"),
     ],
 )

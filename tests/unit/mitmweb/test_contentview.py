@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.mitmweb.contentview import NAME
-from response_store.mitmweb.recognising import Kind, Recognised
-from response_store.mitmweb.rendering import text_of
+from response_store.mitmweb.recognising import MessageKind, RecognizedMessage
+from response_store.mitmweb.rendering import render_message
 from response_store.store.records import Api
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
@@ -222,7 +222,7 @@ def test_large_requests_are_bounded(body: bytes, words: str) -> None:
     """The view shows a body of any size without holding mitmweb up."""
     flow = flow_of(asked=body)
     before = process_time()
-    text = text_of(body, Recognised(Kind.REQUEST, Api.RESPONSES))
+    text = render_message(body, RecognizedMessage(MessageKind.REQUEST, Api.RESPONSES))
     assert process_time() - before < 0.2
     assert words in text
     assert shown(flow, flow.request, NAME).text == text
@@ -246,7 +246,7 @@ def test_large_streams_are_bounded(ends: bool) -> None:
         body += streamed([{"type": "response.completed", "response": ANSWERED}])
     flow = flow_of(answer=body, content_type=STREAM)
     before = process_time()
-    text = text_of(body, Recognised(Kind.ANSWER, Api.RESPONSES))
+    text = render_message(body, RecognizedMessage(MessageKind.ANSWER, Api.RESPONSES))
     assert process_time() - before < 0.2
     assert (answer_of(flow) == ANSWERED_SHOWN) is ends
     assert ("the first 640.0 KiB are read" in text) is not ends
@@ -263,7 +263,7 @@ def test_streams_of_many_small_events_are_bounded(line_end: bytes) -> None:
     for api, piece in pieces.items():
         body = piece.replace(b"\n", line_end) * 100_000
         before = process_time()
-        text = text_of(body, Recognised(Kind.ANSWER, api))
+        text = render_message(body, RecognizedMessage(MessageKind.ANSWER, api))
         assert process_time() - before < 0.6  # measured: 0.1; all of it takes seconds
         assert api is Api.RESPONSES or "are read" in text
 
@@ -273,11 +273,11 @@ def test_a_large_answer_is_bounded() -> None:
     item = {"type": "message", "content": [{"type": "output_text", "text": "Sun"}]}
     many = {**ANSWERED, "output": [item] * 30_000}
     before = process_time()
-    told_many = text_of(told(many), Recognised(Kind.ANSWER, Api.RESPONSES))
+    told_many = render_message(told(many), RecognizedMessage(MessageKind.ANSWER, Api.RESPONSES))
     said = [{"type": "output_text", "text": "Sun" * 10**6}]
     long = {**ANSWERED, "output": [{**item, "content": said}]}
     ending = streamed([{"type": "response.completed", "response": long}])
-    told_long = text_of(ending, Recognised(Kind.ANSWER, Api.RESPONSES))
+    told_long = render_message(ending, RecognizedMessage(MessageKind.ANSWER, Api.RESPONSES))
     assert process_time() - before < 0.3
     assert "that is too much" in told_many
     assert "SunSunSun" in told_long
@@ -288,12 +288,14 @@ def test_of_a_long_conversation_the_ends_are_shown() -> None:
     """What was said last is what somebody looks for; a list loses its middle, and says so."""
     said = [{"role": "user", "content": f"turn {n} " + "x" * 1000} for n in range(1000)]
     said[500:500] = [{"role": "user", "content": "y"}] * 5000
-    text = text_of(told({"model": "m", "input": said}), Recognised(Kind.REQUEST, Api.RESPONSES))
+    text = render_message(
+        told({"model": "m", "input": said}), RecognizedMessage(MessageKind.REQUEST, Api.RESPONSES)
+    )
     assert "turn 0 x" in text
     assert "turn 999 x" in text
     assert text.count("are not shown here)") == 1
     assert len(text) < 300_000
-    few = text_of(told({"model": "m", "input": ["a", *["b"] * 2000]}), None)
+    few = render_message(told({"model": "m", "input": ["a", *["b"] * 2000]}), None)
     assert '--- left out\n{"items": 1}' in few
 
 

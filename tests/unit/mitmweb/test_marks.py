@@ -16,7 +16,7 @@ from mitmproxy.test import taddons, tflow
 from mitmproxy.utils.emoji import emoji
 
 from response_store.ingest.channel import WrittenRow
-from response_store.mitmweb.marks import MARKS, Marks, marks_of
+from response_store.mitmweb.marks import MARKS, Marks, build_marks
 from response_store.store.records import State
 
 ROW = {
@@ -130,7 +130,7 @@ def test_flows_that_are_gone() -> None:
 async def test_only_where_there_is_a_view() -> None:
     """mitmweb and the console have a view, and hear of changes; mitmdump has none."""
     with taddons.context() as context:
-        assert marks_of(context.master) is None
+        assert build_marks(context.master) is None
         view = View()
         context.master.addons.add(view)
         flow = tflow.tflow()
@@ -141,7 +141,7 @@ async def test_only_where_there_is_a_view() -> None:
             heard.append(flow)
 
         view.sig_view_update.connect(hear)
-        marks = marks_of(context.master)
+        marks = build_marks(context.master)
         assert marks is not None
         marks.written(row(flow))
         assert heard == [flow]

@@ -10,7 +10,7 @@ from mitmproxy import version
 from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
-from response_store.mitmweb import listening_warnings
+from response_store.mitmweb import list_listening_warnings
 
 HERE = "127.0.0.1"
 
@@ -19,7 +19,7 @@ def warnings(master: type, **options: Any) -> str:
     """All warnings, as one text."""
     usual = {"server": True, "rfile": None, "listen_host": HERE, "mode": ["regular"]}
     some = master.__new__(master)
-    return "\n".join(listening_warnings(some, SimpleNamespace(**usual | options)))
+    return "\n".join(list_listening_warnings(some, SimpleNamespace(**usual | options)))
 
 
 @pytest.mark.parametrize(

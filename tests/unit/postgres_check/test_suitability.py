@@ -6,7 +6,7 @@ import pytest
 from psycopg import sql
 
 from response_store.errors import PermanentStoreError
-from response_store.store.postgres.reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReader
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES
@@ -63,7 +63,7 @@ def test_rows_that_are_hidden(plain_database: PostgresDatabase, check: Check) ->
     with pytest.raises(PermanentStoreError, match="no policy admits this role"):
         store_on(plain_database, user=role).open()
     with pytest.raises(PermanentStoreError, match="no policy admits this role"):
-        PostgresReading(target_of(plain_database.url(user=role)), NAMES)
+        PostgresReader(target_of(plain_database.url(user=role)), NAMES)
     assert look(plain_database, check).fine
     for table in ("openai_responses", "openai_exchanges"):
         plain_database.execute(f"CREATE POLICY all_rows ON {table} TO {role} USING (true)")

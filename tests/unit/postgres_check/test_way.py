@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from response_store.config import TableNames
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import build_postgres_target
 from response_store.store.connection_check import Findings
 from response_store.store.postgres.check import check_postgres
 from tests.harness.ports import free_port
@@ -106,7 +106,7 @@ def test_any_name_of_an_authority(
     root = str(postgres_certificates.authority)
     told = check(database.url(), ssl_mode="verify-ca", ssl_root_cert=root)
     assert told.fine
-    assert "was not looked at" in told.facts["verified"]
+    assert "was not checked" in told.facts["verified"]
 
 
 @pytest.mark.parametrize("mode", ["prefer", "require"])
@@ -170,12 +170,15 @@ def test_a_name_that_does_not_resolve(check: Check) -> None:
 
 
 def checked(
-    database: PostgresDatabase, answers: Sequence[str], reach: Reach, tables: TableNames = NAMES
+    database: PostgresDatabase,
+    answers: Sequence[str],
+    reach: HostPolicy,
+    tables: TableNames = NAMES,
 ) -> Findings:
     """A check of a name that resolves to these answers."""
     url = database.url(host="db.example.test", password=CANARY)
     findings = Findings()
-    target = postgres_target(url, reach, ssl_mode="disable")
+    target = build_postgres_target(url, reach, ssl_mode="disable")
     check_postgres(target, tables, findings, lambda name, port: answers)
     assert CANARY not in str(findings)
     return findings
@@ -183,7 +186,7 @@ def checked(
 
 def test_the_address_that_answered_is_told(plain_database: PostgresDatabase) -> None:
     """All that a name resolved to is told, and which of it the socket went to."""
-    found = checked(plain_database, ["127.0.0.9", LOOPBACK], Reach.PRIVATE)
+    found = checked(plain_database, ["127.0.0.9", LOOPBACK], HostPolicy.PRIVATE)
     assert found.problems == []
     facts = dict(found.facts)
     assert facts["host"] == "db.example.test"
@@ -196,7 +199,7 @@ def test_an_answer_that_is_not_allowed(
     answers: list[str], plain_database: PostgresDatabase
 ) -> None:
     """It is told beside the refusal, and nothing is connected to."""
-    found = checked(plain_database, answers, Reach.PUBLIC_NAMES)
+    found = checked(plain_database, answers, HostPolicy.PUBLIC_NAMES)
     assert "which is not allowed" in found.problems[0]
     assert dict(found.facts) == {"host": "db.example.test", "resolved to": ", ".join(answers)}
 

@@ -9,12 +9,12 @@ from typing import Any
 from response_store.config import TableNames
 from response_store.store.postgres.connections import PoolLimits
 from response_store.store.postgres.store import PostgresStore
-from response_store.store.postgres.watchdog import Deadline
+from response_store.store.postgres.watchdog import BatchDeadline
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES
 
-SHORT = Deadline(seconds=1.0, most=2.0)
+SHORT = BatchDeadline(seconds=1.0, max_seconds=2.0)
 LIMITS = PoolLimits(acquire_timeout_secs=3)
 IDS = "SELECT exchange_id FROM openai_exchanges ORDER BY 1"
 
@@ -24,7 +24,7 @@ def store_on(
     *,
     names: TableNames = NAMES,
     limits: PoolLimits = LIMITS,
-    deadline: Deadline | None = None,
+    deadline: BatchDeadline | None = None,
     **url: Any,
 ) -> PostgresStore:
     """A store that is not open yet; the rest goes into its URL."""

@@ -9,8 +9,8 @@ from contextlib import closing
 
 import pytest
 
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import build_postgres_target
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres.connections import PoolLimits, PostgresConnections
 from response_store.store.postgres.store import PostgresStore
@@ -94,7 +94,7 @@ def test_too_many_connections(database: PostgresDatabase) -> None:
 
 
 def test_opening_again_after_an_error(database: PostgresDatabase) -> None:
-    """The same store opens as soon as what was wrong is mended."""
+    """The same store opens as soon as what was wrong is fixed."""
     database.execute("CREATE TABLE openai_exchanges (x INT)")
     with closing(store_on(database)) as store:
         for _ in range(2):
@@ -120,7 +120,7 @@ def test_each_connection_is_checked(database: PostgresDatabase) -> None:
     """A name that comes to mean a forbidden address gets no connection, and the reason is told."""
     port = database.server.port
     url = f"postgres://owner@db.example.com:{port}/{database.name}"
-    target = postgres_target(url, Reach.PRIVATE, ssl_mode="disable")
+    target = build_postgres_target(url, HostPolicy.PRIVATE, ssl_mode="disable")
     answers = ["127.0.0.1", "127.0.0.1", "169.254.169.254"]
     asked: list[str] = []
 
@@ -140,12 +140,12 @@ def test_each_connection_is_checked(database: PostgresDatabase) -> None:
 def test_the_pool_tells_why_it_has_none(database: PostgresDatabase, watchdog: Watchdog) -> None:
     """What keeps the pool from connecting is what the borrower is told."""
     url = f"postgres://owner@db.example.com:{database.server.port}/{database.name}"
-    target = postgres_target(url, Reach.PRIVATE, ssl_mode="disable")
+    target = build_postgres_target(url, HostPolicy.PRIVATE, ssl_mode="disable")
     limits = PoolLimits(acquire_timeout_secs=1)
     connections = PostgresConnections(target, watchdog, limits, lambda *_: ["169.254.169.254"])
     with closing(connections):
         connections.open()
-        with pytest.raises(PermanentStoreError, match="metadata"), connections.lent():
+        with pytest.raises(PermanentStoreError, match="metadata"), connections.connection():
             pass
 
 
@@ -156,8 +156,8 @@ def test_a_pool_that_is_used_up(database: PostgresDatabase, watchdog: Watchdog) 
     with closing(connections):
         connections.open()
         with (
-            connections.lent(),
+            connections.connection(),
             pytest.raises(TransientStoreError, match="no connection within 1 s"),
-            connections.lent(),
+            connections.connection(),
         ):
             pass

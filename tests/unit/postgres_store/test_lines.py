@@ -12,7 +12,7 @@ import pytest
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.base import Checkpoint, CheckpointMovedError
 from response_store.store.postgres.store import PostgresStore
-from response_store.store.postgres.watchdog import Deadline
+from response_store.store.postgres.watchdog import BatchDeadline
 from response_store.store.records import Deletion
 from tests.harness.line import Line
 from tests.harness.postgres import Postgres, PostgresDatabase
@@ -21,7 +21,7 @@ from tests.unit.postgres_store.stores import SHORT, hang_up, ids, opened, store_
 
 pytestmark = pytest.mark.one_python
 
-PATIENT = Deadline(seconds=0.5, slowest=1024)
+PATIENT = BatchDeadline(seconds=0.5, min_rate=1024)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from response_store.config.postgres_target import PostgresTarget
 from response_store.search.postgres_index import PostgresIndex
 from response_store.store.postgres.connections import PostgresConnections, is_pooled
-from response_store.store.postgres.reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReader
 from response_store.store.postgres.role_lock import PostgresLease
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.postgres.watchdog import Watchdog
@@ -79,9 +79,9 @@ def test_many_stores_write_at_once(
         thread.join(50)
     assert errors == []
     assert len(ids(plain_database)) == 4 * 12 * 2
-    with closing(PostgresReading(target, NAMES)) as reading:
+    with closing(PostgresReader(target, NAMES)) as reader:
         for _ in range(8):
-            assert reading.row("SELECT count(*) FROM {exchanges}") == (96,)
+            assert reader.row("SELECT count(*) FROM {exchanges}") == (96,)
 
 
 def test_sessions_are_left_as_they_were(

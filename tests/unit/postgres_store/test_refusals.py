@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import build_postgres_target
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres.connections import PoolLimits, PostgresConnections
 from response_store.store.postgres.watchdog import Watchdog
@@ -101,7 +101,7 @@ def watchdog() -> Iterator[Watchdog]:
 
 def connections(server: Server, watchdog: Watchdog, mode: str = "prefer") -> PostgresConnections:
     url = f"postgres://u:{CANARY}@127.0.0.1:{server.port}/rs?sslmode={mode}"
-    target = postgres_target(url, Reach.PRIVATE)
+    target = build_postgres_target(url, HostPolicy.PRIVATE)
     return PostgresConnections(target, watchdog, PoolLimits(acquire_timeout_secs=1))
 
 
@@ -142,7 +142,7 @@ def test_the_pool_says_it_as_well(server: Server, watchdog: Watchdog) -> None:
     pool = connections(server, watchdog)
     pool.open()
     with closing(pool), pytest.raises(PermanentStoreError, match="password has expired"):
-        pool.lent().__enter__()
+        pool.connection().__enter__()
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require"])

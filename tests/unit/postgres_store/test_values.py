@@ -36,7 +36,7 @@ def test_rows_of_any_shape_share_a_statement(database: PostgresDatabase) -> None
     with opened(database) as store:
         store.write(rows)
         store.write(numbered(5, start=100))
-        with store._connections.lent() as connection:
+        with store._connections.connection() as connection:
             prepared = connection.execute(
                 "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE '%INSERT%'"
             ).fetchone()
@@ -48,7 +48,7 @@ def test_asynchronous_commits_are_switched_on_again(database: PostgresDatabase) 
     database.execute(
         "ALTER ROLE owner IN DATABASE " + database.name + " SET synchronous_commit = off"
     )
-    with opened(database) as store, store._connections.lent() as connection:
+    with opened(database) as store, store._connections.connection() as connection:
         assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
 
 

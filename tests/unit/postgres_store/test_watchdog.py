@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from response_store.errors import TransientStoreError
-from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import BatchDeadline, Watchdog
 from tests.harness.postgres import PostgresDatabase
 
 NAME = "response-store-watchdog"
@@ -26,17 +26,17 @@ def running() -> int:
 )
 def test_the_deadline_grows_with_the_batch(size: int, seconds: float) -> None:
     """Up to a limit, a large batch gets the time that a slow line needs for it."""
-    assert Deadline().of(size) == seconds
+    assert BatchDeadline().compute_seconds(size) == seconds
 
 
 def test_a_long_deadline_is_not_shortened() -> None:
     """The limit is for what is added."""
-    assert Deadline(seconds=50, most=10).of(10**6) == 50
+    assert BatchDeadline(seconds=50, max_seconds=10).compute_seconds(10**6) == 50
 
 
 def test_what_takes_too_long_is_cut(database: PostgresDatabase) -> None:
     """Each line has its own deadline, and the error says where, and not what was asked."""
-    watchdog = Watchdog("PostgreSQL here", Deadline(seconds=0.4, most=30))
+    watchdog = Watchdog("PostgreSQL here", BatchDeadline(seconds=0.4, max_seconds=30))
     with (
         closing(watchdog),
         psycopg.connect(database.url(), autocommit=True) as slow,

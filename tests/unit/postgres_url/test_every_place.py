@@ -8,9 +8,9 @@ from urllib.parse import quote
 import pytest
 
 from response_store.config import URL_VARIABLE
-from response_store.config.addresses import Reach
+from response_store.config.addresses import HostPolicy
 from response_store.config.postgres_target import PostgresTarget
-from response_store.config.postgres_url import postgres_url_faults
+from response_store.config.postgres_url import find_url_problems
 from response_store.errors import PermanentStoreError
 from response_store.store.postgres.resolving import resolve_checked_addresses
 from tests.unit.config.conftest import Refusal
@@ -62,9 +62,9 @@ def all_literals(those: list[str]) -> Iterator[str]:
         yield from addresses.literals(address)
 
 
-def refused(place: str, host: str, reach: Reach) -> str:
+def refused(place: str, host: str, host_policy: HostPolicy) -> str:
     url = f"postgres://u:{CANARY}@{PLACES[place](host)}"
-    text = "\n".join(map(str, postgres_url_faults(url, reach)))
+    text = "\n".join(map(str, find_url_problems(url, host_policy)))
     assert CANARY not in text
     return text
 
@@ -73,15 +73,15 @@ def refused(place: str, host: str, reach: Reach) -> str:
 def test_no_place_lets_it_through(place: str) -> None:
     """Without the private opt-in nothing but public addresses passes."""
     for spelling in all_spellings(addresses.PRIVATE + addresses.NEVER):
-        for reach in (Reach.PUBLIC_ADDRESSES, Reach.PUBLIC_NAMES):
-            assert refused(place, spelling, reach), ascii(spelling)
+        for host_policy in (HostPolicy.PUBLIC_ADDRESSES, HostPolicy.PUBLIC_NAMES):
+            assert refused(place, spelling, host_policy), ascii(spelling)
 
 
 @pytest.mark.parametrize("place", PLACES)
 def test_the_opt_in_does_not_admit_what_is_never_a_database(place: str) -> None:
     """Metadata, multicast and unspecified stay refused, however they are written."""
     for spelling in all_spellings(addresses.NEVER):
-        assert refused(place, spelling, Reach.PRIVATE), ascii(spelling)
+        assert refused(place, spelling, HostPolicy.PRIVATE), ascii(spelling)
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -103,21 +103,21 @@ def test_a_configuration_is_judged_alike(place: str, refusal: Refusal) -> None:
 def test_the_opt_in_admits_private_addresses(place: str) -> None:
     """With the opt-in they pass, where they stand alone."""
     for address in addresses.PRIVATE:
-        assert refused(place, address, Reach.PRIVATE) == "", address
+        assert refused(place, address, HostPolicy.PRIVATE) == "", address
 
 
 @pytest.mark.parametrize("place", ["authority", "host alone", "hostaddr"])
 def test_public_addresses_pass(place: str) -> None:
     """A public address needs no opt-in."""
     for address in addresses.PUBLIC:
-        assert refused(place, address, Reach.PUBLIC_ADDRESSES) == "", address
+        assert refused(place, address, HostPolicy.PUBLIC_ADDRESSES) == "", address
 
 
 @pytest.mark.parametrize("place", [place for place in PLACES if "hostaddr" not in place])
 def test_no_name_passes_without_an_opt_in(place: str) -> None:
     """Names are resolved later, to anything."""
     for name in NAMES:
-        assert refused(place, name, Reach.PUBLIC_ADDRESSES), name
+        assert refused(place, name, HostPolicy.PUBLIC_ADDRESSES), name
 
 
 @pytest.mark.parametrize("also", [(), (GOOD,)])
@@ -125,7 +125,7 @@ def test_no_answer_of_the_resolver_lets_it_through(also: tuple[str, ...]) -> Non
     """One bad answer among good ones is enough, before or after them."""
     for spelling in all_literals(addresses.PRIVATE + addresses.NEVER):
         for answers in ([*also, spelling], [spelling, *also]):
-            text = not_resolved(answers, Reach.PUBLIC_NAMES)
+            text = not_resolved(answers, HostPolicy.PUBLIC_NAMES)
             assert text, spelling
             assert CANARY not in text
 
@@ -133,21 +133,21 @@ def test_no_answer_of_the_resolver_lets_it_through(also: tuple[str, ...]) -> Non
 def test_no_answer_is_never_a_database() -> None:
     """Not even with the private opt-in."""
     for spelling in all_literals(addresses.NEVER):
-        text = not_resolved([GOOD, spelling], Reach.PRIVATE)
+        text = not_resolved([GOOD, spelling], HostPolicy.PRIVATE)
         assert "no setting allows this one" in text, spelling
 
 
-def not_resolved(answers: list[str], reach: Reach) -> str:
+def not_resolved(answers: list[str], host_policy: HostPolicy) -> str:
     """Why these answers are refused; nothing where they are taken."""
     refusal = None
     try:
-        resolved(answers, reach)
+        resolved(answers, host_policy)
     except PermanentStoreError as error:
         refusal = error
     assert refusal is None or refusal.__context__ is None
     return str(refusal or "")
 
 
-def resolved(answers: list[str], reach: Reach) -> tuple[str, ...]:
-    target = PostgresTarget("db.example.net", None, reach=reach)
+def resolved(answers: list[str], host_policy: HostPolicy) -> tuple[str, ...]:
+    target = PostgresTarget("db.example.net", None, host_policy=host_policy)
     return resolve_checked_addresses(target, lambda name, port: answers)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from response_store.config.addresses import AddressKind
-from response_store.config.hosts import Host, HostForm, judge_host
+from response_store.config.hosts import Host, HostForm, classify_host
 
 from . import addresses
 
@@ -60,23 +60,23 @@ from . import addresses
 )
 def test_a_host_has_a_form(text: str, form: HostForm) -> None:
     """Each way to write a host is told from the others."""
-    assert judge_host(text).form is form
+    assert classify_host(text).form is form
 
 
 @pytest.mark.parametrize("address", [*addresses.METADATA, "127.0.0.1", "8.8.8.8", "0.0.0.0"])
 def test_an_old_spelling_is_the_address_that_the_resolver_reads(address: str) -> None:
     """It is never taken for a name, and gives the address that the check is about."""
     for spelling in addresses.old_spellings(address):
-        host = judge_host(spelling)
+        host = classify_host(spelling)
         assert (host.form, host.text) == (HostForm.OLD_SPELLING, address), ascii(spelling)
 
 
 def test_a_name_is_folded_to_what_is_resolved() -> None:
     """What is judged is what is connected to: lower-case ASCII without the root's dot."""
-    assert judge_host("B\u00dcCHER.Example.").text == "xn--bcher-kva.example"
+    assert classify_host("B\u00dcCHER.Example.").text == "xn--bcher-kva.example"
 
 
 def test_a_host_shows_no_text() -> None:
     """A slipped password may be the host."""
-    assert "s3cret" not in repr(judge_host("s3cret"))
-    assert judge_host("10.0.0.1") == Host(HostForm.ADDRESS, "10.0.0.1", AddressKind.PRIVATE)
+    assert "s3cret" not in repr(classify_host("s3cret"))
+    assert classify_host("10.0.0.1") == Host(HostForm.ADDRESS, "10.0.0.1", AddressKind.PRIVATE)

@@ -60,7 +60,7 @@ def test_all_faults_come_at_once(refusal: Refusal) -> None:
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "db", "/", "a,b", "@x", "[::1%251]", "1.2.3.4:0"])
 def test_every_problem_has_a_mend(host: str, refusal: Refusal) -> None:
-    """Each problem is a line, and the lines of its mend end as sentences do."""
+    """Each problem is a line, and the lines of its fix end as sentences do."""
     _, *lines = refusal(config(host)).splitlines()
     problems = [at for at, line in enumerate(lines) if not line.startswith(" ")]
     assert problems[0] == 0

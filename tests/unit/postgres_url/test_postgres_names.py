@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from response_store.config import TableNames
-from response_store.config.postgres_names import postgres_name_faults
+from response_store.config.postgres_names import find_long_names
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from response_store.config.postgres_names import postgres_name_faults
 def test_every_derived_name_fits(table: str, most: int) -> None:
     """The longest name that is derived from a table has 63 bytes at most."""
     names = {"responses": "r", "conversations": "c", "exchanges": "e"}
-    assert list(postgres_name_faults(TableNames(**names | {table: "x" * most}))) == []
-    [(key, fault)] = postgres_name_faults(TableNames(**names | {table: "x" * (most + 1)}))
+    assert list(find_long_names(TableNames(**names | {table: "x" * most}))) == []
+    [(key, fault)] = find_long_names(TableNames(**names | {table: "x" * (most + 1)}))
     assert key == f"{table}_table"
-    assert f"at most {most} characters" in fault.mend
+    assert f"at most {most} characters" in fault.hint

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 
 from response_store.config import Secret
-from response_store.config.addresses import Reach
+from response_store.config.addresses import HostPolicy
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.postgres.resolving import (
@@ -18,7 +18,9 @@ from response_store.store.postgres.resolving import (
     resolve_checked_addresses,
 )
 
-NAME = PostgresTarget("db.example.net", None, password=Secret("c4n4ry"), reach=Reach.PUBLIC_NAMES)
+NAME = PostgresTarget(
+    "db.example.net", None, password=Secret("c4n4ry"), host_policy=HostPolicy.PUBLIC_NAMES
+)
 
 
 class Answers:
@@ -69,7 +71,7 @@ def test_an_address_is_checked_again() -> None:
 
 def test_a_socket_has_no_address() -> None:
     """A socket's folder is the host, and hostaddr is empty, whatever the environment says."""
-    target = PostgresTarget("/run/postgresql", None, reach=Reach.PRIVATE)
+    target = PostgresTarget("/run/postgresql", None, host_policy=HostPolicy.PRIVATE)
     given = conninfo_to_dict(build_checked_connection_string(target, unexpected).reveal())
     assert (given["host"], given["hostaddr"]) == ("/run/postgresql", "")
 

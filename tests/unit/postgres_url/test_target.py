@@ -13,14 +13,14 @@ from psycopg import ProgrammingError, pq
 from psycopg.conninfo import conninfo_to_dict
 
 from response_store.config import Secret, postgres_url
-from response_store.config.addresses import Reach
+from response_store.config.addresses import HostPolicy
 from response_store.config.postgres_target import (
     PostgresTarget,
-    connection_parameters,
-    connection_string,
-    postgres_target,
+    build_connection_parameters,
+    build_connection_string,
+    build_postgres_target,
 )
-from response_store.config.postgres_url import postgres_faults
+from response_store.config.postgres_url import find_postgres_problems
 from response_store.config.tls import SslMode, TlsPlan
 from response_store.store.postgres.environment import list_variables
 from response_store.store.postgres.resolving import build_checked_connection_string
@@ -29,9 +29,9 @@ CANARY = "c4n4ry"
 URL = f"postgres://user:{CANARY}@8.8.8.8:6432/db?application_name=x&connect_timeout=3"
 
 
-def target(url: str, reach: Reach = Reach.PRIVATE) -> PostgresTarget:
-    assert list(postgres_faults(url, reach)) == []
-    return postgres_target(url, reach)
+def target(url: str, reach: HostPolicy = HostPolicy.PRIVATE) -> PostgresTarget:
+    assert list(find_postgres_problems(url, reach)) == []
+    return build_postgres_target(url, reach)
 
 
 @pytest.mark.parametrize(
@@ -108,33 +108,31 @@ def test_credentials_are_decoded() -> None:
 )
 def test_what_is_ambiguous_or_not_allowed_is_refused(url: str) -> None:
     """Even with the widest opt-in."""
-    assert list(postgres_faults(url, Reach.PRIVATE))
+    assert list(find_postgres_problems(url, HostPolicy.PRIVATE))
 
 
-@pytest.mark.parametrize(
-    "reading", [{"host": "10.0.0.1"}, ProgrammingError(CANARY), UnicodeError()]
-)
+@pytest.mark.parametrize("reader", [{"host": "10.0.0.1"}, ProgrammingError(CANARY), UnicodeError()])
 def test_libpq_has_the_last_word(
-    reading: dict[str, str] | Exception, monkeypatch: pytest.MonkeyPatch
+    reader: dict[str, str] | Exception, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where libpq reads the whole URL otherwise than its pieces were judged, it is refused."""
 
     def read(text: str) -> dict[str, str]:
         if "?" not in text:
             return conninfo_to_dict(text)
-        if isinstance(reading, Exception):
-            raise reading
-        return reading
+        if isinstance(reader, Exception):
+            raise reader
+        return reader
 
     monkeypatch.setattr(postgres_url, "conninfo_to_dict", read)
-    [(key, fault)] = postgres_faults(URL, Reach.PRIVATE)
+    [(key, fault)] = find_postgres_problems(URL, HostPolicy.PRIVATE)
     assert key == "database_url"
     assert "libpq can't read it" in fault.rule
 
 
 def test_all_that_libpq_knows_is_explicit() -> None:
     """Whatever is explicit can't come from the environment, a service file or the home folder."""
-    given = connection_parameters(target(URL), ["8.8.8.8"])
+    given = build_connection_parameters(target(URL), ["8.8.8.8"])
     known = {option.keyword.decode() for option in pq.Conninfo.parse(b"")}
     assert known - set(given) <= {"service", "servicefile", "scram_client_key", "scram_server_key"}
     assert given["host"] == given["hostaddr"] == "8.8.8.8"
@@ -207,9 +205,9 @@ def test_the_environment_changes_nothing(query: str) -> None:
 @pytest.mark.usefixtures("hostile")
 def test_the_environment_does_not_change_what_a_url_says() -> None:
     """Parsing looks at the URL alone."""
-    assert [str(f.rule) for _, f in postgres_faults("postgres:///db", Reach.PRIVATE)] == [
-        "an explicit host is missing"
-    ]
+    assert [
+        str(f.rule) for _, f in find_postgres_problems("postgres:///db", HostPolicy.PRIVATE)
+    ] == ["an explicit host is missing"]
     assert target("postgres://8.8.8.8").user is None
 
 
@@ -219,7 +217,7 @@ def test_the_home_folder_of_libpq_is_left_alone(
     """A root certificate and a client certificate in ~/.postgresql are not taken."""
     monkeypatch.setitem(os.environ, "HOME", str(tmp_path))
     for url in (URL, "postgres://8.8.8.8/?sslmode=require", "postgres://8.8.8.8/?sslmode=prefer"):
-        given = connection_parameters(target(url), ["8.8.8.8"])
+        given = build_connection_parameters(target(url), ["8.8.8.8"])
         for name in ("sslrootcert", "sslcert", "sslkey", "sslcrl", "passfile"):
             assert given[name], f"{name} is empty, which means a file in the home folder"
         assert not any(str(tmp_path) in value for value in given.values())
@@ -242,7 +240,7 @@ def test_every_variable_is_taken_out() -> None:
 def test_a_client_certificate_is_sent() -> None:
     """Where the URL names one."""
     found = target("postgres://8.8.8.8/db?sslcert=/c.pem&sslkey=/k.pem&sslrootcert=/r.pem")
-    given = connection_parameters(found, ["8.8.8.8"])
+    given = build_connection_parameters(found, ["8.8.8.8"])
     files = [given[name] for name in ("sslcert", "sslkey", "sslrootcert", "sslcertmode")]
     assert files == ["/c.pem", "/k.pem", "/r.pem", "allow"]
 
@@ -253,15 +251,15 @@ def test_a_client_certificate_is_sent() -> None:
 def test_a_password_stays_whole(password: str) -> None:
     """Whatever a password holds, it can't become another parameter."""
     found = dataclasses.replace(target(URL), password=Secret(password))
-    given = conninfo_to_dict(connection_string(found, ["8.8.8.8"]).reveal())
-    assert given == connection_parameters(found, ["8.8.8.8"])
+    given = conninfo_to_dict(build_connection_string(found, ["8.8.8.8"]).reveal())
+    assert given == build_connection_parameters(found, ["8.8.8.8"])
     assert given["password"] == password
 
 
 def test_a_target_shows_no_secret() -> None:
     """Neither user nor password is in any text that a target makes of itself."""
     found = target(URL)
-    shown = f"{found} {found!r} {found.describe()} {connection_string(found, ['8.8.8.8'])!r}"
+    shown = f"{found} {found!r} {found.describe()} {build_connection_string(found, ['8.8.8.8'])!r}"
     assert CANARY not in shown
     assert "user" not in shown
     assert found.describe() == "postgres://8.8.8.8:6432/db"

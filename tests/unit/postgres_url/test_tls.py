@@ -9,22 +9,32 @@ from types import SimpleNamespace
 import certifi
 import pytest
 
-from response_store.config.addresses import AddressKind, Reach
-from response_store.config.postgres_target import PostgresTarget, postgres_target
-from response_store.config.postgres_url import postgres_faults
-from response_store.config.tls import SslMode, TlsPlan, TlsWarning, tls_plan, tls_warnings
+from response_store.config.addresses import AddressKind, HostPolicy
+from response_store.config.postgres_target import PostgresTarget, build_postgres_target
+from response_store.config.postgres_url import find_postgres_problems
+from response_store.config.tls import (
+    SslMode,
+    TlsPlan,
+    TlsWarning,
+    build_tls_plan,
+    list_tls_warnings,
+)
 
 URL = "postgres://u:c4n4ry@8.8.8.8/db"
 
 
 def rules(query: str = "", mode: str | None = None, root: str | None = None) -> list[str]:
-    found = postgres_faults(f"{URL}?{query}" if query else URL, Reach.PUBLIC_ADDRESSES, mode, root)
-    return [f"{key}: {fault.rule} {fault.mend}" for key, fault in found]
+    found = find_postgres_problems(
+        f"{URL}?{query}" if query else URL, HostPolicy.PUBLIC_ADDRESSES, mode, root
+    )
+    return [f"{key}: {fault.rule} {fault.hint}" for key, fault in found]
 
 
 def target(query: str = "", mode: str | None = None, root: str | None = None) -> PostgresTarget:
     assert rules(query, mode, root) == []
-    return postgres_target(f"{URL}?{query}" if query else URL, Reach.PUBLIC_ADDRESSES, mode, root)
+    return build_postgres_target(
+        f"{URL}?{query}" if query else URL, HostPolicy.PUBLIC_ADDRESSES, mode, root
+    )
 
 
 def test_the_default_verifies_the_name() -> None:
@@ -115,8 +125,8 @@ def test_an_unsafe_mode_towards_a_public_address_gives_a_warning(
     """The warning says what is at stake, and is one only for a public address."""
     assert target("", mode).warnings() == ((warning,) if warning else ())
     if mode is not SslMode.VERIFY_CA:
-        assert tls_warnings(TlsPlan(mode), AddressKind.PRIVATE) == ()
-        assert tls_warnings(TlsPlan(mode), None) == ()
+        assert list_tls_warnings(TlsPlan(mode), AddressKind.PRIVATE) == ()
+        assert list_tls_warnings(TlsPlan(mode), None) == ()
     assert "unverified" in TlsWarning.MAYBE_PLAIN_TEXT
 
 
@@ -140,14 +150,14 @@ SOCKET = "postgres:///db?host=/run/postgresql"
 )
 def test_a_socket_promises_no_tls(query: str, mode: str | None, root: str | None) -> None:
     """There is no TLS on a socket, so asking for it is refused."""
-    faults = list(postgres_faults(SOCKET + query, Reach.PRIVATE, mode, root))
+    faults = list(find_postgres_problems(SOCKET + query, HostPolicy.PRIVATE, mode, root))
     assert any("no TLS" in fault.rule for _, fault in faults)
 
 
 def test_a_socket_has_tls_disabled() -> None:
     """By default, and with nothing to warn of."""
-    assert list(postgres_faults(SOCKET, Reach.PRIVATE)) == []
-    socket = postgres_target(SOCKET, Reach.PRIVATE)
+    assert list(find_postgres_problems(SOCKET, HostPolicy.PRIVATE)) == []
+    socket = build_postgres_target(SOCKET, HostPolicy.PRIVATE)
     assert socket.tls.mode is SslMode.DISABLE
     assert socket.warnings() == ()
 
@@ -155,4 +165,4 @@ def test_a_socket_has_tls_disabled() -> None:
 def test_the_plan_is_made_of_plain_values() -> None:
     """All four settings, as they were given."""
     given = {"sslmode": "verify-ca", "sslrootcert": "/r", "sslcert": "/c", "sslkey": "/k"}
-    assert tls_plan(given, None, None) == TlsPlan(SslMode.VERIFY_CA, "/r", "/c", "/k")
+    assert build_tls_plan(given, None, None) == TlsPlan(SslMode.VERIFY_CA, "/r", "/c", "/k")

@@ -41,10 +41,10 @@ def opened() -> Iterator[Open]:
 def ids(stored: Anywhere) -> list[str]:
     """The exchanges that are there."""
     with stored.open() as query:
-        return sorted(row[0] for row in query._reading.rows("SELECT exchange_id FROM {exchanges}"))
+        return sorted(row[0] for row in query._reader.rows("SELECT exchange_id FROM {exchanges}"))
 
 
 def response_ids(stored: Anywhere) -> list[str]:
     """The responses that are there."""
     with stored.open() as query:
-        return sorted(row[0] for row in query._reading.rows("SELECT id FROM {responses}"))
+        return sorted(row[0] for row in query._reader.rows("SELECT id FROM {responses}"))

@@ -100,10 +100,10 @@ def test_the_oldest_go_until_the_rest_fits(anywhere: Anywhere, opened: Open) -> 
         [{"exchange_id": f"open{n}", "started_at": -1.0 - n, "state": "open"} for n in range(30)]
     )
     database = opened(anywhere)
-    most = measures.measure_used_bytes(database.reading) // 2
+    most = measures.measure_used_bytes(database.reader) // 2
     Pruner(database, going_on).shrink(most)
     left = [name for name in ids(anywhere) if name.startswith("e")]
-    assert measures.measure_used_bytes(database.reading) <= most
+    assert measures.measure_used_bytes(database.reader) <= most
     assert 60 < len(left) < 110
     assert left == [f"e{n:03}" for n in range(200 - len(left), 200)]
     assert len(ids(anywhere)) == len(left) + 30
@@ -151,7 +151,7 @@ def test_a_survey(anywhere: Anywhere, opened: Open) -> None:
     anywhere.exchange("a", started_at=1.0, response_id="r", output_text="y" * 3000)
     anywhere.exchange("b", started_at=2.0)
     anywhere.exchange("c", started_at=3.0, state="open")
-    found = measures.survey_selection(opened(anywhere).reading, Selection(tenant="default"))
+    found = measures.survey_selection(opened(anywhere).reader, Selection(tenant="default"))
     assert (found.exchanges, found.oldest, found.newest) == (2, 1.0, 2.0)
     assert found.bytes > 1000
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from response_store.config.tables import TableNames
-from response_store.store.postgres.reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReader
 from response_store.store.postgres.store import PostgresStore
 from response_store.store.query import Query
 from response_store.store.records import ExchangeRow, Record
@@ -38,7 +38,7 @@ class StoredInPostgres:
 
     def open(self, **how: Any) -> Query:
         """A look at it."""
-        return Query(PostgresReading(target_of(self.database.url()), self.names, **how))
+        return Query(PostgresReader(target_of(self.database.url()), self.names, **how))
 
     def configure(self, path: Path, **settings: Any) -> None:
         """Write a configuration that names it."""

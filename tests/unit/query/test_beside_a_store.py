@@ -36,31 +36,31 @@ def test_what_the_store_commits_is_read(tmp_path: Path, durability: Durability) 
     store = SqliteStore(target, NAMES, durability)
     with closing(store):
         store.open()
-        with open_file(tmp_path / "responses.db", NAMES) as reading:
+        with open_file(tmp_path / "responses.db", NAMES) as reader:
             for number in range(3):
                 written = record(number)
                 store.write([written])
-                assert reading.exchange("default", f"e{number}") == written.exchange
-                found = reading.response("default", f"resp_{number}")
+                assert reader.exchange("default", f"e{number}") == written.exchange
+                found = reader.response("default", f"resp_{number}")
                 assert found is not None
                 assert found.response_object == '{"id": "x", "n": 1e400}'
-            assert reading.status().responses == 3
-            assert len(reading.recent("default", limit=10).exchanges) == 3
+            assert reader.status().responses == 3
+            assert len(reader.recent("default", limit=10).exchanges) == 3
 
 
 def test_what_goes_to_postgresql_is_read(stored_in_postgres: StoredInPostgres) -> None:
     """A look that was open before sees each commit there as well, field for field."""
-    with stored_in_postgres.open() as reading:
+    with stored_in_postgres.open() as reader:
         for number in range(3):
             written = record(number)
             stored_in_postgres._store.write([written])
-            assert reading.exchange("default", f"e{number}") == written.exchange
-            found = reading.response("default", f"resp_{number}")
+            assert reader.exchange("default", f"e{number}") == written.exchange
+            found = reader.response("default", f"resp_{number}")
             assert found is not None
             assert found.response_object == '{"id": "x", "n": 1e400}'
-        assert reading.status().responses == 3
-        with reading.snapshot() as tables:
+        assert reader.status().responses == 3
+        with reader.snapshot() as tables:
             assert tables.exchange("default", "e3") is None
             stored_in_postgres._store.write([record(3)])
             assert tables.exchange("default", "e3") is None
-        assert reading.exchange("default", "e3") == record(3).exchange
+        assert reader.exchange("default", "e3") == record(3).exchange

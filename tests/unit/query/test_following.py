@@ -37,15 +37,15 @@ class Followed:
     def __init__(self, stored: Anywhere, query: Query, selection: Selection = OURS) -> None:
         self.stored = stored
         self.query = query
-        self.follower: Follower = build_follower(query.reading, selection)
+        self.follower: Follower = build_follower(query.reader, selection)
 
-    def begin(self, most: int = 10) -> list[str]:
-        return [one.exchange_id for one in self.follower.begin(self.query.reading, most)]
+    def begin(self, limit: int = 10) -> list[str]:
+        return [one.exchange_id for one in self.follower.begin(self.query.reader, limit)]
 
     def look(self, *, whole: bool = True) -> list[str]:
         """The ids that a look tells; a `whole` one goes through everything."""
         self.follower._whole_at = 0.0 if whole else time.monotonic() + 60  # type: ignore[attr-defined]
-        return [one.exchange_id for one in self.follower.look(self.query.reading)]
+        return [one.exchange_id for one in self.follower.look(self.query.reader)]
 
     def add(self, *names: str, **columns: Any) -> None:
         """Write exchanges that began just now."""
@@ -176,22 +176,22 @@ def test_what_is_remembered_is_bounded(followed: Followed, monkeypatch: pytest.M
     followed.begin()
     followed.add(*(f"e{at}" for at in range(9)))
     assert len(followed.look()) == 9
-    assert len(followed.follower._told._states) == 3  # type: ignore[attr-defined]
+    assert len(followed.follower._reported._states) == 3  # type: ignore[attr-defined]
 
 
 class Counted:
     """A reading that counts its statements."""
 
-    def __init__(self, reading: Any) -> None:
-        self._reading = reading
+    def __init__(self, reader: Any) -> None:
+        self._reader = reader
         self.statements: list[str] = []
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._reading, name)
+        return getattr(self._reader, name)
 
     def rows(self, statement: str, values: Any = ()) -> Any:
         self.statements.append(statement)
-        return self._reading.rows(statement, values)
+        return self._reader.rows(statement, values)
 
 
 def test_nothing_is_looked_through_while_nothing_is_written(
@@ -200,10 +200,10 @@ def test_nothing_is_looked_through_while_nothing_is_written(
     """A quiet server is asked for its transactions alone."""
     stored_in_postgres.exchange("e1")
     with stored_in_postgres.open() as query:
-        follows = build_follower(query.reading, OURS)
-        follows.begin(query.reading, 1)
-        follows.look(query.reading)
-        counted: Any = Counted(query.reading)
+        follows = build_follower(query.reader, OURS)
+        follows.begin(query.reader, 1)
+        follows.look(query.reader)
+        counted: Any = Counted(query.reader)
         for _ in range(3):
             follows.look(counted)
     assert set(counted.statements) == {postgres_following.SNAPSHOT}
@@ -215,12 +215,12 @@ def test_looking_through_everything_takes_a_small_part_of_the_time(
     """The longer it takes, the later it comes again."""
     clock = iter([100.0, 110.0, 110.0, 114.0, 115.0])
     with stored_in_postgres.open() as query:
-        follows: Any = build_follower(query.reading, OURS)
+        follows: Any = build_follower(query.reader, OURS)
         monkeypatch.setattr(postgres_following.time, "monotonic", lambda: next(clock))
-        follows.begin(query.reading, 1)
+        follows.begin(query.reader, 1)
         assert follows._whole_at == 105.0
         stored_in_postgres.exchange("e1", started_at=1.0)
-        assert len(follows.look(query.reading)) == 1  # from 110 to 114
+        assert len(follows.look(query.reader)) == 1  # from 110 to 114
         monkeypatch.undo()
         assert follows._whole_at == 114.0 + 20 * 4.0
 
@@ -305,7 +305,7 @@ def test_a_file_is_followed_at_little_cost(stored: Stored) -> None:
         for analysed in ("", "ANALYZE"):
             connection.execute(analysed or "SELECT 1")
             for statement, given in statements.items():
-                filled = query.reading._sql(statement)  # type: ignore[attr-defined]
+                filled = query.reader._sql(statement)  # type: ignore[attr-defined]
                 plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {filled}", given)]
                 first = plan[0]
                 assert NAMES.exchanges in first

@@ -12,7 +12,7 @@ from response_store.config.tables import TableNames
 from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.query import open_file
 from response_store.store.schema_state import MIGRATIONS
-from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReader
 from tests.unit.query.stored import NAMES, Stored
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def test_a_damaged_database_is_an_error(stored: Stored) -> None:
     with stored.path.open("r+b") as file:
         file.seek(size // 2)
         file.write(b"\xff" * (size - size // 2))
-    with open_file(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
-        reading.recent("default", limit=200)
+    with open_file(stored.path, NAMES) as reader, pytest.raises(PermanentStoreError) as caught:
+        reader.recent("default", limit=200)
     assert ".recover" in str(caught.value)
 
 
@@ -96,19 +96,19 @@ def test_an_older_or_unknown_version_is_refused(stored: Stored, change: str) -> 
 
 
 def test_a_locked_database_is_worth_another_try(stored: Stored) -> None:
-    """A lock may pass, so it is told apart from what somebody must mend."""
+    """A lock may pass, so it is told apart from what somebody must fix."""
     with closing(sqlite3.connect(stored.path, isolation_level=None)) as holder:
         holder.execute("PRAGMA journal_mode = DELETE")
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(TransientStoreError, match="locked"):
-            SqliteReading(stored.path, NAMES, busy_seconds=0.01)
+            SqliteReader(stored.path, NAMES, busy_seconds=0.01)
 
 
 def test_a_table_of_other_columns_is_an_error(stored: Stored) -> None:
     """A table that only has the name of ours is an error that points at the configuration."""
     stored.script("DROP TABLE {exchanges}; CREATE TABLE {exchanges} (x)")
-    with open_file(stored.path, NAMES) as reading, pytest.raises(PermanentStoreError) as caught:
-        reading.recent("default", limit=1)
+    with open_file(stored.path, NAMES) as reader, pytest.raises(PermanentStoreError) as caught:
+        reader.recent("default", limit=1)
     assert "exchange_id" in str(caught.value)
 
 
@@ -120,8 +120,8 @@ def test_any_name_of_a_file_works(tmp_path: Path, name: str) -> None:
     """Characters that mean something in a URI are just characters of a name."""
     stored = Stored(tmp_path / name)
     stored.exchange("e1")
-    with open_file(stored.path, NAMES) as reading:
-        assert len(reading.recent("default", limit=5).exchanges) == 1
+    with open_file(stored.path, NAMES) as reader:
+        assert len(reader.recent("default", limit=5).exchanges) == 1
     assert all(file.name.startswith(name) for file in tmp_path.iterdir())
 
 
@@ -129,8 +129,8 @@ def test_tables_of_other_names_are_found(tmp_path: Path) -> None:
     """The names are those of the configuration; letter case makes no difference."""
     stored = Stored(tmp_path / "x.db", TableNames("Answers", "talks", "calls"))
     stored.exchange("e1")
-    with open_file(stored.path, TableNames("answers", "talks", "CALLS")) as reading:
-        assert reading.exchange("default", "e1") is not None
+    with open_file(stored.path, TableNames("answers", "talks", "CALLS")) as reader:
+        assert reader.exchange("default", "e1") is not None
 
 
 def test_the_label_stands_for_the_path(tmp_path: Path) -> None:
@@ -142,6 +142,6 @@ def test_the_label_stands_for_the_path(tmp_path: Path) -> None:
 
 def test_closing_twice_is_fine(stored: Stored) -> None:
     """A second close does nothing."""
-    reading = open_file(stored.path, NAMES)
-    reading.close()
-    reading.close()
+    reader = open_file(stored.path, NAMES)
+    reader.close()
+    reader.close()

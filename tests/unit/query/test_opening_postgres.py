@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from response_store.config.addresses import Reach
-from response_store.config.postgres_target import PostgresTarget, postgres_target
+from response_store.config.addresses import HostPolicy
+from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from response_store.config.tables import TableNames
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.store.postgres import reading as postgres_reading
-from response_store.store.postgres.reading import PostgresReading
+from response_store.store.postgres.reading import PostgresReader
 from response_store.store.query import Query
 from response_store.store.schema_state import MIGRATIONS
 from tests.harness.ports import free_port
@@ -40,7 +40,7 @@ def own(plain_database: PostgresDatabase) -> Iterator[StoredInPostgres]:
 def refusal(target: PostgresTarget, kind: type[StoreError] = PermanentStoreError) -> str:
     started = time.monotonic()
     with pytest.raises(kind) as caught:
-        PostgresReading(target, NAMES)
+        PostgresReader(target, NAMES)
     assert time.monotonic() - started < 5, "what is known at once is told at once"
     assert caught.type is kind
     assert CANARY not in str(caught.value)
@@ -55,7 +55,7 @@ def test_a_server_that_is_away(plain_database: PostgresDatabase) -> None:
 
 
 def test_a_wrong_password(plain_database: PostgresDatabase) -> None:
-    """A wrong password is for somebody to mend, and is not shown."""
+    """A wrong password is for somebody to fix, and is not shown."""
     role = plain_database.server.create_role(f"reads_{plain_database.name}", password="right")
     assert "password" in refusal(target_of(plain_database.url(user=role, password=CANARY)))
 
@@ -93,8 +93,8 @@ def test_an_unfinished_schema_is_refused(own: StoredInPostgres) -> None:
 def test_a_table_of_other_columns(own: StoredInPostgres) -> None:
     """A table that only has the name of ours points at the configuration."""
     own.script("ALTER TABLE {exchanges} RENAME COLUMN host TO ghost")
-    with own.open() as reading, pytest.raises(PermanentStoreError, match="table names"):
-        reading.recent("default", limit=1)
+    with own.open() as reader, pytest.raises(PermanentStoreError, match="table names"):
+        reader.recent("default", limit=1)
 
 
 def test_a_role_that_may_not_read(own: StoredInPostgres) -> None:
@@ -104,9 +104,9 @@ def test_a_role_that_may_not_read(own: StoredInPostgres) -> None:
     assert "Grant it SELECT" in refusal(target)
     own.exchange("e1")
     own.database.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
-    with Query(PostgresReading(target, NAMES)) as reading:
-        assert len(reading.recent("default", limit=5).exchanges) == 1
-        assert reading.status().exchanges == 1
+    with Query(PostgresReader(target, NAMES)) as reader:
+        assert len(reader.recent("default", limit=5).exchanges) == 1
+        assert reader.status().exchanges == 1
 
 
 def test_names_are_folded_as_the_store_folds_them(plain_database: PostgresDatabase) -> None:
@@ -114,17 +114,17 @@ def test_names_are_folded_as_the_store_folds_them(plain_database: PostgresDataba
     names = TableNames("Answers", "talks", "CALLS")
     with closing(StoredInPostgres(plain_database, names)) as stored:
         stored.exchange("e1")
-        with stored.open() as reading:
-            assert reading.exchange("default", "e1") is not None
-            assert list(reading.status().place.table_bytes) == ["answers", "talks", "calls"]
+        with stored.open() as reader:
+            assert reader.exchange("default", "e1") is not None
+            assert list(reader.status().place.table_bytes) == ["answers", "talks", "calls"]
 
 
 def test_a_name_is_checked_when_it_is_used(plain_postgres: Postgres) -> None:
     """A name that leads to a forbidden address gets no connection."""
     url = f"postgres://owner@db.example.com:{plain_postgres.port}/postgres"
-    target = postgres_target(url, Reach.PRIVATE, ssl_mode="disable")
+    target = build_postgres_target(url, HostPolicy.PRIVATE, ssl_mode="disable")
     with pytest.raises(PermanentStoreError, match="metadata"):
-        PostgresReading(target, NAMES, resolver=lambda *_: ["169.254.169.254"])
+        PostgresReader(target, NAMES, resolver=lambda *_: ["169.254.169.254"])
 
 
 @pytest.mark.parametrize(("host", "refused"), [("localhost", False), ("127.0.0.1", True)])
@@ -134,28 +134,28 @@ def test_the_certificate_is_checked(
     """TLS is verified as the store verifies it."""
     authority = str(postgres_certificates.authority)
     url = f"postgres://owner@{host}:{postgres.port}/postgres"
-    target = postgres_target(url, Reach.PRIVATE, "verify-full", authority)
+    target = build_postgres_target(url, HostPolicy.PRIVATE, "verify-full", authority)
     with pytest.raises(PermanentStoreError) as caught:
-        PostgresReading(target, NAMES, resolver=lambda *_: ["127.0.0.1"])
+        PostgresReader(target, NAMES, resolver=lambda *_: ["127.0.0.1"])
     expected = "for another name" if refused else "tables are missing"
     assert expected in str(caught.value)
 
 
 def test_what_takes_too_long_is_broken_off(own: StoredInPostgres) -> None:
     """The server itself ends a statement that would keep everybody waiting; the next one works."""
-    with own.open(seconds=0.3) as reading:
+    with own.open(seconds=0.3) as reader:
         with pytest.raises(TransientStoreError, match="too long"):
-            reading._reading.rows("SELECT pg_sleep(20)")
-        assert reading.recent("default", limit=1).exchanges == ()
+            reader._reader.rows("SELECT pg_sleep(20)")
+        assert reader.recent("default", limit=1).exchanges == ()
 
 
 def test_a_locked_table_is_worth_another_try(own: StoredInPostgres) -> None:
     """A lock may pass."""
-    with own.open(seconds=0.3) as reading, own.database.server._connect(own.database.name) as held:
+    with own.open(seconds=0.3) as reader, own.database.server._connect(own.database.name) as held:
         held.execute("BEGIN")
         held.execute("LOCK TABLE openai_exchanges")
         with pytest.raises(TransientStoreError, match=r"locked|too long"):
-            reading.recent("default", limit=1)
+            reader.recent("default", limit=1)
 
 
 def test_a_server_that_says_nothing_any_more(
@@ -165,20 +165,20 @@ def test_a_server_that_says_nothing_any_more(
     monkeypatch.setattr(postgres_reading, "_GRACE", 0.2)
     line = make_line(own.database.server.port)
     target = target_of(own.database.url(port=line.port))
-    with Query(PostgresReading(target, NAMES, seconds=0.5)) as reading:
+    with Query(PostgresReader(target, NAMES, seconds=0.5)) as reader:
         line.hold()
         with pytest.raises(TransientStoreError, match="no answer"):
-            reading.recent("default", limit=1)
+            reader.recent("default", limit=1)
 
 
 def test_a_connection_that_is_lost(own: StoredInPostgres) -> None:
     """The end of the connection is told, whichever way it came."""
     end = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = %s"
     how: dict[str, Any] = {"application_name": "looker"}
-    with Query(PostgresReading(target_of(own.database.url(**how)), NAMES)) as reading:
+    with Query(PostgresReader(target_of(own.database.url(**how)), NAMES)) as reader:
         assert len(own.database.execute(end, "looker")) == 1
         with pytest.raises(TransientStoreError, match="connection"):
-            reading.status()
+            reader.status()
 
 
 def test_text_of_a_database_without_an_encoding(plain_postgres: Postgres) -> None:
@@ -191,11 +191,11 @@ def test_text_of_a_database_without_an_encoding(plain_postgres: Postgres) -> Non
     try:
         with closing(StoredInPostgres(database)) as stored:
             stored.exchange("e1", output_text="x" + "京" * 100)
-            with stored.open() as reading:
-                (one,) = reading.recent("default", limit=1).exchanges
+            with stored.open() as reader:
+                (one,) = reader.recent("default", limit=1).exchanges
                 assert one.output_start is not None
                 assert one.output_start.startswith("x京京")
-                row = reading.exchange("default", "e1")
+                row = reader.exchange("default", "e1")
                 assert row is not None
                 assert row.output_text == "x" + "京" * 100
     finally:
@@ -204,10 +204,10 @@ def test_text_of_a_database_without_an_encoding(plain_postgres: Postgres) -> Non
 
 def test_a_look_leaves_nothing_behind(own: StoredInPostgres) -> None:
     """No setting and no transaction stays in the session."""
-    with own.open() as reading:
-        reading.status()
-        reading.recent("default", limit=1)
-        connection = reading._reading._connection
+    with own.open() as reader:
+        reader.status()
+        reader.recent("default", limit=1)
+        connection = reader._reader._connection
         assert connection.info.transaction_status.name == "IDLE"
         for name in ("statement_timeout", "lock_timeout"):
             assert connection.execute(f"SHOW {name}").fetchone() == ("0",)
@@ -216,6 +216,6 @@ def test_a_look_leaves_nothing_behind(own: StoredInPostgres) -> None:
 
 def test_closing_twice_is_fine(stored_in_postgres: StoredInPostgres) -> None:
     """A second close does nothing."""
-    reading = stored_in_postgres.open()
-    reading.close()
-    reading.close()
+    reader = stored_in_postgres.open()
+    reader.close()
+    reader.close()

@@ -102,7 +102,7 @@ def test_every_look_up_goes_by_an_index(filled: StoredInPostgres, analysed: bool
         for name, (statement, values, index) in PLANS.items():
             # A recursive plan tells of what is asked at each step once it has been asked.
             explain = f"EXPLAIN (ANALYZE) {statement}"
-            plan = [line for (line,) in opened._reading.rows(explain, values)]
+            plan = [line for (line,) in opened._reader.rows(explain, values)]
             assert any(index in line for line in plan), (name, plan)
             assert not any("Seq Scan" in line for line in plan), (name, plan)
 
@@ -127,7 +127,7 @@ def test_a_join_with_the_responses_goes_by_an_index(filled: StoredInPostgres, na
     statement, index = JOINED[name]
     filled.script("ANALYZE")
     with filled.open() as opened:
-        plan = [line for (line,) in opened._reading.rows(f"EXPLAIN {statement}")]
+        plan = [line for (line,) in opened._reader.rows(f"EXPLAIN {statement}")]
     assert any(index in line for line in plan), plan
     assert not any("Seq Scan" in line for line in plan), plan
 
@@ -190,6 +190,6 @@ def test_a_beginning_goes_by_an_index_in_any_language(
         plain_database.execute(FILL, ROWS)
         stored.script("ANALYZE")
         with stored.open() as opened:
-            plan = [line for (line,) in opened._reading.rows(f"EXPLAIN {statement}", values)]
+            plan = [line for (line,) in opened._reader.rows(f"EXPLAIN {statement}", values)]
     assert any(index in line for line in plan), plan
     assert any("Index Cond" in line and ">=" in line for line in plan), plan

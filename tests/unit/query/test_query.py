@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def reading(anywhere: Anywhere) -> Iterator[Query]:
+def reader(anywhere: Anywhere) -> Iterator[Query]:
     with anywhere.open() as opened:
         yield opened
 
@@ -32,12 +32,12 @@ def reading(anywhere: Anywhere) -> Iterator[Query]:
 MOST_PAGES = 20
 
 
-def walked(reading: Query, tenant: str, limit: int) -> list[str]:
+def walked(reader: Query, tenant: str, limit: int) -> list[str]:
     """The ids of every page, by following the cursors."""
     ids: list[str] = []
     before: Cursor | None = None
     for _ in range(MOST_PAGES):
-        page = reading.recent(tenant, limit=limit, before=before)
+        page = reader.recent(tenant, limit=limit, before=before)
         ids.extend(one.exchange_id for one in page.exchanges)
         if page.next is None:
             return ids
@@ -45,11 +45,11 @@ def walked(reading: Query, tenant: str, limit: int) -> list[str]:
     raise AssertionError("the pages have no end")
 
 
-def test_the_newest_comes_first(anywhere: Anywhere, reading: Query) -> None:
+def test_the_newest_comes_first(anywhere: Anywhere, reader: Query) -> None:
     """Exchanges are listed by the time they started, whatever the order they were written in."""
     for name, started_at in (("a", 2.0), ("b", 3.0), ("c", 1.0)):
         anywhere.exchange(name, started_at=started_at)
-    page = reading.recent("default", limit=10)
+    page = reader.recent("default", limit=10)
     assert [one.exchange_id for one in page.exchanges] == ["b", "a", "c"]
     assert page.next is None
 
@@ -67,27 +67,27 @@ def test_pages_neither_repeat_nor_skip(
     rows = [{"exchange_id": f"e{at}", "started_at": time} for at, time in enumerate(times)]
     if rows:
         stored.exchanges(rows)
-    with open_file(stored.path, NAMES) as reading:
-        ids = walked(reading, "default", limit)
+    with open_file(stored.path, NAMES) as reader:
+        ids = walked(reader, "default", limit)
     expected = sorted(rows, key=lambda row: (row["started_at"], row["exchange_id"]), reverse=True)
     assert ids == [row["exchange_id"] for row in expected]
 
 
-def test_what_started_at_one_time_has_an_order(anywhere: Anywhere, reading: Query) -> None:
+def test_what_started_at_one_time_has_an_order(anywhere: Anywhere, reader: Query) -> None:
     """Ids break the tie by their bytes, whatever the database's language says of letters."""
     ids = ["a", "B", "b_1", "b1", "b-1", "é", "e9", "ab", "a b"]
     anywhere.exchanges([{"exchange_id": one} for one in ids])
     expected = sorted(ids, key=str.encode, reverse=True)
     for limit in (1, 4, 20):
-        assert walked(reading, "default", limit) == expected
+        assert walked(reader, "default", limit) == expected
 
 
-def test_new_rows_do_not_disturb_a_walk(anywhere: Anywhere, reading: Query) -> None:
+def test_new_rows_do_not_disturb_a_walk(anywhere: Anywhere, reader: Query) -> None:
     """A row that is written while somebody pages appears in no later page."""
     anywhere.exchanges([{"exchange_id": f"e{at}", "started_at": float(at)} for at in range(6)])
-    first = reading.recent("default", limit=3)
+    first = reader.recent("default", limit=3)
     anywhere.exchange("new", started_at=100.0)
-    rest = reading.recent("default", limit=10, before=first.next)
+    rest = reader.recent("default", limit=10, before=first.next)
     assert [one.exchange_id for one in rest.exchanges] == ["e2", "e1", "e0"]
 
 
@@ -98,25 +98,25 @@ def test_a_wrong_cursor_is_refused(text: str) -> None:
         Cursor.parse(text)
 
 
-def test_a_tenant_sees_only_its_own(anywhere: Anywhere, reading: Query) -> None:
+def test_a_tenant_sees_only_its_own(anywhere: Anywhere, reader: Query) -> None:
     """Nothing of another tenant is found, by any way of asking."""
     anywhere.exchange("secret-exchange", response_id="resp_secret", tenant_id="other")
     anywhere.response("resp_secret", tenant_id="other")
-    assert not reading.recent("default", limit=10).exchanges
-    assert reading.exchange("default", "secret-exchange") is None
-    assert reading.response("default", "resp_secret") is None
+    assert not reader.recent("default", limit=10).exchanges
+    assert reader.exchange("default", "secret-exchange") is None
+    assert reader.response("default", "resp_secret") is None
     for identifier in ("secret-exchange", "resp_secret", "secret", "resp"):
-        with pytest.raises(StoreError, match="nothing is stored"):
-            reading.find("default", identifier)
-    assert reading.find("other", "resp_secret").response is not None
+        with pytest.raises(StoreError, match="is not found for tenant"):
+            reader.find("default", identifier)
+    assert reader.find("other", "resp_secret").response is not None
 
 
-def test_an_exchange_comes_back_with_every_column(anywhere: Anywhere, reading: Query) -> None:
+def test_an_exchange_comes_back_with_every_column(anywhere: Anywhere, reader: Query) -> None:
     """Each column of the row is in the field of its name."""
     fields = msgspec.structs.fields(ExchangeRow)
     values = {field.name: _value(field.name, field.type) for field in fields}
     anywhere.exchange(**values)
-    row = reading.exchange(values["tenant_id"], values["exchange_id"])
+    row = reader.exchange(values["tenant_id"], values["exchange_id"])
     assert row is not None
     assert msgspec.structs.asdict(row) == values
 
@@ -146,7 +146,7 @@ def _value(name: str, kind: object) -> object:
     ],
 )
 def test_an_identifier_is_found(
-    anywhere: Anywhere, reading: Query, identifier: str, found: str
+    anywhere: Anywhere, reader: Query, identifier: str, found: str
 ) -> None:
     """A whole id wins; else the beginning of one id is enough."""
     anywhere.exchange("e-one", response_id="resp_one")
@@ -159,57 +159,57 @@ def test_an_identifier_is_found(
     anywhere.exchange("e-before", response_id="resumed", started_at=1.0, state="queued")
     anywhere.exchange("e-whole", response_id="resumed", started_at=2.0)
     anywhere.exchange("e-cut", response_id="resumed", started_at=3.0, state="interrupted")
-    exchange = reading.find("default", identifier).exchange
+    exchange = reader.find("default", identifier).exchange
     assert exchange is not None
     assert exchange.exchange_id == found
 
 
-def test_a_response_without_an_exchange_is_found(anywhere: Anywhere, reading: Query) -> None:
+def test_a_response_without_an_exchange_is_found(anywhere: Anywhere, reader: Query) -> None:
     """What another program has written to the responses table has no exchange."""
     anywhere.response("resp_praxis")
-    found = reading.find("default", "resp_p")
+    found = reader.find("default", "resp_p")
     assert found.exchange is None
     assert found.response is not None
     assert found.response.id == "resp_praxis"
 
 
-def test_an_ambiguous_beginning_lists_the_candidates(anywhere: Anywhere, reading: Query) -> None:
+def test_an_ambiguous_beginning_lists_the_candidates(anywhere: Anywhere, reader: Query) -> None:
     """The error names what could have been meant."""
     anywhere.exchange("e1", response_id="resp_a1")
     anywhere.exchange("e2", response_id="resp_a2")
     with pytest.raises(StoreError) as caught:
-        reading.find("default", "resp_a")
+        reader.find("default", "resp_a")
     assert "resp_a1" in str(caught.value)
     assert "resp_a2" in str(caught.value)
     assert "..." not in str(caught.value)
 
 
-def test_a_very_ambiguous_beginning_lists_some(anywhere: Anywhere, reading: Query) -> None:
+def test_a_very_ambiguous_beginning_lists_some(anywhere: Anywhere, reader: Query) -> None:
     """Of thousands of candidates a few are named."""
     anywhere.exchanges([{"exchange_id": f"e{at:05}"} for at in range(5000)])
     with pytest.raises(StoreError) as caught:
-        reading.find("default", "e")
+        reader.find("default", "e")
     assert str(caught.value).count("\n") == lookup.CANDIDATES + 1
     assert str(caught.value).endswith("...")
 
 
 @pytest.mark.parametrize("identifier", ["", "nothing", "\udcff", "\U0010ffff", "a\0b", "%", "*"])
 def test_an_unknown_identifier_is_an_error(
-    anywhere: Anywhere, reading: Query, identifier: str
+    anywhere: Anywhere, reader: Query, identifier: str
 ) -> None:
     """Nothing is found under an empty, unknown or impossible id, and the error says so."""
     anywhere.exchange("e1", response_id="resp_1")
     with pytest.raises(StoreError, match="stored"):
-        reading.find("default", identifier)
+        reader.find("default", identifier)
 
 
-def test_the_status_counts(anywhere: Anywhere, reading: Query) -> None:
+def test_the_status_counts(anywhere: Anywhere, reader: Query) -> None:
     """Counts, times and sizes of all tenants are those of the rows."""
     anywhere.exchange("a", started_at=5.0)
     anywhere.exchange("b", started_at=3.0, state="open", tenant_id="other")
     anywhere.exchange("c", started_at=4.0, state="open", api="chat_completions", tenant_id="third")
     anywhere.response("resp_1")
-    found = reading.status()
+    found = reader.status()
     assert found.by_state == {"open": 2, "completed": 1}
     assert found.by_api == {"responses": 2, "chat_completions": 1}
     assert (found.exchanges, found.responses, found.tenants) == (3, 1, 3)
@@ -226,9 +226,9 @@ def test_the_status_counts(anywhere: Anywhere, reading: Query) -> None:
         assert sizes["openai_exchanges"] > sizes["openai_conversations"] > 0
 
 
-def test_the_status_of_nothing(reading: Query) -> None:
+def test_the_status_of_nothing(reader: Query) -> None:
     """A database without rows has a status as well."""
-    found = reading.status()
+    found = reader.status()
     assert (found.exchanges, found.responses, found.tenants, found.open) == (0, 0, 0, 0)
     assert found.first_started_at is found.last_started_at is found.oldest_open_started_at is None
 
@@ -274,7 +274,7 @@ def test_every_statement_uses_an_index(stored: Stored, name: str) -> None:
     """SQLite plans no walk through a whole table for any statement, with or without rows."""
     stored.exchanges([{"exchange_id": f"e{at}", "response_id": f"r{at}"} for at in range(200)])
     with stored.open() as query:
-        statement = query._reading._sql(STATEMENTS[name])
+        statement = query._reader._sql(STATEMENTS[name])
     for prepare in ("", "ANALYZE"):
         stored.script(prepare)
         with closing(sqlite3.connect(stored.path)) as connection:
@@ -290,20 +290,20 @@ def test_every_statement_uses_an_index(stored: Stored, name: str) -> None:
 def test_a_reader_sees_what_a_writer_commits(stored: Stored) -> None:
     """A reader that is open sees new commits of a proxy, and never waits for its lock."""
     with (
-        stored.open() as reading,
+        stored.open() as reader,
         closing(sqlite3.connect(stored.path, isolation_level=None)) as writer,
     ):
         writer.execute("BEGIN IMMEDIATE")
         stored_row = "INSERT INTO openai_responses VALUES ('default','resp_1',1,'m','{}','[]','[]')"
         writer.execute(stored_row)
-        assert reading.response("default", "resp_1") is None
+        assert reader.response("default", "resp_1") is None
         writer.execute("COMMIT")
-        assert reading.response("default", "resp_1") is not None
+        assert reader.response("default", "resp_1") is not None
 
 
-def test_a_reader_cannot_write(anywhere: Anywhere, reading: Query) -> None:
+def test_a_reader_cannot_write(anywhere: Anywhere, reader: Query) -> None:
     """The connection itself refuses to change the database."""
     anywhere.exchange("e1")
     with pytest.raises(StoreError, match=r"READONLY|25006"):
-        reading._reading.rows("DELETE FROM {exchanges}")
-    assert reading.exchange("default", "e1") is not None
+        reader._reader.rows("DELETE FROM {exchanges}")
+    assert reader.exchange("default", "e1") is not None

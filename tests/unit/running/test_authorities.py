@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.running.authorities import trusted_already
+from response_store.running.authorities import read_trusted
 from response_store.running.errors import RunError
 
 
@@ -16,14 +16,14 @@ def test_the_files_of_the_user(tmp_path: Path) -> None:
     mine.write_text("MINE")  # without a line end
     extra.write_text("EXTRA\n")
     environ = {"SSL_CERT_FILE": str(mine), "CURL_CA_BUNDLE": str(mine), "PIP_CERT": str(extra)}
-    assert trusted_already(environ).split() == ["MINE", "EXTRA"]
+    assert read_trusted(environ).split() == ["MINE", "EXTRA"]
 
 
 def test_the_system(tmp_path: Path) -> None:
     """Where SSL_CERT_FILE is not set, the system's certificates stay trusted."""
     extra = tmp_path / "extra.pem"
     extra.write_text("EXTRA\n")
-    trusted = trusted_already({"NODE_EXTRA_CA_CERTS": str(extra)})
+    trusted = read_trusted({"NODE_EXTRA_CA_CERTS": str(extra)})
     assert "EXTRA" in trusted
     assert trusted.count("BEGIN CERTIFICATE") > 20
 
@@ -49,7 +49,7 @@ def test_folders(tmp_path: Path) -> None:
         "REQUESTS_CA_BUNDLE": str(folder),
         "SSL_CERT_DIR": f"{other}:/no/such/folder",
     }
-    lines = trusted_already(environ).split()
+    lines = read_trusted(environ).split()
     assert [word for word in lines if word.isupper() and word.isalpha()] == [
         "MINE", "FOLDER", "OTHER",
     ]  # fmt: skip
@@ -58,5 +58,5 @@ def test_folders(tmp_path: Path) -> None:
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """The variable and the path are named."""
     with pytest.raises(RunError, match=r"^SSL_CERT_FILE .*nowhere\.pem: No such file") as caught:
-        trusted_already({"SSL_CERT_FILE": str(tmp_path / "nowhere.pem")})
+        read_trusted({"SSL_CERT_FILE": str(tmp_path / "nowhere.pem")})
     assert caught.value.status == 2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from response_store.running.base_url import FROM_ENVIRONMENT, BaseUrl, chosen_base_url
+from response_store.running.base_url import FROM_ENVIRONMENT, BaseUrl, choose_base_url
 from response_store.running.errors import RunError
 
 LOCAL = "http://localhost:11434/v1"
@@ -32,7 +32,7 @@ def test_parts(url: str, server: str, seen: str) -> None:
      "http://h:99999/", "http://[canary"],
 )  # fmt: skip
 def test_refused(url: str) -> None:
-    """What is no base URL is refused with the mend, and not repeated: it may hold a key."""
+    """What is no base URL is refused with the fix, and not repeated: it may hold a key."""
     with pytest.raises(RunError, match="--base-url needs a URL") as caught:
         BaseUrl.parse(url)
     assert caught.value.status == 2
@@ -54,13 +54,13 @@ def test_refused(url: str) -> None:
 def test_choice(asked: str | None, set_already: str | None, server: str | None) -> None:
     """What is asked for wins; unasked only a server of this machine is stood in for."""
     environ = {} if set_already is None else {"OPENAI_BASE_URL": set_already}
-    chosen = chosen_base_url(asked, environ)
+    chosen = choose_base_url(asked, environ)
     assert (chosen and chosen.server) == server
 
 
 @pytest.mark.parametrize("asked", [None, FROM_ENVIRONMENT])
 def test_the_path_of_the_environment_stays(asked: str | None) -> None:
     """What a client asks at the root of its server it asks there still."""
-    chosen = chosen_base_url(asked, {"OPENAI_BASE_URL": "http://localhost:8000"})
+    chosen = choose_base_url(asked, {"OPENAI_BASE_URL": "http://localhost:8000"})
     assert chosen is not None
     assert chosen.at("127.0.0.1:5") == "http://127.0.0.1:5"

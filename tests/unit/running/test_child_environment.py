@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from response_store.running.child_environment import child_environment
+from response_store.running.child_environment import build_child_environment
 
 PROXY = "http://127.0.0.1:4711"
 
 
 def made(before: dict[str, str], **how: Any) -> dict[str, str]:
     given: dict[str, Any] = {"proxy": PROXY, "bundle": Path("/t/b.pem"), "base": None}
-    return child_environment(before, **{**given, "local": False, **how})
+    return build_child_environment(before, **{**given, "local": False, **how})
 
 
 def test_the_proxy_and_its_authorities() -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from response_store.running import companion
-from response_store.running.channel import Settings
+from response_store.running.channel import ProxySettings
 
 
 @pytest.mark.parametrize("unread", [b"", b"told, but never read"])
@@ -22,7 +22,7 @@ def test_the_other_end_is_gone(
     folder.mkdir()
     theirs, ours = socket.socketpair()
     ends = companion.Companion()
-    ends._end, ends._settings = ours, Settings(str(folder), "")
+    ends._end, ends._settings = ours, ProxySettings(str(folder), "")
     killed: list[int] = []
     shut = threading.Event()
     monkeypatch.setattr(companion, "_END_WITHIN", 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from response_store.running.company_proxy import CompanyProxy, company_proxy
+from response_store.running.company_proxy import CompanyProxy, find_company_proxy
 from response_store.running.errors import RunError
 
 
@@ -22,13 +22,13 @@ from response_store.running.errors import RunError
 )
 def test_found(environ: dict[str, str], expected: CompanyProxy | None) -> None:
     """The variables are read as clients read them."""
-    assert company_proxy(environ) == expected
+    assert find_company_proxy(environ) == expected
 
 
 @pytest.mark.parametrize("url", ["socks5://u:canary@h:1", "http://u:canary@:x", "http://[canary"])
 def test_refused(url: str) -> None:
     """Another kind of proxy is refused; the value, which may hold a password, is not shown."""
     with pytest.raises(RunError, match="HTTPS_PROXY") as caught:
-        company_proxy({"HTTPS_PROXY": url})
+        find_company_proxy({"HTTPS_PROXY": url})
     assert caught.value.status == 2
     assert "canary" not in str(caught.value)

@@ -6,20 +6,20 @@ from pathlib import Path
 
 import pytest
 
-from response_store.running.confdir import authority_is_there
+from response_store.running.confdir import has_authority
 
 
 def test_a_home_to_write_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """mitmproxy makes its authority there."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert authority_is_there()
+    assert has_authority()
 
 
 @pytest.mark.parametrize("home", ["/dev/null", "/proc/no/home"])
 def test_no_home(monkeypatch: pytest.MonkeyPatch, home: str) -> None:
     """Nothing can be made there."""
     monkeypatch.setenv("HOME", home)
-    assert not authority_is_there()
+    assert not has_authority()
 
 
 def test_a_home_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,7 +28,7 @@ def test_a_home_to_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     folder.mkdir()
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr("os.access", lambda path, mode: Path(path).exists() and mode == 4)
-    assert not authority_is_there()
+    assert not has_authority()
     for name in ("mitmproxy-ca.pem", "mitmproxy-dhparam.pem"):
         (folder / name).touch()
-    assert authority_is_there()
+    assert has_authority()

@@ -58,19 +58,19 @@ class Searching:
 
     def unindexed(self) -> int:
         with self.stored.open() as query:
-            return count_unindexed(query.reading.rows)
+            return count_unindexed(query.reader.rows)
 
     def ids(self, *words: str, limit: int = 100, **chosen: object) -> set[str]:
         """The exchanges that are found."""
         selection = Selection(**{"tenant": "default", **chosen})  # type: ignore[arg-type]
-        answer = search(self._asked().reading, parse_terms(words), selection, limit)
+        answer = search(self._asked().reader, parse_terms(words), selection, limit)
         assert answer.total >= len(answer.hits)
         return {hit.summary.exchange_id for hit in answer.hits}
 
     def count(self, table: str) -> int:
         """How many rows a table has."""
         with self.stored.open() as query:
-            return int(query.reading.rows(f"SELECT count(*) FROM {{{table}}}")[0][0])
+            return int(query.reader.rows(f"SELECT count(*) FROM {{{table}}}")[0][0])
 
     def _asked(self) -> Query:
         self._query = self._query or self.stored.open()

@@ -92,7 +92,7 @@ def drawn(stored: Stored, width: int, *words: str, limit: int = 20) -> str:
     file = io.StringIO()
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
     with stored.open() as query:
-        show(console, search(query.reading, parse_terms(words), Selection(tenant="default"), limit))
+        show(console, search(query.reader, parse_terms(words), Selection(tenant="default"), limit))
     return file.getvalue()
 
 

@@ -90,13 +90,13 @@ class Run:
         """The exchanges whose entries are whole."""
         asked = "SELECT exchange_id FROM {exchanges_search} WHERE state = 'completed'"
         with self.stored.open() as query:
-            return sorted(name for (name,) in query.reading.rows(asked))
+            return sorted(name for (name,) in query.reader.rows(asked))
 
     def begun(self) -> list[str]:
         """The exchanges whose entries are being written."""
         asked = "SELECT exchange_id FROM {exchanges_search} WHERE state LIKE '#%'"
         with self.stored.open() as query:
-            return [name for (name,) in query.reading.rows(asked)]
+            return [name for (name,) in query.reader.rows(asked)]
 
     def _open(self) -> Index:
         return self.open()
@@ -270,7 +270,7 @@ def test_what_is_noted_while_it_works(running: Run) -> None:
     running.work()
     with running.stored.open() as query:
         asked = "SELECT exchange_id, state FROM {exchanges_search} ORDER BY 1"
-        assert query.reading.rows(asked) == [("first", "failed"), ("second", "completed")]
+        assert query.reader.rows(asked) == [("first", "failed"), ("second", "completed")]
 
 
 def test_it_gives_way(in_file: Run) -> None:

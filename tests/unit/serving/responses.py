@@ -7,7 +7,7 @@ from typing import Any
 
 import zstandard
 
-from response_store.serving.answer import Answer
+from response_store.serving.answer import ServedAnswer
 from response_store.serving.request import GetInputItems, GetResponse, parse_request
 from response_store.serving.serve import build_answer
 from response_store.serving.stored import ServedResponse
@@ -26,7 +26,7 @@ def ask(path: str) -> GetResponse | GetInputItems:
     return wanted
 
 
-def get(path: str, found: ServedResponse | None) -> Answer:
+def get(path: str, found: ServedResponse | None) -> ServedAnswer:
     """What a GET gets."""
     return build_answer(ask(path), found)
 
@@ -38,7 +38,7 @@ def listed(items: Any, query: str = "") -> Any:
     return json.loads(answer.body)
 
 
-def message(answer: Answer) -> str:
+def message(answer: ServedAnswer) -> str:
     """The message of an error."""
     text: str = json.loads(answer.body)["error"]["message"]
     return text

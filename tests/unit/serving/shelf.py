@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from response_store.config import Durability, SqliteTarget
-from response_store.serving.answer import Answer, build_deleted
+from response_store.serving.answer import ServedAnswer, build_deleted
 from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
 from response_store.serving.serve import serve
 from response_store.serving.stored import Fields, ServedResponse
-from response_store.store.kept_reading import KeptReading, Pause
-from response_store.store.postgres.reading import PostgresReading
-from response_store.store.reading import Reading
+from response_store.store.kept_reading import KeptReader, Pause
+from response_store.store.postgres.reading import PostgresReader
+from response_store.store.reading import Reader
 from response_store.store.records import Change, Deletion
 from response_store.store.serving_reads import ServingReads
-from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReader
 from response_store.store.sqlite.store import SqliteStore
 from tests.fakes.recordings import TAG
 from tests.harness.ports import free_port
@@ -39,7 +39,7 @@ class SqliteShelf:
         self._store.write(changes)
 
     def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
-        return look_up(lambda: SqliteReading(self._path, NAMES), tenant, response_id, wanted)
+        return look_up(lambda: SqliteReader(self._path, NAMES), tenant, response_id, wanted)
 
     def close(self) -> None:
         self._store.close()
@@ -52,17 +52,17 @@ class ShelfAway:
         self._target = target_of(f"postgresql://u:p@127.0.0.1:{free_port()}/store?sslmode=disable")
 
     def find(self, tenant: str, response_id: str, wanted: Fields) -> ServedResponse | None:
-        return look_up(lambda: PostgresReading(self._target, NAMES), tenant, response_id, wanted)
+        return look_up(lambda: PostgresReader(self._target, NAMES), tenant, response_id, wanted)
 
 
-def look_up(make: Callable[[], Reading], *asked: Any) -> ServedResponse | None:
+def look_up(make: Callable[[], Reader], *asked: Any) -> ServedResponse | None:
     """A response of a database that is opened for this alone."""
-    kept = KeptReading(make, lambda: None, Pause())
+    kept = KeptReader(make, lambda: None, Pause())
     with closing(ServingReads(kept)) as reads:
         return reads.find(*asked)
 
 
-def serve_from(shelf: SqliteShelf, tenant: str, asked: StoreRequest) -> Answer:
+def serve_from(shelf: SqliteShelf, tenant: str, asked: StoreRequest) -> ServedAnswer:
     """Answer a request, and delete what it asks to be deleted, as proxy and ingester do."""
     answer = serve(shelf, tenant, asked)
     if answer is None:

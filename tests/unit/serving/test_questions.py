@@ -12,7 +12,7 @@ import pytest
 
 from response_store.config import Config, load_config
 from response_store.serving.questions import ServeQuestions
-from response_store.serving.service import Query, Reply, encode
+from response_store.serving.service import StoreQuery, StoreReply, encode
 from tests.harness.ports import free_port
 from tests.harness.records import ANSWER, QUESTION, record, response
 from tests.unit.serving.shelf import SqliteShelf
@@ -44,10 +44,10 @@ def replied(
     mode: str = "only",
     tenant: str = "t1",
     method: str = "GET",
-) -> Reply:
+) -> StoreReply:
     """What a question gets."""
-    answer = questions.answer(encode(Query(mode, tenant, method, path)))
-    return msgspec.msgpack.decode(answer, type=Reply)
+    answer = questions.answer(encode(StoreQuery(mode, tenant, method, path)))
+    return msgspec.msgpack.decode(answer, type=StoreReply)
 
 
 @pytest.mark.parametrize("mode", ["only", "prefer"])

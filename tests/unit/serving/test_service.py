@@ -17,15 +17,15 @@ from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
 from response_store.ingest.supervisor import GONE, Answered
 from response_store.serving.request import StoreRequest, parse_request
 from response_store.serving.serve import serve_if_better
-from response_store.serving.service import KIND, SECONDS, Query, Reply, Service, encode
+from response_store.serving.service import KIND, SECONDS, Service, StoreQuery, StoreReply, encode
 from response_store.serving.stored import Fields, ServedResponse
 from tests.unit.serving.responses import AT, ITEMS, found
 from tests.unit.serving.responses import response as whole_response
 
 TENANT = "t1"
 WAYS = [("GET", AT), ("GET", f"{AT}?stream=true"), ("GET", ITEMS), ("DELETE", AT)]
-REPLY = Reply(200, (("content-type", "application/json"),), b'{"id":"r"}')
-UPSTREAM = Reply(None)
+REPLY = StoreReply(200, (("content-type", "application/json"),), b'{"id":"r"}')
+UPSTREAM = StoreReply(None)
 
 
 def ask(method: str, path: str) -> StoreRequest:
@@ -93,14 +93,14 @@ def test_prefer_never_deletes() -> None:
 class Journal:
     """Stands for the session. It answers with what a test says, or never."""
 
-    reply: Reply | None = None
+    reply: StoreReply | None = None
     status: str = OK
     deletes: bool = True
-    asked: list[tuple[str, Query, float]] = field(default_factory=list)
+    asked: list[tuple[str, StoreQuery, float]] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
     def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
-        query = msgspec.msgpack.decode(arguments, type=Query)
+        query = msgspec.msgpack.decode(arguments, type=StoreQuery)
         self.asked.append((kind, query, seconds))
         future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
         if self.reply is not None or self.status != OK:
@@ -148,13 +148,13 @@ async def test_an_answer(method: str, path: str, mode: Serve) -> None:
     answer = await told.answer(TENANT, ask(method, path), method, path)
     assert answer is not None
     assert (answer.status, answer.headers, answer.body) == (200, REPLY.headers, REPLY.body)
-    assert journal.asked == [(KIND, Query(mode.value, TENANT, method, path), SECONDS)]
+    assert journal.asked == [(KIND, StoreQuery(mode.value, TENANT, method, path), SECONDS)]
     assert counters.snapshot() == {"served.200": 1}
 
 
 async def test_a_path_that_is_no_text() -> None:
     """Bytes that are no UTF-8 make an id that nobody has, and no error."""
-    journal = Journal(Reply(404))
+    journal = Journal(StoreReply(404))
     told, _ = service(Serve.ONLY, journal)
     path = f"{AT}\udcff"
     answer = await told.answer(TENANT, ask("GET", path), "GET", path)
@@ -219,7 +219,7 @@ async def test_deleting() -> None:
 
 async def test_deleting_what_is_not_there() -> None:
     """Nothing is written for it."""
-    journal = Journal(Reply(404, (), b"{}"))
+    journal = Journal(StoreReply(404, (), b"{}"))
     told, _ = service(Serve.ONLY, journal)
     answer = await told.answer(TENANT, ask("DELETE", AT), "DELETE", AT)
     assert answer is not None

@@ -15,14 +15,14 @@ from response_store.errors import StoreError, TransientStoreError
 from response_store.serving.request import parse_request as request
 from response_store.serving.serve import serve
 from response_store.serving.stored import Fields, ServedResponse
-from response_store.store.kept_reading import PAUSE, KeptReading, Pause
-from response_store.store.postgres.reading import PostgresReading
-from response_store.store.reading import Reading
+from response_store.store.kept_reading import PAUSE, KeptReader, Pause
+from response_store.store.postgres.reading import PostgresReader
+from response_store.store.reading import Reader
 from response_store.store.records import Change
-from response_store.store.served_tables import FOUND, RECORDED
+from response_store.store.served_tables import RECORDED, SERVED
 from response_store.store.serving_reads import ServingReads
 from response_store.store.sqlite.connection import identify_file
-from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReader
 from response_store.store.sqlite.store import SqliteStore
 from tests.contract.backends import Backend, SqliteFile
 from tests.harness.ports import free_port
@@ -37,16 +37,16 @@ STREAM = {"transport": "sse", "ended_by": "terminal_event"}
 def sqlite_reads(path: Path) -> ServingReads:
     """What looks up the responses of a file."""
     target = SqliteTarget(path)
-    kept = KeptReading(
-        lambda: SqliteReading(path, NAMES), lambda: identify_file(target.path), Pause()
+    kept = KeptReader(
+        lambda: SqliteReader(path, NAMES), lambda: identify_file(target.path), Pause()
     )
     return ServingReads(kept)
 
 
-def away() -> Reading:
+def away() -> Reader:
     """A database whose server is away."""
     url = f"postgresql://u:p@127.0.0.1:{free_port()}/store?sslmode=disable"
-    return PostgresReading(target_of(url), NAMES)
+    return PostgresReader(target_of(url), NAMES)
 
 
 def written(path: Path, changes: Sequence[Change]) -> Path:
@@ -74,8 +74,8 @@ def reads(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[ServingRea
         made = sqlite_reads(backend.path)
     else:
         backend = database = PostgresContract(tmp_path)
-        make = lambda: PostgresReading(target_of(database.database.url()), NAMES)  # noqa: E731
-        made = ServingReads(KeptReading(make, lambda: None, Pause()))
+        make = lambda: PostgresReader(target_of(database.database.url()), NAMES)  # noqa: E731
+        made = ServingReads(KeptReader(make, lambda: None, Pause()))
     store = backend.store()
     store.open()
     whole = response("r1", asked=[QUESTION], answered=[ANSWER])
@@ -146,7 +146,7 @@ def test_a_row_that_is_no_text(tmp_path: Path) -> None:
         connection.execute("UPDATE openai_responses SET response_object = x'c4', input = x'c4'")
     with closing(sqlite_reads(path)) as reads:
         for wanted in (Fields.OBJECT, Fields.STREAM, Fields.INPUT):
-            with pytest.raises(StoreError, match="is no text"):
+            with pytest.raises(StoreError, match="is not text"):
                 reads.find("t1", "r1", wanted)
         assert reads.find("t1", "r1", Fields.PRESENCE) == ServedResponse()
 
@@ -168,7 +168,7 @@ def test_a_server_that_started_again(plain_database: PostgresDatabase) -> None:
     with closing(PostgresStore(target, NAMES)) as store:
         store.open()
         store.write([FINAL])
-    kept = KeptReading(lambda: PostgresReading(target, NAMES), lambda: None, Pause())
+    kept = KeptReader(lambda: PostgresReader(target, NAMES), lambda: None, Pause())
     with closing(ServingReads(kept)) as reads:
         assert reads.find("t1", "r1", Fields.PRESENCE) is not None
         plain_database.execute(
@@ -184,7 +184,7 @@ class Attempts:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self) -> Reading:
+    def __call__(self) -> Reader:
         self.count += 1
         return away()
 
@@ -193,12 +193,12 @@ def test_several_do_not_knock_at_once() -> None:
     """After one attempt that failed there is a pause, for all; then there is another."""
     now, attempts = [0.0], Attempts()
     pause = Pause(lambda: now[0])
-    kept = [KeptReading(attempts, lambda: None, pause) for _ in range(3)]
+    kept = [KeptReader(attempts, lambda: None, pause) for _ in range(3)]
 
     def ask_all() -> None:
         for one in kept:
             with pytest.raises(TransientStoreError, match="PostgreSQL"):
-                one.ask(lambda reading: reading.name)
+                one.ask(lambda reader: reader.name)
 
     ask_all()
     assert attempts.count == 1
@@ -211,7 +211,7 @@ def test_several_do_not_knock_at_once() -> None:
 
 
 PLANS = {
-    **{wanted: (FOUND[wanted], ("t1", "r1"), "openai_responses") for wanted in Fields},
+    **{wanted: (SERVED[wanted], ("t1", "r1"), "openai_responses") for wanted in Fields},
     "recorded": (RECORDED, ("r1", "t1"), "idx_openai_exchanges_response_id"),
 }
 
@@ -221,8 +221,8 @@ def test_sqlite_goes_by_an_index(tmp_path: Path, name: str) -> None:
     """No look-up walks through a table."""
     statement, values, index = PLANS[name]
     path = written(tmp_path / "responses.db", [FINAL])
-    with closing(SqliteReading(path, NAMES)) as reading:
-        plan = [row[3] for row in reading.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
+    with closing(SqliteReader(path, NAMES)) as reader:
+        plan = [row[3] for row in reader.rows(f"EXPLAIN QUERY PLAN {statement}", values)]
     assert any("SEARCH" in step and index in step for step in plan), plan
     assert not any("SCAN" in step for step in plan), plan
 
@@ -249,9 +249,9 @@ def test_postgresql_goes_by_an_index(plain_postgres: Postgres) -> None:
     database.execute(FILL)
     database.execute(FILL_RESPONSES)
     for _ in range(2):
-        with closing(PostgresReading(target, NAMES)) as reading:
+        with closing(PostgresReader(target, NAMES)) as reader:
             for name, (statement, values, index) in PLANS.items():
-                plan = [line for (line,) in reading.rows(f"EXPLAIN {statement}", values)]
+                plan = [line for (line,) in reader.rows(f"EXPLAIN {statement}", values)]
                 assert any(index in line and "Index" in line for line in plan), (name, plan)
         database.execute("ANALYZE")
     database.drop()

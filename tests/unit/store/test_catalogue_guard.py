@@ -171,9 +171,9 @@ def test_ctrl_c_ends_a_statement_that_sqlite_is_busy_with(path: Path) -> None:
     code = (
         "import sys, pathlib\n"
         "from response_store.config import TableNames\n"
-        "from response_store.store.sqlite.reading import SqliteReading\n"
+        "from response_store.store.sqlite.reading import SqliteReader\n"
         f"names = TableNames({NAMES.responses!r}, {NAMES.conversations!r}, {NAMES.exchanges!r})\n"
-        "reading = SqliteReading(pathlib.Path(sys.argv[1]), names)\n"
+        "reading = SqliteReader(pathlib.Path(sys.argv[1]), names)\n"
         "print('busy', flush=True)\n"
         f"reading.rows('SELECT count(*) FROM {ENDLESS}')\n"
     )

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from response_store.errors import PermanentStoreError, TransientStoreError
-from response_store.store.health import Health, Phase
+from response_store.store.health import Health, StorePhase
 
 LOCKED, CORRUPT = TransientStoreError("locked"), PermanentStoreError("corrupt")
 
@@ -42,22 +42,24 @@ def opened(health: Health) -> Health:
 
 def test_a_life_without_failure_logs_nothing(health: Health, caplog: Any) -> None:
     """From new over opening to ready; commits are counted."""
-    assert health.phase is Phase.NEW
+    assert health.phase is StorePhase.NEW
     assert not health.ready
     opened(health)
     health.busy()
     health.committed()
-    assert (health.phase, health.commits, health.busy_since) == (Phase.READY, 1, None)
+    assert (health.phase, health.commits, health.busy_since) == (StorePhase.READY, 1, None)
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize(("error", "phase"), [(LOCKED, Phase.WAITING), (CORRUPT, Phase.FAILED)])
-def test_an_outage_is_two_lines(health: Health, caplog: Any, error: Any, phase: Phase) -> None:
+@pytest.mark.parametrize(
+    ("error", "phase"), [(LOCKED, StorePhase.WAITING), (CORRUPT, StorePhase.FAILED)]
+)
+def test_an_outage_is_two_lines(health: Health, caplog: Any, error: Any, phase: StorePhase) -> None:
     """However many attempts fail alike, an outage is one line, and its end another."""
     opened(health)
     for _ in range(5):
         health.busy()
-        health.failed(error, phase is Phase.WAITING)
+        health.failed(error, phase is StorePhase.WAITING)
         assert (health.phase, health.error, health.busy_since) == (phase, error, None)
     health.committed()
     health.committed()

@@ -16,8 +16,8 @@ from response_store.ingest.compression import Compressor
 from response_store.limits import IMPORTED_BYTES, STORED_BYTES
 from response_store.serving.recording import read_recording
 from response_store.store.packed import (
-    DamagedFrameError,
-    TooLargeFrameError,
+    DamagedZstdError,
+    TooLargeZstdError,
     check_size,
     unpack,
 )
@@ -42,7 +42,7 @@ def test_frames_of_ours(size: int) -> None:
     body = PLAIN[:size]
     without = zstandard.ZstdCompressor(write_content_size=False).compress(body)
     assert [unpack(Compressor().frame(body)), unpack(without)] == [body, body]
-    with pytest.raises(TooLargeFrameError):
+    with pytest.raises(TooLargeZstdError):
         unpack(without, size - 1)
 
 
@@ -53,10 +53,10 @@ def test_a_frame_of_gigabytes(stated: int | None) -> None:
     assert len(frame) < 200_000
     tracemalloc.start()
     try:
-        with pytest.raises(DamagedFrameError):
+        with pytest.raises(DamagedZstdError):
             unpack(frame)
         with pytest.raises(StoreError):
-            bodies.unpacked(frame)
+            bodies.unpack_body(frame)
         assert read_recording(frame, "r") is None
         assert tracemalloc.get_traced_memory()[1] < STORED_BYTES + (64 << 20)
     finally:
@@ -80,13 +80,13 @@ def test_an_import_refuses_it() -> None:
 def test_the_bound_is_said() -> None:
     """Who wants to see a body that is too large learns how large, and what else there is."""
     with pytest.raises(StoreError, match="too large: it comes to more than 128 MiB"):
-        bodies.unpacked(endless(STORED_BYTES + 1))
+        bodies.unpack_body(endless(STORED_BYTES + 1))
 
 
 @pytest.mark.parametrize("frame", [b"", b"x", Compressor().frame(PLAIN)[:-1]])
 def test_damaged_frames(frame: bytes) -> None:
     """A frame that is none, or is cut off, is damaged; its size is nothing to worry about."""
-    with pytest.raises(DamagedFrameError):
+    with pytest.raises(DamagedZstdError):
         unpack(frame)
     check_size(frame, IMPORTED_BYTES)
 
@@ -94,7 +94,7 @@ def test_damaged_frames(frame: bytes) -> None:
 def test_what_a_frame_comes_to_is_looked_at_where_it_says_too_much() -> None:
     """A frame within the bound passes, whatever its head says."""
     check_size(endless(1 << 20), 1 << 21)
-    with pytest.raises(TooLargeFrameError):
+    with pytest.raises(TooLargeZstdError):
         check_size(endless(1 << 22), 1 << 21)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from response_store.telling.figures import duration, size
+from response_store.telling.figures import format_duration, format_size
 
 SECOND, MINUTE, HOUR = 1000.0, 60_000.0, 3_600_000.0
 
@@ -26,7 +26,7 @@ SECOND, MINUTE, HOUR = 1000.0, 60_000.0, 3_600_000.0
 )
 def test_a_duration_has_two_units_at_most(milliseconds: float | None, text: str) -> None:
     """The longer, the coarser."""
-    assert duration(milliseconds) == text
+    assert format_duration(milliseconds) == text
 
 
 @pytest.mark.parametrize(
@@ -34,4 +34,4 @@ def test_a_duration_has_two_units_at_most(milliseconds: float | None, text: str)
 )
 def test_a_size_has_one_unit(count: int, text: str) -> None:
     """Bytes are told in the largest unit that they fill."""
-    assert size(count) == text
+    assert format_size(count) == text

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from response_store.telling.figures import duration, local_time, size
-from response_store.telling.printable import one_line, printable, printable_json
+from response_store.telling.figures import format_duration, format_size, format_time
+from response_store.telling.printable import escape_controls, escape_json, put_on_one_line
 
 ANY = st.text(st.characters(exclude_categories=[]))
 
@@ -34,7 +34,7 @@ def turns(char: str) -> bool:
 @given(ANY)
 def test_a_terminal_finds_nothing_to_obey(text: str) -> None:
     """Of all characters only line feeds and tabs stay commands, and everything can be encoded."""
-    shown = printable(text)
+    shown = escape_controls(text)
     assert {char for char in shown if obeyed(char) or turns(char)} <= {"\n", "\t"}
     shown.encode()
 
@@ -42,15 +42,15 @@ def test_a_terminal_finds_nothing_to_obey(text: str) -> None:
 @given(ANY)
 def test_one_line_is_one_line(text: str) -> None:
     """No character of a line splits it, in any tool's opinion."""
-    assert len(one_line(text).splitlines()) <= 1
-    assert "\t" not in one_line(text)
+    assert len(put_on_one_line(text).splitlines()) <= 1
+    assert "\t" not in put_on_one_line(text)
 
 
 @given(st.recursive(ANY, lambda inner: st.lists(inner) | st.dictionaries(ANY, inner)))
 def test_json_on_a_terminal_keeps_its_value(value: object) -> None:
     """Escaping for a terminal changes the spelling of JSON, never what it says."""
     text = json.dumps(value, ensure_ascii=False, indent="\r\n")
-    shown = printable_json(text)
+    shown = escape_json(text)
     assert json.loads(shown) == value
     assert {char for char in shown if obeyed(char)} <= {"\n", "\t"}
 
@@ -79,7 +79,7 @@ def test_json_on_a_terminal_keeps_its_value(value: object) -> None:
 )
 def test_controls_become_visible(text: str, shown: str) -> None:
     """Each control character is replaced by one that can be seen."""
-    assert printable(text) == shown
+    assert escape_controls(text) == shown
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_controls_become_visible(text: str, shown: str) -> None:
 )  # fmt: skip
 def test_durations_read_well(milliseconds: float | None, shown: str) -> None:
     """A duration has the unit that suits it, also at the borders."""
-    assert duration(milliseconds) == shown
+    assert format_duration(milliseconds) == shown
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def test_durations_read_well(milliseconds: float | None, shown: str) -> None:
 )
 def test_sizes_read_well(count: int, shown: str) -> None:
     """A size has the unit that suits it."""
-    assert size(count) == shown
+    assert format_size(count) == shown
 
 
 def test_no_time_is_a_dash() -> None:
     """A time that is not known is shown as one."""
-    assert local_time(None) == "-"
+    assert format_time(None) == "-"

@@ -15,7 +15,7 @@ from psycopg.rows import dict_row
 from response_store.config import Durability, SqliteTarget
 from response_store.config.postgres_target import PostgresTarget
 from response_store.store.postgres.store import PostgresStore
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 from response_store.store.sqlite.store import SqliteStore
 from response_store.transfer.ends import open_source, open_target
 from response_store.transfer.writing import BulkWriter
@@ -72,13 +72,13 @@ class Filled(ABC):
         }
 
     @contextmanager
-    def read(self) -> Iterator[Reading]:
+    def read(self) -> Iterator[Reader]:
         """As a source."""
-        with open_source(self.target, NAMES) as reading:
-            yield reading
+        with open_source(self.target, NAMES) as reader:
+            yield reader
 
     @contextmanager
-    def written(self) -> Iterator[tuple[Reading, BulkWriter]]:
+    def written(self) -> Iterator[tuple[Reader, BulkWriter]]:
         """As a target."""
         with open_target(self.target, NAMES) as ends:
             yield ends

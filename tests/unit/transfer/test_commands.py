@@ -73,7 +73,7 @@ def test_a_bad_line_ends_an_import_or_is_left_out(
     done = run("import", "bad.jsonl", "--database", "other.db")
     assert done.exit_code == 1
     assert done.stderr == (
-        "Error: bad.jsonl:4: tenant_id: the type must be string. Take the line out, or mend it."
+        "Error: bad.jsonl:4: tenant_id: the type must be string. Take the line out, or fix it."
         " The lines before it were imported; --keep-going leaves bad ones out.\n"
     )
     assert len(other.contents()["openai_responses"]) == 1
@@ -249,7 +249,7 @@ def test_what_has_come_further_is_kept(sqlite: SqliteFile, other: SqliteFile, ru
     other.exchange("e1", state="completed")
     done = run("copy", "--to", "other.db")
     assert done.exit_code == 0
-    assert done.stdout.splitlines()[2] == "exchanges\t1 row, 1 further there, so kept"
+    assert done.stdout.splitlines()[2] == "exchanges\t1 row, 1 newer there, so kept"
     assert other.contents()["openai_exchanges"][0]["state"] == "completed"
 
 

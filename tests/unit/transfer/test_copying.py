@@ -16,11 +16,11 @@ def test_what_changes_meanwhile_is_brought_again(
         sqlite.exchange(exchange_id, state="open")
     with sqlite.read() as source, in_postgres.written() as (there, writing):
         copy = Copy(source, there, writing, Selection())
-        assert copy.bring(int)[EXCHANGES].sent == 3
+        assert copy.load(int)[EXCHANGES].sent == 3
         sqlite.exchange("e0")
         sqlite.execute("UPDATE openai_exchanges SET state = 'completed' WHERE exchange_id = 'e2'")
-        tally = copy.verify(int)[EXCHANGES]
-    assert (tally.rows, tally.there, tally.different) == (4, 4, 0)
+        counts = copy.verify(int)[EXCHANGES]
+    assert (counts.rows, counts.there, counts.different) == (4, 4, 0)
     assert in_postgres.contents() == sqlite.contents()
 
 
@@ -31,7 +31,7 @@ def test_a_row_that_goes_missing_is_brought_again(
     sqlite.exchange()
     with sqlite.read() as source, in_postgres.written() as (there, writing):
         copy = Copy(source, there, writing, Selection())
-        copy.bring(int)
+        copy.load(int)
         in_postgres.execute("DELETE FROM openai_exchanges")
-        assert copy.verify(int)[EXCHANGES].is_well
+        assert copy.verify(int)[EXCHANGES].is_complete
     assert in_postgres.contents() == sqlite.contents()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from response_store.cli.progress import Progress, progress
+from response_store.cli.progress import ProgressDisplay, show_progress
 
 
 class Clock:
@@ -24,7 +24,7 @@ def clock() -> Clock:
 
 def test_what_is_quick_shows_nothing(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     """Within ten seconds a log gets no line."""
-    with progress(10, "copying", clock=clock) as so_far:
+    with show_progress(10, "copying", clock=clock) as so_far:
         clock.now += 9.9
         so_far.advance(10)
     assert capsys.readouterr() == ("", "")
@@ -32,7 +32,7 @@ def test_what_is_quick_shows_nothing(clock: Clock, capsys: pytest.CaptureFixture
 
 def test_a_log_gets_a_line_now_and_then(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     """Count, rate and time left, ten seconds apart; nothing on standard output."""
-    with progress(100_000, "copying", clock=clock) as so_far:
+    with show_progress(100_000, "copying", clock=clock) as so_far:
         for _ in range(22):
             clock.now += 1
             so_far.advance(1000)
@@ -46,7 +46,7 @@ def test_a_log_gets_a_line_now_and_then(clock: Clock, capsys: pytest.CaptureFixt
 
 def test_without_a_total_there_is_no_time_left(clock: Clock) -> None:
     """What is not known is not told."""
-    with progress(None, "reading", clock=clock) as so_far:
+    with show_progress(None, "reading", clock=clock) as so_far:
         clock.now += 20
         so_far.advance(30)
         assert so_far.figures() == "30, 1.5/s"
@@ -63,8 +63,8 @@ def test_a_terminal_gets_a_bar(
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("TERM", "xterm")
-    with progress(1000, "copying [bold]", clock=clock) as so_far:
-        assert isinstance(so_far, Progress)
+    with show_progress(1000, "copying [bold]", clock=clock) as so_far:
+        assert isinstance(so_far, ProgressDisplay)
         clock.now += 1
         so_far.advance(100)
         assert capsys.readouterr().err == ""

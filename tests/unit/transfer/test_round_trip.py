@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from response_store.store.reading import Reading
+from response_store.store.reading import Reader
 from response_store.store.selection import Selection
 from response_store.transfer.checking import load_schema
 from response_store.transfer.exporting import export
@@ -72,13 +72,13 @@ conversations = st.fixed_dictionaries(
 
 
 def exported(database: AnyDatabase) -> list[bytes]:
-    with database.read() as reading:
-        return lines_from(reading)
+    with database.read() as reader:
+        return lines_from(reader)
 
 
-def lines_from(reading: Reading) -> list[bytes]:
+def lines_from(reader: Reader) -> list[bytes]:
     written: list[bytes] = []
-    export(reading, Selection(), written.append, int)
+    export(reader, Selection(), written.append, int)
     return b"".join(written).splitlines(keepends=True)
 
 
@@ -87,10 +87,10 @@ def imported(database: AnyDatabase, lines: list[bytes]) -> Import:
         return brought(ends, lines)
 
 
-def brought(ends: tuple[Reading, BulkWriter], lines: list[bytes]) -> Import:
+def brought(ends: tuple[Reader, BulkWriter], lines: list[bytes]) -> Import:
     importing = Import(*ends)
     importing.take(lines, int, pytest.fail)
-    assert importing.result.is_well
+    assert importing.result.is_complete
     return importing
 
 
@@ -171,9 +171,9 @@ def test_importing_twice_changes_nothing(anywhere: AnyDatabase, place: Path) -> 
     lines = exported(source)
     imported(anywhere, lines)
     before = anywhere.contents()
-    tallies = imported(anywhere, lines).result.tallies
+    counts_by_table = imported(anywhere, lines).result.counts_by_table
     assert anywhere.contents() == before
-    assert {table.word: (t.sent, t.there) for table, t in tallies.items()} == {
+    assert {table.word: (t.sent, t.there) for table, t in counts_by_table.items()} == {
         "conversations": (0, 1), "responses": (0, 1), "exchanges": (0, 3),
     }  # fmt: skip
 
@@ -191,10 +191,10 @@ def test_a_nul_is_replaced_in_postgres(sqlite: SqliteFile, in_postgres: Postgres
     sqlite.exchange(output_text="a\0b")
     imported(in_postgres, exported(sqlite))
     assert in_postgres.contents()["openai_exchanges"][0]["output_text"] == "a\ufffdb"
-    (tally,) = [
-        t for t in imported(in_postgres, exported(sqlite)).result.tallies.values() if t.rows
+    (counts,) = [
+        t for t in imported(in_postgres, exported(sqlite)).result.counts_by_table.values() if t.rows
     ]
-    assert (tally.sent, tally.there) == (0, 1)
+    assert (counts.sent, counts.there) == (0, 1)
 
 
 def test_a_line_is_what_people_expect(sqlite: SqliteFile) -> None:
@@ -203,8 +203,8 @@ def test_a_line_is_what_people_expect(sqlite: SqliteFile) -> None:
         result='{"n":1.50}', request_body=zstandard.compress(b'{"input" :"hi"}'),
         raw_response=zstandard.compress(b"data: {}\n\n"), input_tokens=3,
     )  # fmt: skip
-    with sqlite.read() as reading:
-        (row,) = read_rows(reading, EXCHANGES, [("e1",)])
+    with sqlite.read() as reader:
+        (row,) = read_rows(reader, EXCHANGES, [("e1",)])
     assert encode_row(EXCHANGES, row) == (
         b'{"row":"exchange","exchange_id":"e1","tenant_id":"t1","api":"responses",'
         b'"transport":"http","state":"completed","started_at":1767225600.25,"input_tokens":3,'

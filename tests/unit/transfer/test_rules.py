@@ -27,7 +27,7 @@ def row(table: Table, **columns: Any) -> Row:
     return tuple(values.get(name) for name in table.names)
 
 
-def told(status: str) -> str:
+def with_status(status: str) -> str:
     return json.dumps({"status": status})
 
 
@@ -35,7 +35,11 @@ HIGH_AND_LOW = [
     (EXCHANGES, {"state": "completed"}, {"state": "open"}),
     (EXCHANGES, {"state": "completed"}, {"state": "interrupted", "raw_response": b"long"}),
     (EXCHANGES, {"state": "failed", "raw_response": b"long"}, {"state": "completed"}),
-    (RESPONSES, {"response_object": told("completed")}, {"response_object": told("queued")}),
+    (
+        RESPONSES,
+        {"response_object": with_status("completed")},
+        {"response_object": with_status("queued")},
+    ),
     (RESPONSES, {"input": '[{"a":1}]', "messages": '[{"a":1}]'}, {"input": "[]"}),
     (CONVERSATIONS, {"messages": "[1,2]"}, {"messages": "[1]"}),
 ]
@@ -50,26 +54,26 @@ def test_no_row_is_lowered(
     name = WORDS[table.word]
     for batches in ([[better], [worse]], [[worse], [better]]):
         anywhere.execute(f"DELETE FROM {name}")
-        with anywhere.written() as (reading, writing):
+        with anywhere.written() as (reader, writing):
             for batch in batches:
                 writing.write(table, batch)
-            (kept,) = read_rows(reading, table, [table.key_of(better)])
-            RowLoader(reading, writing).compare(table, [worse], tally := LoadCounts())
+            (kept,) = read_rows(reader, table, [table.key_of(better)])
+            RowLoader(reader, writing).compare(table, [worse], counts := LoadCounts())
         assert kept == better
-        assert (tally.further, tally.different) == (1, 0)
+        assert (counts.further, counts.different) == (1, 0)
 
 
 def test_one_batch_may_hold_a_response_twice(anywhere: AnyDatabase) -> None:
     """The second one meets the first as if it were stored."""
     first = row(
-        RESPONSES, response_object=told("completed"), input='[{"a":1}]', messages='[{"a":1}]'
+        RESPONSES, response_object=with_status("completed"), input='[{"a":1}]', messages='[{"a":1}]'
     )
-    late = row(RESPONSES, response_object=told("queued"))
-    with anywhere.written() as (reading, writing):
+    late = row(RESPONSES, response_object=with_status("queued"))
+    with anywhere.written() as (reader, writing):
         for batch in ([first, late], [late, first], [first, first]):
             anywhere.execute("DELETE FROM openai_responses")
             writing.write(RESPONSES, batch)
-            assert read_rows(reading, RESPONSES, [("t1", "one")]) == [first]
+            assert read_rows(reader, RESPONSES, [("t1", "one")]) == [first]
 
 
 def test_open_rows_stay_open(anywhere: AnyDatabase) -> None:
@@ -92,25 +96,25 @@ def test_digests_are_made_alike(sqlite: SqliteFile, in_postgres: PostgresTables)
     expected = {EXCHANGES.key_of(each): compute_digest(EXCHANGES, each) for each in rows}
     assert len(set(expected.values())) == len(rows)
     for database in (sqlite, in_postgres):
-        with database.written() as (reading, writing):
+        with database.written() as (reader, writing):
             writing.write(EXCHANGES, rows)
-            assert read_digests(reading, EXCHANGES, [*expected, ("none",)]) == expected
+            assert read_digests(reader, EXCHANGES, [*expected, ("none",)]) == expected
 
 
-@pytest.mark.parametrize("most_weight", [1, 10**9])
-def test_pages_have_every_row_once(anywhere: AnyDatabase, most_weight: int) -> None:
+@pytest.mark.parametrize("max_weight", [1, 10**9])
+def test_pages_have_every_row_once(anywhere: AnyDatabase, max_weight: int) -> None:
     """Whatever their size, pages neither repeat nor skip a row, and heavy rows stand alone."""
     for at in range(12):
         anywhere.exchange(f"e{at}", output_text="x" * at)
         anywhere.response(f"r{at % 4}", tenant_id=f"t{at // 4}")
-    with anywhere.read() as reading:
+    with anywhere.read() as reader:
         for table in TABLES:
-            how = {"most_rows": 5, "most_weight": most_weight}
-            pages = list(list_key_pages(reading, table, Selection(), **how))
+            how = {"max_rows": 5, "max_weight": max_weight}
+            pages = list(list_key_pages(reader, table, Selection(), **how))
             keys = [key for page in pages for key in page]
             assert keys == sorted(set(keys))
             assert len(keys) == (0 if table is CONVERSATIONS else 12)
-            assert max(map(len, pages), default=0) <= (5 if most_weight > 1 else 2)
+            assert max(map(len, pages), default=0) <= (5 if max_weight > 1 else 2)
 
 
 def test_a_selection_brings_what_it_names(anywhere: AnyDatabase) -> None:
@@ -122,9 +126,9 @@ def test_a_selection_brings_what_it_names(anywhere: AnyDatabase) -> None:
         anywhere.response(f"r{at}")
         anywhere.response(f"r{at}", tenant_id="t2")
         anywhere.conversation(f"c{at}")
-    with anywhere.read() as reading:
+    with anywhere.read() as reader:
         found = {
-            name: [key for page in list_key_pages(reading, table, selection) for key in page]
+            name: [key for page in list_key_pages(reader, table, selection) for key in page]
             for selection in (
                 Selection(models=("m1",)), Selection(tenant="t2"),
                 Selection(tenant="t1", models=("m1",), since=1.0),

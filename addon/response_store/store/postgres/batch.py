@@ -1,4 +1,4 @@
-"""A batch of changes: its journal's place, then responses, then other exchanges, each by its key.
+"""Writing of a batch: its checkpoint, then responses, then other exchanges, each by its key.
 
 The order of keys is the same for everyone, so that two proxies with rows in common wait for each
 other rather than lock each other out.
@@ -139,8 +139,8 @@ def _write_exchanges(
     cursor: _Cursor, statements: Statements, changes: Sequence[Change], written: AbstractSet[str]
 ) -> None:
     """Write the exchanges that are not written yet."""
-    found = (change.exchange for change in changes if isinstance(change, Record))
-    left = [exchange for exchange in found if exchange.exchange_id not in written]
+    exchanges = (change.exchange for change in changes if isinstance(change, Record))
+    left = [exchange for exchange in exchanges if exchange.exchange_id not in written]
     if left:
         left.sort(key=attrgetter("exchange_id"))
         rows = (_prepare_values(msgspec.structs.astuple(exchange)) for exchange in left)
@@ -187,13 +187,13 @@ def _lock_responses(
         rows |= {
             key: first[key] for key in _add_responses(cursor, statements, waiting, first, exchanges)
         }
-        there = [key for key in waiting if key not in rows]
-        keys = [_prepare_values(key) for key in there]
-        for key, found in zip(
-            there, execute_returning(cursor, statements.lock_response, keys), strict=True
+        present = [key for key in waiting if key not in rows]
+        keys = [_prepare_values(key) for key in present]
+        for key, row in zip(
+            present, execute_returning(cursor, statements.lock_response, keys), strict=True
         ):
-            if found is not None:
-                rows[key] = ResponseRow(*found)
+            if row is not None:
+                rows[key] = ResponseRow(*row)
     return rows
 
 
@@ -217,8 +217,8 @@ def _add_responses(
             for key in some
         ]
         statement = statements.add_response if alone else add_both
-        for key, found in zip(some, execute_returning(cursor, statement, values), strict=True):
-            if found is not None and found[0]:
+        for key, row in zip(some, execute_returning(cursor, statement, values), strict=True):
+            if row is not None and row[0]:
                 yield key
 
 

@@ -1,4 +1,4 @@
-"""What one connection to a PostgreSQL database shows of the way there.
+"""A check of a PostgreSQL database with one connection, and of the way there.
 
 The way is the store's own: the same resolver, the same check of each address, the same TLS.
 """
@@ -13,7 +13,7 @@ from contextlib import closing
 
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
-from response_store.config.secret import masked
+from response_store.config.secret import mask_credentials
 from response_store.config.tls import SslMode
 from response_store.errors import StoreError
 from response_store.store.connection_check import Findings
@@ -27,9 +27,9 @@ from response_store.store.postgres.resolving import (
     resolve_checked_addresses,
 )
 from response_store.store.postgres.values import Connection
-from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import BatchDeadline, Watchdog
 
-_DEADLINE = Deadline(seconds=30.0, most=30.0)
+_DEADLINE = BatchDeadline(seconds=30.0, max_seconds=30.0)
 _TLS = "SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid() AND ssl"
 
 
@@ -115,7 +115,8 @@ def _note_certificate_after_failure(
     except StoreError:
         return
     shown = (
-        fetch_certificate(each, target.port, _choose_server_name(target)) for each in addresses
+        fetch_certificate(address, target.port, _choose_server_name(target))
+        for address in addresses
     )
     if (certificate := next(filter(None, shown), None)) is not None:
         _note_certificate(certificate, findings)
@@ -146,7 +147,7 @@ def _describe_verification(target: PostgresTarget, protected: bool) -> str:
     mode = target.tls.mode
     if not protected or not mode.verifies:
         return f"no: ssl_mode {mode.value} takes any server for the right one"
-    authorities = f"signed by an authority in {masked(target.tls.root_cert_file())}"
+    authorities = f"signed by an authority in {mask_credentials(target.tls.root_cert_file())}"
     if mode is SslMode.VERIFY_CA:
-        return f"{authorities}; whose name it bears was not looked at (ssl_mode verify-ca)"
+        return f"{authorities}; the name in it was not checked (ssl_mode verify-ca)"
     return f"{authorities}, and made out to {target.host}"

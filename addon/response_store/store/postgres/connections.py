@@ -96,7 +96,7 @@ class PostgresConnections:
         )
 
     @contextmanager
-    def lent(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Connection]:
         """Lend a connection of the pool; close it after an error that may be its own.
 
         Raises what kept the pool from connecting, and TransientStoreError where none is free soon.

@@ -1,4 +1,4 @@
-"""One statement for many values, in one go, with the row that each gives."""
+"""One statement for many values in one round trip, with the row that each returns."""
 
 from __future__ import annotations
 

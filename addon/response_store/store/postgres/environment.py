@@ -1,4 +1,4 @@
-"""What libpq would take from the environment is taken out of it, in this process.
+"""Removal of libpq's variables from the environment of this process.
 
 A connection string can name every parameter, but not what a session begins with: PGTZ,
 PGDATESTYLE and PGGEQO go to the server whatever it says, and a service that does not exist makes

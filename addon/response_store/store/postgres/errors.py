@@ -56,7 +56,7 @@ _MEANINGS: dict[str, _Meaning] = {
     "40": (WorthARetryError, "another transaction was in the way"),
     "42": (
         PermanentStoreError,
-        "a statement failed: was a table changed or dropped? Mend it, or name other tables",
+        "a statement failed: was a table changed or dropped? Fix it, or name other tables",
     ),
     "42501": (
         PermanentStoreError,
@@ -108,22 +108,22 @@ _FAR: _Meaning = (TransientStoreError, "no connection: is the server up, and can
 
 
 @contextmanager
-def translate_errors(where: str) -> Iterator[None]:
-    """Turn the driver's errors into ours; `where` names the database."""
+def translate_errors(label: str) -> Iterator[None]:
+    """Turn the driver's errors into ours; `label` is what errors call it."""
     try:
         yield
     except psycopg.Error as error:
-        raise _translate(where, error) from None
+        raise _translate(label, error) from None
     except (UnicodeEncodeError, OverflowError) as error:
-        raise RowRefusedError(f"{where}: a value does not fit ({type(error).__name__})") from None
+        raise RowRefusedError(f"{label}: a value does not fit ({type(error).__name__})") from None
     except MemoryError:
-        raise TransientStoreError(f"{where}: memory ran out") from None
+        raise TransientStoreError(f"{label}: memory ran out") from None
     except OSError as error:
-        raise TransientStoreError(f"{where}: the system fails for now ({error.errno})") from None
+        raise TransientStoreError(f"{label}: the system fails for now ({error.errno})") from None
 
 
 @contextmanager
-def translate_connect_errors(where: str, password: Secret | None = None) -> Iterator[None]:
+def translate_connect_errors(label: str, password: Secret | None = None) -> Iterator[None]:
     """Turn the errors of a connection that is just being made into ours.
 
     A server's own words are shown, without the password, whatever else they hold.
@@ -131,12 +131,12 @@ def translate_connect_errors(where: str, password: Secret | None = None) -> Iter
     try:
         yield
     except psycopg.Error as error:
-        raise build_connection_error(where, error, password) from None
+        raise build_connection_error(label, error, password) from None
     except OSError as error:
-        raise TransientStoreError(f"{where}: the system fails for now ({error.errno})") from None
+        raise TransientStoreError(f"{label}: the system fails for now ({error.errno})") from None
 
 
-def _translate(where: str, error: psycopg.Error) -> StoreError:
+def _translate(label: str, error: psycopg.Error) -> StoreError:
     state = error.sqlstate
     if state is None:
         # Without an answer of the server: a value that the driver refuses, or a broken line.
@@ -145,26 +145,26 @@ def _translate(where: str, error: psycopg.Error) -> StoreError:
             if isinstance(error, _ADAPTATION)
             else _LOST
         )
-        return kind(f"{where}: {words} ({type(error).__name__})")
+        return kind(f"{label}: {words} ({type(error).__name__})")
     kind, words = _MEANINGS.get(state) or _MEANINGS.get(state[:2]) or _MEANINGS["42"]
-    return kind(f"{where}: {words} (SQLSTATE {state})")
+    return kind(f"{label}: {words} (SQLSTATE {state})")
 
 
-def build_connection_error(where: str, error: psycopg.Error, password: Secret | None) -> StoreError:
+def build_connection_error(label: str, error: psycopg.Error, password: Secret | None) -> StoreError:
     """Return our error for a connection that could not be made."""
     answer = read_answer(error)
     if answer is None:
         kind, words = _explain_failed_connection(error)
-        return kind(f"{where}: {words}")
+        return kind(f"{label}: {words}")
     refusal = classify_answer(answer)
     kind = TransientStoreError if refusal.passes else PermanentStoreError
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
-    said = quote_answer(answer, password)
-    return kind(f'{where}: {refusal.words}{state}. The server says: "{said}"')
+    text = quote_answer(answer, password)
+    return kind(f'{label}: {refusal.words}{state}. The server says: "{text}"')
 
 
 def _explain_failed_connection(error: psycopg.Error) -> _Meaning:
-    said = str(error).lower()  # for comparison alone: it may hold what is secret
-    if speaks_something_else(said):
+    text = str(error).lower()  # for comparison alone: it may hold what is secret
+    if speaks_something_else(text):
         return PermanentStoreError, NO_POSTGRES
-    return next((meaning for words, meaning in _CONNECTING if words in said), _FAR)
+    return next((meaning for words, meaning in _CONNECTING if words in text), _FAR)

@@ -1,4 +1,4 @@
-"""Whether a store could work in a PostgreSQL database: the schema, and what the role may do.
+"""A check of a PostgreSQL database's schema and of the role's privileges.
 
 All that is asked is asked in a transaction that may only read.
 """
@@ -35,7 +35,7 @@ def check_privileges(
     """Note schema and rights, and object to what a store can't do. Raises the driver's errors."""
     judging = _PrivilegeCheck(connection, fold_names(tables), where, findings)
     with connection.transaction():
-        judging.judge()
+        judging.run()
 
 
 class _PrivilegeCheck:
@@ -49,7 +49,7 @@ class _PrivilegeCheck:
         self._where = where
         self._findings = findings
 
-    def judge(self) -> None:
+    def run(self) -> None:
         row = self._connection.execute(_STATE).fetchone()
         assert row is not None, "a SELECT without FROM has a row"
         read_only, standby, schema, may_create = row

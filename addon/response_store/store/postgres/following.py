@@ -16,7 +16,7 @@ from response_store.store.following import ReportedExchanges, list_last_ended
 from response_store.store.summaries import COLUMNS, Summary
 
 if TYPE_CHECKING:
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
 
 PAUSE = 0.5  # seconds
@@ -36,63 +36,63 @@ SELECT {COLUMNS} FROM {{{{exchanges}}}} WHERE started_at >= ? AND {_WRITTEN} AND
 class PostgresFollower:
     """A `Follower` of a database on a server."""
 
-    pause = PAUSE
+    poll_interval = PAUSE
 
     def __init__(self, selection: Selection) -> None:
         self._condition = selection.condition()
         self._selection = selection
-        self._told = ReportedExchanges()
+        self._reported = ReportedExchanges()
         self._seen = self._seen_whole = (0, 0)
         self._whole_at = 0.0
 
-    def begin(self, reading: Reading, most: int) -> list[Summary]:
+    def begin(self, reader: Reader, limit: int) -> list[Summary]:
         """Return the last exchanges that have ended, and remember the position."""
-        with reading.snapshot():
-            self._seen = self._seen_whole = _read_snapshot(reading)
-            last = list_last_ended(reading, self._selection, most)
+        with reader.snapshot():
+            self._seen = self._seen_whole = _read_snapshot(reader)
+            last = list_last_ended(reader, self._selection, limit)
         self._whole_at = time.monotonic() + WHOLE_PAUSE
-        self._told.add(last)
+        self._reported.add(last)
         return last
 
-    def look(self, reading: Reading) -> list[Summary]:
+    def look(self, reader: Reader) -> list[Summary]:
         """Return what has ended since the last call."""
-        with reading.snapshot():
-            now = _read_snapshot(reading)
+        with reader.snapshot():
+            now = _read_snapshot(reader)
             if now < self._seen:  # another server
                 self._seen = self._seen_whole = now
             if time.monotonic() >= self._whole_at:
-                found = self._whole(reading, now)
+                rows = self._whole(reader, now)
             else:
-                found = self._lately(reading, now)
-        return self._told.fresh(found)
+                rows = self._lately(reader, now)
+        return self._reported.select_unreported(rows)
 
-    def _lately(self, reading: Reading, now: tuple[int, int]) -> list[Summary]:
-        found = []
+    def _lately(self, reader: Reader, now: tuple[int, int]) -> list[Summary]:
+        rows = []
         if _may_differ(self._seen, now):
             sql, values = self._condition
             since = time.time() - MINUTES
             number = str(self._seen[0] % _NUMBERS)
-            found = reading.rows(WRITTEN_LATELY.format(sql), (since, number, *values))
+            rows = reader.rows(WRITTEN_LATELY.format(sql), (since, number, *values))
         self._seen = now
-        return [Summary(*columns) for columns in found]
+        return [Summary(*columns) for columns in rows]
 
-    def _whole(self, reading: Reading, now: tuple[int, int]) -> list[Summary]:
-        found, began = [], time.monotonic()
+    def _whole(self, reader: Reader, now: tuple[int, int]) -> list[Summary]:
+        rows, began = [], time.monotonic()
         try:
             if _may_differ(self._seen_whole, now):
                 sql, values = self._condition
                 number = str(self._seen_whole[0] % _NUMBERS)
-                found = reading.rows(WRITTEN.format(sql), (number, *values))
+                rows = reader.rows(WRITTEN.format(sql), (number, *values))
         finally:
             ended = time.monotonic()
             self._whole_at = ended + max(WHOLE_PAUSE, WHOLE_SHARE * (ended - began))
         self._seen = self._seen_whole = now
-        return [Summary(*columns) for columns in found]
+        return [Summary(*columns) for columns in rows]
 
 
-def _read_snapshot(reading: Reading) -> tuple[int, int]:
+def _read_snapshot(reader: Reader) -> tuple[int, int]:
     """Return the numbers of the first transaction still running, and of the first not begun."""
-    running, unborn = reading.rows(SNAPSHOT)[0]
+    running, unborn = reader.rows(SNAPSHOT)[0]
     return running, unborn
 
 

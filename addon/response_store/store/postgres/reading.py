@@ -1,4 +1,4 @@
-"""A read-only look at a PostgreSQL store, while proxies may be writing to it.
+"""Reading of a PostgreSQL database, while proxies may be writing to it.
 
 One connection, made the way the store makes its own: to an address that was checked at this
 moment. Each look is a read-only transaction, and nothing is left behind in the session, so that a
@@ -30,13 +30,13 @@ from response_store.store.postgres.resolving import (
 from response_store.store.postgres.statements import fold_names
 from response_store.store.postgres.suitability import find_hidden_tables
 from response_store.store.postgres.values import Connection, register_dumpers
-from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import BatchDeadline, Watchdog
 from response_store.store.reading import (
     CLIENT,
     ID_COLUMNS,
     MEASURES,
     Dialect,
-    PostgresPlace,
+    PostgresLocation,
     Row,
     list_required_tables,
     name_tables,
@@ -51,10 +51,10 @@ _LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_ti
 _NO_ENCODING = "SQL_ASCII"
 
 
-class PostgresReading:
-    """A `Reading` of a PostgreSQL database. No statement takes longer than `seconds`.
+class PostgresReader:
+    """A `Reader` of a PostgreSQL database. No statement takes longer than `seconds`.
 
-    Raises `PermanentStoreError` where somebody has to mend something first: no access, no tables,
+    Raises `PermanentStoreError` where somebody has to fix something first: no access, no tables,
     another version; `TransientStoreError` where the server is away or busy.
     """
 
@@ -83,7 +83,7 @@ class PostgresReading:
             "p95": {column: _build_percentile(column, 0.95) for column in MEASURES},
             "client": f"substring(user_agent FROM '{CLIENT}')",
         }
-        self._watchdog = Watchdog(self.name, Deadline(seconds + _GRACE))
+        self._watchdog = Watchdog(self.name, BatchDeadline(seconds + _GRACE))
         self._connection = self._connected(target, resolver)
         try:
             with self.snapshot():
@@ -103,7 +103,7 @@ class PostgresReading:
         """Return the first row of a statement, if any."""
         return next(iter(self.rows(statement, values)), None)
 
-    def beginning(self, text: str) -> tuple[object, ...]:
+    def bind_prefix(self, text: str) -> tuple[object, ...]:
         """Return the pattern of texts that begin so. Only LIKE
         finds them whatever the collation.
         """
@@ -123,13 +123,13 @@ class PostgresReading:
                 with self._translated():
                     self._connection.execute("ROLLBACK")
 
-    def place(self) -> PostgresPlace:
+    def place(self) -> PostgresLocation:
         """Return the server's version, and the size of each table that is there."""
         tables = (self._names.responses, self._names.conversations, self._names.exchanges)
-        asked = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
-        sizes = self.rows(f"SELECT {asked}", [quote_name(table) for table in tables])[0]
+        columns = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
+        sizes = self.rows(f"SELECT {columns}", [quote_name(table) for table in tables])[0]
         found = zip(tables, sizes, strict=True)
-        return PostgresPlace(
+        return PostgresLocation(
             database=self._shown,
             server_version=self._connection.info.parameter_status("server_version") or "unknown",
             table_bytes={table: size for table, size in found if size is not None},
@@ -164,10 +164,10 @@ class PostgresReading:
             return self._connection.execute(filled, list(values)).fetchall()
 
     def _check(self) -> None:
-        wanted = list_required_tables(self._names)
-        asked = ", ".join("to_regclass(?)" for _ in wanted)
-        present = self.rows(f"SELECT {asked}", [quote_name(table) for table in wanted])[0]
-        missing = [table for table, there in zip(wanted, present, strict=True) if there is None]
+        required = list_required_tables(self._names)
+        columns = ", ".join("to_regclass(?)" for _ in required)
+        present = self.rows(f"SELECT {columns}", [quote_name(table) for table in required])[0]
+        missing = [table for table, oid in zip(required, present, strict=True) if oid is None]
         if missing:
             raise build_no_tables_error(self.name, missing)
         with self._translated():

@@ -1,6 +1,6 @@
-"""What can be wrong with a PostgreSQL store that is only read, and how to mend it.
+"""Errors of a PostgreSQL database that is only read, and how to fix them.
 
-Where the reader's mend is that of the store, the words are the store's (`errors.py`).
+Where reader and store need the same fix, the text is the store's (`errors.py`).
 """
 
 from __future__ import annotations
@@ -22,41 +22,41 @@ _WRONG_STATEMENT = "42"
 
 
 @contextmanager
-def translate_read_errors(where: str) -> Iterator[None]:
-    """Turn the driver's errors into ours; `where` names the database."""
-    with postgres_errors.translate_errors(where):
+def translate_read_errors(label: str) -> Iterator[None]:
+    """Turn the driver's errors into ours; `label` is what errors call it."""
+    with postgres_errors.translate_errors(label):
         try:
             yield
         except psycopg.Error as error:
-            if (ours := _translate_for_reader(where, error.sqlstate or "")) is not None:
+            if (ours := _translate_for_reader(label, error.sqlstate or "")) is not None:
                 raise ours from None
             raise
         except UnicodeEncodeError:
-            raise build_not_stored_error(where) from None
+            raise build_not_stored_error(label) from None
 
 
-def _translate_for_reader(where: str, state: str) -> StoreError | None:
+def _translate_for_reader(label: str, state: str) -> StoreError | None:
     """Return the error where a reader needs another fix than a store; None for all others."""
     if state == _NO_RIGHT:
         return PermanentStoreError(
-            f"{where}: the role may not read (SQLSTATE {state}). Grant it SELECT on the tables and"
+            f"{label}: the role may not read (SQLSTATE {state}). Grant it SELECT on the tables and"
             " USAGE on their schema, or connect as another role."
         )
     if state.startswith(_NO_SUCH_VALUE):
-        return build_not_stored_error(where)
+        return build_not_stored_error(label)
     if state == _TOO_LONG:
         return TransientStoreError(
-            f"{where}: the answer took too long, so it was broken off (SQLSTATE {state}). Try"
+            f"{label}: the answer took too long, so it was broken off (SQLSTATE {state}). Try"
             " again when the server has less to do."
         )
     if state == _LOCKED:
         return TransientStoreError(
-            f"{where}: a table is locked by another program (SQLSTATE {state}). Try again in a"
+            f"{label}: a table is locked by another program (SQLSTATE {state}). Try again in a"
             " moment."
         )
     if state.startswith(_WRONG_STATEMENT):
         return PermanentStoreError(
-            f"{where}: the tables are not as this program knows them (SQLSTATE {state}). Check the"
+            f"{label}: the tables are not as this program knows them (SQLSTATE {state}). Check the"
             " table names in the configuration."
         )
     return None

@@ -1,4 +1,4 @@
-"""What a server says as it refuses a connection: shown in its own words, and sorted by them.
+"""Classification of what a server says when it refuses a connection.
 
 libpq gives no SQLSTATE for a connection that failed, and servers write in the language that they
 are set to. A server that answers is up: what it says is permanent, unless it is known to pass.
@@ -20,27 +20,27 @@ _MAX_LENGTH = 300
 _ANSWER = re.compile(r"(?:^|: )[^\s:]{2,24}(?: [^\s:]{2,24})?:  (\S.*)", re.MULTILINE)
 
 
-class Refusal(NamedTuple):
+class ServerRefusal(NamedTuple):
     """Why a server refuses, in our words; `passes` where a later attempt may succeed."""
 
     passes: bool
     words: str
 
 
-_LOGIN = Refusal(False, "the server refuses user or password: check both, and pg_hba.conf")
-_NO_DATABASE = Refusal(False, "the database does not exist: make it, or name another one")
-_TLS = Refusal(False, "the server wants TLS: see ssl_mode")
-_HBA = Refusal(False, "pg_hba.conf admits no such connection: change it, or the TLS mode")
-_CONNECT = Refusal(
+_LOGIN = ServerRefusal(False, "the server refuses user or password: check both, and pg_hba.conf")
+_NO_DATABASE = ServerRefusal(False, "the database does not exist: make it, or name another one")
+_TLS = ServerRefusal(False, "the server wants TLS: see ssl_mode")
+_HBA = ServerRefusal(False, "pg_hba.conf admits no such connection: change it, or the TLS mode")
+_CONNECT = ServerRefusal(
     False, "the role may not connect: GRANT CONNECT ON DATABASE name TO role, as its owner"
 )
-_FULL = Refusal(True, "the server has no connection free")
-_CLOSED = Refusal(True, "the database is closed for now: it accepts no connections")
-_STARTING = Refusal(True, "the server starts or stops at this moment")
-_OTHER = Refusal(False, "the server refuses the connection")
+_FULL = ServerRefusal(True, "the server has no connection free")
+_CLOSED = ServerRefusal(True, "the database is closed for now: it accepts no connections")
+_STARTING = ServerRefusal(True, "the server starts or stops at this moment")
+_OTHER = ServerRefusal(False, "the server refuses the connection")
 
 # The first that is found counts.
-_KINDS: tuple[tuple[Refusal, tuple[str, ...]], ...] = (
+_KINDS: tuple[tuple[ServerRefusal, tuple[str, ...]], ...] = (
     (
         _TLS,
         (
@@ -166,7 +166,7 @@ def read_answer(error: psycopg.Error) -> str | None:
     return answers[-1] if answers else None
 
 
-def classify_answer(answer: str) -> Refusal:
+def classify_answer(answer: str) -> ServerRefusal:
     """Return why the server refuses, by what it says."""
     return next((kind for kind, pattern in _PATTERNS if pattern.search(answer)), _OTHER)
 
@@ -181,6 +181,6 @@ def quote_answer(answer: str, password: Secret | None) -> str:
     return shown if len(shown) <= _MAX_LENGTH else f"{shown[:_MAX_LENGTH]}…"
 
 
-def speaks_something_else(said: str) -> bool:
+def speaks_something_else(message: str) -> bool:
     """Return whether libpq's words, in lower case, are those before another kind of server."""
-    return any(words in said for words in _NO_POSTGRES)
+    return any(words in message for words in _NO_POSTGRES)

@@ -1,4 +1,4 @@
-"""Where a connection goes: checked at each one, since a name may resolve to anything next time.
+"""Checking where each connection goes, since a name may resolve to anything next time.
 
 What was checked is what is connected to: the addresses are handed to libpq, which then asks no
 resolver. The name stays for the certificate.
@@ -11,8 +11,14 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from response_store.config.addresses import NEVER, AddressKind, Reach, kind_of, plain
-from response_store.config.postgres_target import PostgresTarget, connection_string
+from response_store.config.addresses import (
+    NEVER,
+    AddressKind,
+    HostPolicy,
+    classify_address,
+    unmap_address,
+)
+from response_store.config.postgres_target import PostgresTarget, build_connection_string
 from response_store.config.secret import Secret
 from response_store.errors import PermanentStoreError, TransientStoreError
 from response_store.store.postgres.environment import clear_environment
@@ -38,7 +44,7 @@ def build_checked_connection_string(
     does not resolve, and PermanentStoreError where it resolves to what is not allowed.
     """
     clear_environment()
-    return connection_string(target, resolve_checked_addresses(target, resolver))
+    return build_connection_string(target, resolve_checked_addresses(target, resolver))
 
 
 def resolve_checked_addresses(
@@ -52,7 +58,7 @@ def resolve_checked_addresses(
     if target.is_socket:
         return ()
     answers = _resolve(target, resolver) if target.hostaddr is None else [target.hostaddr]
-    checked = dict.fromkeys(_check_address(answer, target.reach) for answer in answers)
+    checked = dict.fromkeys(_check_address(answer, target.host_policy) for answer in answers)
     return tuple(checked)[:_MAX_ADDRESSES]
 
 
@@ -69,14 +75,14 @@ def _resolve(target: PostgresTarget, resolver: Resolver) -> Sequence[str]:
     return answers
 
 
-def _check_address(answer: str, reach: Reach) -> str:
+def _check_address(answer: str, host_policy: HostPolicy) -> str:
     try:
-        address = plain(ipaddress.ip_address(answer))
+        address = unmap_address(ipaddress.ip_address(answer))
     except ValueError:
         raise PermanentStoreError(
             "The host name in database_url resolves to what is no IP address."
         ) from None
-    if not reach.admits(kind := kind_of(address)):
+    if not host_policy.admits(kind := classify_address(address)):
         raise PermanentStoreError(_explain_refusal(kind))
     return str(address)
 

@@ -1,4 +1,4 @@
-"""The role of indexing and pruning a PostgreSQL database, as a lease: a row with a time.
+"""The lock on indexing and pruning a PostgreSQL database: a lease, which is a row with a time.
 
 A lock of a session would be lost behind a pooler that gives each transaction another session. The
 lease is renewed while its holder works, and ends by itself.

@@ -17,7 +17,7 @@ from response_store.store.postgres.errors import WorthARetryError, translate_err
 from response_store.store.postgres.resolving import Resolver, resolve_by_system
 from response_store.store.postgres.statements import build_postgres_statements, fold_names
 from response_store.store.postgres.values import Connection
-from response_store.store.postgres.watchdog import Deadline, Watchdog
+from response_store.store.postgres.watchdog import BatchDeadline, Watchdog
 from response_store.store.probe import build_probe
 from response_store.store.records import Change
 
@@ -39,7 +39,7 @@ class PostgresStore:
         tables: TableNames,
         *,
         limits: PoolLimits | None = None,
-        deadline: Deadline | None = None,
+        deadline: BatchDeadline | None = None,
         resolver: Resolver = resolve_by_system,
     ) -> None:
         self._where = f"PostgreSQL {target.describe()}"
@@ -81,8 +81,8 @@ class PostgresStore:
         """Return where a journal stands; None where this database knows nothing of it."""
 
         def read(connection: Connection) -> int | None:
-            found = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
-            return found[0] if found else None
+            row = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
+            return row[0] if row else None
 
         return self._run(read)
 
@@ -170,7 +170,7 @@ class PostgresStore:
         self.open()
         try:
             with (
-                self._connections.lent() as connection,
+                self._connections.connection() as connection,
                 translate_errors(self._where),
                 self._watchdog.watching(connection, sent),
             ):

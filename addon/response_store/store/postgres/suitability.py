@@ -1,4 +1,4 @@
-"""What keeps a PostgreSQL database from holding our rows, although it can be reached.
+"""Problems of a PostgreSQL database that can be reached and can't hold our rows.
 
 Looked at by the store as it opens, by readers and by a check of the configuration: an encoding
 without most characters, functions that are missing, rows that are hidden from the role.

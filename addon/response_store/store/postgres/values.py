@@ -1,4 +1,4 @@
-"""How values travel to PostgreSQL: without a type, so that each column's own type is taken.
+"""Dumpers that send values without a type, so that PostgreSQL takes that of each column.
 
 One statement then stands for rows of any shape: the driver prepares a statement for each mixture
 of types it meets, and a missing value or a larger number would make another one.

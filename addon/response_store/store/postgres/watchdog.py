@@ -1,4 +1,4 @@
-"""Breaks off what a database that has frozen would make us wait for, for ever.
+"""A watchdog that cuts connections to a server that no longer answers.
 
 A query that waits for an answer can't be told to stop, but its line can be cut: the driver then
 sees its end, as if the server had closed it.
@@ -23,19 +23,22 @@ _CHECKS = 4  # within the shortest deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
-    """How long a batch may take: `seconds`, and as long as `slowest` bytes/s need, up to `most`."""
+class BatchDeadline:
+    """How long a batch may take: `seconds`, and as long as its bytes take at `min_rate` bytes/s.
+
+    It is never more than `max_seconds`.
+    """
 
     seconds: float = 30.0
-    slowest: float = 1024.0
-    most: float = 600.0
+    min_rate: float = 1024.0
+    max_seconds: float = 600.0
 
-    def of(self, size: int) -> float:
+    def compute_seconds(self, size: int) -> float:
         """Return the seconds that a batch of so many bytes may take."""
-        return max(self.seconds, min(self.most, self.seconds + size / self.slowest))
+        return max(self.seconds, min(self.max_seconds, self.seconds + size / self.min_rate))
 
 
-class _Line:
+class _WatchedSocket:
     """The socket of a connection, as a handle of our own: the driver may close its own."""
 
     def __init__(self, connection: psycopg.Connection[Any], until: float) -> None:
@@ -58,14 +61,14 @@ class Watchdog:
     def __init__(
         self,
         where: str,
-        deadline: Deadline | None = None,
+        deadline: BatchDeadline | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._where = where
-        self._deadline = deadline or Deadline()
+        self._deadline = deadline or BatchDeadline()
         self._clock = clock
         self._lock = threading.Lock()
-        self._lines: set[_Line] = set()
+        self._lines: set[_WatchedSocket] = set()
         self._over: str | None = None
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -76,7 +79,7 @@ class Watchdog:
 
         Raises TransientStoreError where the line was cut.
         """
-        line = _Line(connection, self._clock() + self._deadline.of(size))
+        line = _WatchedSocket(connection, self._clock() + self._deadline.compute_seconds(size))
         with self._lock:
             self._lines.add(line)
             self._start()

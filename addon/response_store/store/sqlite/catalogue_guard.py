@@ -1,4 +1,4 @@
-"""What a database file holds under our names must be ours: a file that is found is input.
+"""Checks that a database file holds nothing but our tables under our names: a file is input.
 
 A trigger can forge or delete what is written, a view can run for ever, an index can refuse rows,
 and a table can have rules of its own. None of ours needs more than the SQL files of `schemas/`.

@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from response_store.config import SqliteTarget, TableNames
-from response_store.config.secret import masked
+from response_store.config.secret import mask_credentials
 from response_store.errors import StoreError
 from response_store.store.connection_check import PRESENT, Findings
 from response_store.store.sqlite import schema as sqlite_schema
@@ -24,10 +24,10 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
         findings.note("file", "none: memory, gone when the proxy ends")
         return
     path = resolve_links(target.path)
-    findings.note("file", masked(str(path)))
-    where = target.describe()
+    findings.note("file", mask_credentials(str(path)))
+    where = f"SQLite {target.describe()}"
     if fault := _find_problem_of_path(path, makes=target.mode == "rwc"):
-        findings.object_to(f"SQLite {where}: {fault}")
+        findings.object_to(f"{where}: {fault}")
     elif not _has_safe_files(target.path, where, findings):
         return
     elif not path.exists():
@@ -41,7 +41,7 @@ def _has_safe_files(path: Path, where: str, findings: Findings) -> bool:
     """Return whether the files are such as the store would open. Nothing is changed."""
     try:
         with translate_errors(where):
-            check_files(path, f"SQLite {where}", closes=False)
+            check_files(path, where, closes=False)
     except StoreError as error:
         findings.object_to(str(error))
         return False
@@ -67,7 +67,7 @@ def _check_schema(path: Path, tables: TableNames, where: str, findings: Findings
     try:
         with translate_errors(where), closing(_open_read_only(path)) as connection:
             distrust_schema(connection)
-            check_catalogue(connection, tables, f"SQLite {where}")
+            check_catalogue(connection, tables, where)
             ready = _is_ready(connection, tables, where)
             some = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     except StoreError as error:

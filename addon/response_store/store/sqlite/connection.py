@@ -85,10 +85,10 @@ def identify_file(path: Path | None) -> FileIdentity | None:
     if path is None:
         return None
     try:
-        found = os.stat(path)  # noqa: PTH116 - the quicker one
+        status = os.stat(path)  # noqa: PTH116 - the quicker one
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def resolve_links(path: Path) -> Path:

@@ -1,4 +1,4 @@
-"""SQLite's errors in our words: what may pass, what must be mended, and what is one row's fault.
+"""SQLite's errors in our words: what may pass, what must be fixed, and what is one row's fault.
 
 Source: the SQLite manual, "Result and Error Codes".
 """
@@ -61,20 +61,18 @@ _USABLE_AFTER = _ROW | {
 
 
 @contextmanager
-def translate_errors(where: str) -> Iterator[None]:
-    """Turn the driver's errors into ours; `where` names the database."""
+def translate_errors(label: str) -> Iterator[None]:
+    """Turn the driver's errors into ours; `label` is what errors call it."""
     try:
         yield
     except sqlite3.Error as error:
-        raise _translate(where, error) from None
+        raise _translate(label, error) from None
     except (UnicodeEncodeError, OverflowError) as error:
-        raise RowRefusedError(
-            f"SQLite {where}: a value does not fit ({type(error).__name__})"
-        ) from None
+        raise RowRefusedError(f"{label}: a value does not fit ({type(error).__name__})") from None
     except OSError as error:
-        raise _translate_os(where, error) from None
+        raise _translate_os(label, error) from None
     except MemoryError:
-        raise TransientStoreError(f"SQLite {where}: memory ran out") from None
+        raise TransientStoreError(f"{label}: memory ran out") from None
 
 
 def leaves_connection_usable(error: BaseException) -> bool:
@@ -85,19 +83,19 @@ def leaves_connection_usable(error: BaseException) -> bool:
     return _is_binding(error) or (code is not None and code & 0xFF in _USABLE_AFTER)
 
 
-def _translate(where: str, error: sqlite3.Error) -> StoreError:
+def _translate(label: str, error: sqlite3.Error) -> StoreError:
     code = getattr(error, "sqlite_errorcode", None)
     name = getattr(error, "sqlite_errorname", type(error).__name__)
     primary = code & 0xFF if code is not None else None
     if primary in _PASSING:
-        return TransientStoreError(f"SQLite {where}: {_PASSING[primary]} ({name})")
+        return TransientStoreError(f"{label}: {_PASSING[primary]} ({name})")
     if primary in _PERMANENT:
-        return PermanentStoreError(f"SQLite {where}: {_PERMANENT[primary]} ({name})")
+        return PermanentStoreError(f"{label}: {_PERMANENT[primary]} ({name})")
     if primary in _ROW or isinstance(error, sqlite3.DataError) or _is_binding(error):
-        return RowRefusedError(f"SQLite {where}: a row breaks a rule of its table ({name})")
+        return RowRefusedError(f"{label}: a row breaks a rule of its table ({name})")
     # The driver's text names tables and columns here; values are always bound, never in it.
     return PermanentStoreError(
-        f"SQLite {where}: a statement failed ({error}): was a table changed or dropped? "
+        f"{label}: a statement failed ({error}): was a table changed or dropped? "
         "Restart the proxy to make or check the schema again"
     )
 
@@ -109,11 +107,11 @@ def _is_binding(error: sqlite3.Error) -> bool:
     )
 
 
-def _translate_os(where: str, error: OSError) -> StoreError:
+def _translate_os(label: str, error: OSError) -> StoreError:
     reason = error.strerror or type(error).__name__
     if error.errno in _PASSING_OS:
-        return TransientStoreError(f"SQLite {where}: the system fails for now: {reason}")
+        return TransientStoreError(f"{label}: the system fails for now: {reason}")
     return PermanentStoreError(
-        f"SQLite {where}: the file can't be opened: {reason}: "
+        f"{label}: the file can't be opened: {reason}: "
         "check that its folder exists and may be written"
     )

@@ -1,4 +1,4 @@
-"""What stands at a database's paths is checked before SQLite opens it: it may lie in any folder.
+"""Checks of the files at a database's paths before SQLite opens them.
 
 A clone, an unpacked archive or another user of a shared folder can have put it there. A file is
 looked at through a descriptor that can read nothing (O_PATH): closing any other one would take the
@@ -11,7 +11,7 @@ import os
 import stat
 from pathlib import Path
 
-from response_store.config.secret import masked
+from response_store.config.secret import mask_credentials
 from response_store.errors import PermanentStoreError
 from response_store.links import TooManyLinksError, find_foreign_link
 
@@ -33,11 +33,11 @@ def check_files(path: Path, where: str, *, writes: bool = True, closes: bool = T
     _check_links(path, where)
     real = os.path.realpath(path)
     # The database is the last: a log that a proxy begins meanwhile is one with a database.
-    beside = {
+    side_files = {
         suffix: _check_path(real + suffix, where, owners, closes=closes) for suffix in _BESIDE
     }
     database = _check_path(real, where, owners, closes=closes)
-    if beside[_LOG] is not None and (database is None or not database.st_size):
+    if side_files[_LOG] is not None and (database is None or not database.st_size):
         raise _build_error(
             where,
             real + _LOG,
@@ -118,4 +118,4 @@ def _build_error(where: str, path: str | Path, reason: str, fix: str) -> Permane
 
 def _mask_name(path: str | Path) -> str:
     """Return a file's name, without what could be a password in it."""
-    return masked(os.path.basename(path))  # noqa: PTH119 - texts and paths
+    return mask_credentials(os.path.basename(path))  # noqa: PTH119 - texts and paths

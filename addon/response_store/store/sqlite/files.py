@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 
 class FilesState(Enum):
-    """What a look at the files says.
+    """The state of a database's files.
 
     `REWRITTEN`: the file itself has changed, by another process's checkpoint or by a copy that was
     written over it. `MOVED`: one of the files is gone, is another one, or was cut.
@@ -25,8 +25,8 @@ class FilesState(Enum):
     MOVED = "moved"
 
 
-class _Seen(NamedTuple):
-    """What was seen of a file; all zero where there is none."""
+class _FileStatus(NamedTuple):
+    """Identity, size and time of a file; all zero where there is none."""
 
     inode: tuple[int, int] = (0, 0)
     size: int = 0
@@ -55,7 +55,7 @@ class DatabaseFiles:
         return self._wal.size
 
     def look(self) -> FilesState:
-        """Compare the files with those that were opened. A -shm that was cut is mended."""
+        """Compare the files with those that were opened. A -shm that was cut is fixed."""
         main, wal, shm = self._see()
         if not self._are_ours(main, wal, shm) or wal.size < self._wal.size:
             return FilesState.MOVED
@@ -72,30 +72,30 @@ class DatabaseFiles:
 
     def log_is_ours(self) -> bool:
         """Return whether nobody else can have written to a log at these paths."""
-        wal, shm = _see(self._wal_path), _see(self._shm_path)
+        wal, shm = _stat(self._wal_path), _stat(self._shm_path)
         if not wal.size:  # removed; or made by somebody who has read only
             return True
-        return wal.inode == self._wal.inode and shm.inode in (self._shm.inode, _Seen().inode)
+        return wal.inode == self._wal.inode and shm.inode in (self._shm.inode, _FileStatus().inode)
 
     def remove_log_of_moved(self) -> None:
         """Remove our -wal and -shm where our file is no longer beside them.
 
         SQLite would take them for those of the next file at that path, and corrupt it.
         """
-        if _see(self._real).inode == self._main.inode:
+        if _stat(self._real).inode == self._main.inode:
             return
         for path, ours in ((self._wal_path, self._wal), (self._shm_path, self._shm)):
-            if ours.inode == _see(path).inode != _Seen().inode:
+            if ours.inode == _stat(path).inode != _FileStatus().inode:
                 os.unlink(path)  # noqa: PTH108 - the paths are texts
 
-    def _see(self) -> tuple[_Seen, _Seen, _Seen]:
-        return _see(self._path), _see(self._wal_path), _see(self._shm_path)
+    def _see(self) -> tuple[_FileStatus, _FileStatus, _FileStatus]:
+        return _stat(self._path), _stat(self._wal_path), _stat(self._shm_path)
 
-    def _are_ours(self, main: _Seen, wal: _Seen, shm: _Seen) -> bool:
+    def _are_ours(self, main: _FileStatus, wal: _FileStatus, shm: _FileStatus) -> bool:
         ours = (self._main.inode, self._wal.inode, self._shm.inode)
-        return ours == (main.inode, wal.inode, shm.inode) and _Seen().inode not in ours
+        return ours == (main.inode, wal.inode, shm.inode) and _FileStatus().inode not in ours
 
-    def _note_growth(self, wal: _Seen, shm: _Seen) -> None:
+    def _note_growth(self, wal: _FileStatus, shm: _FileStatus) -> None:
         self._wal = wal
         if shm.size >= self._shm.size:
             self._shm = shm
@@ -106,9 +106,9 @@ class DatabaseFiles:
             os.truncate(self._shm_path, self._shm.size)
 
 
-def _see(path: str) -> _Seen:
+def _stat(path: str) -> _FileStatus:
     try:
-        found = os.stat(path)  # noqa: PTH116 - the quicker one
+        status = os.stat(path)  # noqa: PTH116 - the quicker one
     except OSError:
-        return _Seen()
-    return _Seen((found.st_dev, found.st_ino), found.st_size, found.st_mtime_ns)
+        return _FileStatus()
+    return _FileStatus((status.st_dev, status.st_ino), status.st_size, status.st_mtime_ns)

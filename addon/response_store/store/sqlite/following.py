@@ -15,13 +15,13 @@ from response_store.store.following import ReplacedError, ReportedExchanges, lis
 from response_store.store.reading_errors import build_no_file_error
 from response_store.store.records import State
 from response_store.store.sqlite.connection import FileIdentity, identify_file
-from response_store.store.sqlite.reading import SqliteReading
+from response_store.store.sqlite.reading import SqliteReader
 from response_store.store.summaries import COLUMNS, Summary
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from response_store.store.reading import Reading
+    from response_store.store.reading import Reader
     from response_store.store.selection import Selection
 
 PAUSE = 0.2  # seconds
@@ -46,96 +46,96 @@ WHERE rowid IN (SELECT rowid FROM {{{{exchanges}}}} WHERE exchange_id IN ({{}}))
 class SqliteFollower:
     """A `Follower` of a file."""
 
-    pause = PAUSE
+    poll_interval = PAUSE
 
     def __init__(self, selection: Selection) -> None:
         self._condition = selection.condition()
         self._selection = selection
-        self._told = ReportedExchanges()
+        self._reported = ReportedExchanges()
         self._newest: tuple[int, str | None] | None = None
         self._open: set[str] = set()
         self._looked_at = 0.0
-        self._reading: Reading | None = None
+        self._reader: Reader | None = None
         self._version: object = None
         self._file: FileIdentity | None = None
 
-    def begin(self, reading: Reading, most: int) -> list[Summary]:
+    def begin(self, reader: Reader, limit: int) -> list[Summary]:
         """Return the last exchanges that have ended, and remember the position."""
-        self._reading, self._file = reading, _identify(reading)
-        now, version = time.time(), reading.rows(VERSION)
-        with reading.snapshot():
-            self._remember(reading, now)
-            last = list_last_ended(reading, self._selection, most)
+        self._reader, self._file = reader, _identify(reader)
+        now, version = time.time(), reader.rows(VERSION)
+        with reader.snapshot():
+            self._remember(reader, now)
+            last = list_last_ended(reader, self._selection, limit)
         self._version = version
-        self._told.add(last)
+        self._reported.add(last)
         return last
 
-    def look(self, reading: Reading) -> list[Summary]:
+    def look(self, reader: Reader) -> list[Summary]:
         """Return what has ended since the last call. Raises
         ReplacedError where another file is there.
         """
-        self._check_file(reading)
-        now, version = time.time(), reading.rows(VERSION)
+        self._check_file(reader)
+        now, version = time.time(), reader.rows(VERSION)
         if version == self._version:
             return []
-        with reading.snapshot():
+        with reader.snapshot():
             before = self._open
-            new = self._new(reading)
-            self._remember(reading, now)
-            climbed = self._climbed(reading, before)
+            new = self._new(reader)
+            self._remember(reader, now)
+            climbed = self._climbed(reader, before)
         self._version = version
-        return self._told.fresh([*new, *climbed])
+        return self._reported.select_unreported([*new, *climbed])
 
-    def _check_file(self, reading: Reading) -> None:
-        file = _identify(reading)
-        if reading is self._reading and file != self._file:
-            raise ReplacedError(f"{reading.name}: another file has taken its place.")
+    def _check_file(self, reader: Reader) -> None:
+        file = _identify(reader)
+        if reader is self._reader and file != self._file:
+            raise ReplacedError(f"{reader.name}: another file has taken its place.")
         if file != self._file:
             self._newest, self._open = None, set()
-        if reading is not self._reading:  # versions are of one connection alone
-            self._reading, self._file, self._version = reading, file, None
+        if reader is not self._reader:  # versions are of one connection alone
+            self._reader, self._file, self._version = reader, file, None
 
-    def _remember(self, reading: Reading, now: float) -> None:
-        self._newest = reading.row(NEWEST_ROW) or (0, None)
-        self._open = {name for (name,) in reading.rows(OPEN, (State.OPEN.value,))}
+    def _remember(self, reader: Reader, now: float) -> None:
+        self._newest = reader.row(NEWEST_ROW) or (0, None)
+        self._open = {name for (name,) in reader.rows(OPEN, (State.OPEN.value,))}
         self._looked_at = now
 
-    def _new(self, reading: Reading) -> list[Summary]:
+    def _new(self, reader: Reader) -> list[Summary]:
         """Return what has been written for the first time, without open rows."""
         sql, values = self._condition
-        row = self._row(reading)
+        row = self._row(reader)
         if row is not None:
-            found = reading.rows(BEHIND_ROW.format(sql), (row, *values))
+            rows = reader.rows(BEHIND_ROW.format(sql), (row, *values))
         else:
             ended_from = self._looked_at - _MARGIN
-            found = reading.rows(ENDED_FROM.format(sql), (ended_from, *values))
-        return [Summary(*columns) for columns in found]
+            rows = reader.rows(ENDED_FROM.format(sql), (ended_from, *values))
+        return [Summary(*columns) for columns in rows]
 
-    def _row(self, reading: Reading) -> int | None:
+    def _row(self, reader: Reader) -> int | None:
         """Return the rowid after which rows are new; None where rowids are of no use."""
         if self._newest is None:
             return None
         row, name = self._newest
         if name is None:  # the table was empty
             return row
-        found = reading.row(ROW_OF, (name,))
-        return None if found is None else int(found[0])
+        rows = reader.row(ROW_OF, (name,))
+        return None if rows is None else int(rows[0])
 
-    def _climbed(self, reading: Reading, open_before: set[str]) -> list[Summary]:
+    def _climbed(self, reader: Reader, open_before: set[str]) -> list[Summary]:
         """Return what was open or unfinished, as it is now."""
-        names = [*(open_before - self._open), *self._told.unfinished(_MAX_UNFINISHED)]
+        names = [*(open_before - self._open), *self._reported.list_unfinished(_MAX_UNFINISHED)]
         parts = (names[at : at + _ID_BATCH_SIZE] for at in range(0, len(names), _ID_BATCH_SIZE))
-        return [one for part in parts for one in self._named(reading, part)]
+        return [one for part in parts for one in self._named(reader, part)]
 
-    def _named(self, reading: Reading, names: Sequence[str]) -> list[Summary]:
+    def _named(self, reader: Reader, names: Sequence[str]) -> list[Summary]:
         sql, values = self._condition
         statement = NAMED.format(", ".join("?" * len(names)), sql)
-        return [Summary(*columns) for columns in reading.rows(statement, (*names, *values))]
+        return [Summary(*columns) for columns in reader.rows(statement, (*names, *values))]
 
 
-def _identify(reading: Reading) -> FileIdentity:
-    assert isinstance(reading, SqliteReading)
-    found = identify_file(reading.path)
-    if found is None:
-        raise build_no_file_error(reading.name, something=False)
-    return found
+def _identify(reader: Reader) -> FileIdentity:
+    assert isinstance(reader, SqliteReader)
+    rows = identify_file(reader.path)
+    if rows is None:
+        raise build_no_file_error(reader.name, something=False)
+    return rows

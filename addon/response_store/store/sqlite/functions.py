@@ -1,4 +1,4 @@
-"""What PostgreSQL has and SQLite lacks, as functions of a connection."""
+"""SQL functions that PostgreSQL has and SQLite lacks, registered on a connection."""
 
 from __future__ import annotations
 
@@ -50,5 +50,5 @@ def register_functions(connection: sqlite3.Connection) -> None:
 
 
 def _read_client(user_agent: object) -> str | None:
-    found = _CLIENT_PATTERN.match(user_agent) if isinstance(user_agent, str) else None
-    return found[1] if found else None
+    match = _CLIENT_PATTERN.match(user_agent) if isinstance(user_agent, str) else None
+    return match[1] if match else None

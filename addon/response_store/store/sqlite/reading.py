@@ -1,4 +1,4 @@
-"""A read-only look at a SQLite store, while proxies may be writing to it.
+"""Reading of a SQLite file, while proxies may be writing to it.
 
 The file is opened with `mode=ro`: nothing here can create, migrate or change a database. SQLite
 itself may put its `-wal` and `-shm` files beside a database in WAL mode, which is how readers
@@ -16,7 +16,7 @@ from response_store.store.columns import quote_name
 from response_store.store.reading import (
     ID_COLUMNS,
     Dialect,
-    SqlitePlace,
+    SqliteLocation,
     list_required_tables,
     name_tables,
     read_versions,
@@ -47,8 +47,8 @@ _STEPS = 200_000  # of SQLite's machine, some milliseconds
 _SURROGATES, _BEHIND_SURROGATES = 0xD800, 0xE000  # no text holds the code points between
 
 
-class SqliteReading(Closes):
-    """A `Reading` of a file.
+class SqliteReader(Closes):
+    """A `Reader` of a file.
 
     Raises `PermanentStoreError` where the file is missing, not a database, holds
     other tables or another version; `TransientStoreError` where it is locked.
@@ -101,15 +101,15 @@ class SqliteReading(Closes):
         finally:
             self._connection.rollback()
 
-    def beginning(self, text: str) -> tuple[object, ...] | None:
+    def bind_prefix(self, text: str) -> tuple[object, ...] | None:
         """Return the first text that begins so, and the first one after all that do."""
         after = increment_prefix(text)
         return None if after is None else (text, after)
 
-    def place(self) -> SqlitePlace:
+    def place(self) -> SqliteLocation:
         """Return the file and its size."""
         wal = self.path.with_name(self.path.name + "-wal")
-        return SqlitePlace(
+        return SqliteLocation(
             database=self.name, database_bytes=self._size(self.path), wal_bytes=self._size(wal)
         )
 
@@ -154,10 +154,10 @@ class SqliteReading(Closes):
 
     def _check(self, names: TableNames) -> None:
         present = {str(name).lower() for (name,) in self.rows(_TABLES)}
-        wanted = list_required_tables(names)
-        missing = [name for name in wanted if name.lower() not in present]
+        required = list_required_tables(names)
+        missing = [name for name in required if name.lower() not in present]
         if missing:
-            is_other = len(missing) == len(wanted)  # else it is ours, with other names in part
+            is_other = len(missing) == len(required)  # else it is ours, with other names in part
             why = self._why_no_tables(sorted(present)) if is_other else None
             raise build_no_tables_error(self.name, missing, why)
         with translate_read_errors(self.name):

@@ -23,7 +23,7 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> s
     """
     catalogue = _SqliteCatalogue(connection)
     with begin_immediate(connection):
-        schema_state.check_schema(catalogue, tables, f"SQLite {where}")
+        schema_state.check_schema(catalogue, tables, where)
         _make_shared_tables(catalogue, tables)
         _migrate_own_tables(catalogue, tables)
         _update_search_words(connection, tables)
@@ -92,10 +92,10 @@ def _update_search_words(connection: sqlite3.Connection, tables: TableNames) -> 
     Without FTS5 it is neither made nor kept up: what fires at a deletion would fail, so it goes,
     and the index is made anew by who has FTS5.
     """
-    there, possible = has_search_words(connection, tables), has_fts5(connection)
-    if there and not possible:
+    has_table, can_make = has_search_words(connection, tables), has_fts5(connection)
+    if has_table and not can_make:
         connection.execute(f"DROP TRIGGER {quote_name(tables.exchanges_search_words_trigger)}")
-    elif possible and not there:
+    elif can_make and not has_table:
         connection.execute(f"DELETE FROM {quote_name(tables.exchanges_search)}")
         connection.execute(f"DROP TABLE IF EXISTS {quote_name(tables.exchanges_search_words)}")
         for statement in fill("search_words.sql", tables):

@@ -16,12 +16,12 @@ def fill(name: str, tables: TableNames) -> list[str]:
 
 
 def _split(text: str) -> list[str]:
-    found: list[str] = []
+    statements: list[str] = []
     pending = ""
     for line in text.splitlines(keepends=True):
         pending += line
         ends = "END;" if "CREATE TRIGGER" in pending else ";"
         if pending.rstrip().endswith(ends):
-            found.append(pending.strip())
+            statements.append(pending.strip())
             pending = ""
-    return found
+    return statements

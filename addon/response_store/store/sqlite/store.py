@@ -86,17 +86,16 @@ class SqliteStore:
     def open(self) -> None:
         """Connect and prepare the schema; anew where the files were moved, replaced or written."""
         if self._connection is not None:
-            standing = self._files.look() if self._files is not None else FilesState.SAME
-            if standing is FilesState.SAME:
+            state = self._files.look() if self._files is not None else FilesState.SAME
+            if state is FilesState.SAME:
                 return
-            if standing is FilesState.MOVED:
+            if state is FilesState.MOVED:
                 self._leave_moved_files(self._connection)
             self._drop_connection()
-        where = self._target.describe()
-        with translate_errors(where):
+        with translate_errors(self._where):
             connection = connect(self._target, self._durability, self._tables)
             try:
-                self._database_id = sqlite_schema.prepare(connection, self._tables, where)
+                self._database_id = sqlite_schema.prepare(connection, self._tables, self._where)
             except BaseException:
                 connection.close()
                 raise
@@ -105,13 +104,13 @@ class SqliteStore:
 
     def position(self, journal_id: str) -> int | None:
         """Return where a journal stands; None where this file knows nothing of it."""
-        with self._lent() as connection:
+        with self._use_connection() as connection:
             row = connection.execute(self._statements.read_position, (journal_id,)).fetchone()
             return row[0] if row else None
 
     def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
-        with self._lent() as connection, begin_immediate(connection):
+        with self._use_connection() as connection, begin_immediate(connection):
             if checkpoint is not None:
                 self._move(connection, checkpoint)
             conflicts = self._apply(connection, changes)
@@ -131,7 +130,7 @@ class SqliteStore:
         """
         if self._durability is Durability.POWER or self._target.path is None:
             return
-        with self._lent() as connection:
+        with self._use_connection() as connection:
             set_synchronous(connection, Durability.POWER)
             try:
                 connection.execute(self._statements.touch, (time.time(),))
@@ -140,18 +139,18 @@ class SqliteStore:
 
     def finish(self, journal_id: str) -> None:
         """Forget a journal."""
-        with self._lent() as connection:
+        with self._use_connection() as connection:
             connection.execute(self._statements.delete_position, (journal_id,))
 
     def close_abandoned(self) -> int:
         """Make open rows whose journal is not known `interrupted`; return how many there were."""
-        with self._lent() as connection:
+        with self._use_connection() as connection:
             return connection.execute(self._statements.close_abandoned).rowcount
 
     def accepts(self, change: Change) -> bool:
         """Return whether a plain change of the same kind would be taken. Nothing stays of it."""
         try:
-            with self._lent() as connection:
+            with self._use_connection() as connection:
                 connection.execute("BEGIN IMMEDIATE")
                 try:
                     self._apply(connection, [build_probe(change)])
@@ -179,12 +178,12 @@ class SqliteStore:
         self._drop_connection()
 
     @contextlib.contextmanager
-    def _lent(self) -> Iterator[sqlite3.Connection]:
+    def _use_connection(self) -> Iterator[sqlite3.Connection]:
         """Lend the connection, open. After an error it is clean, or dropped where it may be bad."""
         self.open()
         connection = self._connection
         assert connection is not None, "it is open"
-        with translate_errors(self._target.describe()):
+        with translate_errors(self._where):
             try:
                 yield connection
             except BaseException as error:
@@ -236,12 +235,12 @@ class SqliteStore:
     def _read_responses(
         self, connection: sqlite3.Connection, keys: Sequence[Key]
     ) -> dict[Key, ResponseRow]:
-        found = {}
+        rows = {}
         for key in keys:
             row = connection.execute(self._statements.read_response, key).fetchone()
             if row is not None:
-                found[key] = ResponseRow(*row)
-        return found
+                rows[key] = ResponseRow(*row)
+        return rows
 
     def _write_back(self, least: int) -> None:
         """Have the log written back, and cut if it has so many bytes, without waiting for anybody.

@@ -1,4 +1,4 @@
-"""What a SQLite connection that writes needs: transactions, and ways out of them."""
+"""Transactions of a SQLite connection that writes, and rolling them back."""
 
 from __future__ import annotations
 
