@@ -22,7 +22,7 @@ from response_store.limits import NAME, short_name
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
-from response_store.telling.exchange_line import with_calls
+from response_store.telling.exchange_line import add_calls
 from response_store.telling.figures import (
     NONE,
     format_duration,
@@ -107,7 +107,7 @@ def list_command(
         with source.open() as query:
             page = query.recent(source.tenant, limit=limit, before=before, selection=selection)
             if not as_json:
-                page = Page(tuple(with_calls(query, page.exchanges)), page.next)
+                page = Page(tuple(add_calls(query, page.exchanges)), page.next)
         _write(page, as_json, narrowed=selection != Selection())
 
 

@@ -27,7 +27,7 @@ def build_table(groups: Sequence[CapturedGroup], width: int) -> Table:
     drawn.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
     drawn.add_column("count", no_wrap=True, min_width=5, justify="right")
     if width >= _TOKENS_FROM:
-        widest = max((len(_tokens(one)) for one in groups), default=0)
+        widest = max((len(_format_tokens(one)) for one in groups), default=0)
         drawn.add_column("in/out", no_wrap=True, justify="right", min_width=widest)
     if width >= _ERROR_FROM:
         drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
@@ -41,10 +41,10 @@ def _build_cells(one: CapturedGroup) -> tuple[Text, ...]:
         Text(put_on_one_line(one.state), style=choose_style(one.state)),
         Text(put_on_one_line(one.model or NONE)),
         Text(format_number(one.exchanges)),
-        Text(_tokens(one)),
+        Text(_format_tokens(one)),
         Text(put_on_one_line(one.error or NONE), style=ERROR if one.error else ""),
     )
 
 
-def _tokens(one: CapturedGroup) -> str:
+def _format_tokens(one: CapturedGroup) -> str:
     return f"{format_number(one.input_tokens)}/{format_number(one.output_tokens)}"

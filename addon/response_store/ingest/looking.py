@@ -10,7 +10,7 @@ from response_store.store.query import Query, open_query
 from response_store.store.selection import HOST_PORT
 from response_store.store.summaries import Summary
 from response_store.store.summaries import select_newest as newest_that
-from response_store.telling.exchange_line import format_list_line, with_calls
+from response_store.telling.exchange_line import add_calls, format_list_line
 from response_store.telling.plain import format_plain
 from response_store.telling.printable import escape_controls
 
@@ -83,7 +83,7 @@ def _pattern(word: str) -> str:
 
 
 def _lines(query: Query, exchanges: Sequence[Summary]) -> str:
-    return "\n".join(map(format_list_line, with_calls(query, exchanges))) or "none"
+    return "\n".join(map(format_list_line, add_calls(query, exchanges))) or "none"
 
 
 def _shown_as(config: Config) -> str | None:

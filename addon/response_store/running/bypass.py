@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from response_store.running.base_url import OPENAI, VARIABLE
 
-LOOK_EVERY = 0.2  # seconds at least between two looks
-_SHARE = 20  # times as long as a look took
-_RESOLVE_EVERY = 60.0  # seconds: names of large services have other addresses then
+POLL_INTERVAL = 0.2  # seconds at least between two looks
+_REST_FACTOR = 20  # times as long as a look took
+_RESOLVE_INTERVAL = 60.0  # seconds: names of large services have other addresses then
 _KNOWN = ("https://chatgpt.com", "https://openrouter.ai")
 _PORTS = {"http": 80, "https": 443}
 _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address as one of IPv6
@@ -28,14 +28,14 @@ _MAPPED = bytes(10) + b"\xff\xff"  # an IPv4 address as one of IPv6
 Address = tuple[str, int]
 
 
-class _Connection(NamedTuple):
+class _ProcessConnection(NamedTuple):
     inode: str
     remote: Address
 
 
 def find_servers(environ: Mapping[str, str], *urls: str) -> list[Address]:
     """Return host and port of the API servers that are known, and of those that these URLs name."""
-    servers = dict.fromkeys(map(_server, (*urls, environ.get(VARIABLE, ""), OPENAI, *_KNOWN)))
+    servers = dict.fromkeys(map(_parse_server, (*urls, environ.get(VARIABLE, ""), OPENAI, *_KNOWN)))
     return [server for server in servers if server is not None]
 
 
@@ -74,16 +74,16 @@ class BypassWatch:
             began = time.monotonic()
             with suppress(OSError, ValueError):  # processes end while they are looked at
                 self.look()
-            pause = max(LOOK_EVERY, _SHARE * (time.monotonic() - began))
+            pause = max(POLL_INTERVAL, _REST_FACTOR * (time.monotonic() - began))
 
     def look(self) -> None:
         """Look once."""
         ports = {port for _, port in self._servers}
-        possible = [one for one in _connections(self._pid) if one.remote[1] in ports]
+        possible = [one for one in _list_connections(self._pid) if one.remote[1] in ports]
         if not possible:
             return
         if time.monotonic() >= self._resolve_at:
-            self._resolve_at = time.monotonic() + _RESOLVE_EVERY
+            self._resolve_at = time.monotonic() + _RESOLVE_INTERVAL
             self._addresses.update(
                 ((address, server[1]), server)
                 for server in self._servers
@@ -92,13 +92,13 @@ class BypassWatch:
         meant = [one for one in possible if one.remote in self._addresses]
         if not meant:
             return
-        inodes = set().union(*map(_inodes, _descendants(self._pid)))
+        inodes = set().union(*map(_list_inodes, _list_descendants(self._pid)))
         for one in meant:
             if one.inode in inodes:
                 self._found[self._addresses[one.remote]] = None
 
 
-def _server(url: str) -> Address | None:
+def _parse_server(url: str) -> Address | None:
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
@@ -113,7 +113,7 @@ def _resolve(server: Address) -> Iterator[str]:
             yield str(address[0])
 
 
-def _connections(pid: int) -> Iterator[_Connection]:
+def _list_connections(pid: int) -> Iterator[_ProcessConnection]:
     """Yield the TCP connections of a process's network, whoever has them."""
     for name in ("tcp", "tcp6"):
         with suppress(FileNotFoundError):
@@ -121,10 +121,10 @@ def _connections(pid: int) -> Iterator[_Connection]:
                 fields = line.split()
                 address, _, port = fields[2].partition(":")
                 if int(port, 16):  # else it listens
-                    yield _Connection(fields[9], (_address(address), int(port, 16)))
+                    yield _ProcessConnection(fields[9], (_parse_address(address), int(port, 16)))
 
 
-def _address(digits: str) -> str:
+def _parse_address(digits: str) -> str:
     """Return an address that stands there as words in the machine's own order."""
     words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]
     packed = struct.pack(f"={len(words)}I", *words)
@@ -133,7 +133,7 @@ def _address(digits: str) -> str:
     return socket.inet_ntop(family, packed)
 
 
-def _descendants(pid: int) -> list[int]:
+def _list_descendants(pid: int) -> list[int]:
     """Return a process and all that it has started, as far as they are still its own."""
     parents = {}
     for folder in Path("/proc").iterdir():
@@ -147,7 +147,7 @@ def _descendants(pid: int) -> list[int]:
     return found
 
 
-def _inodes(pid: int) -> set[str]:
+def _list_inodes(pid: int) -> set[str]:
     """Return the sockets that a process has open; none where it has gone, or is another user's."""
     found = set()
     with suppress(OSError):

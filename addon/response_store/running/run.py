@@ -95,7 +95,7 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             child = _start_command(command, plan, ready, bundle, password)
             signals.started(child)
             proxy.watch(lambda: notify(_LOST))
-            watch = BypassWatch(child.pid, find_servers(plan.environ, *_stood_in_for(plan)))
+            watch = BypassWatch(child.pid, find_servers(plan.environ, *_list_replaced(plan)))
             returncode = child.wait()
             bypassed = watch.end()
             lost = proxy.has_ended
@@ -110,7 +110,7 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
         )
 
 
-def _stood_in_for(plan: Plan) -> list[str]:
+def _list_replaced(plan: Plan) -> list[str]:
     return [plan.base_url.server] if plan.base_url else []
 
 

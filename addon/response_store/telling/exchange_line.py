@@ -47,13 +47,13 @@ def format_exchange(exchange: Exchange) -> str:
     return ", ".join(_shorten(part, _MAX_NAME) for part in parts if part)
 
 
-def with_calls(query: Query, exchanges: Sequence[Summary]) -> list[Summary]:
+def add_calls(query: Query, exchanges: Sequence[Summary]) -> list[Summary]:
     """Return exchanges that, where the model said nothing, say which tools it called.
 
     Looks at the first hundred of those: each takes a look at its answer.
     """
     silent = [one for one in exchanges if one.output_start is None and one.state in _ANSWERED]
-    calls = {one.exchange_id: _calls(query, one) for one in silent[:_MAX_LOOKS]}
+    calls = {one.exchange_id: _format_calls(query, one) for one in silent[:_MAX_LOOKS]}
     return [
         msgspec.structs.replace(one, output_start=text)
         if (text := calls.get(one.exchange_id))
@@ -62,7 +62,7 @@ def with_calls(query: Query, exchanges: Sequence[Summary]) -> list[Summary]:
     ]
 
 
-def _calls(query: Query, one: Summary) -> str:
+def _format_calls(query: Query, one: Summary) -> str:
     from response_store.store.lookup import LookupResult  # noqa: PLC0415 (few lists need it)
     from response_store.telling.shown import format_calls  # noqa: PLC0415 (see above)
 

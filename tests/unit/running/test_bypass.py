@@ -47,7 +47,7 @@ def test_a_connection_of_a_descendant(
         looked_up.append(one)
         return ["127.0.0.1"] if one[0] == "api.test" else []
 
-    monkeypatch.setattr(bypass, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(bypass, "POLL_INTERVAL", 0.01)
     watch = BypassWatch(os.getpid(), [("api.test", port), ("other.test", port)], resolve=resolve)
     with subprocess.Popen([sys.executable, "-c", CONNECT, str(port)]) as child:
         peer, _ = server.accept()
@@ -75,6 +75,6 @@ def test_others_connections(server: socket.socket) -> None:
 def test_addresses_of_either_kind() -> None:
     """The kernel writes words in the machine's order; IPv4 as IPv6 is IPv4."""
     if sys.byteorder == "little":
-        assert bypass._address("0100007F") == "127.0.0.1"
-        assert bypass._address("0000000000000000FFFF00000100007F") == "127.0.0.1"
-        assert bypass._address("00000000000000000000000001000000") == "::1"
+        assert bypass._parse_address("0100007F") == "127.0.0.1"
+        assert bypass._parse_address("0000000000000000FFFF00000100007F") == "127.0.0.1"
+        assert bypass._parse_address("00000000000000000000000001000000") == "::1"
