@@ -368,6 +368,26 @@ def test_a_stream_of_another_service(stage: Stage) -> None:
     stage.assert_nothing_left()
 
 
+PAST = """
+import os, socket, time
+with socket.create_connection(("127.0.0.1", int(os.environ["PORT"]))):
+    time.sleep(2)  # nobody sees when it was seen
+"""
+
+
+@pytest.mark.one_python
+@pytest.mark.skipif(sys.platform != "linux", reason="connections are seen in /proc")
+def test_a_connection_past_the_proxy(stage: Stage) -> None:
+    """A command that goes to the server by itself is told of, with the option that captures it."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        finished = stage.run("--base-url", url, *python(PAST), environment={"PORT": str(port)})
+    assert finished.returncode == 0, finished.stderr
+    assert "connected to 127.0.0.1 without the proxy" in finished.stderr
+    stage.assert_nothing_left()
+
+
 OPEN_ALREADY = """
 import os, sys, openai
 with open(int(sys.argv[1])) as opened:
