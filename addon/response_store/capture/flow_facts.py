@@ -15,7 +15,7 @@ from response_store.config import TenantConfig
 from response_store.json_text import storable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, bounded_name
 from response_store.openai_api.endpoints import find_target_id, strip_query
-from response_store.redaction.credentials import echoes_of
+from response_store.redaction.credentials import list_spellings
 from response_store.store.records import Api, Transport
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
             parse_qsl(query.replace(";", "&"), max_num_fields=QUERY_PARAMETERS) if query else ()
         )
         values += [value for name, value in parameters if _is_credential(name.lower())]
-    return echoes_of([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
+    return list_spellings([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
 
 
 def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:

@@ -55,11 +55,11 @@ def _find_regex_problems(regex: str) -> Iterator[Problem]:
         return
     from response_store.redaction.regexes import (  # noqa: PLC0415 (RE2, where it is wanted)
         RegexError,
-        compiled,
+        compile_regex,
     )
 
     try:
-        compiled(regex)
+        compile_regex(regex)
     except RegexError as error:
         yield Problem(str(error), error.hint)
 

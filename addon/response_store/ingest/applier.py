@@ -29,7 +29,7 @@ from response_store.journal.folder import DAMAGED
 from response_store.journal.frames import FrameRef, Kind
 from response_store.journal.private_files import sync_folder
 from response_store.journal.reader import JournalReader
-from response_store.redaction.chosen import redaction_of
+from response_store.redaction.chosen import build_redactor
 from response_store.store.base import CheckpointMovedError, Store
 from response_store.store.health import Health
 from response_store.store.records import Record
@@ -265,7 +265,7 @@ class Applier:
         return RecordBuilder(
             config.capture,
             self.directory.journal_id,
-            redaction_of(config.redact, self._counters, self._errors),
+            build_redactor(config.redact, self._counters, self._errors),
             deletes_unknown=config.serve is Serve.PREFER,
         )
 

@@ -27,7 +27,7 @@ from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.record_frame import RecordHead, encode_change, kind_of
 from response_store.journal.frames import Kind
 from response_store.openai_api.endpoints import Skip
-from response_store.redaction.chosen import redaction_of
+from response_store.redaction.chosen import build_redactor
 from response_store.redaction.credentials import UncleanableError, mask
 from response_store.store.records import Deletion, EndedBy
 
@@ -57,7 +57,7 @@ class Cleaner:
         self._builder = RecordBuilder(
             config.capture,
             journal_id,
-            redaction_of(config.redact, counters, errors),
+            build_redactor(config.redact, counters, errors),
             deletes_unknown=config.serve is Serve.PREFER,
         )
 

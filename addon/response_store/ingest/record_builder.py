@@ -22,7 +22,7 @@ from response_store.openai_api.outcome import ParsedResponse
 from response_store.store.records import Api, Change, ConversationChange, Deletion, Record, State
 
 if TYPE_CHECKING:
-    from response_store.redaction.rows import Redaction
+    from response_store.redaction.rows import Redactor
 
 _NO_BODY = ReadRequest(None)  # of a request that asks after a response
 
@@ -38,7 +38,7 @@ class RecordBuilder:
         self,
         capture: CaptureConfig,
         recorder_id: str,
-        redact: Redaction | None = None,
+        redact: Redactor | None = None,
         *,
         deletes_unknown: bool = False,
     ) -> None:

@@ -29,7 +29,7 @@ from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.response_events import read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, parse_frame
 from response_store.openai_api.terminal_events import is_terminal
-from response_store.redaction.credentials import UncleanableError, mask, mask_echoes
+from response_store.redaction.credentials import UncleanableError, mask, mask_repeated
 from response_store.store.records import Api, State
 
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
@@ -150,7 +150,7 @@ class _Answered(NamedTuple):
 
     def scrub(self, body: bytes) -> bytes:
         """Return a body without credentials, whether they are its own or the request's."""
-        return mask_echoes(mask(body).body, self.request.secrets)
+        return mask_repeated(mask(body).body, self.request.secrets)
 
 
 def _read_terminal(given: _Answered) -> ParsedResponse | None:

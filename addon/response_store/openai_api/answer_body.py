@@ -13,7 +13,7 @@ from response_store.openai_api.api_error import read_error_body
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.plain_response import read_plain
 from response_store.openai_api.sse import Event, begins_stream, parse_stream, skip_comments
-from response_store.redaction.credentials import mask_echoes
+from response_store.redaction.credentials import mask_repeated
 from response_store.store.records import Api, State, Transport
 
 _JSON_STARTS = (b"{", b"[")
@@ -57,9 +57,9 @@ def mask_joined_credentials(outcome: ParsedResponse, secrets: tuple[bytes, ...])
     text = outcome.output_text
     return replace(
         outcome,
-        partial=mask_echoes(outcome.partial, secrets) if outcome.partial else None,
-        items=tuple(mask_echoes(item, secrets) for item in outcome.items),
-        output_text=mask_echoes(text.encode(), secrets).decode() if text else text,
+        partial=mask_repeated(outcome.partial, secrets) if outcome.partial else None,
+        items=tuple(mask_repeated(item, secrets) for item in outcome.items),
+        output_text=mask_repeated(text.encode(), secrets).decode() if text else text,
     )
 
 

@@ -10,29 +10,29 @@ import re
 
 from response_store import json_text
 from response_store.openai_api.sse import BOM
-from response_store.redaction.strings import Seeker, in_strings
+from response_store.redaction.strings import SecretMatcher, redact_strings
 
 _data = re.compile(rb"(?:data:[ ]?)?(?=[\[{\"])")
 
 
-def in_body(body: bytes, seeker: Seeker) -> bytes:
-    """A body without secrets."""
+def redact_body(body: bytes, matcher: SecretMatcher) -> bytes:
+    """Return a body without secrets."""
     if _is_json(body):
-        return in_strings(body, seeker)
+        return redact_strings(body, matcher)
     pieces: list[bytes] = []
     plain: list[bytes] = []
     for line in body.splitlines(keepends=True):
         start = _data.match(line)
         if start is not None and _is_json(line[start.end() :].rstrip(b"\r\n")):
-            pieces += [_in_plain(b"".join(plain), seeker), in_strings(line, seeker)]
+            pieces += [_redact_plain(b"".join(plain), matcher), redact_strings(line, matcher)]
             plain = []
         else:
             plain.append(line)
-    return b"".join((*pieces, _in_plain(b"".join(plain), seeker)))
+    return b"".join((*pieces, _redact_plain(b"".join(plain), matcher)))
 
 
-def _in_plain(text: bytes, seeker: Seeker) -> bytes:
-    return seeker.replace(in_strings(text, seeker)) if text else text
+def _redact_plain(text: bytes, matcher: SecretMatcher) -> bytes:
+    return matcher.replace(redact_strings(text, matcher)) if text else text
 
 
 def _is_json(text: bytes) -> bool:

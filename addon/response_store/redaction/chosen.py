@@ -1,4 +1,4 @@
-"""From a configuration to the redaction that it asks for."""
+"""Build the redaction that a configuration asks for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 
 if TYPE_CHECKING:
-    from response_store.redaction.rows import Redaction
+    from response_store.redaction.rows import Redactor
 
 
-def redaction_of(
+def build_redactor(
     config: RedactConfig, counters: Counters, errors: ErrorReporter
-) -> Redaction | None:
-    """What takes the secrets out of records; None where they are kept as they are."""
+) -> Redactor | None:
+    """Build what takes secrets out of records; None where the configuration keeps them as they
+    are.
+    """
     if not config:
         return None
     # Nobody else needs RE2.
     from response_store.ingest.compression import Compressor  # noqa: PLC0415
-    from response_store.redaction.patterns import patterns_of  # noqa: PLC0415
-    from response_store.redaction.rows import Redaction  # noqa: PLC0415
+    from response_store.redaction.patterns import build_patterns  # noqa: PLC0415
+    from response_store.redaction.rows import Redactor  # noqa: PLC0415
 
-    return Redaction(patterns_of(config), Compressor().frame, counters, errors)
+    return Redactor(build_patterns(config), Compressor().frame, counters, errors)

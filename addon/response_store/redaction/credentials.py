@@ -32,7 +32,7 @@ _colon = re.compile(rb"\s*+:").match
 SLICE_BYTES = 64 * 1024  # take 0.2 ms to look at, and at most 4 ms where all is quotes and escapes
 _LONG_SECRET = 24  # bytes; ordinary words are shorter
 _LOOK_EVERY = 1024  # tokens
-_MIN_ECHO = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
+_MIN_REPEATED = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
 # Of Azure's data sources.
 _SOURCE_SECRETS = frozenset(
     {b"key", b"api_key", b"encoded_api_key", b"connection_string", b"access_token", b"password"}
@@ -101,19 +101,19 @@ def mask(body: bytes) -> Masked:
     pieces: list[bytes] = []
     secrets: list[bytes] = []
     at = 0
-    for start, end in _credentials(body):
+    for start, end in _find_credentials(body):
         is_whole = body[start : start + 1] == b'"'
         pieces += (body[at:start], MASK if is_whole else MASK.strip(b'"'))
         secrets.append(body[start + 1 : end - 1] if is_whole else body[start:end])
         at = end
     if not pieces:
         return Masked(body, ())
-    spellings = {spelling for secret in secrets for spelling in _spellings(secret)}
+    spellings = {spelling for secret in secrets for spelling in _spell(secret)}
     longest_first = sorted(spellings, key=len, reverse=True)
     return Masked(b"".join((*pieces, body[at:])), tuple(longest_first))
 
 
-def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
+def mask_repeated(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
     """Mask a request's credentials where an answer repeats them.
 
     Raises UncleanableError where that takes too long: they are many, and the body is large.
@@ -126,14 +126,14 @@ def mask_echoes(body: bytes, secrets: tuple[bytes, ...]) -> bytes:
     return body
 
 
-def echoes_of(credentials: Iterable[str]) -> tuple[bytes, ...]:
+def list_spellings(credentials: Iterable[str]) -> tuple[bytes, ...]:
     """Return a client's credentials as an answer may repeat them."""
     spellings: set[bytes] = set()
     for value in credentials:
         if _is_plain(value):
             spellings.update(one.encode() for one in _worth_finding(value))
         else:
-            spellings.update(_spellings(json.dumps(value)[1:-1].encode()))
+            spellings.update(_spell(json.dumps(value)[1:-1].encode()))
     return tuple(sorted(spellings, key=lambda one: (-len(one), one)))
 
 
@@ -142,8 +142,10 @@ def is_ordinary(secret: bytes) -> bool:
     return len(secret) < _LONG_SECRET and not any(char in b"0123456789" for char in secret)
 
 
-def _spellings(secret: bytes) -> Iterator[bytes]:
-    """The ways to write a secret (the inside of a JSON string) that are worth looking for."""
+def _spell(secret: bytes) -> Iterator[bytes]:
+    """Yield the ways to write a secret (the inside of a JSON string) that are worth searching
+    for.
+    """
     try:
         value = str(json.loads(b'"' + secret + b'"'))
     except ValueError:
@@ -158,7 +160,7 @@ def _worth_finding(value: str) -> list[str]:
     """Return a credential, and what follows its scheme, as far as they are no ordinary words."""
     kind, _, rest = value.partition(" ")
     values = (value, rest) if kind.lower() in _SCHEMES else (value,)
-    return [each for each in values if len(each) >= _MIN_ECHO]
+    return [each for each in values if len(each) >= _MIN_REPEATED]
 
 
 def _is_suspicious(body: bytes, start: int, end: int) -> bool:
@@ -172,7 +174,7 @@ def _is_suspicious(body: bytes, start: int, end: int) -> bool:
     return any(_colon(body, name.end() + 1) for name in _suspicious_names(body, start, end))
 
 
-def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
+def _find_credentials(body: bytes) -> Iterator[tuple[int, int]]:
     """Yield the span of each credential's string, quotes included, or of a part of one."""
     stack: list[_Frame] = []
     deadline = Deadline(READ_SECONDS, processor=True)
@@ -183,14 +185,14 @@ def _credentials(body: bytes) -> Iterator[tuple[int, int]]:
         if text[:1] != b'"':
             _walk(stack, text)
         elif stack and stack[-1].expects_name:
-            stack[-1].key, stack[-1].expects_name = _name(text), False
+            stack[-1].key, stack[-1].expects_name = _decode_name(text), False
         elif stack and _is_credential(stack):
             yield token.span()
         elif stack and stack[-1].key == b"server_url":
-            yield from _url_credentials(token)
+            yield from _find_url_credentials(token)
 
 
-def _url_credentials(token: re.Match[bytes]) -> Iterator[tuple[int, int]]:
+def _find_url_credentials(token: re.Match[bytes]) -> Iterator[tuple[int, int]]:
     """Yield what may be a credential in a URL: name and password, and what parameters say."""
     for part in _url_secrets(token[0]):
         start, end = part.span(part.lastgroup or 0)
@@ -223,7 +225,9 @@ def _open(stack: list[_Frame], is_object: bool) -> _Frame:
 
 
 def _is_credential_member(tool: _Frame) -> bool:
-    """Whether what comes here is `headers` or `authorization` of a tool in some `tools` array."""
+    """Return whether what comes here is `headers` or `authorization` of a tool in a `tools`
+    array.
+    """
     named = tool.key in (b"headers", b"authorization")
     return named and tool.is_object and tool.in_array and tool.name == b"tools"
 
@@ -243,7 +247,7 @@ def _is_credential(stack: list[_Frame]) -> bool:
     )
 
 
-def _name(text: bytes) -> bytes:
+def _decode_name(text: bytes) -> bytes:
     if b"\\" not in text:
         return text[1:-1].lower()
     try:

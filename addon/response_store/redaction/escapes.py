@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from response_store.limits import Deadline
-from response_store.redaction.patterns import Pattern, Secret, merged, secrets
+from response_store.redaction.patterns import Pattern, SecretMatch, find_secrets, merge_matches
 
 ESCAPE = b"\x1b"
 # Control sequences (the colours among them), strings up to their end, and shorter ones.
@@ -22,29 +22,29 @@ _escape = re.compile(
 )
 
 
-def without_escapes(text: bytes) -> tuple[bytes, list[tuple[int, int]]]:
+def strip_escapes(text: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     """Return a text without its escapes, and where these stand."""
     spans = [found.span() for found in _escape.finditer(text)]
     return _escape.sub(b"", text), spans
 
 
-def behind_escapes(
+def find_behind_escapes(
     text: bytes,
-    found: list[Secret],
+    found: list[SecretMatch],
     patterns: Iterable[Pattern],
     deadline: Deadline | None,
-) -> list[Secret]:
+) -> list[SecretMatch]:
     """Return the secrets that were found in a text, and those that escapes hide."""
-    plain, escapes = without_escapes(text)
+    plain, escapes = strip_escapes(text)
     # Where each piece of the plain text begins, and how far it stands from its place.
     shifts = [0, *accumulate(end - start for start, end in escapes)]
     starts = [start - shift for (start, _), shift in zip(escapes, shifts, strict=False)]
     hidden = [
-        Secret(
+        SecretMatch(
             name,
             start + shifts[bisect_right(starts, start)],
             end + shifts[bisect_right(starts, end - 1)],
         )
-        for name, start, end in secrets(plain, patterns, deadline=deadline)
+        for name, start, end in find_secrets(plain, patterns, deadline=deadline)
     ]
-    return merged([*found, *hidden])
+    return merge_matches([*found, *hidden])

@@ -24,14 +24,14 @@ _BEFORE = (
 _VALUE = r"[\"'\\\s:=]{1,12}"  # between a name and what it names
 
 
-def _key(*forms: str) -> str:
+def _build_key_pattern(*forms: str) -> str:
     return f"{_BEFORE}(?P<secret>{'|'.join(forms)})"
 
 
 KNOWN = MappingProxyType(
     {
-        "anthropic": _key(r"sk-ant-[A-Za-z0-9_-]{20,}"),
-        "age": _key("AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
+        "anthropic": _build_key_pattern(r"sk-ant-[A-Za-z0-9_-]{20,}"),
+        "age": _build_key_pattern("AGE-SECRET-KEY-1[A-Z0-9]{50,}"),
         "aws": (
             rf"{_BEFORE}(?P<secret>(?:AKIA|ASIA)[A-Z0-9]{{16}}\b"
             r"|(?:IQoJ|FwoG|FQoG)[A-Za-z0-9+/=]{80,}"
@@ -43,61 +43,65 @@ KNOWN = MappingProxyType(
         ),
         "azure": rf"(?i:api_?key){_VALUE}(?P<secret>[0-9a-fA-F]{{32}}|[A-Za-z0-9]{{84}})\b",
         "azure-storage": r"AccountKey=(?P<secret>[A-Za-z0-9+/]{86}==)",
-        "cerebras": _key("csk-[A-Za-z0-9]{30,}"),
-        "databricks": _key("dapi[0-9a-f]{32}"),
-        "digitalocean": _key("do[opr]_v1_[0-9a-f]{40,}"),
-        "docker": _key("dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
-        "fireworks": _key("fw_[A-Za-z0-9]{20,}"),
-        "github": _key("gh[pousr]_[A-Za-z0-9]{30,}", "github_pat_[A-Za-z0-9_]{22,}"),
-        "gitlab": _key("gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_-]{20,}"),
-        "google": _key(
+        "cerebras": _build_key_pattern("csk-[A-Za-z0-9]{30,}"),
+        "databricks": _build_key_pattern("dapi[0-9a-f]{32}"),
+        "digitalocean": _build_key_pattern("do[opr]_v1_[0-9a-f]{40,}"),
+        "docker": _build_key_pattern("dckr_(?:pat|oat)_[A-Za-z0-9_-]{20,}"),
+        "fireworks": _build_key_pattern("fw_[A-Za-z0-9]{20,}"),
+        "github": _build_key_pattern("gh[pousr]_[A-Za-z0-9]{30,}", "github_pat_[A-Za-z0-9_]{22,}"),
+        "gitlab": _build_key_pattern(
+            "gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[A-Za-z0-9_-]{20,}"
+        ),
+        "google": _build_key_pattern(
             "AIza[A-Za-z0-9_-]{35}",
             "GOCSPX-[A-Za-z0-9_-]{28}",
             r"ya29\.[A-Za-z0-9_-]{20,}",
             r"AQ\.[A-Za-z0-9_-]{30,}",
             "1//[A-Za-z0-9_-]{30,}",
         ),
-        "grafana": _key("gl(?:sa|c)_[A-Za-z0-9_+/=]{30,}"),
-        "groq": _key("gsk_[A-Za-z0-9]{40,}"),
-        "huggingface": _key("hf_[A-Za-z0-9]{30,}"),
-        "jwt": _key(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-        "langfuse": _key("[sp]k-lf-[A-Za-z0-9-]{20,}"),
-        "langsmith": _key("lsv2_[A-Za-z0-9_]{30,}"),
-        "linear": _key("lin_(?:api|oauth)_[A-Za-z0-9]{30,}"),
+        "grafana": _build_key_pattern("gl(?:sa|c)_[A-Za-z0-9_+/=]{30,}"),
+        "groq": _build_key_pattern("gsk_[A-Za-z0-9]{40,}"),
+        "huggingface": _build_key_pattern("hf_[A-Za-z0-9]{30,}"),
+        "jwt": _build_key_pattern(r"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
+        "langfuse": _build_key_pattern("[sp]k-lf-[A-Za-z0-9-]{20,}"),
+        "langsmith": _build_key_pattern("lsv2_[A-Za-z0-9_]{30,}"),
+        "linear": _build_key_pattern("lin_(?:api|oauth)_[A-Za-z0-9]{30,}"),
         "litellm": rf"{_BEFORE}(?P<secret>sk-[A-Za-z0-9_-]{{22}})(?:[^A-Za-z0-9_-]|$)",
-        "notion": _key("ntn_[A-Za-z0-9]{30,}"),
-        "npm": _key("npm_[A-Za-z0-9]{36}"),
-        "nvidia": _key("nvapi-[A-Za-z0-9_-]{40,}"),
-        "openai": _key(
+        "notion": _build_key_pattern("ntn_[A-Za-z0-9]{30,}"),
+        "npm": _build_key_pattern("npm_[A-Za-z0-9]{36}"),
+        "nvidia": _build_key_pattern("nvapi-[A-Za-z0-9_-]{40,}"),
+        "openai": _build_key_pattern(
             "sk-(?:proj|svcacct|admin|None)-[A-Za-z0-9_-]{20,}",
             "sk-[A-Za-z0-9]{32,}",
             "sess-[A-Za-z0-9]{30,}",
             "ek_[A-Za-z0-9]{24,}",
         ),
-        "openrouter": _key("sk-or-(?:v1-)?[A-Za-z0-9]{32,}"),
-        "perplexity": _key("pplx-[A-Za-z0-9]{30,}"),
+        "openrouter": _build_key_pattern("sk-or-(?:v1-)?[A-Za-z0-9]{32,}"),
+        "perplexity": _build_key_pattern("pplx-[A-Za-z0-9]{30,}"),
         # Where one begins; `private_keys` finds its end.
         "private-key": rf"-----BEGIN {KEY_NAME}-----",
         "putty": (
             r"Private-Lines: ?[0-9]+(?:\s|\\[nr])+(?P<secret>[A-Za-z0-9+/=]{20}[A-Za-z0-9+/=\\\s]*)"
         ),
-        "pypi": _key("pypi-AgE[A-Za-z0-9_-]{50,}"),
-        "replicate": _key("r8_[A-Za-z0-9]{30,}"),
-        "sendgrid": _key(r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
-        "shopify": _key("shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-        "slack": _key(
+        "pypi": _build_key_pattern("pypi-AgE[A-Za-z0-9_-]{50,}"),
+        "replicate": _build_key_pattern("r8_[A-Za-z0-9]{30,}"),
+        "sendgrid": _build_key_pattern(r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+        "shopify": _build_key_pattern("shp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
+        "slack": _build_key_pattern(
             "xox[abeoprs]-[A-Za-z0-9-]{10,}",
             "xapp-[0-9]-[A-Za-z0-9-]{10,}",
             r"hooks\.slack\.com/services/T[A-Za-z0-9_]+/B[A-Za-z0-9_]+/[A-Za-z0-9_]{16,}",
         ),
-        "stripe": _key("[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "whsec_[A-Za-z0-9+/]{24,}"),
-        "supabase": _key("sbp_[0-9a-f]{40}", "sb_secret_[A-Za-z0-9_-]{20,}"),
-        "tavily": _key("tvly-[A-Za-z0-9-]{20,}"),
+        "stripe": _build_key_pattern(
+            "[rs]k_(?:live|test)_[A-Za-z0-9]{16,}", "whsec_[A-Za-z0-9+/]{24,}"
+        ),
+        "supabase": _build_key_pattern("sbp_[0-9a-f]{40}", "sb_secret_[A-Za-z0-9_-]{20,}"),
+        "tavily": _build_key_pattern("tvly-[A-Za-z0-9-]{20,}"),
         "telegram": rf"(?:{_BEFORE}|bot)(?P<secret>[0-9]{{8,10}}:AA[A-Za-z0-9_-]{{33}})",
         "twilio": rf"{_BEFORE}(?P<secret>SK[0-9a-f]{{32}})\b",
         "twilio-token": rf"(?i:auth_?token){_VALUE}(?P<secret>[0-9a-f]{{32}})\b",
-        "vault": _key(r"hv[sbr]\.[A-Za-z0-9_-]{20,}"),
-        "xai": _key("xai-[A-Za-z0-9]{60,}"),
+        "vault": _build_key_pattern(r"hv[sbr]\.[A-Za-z0-9_-]{20,}"),
+        "xai": _build_key_pattern("xai-[A-Za-z0-9]{60,}"),
         # The vaguer ones last: where two find the same, the first names it.
         "url-password": r"[a-zA-Z]://[^\s/:@\"'\\]*:(?P<secret>[^\s/@\"'\\]{3,})@",
         "api-key": rf"(?i:api-key){_VALUE}(?P<secret>[^\s\"'\\,;]{{8,}})",
@@ -113,7 +117,7 @@ KNOWN = MappingProxyType(
 
 
 def _is_mixed(secret: bytes) -> bool:
-    """Whether it has capitals, small letters and digits, as words with hyphens do not."""
+    """Return whether it has capitals, small letters and digits, as words with hyphens do not."""
     text = secret.decode(errors="replace")
     return any(map(str.isupper, text)) and any(map(str.islower, text)) and _has_digit(secret)
 
@@ -123,7 +127,7 @@ def _has_digit(secret: bytes) -> bool:
 
 
 def _is_basic(secret: bytes) -> bool:
-    """Whether it is the base64 of a name and a password."""
+    """Return whether it is the base64 of a name and a password."""
     try:
         return b":" in base64.b64decode(secret + b"=" * (-len(secret) % 4), validate=True)
     except ValueError:

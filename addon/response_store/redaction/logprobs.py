@@ -1,4 +1,4 @@
-"""Tokens with their probabilities: a secret that was cut into them is one when they are joined."""
+"""Tokens with their probabilities, which can spell a secret when they are joined."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ _member = re.compile(rb'"logprobs"\s*+:\s*+(?=[\[{])').finditer
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL).finditer
 
 
-def without_logprobs(body: bytes, is_secret: Callable[[bytes], bool]) -> bytes:
+def drop_secret_logprobs(body: bytes, is_secret: Callable[[bytes], bool]) -> bytes:
     """Return a body without those logprobs whose tokens, joined, hold a secret."""
     pieces, at = [], 0
     for found in _member(body):
         start = found.end()
         if start < at:
             continue
-        end = _end_of_value(body, start)
-        if any(map(is_secret, _texts(body[start:end]))):
+        end = _find_value_end(body, start)
+        if any(map(is_secret, _join_tokens(body[start:end]))):
             pieces += [body[at:start], b"[]" if body[start : start + 1] == b"[" else b"null"]
             at = end
     return b"".join((*pieces, body[at:])) if pieces else body
 
 
-def _end_of_value(body: bytes, start: int) -> int:
+def _find_value_end(body: bytes, start: int) -> int:
     depth = 0
     for token in _token(body, start):
         if token[0] in b"[{":
@@ -38,7 +38,7 @@ def _end_of_value(body: bytes, start: int) -> int:
     return len(body)
 
 
-def _texts(value: bytes) -> Iterator[bytes]:
+def _join_tokens(value: bytes) -> Iterator[bytes]:
     """Yield the tokens of each list, joined: as texts, and as the bytes that they stand for."""
     try:
         decoded = msgspec.json.decode(value)
@@ -49,15 +49,15 @@ def _texts(value: bytes) -> Iterator[bytes]:
     for tokens in lists:
         if isinstance(tokens, list):
             members = [token for token in tokens if isinstance(token, dict)]
-            yield b"".join(_text(token.get("token")) for token in members)
-            yield b"".join(_bytes(token.get("bytes")) for token in members)
+            yield b"".join(_read_text(token.get("token")) for token in members)
+            yield b"".join(_read_bytes(token.get("bytes")) for token in members)
 
 
-def _text(token: Any) -> bytes:
+def _read_text(token: Any) -> bytes:
     return token.encode(errors="replace") if isinstance(token, str) else b""
 
 
-def _bytes(numbers: Any) -> bytes:
+def _read_bytes(numbers: Any) -> bytes:
     try:
         return bytes(numbers) if isinstance(numbers, list) else b""
     except (TypeError, ValueError):

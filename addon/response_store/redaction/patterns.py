@@ -1,4 +1,6 @@
-"""What is looked for: named patterns and the user's own, and what stands in a secret's place."""
+"""The patterns that are searched for, built-in and the user's, and the mark that replaces a
+secret.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from response_store.redaction.known import ACCEPTS, KNOWN
 from response_store.redaction.private_keys import PrivateKeys
-from response_store.redaction.regexes import Regex, compiled, joined
+from response_store.redaction.regexes import Regex, compile_regex, join_regexes
 
 if TYPE_CHECKING:
     from response_store.config import RedactConfig
@@ -24,7 +26,7 @@ class Pattern(NamedTuple):
     regex: Regex | PrivateKeys
 
 
-class Secret(NamedTuple):
+class SecretMatch(NamedTuple):
     """A secret in a text: which pattern found it, and where it stands."""
 
     name: str
@@ -35,46 +37,49 @@ class Secret(NamedTuple):
 class Patterns:
     """Patterns in the order of their precedence.
 
-    `everywhere` are looked for in ids as well: no id has the shape of a known key, while a pattern
-    of the user's may be wide enough for one, and rows are found by ids.
+    `builtin` are applied to ids as well: no id has the shape of a known key, while a pattern of the
+    user's may be wide enough for one, and rows are found by ids.
     """
 
     def __init__(self, known: Iterable[str], own: Mapping[str, str]) -> None:
         names = [name for name in KNOWN if name in frozenset(known)]
-        self.everywhere = tuple(Pattern(name, _known(name)) for name in names)
-        self.all = self.everywhere + tuple(
-            Pattern(name, compiled(regex)) for name, regex in own.items()
+        self.builtin = tuple(Pattern(name, _compile_known(name)) for name in names)
+        self.all = self.builtin + tuple(
+            Pattern(name, compile_regex(regex)) for name, regex in own.items()
         )
         # Nearly every text is free of secrets: a look for many at once tells that.
-        self._looks = (*joined([KNOWN[name] for name in names]), *joined(list(own.values())))
+        self._looks = (
+            *join_regexes([KNOWN[name] for name in names]),
+            *join_regexes(list(own.values())),
+        )
 
-    def suspect(self, text: bytes) -> bool:
-        """Whether a secret may be in a text; False is certain."""
+    def may_contain_secret(self, text: bytes) -> bool:
+        """Return whether a secret may be in a text; False is certain."""
         return any(look.search(text) for look in self._looks)
 
 
-def _known(name: str) -> Regex | PrivateKeys:
+def _compile_known(name: str) -> Regex | PrivateKeys:
     if name == "private-key":
         return PrivateKeys()
-    return compiled(KNOWN[name])._replace(accepts=ACCEPTS.get(name))
+    return compile_regex(KNOWN[name])._replace(accepts=ACCEPTS.get(name))
 
 
-def patterns_of(config: RedactConfig) -> Patterns:
-    """The patterns that a configuration names."""
+def build_patterns(config: RedactConfig) -> Patterns:
+    """Return the patterns that a configuration names."""
     return Patterns(config.patterns, dict(config.custom))
 
 
-class TooSlowError(Exception):
-    """It takes too long to look for secrets."""
+class RedactionTimeoutError(Exception):
+    """The search for secrets took too long."""
 
 
-def secrets(
+def find_secrets(
     text: bytes,
     patterns: Iterable[Pattern],
     lead: bytes = b"",
     deadline: Deadline | None = None,
-) -> list[Secret]:
-    """The secrets in a text, from its beginning; what overlaps is one, named by the first.
+) -> list[SecretMatch]:
+    """Return the secrets in a text, in order; matches that overlap are one, named by the first.
 
     Raises TooSlowError where the `deadline` passes meanwhile.
 
@@ -84,15 +89,17 @@ def secrets(
     found = sorted(
         (start, -end, order, pattern.name)
         for order, pattern in enumerate(patterns)
-        for start, end in in_time(_spans(pattern.regex, text, lead), deadline)
+        for start, end in stop_at_deadline(_find_spans(pattern.regex, text, lead), deadline)
         if not text.startswith(MARK, start)
     )
-    return merged(Secret(name, start, -minus_end) for start, minus_end, _, name in found)
+    return merge_matches(
+        SecretMatch(name, start, -minus_end) for start, minus_end, _, name in found
+    )
 
 
-def merged(found: Iterable[Secret]) -> list[Secret]:
-    """Secrets in their order; what overlaps is one, with the name of the first."""
-    result: list[Secret] = []
+def merge_matches(found: Iterable[SecretMatch]) -> list[SecretMatch]:
+    """Return matches in their order; those that overlap become one, with the name of the first."""
+    result: list[SecretMatch] = []
     for secret in sorted(found, key=lambda one: (one.start, -one.end)):
         if result and secret.start < result[-1].end:
             last = result.pop()
@@ -102,15 +109,15 @@ def merged(found: Iterable[Secret]) -> list[Secret]:
     return result
 
 
-def in_time(spans: Iterable[T], deadline: Deadline | None) -> Iterator[T]:
+def stop_at_deadline(spans: Iterable[T], deadline: Deadline | None) -> Iterator[T]:
     """Yield as long as there is time. Raises TooSlowError."""
     for span in spans:
         if deadline is not None and deadline.has_passed:
-            raise TooSlowError
+            raise RedactionTimeoutError
         yield span
 
 
-def _spans(regex: Regex | PrivateKeys, text: bytes, lead: bytes) -> Iterator[tuple[int, int]]:
+def _find_spans(regex: Regex | PrivateKeys, text: bytes, lead: bytes) -> Iterator[tuple[int, int]]:
     yield from regex.spans(text)
     if lead and regex.group:
         first, last = len(lead), len(lead) + len(text)
@@ -119,8 +126,8 @@ def _spans(regex: Regex | PrivateKeys, text: bytes, lead: bytes) -> Iterator[tup
                 yield start - first, end - first
 
 
-def without(text: bytes, found: Iterable[Secret]) -> bytes:
-    """A text with a mark in the place of each secret."""
+def mask_matches(text: bytes, found: Iterable[SecretMatch]) -> bytes:
+    """Return a text with a mark in the place of each secret."""
     pieces, at = [], 0
     for name, start, end in found:
         pieces += [text[at:start], MARK, name.encode(), b"]"]

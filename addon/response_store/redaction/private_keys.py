@@ -20,7 +20,7 @@ _base64 = re.compile(rb"[A-Za-z0-9+/=\\\s|>:#*" + _MARGIN + rb"]*+").match
 
 
 class PrivateKeys:
-    """What finds private keys, as a regular expression does."""
+    """A matcher for private keys, with the method of a regular expression."""
 
     group = 0
 

@@ -22,7 +22,7 @@ _doubtful_group = re.compile(r"\\\(\?P|\[[^\]]*\(\?P|\(\?P?<(?!secret>)")
 _END_OF_TEXT = ("\\A", "\\z", "\\Z")
 
 
-_AT_ONCE = 16
+_GROUP_SIZE = 16
 
 
 class RegexError(ValueError):
@@ -41,7 +41,7 @@ class Regex(NamedTuple):
     accepts: Callable[[bytes], bool] | None = None
 
     def spans(self, text: bytes) -> Iterator[tuple[int, int]]:
-        """Where it matches: start and end of each secret, none of them empty."""
+        """Yield start and end of each secret that it matches, none of them empty."""
         for match in self.compiled.finditer(text):
             start, end = match.span(self.group)
             if start < 0:
@@ -52,9 +52,9 @@ class Regex(NamedTuple):
                 yield start, end
 
 
-def compiled(regex: str) -> Regex:
+def compile_regex(regex: str) -> Regex:
     """Compile an expression; `^` and `$` stand for the ends of a line. Raises RegexError."""
-    made = _made(regex)  # alone first: the group below could close what it left open
+    made = _compile(regex)  # alone first: the group below could close what it left open
     if any(mark in regex.replace("\\\\", "") for mark in _END_OF_TEXT):
         raise RegexError(
             "the expression names the end of the text, which is not known here",
@@ -65,42 +65,44 @@ def compiled(regex: str) -> Regex:
             "the expression matches an empty text",
             "Have it name at least one character, such as [0-9]+ in the place of [0-9]*.",
         )
-    whole = _made(f"(?m:{regex})")
+    whole = _compile(f"(?m:{regex})")
     return Regex(whole, whole.groupindex.get("secret", 0))
 
 
-def joined(regexes: Sequence[str]) -> list[re2._Regexp]:
-    """Expressions that match wherever one of these does, each for up to 16 of them.
+def join_regexes(regexes: Sequence[str]) -> list[re2._Regexp]:
+    """Return expressions that match wherever one of these does, each for up to 16 of them.
 
-    One search for many costs what one for one does, unless they are wide: then its states are
-    the product of theirs, so that it must not be too many.
+    A search with a joined one costs what one expression costs, unless they are wide: then the
+    states are the product of theirs, so there must not be too many.
     """
     alone, together = [], []
     for regex in regexes:
-        nameless = _nameless(regex)
+        nameless = _drop_group_name(regex)
         if nameless is None:
             alone.append(f"(?m:{regex})")
         else:
             together.append(f"(?m:{nameless})")
-    groups = (together[at : at + _AT_ONCE] for at in range(0, len(together), _AT_ONCE))
-    return [*chain.from_iterable(map(_alternation, groups)), *map(_made, alone)]
+    groups = (together[at : at + _GROUP_SIZE] for at in range(0, len(together), _GROUP_SIZE))
+    return [*chain.from_iterable(map(_join_alternatives, groups)), *map(_compile, alone)]
 
 
-def _alternation(regexes: list[str]) -> list[re2._Regexp]:
-    """One expression for all; where that is too large, one for each half."""
+def _join_alternatives(regexes: list[str]) -> list[re2._Regexp]:
+    """Return one expression for all; where that is too large, one for each half."""
     if not regexes:
         return []
     try:
-        return [_made("|".join(regexes))]
+        return [_compile("|".join(regexes))]
     except RegexError:
         if len(regexes) == 1:
             raise
         half = len(regexes) // 2
-        return _alternation(regexes[:half]) + _alternation(regexes[half:])
+        return _join_alternatives(regexes[:half]) + _join_alternatives(regexes[half:])
 
 
-def _nameless(regex: str) -> str | None:
-    """An expression whose group has no name; None where it can't be told what is a group."""
+def _drop_group_name(regex: str) -> str | None:
+    """Return an expression without the name of its group; None where it is unclear what is a
+    group.
+    """
     if "\\Q" in regex or _doubtful_group.search(regex):
         return None
     return regex.replace("(?P<secret>", "(?:")
@@ -110,7 +112,7 @@ def _matches_nothing(made: re2._Regexp, sample: str) -> bool:
     return any(start == end for start, end in (m.span() for m in made.finditer(sample)))
 
 
-def _made(regex: str) -> re2._Regexp:
+def _compile(regex: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False  # they repeat the expression
     try:

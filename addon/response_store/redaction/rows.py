@@ -1,7 +1,7 @@
-"""The rows of a change without secrets: the last step before it goes to the store.
+"""The last step before a change goes to the store: secrets are taken out of its rows.
 
-Everything that is written passes here, whichever way it was read, and bodies are not packed yet.
-What can't be made sure of is not kept: the column is left out, and counted.
+Everything that is written passes here, whichever way it was read, and bodies are not packed yet. A
+column that could not be searched is left out, and counted.
 """
 
 from __future__ import annotations
@@ -18,12 +18,18 @@ from response_store.faults import ErrorReporter
 from response_store.ingest.result_state import MESSAGE_CHARS
 from response_store.json_text import TooManyValuesError
 from response_store.limits import COLUMN_SECONDS, Deadline
-from response_store.redaction.bodies import in_body
-from response_store.redaction.escapes import ESCAPE, behind_escapes, without_escapes
-from response_store.redaction.logprobs import without_logprobs
-from response_store.redaction.patterns import Pattern, Patterns, TooSlowError, secrets, without
-from response_store.redaction.streams import joined_texts
-from response_store.redaction.strings import in_strings, suspicious, texts
+from response_store.redaction.bodies import redact_body
+from response_store.redaction.escapes import ESCAPE, find_behind_escapes, strip_escapes
+from response_store.redaction.logprobs import drop_secret_logprobs
+from response_store.redaction.patterns import (
+    Pattern,
+    Patterns,
+    RedactionTimeoutError,
+    find_secrets,
+    mask_matches,
+)
+from response_store.redaction.streams import join_deltas
+from response_store.redaction.strings import list_texts, may_contain_secret, redact_strings
 from response_store.store.records import (
     Change,
     ConversationChange,
@@ -44,8 +50,8 @@ _SHORT = (*_IDS, *_TEXTS, "host", "path")
 _LOOK_AT_ONCE = 1 << 20  # characters
 
 
-class Redaction:
-    """Takes the secrets out of changes. Used by one thread, the writer's."""
+class Redactor:
+    """Replaces the secrets in changes. Used by one thread, the writer's."""
 
     def __init__(
         self,
@@ -61,41 +67,45 @@ class Redaction:
         self._times = _Times()
 
     def change(self, change: Change) -> Change:
-        """A change whose bodies are packed, and which holds no secret. Never raises."""
+        """Return a change whose bodies are packed, and which holds no secret. Never raises."""
         if isinstance(change, Deletion):
-            known = _Texts(self._patterns, self._times, frozenset())
-            return Deletion(change.tenant_id, known.id(change.id) or "")
+            redactor = _TextRedactor(self._patterns, self._times, frozenset())
+            return Deletion(change.tenant_id, redactor.id(change.id) or "")
         if self._is_clean(change):
-            return self._finished(change)
+            return self._pack_bodies(change)
         ids = (getattr(change.exchange, name) for name in _IDS)
-        known = _Texts(self._patterns, self._times, frozenset(id_.encode() for id_ in ids if id_))
-        exchange = self._exchange(change.exchange, known)
-        response = self._response(change.response, known) if change.response else None
+        redactor = _TextRedactor(
+            self._patterns, self._times, frozenset(id_.encode() for id_ in ids if id_)
+        )
+        exchange = self._redact_exchange(change.exchange, redactor)
+        response = self._redact_response(change.response, redactor) if change.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
-            for name, _ in known.found:
+            for name, _ in redactor.found:
                 self._counters.add(f"redacted.{name}")
-        conversation = self._conversation(change.conversation, known)
+        conversation = self._redact_conversation(change.conversation, redactor)
         return Record(exchange, response, conversation)
 
     def _is_clean(self, record: Record) -> bool:
-        """Whether one look at all of it tells that there is no secret, as nearly always."""
+        """Return whether one search of all of it tells that there is no secret, as nearly
+        always.
+        """
         row = record.exchange
-        if "%" in row.path or sum(map(len, _bodies(record))) > _LOOK_AT_ONCE:
+        if "%" in row.path or sum(map(len, _list_bodies(record))) > _LOOK_AT_ONCE:
             return False
         try:
             look = [getattr(row, name).encode() for name in _SHORT if getattr(row, name)]
-            for body in _bodies(record):
-                look += texts(body.encode() if isinstance(body, str) else body)
-            look += joined_texts(row.raw_response or b"")
+            for body in _list_bodies(record):
+                look += list_texts(body.encode() if isinstance(body, str) else body)
+            look += join_deltas(row.raw_response or b"")
             whole = b"\n".join(look)
             if ESCAPE in whole or b"logprobs" in whole:
                 return False
-            return not self._patterns.suspect(whole)
+            return not self._patterns.may_contain_secret(whole)
         except Exception:  # noqa: BLE001 - each column by itself then
             return False
 
-    def _finished(self, record: Record) -> Record:
-        """Bodies packed, messages clipped."""
+    def _pack_bodies(self, record: Record) -> Record:
+        """Return the record with its bodies packed and its error message shortened."""
         row = record.exchange
         packed = {
             name: self._pack(body)
@@ -108,59 +118,65 @@ class Redaction:
         row = msgspec.structs.replace(row, error_message=message, **packed)
         return Record(row, record.response, record.conversation)
 
-    def _exchange(self, row: ExchangeRow, known: _Texts) -> ExchangeRow:
+    def _redact_exchange(self, row: ExchangeRow, redactor: _TextRedactor) -> ExchangeRow:
         made: dict[str, Any] = {}
         for name in _IDS:
-            made[name] = self._made(name, known.id, getattr(row, name))
+            made[name] = self._redact_value(name, redactor.id, getattr(row, name))
         for name in _TEXTS:
-            made[name] = self._made(name, known.text, getattr(row, name))
+            made[name] = self._redact_value(name, redactor.text, getattr(row, name))
         message = made["error_message"]
         made["error_message"] = message[:MESSAGE_CHARS] if message else message
-        for name, change in (("host", known.text), ("path", known.path)):
-            made[name] = self._made(name, change, getattr(row, name)) or ""  # never NULL
-        made["request_body"] = self._packed("request_body", known.body, row.request_body)
-        answered = _Texts(self._patterns, self._times, known.ids)
-        made["output_text"] = self._made("output_text", answered.text, row.output_text)
-        made["result"] = self._made("result", answered.json, row.result)
-        raw = _Texts(self._patterns, self._times, known.ids)
-        made["raw_response"] = self._raw(raw, answered, row.raw_response)
-        known.found |= answered.found
+        for name, change in (("host", redactor.text), ("path", redactor.path)):
+            made[name] = self._redact_value(name, change, getattr(row, name)) or ""  # never NULL
+        made["request_body"] = self._redact_and_pack(
+            "request_body", redactor.body, row.request_body
+        )
+        answered = _TextRedactor(self._patterns, self._times, redactor.ids)
+        made["output_text"] = self._redact_value("output_text", answered.text, row.output_text)
+        made["result"] = self._redact_value("result", answered.json, row.result)
+        raw = _TextRedactor(self._patterns, self._times, redactor.ids)
+        made["raw_response"] = self._redact_raw_response(raw, answered, row.raw_response)
+        redactor.found |= answered.found
         if made["raw_response"] is not None:  # else it may have found the half of one
-            known.found |= raw.found
+            redactor.found |= raw.found
         return msgspec.structs.replace(row, **made)
 
-    def _response(self, row: ResponseRow, known: _Texts) -> ResponseRow | None:
-        """The row of a response; None where one of its columns can't be made sure of."""
+    def _redact_response(self, row: ResponseRow, redactor: _TextRedactor) -> ResponseRow | None:
+        """Return the row of a response; None where one of its columns could not be searched."""
         made = {
-            name: self._made(name, change, getattr(row, name))
+            name: self._redact_value(name, change, getattr(row, name))
             for name, change in (
-                ("id", known.id),
-                ("model", known.text),
-                ("response_object", known.json),
-                ("input", known.json),
-                ("messages", known.json),
+                ("id", redactor.id),
+                ("model", redactor.text),
+                ("response_object", redactor.json),
+                ("input", redactor.json),
+                ("messages", redactor.json),
             )
         }
         if None in made.values():
             return None
         return msgspec.structs.replace(row, **made)
 
-    def _conversation(
-        self, change: ConversationChange | None, known: _Texts
+    def _redact_conversation(
+        self, change: ConversationChange | None, redactor: _TextRedactor
     ) -> ConversationChange | None:
-        """The change of a conversation; None where a part of it can't be made sure of."""
+        """Return the change of a conversation; None where a part of it could not be searched."""
         if change is None:
             return None
-        metadata = self._made("metadata", known.json, change.metadata)
-        items = tuple(self._made("messages", known.json, item) for item in change.items)
+        metadata = self._redact_value("metadata", redactor.json, change.metadata)
+        items = tuple(self._redact_value("messages", redactor.json, item) for item in change.items)
         if None in items or (metadata is None and change.metadata is not None):
             return None
-        name = self._made("id", known.id, change.id)
+        name = self._redact_value("id", redactor.id, change.id)
         return msgspec.structs.replace(change, id=name, metadata=metadata, items=items)
 
-    def _raw(self, raw: _Texts, answered: _Texts, body: bytes | None) -> bytes | None:
-        """The bytes of an answer; none where a secret is spread over several of its events."""
-        packed = self._packed("raw_response", lambda body: _whole_secrets(raw, body), body)
+    def _redact_raw_response(
+        self, raw: _TextRedactor, answered: _TextRedactor, body: bytes | None
+    ) -> bytes | None:
+        """Return the bytes of an answer; None where a secret is spread over several of its
+        events.
+        """
+        packed = self._redact_and_pack("raw_response", lambda body: _redact_raw(raw, body), body)
         if packed is None:
             return None
         if answered.found - raw.found:
@@ -168,16 +184,16 @@ class Redaction:
             return None
         return packed
 
-    def _packed(
+    def _redact_and_pack(
         self, name: str, change: Callable[[bytes], bytes | None], body: bytes | None
     ) -> bytes | None:
-        made: bytes | None = self._made(name, change, body)
+        made: bytes | None = self._redact_value(name, change, body)
         if body is not None and made is None:
             return None
         return None if made is None else self._pack(made)
 
-    def _made(self, name: str, change: Callable[[Any], Any], value: Any) -> Any:
-        """A column without secrets; None where that can't be had, or takes too long."""
+    def _redact_value(self, name: str, change: Callable[[Any], Any], value: Any) -> Any:
+        """Return a column without secrets; None where that fails or takes too long."""
         if value is None:
             return None
         self._times.deadline = Deadline(COLUMN_SECONDS, processor=True)
@@ -185,7 +201,7 @@ class Redaction:
             return change(value)
         except _SpreadError:
             self._counters.add("redaction.raw_dropped")
-        except (TooSlowError, TooManyValuesError):
+        except (RedactionTimeoutError, TooManyValuesError):
             self._counters.add(f"redaction.too_slow.{name}")
         except Exception as error:  # noqa: BLE001 - what was not looked at may not be kept
             self._counters.add(f"redaction.failed.{name}")
@@ -195,7 +211,7 @@ class Redaction:
 
 
 class _Times:
-    """By when the column that is looked at has to be done."""
+    """The deadline of the column that is searched."""
 
     deadline: Deadline | None = None
 
@@ -204,10 +220,11 @@ class _SpreadError(Exception):
     """A secret stands in several events, a part in each."""
 
 
-class _Texts:
-    """Replaces secrets in the texts of one exchange, and remembers what it found.
+class _TextRedactor:
+    """Replaces secrets in the texts of one exchange, and remembers them.
 
-    `ids` are texts that name this exchange and its like: the user's own patterns pass them over.
+    `ids` are texts that name this exchange and related ones: the user's own patterns are not
+    applied to them.
     """
 
     def __init__(self, patterns: Patterns, times: _Times, ids: frozenset[bytes]) -> None:
@@ -217,70 +234,74 @@ class _Texts:
         self.found: set[tuple[str, bytes]] = set()
 
     def id(self, value: str) -> str:
-        """An id; one that has the shape of a key is none."""
-        return self._replaced(value.encode(), self._patterns.everywhere).decode()
+        """Redact an id; only built-in patterns apply, as no id has the shape of a key."""
+        return self._replace(value.encode(), self._patterns.builtin).decode()
 
     def text(self, value: str) -> str:
-        """A text that stands for itself, and may quote JSON."""
+        """Redact a plain text, which may quote JSON."""
         made = self.replace(value.encode())
         if b'"' in made and b"\\" in made:
-            made = in_strings(made, self, 1)
+            made = redact_strings(made, self, 1)
         return made.decode(errors="replace")
 
     def path(self, value: str) -> str:
-        """A path, and what its percent signs stand for."""
-        return _part.sub(self._in_part, self.text(value)) if "%" in value else self.text(value)
+        """Redact a path, and what its percent signs stand for."""
+        return _part.sub(self._redact_part, self.text(value)) if "%" in value else self.text(value)
 
-    def _in_part(self, found: re.Match[str]) -> str:
+    def _redact_part(self, found: re.Match[str]) -> str:
         meant = unquote_plus(found[0], errors="replace")
         made = self.text(meant)
         return found[0] if made == meant else quote_plus(made)
 
     def json(self, value: str) -> str:
-        """A JSON text in a text column."""
+        """Redact a JSON text in a text column."""
         body = value.encode()
         made = self.body(body)
         return value if made is body else made.decode(errors="replace")
 
     def body(self, body: bytes) -> bytes:
-        """A body of any kind."""
-        made = in_body(body, self) if suspicious(body, self) else body
-        return without_logprobs(made, self._may_be_spelled) if b"logprobs" in made else made
+        """Redact a body of any kind."""
+        made = redact_body(body, self) if may_contain_secret(body, self) else body
+        return drop_secret_logprobs(made, self._is_secret) if b"logprobs" in made else made
 
-    def suspect(self, text: bytes) -> bool:
-        """Whether a secret may be in a text; False is certain."""
+    def may_contain_secret(self, text: bytes) -> bool:
+        """Return whether a secret may be in a text; False is certain."""
         if self._times.deadline is not None and self._times.deadline.has_passed:
-            raise TooSlowError
-        if self._patterns.suspect(text):
+            raise RedactionTimeoutError
+        if self._patterns.may_contain_secret(text):
             return True
-        return ESCAPE in text and self._patterns.suspect(without_escapes(text)[0])
+        return ESCAPE in text and self._patterns.may_contain_secret(strip_escapes(text)[0])
 
-    def _may_be_spelled(self, text: bytes) -> bool:
-        """Whether tokens, joined, are a secret; it is noted as one that was taken out."""
-        if not self.suspect(text):
+    def _is_secret(self, text: bytes) -> bool:
+        """Return whether joined tokens are a secret, and remember it as one that was taken out."""
+        if not self.may_contain_secret(text):
             return False
-        found = secrets(text, self._patterns.all, deadline=self._times.deadline)
-        self.found.update((name, _essence(text[start:end])) for name, start, end in found)
+        found = find_secrets(text, self._patterns.all, deadline=self._times.deadline)
+        self.found.update((name, _strip_line_ends(text[start:end])) for name, start, end in found)
         return bool(found)
 
     def replace(self, text: bytes, lead: bytes = b"") -> bytes:
-        """A text without secrets; what leads to it in JSON tells of some."""
+        """Return a text without secrets; `lead` is what stands before it in JSON, and helps to find
+        some.
+        """
         if text in self.ids:
-            return self._replaced(text, self._patterns.everywhere)
-        return self._replaced(text, self._patterns.all, lead)
+            return self._replace(text, self._patterns.builtin)
+        return self._replace(text, self._patterns.all, lead)
 
-    def _replaced(self, text: bytes, patterns: tuple[Pattern, ...], lead: bytes = b"") -> bytes:
-        if not (self.suspect(text) or (lead and self.suspect(lead + text + b'"'))):
+    def _replace(self, text: bytes, patterns: tuple[Pattern, ...], lead: bytes = b"") -> bytes:
+        if not (
+            self.may_contain_secret(text) or (lead and self.may_contain_secret(lead + text + b'"'))
+        ):
             return text
-        found = secrets(text, patterns, lead, self._times.deadline)
+        found = find_secrets(text, patterns, lead, self._times.deadline)
         if ESCAPE in text:
-            found = behind_escapes(text, found, patterns, self._times.deadline)
-        self.found.update((name, _essence(text[start:end])) for name, start, end in found)
-        return without(text, found) if found else text
+            found = find_behind_escapes(text, found, patterns, self._times.deadline)
+        self.found.update((name, _strip_line_ends(text[start:end])) for name, start, end in found)
+        return mask_matches(text, found) if found else text
 
 
-def _bodies(record: Record) -> list[Any]:
-    """What may be long, or JSON."""
+def _list_bodies(record: Record) -> list[Any]:
+    """Return what may be long, or JSON."""
     row, response = record.exchange, record.response
     made = [row.request_body, row.output_text, row.result, row.raw_response]
     if response is not None:
@@ -291,18 +312,20 @@ def _bodies(record: Record) -> list[Any]:
     return [body for body in made if body]
 
 
-def _essence(secret: bytes) -> bytes:
-    """A secret without its line ends, which are escaped again and again as one text quotes it."""
+def _strip_line_ends(secret: bytes) -> bytes:
+    """Return a secret without line ends, which are escaped again each time that one text quotes
+    another.
+    """
     return _line_end.sub(b"", secret)
 
 
-def _whole_secrets(known: _Texts, body: bytes) -> bytes:
-    """A raw answer without secrets. Raises _SpreadError where that takes more than cutting out.
+def _redact_raw(redactor: _TextRedactor, body: bytes) -> bytes:
+    """Return a raw answer without secrets. Raises _SpreadError where one is spread over events.
 
     Joined before or after, its pieces must come to the same: of a long key one event may hold so
     much that it is one by itself, and the next one the rest.
     """
-    made = known.body(body)
-    if [known.body(text) for text in joined_texts(body)] != joined_texts(made):
+    made = redactor.body(body)
+    if [redactor.body(text) for text in join_deltas(body)] != join_deltas(made):
         raise _SpreadError
     return made

@@ -13,7 +13,7 @@ from response_store.ingest.delivery import Batch
 from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.journal.frames import Frame, FrameRef
-from response_store.redaction.chosen import redaction_of
+from response_store.redaction.chosen import build_redactor
 from response_store.store.records import Record
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def interpret(frames: Iterable[Sent], config: Config) -> list[Record]:
             kind, head, parts = cleaner.clean(sent.kind, sent.packed, sent.body)
             clean = sent._replace(kind=kind, packed=head, body=b"".join(parts))
         stored[sent.seq] = Frame(sent.seq, clean.kind, sent.key, 0, clean.packed, clean.body)
-    redact = redaction_of(config.redact, counters, errors)
+    redact = build_redactor(config.redact, counters, errors)
     interpreter = Interpreter(
         RecordBuilder(config.capture, "journal", redact), lambda ref: stored[ref.seq]
     )

@@ -20,7 +20,7 @@ from response_store.ingest.response_reader import find_terminal_event
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
-from response_store.redaction.rows import Redaction
+from response_store.redaction.rows import Redactor
 from response_store.store.records import Api, EndedBy, ExchangeRow, Record, State, Transport
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, DIALECTS, OPENAI
@@ -515,7 +515,7 @@ def test_too_large_poll() -> None:
 
 def test_half_a_secret_at_the_limit() -> None:
     """Where secrets are taken out, the word that the limit cuts is left out: it may be half one."""
-    redact = Redaction(Patterns((), {"mine": "canary"}), Compressor().frame, Counters())
+    redact = Redactor(Patterns((), {"mine": "canary"}), Compressor().frame, Counters())
     for text, kept in (("a canary", "a "), ("canary", None)):
         body = encoded(bodies.whole_response(text=text)).partition(b"nary")[0]
         ending = whole(body, too_large=True)
@@ -660,7 +660,7 @@ def test_request_is_read_once() -> None:
 def test_redaction() -> None:
     """A redaction reaches every body and text; what can't be decoded is not kept."""
     patterns = Patterns((), {"mine": "canary"})
-    redact = Redaction(patterns, Compressor().frame, Counters())
+    redact = Redactor(patterns, Compressor().frame, Counters())
     asked = {"model": "m", "input": "canary"}
     answer = bodies.whole_response(text="a canary")
     for ending in (

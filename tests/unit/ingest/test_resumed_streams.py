@@ -17,7 +17,7 @@ from response_store.ingest.resumed_streams import ResumableStreams, Stream, join
 from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
-from response_store.redaction.rows import Redaction
+from response_store.redaction.rows import Redactor
 from response_store.store.records import EndedBy, Record
 from tests.fakes import bodies
 from tests.fakes.dialects import DIALECTS, OPENAI
@@ -192,7 +192,7 @@ def test_a_deleted_response_is_forgotten() -> None:
 @pytest.mark.parametrize("redacts", [False, True])
 def test_replay(raw: RawBodies, redacts: bool) -> None:
     """A builder that has replayed what is held goes on as the one that has built it."""
-    how = {"redact": Redaction(Patterns((), {}), bytes, Counters())} if redacts else {}
+    how = {"redact": Redactor(Patterns((), {}), bytes, Counters())} if redacts else {}
     past = [created(cut(0, 6)), resumed(cut(6, 7)), resumed(cut(7, 8), "e3")]
     first, second = drafts.builder(raw=raw, **how), drafts.builder(raw=raw, **how)
     for draft in past:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from response_store.redaction.bodies import in_body
+from response_store.redaction.bodies import redact_body
 from response_store.redaction.known import KNOWN
-from response_store.redaction.patterns import Patterns, secrets, without
-from response_store.redaction.strings import suspicious
+from response_store.redaction.patterns import Patterns, find_secrets, mask_matches
+from response_store.redaction.strings import may_contain_secret
 
 from .keys import KEYS, PEM
 
@@ -26,16 +26,16 @@ class Seeking:
 
     def __init__(self, patterns: Patterns) -> None:
         self.patterns = patterns
-        self.suspect = patterns.suspect
+        self.may_contain_secret = patterns.may_contain_secret
 
     def replace(self, text: bytes, lead: bytes = b"") -> bytes:
-        return without(text, secrets(text, self.patterns.all, lead))
+        return mask_matches(text, find_secrets(text, self.patterns.all, lead))
 
 
 def cleaned(body: bytes, patterns: Patterns = ALL) -> bytes:
-    seeker = Seeking(patterns)
-    made = in_body(body, seeker)
-    assert made == body or suspicious(body, seeker), "the quick look misses it"
+    matcher = Seeking(patterns)
+    made = redact_body(body, matcher)
+    assert made == body or may_contain_secret(body, matcher), "the quick look misses it"
     return made
 
 

@@ -8,7 +8,7 @@ from response_store.counts import Counters
 from response_store.ingest.compression import Compressor
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
-from response_store.redaction.rows import Redaction
+from response_store.redaction.rows import Redactor
 from response_store.store.records import ConversationChange, Record
 from tests.harness.records import record
 
@@ -19,7 +19,7 @@ KEY = KEYS["anthropic"]
 
 def redacted(change: ConversationChange) -> ConversationChange:
     """Return a change as it goes to the store."""
-    redaction = Redaction(Patterns(KNOWN, {}), Compressor().frame, Counters())
+    redaction = Redactor(Patterns(KNOWN, {}), Compressor().frame, Counters())
     made = redaction.change(Record(record("e1").exchange, conversation=change))
     assert isinstance(made, Record)
     assert made.conversation is not None

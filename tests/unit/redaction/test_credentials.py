@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from response_store.redaction.credentials import (
     UncleanableError,
-    _spellings,
-    echoes_of,
+    _spell,
     is_ordinary,
+    list_spellings,
     mask,
-    mask_echoes,
+    mask_repeated,
     may_hold_credentials,
     may_hold_credentials_sliced,
 )
@@ -293,7 +293,7 @@ def test_pieces_of_a_stream(values: list[Any], newline: bytes) -> None:
 
 
 def echo_of(secret: Any, answer: bytes) -> bytes:
-    return mask_echoes(answer, mask(text({"tools": [mcp(authorization=secret)]})).secrets)
+    return mask_repeated(answer, mask(text({"tools": [mcp(authorization=secret)]})).secrets)
 
 
 ECHOES = [
@@ -317,13 +317,13 @@ def test_echoes_that_overlap() -> None:
     """Of two credentials that begin alike, nothing of the longer is left."""
     tools = [mcp(authorization="abcdefgh"), mcp(authorization="abcdefgh-and-more")]
     found = mask(text({"tools": tools})).secrets
-    assert mask_echoes(b"abcdefgh-and-more abcdefgh", found) == b"*** ***"
+    assert mask_repeated(b"abcdefgh-and-more abcdefgh", found) == b"*** ***"
 
 
 def test_without_secrets() -> None:
     """Without credentials an answer comes back as the same object."""
     answer = text({"a": 1})
-    assert mask_echoes(answer, ()) is answer
+    assert mask_repeated(answer, ()) is answer
 
 
 URLS = {
@@ -375,20 +375,20 @@ def test_what_is_too_much_to_be_cleaned() -> None:
     with pytest.raises(UncleanableError):
         mask(b'{"tools":[{"headers":' + b"[" * 300_000)
     with pytest.raises(UncleanableError):
-        mask_echoes(bytes(1 << 20), tuple(b"%d" % n for n in range(5000)))
+        mask_repeated(bytes(1 << 20), tuple(b"%d" % n for n in range(5000)))
 
 
 @settings(max_examples=examples(200))
 @given(st.text(st.sampled_from('Bearer Tokn0.~+=:-_"\\/\u00e9\n'), max_size=40))
 def test_plain_credentials_take_the_short_way(value: str) -> None:
     """Whatever is in a credential, it is looked for in every spelling that a JSON text may have."""
-    slowly = set(_spellings(json.dumps(value)[1:-1].encode()))
-    assert set(echoes_of([value])) == slowly
+    slowly = set(_spell(json.dumps(value)[1:-1].encode()))
+    assert set(list_spellings([value])) == slowly
 
 
 def test_echoes_of_a_client() -> None:
     """A header's value is looked for whole, and without its scheme; in each spelling of JSON."""
-    spellings = echoes_of(["Bearer abc/def-0123456789", "short"])
+    spellings = list_spellings(["Bearer abc/def-0123456789", "short"])
     assert b"abc/def-0123456789" in spellings
     assert rb"abc\/def-0123456789" in spellings
     assert not any(b"short" in spelling for spelling in spellings)

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from response_store.redaction.known import KNOWN
-from response_store.redaction.patterns import Patterns, secrets, without
+from response_store.redaction.patterns import Patterns, find_secrets, mask_matches
 
 from .keys import A20, A40, KEYS, PEM, said
 
@@ -16,9 +16,9 @@ ALL = Patterns(KNOWN, {})
 
 
 def cleaned(text: str, patterns: Patterns = ALL) -> str:
-    found = secrets(text.encode(), patterns.all)
-    assert patterns.suspect(text.encode()) or not found
-    return without(text.encode(), found).decode()
+    found = find_secrets(text.encode(), patterns.all)
+    assert patterns.may_contain_secret(text.encode()) or not found
+    return mask_matches(text.encode(), found).decode()
 
 
 def test_each_kind_has_an_example() -> None:
@@ -123,7 +123,7 @@ def test_a_mark_is_no_secret() -> None:
     """What was redacted once comes through again as it is."""
     once = cleaned(said("url-password"))
     assert cleaned(once) == once
-    assert secrets(once.encode(), ALL.all) == []
+    assert find_secrets(once.encode(), ALL.all) == []
 
 
 def test_an_own_pattern_with_a_group() -> None:
@@ -143,7 +143,7 @@ def test_no_pattern_runs_away() -> None:
     own = Patterns(KNOWN, {"evil": "(a+)+b", "more": r"(x+x+)+y"})
     began = time.monotonic()
     for text in ("a" * 200_000, "x" * 200_000, ("-----BEGIN " + "PRIVATE KEY-----") * 5_000):
-        secrets(text.encode(), own.all)
+        find_secrets(text.encode(), own.all)
     assert time.monotonic() - began < 5
 
 
@@ -165,7 +165,7 @@ MARKS = {
 def seconds(text: bytes) -> float:
     """Return the processor time that a look takes."""
     start = time.thread_time()
-    secrets(text, ALL.all)
+    find_secrets(text, ALL.all)
     return time.thread_time() - start
 
 

@@ -14,7 +14,7 @@ from response_store.ingest.compression import Compressor
 from response_store.ingest.draft import Draft
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns
-from response_store.redaction.rows import Redaction
+from response_store.redaction.rows import Redactor
 from response_store.store.packed import unpack
 from response_store.store.records import Api, Deletion, EndedBy, Record, State
 from tests.fakes import bodies
@@ -31,7 +31,7 @@ class Redacting:
 
     def __init__(self, own: dict[str, str] | None = None, known: Any = KNOWN) -> None:
         self.counters = Counters()
-        self.redaction = Redaction(Patterns(known, own or {}), Compressor().frame, self.counters)
+        self.redaction = Redactor(Patterns(known, own or {}), Compressor().frame, self.counters)
 
     def build(self, ending: Any, body: Any = None, **how: Any) -> Record:
         return build(ending, body, redact=self.redaction, raw=RawBodies.ALWAYS, **how)
@@ -256,14 +256,14 @@ def test_a_key_in_the_place_of_an_id() -> None:
 def test_what_can_not_be_looked_at_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A column that makes trouble stays empty, and the row is written all the same."""
     redacting = Redacting()
-    real = Patterns.suspect
+    real = Patterns.may_contain_secret
 
     def failing(self: Patterns, text: bytes) -> bool:
         if b"trouble" in text:
             raise MemoryError
         return real(self, text)
 
-    monkeypatch.setattr(Patterns, "suspect", failing)
+    monkeypatch.setattr(Patterns, "may_contain_secret", failing)
     record = redacting.build(
         whole(bodies.whole_response(text="fine")), {"model": "m", "input": "trouble"}
     )
