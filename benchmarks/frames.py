@@ -13,7 +13,7 @@ from response_store.capture.draft import AnswerHead, EndHead, RequestHead, encod
 from response_store.config import Config
 from response_store.ingest.exchanges import Exchanges
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.journal.frames import Frame, FrameRef, Kind
+from response_store.journal.frames import Frame, FrameKind, FrameRef
 from response_store.store.records import Record
 
 REQUEST = json.dumps(request_body(stream=False)).encode()
@@ -55,7 +55,7 @@ def records(frames: list[End], config: Config, recorder_id: str) -> Iterator[Rec
     exchanges = Exchanges(_no_other_frame)
     builder = RecordBuilder(config.capture, recorder_id)
     for key, end in enumerate(frames):
-        frame = Frame(key, Kind.END, key, 0, end.head, end.request + end.answer)
+        frame = Frame(key, FrameKind.END, key, 0, end.head, end.request + end.answer)
         change = builder.build(exchanges.end(frame).draft)
         assert isinstance(change, Record), change
         yield change

@@ -17,10 +17,10 @@ from response_store.config import load_config
 from response_store.counts import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import Decoder, Hello, Message, Report, Verdict, Wake, encode
-from response_store.journal.binding import new_header
+from response_store.journal.binding import build_header
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.folder import journals_folder
-from response_store.journal.frames import Kind
+from response_store.journal.folder import prepare_folder
+from response_store.journal.frames import FrameKind
 from response_store.journal.writer import JournalWriter
 
 WAIT_SECONDS = 120.0
@@ -35,8 +35,8 @@ class Ingester:
 
     def __init__(self, configuration: Path) -> None:
         self.config = load_config(configuration)
-        folder = journals_folder(self.config.journal.path, {})
-        self.directory = JournalDirectory.create(folder, new_header(self.config))
+        folder = prepare_folder(self.config.journal.path, {})
+        self.directory = JournalDirectory.create(folder, build_header(self.config))
         self._writer = JournalWriter(
             self.directory,
             max_bytes=self.config.journal.max_bytes,
@@ -81,7 +81,7 @@ class Ingester:
 
     def _append(self, end: End) -> None:
         key = self._writer.last_seq + 1
-        self._writer.append(Kind.END, key, end.head, (end.request, end.answer))
+        self._writer.append(FrameKind.END, key, end.head, (end.request, end.answer))
 
     def _send(self, message: Message) -> None:
         for part in encode(message):

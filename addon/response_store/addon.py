@@ -15,7 +15,7 @@ from mitmproxy import ctx, exceptions
 from mitmproxy.addonmanager import Loader
 
 from response_store.config import Config, ConfigError, Serve, list_security_warnings, load_config
-from response_store.exposure import connects_late, serving_refusal
+from response_store.exposure import connects_late, find_serving_refusal
 from response_store.mitmweb import Commands, add_contentview, build_marks, list_listening_warnings
 from response_store.runtime import Runtime, runtime
 from response_store.session import FILE_READ_WAIT, Closing, Session
@@ -71,7 +71,7 @@ class ResponseStore(Traffic, Commands):
             return
         self.config = config
         # One turn later, as mitmproxy ends at once where it only lists its options.
-        loop = _running_loop()
+        loop = _find_running_loop()
         if loop is not None:
             loop.call_soon(self._start_early, config)
 
@@ -100,12 +100,12 @@ class ResponseStore(Traffic, Commands):
             return
         closing = self.runtime.stop(FILE_READ_WAIT if _reads_a_file() else 0.0)
         if closing is not None:
-            sys.stderr.write(closing_text(closing) + "\n")
+            sys.stderr.write(format_closing(closing) + "\n")
             sys.stderr.flush()
 
     def _check_listening(self, config: Config) -> None:
         """Raise what makes mitmproxy take back its options, where these may not go together."""
-        refusal = serving_refusal(config, ctx.options, _bound())
+        refusal = find_serving_refusal(config, ctx.options, _list_bound_addresses())
         if refusal is not None:
             raise _options_error(refusal)
 
@@ -115,7 +115,7 @@ class ResponseStore(Traffic, Commands):
             self._start(config)
 
     def _start(self, config: Config) -> bool:
-        refusal = serving_refusal(config, ctx.options, _bound())
+        refusal = find_serving_refusal(config, ctx.options, _list_bound_addresses())
         if refusal is not None:
             if self.runtime.session is None:
                 logger.error("%s", refusal)
@@ -125,7 +125,11 @@ class ResponseStore(Traffic, Commands):
     def _go_on(self, config: Config | None) -> None:
         """Go on with the session of a script that was loaded anew: traffic passes meanwhile."""
         session = self.runtime.attach()
-        refusal = serving_refusal(config, ctx.options, _bound()) if config is not None else None
+        refusal = (
+            find_serving_refusal(config, ctx.options, _list_bound_addresses())
+            if config is not None
+            else None
+        )
         if refusal is not None:
             logger.error("%s", refusal)
         if config is not None and refusal is None:
@@ -186,7 +190,7 @@ class ResponseStore(Traffic, Commands):
             logger.warning("%s", warning)
 
 
-def closing_text(closing: Closing) -> str:
+def format_closing(closing: Closing) -> str:
     """Return what is said at the end: how much was written and lost, and every other count."""
     text = f"response_store: {closing.written} written, {closing.lost} lost"
     if closing.interrupted:
@@ -207,14 +211,14 @@ def _end_on_hangup(loop: asyncio.AbstractEventLoop) -> None:
             loop.add_signal_handler(hangup, ctx.master.shutdown)
 
 
-def _running_loop() -> asyncio.AbstractEventLoop | None:
+def _find_running_loop() -> asyncio.AbstractEventLoop | None:
     try:
         return asyncio.get_running_loop()
     except RuntimeError:
         return None
 
 
-def _bound() -> Iterator[str]:
+def _list_bound_addresses() -> Iterator[str]:
     """Yield the addresses at which mitmproxy listens."""
     addons: Any = ctx.master.addons  # it has no types of its own
     servers = addons.get("proxyserver")

@@ -1,4 +1,4 @@
-"""What is closed at the end of a `with` block."""
+"""A base class for what is closed at the end of a `with` block."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Self
 
 
 class Closes(ABC):
-    """Closes where its block ends."""
+    """A context manager that calls `close` at the end of its block."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of what is held; closing twice is fine."""
+        """Release what is held. Idempotent."""
 
     def __enter__(self) -> Self:
         return self

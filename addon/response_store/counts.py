@@ -19,11 +19,11 @@ class Counters:
             self._counter[name] += number
 
     def get(self, name: str) -> int:
-        """How many of `name` there were."""
+        """Return how many of `name` were counted."""
         with self._lock:
             return self._counter[name]
 
     def snapshot(self) -> dict[str, int]:
-        """All counters, by name."""
+        """Return all counters, by name."""
         with self._lock:
             return dict(sorted(self._counter.items()))

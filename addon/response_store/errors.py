@@ -1,6 +1,6 @@
 """Every error that Response Store raises, as one small tree.
 
-The text of each says where, which rule, and how to fix; it never carries a value that could be
+The text of each says where, which rule, and how to fix it; it never carries a value that could be
 secret, so it may be shown anywhere.
 """
 
@@ -20,7 +20,7 @@ class StoreError(ResponseStoreError):
 
 
 class TransientStoreError(StoreError):
-    """The database failed in a way that may pass: locked, full, out of reach. Try again later."""
+    """The database failed in a way that may pass: locked, full, not reachable. Try again later."""
 
 
 class PermanentStoreError(StoreError):

@@ -17,14 +17,16 @@ from response_store.config import Config, Serve
 _NO_HTTP_FROM_OUTSIDE = ("local", "dns")  # programs of this machine; no HTTP at all
 
 
-def serving_refusal(config: Config, options: Any, bound: Iterator[str]) -> str | None:
-    """Why stored responses may not be served, if so.
+def find_serving_refusal(config: Config, options: Any, bound: Iterator[str]) -> str | None:
+    """Return why stored responses may not be served; None where they may.
 
     `options` are mitmproxy's; `bound` the addresses at which it listens already.
     """
     if config.serve is Serve.OFF or config.serve_remote:
         return None
-    remote = next((host for host in (*_to_listen(options), *bound) if not _is_here(host)), None)
+    remote = next(
+        (host for host in (*_list_listening_hosts(options), *bound) if not _is_here(host)), None
+    )
     if remote is None:
         return None
     return (
@@ -45,9 +47,9 @@ def connects_late(config: Config, modes: Sequence[str]) -> bool:
     return reverse or config.serve is Serve.ONLY
 
 
-def listening_names(options: Any) -> Iterator[str]:
+def list_listening_names(options: Any) -> Iterator[str]:
     """Yield the hosts that the options name for listening, but for those that stand for all."""
-    for host in _to_listen(options):
+    for host in _list_listening_hosts(options):
         if host not in ("all interfaces", "a TUN interface", "0.0.0.0", "::"):  # noqa: S104
             yield host
 
@@ -104,14 +106,14 @@ class HostHeaders:
 
 
 def is_from_here(client: Client) -> bool:
-    """Whether a client is a program of this machine."""
+    """Return whether a client is a program of this machine."""
     if client.proxy_mode.type_name in _NO_HTTP_FROM_OUTSIDE:
         return True
     return bool(client.peername) and _is_here(client.peername[0])
 
 
-def _to_listen(options: Any) -> Iterator[str]:
-    """The hosts of the servers that the options name; empty for all interfaces."""
+def _list_listening_hosts(options: Any) -> Iterator[str]:
+    """Yield the hosts of the servers that the options name; empty for all interfaces."""
     if not options.server:
         return
     for spec in options.mode:
@@ -126,7 +128,7 @@ def _to_listen(options: Any) -> Iterator[str]:
 
 
 def _is_here(host: str) -> bool:
-    """Whether a host is reached from this machine alone. Names but `localhost` are not."""
+    """Return whether a host is reached from this machine alone; of names `localhost` alone is."""
     if host.lower() == "localhost":
         return True
     try:

@@ -16,19 +16,19 @@ R = TypeVar("R")
 
 
 class ErrorReporter:
-    """Takes errors of our own code. What is logged names the place, never a value."""
+    """Counts and logs errors of our own code. What is logged names the place, never a value."""
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._seen: set[str] = set()
 
     def report(self, where: str, error: BaseException) -> None:
-        """Count an error, and log it unless one of its kind was logged before. Never raises."""
+        """Count an error, and log it unless one of its kind was logged before; never raise."""
         with contextlib.suppress(Exception):
             self._report(where, error)
 
     def _report(self, where: str, error: BaseException) -> None:
-        place = f"{type(error).__name__} at {_place(error)}"
+        place = f"{type(error).__name__} at {_format_place(error)}"
         self._counters.add(f"fault.{where}")
         if place in self._seen:
             return
@@ -43,7 +43,7 @@ class ErrorReporter:
     def guard(
         self, where: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R | None:
-        """What `function` returns; where it raises, report that and return None."""
+        """Return what `function` returns; where it raises, report that and return None."""
         try:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - that is what a guard is for
@@ -51,7 +51,7 @@ class ErrorReporter:
             return None
 
 
-def _place(error: BaseException) -> str:
+def _format_place(error: BaseException) -> str:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next

@@ -68,7 +68,7 @@ _HASH = 16
 
 OPEN_TURNS = 256
 """Turns of a socket that wait or run at once; each holds a request."""
-LANE = 256
+STREAM_ID = 256
 """Bytes of a `stream_id`; a hash stands for one that is longer."""
 
 # Heads
@@ -93,7 +93,7 @@ COLUMN_SECONDS = 5.0
 """Time for the secrets of one column; beyond it the column is left out."""
 
 
-def bounded_name(name: str, limit: int = NAME) -> str:
+def limit_name(name: str, limit: int = NAME) -> str:
     """Return a name of at most `limit` characters: of a longer one its start, and a hash of it."""
     if len(name) <= limit:
         return name
@@ -101,7 +101,7 @@ def bounded_name(name: str, limit: int = NAME) -> str:
     return f"{name[: limit - _HASH - 1]}~{digest}"
 
 
-def short_name(name: str, limit: int = NAME_IN_LINE) -> str:
+def shorten_name(name: str, limit: int = NAME_IN_LINE) -> str:
     """Return as much of a name as fits a line; the beginning of an id is enough to find it."""
     return name[:limit]
 

@@ -24,11 +24,13 @@ def explain_missing() -> str | None:
     if not missing:
         return None
     names = ", ".join(missing)
-    how = how_to_add(sys.prefix, sys.executable, _source(), frozen=hasattr(sys, "frozen"))
+    how = describe_installation(
+        sys.prefix, sys.executable, _find_source(), frozen=hasattr(sys, "frozen")
+    )
     return f"Response Store: the Python that runs mitmproxy lacks {names}. {how}"
 
 
-def how_to_add(prefix: str, executable: str, source: str, *, frozen: bool) -> str:
+def describe_installation(prefix: str, executable: str, source: str, *, frozen: bool) -> str:
     """Return how to add the package at `source` to a Python, by where that is."""
     if frozen:
         return (
@@ -55,7 +57,7 @@ def _is_missing(name: str) -> bool:
         return True
 
 
-def _source() -> str:
+def _find_source() -> str:
     """Return where the package can be installed from: the clone that this file is in."""
     clone = Path(__file__).resolve().parents[2]
     return str(clone) if (clone / "pyproject.toml").is_file() else "PATH_OF_THE_CLONE"

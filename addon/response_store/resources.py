@@ -1,4 +1,4 @@
-"""Where the files are that are not Python modules of ours: the schemas and mitmproxy's script.
+"""The files that are no Python modules of ours: the schemas and mitmproxy's script.
 
 A source checkout has them at its top level and beside the package, an installed wheel has them
 inside the package.
@@ -11,20 +11,20 @@ from pathlib import Path
 _PACKAGE = Path(__file__).resolve().parent
 
 
-def schema_path(name: str) -> Path:
-    """The path of a file of `schemas/`, such as `config.schema.json` or `sqlite/x.sql`."""
-    return _first_existing(_PACKAGE / "schemas", _PACKAGE.parent.parent / "schemas") / name
+def find_schema(name: str) -> Path:
+    """Return the path of a file of `schemas/`, such as `config.schema.json` or `sqlite/x.sql`."""
+    return _choose_existing(_PACKAGE / "schemas", _PACKAGE.parent.parent / "schemas") / name
 
 
-def schema_text(name: str) -> str:
-    """The text of a file of `schemas/`."""
-    return schema_path(name).read_text(encoding="utf-8")
+def read_schema(name: str) -> str:
+    """Return the text of a file of `schemas/`."""
+    return find_schema(name).read_text(encoding="utf-8")
 
 
-def script_path() -> Path:
-    """The path of the script that mitmproxy loads with `-s`."""
-    return _first_existing(_PACKAGE / "_script" / "capture.py", _PACKAGE.parent / "capture.py")
+def find_script() -> Path:
+    """Return the path of the script that mitmproxy loads with `-s`."""
+    return _choose_existing(_PACKAGE / "_script" / "capture.py", _PACKAGE.parent / "capture.py")
 
 
-def _first_existing(installed: Path, source: Path) -> Path:
+def _choose_existing(installed: Path, source: Path) -> Path:
     return installed if installed.exists() else source

@@ -24,9 +24,9 @@ from response_store.capture.websockets import Sockets
 from response_store.config import Config, Serve, promises
 from response_store.ingest.channel import OK
 from response_store.ingest.supervisor import Supervisor
-from response_store.journal.binding import new_header
+from response_store.journal.binding import build_header
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.folder import journals_folder
+from response_store.journal.folder import prepare_folder
 from response_store.journal.writer import JournalWriter
 from response_store.serving.service import Service
 from response_store.store.health import StorePhase
@@ -83,9 +83,9 @@ class Session:
         self._is_retired = False
         self._is_closed = False
         self._closes: asyncio.TimerHandle | None = None
-        _make_way(config.journal.path)
-        folder = journals_folder(config.journal.path, os.environ)
-        self.directory = JournalDirectory.create(folder, new_header(config))
+        _move_earlier_journal(config.journal.path)
+        folder = prepare_folder(config.journal.path, os.environ)
+        self.directory = JournalDirectory.create(folder, build_header(config))
         self.recorder_id = self.directory.journal_id
         self.writer = JournalWriter(
             self.directory,
@@ -111,7 +111,7 @@ class Session:
         outbox = Outbox(self.writer, self.ingester, loop=loop, errors=errors, counters=counters)
         self._outbox = outbox
         self.acknowledgement = Acknowledgement(
-            config, self, counters, way_of=outbox.way_of, clock=time.monotonic
+            config, self, counters, find_dependency=outbox.find_dependency, clock=time.monotonic
         )
         self.recorder = Recorder(
             config, outbox, self, self.acknowledgement, counters=counters, errors=errors, loop=loop
@@ -435,9 +435,9 @@ class Session:
         return f"{number} frames, the oldest for {oldest}"
 
 
-def _make_way(configured: Path | None) -> None:
+def _move_earlier_journal(configured: Path | None) -> None:
     """Put a journal of earlier versions, a file, aside where the folder of journals is to be."""
     if configured is not None and configured.is_file():
-        from response_store.journal.earlier import make_way  # noqa: PLC0415 (once in a life)
+        from response_store.journal.earlier import move_aside  # noqa: PLC0415 (once in a life)
 
-        make_way(configured)
+        move_aside(configured)

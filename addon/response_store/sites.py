@@ -27,7 +27,7 @@ Fields = Iterable[tuple[bytes, bytes]]
 """The headers of a request."""
 
 
-class Refusal(StrEnum):
+class RefusalReason(StrEnum):
     """Why a request is refused; also the end of its counter's name."""
 
     HOST = "host"
@@ -53,42 +53,46 @@ class Sites:
         self._token = token.encode() if token else None
         self._admits = lru_cache(maxsize=256)(self._admits_name)
 
-    def refuse_read(self, fields: Fields, host: str | None, reached_at: str) -> Refusal | None:
+    def refuse_read(
+        self, fields: Fields, host: str | None, reached_at: str
+    ) -> RefusalReason | None:
         """Return why what is stored is not for this client.
 
         `host` is what it wrote into Host, None where that can't be known; `reached_at` the address
         of the proxy that it has connected to.
         """
-        headers = _read(fields)
+        headers = _read_headers(fields)
         if host and not self.admits(host, reached_at):
-            return Refusal.HOST
+            return RefusalReason.HOST
         if self._is_foreign(headers, reached_at):
-            return Refusal.SITE
-        return None if self._has_token(headers) else Refusal.TOKEN
+            return RefusalReason.SITE
+        return None if self._has_token(headers) else RefusalReason.TOKEN
 
-    def refuse_create(self, fields: Fields, host: str | None, reached_at: str) -> Refusal | None:
+    def refuse_create(
+        self, fields: Fields, host: str | None, reached_at: str
+    ) -> RefusalReason | None:
         """Return why a request that creates a response is a page's, and not to be captured.
 
         A type that a browser asks the server about first is left to the server. A page that takes
         the proxy for its own site, under a name that nobody gave to it, is not.
         """
-        headers = _read(fields)
+        headers = _read_headers(fields)
         if headers.origin is None and not headers.site:
             return None
         if host and not self.admits(host, reached_at):
-            return Refusal.HOST
+            return RefusalReason.HOST
         if not self._is_foreign(headers, reached_at):
             return None
         is_own = headers.site == b"same-origin" and self._admits(reached_at)
-        return Refusal.SITE if is_own or headers.content_type in _SIMPLE_TYPES else None
+        return RefusalReason.SITE if is_own or headers.content_type in _SIMPLE_TYPES else None
 
-    def refuse_socket(self, fields: Fields, reached_at: str) -> Refusal | None:
+    def refuse_socket(self, fields: Fields, reached_at: str) -> RefusalReason | None:
         """Return why a WebSocket is a page's: browsers ask no server before they open one."""
-        return Refusal.SITE if self._is_foreign(_read(fields), reached_at) else None
+        return RefusalReason.SITE if self._is_foreign(_read_headers(fields), reached_at) else None
 
     def admits(self, host: str, reached_at: str) -> bool:
         """Return whether a Host or the host of an Origin means this proxy."""
-        name = _without_port(host)
+        name = _strip_port(host)
         return name == reached_at or self._admits(name)
 
     def _admits_name(self, name: str) -> bool:
@@ -111,7 +115,7 @@ class Sites:
         return token is None or any(hmac.compare_digest(token, each) for each in headers.tokens)
 
 
-def _read(fields: Fields) -> _Headers:
+def _read_headers(fields: Fields) -> _Headers:
     found: dict[bytes, bytes] = {}
     for key, value in fields:
         if (name := key.lower()) in _SEEN:
@@ -129,7 +133,7 @@ def _read(fields: Fields) -> _Headers:
     )
 
 
-def _without_port(host: str) -> str:
+def _strip_port(host: str) -> str:
     if host.startswith("["):
         return host[1:].partition("]")[0]
     name, _, port = host.rpartition(":")

@@ -7,8 +7,8 @@ from typing import Any, cast
 from jsonschema import Draft202012Validator, TypeChecker, validators
 
 
-def strict_validator(schema: dict[str, Any]) -> Draft202012Validator:
-    """A validator of a schema, with the usual types, but 1.0 is no integer."""
+def build_strict_validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return a validator of a schema, with the usual types, but 1.0 is no integer."""
     usual: TypeChecker = Draft202012Validator.TYPE_CHECKER
     types = usual.redefine("integer", lambda _, value: type(value) is int)
     strict = validators.extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]

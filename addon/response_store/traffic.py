@@ -19,13 +19,13 @@ from mitmproxy.connection import Client, ConnectionState
 
 from response_store.capture import flow_facts, refusal
 from response_store.capture.outbox import LARGE
-from response_store.capture.websocket_window import messages_kept
+from response_store.capture.websocket_window import count_kept_messages
 from response_store.config import Serve
-from response_store.exposure import HostHeaders, is_from_here, is_reverse, listening_names
+from response_store.exposure import HostHeaders, is_from_here, is_reverse, list_listening_names
 from response_store.openai_api.endpoints import Skip, classify
 from response_store.openai_api.other_endpoints import name_uncaptured_endpoint
 from response_store.serving import answer
-from response_store.sites import TOKEN_NAME, Refusal, Sites
+from response_store.sites import TOKEN_NAME, RefusalReason, Sites
 from response_store.store.records import EndedBy, Transport
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ class Traffic:
         self._done: weakref.WeakSet[http.HTTPFlow] = weakref.WeakSet()
         self._over: weakref.WeakSet[http.HTTPFlow] = weakref.WeakSet()  # sockets that have ended
         # mitmproxy copies an option whenever it is read; messages are many.
-        self._messages_kept = cache(lambda: messages_kept(ctx.master, ctx.options))
+        self._messages_kept = cache(lambda: count_kept_messages(ctx.master, ctx.options))
         self._sites = cache(
-            lambda hosts, token: Sites((*hosts, *listening_names(ctx.options)), token)
+            lambda hosts, token: Sites((*hosts, *list_listening_names(ctx.options)), token)
         )
         self.host_headers = HostHeaders()
 
@@ -128,8 +128,8 @@ class Traffic:
     ) -> None:
         """Answer a request, or let it pass. What is answered here is not captured again."""
         try:
-            headers = flow_facts.request_headers(flow, session.config.tenant)
-            tenant = flow_facts.tenant_of(headers, session.config.tenant)
+            headers = flow_facts.read_request_headers(flow, session.config.tenant)
+            tenant = flow_facts.find_tenant(headers, session.config.tenant)
             made = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
             self.errors.report("serve", error)
@@ -158,7 +158,7 @@ class Traffic:
         flow.response = http.Response.make(made.status, made.body, dict(made.headers))
         return True
 
-    def _refusal(self, flow: http.HTTPFlow, session: Session) -> Refusal | None:
+    def _refusal(self, flow: http.HTTPFlow, session: Session) -> RefusalReason | None:
         request, reverse = flow.request, is_reverse(flow.client_conn)
         method = request.method
         if session.serving is not None and session.serving.concerns(method, request.path):
@@ -166,17 +166,17 @@ class Traffic:
             return self._read_refusal(flow, session.config) if strict else None
         if not reverse or method not in _FROM_PAGES or not _may_be_ours(flow):
             return None
-        sites, reached_at = self._sites_of(session.config), _reached_at(flow)
+        sites, reached_at = self._sites_of(session.config), _find_local_address(flow)
         fields = request.headers.fields
         if method == "POST":
             host = self.host_headers.host(flow, ctx.options) if session.serving else None
             return sites.refuse_create(fields, host, reached_at)
         return sites.refuse_socket(fields, reached_at) if "upgrade" in request.headers else None
 
-    def _read_refusal(self, flow: http.HTTPFlow, config: Config) -> Refusal | None:
+    def _read_refusal(self, flow: http.HTTPFlow, config: Config) -> RefusalReason | None:
         host = self.host_headers.host(flow, ctx.options)
         fields = flow.request.headers.fields
-        refusal = self._sites_of(config).refuse_read(fields, host, _reached_at(flow))
+        refusal = self._sites_of(config).refuse_read(fields, host, _find_local_address(flow))
         if config.serve_token is not None:
             flow.request.headers.pop(TOKEN_NAME, None)  # ours, and nobody else's
         return refusal
@@ -190,7 +190,7 @@ class Traffic:
         if not flow.live or flow.response is not None or flow.error is not None:
             return None
         asked = serving.parse(flow.request.method, flow.request.path)
-        if asked is None or not config.capture.admits(flow_facts.host(flow)):
+        if asked is None or not config.capture.admits(flow_facts.find_host(flow)):
             return None
         # When the address is changed at run time, mitmproxy listens there before it can be refused.
         if not config.serve_remote and not is_from_here(flow.client_conn):
@@ -215,7 +215,7 @@ class Traffic:
             self.errors.guard("request", self._request, flow, session)
 
     def _request(self, flow: http.HTTPFlow, session: Session) -> Exchange | None:
-        headers = flow_facts.request_headers(flow, session.config.tenant)
+        headers = flow_facts.read_request_headers(flow, session.config.tenant)
         api = classify(
             flow.request.method,
             flow.request.path,
@@ -229,7 +229,7 @@ class Traffic:
             return None
         capture = session.config.capture
         if not isinstance(api, Skip):
-            if not capture.admits(flow_facts.host(flow)):
+            if not capture.admits(flow_facts.find_host(flow)):
                 api = Skip.HOST
             elif api.value not in capture.apis:
                 api = Skip.API
@@ -241,14 +241,14 @@ class Traffic:
             if _may_be_ours(flow):
                 self._done.add(flow)
             return None
-        request = flow_facts.request_head(flow, api, headers, session.config.tenant)
+        request = flow_facts.build_request_head(flow, api, headers, session.config.tenant)
         body = flow.request.data.content
         exchange = session.recorder.begin(
             flow.id,
             request,
             body,
             live=bool(flow.live),
-            credentials=flow_facts.credentials(flow),
+            credentials=flow_facts.read_credentials(flow),
         )
         self._flows[flow.id] = flow
         self._done.discard(flow)
@@ -286,7 +286,7 @@ class Traffic:
         if found is None or flow.response is None:
             return
         session, exchange = found
-        answer = flow_facts.answer_head(flow)
+        answer = flow_facts.build_answer_head(flow)
         if not answer.content_type and exchange.asks_for_stream:
             answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
         exchange.answer = answer
@@ -300,11 +300,11 @@ class Traffic:
         self, exchange: Exchange, stream: StreamTee, session: Session, inner: Any
     ) -> StreamCallable:
         """Return a callable that shows each chunk to the recorder and hands it on untouched."""
-        feed, passes = session.recorder.feed, stream.passes
+        feed, feed_fast = session.recorder.feed, stream.feed_fast
 
         def tee(chunk: bytes) -> bytes | Iterable[bytes]:
             try:
-                if not passes(chunk):
+                if not feed_fast(chunk):
                     feed(exchange, chunk)
             except Exception as error:  # noqa: BLE001 - the bytes go on whatever we do wrong
                 self.errors.report("stream", error)
@@ -320,10 +320,10 @@ class Traffic:
         session, exchange = found
         by = exchange.regular_end
         if flow.error is not None and not exchange.live:
-            by = _who_left(flow)  # a file tells the answer first, then how the flow broke off
+            by = _find_who_left(flow)  # a file tells the answer first, then how the flow broke off
         ended = self._finish(flow, exchange, session, by)
         acknowledged = session.recorder.acknowledged(ended) if ended is not None else None
-        return _all(acknowledged, _put_back(flow, exchange))
+        return _await_all(acknowledged, _put_back(flow, exchange))
 
     def _error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         found = self._found(flow)
@@ -333,9 +333,9 @@ class Traffic:
         session, exchange = found
         if session.recorder.has_stopped and exchange.live:
             return None  # cut by our own end, which has been written
-        by = _who_left(flow)
+        by = _find_who_left(flow)
         if by is EndedBy.UPSTREAM and flow.response is None and flow.error is not None:
-            exchange.problem = flow_facts.connection_problem(flow.error.msg)
+            exchange.problem = flow_facts.describe_connection_problem(flow.error.msg)
         self._finish(flow, exchange, session, by)
         return _put_back(flow, exchange)
 
@@ -347,7 +347,7 @@ class Traffic:
                 del self._flows[flow_id]
                 waits.append(self._end_left_behind(flow))
         self.runtime.sweep()
-        return _all(*waits)
+        return _await_all(*waits)
 
     def _end_left_behind(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
         found = self.runtime.find(flow.id)
@@ -357,7 +357,7 @@ class Traffic:
             self._socket_answered(flow)
         elif not found[0].recorder.has_stopped:
             session, exchange = found
-            by = EndedBy.BODY if _is_complete(flow) else _who_left(flow)
+            by = EndedBy.BODY if _is_complete(flow) else _find_who_left(flow)
             self._finish(flow, exchange, session, by)
             return _put_back(flow, exchange)
         return None
@@ -368,9 +368,9 @@ class Traffic:
         body = None
         if flow.response is not None:
             if _may_have_changed(flow.response, exchange):
-                exchange.answer = flow_facts.answer_head(flow)
+                exchange.answer = flow_facts.build_answer_head(flow)
             body = flow.response.raw_content
-        at = None if exchange.live else flow_facts.ended_at(flow)
+        at = None if exchange.live else flow_facts.find_end_time(flow)
         ended = session.recorder.finish(flow.id, by, body, at)
         self._flows.pop(flow.id, None)
         self._done.add(flow)
@@ -413,7 +413,7 @@ def _is_complete(flow: http.HTTPFlow) -> bool:
     return flow.response is not None and flow.response.timestamp_end is not None
 
 
-def _reached_at(flow: http.HTTPFlow) -> str:
+def _find_local_address(flow: http.HTTPFlow) -> str:
     """Return the address of this machine that a client has connected to."""
     return str(flow.client_conn.sockname[0])
 
@@ -423,7 +423,7 @@ def _tell_client(flow: http.HTTPFlow, message: bytes) -> None:
     ctx.master.commands.call("inject.websocket", flow, True, message, True)
 
 
-def _who_left(flow: http.HTTPFlow) -> EndedBy:
+def _find_who_left(flow: http.HTTPFlow) -> EndedBy:
     """Return who ended a flow: the connection's state tells, or else what the error names.
 
     A flow that is read from a file says nothing by its connections, which are closed all.
@@ -474,14 +474,14 @@ async def _put_back_large(response: http.Response, chunks: list[bytes]) -> None:
         response.data.content = body
 
 
-def _all(*awaitables: Awaitable[None] | None) -> Awaitable[None] | None:
+def _await_all(*awaitables: Awaitable[None] | None) -> Awaitable[None] | None:
     """Return what to await for all of them; None where there is nothing."""
     waits = [awaitable for awaitable in awaitables if awaitable is not None]
     if len(waits) > 1:
-        return _in_turn(waits)
+        return _await_in_turn(waits)
     return waits[0] if waits else None
 
 
-async def _in_turn(awaitables: list[Awaitable[None]]) -> None:
+async def _await_in_turn(awaitables: list[Awaitable[None]]) -> None:
     for awaitable in awaitables:
         await awaitable

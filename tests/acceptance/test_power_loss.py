@@ -19,7 +19,7 @@ from response_store.problems import ErrorReporter
 from response_store.config import load_config
 from response_store.counts import Counters
 from response_store.ingest.takeover import Fate, take_over
-from response_store.journal.binding import target_of
+from response_store.journal.binding import build_target
 from response_store.store.backends import build_store
 from tests.fakes import bodies
 from tests.fakes.answers import Stream, json_answer
@@ -211,7 +211,7 @@ def taken_over(root: Path, tmp_path: Path) -> list[Fate]:
     store, counters = build_store(config), Counters()
     try:
         found = take_over(
-            root / "journals", config, store, target_of(config),
+            root / "journals", config, store, build_target(config),
             counters=counters, errors=ErrorReporter(counters),
         )  # fmt: skip
     finally:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 from response_store.store.schema_state import MIGRATIONS
 from response_store.store.sqlite.statements import fill
 from tests.acceptance.searching import ANSWER, FOUND, ids, search, stream, wait_indexed
@@ -114,7 +114,7 @@ def test_a_database_of_version_1(make_proxy: MakeProxy, tenant: str) -> None:
         assert versions == [{"version": len(MIGRATIONS)}]
         assert ids(search(proxy, tenant, "n299")) == ["r299"]
         wait_indexed(proxy.database, 300)
-    assert "openai_exchanges_search" not in schema_text("sqlite/exchanges_001.sql")
+    assert "openai_exchanges_search" not in read_schema("sqlite/exchanges_001.sql")
 
 
 def test_a_file_that_may_only_be_read(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from response_store.resources import script_path
+from response_store.resources import find_script
 from tests.acceptance.test_company import change_to
 from tests.conftest import BY_TENANT, MakeProxy
 from tests.fakes import bodies
@@ -66,7 +66,7 @@ def switch(model_server: ModelServer) -> WebSocketSwitch:
 def changeable(make_proxy: MakeProxy, tmp_path: Path) -> Iterator[Proxy]:
     """A proxy with a script of its own, which may be touched, and configurations to choose from."""
     script = tmp_path / "capture.py"
-    shutil.copy(script_path(), script)
+    shutil.copy(find_script(), script)
     with make_proxy(first=[script], addon=False) as proxy:
         write(proxy, "equal", BY_TENANT)
         write(proxy, "other", OTHER)

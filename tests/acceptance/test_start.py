@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from response_store.resources import script_path
+from response_store.resources import find_script
 from tests.harness import limited
 from tests.harness.clients import asking, fetch
 from tests.harness.expected import assert_completed
@@ -178,7 +178,7 @@ SAID = {
 
 def check(path: Path) -> subprocess.CompletedProcess[str]:
     """Run `response-store config check` on the file."""
-    environment = {**os.environ, "PYTHONPATH": str(script_path().parent)}
+    environment = {**os.environ, "PYTHONPATH": str(find_script().parent)}
     command = [sys.executable, "-c", CLI, "config", "check", path.name]
     return subprocess.run(
         command,

@@ -28,7 +28,7 @@ from mitmproxy.certs import CertStore
 
 import response_store
 from response_store.mitmweb import ALL_WRITTEN
-from response_store.resources import script_path
+from response_store.resources import find_script
 from tests.harness.database import Database
 
 BIN = Path(sys.executable).parent
@@ -128,7 +128,7 @@ class Proxy:
         self._config = config
         self._options = dict(options or {})
         self._arguments = list(arguments)
-        self._scripts = [*first, *([script_path()] if addon else [])]
+        self._scripts = [*first, *([find_script()] if addon else [])]
         if control:
             self._scripts.append(CONTROL)
         self._in_ingester = [str(script) for script in in_ingester]

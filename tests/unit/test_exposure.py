@@ -13,7 +13,7 @@ from mitmproxy.test import tflow, tutils
 
 from response_store.config import load_config
 from response_store.counts import Counters
-from response_store.exposure import HostHeaders, listening_names, serving_refusal
+from response_store.exposure import HostHeaders, find_serving_refusal, list_listening_names
 from response_store.runtime import Runtime
 from response_store.serving.service import Service
 from response_store.traffic import Traffic
@@ -29,7 +29,7 @@ def refusal(
     path.write_text(config)
     usual = {"server": True, "listen_host": HERE, "mode": ["regular"]}
     how = SimpleNamespace(**usual | options)
-    return serving_refusal(load_config(path, {}), how, iter(bound))
+    return find_serving_refusal(load_config(path, {}), how, iter(bound))
 
 
 @pytest.mark.parametrize(
@@ -180,4 +180,4 @@ def test_names_of_listening() -> None:
         listen_host="box.lan",
         mode=["reverse:http://x@8080", "regular@10.0.0.1:8081", "reverse:http://y@0.0.0.0:8082"],
     )
-    assert list(listening_names(options)) == ["box.lan", "10.0.0.1"]
+    assert list(list_listening_names(options)) == ["box.lan", "10.0.0.1"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from response_store.requirements import MODULES, explain_missing, how_to_add
+from response_store.requirements import MODULES, describe_installation, explain_missing
 
 ROOT = Path(__file__).parents[2]
 WITH_MITMPROXY = {"mitmproxy", "h11", "h2", "tornado"}  # not imported by us
@@ -47,7 +47,7 @@ def test_every_requirement_is_looked_for() -> None:
 )
 def test_how_to_add(prefix: str, frozen: bool, words: str) -> None:
     """By where mitmproxy's Python is."""
-    assert words in how_to_add(prefix, "/bin/python", "/clone", frozen=frozen)
+    assert words in describe_installation(prefix, "/bin/python", "/clone", frozen=frozen)
 
 
 def test_folders_of_other_names(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_folders_of_other_names(tmp_path: Path) -> None:
         prefix = tmp_path / file.partition(".")[0] / "mitm"
         prefix.mkdir(parents=True)
         (prefix / file).touch()
-        assert words in how_to_add(str(prefix), "/bin/python", "/clone", frozen=False)
+        assert words in describe_installation(str(prefix), "/bin/python", "/clone", frozen=False)
 
 
 def test_a_mitmproxy_without_it(tmp_path: Path) -> None:

@@ -36,7 +36,7 @@ from response_store.ingest.channel import (
 )
 from response_store.ingest.supervisor import GONE
 from response_store.journal.errors import JournalProblem
-from response_store.resources import script_path
+from response_store.resources import find_script
 from response_store.session import Session
 from response_store.store.records import EndedBy
 from tests.unit.ingester_double import Ingester, until
@@ -618,7 +618,7 @@ print([name for name in ("sqlite3", "psycopg", "rich", "re2", "click") if name i
 def test_what_the_proxy_imports(tmp_path: Path) -> None:
     """A session on SQLite imports nothing that only the ingester needs."""
     config_of(tmp_path)
-    path = os.pathsep.join([str(script_path().parent), os.environ.get("PYTHONPATH", "")])
+    path = os.pathsep.join([str(find_script().parent), os.environ.get("PYTHONPATH", "")])
     said = subprocess.run(
         [sys.executable, "-c", HEAVY, str(tmp_path / "store.yaml")],
         cwd=tmp_path,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from response_store.sites import Refusal, Sites
+from response_store.sites import RefusalReason, Sites
 
 HERE = "127.0.0.1"
 TOKEN = "t0ken-of-sixteen"
@@ -61,18 +61,18 @@ def test_the_address_that_was_connected_to_is_a_name() -> None:
 READS = [
     ({}, None, None),
     ({}, "localhost:8080", None),
-    ({}, "evil.example", Refusal.HOST),
-    ({"Origin": PAGE}, "localhost", Refusal.SITE),
-    ({"ORIGIN": "https://evil.example:8080"}, "127.0.0.1", Refusal.SITE),
-    ({"origin": "null"}, "localhost", Refusal.SITE),
-    ({"origin": "file://"}, "localhost", Refusal.SITE),
-    ({"origin": "localhost"}, "localhost", Refusal.SITE),
-    ({"origin": "http://localhost@evil.example"}, "localhost", Refusal.SITE),
+    ({}, "evil.example", RefusalReason.HOST),
+    ({"Origin": PAGE}, "localhost", RefusalReason.SITE),
+    ({"ORIGIN": "https://evil.example:8080"}, "127.0.0.1", RefusalReason.SITE),
+    ({"origin": "null"}, "localhost", RefusalReason.SITE),
+    ({"origin": "file://"}, "localhost", RefusalReason.SITE),
+    ({"origin": "localhost"}, "localhost", RefusalReason.SITE),
+    ({"origin": "http://localhost@evil.example"}, "localhost", RefusalReason.SITE),
     ({"origin": "http://localhost:3000"}, "127.0.0.1:8080", None),
     ({"origin": "http://[::1]:3000"}, "localhost", None),
     ({"origin": "https://box.lan"}, "box.lan", None),
-    ({"sec_fetch_site": "cross-site"}, "localhost", Refusal.SITE),
-    ({"sec_fetch_site": "Cross-Site"}, "localhost", Refusal.SITE),
+    ({"sec_fetch_site": "cross-site"}, "localhost", RefusalReason.SITE),
+    ({"sec_fetch_site": "Cross-Site"}, "localhost", RefusalReason.SITE),
     ({"sec_fetch_site": "none"}, "localhost", None),
     ({"sec_fetch_site": "same-origin"}, "localhost", None),
     ({"sec_fetch_site": "cross-site", "origin": "http://localhost"}, "127.0.0.1", None),
@@ -81,7 +81,7 @@ READS = [
 
 @pytest.mark.parametrize(("headers", "host", "refused"), READS)
 def test_reading_what_is_stored(
-    headers: dict[str, str], host: str | None, refused: Refusal | None
+    headers: dict[str, str], host: str | None, refused: RefusalReason | None
 ) -> None:
     """A page of another site gets nothing, a program or a page of this machine does."""
     assert SITES.refuse_read(fields(**headers), host, HERE) is refused
@@ -91,7 +91,7 @@ def test_several_origins_are_none() -> None:
     """Two of them, one harmless, in either order, are another site's."""
     for pair in ((PAGE, "http://localhost"), ("http://localhost", PAGE)):
         both = [(b"origin", origin.encode()) for origin in pair]
-        assert SITES.refuse_read(both, "localhost", HERE) is Refusal.SITE
+        assert SITES.refuse_read(both, "localhost", HERE) is RefusalReason.SITE
 
 
 SIMPLE = ("text/plain", "Text/Plain;charset=UTF-8", "application/x-www-form-urlencoded", "",
@@ -105,7 +105,7 @@ SIMPLE = ("text/plain", "Text/Plain;charset=UTF-8", "application/x-www-form-urle
 def test_a_page_creates_nothing_unasked(kind: str, page: dict[str, str]) -> None:
     """What a browser sends to another site without asking it first is refused."""
     headers = page | ({"content_type": kind} if kind else {})
-    assert SITES.refuse_create(fields(**headers), None, HERE) is Refusal.SITE
+    assert SITES.refuse_create(fields(**headers), None, HERE) is RefusalReason.SITE
 
 
 @pytest.mark.parametrize("kind", [*SIMPLE, "application/json"])
@@ -120,14 +120,14 @@ def test_a_type_that_is_asked_about_is_left_to_the_server() -> None:
     asked = fields(content_type="application/json", origin=PAGE, sec_fetch_site="cross-site")
     assert SITES.refuse_create(asked, None, HERE) is None
     rebound = fields(content_type="application/json", origin=PAGE, sec_fetch_site="same-origin")
-    assert SITES.refuse_create(rebound, None, HERE) is Refusal.SITE
+    assert SITES.refuse_create(rebound, None, HERE) is RefusalReason.SITE
     assert SITES.refuse_create(rebound, None, "10.0.0.1") is None
-    assert SITES.refuse_create(rebound, "evil.example:8080", "10.0.0.1") is Refusal.HOST
+    assert SITES.refuse_create(rebound, "evil.example:8080", "10.0.0.1") is RefusalReason.HOST
 
 
 def test_a_page_opens_no_socket() -> None:
     """A WebSocket of another site's page is refused, whatever its type."""
-    assert SITES.refuse_socket(fields(origin=PAGE), HERE) is Refusal.SITE
+    assert SITES.refuse_socket(fields(origin=PAGE), HERE) is RefusalReason.SITE
     assert SITES.refuse_socket(fields(origin="http://localhost:3000"), HERE) is None
     assert SITES.refuse_socket([], HERE) is None
 
@@ -139,14 +139,14 @@ def test_a_page_opens_no_socket() -> None:
         ({"Authorization": f"bearer  {TOKEN} "}, None),
         ({"x_response_store_token": TOKEN}, None),
         ({"authorization": "Bearer sk-1", "X-Response-Store-Token": TOKEN}, None),
-        ({}, Refusal.TOKEN),
-        ({"authorization": TOKEN}, Refusal.TOKEN),
-        ({"authorization": f"Bearer {TOKEN}x"}, Refusal.TOKEN),
-        ({"authorization": f"Bearer {TOKEN[:-1]}"}, Refusal.TOKEN),
-        ({"x_response_store_token": ""}, Refusal.TOKEN),
-        ({"x_response_store_token": TOKEN, "origin": PAGE}, Refusal.SITE),
+        ({}, RefusalReason.TOKEN),
+        ({"authorization": TOKEN}, RefusalReason.TOKEN),
+        ({"authorization": f"Bearer {TOKEN}x"}, RefusalReason.TOKEN),
+        ({"authorization": f"Bearer {TOKEN[:-1]}"}, RefusalReason.TOKEN),
+        ({"x_response_store_token": ""}, RefusalReason.TOKEN),
+        ({"x_response_store_token": TOKEN, "origin": PAGE}, RefusalReason.SITE),
     ],
 )
-def test_the_token(headers: dict[str, str], refused: Refusal | None) -> None:
+def test_the_token(headers: dict[str, str], refused: RefusalReason | None) -> None:
     """Where one is set it has to be sent, whole, as a key or in a header of ours."""
     assert Sites(token=TOKEN).refuse_read(fields(**headers), "localhost", HERE) is refused

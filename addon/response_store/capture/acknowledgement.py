@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from response_store.capture.outbox import Way
+from response_store.capture.outbox import AckDependency
 from response_store.config import Acknowledge
 
 if TYPE_CHECKING:
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 LAG_FRAMES = 2_000
 LAG_BYTES = 32 * 1024 * 1024
 """How far the end of a flow file may run ahead of the database."""
-_LOOK = 0.01  # seconds
+_POLL_INTERVAL = 0.01  # seconds
 _NO_PROGRESS = 10.0  # seconds without progress after which a reader of a file goes on
 
 
-class Progress(Protocol):
+class IngestProgress(Protocol):
     """How far the journal and the ingester are."""
 
     @property
@@ -54,10 +54,10 @@ class Acknowledgement:
     def __init__(
         self,
         config: Config,
-        progress: Progress,
+        progress: IngestProgress,
         counters: Counters,
         *,
-        way_of: Callable[[Receipt], Way],
+        find_dependency: Callable[[Receipt], AckDependency],
         clock: Callable[[], float],
     ) -> None:
         self._seconds = config.completion_wait_ms / 1000
@@ -65,8 +65,8 @@ class Acknowledgement:
         self._progress = progress
         self._counters = counters
         self._clock = clock
-        self._way_of = way_of
-        self._slow: set[Way] = set()
+        self._find_dependency = find_dependency
+        self._slow: set[AckDependency] = set()
         self._commits_hang = False
         self._committed_before = 0  # at the last commit that was noted
         self._number = 0
@@ -92,7 +92,9 @@ class Acknowledgement:
 
     def is_worth_waiting(self, pending: Sequence[Receipt]) -> bool:
         """Return whether acknowledgements are to be expected; count where they are not."""
-        if self._progress.is_failing or any(self._way_of(one) in self._slow for one in pending):
+        if self._progress.is_failing or any(
+            self._find_dependency(one) in self._slow for one in pending
+        ):
             self._counters.add("wait.skipped")
             return False
         return True
@@ -104,10 +106,10 @@ class Acknowledgement:
         if not pending:
             self._commits_hang = True
         for receipt in pending:
-            way = self._way_of(receipt)
-            if way is not Way.LARGE:  # which takes its time, and nobody else's
-                self._slow.add(way)
-                receipt.add_done_callback(partial(self._recovered, way))
+            dependency = self._find_dependency(receipt)
+            if dependency is not AckDependency.LARGE:  # which takes its time, and nobody else's
+                self._slow.add(dependency)
+                receipt.add_done_callback(partial(self._recovered, dependency))
 
     def progressed(self) -> None:
         """Note what is committed by now; wake who waited for that."""
@@ -131,15 +133,15 @@ class Acknowledgement:
         """Return what a reader of a file awaits, which may not run far ahead of the database."""
         return self._room() if self._is_far_ahead() else None
 
-    def _recovered(self, way: Way, _: Receipt) -> None:
-        self._slow.discard(way)
+    def _recovered(self, dependency: AckDependency, _: Receipt) -> None:
+        self._slow.discard(dependency)
 
     async def _wait(self, receipts: list[Receipt], committed: Receipt | None) -> None:
         try:
             async with asyncio.timeout(self._seconds):
                 for receipt in receipts:
                     if not receipt.is_settled:
-                        await _settled(receipt)
+                        await _wait_settled(receipt)
                 if committed is not None:
                     await self._committed(committed)
         except TimeoutError:
@@ -158,7 +160,7 @@ class Acknowledgement:
     async def _room(self) -> None:
         before, since = self._progress.lag, self._clock()
         while self._is_far_ahead() and self._clock() - since < _NO_PROGRESS:
-            await asyncio.sleep(_LOOK)
+            await asyncio.sleep(_POLL_INTERVAL)
             now = self._progress.lag
             if now < before:
                 since = self._clock()
@@ -169,7 +171,7 @@ class Acknowledgement:
         return frames > LAG_FRAMES or size > LAG_BYTES
 
 
-def _settled(receipt: Receipt) -> asyncio.Future[None]:
+def _wait_settled(receipt: Receipt) -> asyncio.Future[None]:
     """Return what is done once a receipt is settled."""
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     receipt.add_done_callback(lambda _: None if future.done() else future.set_result(None))

@@ -20,9 +20,9 @@ from response_store.capture.draft import (
     RequestHead,
     encode_head,
 )
-from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, Frame
+from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, OutgoingFrame
 from response_store.capture.stream_tee import StreamTee
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.limits import CHUNK_SECONDS
 from response_store.openai_api.content_encoding import (
     DecodingTimeoutError,
@@ -46,12 +46,12 @@ PART_BYTES = LARGE // 2
 the event loop can write at once."""
 _PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
 _SEARCHED = 1 << 21  # bytes: it takes less than a millisecond
-_LOOK = 1 << 14  # bytes at each end of a request
+_SEARCH_BYTES = 1 << 14  # bytes at each end of a request
 _asks_for_stream = re.compile(rb'"stream"\s*:\s*true').search
 _TOO_LARGE = "request body: above max_body_bytes"
 
 
-class Answered(NamedTuple):
+class CapturedResponse(NamedTuple):
     """What there is of an answer: pieces that were decoded as they came, or a whole body.
 
     `encoded` are the chunks of a stream that is decoded later, all of it.
@@ -128,7 +128,7 @@ class Exchange:
 
     @property
     def creates(self) -> bool:
-        """Return whether it asks for a response, and not after one that is there."""
+        """Return whether it asks for a new response, and not for one that exists."""
         return self.request.target_response_id is None
 
     @property
@@ -137,7 +137,9 @@ class Exchange:
         body = self._plain_request or self._body
         if not body:
             return False
-        return bool(_asks_for_stream(body[:_LOOK]) or _asks_for_stream(body[-_LOOK:]))
+        return bool(
+            _asks_for_stream(body[:_SEARCH_BYTES]) or _asks_for_stream(body[-_SEARCH_BYTES:])
+        )
 
     def elapsed_ms(self, now: float) -> float:
         """Return the milliseconds since the request began; `now` is of the monotonic clock."""
@@ -199,21 +201,25 @@ class Exchange:
 
     # Frames: made in order, one at a time, perhaps by another thread.
 
-    def open_frame(self) -> Frame:
+    def open_frame(self) -> OutgoingFrame:
         """Return the frame with the request."""
         body = self._request_body()
         parts = [body] if body else []
-        return Frame(Kind.OPEN, self.key, encode_head(self.request), parts, self._private)
+        return OutgoingFrame(
+            FrameKind.OPEN, self.key, encode_head(self.request), parts, self._private
+        )
 
-    def part_frame(self, pieces: Sequence[bytes], elapsed_ms: float) -> Frame:
+    def part_frame(self, pieces: Sequence[bytes], elapsed_ms: float) -> OutgoingFrame:
         """Return a frame with more of the answer, decoded and of whole events."""
         answer = None if self.part_sent else self.answer
         self.part_sent = True
         head = encode_head(PartHead(answer, elapsed_ms, self._first_event_ms))
-        body = self._without_echoes(_joined(pieces))
-        return Frame(Kind.PART, self.key, head, [body], self._private or self._may_hold(body))
+        body = self._without_echoes(_join(pieces))
+        return OutgoingFrame(
+            FrameKind.PART, self.key, head, [body], self._private or self._may_hold(body)
+        )
 
-    def gather(self, body: bytes | None, *, alone: bool = False) -> Answered:
+    def gather(self, body: bytes | None, *, alone: bool = False) -> CapturedResponse:
         """Return what there is of the answer now. On the event loop, where chunks come in.
 
         `body` is a whole answer's, which was not streamed. `alone`: all of it, also what was
@@ -221,11 +227,11 @@ class Exchange:
         """
         answer, stream = self.answer, self.stream
         if answer is None:
-            return Answered(None)
+            return CapturedResponse(None)
         if stream is None or (body is not None and not stream.has_chunks):
-            return Answered(answer, body=body)
+            return CapturedResponse(answer, body=body)
         if stream.is_deferred:
-            return Answered(answer, encoded=list(stream.chunks))
+            return CapturedResponse(answer, encoded=list(stream.chunks))
         head = msgspec.structs.replace(
             answer,
             is_terminated=stream.is_terminated,
@@ -235,11 +241,11 @@ class Exchange:
         )
         pieces = stream.whole() if alone else stream.take(all_of_it=True)
         raw = list(stream.chunks) if stream.decode_error is not None else []
-        return Answered(head, pieces=pieces or [], raw=raw)
+        return CapturedResponse(head, pieces=pieces or [], raw=raw)
 
     def end_frame(
-        self, by: EndedBy, duration_ms: float, answered: Answered, *, alone: bool = False
-    ) -> Frame:
+        self, by: EndedBy, duration_ms: float, answered: CapturedResponse, *, alone: bool = False
+    ) -> OutgoingFrame:
         """Return the frame of the end. `alone`: it replaces what earlier frames say."""
         request = self._request_body()
         alone = alone or answered.encoded is not None
@@ -261,7 +267,7 @@ class Exchange:
         )
         parts = [part for part in (request, body, raw) if part]
         private = self._private or self._may_hold(body) or bool(raw and self._may_hold(raw))
-        return Frame(Kind.END, self.key, encode_head(head), parts, private)
+        return OutgoingFrame(FrameKind.END, self.key, encode_head(head), parts, private)
 
     def has_parts(self) -> bool:
         """Return whether there is something for a part: not where all goes at once, at the end."""
@@ -340,16 +346,16 @@ class Exchange:
         self._private = self._private or self._may_hold(body)
         return body
 
-    def _answer_body(self, answered: Answered) -> tuple[AnswerHead | None, bytes, bytes]:
+    def _answer_body(self, answered: CapturedResponse) -> tuple[AnswerHead | None, bytes, bytes]:
         """Return the answer's head, what is to be written of its body, and undecodable bytes."""
         head, body = answered.head, answered.body
         if head is None:
             return None, b"", b""
         if answered.pieces is not None:
-            raw = b"" if self._private else _joined(answered.raw)[: self._limit]
-            return head, _joined(answered.pieces), raw
+            raw = b"" if self._private else _join(answered.raw)[: self._limit]
+            return head, _join(answered.pieces), raw
         if answered.encoded is not None:
-            body = _joined(answered.encoded)
+            body = _join(answered.encoded)
         if body is None:
             return msgspec.structs.replace(head, has_body=False), b"", b""
         plain, self._plain_answer = self._plain_answer, None
@@ -376,22 +382,22 @@ class Exchange:
     def _may_hold(self, body: bytes) -> bool:
         if len(body) <= LARGE:
             return may_hold_credentials(body)
-        return may_hold_credentials_sliced(body, _let_others_run)
+        return may_hold_credentials_sliced(body, _yield_to_others)
 
 
 def _contains(body: bytes, secret: bytes) -> bool:
     """Search a body; of megabytes in slices, between which the event loop may run."""
     for start in range(0, len(body), _SEARCHED):
         if start:
-            _let_others_run()
+            _yield_to_others()
         if body.find(secret, start, start + _SEARCHED + len(secret)) >= 0:
             return True
     return False
 
 
-def _let_others_run() -> None:
+def _yield_to_others() -> None:
     time.sleep(_PAUSE)
 
 
-def _joined(pieces: Sequence[bytes]) -> bytes:
+def _join(pieces: Sequence[bytes]) -> bytes:
     return pieces[0] if len(pieces) == 1 else b"".join(pieces)

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.config import TenantConfig
 from response_store.json_text import storable
-from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, bounded_name
+from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, limit_name
 from response_store.openai_api.endpoints import find_target_id, strip_query
 from response_store.redaction.credentials import list_spellings
 from response_store.store.records import Api, Transport
@@ -54,13 +54,13 @@ class HeaderMap:
         return value.decode("utf-8", "replace") if value else ""
 
 
-def request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
+def read_request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
     """Return the headers of a request that matter."""
     names = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
     return HeaderMap(flow.request.headers, names)
 
 
-def credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
+def read_credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
     """Return the client's credentials, in the spellings in which an answer may repeat them.
 
     They live as long as the exchange, for this alone.
@@ -79,36 +79,38 @@ def credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
     return list_spellings([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
 
 
-def tenant_of(headers: HeaderMap, tenant: TenantConfig) -> str:
-    """Return whose a request is."""
+def find_tenant(headers: HeaderMap, tenant: TenantConfig) -> str:
+    """Return the tenant of a request."""
     named = headers.get(tenant.header.encode()) if tenant.header else ""
-    return bounded_name(storable(named)) or tenant.id
+    return limit_name(storable(named)) or tenant.id
 
 
-def request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig) -> RequestHead:
+def build_request_head(
+    flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig
+) -> RequestHead:
     """Return what is kept of a request, but for its body."""
     data = flow.request.data
     target = find_target_id(flow.request.path)
     return RequestHead(
         flow_id=flow.id,
         turn=0,
-        tenant_id=tenant_of(headers, tenant),
+        tenant_id=find_tenant(headers, tenant),
         api=api.value,
         method=flow.request.method,
         scheme=data.scheme.decode("ascii", "replace"),
-        host=_clipped(host(flow)),
-        path=_clipped(strip_query(flow.request.path)),
-        user_agent=_clipped(headers.get(b"user-agent")) or None,
-        content_encoding=_clipped(headers.get(b"content-encoding")),
+        host=_clip(find_host(flow)),
+        path=_clip(strip_query(flow.request.path)),
+        user_agent=_clip(headers.get(b"user-agent")) or None,
+        content_encoding=_clip(headers.get(b"content-encoding")),
         started_at=data.timestamp_start,
-        target_response_id=bounded_name(storable(target)) if target else None,
+        target_response_id=limit_name(storable(target)) if target else None,
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
         port=port(flow),
     )
 
 
-def answer_head(flow: HTTPFlow) -> AnswerHead:
+def build_answer_head(flow: HTTPFlow) -> AnswerHead:
     """Return what is kept of an answer's head."""
     assert flow.response is not None
     headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
@@ -118,13 +120,13 @@ def answer_head(flow: HTTPFlow) -> AnswerHead:
     return AnswerHead(
         transport=(Transport.SSE if streams else Transport.HTTP).value,
         status_code=flow.response.status_code,
-        content_type=_clipped(content_type),
-        content_encoding=_clipped(headers.get(b"content-encoding")),
-        upstream_request_id=_clipped(request_id) or None,
+        content_type=_clip(content_type),
+        content_encoding=_clip(headers.get(b"content-encoding")),
+        upstream_request_id=_clip(request_id) or None,
     )
 
 
-def host(flow: HTTPFlow) -> str:
+def find_host(flow: HTTPFlow) -> str:
     """Return the host that the client asked for.
 
     Where the address was rewritten (map_remote) or is bare (transparent modes) only the name
@@ -134,7 +136,7 @@ def host(flow: HTTPFlow) -> str:
 
 
 def port(flow: HTTPFlow) -> int:
-    """Return the port beside `host`.
+    """Return the port beside `find_host`.
 
     Where the address was rewritten, it is that of the connection which the client had asked for.
     """
@@ -149,12 +151,12 @@ def _server_name(flow: HTTPFlow) -> str | None:
     return None if reverse else flow.client_conn.sni
 
 
-def connection_problem(message: str) -> tuple[str, str]:
+def describe_connection_problem(message: str) -> tuple[str, str]:
     """Return code and words for a row whose server never answered."""
-    return "connection_failed", _clipped(message)
+    return "connection_failed", _clip(message)
 
 
-def ended_at(flow: HTTPFlow) -> float:
+def find_end_time(flow: HTTPFlow) -> float:
     """Return when a recorded flow ended, as far as it says; Unix seconds."""
     if flow.response is not None and flow.response.timestamp_end:
         return flow.response.timestamp_end
@@ -167,7 +169,7 @@ def _is_credential(name: str) -> bool:
     return any(part in name for part in _CREDENTIAL_NAMES)
 
 
-def _clipped(text: str) -> str:
+def _clip(text: str) -> str:
     return storable(text[:_MAX_CHARS])
 
 

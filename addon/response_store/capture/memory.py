@@ -16,7 +16,7 @@ class Budget:
         return self._held
 
     def take(self, size: int) -> bool:
-        """Take `size` bytes if there is room; say whether there was."""
+        """Take `size` bytes if there is room; return whether there was."""
         if self._held + size > self._total:
             return False
         self._held += size

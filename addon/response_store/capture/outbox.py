@@ -1,8 +1,9 @@
-"""The way of an exchange's frames: to the journal, or to the ingester where they may hold secrets.
+"""The queue of an exchange's frames, to the journal or, where they may hold secrets, to the
+ingester.
 
-Frames of one exchange keep their order. Bodies of megabytes are decoded and looked at by a worker
-thread, so that the event loop is never held up by them; what follows of the same exchange waits
-behind, what belongs to others does not. All methods are called on the event loop's thread.
+Frames of one exchange keep their order. Bodies of megabytes are decoded and searched by a worker
+thread, so that the event loop is never held up by them; later frames of the same exchange wait,
+those of others do not. All methods are called on the event loop's thread.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from enum import Enum, auto
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 
 if TYPE_CHECKING:
@@ -35,18 +36,18 @@ LARGE_ENCODED = 1 << 16
 """Bytes above which an encoded body does: nobody knows how much it becomes."""
 
 
-class Frame(NamedTuple):
+class OutgoingFrame(NamedTuple):
     """One frame on its way. `private`: it may hold secrets, so it may not touch the disk."""
 
-    kind: Kind
+    kind: FrameKind
     key: int
     head: bytes
     parts: Sequence[bytes | memoryview]
     private: bool
 
 
-class Way(Enum):
-    """What an acknowledgement depends on. One that is slow says nothing of the others."""
+class AckDependency(Enum):
+    """What an acknowledgement depends on. A slow one says nothing of the others."""
 
     JOURNAL = auto()
     INGESTER = auto()
@@ -54,7 +55,7 @@ class Way(Enum):
 
 
 _PAUSE = 0.001  # seconds between looks: there is nobody to be woken by
-Job = Callable[[], "Frame | None"]
+Job = Callable[[], "OutgoingFrame | None"]
 """Makes a frame, or None where there is nothing to write. Runs in any thread, one at a time."""
 
 
@@ -65,7 +66,7 @@ class Chain:
     waiting: deque[tuple[Job, bool, Receipt]] = field(default_factory=deque)
 
 
-class Ingester(Protocol):
+class IngesterLink(Protocol):
     """The way to the ingester that frames with secrets take."""
 
     def send(
@@ -85,25 +86,25 @@ class Outbox:
     def __init__(
         self,
         writer: JournalWriter,
-        ingester: Ingester,
+        ingester: IngesterLink,
         *,
         loop: asyncio.AbstractEventLoop,
         errors: ErrorReporter,
         counters: Counters,
     ) -> None:
         self._counters = counters
-        self._deferred: deque[tuple[Frame, Receipt]] = deque()
+        self._deferred: deque[tuple[OutgoingFrame, Receipt]] = deque()
         self._writer = writer
         self._ingester = ingester
         self._loop = loop
         self._errors = errors
         self._jobs: SimpleQueue[tuple[Chain, Job, Receipt] | None] = SimpleQueue()
-        self._prepared: SimpleQueue[tuple[Chain, Frame | None, Receipt]] = SimpleQueue()
+        self._prepared: SimpleQueue[tuple[Chain, OutgoingFrame | None, Receipt]] = SimpleQueue()
         self._thread: threading.Thread | None = None
         self._at_work = 0
         self._sent_as: dict[Receipt, Receipt] = {}  # unsettled: what was promised, what was sent
 
-    def send(self, frame: Frame) -> Receipt:
+    def send(self, frame: OutgoingFrame) -> Receipt:
         """Send a frame at once."""
         kind, key, head, parts, private = frame
         if private:
@@ -122,7 +123,7 @@ class Outbox:
             frame, receipt = self._deferred.popleft()
             self._settle_as(receipt, self._send_at_once(frame))
 
-    def _send_private(self, frame: Frame) -> Receipt:
+    def _send_private(self, frame: OutgoingFrame) -> Receipt:
         """Send a frame to the ingester, behind those before it that wait for the journal."""
         self.send_deferred()
         if not (self._deferred or self._writer.waiting):
@@ -135,7 +136,7 @@ class Outbox:
             self._deferred.append((frame, receipt))
         return receipt
 
-    def _send_at_once(self, frame: Frame) -> Receipt:
+    def _send_at_once(self, frame: OutgoingFrame) -> Receipt:
         kind, key, head, parts, _ = frame
         return self._ingester.send(self._writer.next_seq(), kind, key, head, parts)
 
@@ -148,7 +149,7 @@ class Outbox:
         return receipt
 
     def wait(self, receipts: Sequence[Receipt], seconds: float) -> bool:
-        """Block until all are acknowledged, at most `seconds`; say whether they are."""
+        """Block until all are acknowledged, at most `seconds`; return whether they are."""
         deadline = time.monotonic() + seconds
         while True:
             self._take_prepared()
@@ -158,12 +159,12 @@ class Outbox:
                 return not pending
             self._wait_for_some(pending, left)
 
-    def way_of(self, receipt: Receipt) -> Way:
+    def find_dependency(self, receipt: Receipt) -> AckDependency:
         """Return what a receipt that is not settled waits for."""
         seq = receipt.seq
         if seq is None or seq in self._writer.outstanding:
-            return Way.LARGE
-        return Way.INGESTER if self._ingester.holds(seq) else Way.JOURNAL
+            return AckDependency.LARGE
+        return AckDependency.INGESTER if self._ingester.holds(seq) else AckDependency.JOURNAL
 
     @property
     def at_work(self) -> int:
@@ -243,12 +244,12 @@ class Outbox:
         with contextlib.suppress(Empty):
             self._take(*self._prepared.get(timeout=seconds))
 
-    def _take(self, chain: Chain, frame: Frame | None, receipt: Receipt) -> None:
+    def _take(self, chain: Chain, frame: OutgoingFrame | None, receipt: Receipt) -> None:
         self._at_work -= 1
         self._send_first(chain, frame, receipt)
         self._go_on(chain)
 
-    def _send_first(self, chain: Chain, frame: Frame | None, receipt: Receipt) -> None:
+    def _send_first(self, chain: Chain, frame: OutgoingFrame | None, receipt: Receipt) -> None:
         """Send the frame that stands first in a chain, now that it is made."""
         chain.waiting.popleft()
         sent = self._errors.guard("frame", self.send, frame) if frame is not None else None

@@ -15,9 +15,9 @@ from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
 from response_store.capture.memory import Budget
-from response_store.capture.outbox import LARGE, Chain, Frame, Job, Outbox, Way
+from response_store.capture.outbox import LARGE, AckDependency, Chain, Job, Outbox, OutgoingFrame
 from response_store.config import OnStoreFailure, RawBodies
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.records import EndedBy
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ SSE_WAIT = 0.015  # seconds: below the 20 ms that a stalled loop may last
 LARGE_WAIT = 0.005  # seconds: what has megabytes may take long, and all others stand still
 
 
-class Store(Protocol):
+class StoreHealth(Protocol):
     """What records are kept in, as far as requests depend on it."""
 
     def unavailable_for(self) -> float | None:
@@ -48,7 +48,7 @@ class Recorder:
         self,
         config: Config,
         outbox: Outbox,
-        store: Store,
+        store: StoreHealth,
         acknowledgement: Acknowledgement,
         *,
         counters: Counters,
@@ -203,7 +203,9 @@ class Recorder:
         """Write that a response was deleted here."""
         head = encode_head(DeletionHead(tenant_id, response_id, self._clock()))
         self._keys += 1
-        return self._outbox.send(Frame(Kind.DELETION, self._keys, head, (), self._redacts))
+        return self._outbox.send(
+            OutgoingFrame(FrameKind.DELETION, self._keys, head, (), self._redacts)
+        )
 
     def close(self, flow_id: str, by: EndedBy) -> None:
         """End an exchange whose flow will say nothing more."""
@@ -222,7 +224,7 @@ class Recorder:
             self._errors.guard("progress", self._write_progress, exchange, self._monotonic())
         if live:
             self._keys += 1
-            self._outbox.send(Frame(Kind.STOP, self._keys, b"", (), private=False))
+            self._outbox.send(OutgoingFrame(FrameKind.STOP, self._keys, b"", (), private=False))
         return len(live)
 
     def _duration_ms(self, exchange: Exchange, at: float | None) -> float:
@@ -310,6 +312,6 @@ class Recorder:
         receipts = [one for one in exchange.receipts if not one.is_settled]
         if not (receipts and self._wait and self._acknowledgement.is_worth_waiting(receipts)):
             return
-        is_large = any(self._outbox.way_of(one) is Way.LARGE for one in receipts)
+        is_large = any(self._outbox.find_dependency(one) is AckDependency.LARGE for one in receipts)
         if not self._outbox.wait(receipts, self._large_wait if is_large else self._wait):
             self._acknowledgement.ran_out(receipts)

@@ -1,4 +1,4 @@
-"""What a client gets where its request is refused because the answer could not be kept."""
+"""The answer to a request that is refused because its response could not be kept."""
 
 from __future__ import annotations
 

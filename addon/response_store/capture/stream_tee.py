@@ -1,7 +1,7 @@
-"""A streamed body as it passes: decoded for the journal, kept for the flow, watched for its end.
+"""A streamed body while it passes: decoded for the journal, kept for the flow, watched for its end.
 
-Chunks are decoded and cut into frames only as far as is needed to see the terminal event; all
-else is read later, by the ingester.
+Chunks are decoded and cut into frames only as far as is needed to see the terminal event; all else
+is read later, by the ingester.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _ENDS_WITH_MARK = (Api.CHAT_COMPLETIONS, Api.COMPLETIONS)
 _MAX_MARK = 24  # bytes
 _TOO_SLOW = "the body takes too long to decode"
 _FRAME_ENDS = (b"\n\n", b"\r\n\r\n", b"\r\r")
-_PASSING = 1 << 16  # bytes
-_MOST_BEFORE = 3  # bytes, and pieces, in which such an end may begin before one
+_FAST_PATH_BYTES = 1 << 16  # bytes
+_MAX_BEFORE = 3  # bytes, and pieces, in which such an end may begin before one
 
 
 class StreamTee:
@@ -80,7 +80,7 @@ class StreamTee:
         self._granted = 0  # what it was at first
         self._counted = 0  # chunks that are accounted for
 
-    def passes(self, chunk: bytes) -> bool:
+    def feed_fast(self, chunk: bytes) -> bool:
         """Take a chunk that changes nothing: whole frames between others, none of them terminal.
 
         Return False where nothing was taken, as `feed` has to look. Most chunks pass here, and
@@ -205,7 +205,7 @@ class StreamTee:
 
     def _let_pass(self) -> None:
         """Let so many bytes pass without a look, which are accounted for later, all at once."""
-        room = min(_PASSING, self._limit - self._decoded)
+        room = min(_FAST_PATH_BYTES, self._limit - self._decoded)
         if room > 0 and self._budget.take(room):
             self._granted = self._room = room
             self._counted = len(self.chunks)
@@ -336,7 +336,7 @@ class StreamTee:
         elif before:
             block = b"".join((*before, block))
         terminal = next(filter(self._is_terminal, parse_events(block)), None)
-        return [] if terminal is None else [_framed(terminal)]
+        return [] if terminal is None else [_format_frame(terminal)]
 
     def _take_whole_events(self) -> list[bytes]:
         """Return what is whole of what waits; the rest goes on waiting, if there is a rest.
@@ -345,7 +345,7 @@ class StreamTee:
         """
         pending = self._pending
         for at in range(len(pending) - 1, self._searched - 1, -1):
-            end = _end_of_event(pending, at)
+            end = _find_event_end(pending, at)
             if end:
                 rest = pending[at][end:]
                 self._pending = [rest, *pending[at + 1 :]] if rest else pending[at + 1 :]
@@ -363,13 +363,13 @@ class StreamTee:
         return is_terminal(event)
 
 
-def _end_of_event(pieces: list[bytes], at: int) -> int:
+def _find_event_end(pieces: list[bytes], at: int) -> int:
     """Return the place behind the last event that ends in a piece; 0 where none does."""
     piece = pieces[at]
     if piece.endswith(FRAME_END):
         return len(piece)
-    before = b"".join(one[-_MOST_BEFORE:] for one in pieces[max(0, at - _MOST_BEFORE) : at])
-    joint = before + piece[:_MOST_BEFORE]
+    before = b"".join(one[-_MAX_BEFORE:] for one in pieces[max(0, at - _MAX_BEFORE) : at])
+    joint = before + piece[:_MAX_BEFORE]
     ends = [0]
     for mark in _FRAME_ENDS:
         for text, start in ((piece, 0), (joint, len(before))):
@@ -385,7 +385,7 @@ def _has_data(before: list[bytes], block: bytes) -> bool:
     return b"data" in b"".join((*before, block))
 
 
-def _framed(event: Event) -> bytes:
+def _format_frame(event: Event) -> bytes:
     lines = [b"event: " + event.name] if event.name else []
     lines += [b"data: " + line for line in event.data.split(b"\n")]
     return b"\n".join((*lines, b"", b""))

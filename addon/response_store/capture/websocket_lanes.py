@@ -1,8 +1,8 @@
 """Which turn a message belongs to.
 
-A lane carries one response after the other, a socket several lanes side by side. Only some
-messages carry their response, and with it its id: the first of them binds the turn that waits
-longest in the lane. All others go to the lane's latest turn.
+A socket carries several streams side by side, named by `stream_id`, a stream one response after the
+other. Only some messages carry their response, and with it its id: the first of them binds the turn
+that waits longest in the stream. All others go to the stream's latest turn.
 """
 
 from __future__ import annotations
@@ -11,128 +11,128 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from response_store.capture.websocket_turn import Turn
-from response_store.openai_api.websocket_event import NO_LANE, ServerMessage
+from response_store.capture.websocket_turn import WebSocketTurn
+from response_store.openai_api.websocket_event import NO_STREAM_ID, ServerMessage
 
-_REMEMBERED = 64  # responses that have ended, whose late messages are nobody's
+_MAX_ENDED = 64  # responses that have ended, whose late messages are nobody's
 
 
 @dataclass(slots=True)
-class Lane:
-    """The turns of one lane, oldest first. `failed` has ended with an error, but may go on."""
+class MessageStream:
+    """The turns of one stream, oldest first. `failed` has ended with an error, but may go on."""
 
-    waiting: deque[Turn] = field(default_factory=deque)
-    running: list[Turn] = field(default_factory=list)
-    failed: Turn | None = None
+    waiting: deque[WebSocketTurn] = field(default_factory=deque)
+    running: list[WebSocketTurn] = field(default_factory=list)
+    failed: WebSocketTurn | None = None
 
     @property
     def empty(self) -> bool:
         return not (self.waiting or self.running or self.failed)
 
     @property
-    def latest(self) -> Turn | None:
-        """The turn that a message without an id belongs to."""
+    def latest(self) -> WebSocketTurn | None:
+        """Return the turn that a message without an id belongs to."""
         if self.running:
             return self.running[-1]
         return self.waiting[0] if self.waiting else self.failed
 
     @property
-    def accused(self) -> Turn | None:
-        """The turn that an error is about: what was asked last and is not answered yet."""
+    def error_target(self) -> WebSocketTurn | None:
+        """Return the turn that an error is about: the last one that is not answered yet."""
         if self.waiting:
             return self.waiting[0]
         return self.running[-1] if self.running else None
 
 
-class Lanes:
-    """The lanes of one socket. A lane is there as long as it has turns."""
+class MessageStreams:
+    """The streams of one socket. A stream exists as long as it has turns."""
 
     def __init__(self) -> None:
-        self._lanes: dict[bytes, Lane] = {}
-        self._bound: dict[str, Turn] = {}
-        self._ended: deque[str] = deque(maxlen=_REMEMBERED)
+        self._streams: dict[bytes, MessageStream] = {}
+        self._bound: dict[str, WebSocketTurn] = {}
+        self._ended: deque[str] = deque(maxlen=_MAX_ENDED)
 
     @property
     def count(self) -> int:
-        """How many turns there are."""
+        """Return how many turns there are."""
         return sum(1 for _ in self.all())
 
-    def ask(self, turn: Turn) -> Turn | None:
-        """A turn begins to wait for its response. Returns the failed one that it displaces."""
-        lane = self._lanes.setdefault(turn.lane, Lane())
-        lane.waiting.append(turn)
-        failed, lane.failed = lane.failed, None
+    def ask(self, turn: WebSocketTurn) -> WebSocketTurn | None:
+        """Add a turn that waits for its response; return the failed one that it displaces."""
+        stream = self._streams.setdefault(turn.stream_id, MessageStream())
+        stream.waiting.append(turn)
+        failed, stream.failed = stream.failed, None
         if failed is not None:
             self._forget(failed)
         return failed
 
-    def of(self, message: ServerMessage) -> Lane | None:
-        """The lane of a message; one that names none may mean the only one there is."""
-        lane = self._lanes.get(message.lane)
-        if lane is None and message.lane == NO_LANE and len(self._lanes) == 1:
-            (lane,) = self._lanes.values()
-        return lane
+    def find(self, message: ServerMessage) -> MessageStream | None:
+        """Return the stream of a message; one that names none may mean the only one there is."""
+        stream = self._streams.get(message.stream_id)
+        if stream is None and message.stream_id == NO_STREAM_ID and len(self._streams) == 1:
+            (stream,) = self._streams.values()
+        return stream
 
-    def bound(self, response_id: str) -> Turn | None:
-        """The turn of a response."""
+    def find_by_response(self, response_id: str) -> WebSocketTurn | None:
+        """Return the turn of a response."""
         return self._bound.get(response_id)
 
     def has_ended(self, response_id: str) -> bool:
-        """Whether a response is known to have ended."""
+        """Return whether a response is known to have ended."""
         return response_id in self._ended
 
-    def bind(self, turn: Turn, response_id: str) -> None:
-        """The server has named the response of a turn."""
-        lane = self._lanes.setdefault(turn.lane, Lane())
-        if turn in lane.waiting:
-            lane.waiting.remove(turn)
-        if turn is not lane.failed:
-            lane.running.append(turn)
+    def bind(self, turn: WebSocketTurn, response_id: str) -> None:
+        """Note that the server has named the response of a turn."""
+        stream = self._streams.setdefault(turn.stream_id, MessageStream())
+        if turn in stream.waiting:
+            stream.waiting.remove(turn)
+        if turn is not stream.failed:
+            stream.running.append(turn)
         turn.response_id = response_id
         self._bound[response_id] = turn
 
-    def rename(self, turn: Turn, response_id: str) -> None:
-        """The server calls the response of a turn otherwise from here on."""
+    def rename(self, turn: WebSocketTurn, response_id: str) -> None:
+        """Note that the server names the response of a turn differently from here on."""
         if turn.response_id is not None:
             self._ended.append(turn.response_id)
         turn.response_id = response_id
         self._bound[response_id] = turn
 
-    def fail(self, turn: Turn) -> Turn | None:
-        """A turn ended with an error. Returns the failed one that it displaces."""
-        lane = self._lanes[turn.lane]
-        self._take_out(turn, lane)
-        failed, lane.failed = lane.failed, turn
+    def fail(self, turn: WebSocketTurn) -> WebSocketTurn | None:
+        """Note that a turn ended with an error; return the failed one that it displaces."""
+        stream = self._streams[turn.stream_id]
+        self._take_out(turn, stream)
+        failed, stream.failed = stream.failed, turn
         if failed is not None:
             self._forget(failed)
         return failed
 
-    def end(self, turn: Turn) -> None:
-        """A turn has ended for good."""
-        lane = self._lanes.get(turn.lane)
-        if lane is not None:
-            self._take_out(turn, lane)
-            if lane.failed is turn:
-                lane.failed = None
-            if lane.empty:
-                del self._lanes[turn.lane]
+    def end(self, turn: WebSocketTurn) -> None:
+        """Note that a turn has ended for good."""
+        stream = self._streams.get(turn.stream_id)
+        if stream is not None:
+            self._take_out(turn, stream)
+            if stream.failed is turn:
+                stream.failed = None
+            if stream.empty:
+                del self._streams[turn.stream_id]
         self._forget(turn)
 
-    def all(self) -> Iterator[Turn]:
-        """Every turn that is there."""
-        for lane in list(self._lanes.values()):
-            yield from (*lane.running, *lane.waiting)
-            if lane.failed is not None:
-                yield lane.failed
+    def all(self) -> Iterator[WebSocketTurn]:
+        """Yield every turn that has not ended."""
+        for stream in list(self._streams.values()):
+            yield from (*stream.running, *stream.waiting)
+            if stream.failed is not None:
+                yield stream.failed
 
     @staticmethod
-    def _take_out(turn: Turn, lane: Lane) -> None:
-        if turn in lane.running:
-            lane.running.remove(turn)
-        elif turn in lane.waiting:
-            lane.waiting.remove(turn)
+    def _take_out(turn: WebSocketTurn, stream: MessageStream) -> None:
+        if turn in stream.running:
+            stream.running.remove(turn)
+        elif turn in stream.waiting:
+            stream.waiting.remove(turn)
 
-    def _forget(self, turn: Turn) -> None:
+    def _forget(self, turn: WebSocketTurn) -> None:
         if turn.response_id is not None:
             self._bound = {name: one for name, one in self._bound.items() if one is not turn}
             self._ended.append(turn.response_id)

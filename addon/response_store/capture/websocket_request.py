@@ -13,7 +13,7 @@ _MAX_ID_CHARS = 1000  # the head of a frame is bounded
 TOO_LARGE = "request body: above max_body_bytes, or more than may be held at once"
 
 
-def turn_request(
+def build_turn_request(
     upgrade: RequestHead, turn: int, started_at: float, *, too_large: bool
 ) -> RequestHead:
     """Return the head of a `response.create`; `started_at` is Unix seconds."""
@@ -27,7 +27,7 @@ def turn_request(
     )
 
 
-def unasked_request(
+def build_unasked_request(
     upgrade: RequestHead,
     turn: int,
     started_at: float,
@@ -41,7 +41,7 @@ def unasked_request(
     Steering does: `steered` are the messages that the server took into it. `stored` is what the
     response says of being stored upstream: the settings of the one before it go on.
     """
-    request = turn_request(upgrade, turn, started_at, too_large=False)
+    request = build_turn_request(upgrade, turn, started_at, too_large=False)
     return msgspec.structs.replace(
         request,
         steered=tuple(map(len, steered)),

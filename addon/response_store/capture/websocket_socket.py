@@ -17,15 +17,15 @@ from response_store.capture import refusal
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
 from response_store.capture.memory import Budget
-from response_store.capture.websocket_lanes import Lane, Lanes
-from response_store.capture.websocket_request import turn_request, unasked_request
-from response_store.capture.websocket_turn import Turn
+from response_store.capture.websocket_lanes import MessageStream, MessageStreams
+from response_store.capture.websocket_request import build_turn_request, build_unasked_request
+from response_store.capture.websocket_turn import WebSocketTurn
 from response_store.counts import Counters
 from response_store.limits import OPEN_TURNS, OUTLINED
 from response_store.openai_api.websocket_event import (
     CONNECTION_LIMIT,
     CREATE,
-    NO_LANE,
+    NO_STREAM_ID,
     STEER,
     ServerMessage,
     ServerMessageKind,
@@ -37,11 +37,11 @@ from response_store.openai_api.websocket_event import (
 )
 from response_store.store.records import EndedBy
 
-_MOST_STEERS = 64  # that may wait for their responses
-_MOST_PARTS = 10_000  # of one message
+_MAX_STEERS = 64  # that may wait for their responses
+_MAX_MESSAGES = 10_000  # of one message
 
 
-class Exchanges(Protocol):
+class ExchangeSink(Protocol):
     """Live exchanges by key: where turns begin and end."""
 
     @property
@@ -89,7 +89,7 @@ class Socket:
         upgrade: RequestHead,
         head: AnswerHead,
         *,
-        exchanges: Exchanges,
+        exchanges: ExchangeSink,
         counters: Counters,
         limit: int,
         live: bool = True,
@@ -103,27 +103,28 @@ class Socket:
         self._counters = counters
         self._limit = limit
         self._credentials = credentials
-        self._lanes = Lanes()
+        self._streams = MessageStreams()
         self._turns = 0
         self._steers: list[tuple[str, bytes]] = []
 
     def client(self, content: bytes, at: float) -> None:
-        """A message of the client passes."""
+        """Take a message of the client."""
         try:
             message = read_client(content)
         except json_text.UnreadableError:
-            for part in self._apart(content):
+            for part in self._split_message(content):
                 self.client(part, at)
             return
         if message.type == CREATE:
-            self._ask(message.lane, message.previous_response_id, content, at)
+            self._ask(message.stream_id, message.previous_response_id, content, at)
         elif message.type == STEER:
             self._steer(message.previous_response_id or "", content)
 
     def refuse(self, content: bytes, at: float) -> tuple[Exchange | None, bytes] | None:
-        """A message of the client that this proxy refuses, if it asks for a response.
+        """Refuse a message of the client, if it asks for a response; return None where it asks for
+        none.
 
-        Return its exchange and the error that the client gets instead.
+        Else return its exchange, and the error that the client gets instead.
         """
         try:
             message = read_client(content)
@@ -131,11 +132,13 @@ class Socket:
             return None
         if message.type != CREATE:
             return None
-        turn = self._ask(message.lane, message.previous_response_id, content, at)
+        turn = self._ask(message.stream_id, message.previous_response_id, content, at)
         if turn is None:
             return None
-        lane = {"stream_id": Raw(message.lane)} if message.lane != NO_LANE else {}
-        error = {"type": "error", "status": refusal.STATUS, **lane, "error": refusal.ERROR}
+        stream_fields = (
+            {"stream_id": Raw(message.stream_id)} if message.stream_id != NO_STREAM_ID else {}
+        )
+        error = {"type": "error", "status": refusal.STATUS, **stream_fields, "error": refusal.ERROR}
         answer = json_text.object_of(error)
         turn.refused(refusal.STATUS)
         self._feed(turn, answer, at)
@@ -146,10 +149,10 @@ class Socket:
         try:
             message = read_server(content)
         except json_text.UnreadableError:
-            return [one for part in self._apart(content) for one in self.server(part, at)]
+            return [one for part in self._split_message(content) for one in self.server(part, at)]
         if message.kind is ServerMessageKind.ERROR:
             return self._error(message, content, at)
-        turn = self._turn(message, at)
+        turn = self._find_turn(message, at)
         if turn is None:
             self._counters.add("websocket.beside")
             return []
@@ -157,7 +160,7 @@ class Socket:
         self._feed(turn, content, at, is_terminal=is_terminal)
         if not is_terminal:
             return []
-        return _some(self._end(turn, EndedBy.TERMINAL_EVENT, at))
+        return _as_list(self._end(turn, EndedBy.TERMINAL_EVENT, at))
 
     def end(self, by: EndedBy, at: float, problem: tuple[str, str] | None = None) -> list[Exchange]:
         """End every turn, as the socket has ended; return the exchanges that this ends.
@@ -166,48 +169,54 @@ class Socket:
         """
         while self._steers:
             self._drop_steer(0)
-        for turn in self._lanes.all():
+        for turn in self._streams.all():
             turn.exchange.problem = problem
-        ended = [self._end(turn, by, at) for turn in self._lanes.all()]
+        ended = [self._end(turn, by, at) for turn in self._streams.all()]
         return [exchange for exchange in ended if exchange is not None]
 
-    def _apart(self, content: bytes) -> list[bytes]:
-        """Return the messages that one consists of which is no JSON object itself; count none."""
+    def _split_message(self, content: bytes) -> list[bytes]:
+        """Return the messages of one that is no JSON object itself; count it where there are
+        none.
+        """
         found = list(split_message(content)) if len(content) <= self._limit else []
         if not found or found == [content]:
             self._counters.add("websocket.unreadable")
             return []
-        return found[:_MOST_PARTS]
+        return found[:_MAX_MESSAGES]
 
     # Beginning
 
-    def _ask(self, lane: bytes, previous: str | None, content: bytes, at: float) -> Turn | None:
+    def _ask(
+        self, stream_id: bytes, previous: str | None, content: bytes, at: float
+    ) -> WebSocketTurn | None:
         if self._is_full():
             return None
         held = self._hold(content)
-        request = turn_request(self._upgrade, self._next(), at, too_large=not held)
-        turn = self._begin(request, content if held else None, lane, held)
+        request = build_turn_request(self._upgrade, self._next_number(), at, too_large=not held)
+        turn = self._begin(request, content if held else None, stream_id, held)
         turn.previous_response_id = previous
-        self._release(self._lanes.ask(turn))
+        self._release(self._streams.ask(turn))
         return turn
 
-    def _begin(self, request: RequestHead, body: bytes | None, lane: bytes, held: int = 0) -> Turn:
+    def _begin(
+        self, request: RequestHead, body: bytes | None, stream_id: bytes, held: int = 0
+    ) -> WebSocketTurn:
         key = f"{self._flow_id}#{request.turn}"
         exchange = self._exchanges.begin(
             key, request, body, live=self.live, credentials=self._credentials
         )
         exchange.answer = self._head
         exchange.start_stream()
-        return Turn(key, request.turn, exchange, lane, held)
+        return WebSocketTurn(key, request.turn, exchange, stream_id, held)
 
     def _is_full(self) -> bool:
         """Return whether no more turns are followed at once, and count the one that is not."""
-        if self._lanes.count < OPEN_TURNS:
+        if self._streams.count < OPEN_TURNS:
             return False
         self._counters.add("websocket.too_many_turns")
         return True
 
-    def _next(self) -> int:
+    def _next_number(self) -> int:
         self._turns += 1
         return self._turns
 
@@ -218,71 +227,75 @@ class Socket:
 
     # Binding
 
-    def _turn(self, message: ServerMessage, at: float) -> Turn | None:
-        """The turn of a message, begun here where nobody asked for its response."""
-        lane = self._lanes.of(message)
+    def _find_turn(self, message: ServerMessage, at: float) -> WebSocketTurn | None:
+        """Return the turn of a message; it begins here where nobody asked for its response."""
+        stream = self._streams.find(message)
         if message.response_id is None:
-            return lane.latest if lane else None
-        turn = self._lanes.bound(message.response_id)
-        if turn is not None or self._lanes.has_ended(message.response_id):
+            return stream.latest if stream else None
+        turn = self._streams.find_by_response(message.response_id)
+        if turn is not None or self._streams.has_ended(message.response_id):
             return turn
-        turn = self._renamed(lane, message)
+        turn = self._find_renamed(stream, message)
         if turn is not None:
-            self._lanes.rename(turn, message.response_id)
+            self._streams.rename(turn, message.response_id)
             return turn
-        turn = self._asked(lane, message)
+        turn = self._find_waiting(stream, message)
         if turn is None:
             if self._is_full():
                 return None
-            turn = self._unasked(message, at)
-        self._lanes.bind(turn, message.response_id)
+            turn = self._begin_unasked(message, at)
+        self._streams.bind(turn, message.response_id)
         return turn
 
-    def _renamed(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
-        """The turn that runs, where its response goes on under another id.
+    def _find_renamed(
+        self, stream: MessageStream | None, message: ServerMessage
+    ) -> WebSocketTurn | None:
+        """Return the turn that runs, where its response goes on under another id.
 
         A response of its own begins with `response.created`, or is asked for.
         """
-        if lane is None or message.begins or len(lane.running) != 1:
+        if stream is None or message.begins or len(stream.running) != 1:
             return None
         return (
-            lane.running[0]
-            if message.kind is ServerMessageKind.TERMINAL or not lane.waiting
+            stream.running[0]
+            if message.kind is ServerMessageKind.TERMINAL or not stream.waiting
             else None
         )
 
-    def _asked(self, lane: Lane | None, message: ServerMessage) -> Turn | None:
-        """The turn that waits for this response."""
-        if lane is None:
+    def _find_waiting(
+        self, stream: MessageStream | None, message: ServerMessage
+    ) -> WebSocketTurn | None:
+        """Return the turn that waits for this response."""
+        if stream is None:
             return None
-        if not lane.waiting:
-            failed = lane.failed
+        if not stream.waiting:
+            failed = stream.failed
             late = (
                 message.kind is ServerMessageKind.TERMINAL and failed and failed.response_id is None
             )
             return failed if late else None
-        turn = lane.waiting[0]
+        turn = stream.waiting[0]
         previous = message.previous_response_id
         steered = any(steered == previous for steered, _ in self._steers)
         return None if steered and turn.previous_response_id != previous else turn
 
-    def _unasked(self, message: ServerMessage, at: float) -> Turn:
+    def _begin_unasked(self, message: ServerMessage, at: float) -> WebSocketTurn:
         previous = message.previous_response_id
         steered = [at for at, (steered, _) in enumerate(self._steers) if steered == previous]
         taken = [self._drop_steer(place) for place in reversed(steered)]
         steered_by = tuple(reversed(taken))
-        request = unasked_request(
+        request = build_unasked_request(
             self._upgrade,
-            self._next(),
+            self._next_number(),
             at,
             previous_response_id=previous,
             stored=message.stored,
             steered=steered_by,
         )
-        return self._begin(request, b"".join(steered_by) or None, message.lane)
+        return self._begin(request, b"".join(steered_by) or None, message.stream_id)
 
     def _steer(self, response_id: str, content: bytes) -> None:
-        if len(self._steers) == _MOST_STEERS:
+        if len(self._steers) == _MAX_STEERS:
             self._drop_steer(0)
         if self._hold(content):
             self._steers.append((response_id, content))
@@ -299,72 +312,78 @@ class Socket:
     def _error(self, message: ServerMessage, content: bytes, at: float) -> list[Exchange]:
         if message.code == CONNECTION_LIMIT:
             return self._limit_reached(message, content, at)
-        lane = self._lanes.of(message)
-        if lane is None:
-            return self._beside(content, at)
-        turn = lane.accused
+        stream = self._streams.find(message)
+        if stream is None:
+            return self._note_unmatched(content, at)
+        turn = stream.error_target
         if turn is None:
             self._counters.add("websocket.beside")
             return []
         return self._fail(turn, message, content, at)
 
     def _fail(
-        self, turn: Turn, message: ServerMessage, content: bytes, at: float
+        self, turn: WebSocketTurn, message: ServerMessage, content: bytes, at: float
     ) -> list[Exchange]:
-        """End a turn with an error. It stays in its lane: `response.failed` may follow."""
+        """End a turn with an error. It stays in its stream: `response.failed` may follow."""
         if turn.response_id is None:
             turn.refused(message.status)
         self._feed(turn, content, at)
         self._give_back(turn)
         exchange = self._exchanges.finish(turn.key, EndedBy.BODY, None, at)
-        self._release(self._lanes.fail(turn))
-        return _some(exchange)
+        self._release(self._streams.fail(turn))
+        return _as_list(exchange)
 
     def _limit_reached(self, message: ServerMessage, content: bytes, at: float) -> list[Exchange]:
-        """Nothing more is answered here; what runs may still end well, or end with the socket."""
-        open_turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
+        """End the turns that wait; those that run may still end well, or end with the socket."""
+        open_turns = [turn for turn in self._streams.all() if not turn.exchange.ended]
         waiting = [turn for turn in open_turns if turn.response_id is None]
-        self._beside(content, at, [turn for turn in open_turns if turn.response_id is not None])
+        self._note_unmatched(
+            content, at, [turn for turn in open_turns if turn.response_id is not None]
+        )
         return [one for turn in waiting for one in self._fail(turn, message, content, at)]
 
-    def _beside(self, content: bytes, at: float, turns: list[Turn] | None = None) -> list[Exchange]:
-        """An error that names no turn: those that run note it, and tell it if nothing follows."""
+    def _note_unmatched(
+        self, content: bytes, at: float, turns: list[WebSocketTurn] | None = None
+    ) -> list[Exchange]:
+        """Note an error that names no turn in all that run: they end with it if nothing follows."""
         if turns is None:
-            turns = [turn for turn in self._lanes.all() if not turn.exchange.ended]
+            turns = [turn for turn in self._streams.all() if not turn.exchange.ended]
         if not turns:
             self._counters.add("websocket.beside")
         for turn in turns:
             self._feed(turn, content, at)
         return []
 
-    def _feed(self, turn: Turn, content: bytes, at: float, *, is_terminal: bool = False) -> None:
+    def _feed(
+        self, turn: WebSocketTurn, content: bytes, at: float, *, is_terminal: bool = False
+    ) -> None:
         """Take a message into a turn's answer; how it ends the turn is decided elsewhere."""
         if len(content) > OUTLINED:
             pieces = encode_frame_pieces(content)
             self._exchanges.feed(turn.exchange, pieces, ends=False, at=at, is_terminal=is_terminal)
             return
         frame, stream = encode_frame(content), turn.exchange.stream
-        if stream is None or not stream.passes(frame):
+        if stream is None or not stream.feed_fast(frame):
             self._exchanges.feed(turn.exchange, frame, ends=False, at=at)
 
-    def _end(self, turn: Turn, by: EndedBy, at: float) -> Exchange | None:
+    def _end(self, turn: WebSocketTurn, by: EndedBy, at: float) -> Exchange | None:
         """End a turn for good; one that had ended with an error may have got more."""
         ended = self._exchanges.finish(turn.key, by, None, at)
         if ended is None and self._exchanges.amend(turn.exchange, at):
             ended = turn.exchange
-        self._lanes.end(turn)
+        self._streams.end(turn)
         self._release(turn)
         return ended
 
-    def _release(self, turn: Turn | None) -> None:
+    def _release(self, turn: WebSocketTurn | None) -> None:
         if turn is not None:
             self._give_back(turn)
             turn.release()
 
-    def _give_back(self, turn: Turn) -> None:
+    def _give_back(self, turn: WebSocketTurn) -> None:
         self._exchanges.budget.give_back(turn.held)
         turn.held = 0
 
 
-def _some(exchange: Exchange | None) -> list[Exchange]:
+def _as_list(exchange: Exchange | None) -> list[Exchange]:
     return [] if exchange is None else [exchange]

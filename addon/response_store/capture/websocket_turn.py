@@ -10,7 +10,7 @@ from response_store.capture.exchange import Exchange
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
+class WebSocketTurn:
     """An exchange that gets its answer in messages; they are kept as a stream of events.
 
     `key` is its name among the live exchanges, `held` the bytes of its request that count
@@ -20,7 +20,7 @@ class Turn:
     key: str
     number: int
     exchange: Exchange
-    lane: bytes
+    stream_id: bytes
     held: int
     previous_response_id: str | None = None
     response_id: str | None = field(default=None)

@@ -1,8 +1,8 @@
-"""Which messages of a socket mitmproxy goes on holding.
+"""The messages of a socket that mitmproxy goes on holding.
 
-It keeps every one, so a socket that is open all day would grow all day. Those that were handled
-are let go; the last one stays, because others read it, and where flows are written to a file all
-of them stay.
+It keeps every one, so a socket that is open all day would grow all day. Those that were handled are
+removed; the last one stays, because others read it, and where flows are written to a file all of
+them stay.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ SEEN_BYTES = 4 * 1024 * 1024
 """Bytes of these, unless a single message has more."""
 
 
-class Window:
-    """The newest messages of one list: at most twice what is asked for, at least the last one."""
+class MessageTrimmer:
+    """Keeps the newest messages of one list: at most twice what is asked for, at least the last
+    one.
+    """
 
     def __init__(self) -> None:
         self._bytes = 0  # since the list was last cut
 
-    def appended(self, messages: list[Any], keep: int) -> None:
-        """A message has come. Cut the list down to the last `keep` where it has grown too long."""
+    def trim(self, messages: list[Any], keep: int) -> None:
+        """Cut the list to its last `keep` messages where the newest one has made it too long."""
         self._bytes += len(messages[-1].content)
         if len(messages) < 2 * keep and self._bytes <= 2 * SEEN_BYTES:
             return
@@ -36,8 +38,8 @@ class Window:
         self._bytes = sum(len(message.content) for message in messages)
 
 
-def messages_kept(master: Any, options: Any) -> int | None:
-    """How many messages of a socket stay; None where all of them do.
+def count_kept_messages(master: Any, options: Any) -> int | None:
+    """Return how many messages of a socket stay; None where all of them do.
 
     `save_stream_file` (`-w`) and `hardump` write whole flows when they end.
     """

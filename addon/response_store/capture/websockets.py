@@ -1,4 +1,4 @@
-"""The sockets that are open, by flow: mitmproxy's hooks end here.
+"""The open sockets, by flow: mitmproxy's hooks end here.
 
 A socket is followed from its first message on, also where it was opened before this session.
 """
@@ -15,7 +15,7 @@ from response_store.capture import flow_facts
 from response_store.capture.exchange import Exchange
 from response_store.capture.recorder import Recorder
 from response_store.capture.websocket_socket import Socket
-from response_store.capture.websocket_window import Window
+from response_store.capture.websocket_window import MessageTrimmer
 from response_store.config import Config
 from response_store.counts import Counters
 from response_store.json_text import storable
@@ -32,9 +32,9 @@ _MAX_REASON = 500  # characters
 
 
 @dataclass(slots=True)
-class _Followed:
+class _FollowedSocket:
     socket: Socket
-    window: Window
+    trimmer: MessageTrimmer
     last: WebSocketMessage | None = None  # that was read
 
 
@@ -45,7 +45,7 @@ class Sockets:
         self._config = config
         self._recorder = recorder
         self._counters = counters
-        self._sockets: dict[str, _Followed | None] = {}  # None: not one of ours
+        self._sockets: dict[str, _FollowedSocket | None] = {}  # None: not one of ours
         self._asked: set[str] = set()
 
     @property
@@ -58,7 +58,7 @@ class Sockets:
         return flow_id in self._sockets
 
     def asked(self, flow: HTTPFlow) -> None:
-        """A client asks for a socket. One that is none of ours is counted here."""
+        """Note that a client asks for a socket. One that is none of ours is counted here."""
         reason = self._reason_against(flow)
         if reason is None:
             self._asked.add(flow.id)
@@ -66,7 +66,7 @@ class Sockets:
             self._counters.add(f"skipped.{reason.value}")
 
     def answered(self, flow: HTTPFlow) -> None:
-        """A request has got its answer, or never will; it may have asked for a socket."""
+        """Note that a request has got its answer, or never will; it may have asked for a socket."""
         if flow.id not in self._asked:
             return
         self._asked.discard(flow.id)
@@ -74,7 +74,7 @@ class Sockets:
             self._counters.add(f"skipped.{Skip.WEBSOCKET.value}")
 
     def message(self, flow: HTTPFlow, keep: int | None, answer: Answer) -> Awaitable[None] | None:
-        """A message passes; returns what to await before it goes on.
+        """Take a message that passes; return what to await before it goes on.
 
         `keep` messages stay with the flow (None: all), `answer` sends one to the client.
         """
@@ -88,11 +88,11 @@ class Sockets:
         ended += self._read(flow, followed.socket, messages[-1], answer)
         followed.last = messages[-1]
         if keep is not None and followed.socket.live:
-            followed.window.appended(messages, keep)
+            followed.trimmer.trim(messages, keep)
         return self._acknowledged(ended)
 
     def ended(self, flow: HTTPFlow) -> Awaitable[None] | None:
-        """A socket has ended; called once. Returns what a reader of a file awaits."""
+        """Take the end of a socket; called once. Return what a reader of a file awaits."""
         self._asked.discard(flow.id)
         followed = self._followed(flow)  # also where none of its messages came here
         del self._sockets[flow.id]
@@ -102,13 +102,13 @@ class Sockets:
         if followed.socket.live and self._recorder.has_stopped:
             return None  # cut by our own end, which has been written
         ended = self._catch_up(flow, followed, data.messages, len(data.messages))
-        by = _who_left(data.closed_by_client)
+        by = _find_who_left(data.closed_by_client)
         at = data.timestamp_end or (data.messages[-1].timestamp if data.messages else 0.0)
-        ended += followed.socket.end(by, at, _close_problem(data))
+        ended += followed.socket.end(by, at, _describe_close(data))
         return None if followed.socket.live else self._acknowledged(ended)
 
     def _catch_up(
-        self, flow: HTTPFlow, followed: _Followed, messages: list[WebSocketMessage], end: int
+        self, flow: HTTPFlow, followed: _FollowedSocket, messages: list[WebSocketMessage], end: int
     ) -> list[Exchange]:
         """Read the messages before `end` whose hook never came; return the exchanges they end.
 
@@ -153,58 +153,58 @@ class Sockets:
 
     def _acknowledged(self, ended: list[Exchange]) -> Awaitable[None] | None:
         waits = [wait for one in ended if (wait := self._recorder.acknowledged(one)) is not None]
-        return _all(waits) if waits else None
+        return _await_all(waits) if waits else None
 
-    def _followed(self, flow: HTTPFlow) -> _Followed | None:
+    def _followed(self, flow: HTTPFlow) -> _FollowedSocket | None:
         try:
             return self._sockets[flow.id]
         except KeyError:
             ours = self._reason_against(flow) is None and flow.response is not None
-            followed = _Followed(self._socket(flow), Window()) if ours else None
+            followed = _FollowedSocket(self._socket(flow), MessageTrimmer()) if ours else None
             return self._sockets.setdefault(flow.id, followed)
 
     def _socket(self, flow: HTTPFlow) -> Socket:
         tenant = self._config.tenant
-        headers = flow_facts.request_headers(flow, tenant)
+        headers = flow_facts.read_request_headers(flow, tenant)
         head = msgspec.structs.replace(
-            flow_facts.answer_head(flow),
+            flow_facts.build_answer_head(flow),
             transport=Transport.SSE.value,  # the form in which messages of a turn are kept
             content_encoding="",
         )
         return Socket(
             flow.id,
-            flow_facts.request_head(flow, Api.RESPONSES, headers, tenant),
+            flow_facts.build_request_head(flow, Api.RESPONSES, headers, tenant),
             head,
             exchanges=self._recorder,
             counters=self._counters,
             limit=self._config.capture.max_body_bytes,
             live=bool(flow.live),
-            credentials=flow_facts.credentials(flow),
+            credentials=flow_facts.read_credentials(flow),
         )
 
     def _reason_against(self, flow: HTTPFlow) -> Skip | None:
-        """Why a socket is none of ours, if so."""
+        """Return why a socket is none of ours; None where it is."""
         if not normalize_path(flow.request.path).endswith("/responses"):
             return Skip.WEBSOCKET
         capture = self._config.capture
-        if not capture.admits(flow_facts.host(flow)):
+        if not capture.admits(flow_facts.find_host(flow)):
             return Skip.HOST
         return None if Api.RESPONSES.value in capture.apis else Skip.API
 
 
-async def _all(waits: list[Awaitable[None]]) -> None:
+async def _await_all(waits: list[Awaitable[None]]) -> None:
     for wait in waits:
         await wait
 
 
-def _close_problem(data: WebSocketData) -> tuple[str, str] | None:
+def _describe_close(data: WebSocketData) -> tuple[str, str] | None:
     """Return code and reason of a close that says why; None where it is none or a regular one."""
     if not data.close_reason:
         return None
     return f"websocket_close_{data.close_code}", storable(data.close_reason[:_MAX_REASON])
 
 
-def _who_left(by_client: bool | None) -> EndedBy:
+def _find_who_left(by_client: bool | None) -> EndedBy:
     if by_client is None:  # a flow that was saved while its socket was open
         return EndedBy.PROXY_STOPPED
     return EndedBy.CLIENT if by_client else EndedBy.UPSTREAM

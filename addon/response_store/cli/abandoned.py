@@ -12,7 +12,7 @@ from response_store.cli.source import note
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import target_of
+from response_store.journal.binding import build_target
 from response_store.store.backends import build_store
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def apply_abandoned(
             folder,
             config,
             store,
-            target_of(config),
+            build_target(config),
             counters=counters,
             errors=ErrorReporter(counters),
             only=only,

@@ -22,7 +22,7 @@ from response_store.cli.source import (
     json_option,
     note,
 )
-from response_store.limits import NAME, short_name
+from response_store.limits import NAME, shorten_name
 from response_store.store.records import Deletion
 from response_store.telling.figures import NONE, format_size, format_time
 from response_store.telling.printable import put_on_one_line
@@ -189,9 +189,9 @@ def format_plain(letters: Iterable[ListedLetter]) -> str:
         "\t".join(
             (
                 format_time(letter.at),
-                put_on_one_line(short_name(letter.response_id or NONE, NAME)),
+                put_on_one_line(shorten_name(letter.response_id or NONE, NAME)),
                 put_on_one_line(letter.exchange_id or NONE),
-                put_on_one_line(short_name(letter.tenant_id)),
+                put_on_one_line(shorten_name(letter.tenant_id)),
                 format_size(letter.size),
                 put_on_one_line(letter.reason),
             )

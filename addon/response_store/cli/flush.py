@@ -34,7 +34,7 @@ from response_store.cli.source import (
 from response_store.counts import Counters
 from response_store.errors import StoreError
 from response_store.ingest.takeover import Fate
-from response_store.journal.binding import target_of
+from response_store.journal.binding import build_target
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.earlier import drain_earlier
 
@@ -127,7 +127,7 @@ def _open_named(database: CommandDatabase, journal: Path) -> JournalDirectory:
     """Return the journal of a folder. Raises UsageError where it is of another database."""
     directory = JournalDirectory.open(journal)
     if not belongs_to(directory, database):
-        theirs, ours = directory.header.target, target_of(database.source.config())
+        theirs, ours = directory.header.target, build_target(database.source.config())
         raise click.UsageError(
             f"{directory.path} belongs to {describe_target(theirs)}, the configuration names"
             f" {describe_target(ours)}. Give the configuration of its proxy with --config"

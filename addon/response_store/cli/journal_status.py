@@ -14,10 +14,10 @@ from response_store.errors import StoreError
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.ingest.position_hint import PositionHint
 from response_store.ingest.record_frame import RecordHead
-from response_store.journal.binding import target_of
+from response_store.journal.binding import build_target
 from response_store.journal.directory import JournalDirectory, Target
-from response_store.journal.errors import DamagedFrameError, JournalError, unusable
-from response_store.journal.frames import Frame, Kind
+from response_store.journal.errors import DamagedFrameError, JournalError, make_unusable_error
+from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.telling.figures import format_duration, format_size
 from response_store.telling.printable import put_on_one_line
@@ -75,12 +75,12 @@ def build_journals_status(database: CommandDatabase) -> tuple[Objects, Facts, bo
         except JournalError as error:
             directory.problem = error
         except OSError as error:
-            directory.problem = unusable(directory.path, error)
+            directory.problem = make_unusable_error(directory.path, error)
         else:
             states.append(msgspec.structs.asdict(state))
             facts += _list_facts(state)
     failed = [one for one in journals.own if one.problem is not None and one.exists()]
-    tables = target_of(database.source.config()).tables
+    tables = build_target(database.source.config()).tables
     others = [*failed, *journals.others, *journals.unusable]
     described = [_describe_other(directory, tables) for directory in others]
     found: Objects = {"journals": states, "other_journals": [one for one, _ in described]}
@@ -144,15 +144,15 @@ def _read_time(frame: Frame) -> float | None:
     """Return about when a frame was written, in Unix seconds; None where it does not say."""
     try:
         match frame.kind:
-            case Kind.OPEN:
+            case FrameKind.OPEN:
                 return _decode(frame, RequestHead).started_at
-            case Kind.END:
+            case FrameKind.END:
                 head = _decode(frame, EndHead)
                 began = head.request.started_at if head.request else None
                 return None if began is None else began + head.duration_ms / 1000
-            case Kind.DELETION:
+            case FrameKind.DELETION:
                 return _decode(frame, DeletionHead).at
-            case Kind.RECORD:
+            case FrameKind.RECORD:
                 return _decode(frame, RecordHead).started_at or None
             case _:
                 return None

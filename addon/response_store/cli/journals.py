@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Self
 from response_store.cli.source import note
 from response_store.closes import Closes
 from response_store.errors import StoreError, TransientStoreError
-from response_store.journal.binding import is_bound_to, target_of
-from response_store.journal.directory import JournalDirectory, Target, journals
+from response_store.journal.binding import build_target, is_bound_to
+from response_store.journal.directory import JournalDirectory, Target, list_journals
 from response_store.journal.errors import JournalError
-from response_store.journal.folder import journals_folder
+from response_store.journal.folder import prepare_folder
 from response_store.journal.reader import JournalReader
 from response_store.telling.printable import put_on_one_line
 
@@ -119,7 +119,7 @@ def find_journals(database: CommandDatabase) -> FoundJournals:
     """Return the journals on this machine. Raises JournalError where their folder is not safe."""
     configured = database.source.settings.journal.path
     result = FoundJournals()
-    for directory in journals(journals_folder(configured, os.environ, create=False)):
+    for directory in list_journals(prepare_folder(configured, os.environ, create=False)):
         if directory.problem is not None:
             result.unusable.append(directory)
         elif belongs_to(directory, database):
@@ -133,7 +133,7 @@ def belongs_to(directory: JournalDirectory, database: CommandDatabase) -> bool:
     """Return whether a journal is of a database: by its place, or else by its own id."""
     if database.source.target.is_in_memory:
         return False
-    target = target_of(database.source.config())
+    target = build_target(database.source.config())
     return is_bound_to(directory.header, target, database.own_id)
 
 

@@ -18,7 +18,7 @@ from response_store.cli.source import (
     json_option,
     tenant_option,
 )
-from response_store.limits import NAME, short_name
+from response_store.limits import NAME, shorten_name
 from response_store.store.query import Cursor, Page, Summary
 from response_store.store.selection import Selection
 from response_store.store.summaries import OPENING_CHARACTERS
@@ -156,12 +156,12 @@ def _list_fields(one: Summary) -> tuple[str, ...]:
     return (
         format_time(one.started_at),
         put_on_one_line(one.state),
-        put_on_one_line(short_name(one.model or one.requested_model or NONE)),
+        put_on_one_line(shorten_name(one.model or one.requested_model or NONE)),
         format_number(one.input_tokens),
         format_number(one.output_tokens),
         format_duration(one.duration_ms),
-        put_on_one_line(short_name(format_host(one.scheme, one.host, one.port))),
-        put_on_one_line(short_name(choose_identifier(one), NAME)),
+        put_on_one_line(shorten_name(format_host(one.scheme, one.host, one.port))),
+        put_on_one_line(shorten_name(choose_identifier(one), NAME)),
         put_on_one_line(choose_words(one)),
     )
 

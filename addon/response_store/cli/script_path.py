@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from response_store.resources import script_path
+from response_store.resources import find_script
 
 
 @click.command("script-path")
@@ -15,4 +15,4 @@ def script_path_command() -> None:
     Example:
       mitmweb -s "$(response-store script-path)"
     """
-    click.echo(str(script_path()))
+    click.echo(str(find_script()))

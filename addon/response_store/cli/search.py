@@ -23,7 +23,7 @@ from response_store.cli.source import (
     tenant_option,
 )
 from response_store.errors import StoreError
-from response_store.limits import NAME, short_name
+from response_store.limits import NAME, shorten_name
 from response_store.search.asking import Hit, SearchResult, is_searchable, search
 from response_store.search.catching_up import index_missing
 from response_store.search.index import count_unindexed
@@ -178,8 +178,8 @@ def _list_fields(hit: Hit) -> tuple[str, ...]:
     return (
         format_time(one.started_at),
         put_on_one_line(one.state),
-        put_on_one_line(short_name(one.model or one.requested_model or NONE)),
-        put_on_one_line(short_name(choose_identifier(one), NAME)),
+        put_on_one_line(shorten_name(one.model or one.requested_model or NONE)),
+        put_on_one_line(shorten_name(choose_identifier(one), NAME)),
         found.label if found else NONE,
         escape_controls(found.text.strip()) if found else NONE,
     )

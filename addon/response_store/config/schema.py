@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 
 from .problems import Problem
 from .yaml_nodes import KeyPath
@@ -33,7 +33,7 @@ _PLAIN_KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}")
 @functools.cache
 def load_schema() -> dict[str, Any]:
     """Return the JSON Schema of the configuration."""
-    loaded: dict[str, Any] = json.loads(schema_text("config.schema.json"))
+    loaded: dict[str, Any] = json.loads(read_schema("config.schema.json"))
     return loaded
 
 
@@ -87,9 +87,9 @@ def find_schema_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, P
 
 @functools.cache
 def _build_validator() -> Draft202012Validator:
-    from response_store.strict_schema import strict_validator  # noqa: PLC0415 (see above)
+    from response_store.strict_schema import build_strict_validator  # noqa: PLC0415 (see above)
 
-    return strict_validator(load_schema())
+    return build_strict_validator(load_schema())
 
 
 def _find_unknown_keys(path: KeyPath, error: _SchemaError) -> Iterator[tuple[KeyPath, Problem]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from response_store.ingest.channel import WrittenRow
 from response_store.ingest.delivery import Item
-from response_store.limits import short_name
+from response_store.limits import shorten_name
 from response_store.store.records import ExchangeRow, Record, State
 
 
@@ -21,12 +21,12 @@ def written_rows(items: Iterable[Item]) -> tuple[WrittenRow, ...]:
 
 def log_line(row: ExchangeRow) -> str:
     """Return one line with state, model, tokens, time and id of an exchange, fit for any log."""
-    parts = [f"{row.state} {short_name(row.model or row.requested_model or 'unknown model')}"]
+    parts = [f"{row.state} {shorten_name(row.model or row.requested_model or 'unknown model')}"]
     if row.input_tokens is not None or row.output_tokens is not None:
         parts.append(f"{row.input_tokens or 0}+{row.output_tokens or 0} tokens")
     if row.duration_ms is not None:
         parts.append(_time(row.duration_ms))
-    parts.append(short_name(row.response_id or row.exchange_id))
+    parts.append(shorten_name(row.response_id or row.exchange_id))
     # Names and ids come from the upstream: they may not control the terminal.
     return "".join(c if c.isprintable() else "\ufffd" for c in ", ".join(parts))
 

@@ -22,11 +22,11 @@ from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.position_hint import PositionHint
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.shared_cleaned import SharedCleaned
-from response_store.journal.damaged import keep_aside
+from response_store.journal.damaged import keep_damaged
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.folder import DAMAGED
-from response_store.journal.frames import FrameRef, Kind
+from response_store.journal.frames import FrameKind, FrameRef
 from response_store.journal.private_files import sync_folder
 from response_store.journal.reader import JournalReader
 from response_store.redaction.chosen import build_redactor
@@ -150,7 +150,7 @@ class Applier:
     def interrupt_open(self) -> None:
         """Interrupt what is open, by a frame: the owner is gone, and all that it wrote was read."""
         seq = max(self.applied, self.committed, self._known) + 1
-        self._cleaned.append(seq, Kind.STOP, 0, b"")
+        self._cleaned.append(seq, FrameKind.STOP, 0, b"")
         self._cleaned.sync()
 
     def compact(self) -> None:
@@ -329,7 +329,7 @@ class Applier:
         self._starved = ref.seq, times
         if times < _MEMORY_ATTEMPTS:
             raise TransientStoreError("the ingester has not got enough memory for an exchange")
-        keep_aside(self.directory, ref.segment, ref.offset, ref.offset + ref.size)
+        keep_damaged(self.directory, ref.segment, ref.offset, ref.offset + ref.size)
         logger.warning(
             "response_store: an exchange of %d bytes does not fit into the ingester's memory: its "
             "bytes are kept in %s beside the journals",

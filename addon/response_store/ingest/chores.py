@@ -21,7 +21,7 @@ from response_store.ingest.delivery import Item
 from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.earlier import drain_earlier, earlier_journals, warn_of_unnamed
+from response_store.journal.earlier import drain_earlier, list_earlier_journals, warn_of_unnamed
 from response_store.journal.errors import JournalError
 from response_store.pruning.database import open_database
 from response_store.pruning.retention import Retention
@@ -176,7 +176,7 @@ class Chores:
                 self._takeover = None
             self._backoff.succeeded()
         elif self._earlier is None:
-            self._earlier = earlier_journals(self._config)
+            self._earlier = list_earlier_journals(self._config)
             warn_of_unnamed(self._config)
         elif self._earlier:
             drain_earlier(self._earlier[-1], self._store, self._counters)

@@ -25,7 +25,7 @@ from response_store.ingest.exchanges import (
 )
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.record_frame import RecordHead, encode_change, kind_of
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.openai_api.endpoints import Skip
 from response_store.redaction.chosen import build_redactor
 from response_store.redaction.credentials import UncleanableError, mask
@@ -37,7 +37,7 @@ FAILED = "cleaning_failed"
 class CleanFrame(NamedTuple):
     """What goes to the disk in the place of a frame."""
 
-    kind: Kind
+    kind: FrameKind
     head: bytes
     parts: Sequence[bytes]
 
@@ -64,18 +64,18 @@ class Cleaner:
     def clean(self, kind: int, head: bytes, body: bytes) -> CleanFrame:
         """Return a frame without secrets."""
         try:
-            return self._clean(Kind(kind), head, body)
+            return self._clean(FrameKind(kind), head, body)
         except Exception as error:  # noqa: BLE001 - what was not cleaned may not be kept
             self._errors.report("cleaning", error)
             self._counters.add("dropped.cleaning")
-            nothing = RecordHead("", 0, ends=kind == Kind.END, skipped=FAILED)
-            return CleanFrame(Kind.RECORD, encode_head(nothing), ())
+            nothing = RecordHead("", 0, ends=kind == FrameKind.END, skipped=FAILED)
+            return CleanFrame(FrameKind.RECORD, encode_head(nothing), ())
 
-    def _clean(self, kind: Kind, head: bytes, body: bytes) -> CleanFrame:
-        if kind is Kind.OPEN:
+    def _clean(self, kind: FrameKind, head: bytes, body: bytes) -> CleanFrame:
+        if kind is FrameKind.OPEN:
             request = decode_head(read_request_head, head)
             return self._record(request, Draft(build_request(request, body)))
-        if kind is Kind.END:
+        if kind is FrameKind.END:
             end = decode_head(read_end_head, head)
             if end.request is not None:
                 return self._record(end.request, _whole_draft(end.request, end, body))
@@ -90,11 +90,11 @@ class Cleaner:
             if head.answer is not None:
                 head.answer.has_body = False
             head.raw_size = 0
-            return CleanFrame(Kind.END, encode_head(head), ())
+            return CleanFrame(FrameKind.END, encode_head(head), ())
         answer, raw = split_answer(head, body)
         answer, raw = self._masked(answer), self._masked(raw or b"")
         head.raw_size = len(raw)
-        return CleanFrame(Kind.END, encode_head(head), (answer, raw))
+        return CleanFrame(FrameKind.END, encode_head(head), (answer, raw))
 
     def _masked(self, body: bytes) -> bytes:
         """Return a body without credentials; nothing where that can't be had."""
@@ -117,11 +117,11 @@ class Cleaner:
         )
         if isinstance(change, Skip):
             head.skipped = change.value
-            return CleanFrame(Kind.RECORD, encode_head(head), ())
+            return CleanFrame(FrameKind.RECORD, encode_head(head), ())
         head.kind = kind_of(change)
         if isinstance(change, Deletion) and draft.ending is not None:
             head.deleted_at = request.started_at + (draft.ending.duration_ms or 0) / 1000
-        return CleanFrame(Kind.RECORD, encode_head(head), (encode_change(change),))
+        return CleanFrame(FrameKind.RECORD, encode_head(head), (encode_change(change),))
 
 
 def _whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draft:

@@ -19,7 +19,7 @@ from response_store.errors import RowRefusedError
 from response_store.ingest.record_frame import decode_change, encode_change, kind_of
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
 from response_store.journal.errors import DamagedFrameError, JournalWriteError
-from response_store.journal.frames import FrameRef, Kind, encode
+from response_store.journal.frames import FrameKind, FrameRef, encode
 from response_store.journal.private_files import open_private, sync_file, sync_folder
 from response_store.journal.segment_file import write_all
 from response_store.journal.segment_reader import SegmentReader
@@ -146,7 +146,7 @@ class DeadLetters:
     def _frame(self, letter: DeadLetter) -> list[bytes | bytearray | memoryview]:
         head = _encode_head(_Head(kind_of(letter.change), letter.at, letter.reason))
         body = encode_change(letter.change)
-        return encode(letter.seq, Kind.RECORD, 0, head, (body,), seed=self._directory.seed)
+        return encode(letter.seq, FrameKind.RECORD, 0, head, (body,), seed=self._directory.seed)
 
     def _count(self) -> None:
         reader = self._reader()

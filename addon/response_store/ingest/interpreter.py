@@ -21,7 +21,7 @@ from response_store.ingest.exchanges import ExchangeDraft, Exchanges, OpenExchan
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.record_frame import RecordHead, decode_change, read_record_head
 from response_store.journal.errors import DamagedFrameError
-from response_store.journal.frames import Frame, FrameRef, Kind
+from response_store.journal.frames import Frame, FrameKind, FrameRef
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Change, Deletion, EndedBy, Record, State
 
@@ -52,21 +52,21 @@ class Interpreter:
         """Add to a batch what a frame brings. Raises OSError where it can't be read now."""
         try:
             match ref.kind:
-                case Kind.OPEN:
+                case FrameKind.OPEN:
                     self._exchanges.begin(ref)
                     self._open_later(ref, batch)
-                case Kind.PART:
+                case FrameKind.PART:
                     self._exchanges.add_part(ref)
-                case Kind.END:
+                case FrameKind.END:
                     before = self._builder.incomplete
                     _add(batch, ref.seq, *self._end(ref, self._builder.build))
                     if self._builder.incomplete > before:
                         batch.count("incomplete")
-                case Kind.STOP:
+                case FrameKind.STOP:
                     self._interrupt(ref, batch)
-                case Kind.DELETION:
+                case FrameKind.DELETION:
                     _add(batch, ref.seq, *self._delete(ref, self._builder.build))
-                case Kind.RECORD:
+                case FrameKind.RECORD:
                     self._apply_record(ref, batch)
         except DamagedFrameError:
             batch.count("dropped.damaged")
@@ -75,18 +75,18 @@ class Interpreter:
         """Build from a frame that was applied before what later ones need of it."""
         try:
             match ref.kind:
-                case Kind.OPEN:
+                case FrameKind.OPEN:
                     self._exchanges.begin(ref)
-                case Kind.PART:
+                case FrameKind.PART:
                     self._exchanges.add_part(ref)
-                case Kind.END:
+                case FrameKind.END:
                     self._end(ref, self._builder.replay)
-                case Kind.STOP:
+                case FrameKind.STOP:
                     self._stop = ref
                     self._exchanges.interrupt()
-                case Kind.DELETION:
+                case FrameKind.DELETION:
                     self._delete(ref, self._builder.replay)
-                case Kind.RECORD:
+                case FrameKind.RECORD:
                     self._record(ref)
         except DamagedFrameError:  # what it belonged to was dropped, as nobody needs it
             pass
@@ -183,7 +183,7 @@ class Interpreter:
                 batch.count("dropped.damaged")
 
     def _interrupt_one(self, seq: int, exchange: OpenExchange, batch: Batch) -> None:
-        if exchange.request is not None and exchange.request.kind is Kind.RECORD:
+        if exchange.request is not None and exchange.request.kind is FrameKind.RECORD:
             head, change = self._built(exchange.request)
             if isinstance(change, Record):
                 change = _interrupted(change)
@@ -201,7 +201,7 @@ class Interpreter:
         """Return the row of an open exchange; none where it will make none."""
         refs = self._exchanges.refs_of(key)
         change: Change | Skip | None
-        if refs[0].kind is Kind.RECORD:
+        if refs[0].kind is FrameKind.RECORD:
             head, change = self._built(refs[0])
             flow_id, turn = head.flow_id, head.turn
         else:

@@ -14,7 +14,7 @@ from response_store.ingest.draft import Answer, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.response_reader import keeps_raw
 from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
-from response_store.limits import NAME, bounded_name
+from response_store.limits import NAME, limit_name
 from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.store.records import (
     Change,
@@ -58,7 +58,7 @@ class RowFiller:
             return None
         return ResponseRow(
             tenant_id=facts.tenant_id,
-            id=bounded_name(outcome.response_id),
+            id=limit_name(outcome.response_id),
             created_at=_created_at(facts, outcome),
             model=outcome.model or request.model or "",
             response_object=text.decode(),
@@ -137,24 +137,24 @@ class RowFiller:
 def bound_names(change: Change) -> Change:
     """Return a change whose names and short texts fit a row, once secrets are out of them."""
     if isinstance(change, Deletion):
-        return msgspec.structs.replace(change, id=bounded_name(change.id))
+        return msgspec.structs.replace(change, id=limit_name(change.id))
     row, response = change.exchange, change.response
     long = {
-        name: bounded_name(value) if name in _NAMES else value[:NAME]
+        name: limit_name(value) if name in _NAMES else value[:NAME]
         for name in (*_NAMES, *_TEXTS)
         if (value := getattr(row, name)) is not None and len(value) > NAME
     }
     if response is not None and len(response.model) > NAME:
-        response = msgspec.structs.replace(response, model=bounded_name(response.model))
+        response = msgspec.structs.replace(response, model=limit_name(response.model))
     exchange = msgspec.structs.replace(row, **long) if long else row
     conversation = change.conversation
     if conversation is not None:
-        conversation = msgspec.structs.replace(conversation, id=bounded_name(conversation.id))
+        conversation = msgspec.structs.replace(conversation, id=limit_name(conversation.id))
     return Record(exchange, response, conversation)
 
 
 def _name(name: str | None) -> str | None:
-    return bounded_name(name) if name else name
+    return limit_name(name) if name else name
 
 
 def transport(facts: Request, answer: Answer | None) -> Transport:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from response_store.config import Durability
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import JournalDirectory, SegmentKind
-from response_store.journal.frames import Buffer, FrameRef, Kind
+from response_store.journal.frames import Buffer, FrameKind, FrameRef
 
 
 class SharedCleaned(CleanedWriter):
@@ -27,7 +27,7 @@ class SharedCleaned(CleanedWriter):
     def append(
         self,
         seq: int,
-        kind: Kind,
+        kind: FrameKind,
         key: int,
         head: bytes,
         parts: Sequence[Buffer] = (),

@@ -23,8 +23,8 @@ from response_store.ingest.applier import Applier, OnWritten
 from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.binding import is_bound_to
-from response_store.journal.directory import JournalDirectory, Target, journals
-from response_store.journal.errors import JournalError, refused
+from response_store.journal.directory import JournalDirectory, Target, list_journals
+from response_store.journal.errors import JournalError, make_refusal
 from response_store.store.backoff import Backoff
 from response_store.store.base import Store
 from response_store.store.health import Health
@@ -116,13 +116,13 @@ class Takeover:
         self._waiting = []
 
     def _find(self) -> list[JournalDirectory]:
-        found = journals(self._folder)
+        found = list_journals(self._folder)
         if self._only is None:
             return found
         only = self._only.absolute()
         found = [directory for directory in found if directory.path == only]
         if not found:
-            problem = str(refused(only, "is no journal", "name the folder of one, see status"))
+            problem = str(make_refusal(only, "is no journal", "name the folder of one, see status"))
             self.found.append(FoundJournal(only, Fate.UNUSABLE, problem=problem))
         return found
 
@@ -261,7 +261,7 @@ def _shaped(config: Config, directory: JournalDirectory) -> Config:
         settings |= {key: directory.header.settings[key] for key in _SHAPING}
         return Config.from_settings(settings, config.source, config.directory)
     except (ConfigError, KeyError, TypeError, ValueError, AttributeError, re.error):
-        raise refused(
+        raise make_refusal(
             directory.path, "has settings that can't be read", "restore or remove the folder"
         ) from None
 

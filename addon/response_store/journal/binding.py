@@ -12,17 +12,17 @@ from response_store.config import Config
 from response_store.journal.directory import Header, Target
 
 
-def new_header(config: Config) -> Header:
+def build_header(config: Config) -> Header:
     """Return the header of a new journal."""
     return Header(
         journal_id=str(uuid.uuid4()),
-        target=target_of(config),
+        target=build_target(config),
         settings=config.shaping(),
         created_at=time.time(),
     )
 
 
-def target_of(config: Config) -> Target:
+def build_target(config: Config) -> Target:
     """Return the database of a configuration, without user and password."""
     tables = config.tables
     names = {
@@ -30,7 +30,7 @@ def target_of(config: Config) -> Target:
         "conversations": tables.conversations,
         "exchanges": tables.exchanges,
     }
-    return Target(config.backend.value, _place(config), names)
+    return Target(config.backend.value, _format_place(config), names)
 
 
 def is_bound_to(header: Header, target: Target, database_id: Callable[[], str | None]) -> bool:
@@ -49,7 +49,7 @@ def is_bound_to(header: Header, target: Target, database_id: Callable[[], str | 
     return header.database_id is not None and header.database_id == database_id()
 
 
-def _place(config: Config) -> str:
+def _format_place(config: Config) -> str:
     database = config.database
     if database.server is not None:
         return database.server.describe().removeprefix("postgres://")

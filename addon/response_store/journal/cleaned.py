@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import JournalWriteError
-from response_store.journal.frames import CARRIED, Buffer, Frame, FrameRef, Kind, encode
+from response_store.journal.frames import CARRIED, Buffer, Frame, FrameKind, FrameRef, encode
 from response_store.journal.private_files import sync_folder
 from response_store.journal.segment_file import SegmentFile
 
@@ -44,7 +44,7 @@ class CleanedWriter:
     def append(
         self,
         seq: int,
-        kind: Kind,
+        kind: FrameKind,
         key: int,
         head: bytes,
         parts: Sequence[Buffer] = (),

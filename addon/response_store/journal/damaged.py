@@ -17,7 +17,7 @@ MAX_PIECE = 16 << 20  # what is kept of one damaged place
 _SLICE = 1 << 20
 
 
-def keep_aside(directory: JournalDirectory, segment: str, start: int, end: int) -> bool:
+def keep_damaged(directory: JournalDirectory, segment: str, start: int, end: int) -> bool:
     """Copy bytes of a segment into the folder of damaged ones, as far as there is room.
 
     Return False where that was done before, by an earlier reader. Never raises for what the disk

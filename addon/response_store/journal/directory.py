@@ -25,9 +25,14 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from response_store.journal.errors import JournalError, JournalNewerError, refused, unusable
+from response_store.journal.errors import (
+    JournalError,
+    JournalNewerError,
+    make_refusal,
+    make_unusable_error,
+)
 from response_store.journal.folder import GONE_PREFIX, JOURNAL_ID, NEW_PREFIX
-from response_store.journal.frames import seed_of
+from response_store.journal.frames import compute_seed
 from response_store.journal.locks import try_lock
 from response_store.journal.private_files import check_folder, open_private, sync_folder
 
@@ -77,7 +82,7 @@ class SegmentKind(StrEnum):
     CLEANED = "c"  # the ingester: a running number
 
 
-class Segment(NamedTuple):
+class SegmentEntry(NamedTuple):
     """A segment file as it was listed; `size` in bytes."""
 
     name: str
@@ -86,12 +91,12 @@ class Segment(NamedTuple):
     size: int
 
 
-def segment_name(kind: SegmentKind, number: int) -> str:
+def format_segment_name(kind: SegmentKind, number: int) -> str:
     """Return the name of a segment's file."""
     return f"{kind}-{number:020d}.seg"
 
 
-def unfinished_name(seq: int) -> str:
+def format_unfinished_name(seq: int) -> str:
     """Return the name of a large segment's file until it is whole."""
     return f"l-{seq:020d}.new"
 
@@ -102,7 +107,7 @@ class JournalDirectory:
     def __init__(self, path: Path, header: Header | None, problem: JournalError | None) -> None:
         self.path = path
         self.journal_id = path.name
-        self.seed = seed_of(self.journal_id)
+        self.seed = compute_seed(self.journal_id)
         self.problem = problem
         self._header = header
         self._locks: dict[str, int] = {}
@@ -117,14 +122,14 @@ class JournalDirectory:
         try:
             new.path.mkdir(mode=0o700)
             if not new.lock_owner():
-                raise refused(new.path, "was taken away", "start again")
+                raise make_refusal(new.path, "was taken away", "start again")
             new.write_header(header)
             new.path.rename(path)
             sync_folder(folder)
         except OSError as error:
             new._give_up()
-            raise unusable(path, error) from None
-        new.path, new.journal_id, new.seed = path, path.name, seed_of(path.name)
+            raise make_unusable_error(path, error) from None
+        new.path, new.journal_id, new.seed = path, path.name, compute_seed(path.name)
         return new
 
     @classmethod
@@ -135,18 +140,18 @@ class JournalDirectory:
         """
         path = path.absolute()
         if not JOURNAL_ID.fullmatch(path.name):
-            raise refused(path, "is no journal", "name the folder of one, see status")
+            raise make_refusal(path, "is no journal", "name the folder of one, see status")
         try:
             check_folder(path)
             return cls(path, _read_header(path), None)
         except OSError as error:
-            raise unusable(path, error) from None
+            raise make_unusable_error(path, error) from None
 
     @property
     def header(self) -> Header:
         """The header. Raises JournalError where it can't be used."""
         if self._header is None:
-            raise self.problem or refused(self.path, "has no header", "remove it")
+            raise self.problem or make_refusal(self.path, "has no header", "remove it")
         return self._header
 
     @property
@@ -196,7 +201,7 @@ class JournalDirectory:
         """Return whether the journal's folder is where it was."""
         return self.path.is_dir()
 
-    def segments(self) -> list[Segment]:
+    def segments(self) -> list[SegmentEntry]:
         """Return the segments by kind and number; none where the folder is gone."""
         found = []
         for entry in self._entries():
@@ -204,7 +209,7 @@ class JournalDirectory:
                 with contextlib.suppress(FileNotFoundError):
                     size = entry.stat(follow_symlinks=False).st_size
                     kind = SegmentKind(match[1])
-                    found.append(Segment(entry.name, kind, int(match[2]), size))
+                    found.append(SegmentEntry(entry.name, kind, int(match[2]), size))
         return sorted(found)
 
     def open_segment(self, name: str, flags: int = os.O_RDONLY) -> int:
@@ -313,7 +318,7 @@ class JournalDirectory:
             yield from entries
 
 
-def journals(folder: Path, *, wall: Callable[[], float] = time.time) -> list[JournalDirectory]:
+def list_journals(folder: Path, *, wall: Callable[[], float] = time.time) -> list[JournalDirectory]:
     """Return the journals of a folder, by id; also those that have a `problem`.
 
     What a killed process began and did not end is removed on the way: a journal that was never
@@ -379,5 +384,5 @@ def _read_header(path: Path) -> Header:
     except (msgspec.DecodeError, UnicodeDecodeError):
         header = None
     if header is None or header.journal_id != path.name:
-        raise refused(path, "has a header that can't be read", "restore or remove the folder")
+        raise make_refusal(path, "has a header that can't be read", "restore or remove the folder")
     return header

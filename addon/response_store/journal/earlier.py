@@ -20,7 +20,7 @@ import msgspec
 
 from response_store.config.model import Backend
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
-from response_store.journal.errors import JournalError, refused, unusable
+from response_store.journal.errors import JournalError, make_refusal, make_unusable_error
 from response_store.journal.locks import try_lock
 from response_store.journal.private_files import open_private, sync_folder
 from response_store.store.records import Change, Deletion, Record
@@ -62,20 +62,22 @@ class _Entry(NamedTuple):
     payload: bytes
 
 
-def make_way(configured: Path) -> None:
-    """Rename an earlier journal where the folder of journals is to be; no-op where there is none.
+def move_aside(configured: Path) -> None:
+    """Rename an earlier journal where the folder of journals is to be; do nothing where there is
+    none.
 
-    It is found there by `earlier_journals`. Raises JournalError where an older proxy still owns it.
+    It is found there by `list_earlier_journals`. Raises JournalError where an older proxy still
+    owns it.
     """
     if not _is_database(configured):
         return
     try:
-        lock = try_lock(_lock_of(configured))
+        lock = try_lock(_find_lock(configured))
         if lock is None:
-            raise refused(
+            raise make_refusal(
                 configured, "is the journal of an older proxy that runs", "stop that one first"
             )
-        with _closed_at_end(lock):
+        with _close_at_end(lock):
             # What is renamed first is found by its name again, if we are killed in between.
             for part in _PARTS:
                 path = configured.with_name(configured.name + part)
@@ -83,10 +85,10 @@ def make_way(configured: Path) -> None:
                     path.rename(configured.with_name(configured.name + _ASIDE + part))
             sync_folder(configured.parent)
     except OSError as error:
-        raise unusable(configured, error) from None
+        raise make_unusable_error(configured, error) from None
 
 
-def earlier_journals(config: Config) -> list[Path]:
+def list_earlier_journals(config: Config) -> list[Path]:
     """Return the paths at which a configuration has earlier journals."""
     configured = config.journal.path
     if configured is None:
@@ -117,13 +119,15 @@ def drain_earlier(path: Path, store: Store, counters: Counters) -> bool:
     import sqlite3  # noqa: PLC0415 (mitmproxy's process has this module too)
 
     try:
-        with _owned(path):
+        with _own(path):
             with closing(_connect(path)) as connection:
                 written, dead = _drain(connection, path, store, counters)
                 _checkpoint(connection)
             aside = _set_aside(path)
     except (JournalError, OSError, sqlite3.Error) as error:
-        logger.warning("response_store: the journal of an earlier release stays: %s", _why(error))
+        logger.warning(
+            "response_store: the journal of an earlier release stays: %s", _describe_error(error)
+        )
         return False
     more = f"; {dead} that it refuses stay in that file" if dead else ""
     logger.warning(
@@ -143,27 +147,27 @@ def _is_database(path: Path) -> bool:
 
 
 @contextmanager
-def _owned(path: Path) -> Iterator[None]:
+def _own(path: Path) -> Iterator[None]:
     """Keep older proxies from the journal. Raises JournalError where one has it, or others may."""
     for part in _PARTS:
         if os.path.lexists(file := path.with_name(path.name + part)):
             os.close(open_private(file))
-    lock = try_lock(_lock_of(path))
+    lock = try_lock(_find_lock(path))
     if lock is None:
-        raise refused(path, "belongs to an older proxy that runs", "start again after its end")
-    with _closed_at_end(lock):
+        raise make_refusal(path, "belongs to an older proxy that runs", "start again after its end")
+    with _close_at_end(lock):
         yield
 
 
 @contextmanager
-def _closed_at_end(descriptor: int) -> Iterator[None]:
+def _close_at_end(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
         os.close(descriptor)
 
 
-def _lock_of(path: Path) -> Path:
+def _find_lock(path: Path) -> Path:
     """Return the lock file of older proxies. It stays: they may be about to lock it."""
     return path.with_name(f"{path.name.removesuffix(_ASIDE)}-owner.lock")
 
@@ -175,7 +179,7 @@ def _connect(path: Path) -> sqlite3.Connection:
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
     if (application, version) != (_APPLICATION_ID, _VERSION):
-        raise refused(path, "is a database, but no journal of ours", "name another place")
+        raise make_refusal(path, "is a database, but no journal of ours", "name another place")
     return _open(path, "rw")
 
 
@@ -277,7 +281,7 @@ def _set_aside(path: Path) -> Path:
     return aside
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     """Return the words of an error, which hold no value of a row."""
     if isinstance(error, StoreError):
         return str(error)

@@ -27,7 +27,7 @@ class JournalWriteError(TransientStoreError):
     """A file of the journal could not be written: the disk is full, or fails. Try again later."""
 
     def __init__(self, path: Path, error: OSError) -> None:
-        super().__init__(unwritable_text(path, error))
+        super().__init__(format_unwritable(path, error))
 
 
 class DamagedFrameError(ResponseStoreError):
@@ -42,20 +42,20 @@ class JournalProblem:
     text: str
 
 
-def refused(path: Path, reason: str, fix: str) -> JournalError:
+def make_refusal(path: Path, reason: str, fix: str) -> JournalError:
     """Return the error for a folder or file that is not safe to use."""
     return JournalError(f"journal.path: {path} {reason}: {fix}")
 
 
-def unusable(path: Path, error: OSError) -> JournalError:
+def make_unusable_error(path: Path, error: OSError) -> JournalError:
     """Return the error for a folder or file that the system refuses."""
     return JournalError(
-        f"journal.path: {path} can't be used ({_reason(error)}): give this user the right to "
-        "write there, or name another folder in journal.path"
+        f"journal.path: {path} can't be used ({_describe_reason(error)}): give this user the right"
+        " to write there, or name another folder in journal.path"
     )
 
 
-def full(path: Path, held: int, max_bytes: int) -> JournalProblem:
+def make_full_problem(path: Path, held: int, max_bytes: int) -> JournalProblem:
     """Return the problem of a journal that holds as much as it may."""
     return JournalProblem(
         "full",
@@ -64,12 +64,12 @@ def full(path: Path, held: int, max_bytes: int) -> JournalProblem:
     )
 
 
-def unwritable(path: Path, error: OSError) -> JournalProblem:
+def make_unwritable_problem(path: Path, error: OSError) -> JournalProblem:
     """Return the problem of a journal whose disk refuses to take more."""
-    return JournalProblem("unwritable", unwritable_text(path, error))
+    return JournalProblem("unwritable", format_unwritable(path, error))
 
 
-def slow(path: Path) -> JournalProblem:
+def make_slow_problem(path: Path) -> JournalProblem:
     """Return the problem of a journal whose disk is slower than the traffic."""
     return JournalProblem(
         "unwritable",
@@ -78,13 +78,13 @@ def slow(path: Path) -> JournalProblem:
     )
 
 
-def unwritable_text(path: Path, error: OSError) -> str:
+def format_unwritable(path: Path, error: OSError) -> str:
     """Return the words for a file that could not be written."""
     return (
-        f"journal {path} can't be written ({_reason(error)}): make room on its disk, or name a "
-        "folder on another one in journal.path"
+        f"journal {path} can't be written ({_describe_reason(error)}): make room on its disk, or"
+        " name a folder on another one in journal.path"
     )
 
 
-def _reason(error: OSError) -> str:
+def _describe_reason(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()

@@ -34,7 +34,7 @@ _CHECKSUMS = struct.Struct("<II")
 Buffer = bytes | bytearray | memoryview
 
 
-class Kind(IntEnum):
+class FrameKind(IntEnum):
     """What a frame says of its exchange."""
 
     OPEN = 1  # it has lasted 250 ms: its request
@@ -45,14 +45,14 @@ class Kind(IntEnum):
     RECORD = 6  # a change that the ingester has built and cleaned itself
 
 
-KINDS = {int(kind): kind for kind in Kind}
+KINDS = {int(kind): kind for kind in FrameKind}
 
 
 class Frame(NamedTuple):
     """A whole frame."""
 
     seq: int
-    kind: Kind
+    kind: FrameKind
     key: int
     flags: int
     head: bytes
@@ -63,7 +63,7 @@ class FrameRef(NamedTuple):
     """Where a frame lies: `segment` is the name of its file. Its head's checksum was right."""
 
     seq: int
-    kind: Kind
+    kind: FrameKind
     key: int
     flags: int
     segment: str
@@ -77,7 +77,7 @@ class FrameRef(NamedTuple):
         return HEADER_SIZE + self.head_size + self.body_size
 
 
-def seed_of(journal_id: str) -> int:
+def compute_seed(journal_id: str) -> int:
     """Return what the checksums of a journal's frames begin with."""
     return zlib.crc32(journal_id.encode())
 

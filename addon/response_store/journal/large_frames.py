@@ -19,10 +19,10 @@ from response_store.journal.backlog import WaitingFrame
 from response_store.journal.directory import (
     JournalDirectory,
     SegmentKind,
-    segment_name,
-    unfinished_name,
+    format_segment_name,
+    format_unfinished_name,
 )
-from response_store.journal.errors import JournalProblem, unwritable
+from response_store.journal.errors import JournalProblem, make_unwritable_problem
 from response_store.journal.frames import Buffer, encode
 from response_store.journal.private_files import sync_file, sync_folder
 from response_store.journal.receipts import Receipts
@@ -121,7 +121,7 @@ class LargeFrames:
             try:
                 self._write(seq, frame)
             except OSError as error:
-                self.problem = unwritable(self._directory.path, error)
+                self.problem = make_unwritable_problem(self._directory.path, error)
                 too_large = error.errno == errno.EFBIG and backoff.attempts >= _MAX_TOO_LARGE
                 if too_large or self._give_up_at is not None:
                     return False
@@ -132,20 +132,20 @@ class LargeFrames:
                 return True
 
     def _write(self, seq: int, frame: WaitingFrame) -> None:
-        new = self._directory.path / unfinished_name(seq)
+        new = self._directory.path / format_unfinished_name(seq)
         try:
             self._fill(os.open(new, _CREATE, 0o600), seq, frame)
         except BaseException:
             with contextlib.suppress(OSError):
                 new.unlink()
             raise
-        new.rename(new.with_name(segment_name(SegmentKind.LARGE, seq)))
+        new.rename(new.with_name(format_segment_name(SegmentKind.LARGE, seq)))
         if self._sync:
             sync_folder(self._directory.path)
 
     def _fill(self, fd: int, seq: int, frame: WaitingFrame) -> None:
         try:
-            parts = list(_slices(frame.parts))
+            parts = list(_slice_parts(frame.parts))
             seed = self._directory.seed
             write_all(fd, encode(seq, frame.kind, frame.key, frame.head, parts, seed=seed))
             if self._sync:
@@ -154,7 +154,7 @@ class LargeFrames:
             os.close(fd)
 
 
-def _slices(parts: Sequence[Buffer]) -> Iterable[Buffer]:
+def _slice_parts(parts: Sequence[Buffer]) -> Iterable[Buffer]:
     """Yield parts in slices, between which other threads get the interpreter's lock."""
     for part in parts:
         view = memoryview(part)

@@ -12,7 +12,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from response_store.journal.errors import JournalError, unusable
+from response_store.journal.errors import JournalError, make_unusable_error
 from response_store.journal.private_files import open_private
 
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
@@ -29,7 +29,7 @@ def try_lock(path: Path, *, shared: bool = False, create: bool = True) -> int | 
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise unusable(path, error) from None
+        raise make_unusable_error(path, error) from None
     try:
         if _lock(fd, path, shared) and _is_still(path, fd):
             return fd
@@ -47,7 +47,7 @@ def _lock(fd: int, path: Path, shared: bool) -> bool:
         return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            raise unusable(path, error) from None
+            raise make_unusable_error(path, error) from None
         raise JournalError(
             f"journal.path: {path.parent} is on a file system without file locks: name a folder "
             "on a local disk in journal.path"

@@ -13,7 +13,7 @@ import stat
 import sys
 from pathlib import Path
 
-from response_store.journal.errors import refused
+from response_store.journal.errors import make_refusal
 
 _OTHERS = 0o077
 _SAFE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe must not hang who opens it
@@ -29,7 +29,7 @@ def open_private(path: Path, flags: int = os.O_RDONLY) -> int:
         fd = os.open(path, flags | _SAFE, 0o600)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENXIO}:
-            raise refused(path, "is no regular file", "remove it") from None
+            raise make_refusal(path, "is no regular file", "remove it") from None
         raise
     try:
         _check(path, os.fstat(fd), stat.S_ISREG, "no regular file")
@@ -45,7 +45,7 @@ def check_folder(path: Path) -> None:
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _SAFE)
     except OSError as error:
         if error.errno in {errno.ELOOP, errno.ENOTDIR}:
-            raise refused(path, "is no folder", "remove it") from None
+            raise make_refusal(path, "is no folder", "remove it") from None
         raise
     try:
         _check(path, os.fstat(fd), stat.S_ISDIR, "no folder")
@@ -55,11 +55,11 @@ def check_folder(path: Path) -> None:
 
 def _check(path: Path, status: os.stat_result, is_right: object, wrong: str) -> None:
     if not callable(is_right) or not is_right(status.st_mode):
-        raise refused(path, f"is {wrong}", "remove it")
+        raise make_refusal(path, f"is {wrong}", "remove it")
     if status.st_uid != os.geteuid():
-        raise refused(path, "belongs to another user", "remove it, or run as its owner")
+        raise make_refusal(path, "belongs to another user", "remove it, or run as its owner")
     if status.st_mode & _OTHERS:
-        raise refused(path, "is open to other users", f"chmod go= {path}")
+        raise make_refusal(path, "is open to other users", f"chmod go= {path}")
 
 
 def sync_file(fd: int) -> None:

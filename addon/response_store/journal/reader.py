@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from response_store.counts import Counters
 from response_store.journal.cleaned import SEGMENT_BYTES, CleanedWriter
-from response_store.journal.damaged import keep_aside
-from response_store.journal.directory import JournalDirectory, Segment, SegmentKind
+from response_store.journal.damaged import keep_damaged
+from response_store.journal.directory import JournalDirectory, SegmentEntry, SegmentKind
 from response_store.journal.errors import DamagedFrameError, JournalWriteError
 from response_store.journal.frames import Frame, FrameRef
 from response_store.journal.segment_reader import SegmentReader
@@ -31,7 +31,7 @@ _MAX_OPEN = 32  # files
 class _Cursor:
     """How far one segment was read."""
 
-    segment: Segment
+    segment: SegmentEntry
     reader: SegmentReader
     ref: FrameRef | None = None  # read, and not handed out yet
     is_finished: bool = False  # nothing will be appended
@@ -180,7 +180,7 @@ class JournalReader:
         for cursor in list(self._idle.values()):
             self._advance(cursor)
 
-    def _add(self, segment: Segment) -> None:
+    def _add(self, segment: SegmentEntry) -> None:
         reader = SegmentReader(
             segment.name, self._directory.open_segment, self._directory.seed, self._report
         )
@@ -190,13 +190,15 @@ class JournalReader:
         else:  # no seq in it is below the number: it is opened when that is reached
             heapq.heappush(self._heap, (segment.number, segment.name))
 
-    def _mark_finished(self, segments: list[Segment]) -> None:
+    def _mark_finished(self, segments: list[SegmentEntry]) -> None:
         """Note which segments will not grow any more: those before the last one with frames.
 
         The list is older than what is read after it, so a finished one is read whole.
         """
-        self._last_main = _last_number(s for s in segments if s.kind is SegmentKind.MAIN and s.size)
-        last_cleaned = _last_number(s for s in segments if s.kind is SegmentKind.CLEANED)
+        self._last_main = _find_last_number(
+            s for s in segments if s.kind is SegmentKind.MAIN and s.size
+        )
+        last_cleaned = _find_last_number(s for s in segments if s.kind is SegmentKind.CLEANED)
         for cursor in self._cursors.values():
             kind, number = cursor.segment.kind, cursor.segment.number
             cursor.is_finished = (
@@ -277,7 +279,7 @@ class JournalReader:
         """Count damage, once, and keep its bytes aside."""
         if (segment, start) not in self._reported:
             self._reported.add((segment, start))
-            if keep_aside(self._directory, segment, start, end):
+            if keep_damaged(self._directory, segment, start, end):
                 self._counters.add("journal.damaged")
 
     def _read_up_to(self, position: int) -> list[_Cursor]:
@@ -307,7 +309,7 @@ class JournalReader:
         small = {c.segment.name for c in cursors if _is_small(c)}
         return {name: refs for name, refs in groups.items() if name in half_empty | small}
 
-    def _last_in(self, segment: Segment) -> int:
+    def _last_in(self, segment: SegmentEntry) -> int:
         """Return the highest seq in a segment; what was read before is not read again."""
         tail = self._tails.get(segment.name)
         if tail is None:
@@ -325,7 +327,7 @@ class JournalReader:
         return tail.last_seq
 
 
-def _last_number(segments: Iterable[Segment]) -> int:
+def _find_last_number(segments: Iterable[SegmentEntry]) -> int:
     return max((segment.number for segment in segments), default=0)
 
 

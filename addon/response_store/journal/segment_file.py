@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 
-from response_store.journal.directory import JournalDirectory, SegmentKind, segment_name
+from response_store.journal.directory import JournalDirectory, SegmentKind, format_segment_name
 from response_store.journal.frames import Buffer
 from response_store.journal.private_files import sync_file, sync_folder
 
@@ -18,7 +18,7 @@ class SegmentFile:
     """A new segment, open for appending. Raises OSError where it can't be made."""
 
     def __init__(self, directory: JournalDirectory, kind: SegmentKind, number: int) -> None:
-        self.name = segment_name(kind, number)
+        self.name = format_segment_name(kind, number)
         self.number = number
         self.path = directory.path / self.name
         self.fd = os.open(self.path, _CREATE, 0o600)  # EXCL follows no link

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from response_store.counts import Counters
 from response_store.journal.directory import JournalDirectory, SegmentKind
-from response_store.journal.errors import JournalProblem, unwritable
+from response_store.journal.errors import JournalProblem, make_unwritable_problem
 from response_store.journal.private_files import sync_folder
 from response_store.journal.receipts import Receipt, Receipts
 from response_store.journal.segment_file import SegmentFile
@@ -133,7 +133,7 @@ class SyncThread:
             self._sync_segment(segment)
         except OSError as error:
             # What the disk did not take is not durable, and a second sync would not say so.
-            self._problem = unwritable(self._directory.path, error)
+            self._problem = make_unwritable_problem(self._directory.path, error)
             self._problem_until = time.monotonic() + _PROBLEM_SECONDS
             self._counters.add("dropped.unsynced", len(receipts))
             self._receipts.call(lambda: self._on_failure(segment))

@@ -18,7 +18,12 @@ from response_store.config import Durability
 from response_store.counts import Counters
 from response_store.journal.backlog import Backlog, WaitingFrame
 from response_store.journal.directory import JournalDirectory, SegmentKind
-from response_store.journal.errors import JournalProblem, full, slow, unwritable
+from response_store.journal.errors import (
+    JournalProblem,
+    make_full_problem,
+    make_slow_problem,
+    make_unwritable_problem,
+)
 from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Buffer, encode
 from response_store.journal.large_frames import LargeFrames
 from response_store.journal.private_files import sync_folder
@@ -39,7 +44,7 @@ _REPORT_AFTER = 1.0  # seconds that a problem lasts before it is reported
 _LOOK_SECONDS = 1.0  # between looks whether the current segment is still in its place
 
 
-def segment_bytes_of(max_bytes: int) -> int:
+def choose_segment_size(max_bytes: int) -> int:
     """Return the size that segments have in a journal that may hold `max_bytes`."""
     return max(_MIN_SEGMENT, min(max_bytes // 8, _MAX_SEGMENT))
 
@@ -82,7 +87,7 @@ class JournalWriter:
         self._call_later = call_later
         self._on_void = on_void
         self._large_from = large_from
-        self._segment_bytes = segment_bytes or segment_bytes_of(max_bytes)
+        self._segment_bytes = segment_bytes or choose_segment_size(max_bytes)
         self._backlog = backlog if backlog is not None else Backlog()
         self._backoff = Backoff()
         self._clock = clock
@@ -244,7 +249,7 @@ class JournalWriter:
             return problem
         if frame.size > self._large_from:
             if self._large.held_bytes + frame.size > _MAX_LARGE_BYTES:
-                return slow(self._directory.path)
+                return make_slow_problem(self._directory.path)
             frame.receipt.seq = self.next_seq()
             self.held_bytes += frame.size
             self._measure_room()
@@ -253,7 +258,7 @@ class JournalWriter:
         try:
             self._write(frame)
         except OSError as error:
-            return unwritable(self._directory.path, error)
+            return make_unwritable_problem(self._directory.path, error)
         return None
 
     def _check_room(self, size: int) -> JournalProblem | None:
@@ -263,7 +268,7 @@ class JournalWriter:
         self._measure_room()
         if self.held_bytes + size <= self._max_bytes:
             return None
-        return full(self._directory.path, self.held_bytes, self._max_bytes)
+        return make_full_problem(self._directory.path, self.held_bytes, self._max_bytes)
 
     def _write(self, frame: WaitingFrame) -> None:
         """Write a frame into the current segment, else into a new one. Raises OSError."""
@@ -343,7 +348,7 @@ class JournalWriter:
         try:
             segment.put_back()
         except OSError as error:
-            return unwritable(self._directory.path, error)
+            return make_unwritable_problem(self._directory.path, error)
         self._leave_segment()
         return None
 

@@ -20,7 +20,7 @@ _JSON_STARTS = (b"{", b"[")
 
 
 def read_answer(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
-    """Read a whole answer. What is no UTF-8 in it is mended, and the outcome says so.
+    """Read a whole answer. Bytes that are no UTF-8 are replaced, and `parse_error` says so.
 
     Raises UnreadableError where it is neither a stream of events nor JSON of the API, and where it
     has too many values, or takes too long.

@@ -1,7 +1,7 @@
 """Messages of a WebSocket: what each is about, and nothing more of it.
 
-The event loop reads only what tells which turn a message belongs to. A lane is named by the JSON
-text of `stream_id`; messages without one share the lane without a name.
+The event loop reads only what tells which turn a message belongs to. A stream is named by the JSON
+text of `stream_id`; messages without one share the stream without a name.
 
 Source: the API reference, "WebSocket mode".
 """
@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.limits import LANE, bounded_name
+from response_store.limits import STREAM_ID, limit_name
 from response_store.openai_api.outline import outline_if_large
 from response_store.openai_api.sse import begins_stream, parse_stream
 from response_store.openai_api.terminal_events import TERMINAL
@@ -29,7 +29,7 @@ STEER = "response.steer"
 _CREATED = "response.created"
 CONNECTION_LIMIT = "websocket_connection_limit_reached"
 """The error that ends a connection after its hour, and what is asked of it from then on."""
-NO_LANE = b""
+NO_STREAM_ID = b""
 _ERRORS = frozenset({"error", "response.error"})
 S = TypeVar("S", bound=msgspec.Struct)
 
@@ -47,7 +47,7 @@ class ClientMessage:
     """A message of the client."""
 
     type: str
-    lane: bytes
+    stream_id: bytes
     previous_response_id: str | None
 
 
@@ -56,7 +56,7 @@ class ServerMessage:
     """A message of the server. The response's fields are set where it carries the object."""
 
     kind: ServerMessageKind
-    lane: bytes
+    stream_id: bytes
     response_id: str | None = None
     previous_response_id: str | None = None
     stored: bool = True
@@ -65,7 +65,7 @@ class ServerMessage:
     code: str | None = None
 
 
-_PIECE = ServerMessage(ServerMessageKind.OTHER, NO_LANE)
+_PIECE = ServerMessage(ServerMessageKind.OTHER, NO_STREAM_ID)
 
 
 class _Client(msgspec.Struct):
@@ -110,7 +110,7 @@ def read_client(content: bytes) -> ClientMessage:
     previous = _read_id(seen.previous_response_id)
     return ClientMessage(
         type=json_text.as_text(seen.type) or "",
-        lane=_read_stream_id(seen.stream_id) or _read_stream_id(inner.stream_id),
+        stream_id=_read_stream_id(seen.stream_id) or _read_stream_id(inner.stream_id),
         previous_response_id=previous or _read_id(inner.previous_response_id),
     )
 
@@ -217,11 +217,11 @@ def _read_members(text: Raw, fields: type[S]) -> S:
 
 def _read_stream_id(stream_id: Raw) -> bytes:
     if not json_text.present(stream_id):
-        return NO_LANE
-    lane = bytes(stream_id)
-    return lane if len(lane) <= LANE else hashlib.sha256(lane).hexdigest().encode()
+        return NO_STREAM_ID
+    name = bytes(stream_id)
+    return name if len(name) <= STREAM_ID else hashlib.sha256(name).hexdigest().encode()
 
 
 def _read_id(text: Raw) -> str | None:
     name = json_text.as_text(text)
-    return bounded_name(name) if name else name
+    return limit_name(name) if name else name

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import msgspec
 
-from response_store.resources import script_path
+from response_store.resources import find_script
 from response_store.running import channel
 from response_store.running.channel import ProxyReady, ProxySettings
 from response_store.running.errors import PROXY_FAILED, RunError
@@ -38,7 +38,7 @@ class ProxyProcess:
         self._command = [
             # Not by the program's file: it need not be beside the interpreter, nor on the PATH.
             *(sys.executable, "-P", "-c", f"from mitmproxy.tools import main; main.{program}()"),
-            *("-s", str(_COMPANION), "-s", str(script_path())),
+            *("-s", str(_COMPANION), "-s", str(find_script())),
             *arguments,
         ]
         self._settings = settings

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from response_store import json_text
-from response_store.sites import Refusal
+from response_store.sites import RefusalReason
 
 JSON = "application/json"
 EVENT_STREAM = "text/event-stream; charset=utf-8"
@@ -53,25 +53,25 @@ def build_bad_request(reason: str) -> ServedAnswer:
     return _build_error(400, reason, _INVALID)
 
 
-def build_forbidden(reason: Refusal) -> ServedAnswer:
+def build_forbidden(reason: RefusalReason) -> ServedAnswer:
     """Return the answer to a page of another site, or to who has not sent the token."""
-    status = 401 if reason is Refusal.TOKEN else 403
+    status = 401 if reason is RefusalReason.TOKEN else 403
     answer = _build_error(status, _FORBIDDEN[reason], _INVALID, f"response_store_{reason}")
-    if reason is Refusal.TOKEN:
+    if reason is RefusalReason.TOKEN:
         return ServedAnswer(status, (*answer.headers, ("www-authenticate", "Bearer")), answer.body)
     return answer
 
 
 _FORBIDDEN = {
-    Refusal.HOST: (
+    RefusalReason.HOST: (
         "This response store is not known under the name in Host. Ask for localhost or an address "
         "of loopback, or add the name to serve_hosts."
     ),
-    Refusal.SITE: (
+    RefusalReason.SITE: (
         "This response store answers no pages of other sites. If the page is yours, add the host "
         "of its address to serve_hosts."
     ),
-    Refusal.TOKEN: (
+    RefusalReason.TOKEN: (
         "This response store wants serve_token, as 'authorization: Bearer TOKEN' or in "
         "x-response-store-token."
     ),

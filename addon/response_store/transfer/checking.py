@@ -20,9 +20,9 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.errors import ResponseStoreError
 from response_store.limits import IMPORTED_BYTES
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 from response_store.store.packed import TooLargeZstdError, check_size
-from response_store.strict_schema import strict_validator
+from response_store.strict_schema import build_strict_validator
 from response_store.transfer.lines import BASE64, ODD_NUMBERS, STORED
 from response_store.transfer.tables import BY_ROW, ColumnKind, Table
 
@@ -51,7 +51,7 @@ class ExportLine:
 
 def load_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line."""
-    loaded: dict[str, Any] = json.loads(schema_text("export.schema.json"))
+    loaded: dict[str, Any] = json.loads(read_schema("export.schema.json"))
     return loaded
 
 
@@ -178,4 +178,4 @@ def _describe_error(error: Any) -> str:
 
 @functools.cache
 def _build_validator() -> Draft202012Validator:
-    return strict_validator(load_schema())
+    return build_strict_validator(load_schema())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from response_store.journal.directory import JournalDirectory, journals
+from response_store.journal.directory import JournalDirectory, list_journals
 from response_store.journal.reader import JournalReader
 from tests.harness.clients import asking, fetch
 from tests.harness.database import Database, Row, as_text
@@ -93,7 +93,7 @@ def assert_nothing_lost(told: dict[str, str]) -> None:
 
 def journals_of(proxy: Proxy) -> list[JournalDirectory]:
     """The journals in the folder of a proxy, whether it runs or not."""
-    return journals(proxy.folder / JOURNALS)
+    return list_journals(proxy.folder / JOURNALS)
 
 
 def positions(kept: PostgresRows) -> dict[str, int]:

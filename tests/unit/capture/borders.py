@@ -22,14 +22,14 @@ from response_store.capture.draft import (
     PartHead,
     RequestHead,
 )
-from response_store.journal.frames import MAX_HEAD_BYTES, Kind
+from response_store.journal.frames import MAX_HEAD_BYTES, FrameKind
 from response_store.journal.receipts import Receipt, Receipts
 
-HEADS: dict[Kind, type[msgspec.Struct]] = {
-    Kind.OPEN: RequestHead,
-    Kind.PART: PartHead,
-    Kind.END: EndHead,
-    Kind.DELETION: DeletionHead,
+HEADS: dict[FrameKind, type[msgspec.Struct]] = {
+    FrameKind.OPEN: RequestHead,
+    FrameKind.PART: PartHead,
+    FrameKind.END: EndHead,
+    FrameKind.DELETION: DeletionHead,
 }
 
 
@@ -37,7 +37,7 @@ class Sent(NamedTuple):
     """A frame that has reached a border. `private`: it went to the ingester, in memory."""
 
     seq: int
-    kind: Kind
+    kind: FrameKind
     key: int
     packed: bytes
     body: bytes
@@ -51,12 +51,12 @@ class Sent(NamedTuple):
     @property
     def request_body(self) -> bytes:
         """Return the request in the body of an OPEN or END frame."""
-        return self.body if self.kind is Kind.OPEN else self.body[: self.head.request_size]
+        return self.body if self.kind is FrameKind.OPEN else self.body[: self.head.request_size]
 
     @property
     def answer_body(self) -> bytes:
         """Return what the frame has of the answer, decoded."""
-        if self.kind is Kind.PART:
+        if self.kind is FrameKind.PART:
             return self.body
         head = self.head
         return self.body[head.request_size : len(self.body) - head.raw_size]
@@ -158,7 +158,7 @@ class RecordingJournal:
             raise ValueError("the head is too large")
         self.threads.add(threading.get_ident())
         seq = self.next_seq()
-        self.frames.append(Sent(seq, Kind(kind), key, head, b"".join(parts), private=False))
+        self.frames.append(Sent(seq, FrameKind(kind), key, head, b"".join(parts), private=False))
         receipt = Receipt(seq, self.settles)
         if not self.settles:
             self.pending.append(receipt)
@@ -187,7 +187,7 @@ class RecordingIngester:
     held: dict[int, Receipt] = field(default_factory=dict)
 
     def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Any]) -> Receipt:
-        self.frames.append(Sent(seq, Kind(kind), key, head, b"".join(parts), private=True))
+        self.frames.append(Sent(seq, FrameKind(kind), key, head, b"".join(parts), private=True))
         receipt = self.held[seq] = Receipt(seq)
         return receipt
 

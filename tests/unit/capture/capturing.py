@@ -13,7 +13,7 @@ from response_store.capture.recorder import Recorder
 from response_store.config import Config, load_config
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.records import EndedBy, ExchangeRow, Record
 from tests.unit.capture.borders import (
     FakeLoop,
@@ -80,7 +80,7 @@ class Capturing:
             self.config,
             self.progress,
             self.counters,
-            way_of=self.outbox.way_of,
+            find_dependency=self.outbox.find_dependency,
             clock=self.loop.time,
         )
         self.recorder = Recorder(
@@ -118,7 +118,7 @@ class Capturing:
         for chunk in chunks:
             stream = exchange.stream
             assert stream is not None
-            passed = stream.passes(chunk)
+            passed = stream.feed_fast(chunk)
             ended.append(not passed and self.recorder.feed(exchange, chunk))
             self.loop.pass_time(apart)
         return ended
@@ -155,7 +155,7 @@ class Capturing:
 
 def end_of(capturing: Capturing) -> Sent:
     """Return the only END frame."""
-    (end,) = [frame for frame in capturing.frames if frame.kind is Kind.END]
+    (end,) = [frame for frame in capturing.frames if frame.kind is FrameKind.END]
     return end
 
 

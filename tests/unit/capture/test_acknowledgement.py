@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from response_store.capture.acknowledgement import LAG_BYTES, LAG_FRAMES, Acknowledgement
-from response_store.capture.outbox import Way
+from response_store.capture.outbox import AckDependency
 from response_store.counts import Counters
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.capturing import Progress, config_of
@@ -25,19 +25,19 @@ class Waiting:
     def __init__(self, **settings: Any) -> None:
         self.progress = Progress()
         self.counters = Counters()
-        self.ways: dict[Receipt, Way] = {}
+        self.dependencies: dict[Receipt, AckDependency] = {}
         self.acknowledgement = Acknowledgement(
             config_of(**settings),
             self.progress,
             self.counters,
-            way_of=lambda receipt: self.ways.get(receipt, Way.JOURNAL),
+            find_dependency=lambda receipt: self.dependencies.get(receipt, AckDependency.JOURNAL),
             clock=time.monotonic,
         )
 
-    def receipt(self, way: Way = Way.JOURNAL, seq: int = 1) -> Receipt:
+    def receipt(self, dependency: AckDependency = AckDependency.JOURNAL, seq: int = 1) -> Receipt:
         """A receipt that is not settled."""
         receipt = Receipt(seq)
-        self.ways[receipt] = way
+        self.dependencies[receipt] = dependency
         return receipt
 
     def of(self, *receipts: Receipt) -> Awaitable[None] | None:
@@ -171,22 +171,22 @@ def test_no_waiting_is_configured() -> None:
 
 # Waits that run out
 
-WAYS: Sequence[Way] = [Way.JOURNAL, Way.INGESTER]
+WAYS: Sequence[AckDependency] = [AckDependency.JOURNAL, AckDependency.INGESTER]
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_it_runs_out(way: Way) -> None:
+@pytest.mark.parametrize("dependency", WAYS)
+async def test_it_runs_out(dependency: AckDependency) -> None:
     """A wait is bounded; after it nobody waits for the same until that is acknowledged."""
     waiting = Waiting(completion_wait_ms=10)
-    slow = waiting.receipt(way)
+    slow = waiting.receipt(dependency)
     began = time.monotonic()
     await waiting.run_out(slow)
     assert 0.009 < time.monotonic() - began < 1.0
     assert waiting.counters.snapshot() == {"wait.ran_out": 1}
-    assert waiting.of(waiting.receipt(way)) is None
+    assert waiting.of(waiting.receipt(dependency)) is None
     assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
     settle(slow)
-    receipt = waiting.receipt(way)
+    receipt = waiting.receipt(dependency)
     awaitable = waiting.of(receipt)
     assert awaitable is not None
     settle(receipt)
@@ -194,17 +194,17 @@ async def test_it_runs_out(way: Way) -> None:
     assert waiting.counters.snapshot() == {"wait.ran_out": 1, "wait.skipped": 1}
 
 
-@pytest.mark.parametrize("way", WAYS)
-async def test_reports_are_no_progress(way: Way) -> None:
+@pytest.mark.parametrize("dependency", WAYS)
+async def test_reports_are_no_progress(dependency: AckDependency) -> None:
     """That the ingester goes on to say how it is doing acknowledges nothing."""
     waiting = Waiting(completion_wait_ms=10)
-    await waiting.run_out(waiting.receipt(way))
+    await waiting.run_out(waiting.receipt(dependency))
     waiting.acknowledgement.progressed()
-    assert waiting.of(waiting.receipt(way)) is None
+    assert waiting.of(waiting.receipt(dependency)) is None
 
 
 @pytest.mark.parametrize(("slow", "other"), [WAYS, WAYS[::-1]])
-async def test_one_way_says_nothing_of_the_other(slow: Way, other: Way) -> None:
+async def test_one_way_says_nothing_of_the_other(slow: AckDependency, other: AckDependency) -> None:
     """An ingester that is frozen leaves the disk's acknowledgements as they are."""
     waiting = Waiting(completion_wait_ms=10)
     await waiting.run_out(waiting.receipt(slow))
@@ -219,9 +219,9 @@ async def test_one_way_says_nothing_of_the_other(slow: Way, other: Way) -> None:
 async def test_a_large_frame_takes_its_time() -> None:
     """One that takes too long says nothing of the next one."""
     waiting = Waiting(completion_wait_ms=10)
-    await waiting.run_out(waiting.receipt(Way.LARGE))
-    for way in (Way.LARGE, *WAYS):
-        receipt = waiting.receipt(way)
+    await waiting.run_out(waiting.receipt(AckDependency.LARGE))
+    for dependency in (AckDependency.LARGE, *WAYS):
+        receipt = waiting.receipt(dependency)
         awaitable = waiting.of(receipt)
         assert awaitable is not None
         settle(receipt)

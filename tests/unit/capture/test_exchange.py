@@ -13,8 +13,8 @@ import zstandard
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
 from response_store.capture.memory import Budget
-from response_store.capture.outbox import LARGE, LARGE_ENCODED, Frame
-from response_store.journal.frames import Kind
+from response_store.capture.outbox import LARGE, LARGE_ENCODED, OutgoingFrame
+from response_store.journal.frames import FrameKind
 from response_store.store.records import EndedBy
 from tests.unit.capture.borders import Sent, answer_head, json_head, request_head
 
@@ -65,7 +65,7 @@ def streamed(
     return made
 
 
-def sent(frame: Frame) -> Sent:
+def sent(frame: OutgoingFrame) -> Sent:
     """The frame as it reaches a border."""
     return Sent(1, frame.kind, frame.key, frame.head, b"".join(frame.parts), frame.private)
 
@@ -83,7 +83,12 @@ def end_of(
 def test_opening() -> None:
     """The frame that opens has the request, and nothing else."""
     frame = sent(exchange(b"asked").open_frame())
-    assert (frame.kind, frame.key, frame.body, frame.private) == (Kind.OPEN, 7, b"asked", False)
+    assert (frame.kind, frame.key, frame.body, frame.private) == (
+        FrameKind.OPEN,
+        7,
+        b"asked",
+        False,
+    )
     assert frame.head == request_head()
 
 
@@ -98,7 +103,7 @@ def test_parts() -> None:
     live = streamed(b": hello\n\n")
     live.is_open = True
     first = sent(live.part_frame([b": hello\n\n"], 130.0))
-    assert (first.kind, first.body) == (Kind.PART, b": hello\n\n")
+    assert (first.kind, first.body) == (FrameKind.PART, b": hello\n\n")
     assert first.head.answer == answer_head()
     assert (first.head.elapsed_ms, first.head.first_event_ms) == (130.0, None)
     live.feed(b"data: {}\n\n", NOW + 0.2)
@@ -112,7 +117,7 @@ def test_an_end_that_says_all() -> None:
     live = streamed(b"data: {}\n\n", TERMINAL, at=0.25)
     frame = end_of(live, EndedBy.TERMINAL_EVENT)
     head = frame.head
-    assert frame.kind is Kind.END
+    assert frame.kind is FrameKind.END
     assert (head.request, frame.request_body) == (request_head(), b"{}")
     assert frame.answer_body == b"data: {}\n\n" + TERMINAL
     assert (head.ended_by, head.duration_ms, head.first_event_ms) == ("terminal_event", 12.5, 250)

@@ -28,8 +28,8 @@ TENANT = TenantConfig("default", "x-tenant")
 
 def head_of(flow: HTTPFlow, tenant: TenantConfig = TENANT) -> RequestHead:
     """What is kept of a request; it has no secret, and can be encoded."""
-    headers = flow_facts.request_headers(flow, tenant)
-    head = flow_facts.request_head(flow, Api.RESPONSES, headers, tenant)
+    headers = flow_facts.read_request_headers(flow, tenant)
+    head = flow_facts.build_request_head(flow, Api.RESPONSES, headers, tenant)
     assert b"c4n4ry" not in encode_head(head)
     return head
 
@@ -45,7 +45,7 @@ def test_no_secret() -> None:
     flow = flow_of(path=b"/v1/responses?api-version=1&key=c4n4ry")
     flow.response.headers["set-cookie"] = "c4n4ry"
     assert head_of(flow).path == "/v1/responses?api-version=1"
-    assert b"c4n4ry" not in encode_head(flow_facts.answer_head(flow))
+    assert b"c4n4ry" not in encode_head(flow_facts.build_answer_head(flow))
 
 
 def test_request() -> None:
@@ -106,7 +106,7 @@ def test_everything_is_bounded() -> None:
     flow.request.host = "h" * 100_000
     flow.response.headers["content-type"] = flow.response.headers["x-request-id"] = "y" * 100_000
     assert len(encode_head(head_of(flow))) < 20_000
-    assert len(encode_head(flow_facts.answer_head(flow))) < 20_000
+    assert len(encode_head(flow_facts.build_answer_head(flow))) < 20_000
 
 
 @pytest.mark.parametrize(
@@ -117,9 +117,9 @@ def test_host(mode: str, host: str) -> None:
     flow = flow_of()
     flow.client_conn.proxy_mode = ProxyMode.parse(mode)
     flow.client_conn.sni = "asked.example"
-    assert flow_facts.host(flow) == host
+    assert flow_facts.find_host(flow) == host
     flow.client_conn.sni = None
-    assert flow_facts.host(flow) == "address"
+    assert flow_facts.find_host(flow) == "address"
 
 
 def test_port() -> None:
@@ -147,7 +147,7 @@ def test_answer_head(content_type: str, transport: str) -> None:
     flow.response.headers["content-type"] = content_type
     flow.response.headers["X-Request-Id"] = "req_1"
     flow.response.headers["Content-Encoding"] = "br"
-    head = flow_facts.answer_head(flow)
+    head = flow_facts.build_answer_head(flow)
     assert (head.transport, head.upstream_request_id) == (transport, "req_1")
     assert (head.status_code, head.content_type, head.content_encoding) == (200, content_type, "br")
     assert head.has_body
@@ -168,13 +168,13 @@ def test_when_a_recorded_flow_ended() -> None:
     flow.request.timestamp_start, flow.request.timestamp_end = 1.0, None
     flow.response.timestamp_end = 4.0
     flow.error = Error("gone", 3.0)
-    assert flow_facts.ended_at(flow) == 4.0
+    assert flow_facts.find_end_time(flow) == 4.0
     flow.response.timestamp_end = None
-    assert flow_facts.ended_at(flow) == 3.0
+    assert flow_facts.find_end_time(flow) == 3.0
     flow.response = flow.error = None
-    assert flow_facts.ended_at(flow) == 1.0
+    assert flow_facts.find_end_time(flow) == 1.0
     flow.request.timestamp_end = 2.0
-    assert flow_facts.ended_at(flow) == 2.0
+    assert flow_facts.find_end_time(flow) == 2.0
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_credentials_of_a_client() -> None:
         (b"x-other", b"other-0123456789"),
         path=b"/v1/responses?api-version=1;api-key=query-0123456789&code=code-0123456789&x=plain-012345",
     )
-    found = b" ".join(flow_facts.credentials(flow))
+    found = b" ".join(flow_facts.read_credentials(flow))
     for secret in (b"header-0123456789", b"query-0123456789", b"code-0123456789"):
         assert secret in found
     assert b"other" not in found

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from response_store.capture.outbox import Chain, Frame, Job, Outbox, Way
+from response_store.capture.outbox import AckDependency, Chain, Job, Outbox, OutgoingFrame
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.borders import FakeLoop, RecordingIngester, RecordingJournal
 
@@ -46,15 +46,15 @@ class Sending:
         return [frame.body for frame in self.journal.frames]
 
 
-def frame(body: bytes, *, private: bool = False, key: int = 1) -> Frame:
+def frame(body: bytes, *, private: bool = False, key: int = 1) -> OutgoingFrame:
     """A frame with a body."""
-    return Frame(Kind.PART, key, b"", [body], private)
+    return OutgoingFrame(FrameKind.PART, key, b"", [body], private)
 
 
 def making(body: bytes, gate: threading.Event | None = None, **how: bool) -> Job:
     """A job that makes a frame, once a gate is open."""
 
-    def make() -> Frame:
+    def make() -> OutgoingFrame:
         if gate is not None:
             assert gate.wait(LONG)
         return frame(body, **how)
@@ -151,7 +151,7 @@ def test_large_frames_are_made_by_a_worker() -> None:
     """Making takes another thread, appending the loop's."""
     sending, threads = Sending(), []
 
-    def make() -> Frame:
+    def make() -> OutgoingFrame:
         threads.append(threading.get_ident())
         return frame(b"x")
 
@@ -166,7 +166,7 @@ def test_large_frames_are_made_by_a_worker() -> None:
 # What goes wrong
 
 
-def fail() -> Frame:
+def fail() -> OutgoingFrame:
     raise ValueError("c4n4ry")
 
 
@@ -326,16 +326,16 @@ def test_what_a_receipt_waits_for() -> None:
     """The worker and the thread of large frames, the ingester, or the disk."""
     sending, gate = Sending(), threading.Event()
     sending.journal.settles = False
-    way_of = sending.outbox.way_of
-    assert way_of(sending.outbox.send(frame(b"x"))) is Way.JOURNAL
-    assert way_of(sending.outbox.send(frame(b"x", private=True))) is Way.INGESTER
+    find_dependency = sending.outbox.find_dependency
+    assert find_dependency(sending.outbox.send(frame(b"x"))) is AckDependency.JOURNAL
+    assert find_dependency(sending.outbox.send(frame(b"x", private=True))) is AckDependency.INGESTER
     large = sending.outbox.put(Chain(), making(b"x", gate), large=True)
-    assert way_of(large) is Way.LARGE
+    assert find_dependency(large) is AckDependency.LARGE
     sending.journal.outstanding = [3]
     gate.set()
     sending.settle()
     assert large.seq == 3
-    assert way_of(large) is Way.LARGE
+    assert find_dependency(large) is AckDependency.LARGE
 
 
 # Closing

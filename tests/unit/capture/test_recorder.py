@@ -13,7 +13,7 @@ import pytest
 from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import LARGE
 from response_store.capture.recorder import LARGE_WAIT, OPEN_AFTER, SSE_WAIT, TICK
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.records import EndedBy
 from tests.unit.capture.borders import Sent, answer_head, json_head, request_head
 from tests.unit.capture.capturing import STARTED, Capturing, end_of, finish
@@ -29,7 +29,7 @@ MEGABYTES = b"x" * (3 * LARGE)
 
 def parts_of(capturing: Capturing) -> list[Sent]:
     """The parts and the end: together they have the answer."""
-    return [frame for frame in capturing.frames if frame.kind in (Kind.PART, Kind.END)]
+    return [frame for frame in capturing.frames if frame.kind in (FrameKind.PART, FrameKind.END)]
 
 
 def answer_of(capturing: Capturing) -> bytes:
@@ -51,7 +51,7 @@ def test_an_exchange_that_lasts_is_opened(phase: float) -> None:
     assert not [frame for frame in capturing.frames if frame.head.flow_id == "flow"]
     capturing.loop.pass_time(QUARTER - OPEN_AFTER + 0.001)
     (frame,) = [frame for frame in capturing.frames if frame.head.flow_id == "flow"]
-    assert (frame.kind, frame.body) == (Kind.OPEN, b'{"model":"m"}')
+    assert (frame.kind, frame.body) == (FrameKind.OPEN, b'{"model":"m"}')
 
 
 def test_a_short_exchange_is_one_frame() -> None:
@@ -303,7 +303,7 @@ def test_amending(opened: bool) -> None:
     capturing.feed(exchange, TERMINAL, DONE)
     assert capturing.recorder.finish("flow", EndedBy.BODY) is exchange
     *_, end, amended = capturing.frames
-    assert (end.kind, amended.kind) == (Kind.END, Kind.END)
+    assert (end.kind, amended.kind) == (FrameKind.END, FrameKind.END)
     assert amended.answer_body == EVENT + TERMINAL + DONE
     assert (amended.request_body, amended.head.ended_by) == (b"asked", "terminal_event")
     assert amended.head.is_whole is opened
@@ -414,7 +414,7 @@ def test_deleting() -> None:
     capturing = Capturing()
     receipt = capturing.recorder.delete("t1", "resp_1")
     (frame,) = capturing.frames
-    assert (frame.kind, receipt.seq) == (Kind.DELETION, 1)
+    assert (frame.kind, receipt.seq) == (FrameKind.DELETION, 1)
     head = frame.head
     assert (head.tenant_id, head.response_id, head.at) == ("t1", "resp_1", STARTED)
     exchange = capturing.begin()
@@ -693,7 +693,7 @@ def test_memory_is_bounded() -> None:
     assert capturing.recorder.budget.held == 0
     kept: Counter[int] = Counter()
     for frame in capturing.frames:
-        if frame.kind is not Kind.OPEN:
+        if frame.kind is not FrameKind.OPEN:
             kept[frame.key] += len(frame.answer_body)
     assert [*kept.values()] == [4 * LARGE] * 8
 
@@ -710,7 +710,7 @@ def test_a_fast_stream_leaves_little_for_its_end() -> None:
     assert capturing.outbox.at_work == 0
     assert capturing.kinds[-1] == "END"
     assert all(len(frame.body) <= LARGE for frame in capturing.frames)
-    parts = [frame.answer_body for frame in capturing.frames if frame.kind is not Kind.OPEN]
+    parts = [frame.answer_body for frame in capturing.frames if frame.kind is not FrameKind.OPEN]
     assert b"".join(parts) == event * 30 + TERMINAL
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from response_store.capture.recorder import TICK
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.records import EndedBy
 from tests.fakes.cuts import CODINGS
 from tests.unit.capture.borders import answer_head, json_head
@@ -81,7 +81,7 @@ def test_in_a_stream(name: str, coding: str) -> None:
             check(capturing, passed=False)
         capturing.recorder.finish("flow", EndedBy.CLIENT)
         check(capturing)
-        assert capturing.journal.frames[0].kind is Kind.OPEN
+        assert capturing.journal.frames[0].kind is FrameKind.OPEN
 
 
 @pytest.mark.parametrize("name", TEXTS)

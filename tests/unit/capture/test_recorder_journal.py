@@ -12,7 +12,7 @@ import pytest
 from response_store.config import Durability
 from response_store.counts import Counters
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.journal.writer import JournalWriter
 from response_store.store.records import EndedBy
@@ -86,7 +86,7 @@ def test_a_stream(journaled: Journaled) -> None:
             assert record.exchange.state == "completed"
             assert record.exchange.output_text == bodies.TEXT
         capturing.loop.pass_time(0.1)
-    assert [frame.kind for frame in journaled.read()][:1] == [Kind.OPEN]
+    assert [frame.kind for frame in journaled.read()][:1] == [FrameKind.OPEN]
 
 
 @pytest.mark.parametrize("body", [ASKED, CREDENTIAL, LARGE], ids=["plain", "private", "large"])
@@ -103,7 +103,7 @@ def test_killed_at_any_moment(journaled: Journaled, body: bytes) -> None:
         (record,) = interpret(journaled.read(), capturing.config)
         assert record.exchange.state == "open"
         if body is not CREDENTIAL:
-            parts = [frame for frame in journaled.read() if frame.kind is Kind.PART]
+            parts = [frame for frame in journaled.read() if frame.kind is FrameKind.PART]
             assert b"".join(part.body for part in parts) == b"".join(FRAMES[:number])
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from response_store.cli.apply_journals import may_have_journals
-from response_store.journal.folder import journals_folder
+from response_store.journal.folder import prepare_folder
 from tests.unit.cli.test_process import environment
 from tests.unit.query.stored import Stored
 
@@ -36,7 +36,7 @@ def test_the_folder_is_the_one_of_the_proxies(
     for name, value in environ.items():
         monkeypatch.setenv(name, value.replace("{}", str(tmp_path)))
     assert not may_have_journals(None, os.environ)
-    folder = journals_folder(None, os.environ)
+    folder = prepare_folder(None, os.environ)
     assert not may_have_journals(None, os.environ)
     (folder / ID).mkdir()
     assert may_have_journals(None, os.environ)

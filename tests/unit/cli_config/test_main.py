@@ -13,21 +13,21 @@ from click.testing import CliRunner
 from response_store import __version__
 from response_store.cli import main
 from response_store.cli.lazy import LazyGroup
-from response_store.resources import schema_path, script_path
+from response_store.resources import find_schema, find_script
 
 
 def test_the_script_path_is_a_file() -> None:
     """What is printed can be given to mitmproxy."""
     result = CliRunner().invoke(main, ["script-path"])
     assert result.exit_code == 0
-    assert result.stdout == f"{script_path()}\n"
+    assert result.stdout == f"{find_script()}\n"
     assert Path(result.stdout.strip()).is_file()
 
 
 def test_the_schemas_are_found() -> None:
     """The schema and the SQL files are where the program looks for them."""
-    assert schema_path("config.schema.json").is_file()
-    assert schema_path("sqlite/shared_tables.sql").is_file()
+    assert find_schema("config.schema.json").is_file()
+    assert find_schema("sqlite/shared_tables.sql").is_file()
 
 
 def test_the_version_is_the_package_s() -> None:

@@ -9,7 +9,7 @@ import pytest
 from response_store.config import TableNames
 from response_store.config.reserved_words import RESERVED_WORDS
 from response_store.config.tables import find_collisions, find_name_problems
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 
 from .conftest import Refusal
 
@@ -47,7 +47,7 @@ def test_the_sql_files_name_only_known_placeholders() -> None:
     files = *files, "exchanges_005", "exchanges_006", "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
-            sql = schema_text(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())
+            sql = read_schema(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())
             connection.executescript(sql)
     connection.close()
 

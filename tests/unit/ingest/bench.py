@@ -16,7 +16,7 @@ from response_store.ingest.applier import Applier
 from response_store.ingest.delivery import Item
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.backends import build_store
 from response_store.store.base import Store
 from response_store.store.health import Health
@@ -66,7 +66,7 @@ class Bench:
     def clean(self, key: int) -> None:
         """Append a whole exchange to a cleaned segment."""
         seq = self.proxy.writer.next_seq()
-        self.applier._cleaned.append(seq, Kind.END, key, *end_frame(key, alone=True))
+        self.applier._cleaned.append(seq, FrameKind.END, key, *end_frame(key, alone=True))
 
     def states(self) -> dict[str, str]:
         """Return the state of each exchange in the database."""

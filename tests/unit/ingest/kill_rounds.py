@@ -20,7 +20,7 @@ from typing import Any
 
 from response_store.config import Config
 from response_store.ingest.channel import Accepted, Dirty, Verdict
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from tests.unit.ingest.proxy_side import (
     Ingester,
     ProxyJournal,
@@ -202,7 +202,7 @@ class Rounds:
     def _send_dirty(self, seq: int, key: int, head: bytes, parts: list[bytes]) -> None:
         assert self.ingester is not None
         with suppress(OSError):
-            self.ingester.send(Dirty(seq, Kind.END, key, head), b"".join(parts))
+            self.ingester.send(Dirty(seq, FrameKind.END, key, head), b"".join(parts))
 
 
 if __name__ == "__main__":

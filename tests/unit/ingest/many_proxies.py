@@ -24,8 +24,8 @@ from response_store.config import Config
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import target_of
-from response_store.journal.directory import journals
+from response_store.journal.binding import build_target
+from response_store.journal.directory import list_journals
 from response_store.store.backends import build_store
 from tests.unit.ingest.proxy_side import ProxyJournal, make_config
 
@@ -69,7 +69,7 @@ class Fleet:
 
     def finish(self) -> None:
         """Sweep once more, as somebody does a minute later."""
-        journals(self._folder, wall=lambda: time.time() + 120)
+        list_journals(self._folder, wall=lambda: time.time() + 120)
         self._sweep(self._config)
 
     def _proxy(self, key: int) -> None:
@@ -91,7 +91,7 @@ class Fleet:
         store, counters = build_store(config), Counters()
         try:
             found = take_over(
-                self._folder, config, store, target_of(config), counters=counters,
+                self._folder, config, store, build_target(config), counters=counters,
                 errors=ErrorReporter(counters), deadline=time.monotonic() + 60, **how,
             )  # fmt: skip
         finally:

@@ -41,9 +41,9 @@ from response_store.ingest.channel import (
     encode,
 )
 from response_store.ingest.exchange_id import exchange_id
-from response_store.journal.binding import new_header
+from response_store.journal.binding import build_header
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from response_store.journal.writer import JournalWriter
 
@@ -69,7 +69,7 @@ class ProxyJournal:
         assert folder is not None
         folder.mkdir(mode=0o700, exist_ok=True)
         self.config = config
-        self.directory = JournalDirectory.create(folder, new_header(config))
+        self.directory = JournalDirectory.create(folder, build_header(config))
         self.soon: list[Callable[[], None]] = []
         options = {"max_bytes": config.journal.max_bytes, "durability": config.durability} | options
         self.writer = JournalWriter(
@@ -79,17 +79,19 @@ class ProxyJournal:
     def open(self, key: int, body: bytes | None = None, **head: Any) -> Receipt:
         """Append the OPEN frame of an exchange."""
         content = request_body(key) if body is None else body
-        return self.writer.append(Kind.OPEN, key, encode_head(request_head(key, **head)), [content])
+        return self.writer.append(
+            FrameKind.OPEN, key, encode_head(request_head(key, **head)), [content]
+        )
 
     def part(self, key: int, body: bytes, *, first: bool = False) -> Receipt:
         """Append a PART frame of a streamed answer."""
         head = PartHead(answer_head("sse") if first else None, 100.0, 5.0 if first else None)
-        return self.writer.append(Kind.PART, key, encode_head(head), [body])
+        return self.writer.append(FrameKind.PART, key, encode_head(head), [body])
 
     def end(self, key: int, **what: Any) -> Receipt:
         """Append an END frame; without `alone` the request is in an OPEN frame."""
         head, parts = end_frame(key, **what)
-        return self.writer.append(Kind.END, key, head, parts)
+        return self.writer.append(FrameKind.END, key, head, parts)
 
     def exchange(self, key: int, **what: Any) -> Receipt:
         """Append a whole exchange in one frame."""
@@ -98,11 +100,11 @@ class ProxyJournal:
     def delete(self, response_id: str, *, at: float = STARTED + 10) -> Receipt:
         """Append a DELETION frame."""
         head = encode_head(DeletionHead("default", response_id, at))
-        return self.writer.append(Kind.DELETION, 0, head)
+        return self.writer.append(FrameKind.DELETION, 0, head)
 
     def stop(self) -> Receipt:
         """Append the STOP frame."""
-        return self.writer.append(Kind.STOP, 0, b"")
+        return self.writer.append(FrameKind.STOP, 0, b"")
 
     def close(self) -> None:
         """Close the journal; it has no owner any more."""
@@ -225,7 +227,9 @@ class Ingester:
         """Send a message."""
         self.channel.sendall(b"".join(bytes(part) for part in encode(message, body)))
 
-    def dirty(self, key: int, head: bytes, parts: list[bytes], kind: Kind = Kind.END) -> int:
+    def dirty(
+        self, key: int, head: bytes, parts: list[bytes], kind: FrameKind = FrameKind.END
+    ) -> int:
         """Send a frame that may hold secrets; return its seq."""
         seq = self.journal.writer.next_seq()
         self.send(Dirty(seq, kind, key, head), b"".join(parts))

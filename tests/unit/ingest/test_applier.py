@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import TransientStoreError
-from response_store.journal.directory import Segment
-from response_store.journal.frames import Kind
+from response_store.journal.directory import SegmentEntry
+from response_store.journal.frames import FrameKind
 from response_store.store.base import Checkpoint
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.conftest import MakeBench
@@ -383,7 +383,7 @@ def test_a_database_in_memory_lets_the_oldest_segments_go(
 
 def test_frames_that_can_not_be_read_are_counted(bench: Bench) -> None:
     """A frame whose head is of another version costs its exchange, and nothing else."""
-    bench.proxy.writer.append(Kind.END, 1, b"\xc1", [b"?"])
+    bench.proxy.writer.append(FrameKind.END, 1, b"\xc1", [b"?"])
     bench.proxy.exchange(2)
     bench.apply()
     assert list(bench.states()) == [id_of(2)]
@@ -625,7 +625,7 @@ def test_an_error_while_segments_are_dropped_loses_no_open_exchange(
     first = bench.segments()[0]
     listing = bench.applier.directory.segments
 
-    def fails_once_it_is_gone() -> list[Segment]:
+    def fails_once_it_is_gone() -> list[SegmentEntry]:
         segments = listing()
         if first not in [segment.name for segment in segments]:
             monkeypatch.undo()

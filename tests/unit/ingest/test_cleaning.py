@@ -13,7 +13,7 @@ from response_store.faults import ErrorReporter
 from response_store.ingest.cleaning import Cleaner, CleanFrame
 from response_store.ingest.exchanges import read_end_head
 from response_store.ingest.record_frame import decode_change, read_record_head
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.records import Deletion, Record
 from tests.unit.ingest.proxy_side import (
     STARTED,
@@ -59,7 +59,7 @@ def text_of(frame: CleanFrame) -> bytes:
     import zstandard
 
     texts = [frame.head, *frame.parts]
-    if frame.kind is Kind.RECORD and frame.parts:
+    if frame.kind is FrameKind.RECORD and frame.parts:
         change = decode_change(read_record_head(frame.head).kind, b"".join(frame.parts))
         row = change.exchange if isinstance(change, Record) else None
         for body in (row.request_body, row.raw_response) if row else ():
@@ -69,7 +69,7 @@ def text_of(frame: CleanFrame) -> bytes:
 
 def record_of(frame: CleanFrame) -> Record:
     """Return the record that a frame holds."""
-    assert frame.kind is Kind.RECORD
+    assert frame.kind is FrameKind.RECORD
     change = decode_change(read_record_head(frame.head).kind, b"".join(frame.parts))
     assert isinstance(change, Record)
     return change
@@ -79,7 +79,7 @@ def test_a_whole_exchange_becomes_its_record(cleaner: Cleaner) -> None:
     """Credentials of a request, and where an answer repeats them, are gone; the rest is there."""
     body = json.dumps(response_object(1, instructions=f"use {TOKEN}")).encode()
     head, parts = end_frame(1, alone=True, request=SECRET_REQUEST, body=body)
-    frame = cleaner.clean(Kind.END, head, b"".join(parts))
+    frame = cleaner.clean(FrameKind.END, head, b"".join(parts))
     record = record_of(frame)
     assert TOKEN.encode() not in text_of(frame)
     assert record.exchange.exchange_id == id_of(1)
@@ -91,7 +91,7 @@ def test_a_whole_exchange_becomes_its_record(cleaner: Cleaner) -> None:
 
 def test_an_open_exchange_becomes_its_row(cleaner: Cleaner) -> None:
     """The row that says that an exchange is open is built at once."""
-    frame = cleaner.clean(Kind.OPEN, encode_head(request_head(1)), SECRET_REQUEST)
+    frame = cleaner.clean(FrameKind.OPEN, encode_head(request_head(1)), SECRET_REQUEST)
     assert TOKEN.encode() not in text_of(frame)
     assert record_of(frame).exchange.state == "open"
     assert not read_record_head(frame.head).ends
@@ -102,7 +102,7 @@ def test_redaction_takes_secrets_out_of_records(redacting: Cleaner, counters: Co
     body = json.dumps(response_object(1, instructions=f"use {KEY}")).encode()
     request = json.dumps({"model": "gpt-5", "input": KEY}).encode()
     head, parts = end_frame(1, alone=True, request=request, body=body)
-    frame = redacting.clean(Kind.END, head, b"".join(parts))
+    frame = redacting.clean(FrameKind.END, head, b"".join(parts))
     assert KEY.encode() not in text_of(frame)
     assert any(name.startswith("redacted.") for name in counters.snapshot())
 
@@ -111,8 +111,8 @@ def test_a_part_has_its_credentials_masked(cleaner: Cleaner) -> None:
     """A piece of a stream that looks suspicious stays a piece of a stream."""
     body = sse("response.created", 0, response=json.loads(SECRET_REQUEST))
     head = encode_head(PartHead(answer_head("sse"), 1.0))
-    frame = cleaner.clean(Kind.PART, head, body)
-    assert frame.kind is Kind.PART
+    frame = cleaner.clean(FrameKind.PART, head, body)
+    assert frame.kind is FrameKind.PART
     assert frame.head == head
     assert TOKEN.encode() not in b"".join(frame.parts)
     assert b"response.created" in b"".join(frame.parts)
@@ -121,8 +121,8 @@ def test_a_part_has_its_credentials_masked(cleaner: Cleaner) -> None:
 def test_an_end_has_its_credentials_masked(cleaner: Cleaner) -> None:
     """The end of an exchange of which other frames are clean stays an end."""
     head, parts = end_frame(1, body=SECRET_REQUEST, answer=answer_head(decode_error="odd"))
-    frame = cleaner.clean(Kind.END, head, b"".join(parts))
-    assert frame.kind is Kind.END
+    frame = cleaner.clean(FrameKind.END, head, b"".join(parts))
+    assert frame.kind is FrameKind.END
     assert TOKEN.encode() not in text_of(frame)
     assert read_end_head(frame.head).raw_size == 0
     assert b'"***"' in b"".join(frame.parts)
@@ -130,10 +130,10 @@ def test_an_end_has_its_credentials_masked(cleaner: Cleaner) -> None:
 
 def test_parts_that_nobody_can_redact_are_left_out(redacting: Cleaner) -> None:
     """With `redact` a piece of an exchange is no place to look for secrets: it keeps no body."""
-    part = redacting.clean(Kind.PART, encode_head(PartHead(None, 1.0)), KEY.encode())
+    part = redacting.clean(FrameKind.PART, encode_head(PartHead(None, 1.0)), KEY.encode())
     assert KEY.encode() not in text_of(part)
     head, parts = end_frame(1, body=KEY.encode())
-    end = redacting.clean(Kind.END, head, b"".join(parts))
+    end = redacting.clean(FrameKind.END, head, b"".join(parts))
     assert KEY.encode() not in text_of(end)
     assert read_end_head(end.head).answer.has_body is False
 
@@ -143,7 +143,7 @@ def test_a_deletion_says_when_it_was(cleaner: Cleaner) -> None:
     head, parts = end_frame(
         1, alone=True, request=b"", body=b"{}", method="DELETE", target_response_id="resp_9"
     )
-    frame = cleaner.clean(Kind.END, head, b"".join(parts))
+    frame = cleaner.clean(FrameKind.END, head, b"".join(parts))
     read = read_record_head(frame.head)
     assert decode_change(read.kind, b"".join(frame.parts)) == Deletion("default", "resp_9")
     assert read.deleted_at == STARTED + 0.25
@@ -154,12 +154,14 @@ def test_what_makes_no_row_keeps_nothing(cleaner: Cleaner) -> None:
     head, parts = end_frame(
         1, alone=True, request=b"", method="GET", target_response_id="resp_9", body=b"{}"
     )
-    frame = cleaner.clean(Kind.END, head, b"".join(parts))
+    frame = cleaner.clean(FrameKind.END, head, b"".join(parts))
     assert read_record_head(frame.head).skipped == "no_response"
     assert b"".join(frame.parts) == b""
 
 
-@pytest.mark.parametrize(("kind", "head"), [(Kind.END, b"\xc1"), (77, b""), (Kind.OPEN, b"\x90")])
+@pytest.mark.parametrize(
+    ("kind", "head"), [(FrameKind.END, b"\xc1"), (77, b""), (FrameKind.OPEN, b"\x90")]
+)
 def test_what_can_not_be_cleaned_is_not_kept(
     cleaner: Cleaner, counters: Counters, kind: int, head: bytes
 ) -> None:
@@ -191,7 +193,7 @@ def test_no_cut_of_a_stream_leaves_a_credential(cleaner: Cleaner, secret: dict) 
         head, parts = end_frame(
             1, alone=True, request=request, body=stream, answer=answer_head("sse"), by="client"
         )
-        frame = cleaner.clean(Kind.END, head, b"".join(parts))
+        frame = cleaner.clean(FrameKind.END, head, b"".join(parts))
         record = record_of(frame)
         assert TOKEN not in (record.exchange.output_text or "")
         assert TOKEN.encode() not in text_of(frame)

@@ -9,7 +9,7 @@ import pytest
 from response_store.capture.draft import AnswerHead, EndHead, PartHead, encode_head
 from response_store.ingest.exchanges import Exchanges, build_request
 from response_store.journal.errors import DamagedFrameError
-from response_store.journal.frames import Frame, FrameRef, Kind
+from response_store.journal.frames import Frame, FrameKind, FrameRef
 from response_store.store.records import EndedBy, Transport
 from tests.unit.ingest.proxy_side import answer_head, end_frame, id_of, request_head
 
@@ -22,7 +22,7 @@ class Journal:
         self.damaged: set[int] = set()
         self.exchanges = Exchanges(self.read)
 
-    def add(self, kind: Kind, head: Any, body: bytes = b"", key: int = 1) -> FrameRef:
+    def add(self, kind: FrameKind, head: Any, body: bytes = b"", key: int = 1) -> FrameRef:
         seq = len(self.frames) + 1
         encoded = head if isinstance(head, bytes) else encode_head(head)
         self.frames[seq] = Frame(seq, kind, key, 0, encoded, body)
@@ -34,15 +34,15 @@ class Journal:
         return self.frames[ref.seq]
 
     def open(self, body: bytes = b"asked", **head: Any) -> None:
-        self.exchanges.begin(self.add(Kind.OPEN, request_head(1, **head), body))
+        self.exchanges.begin(self.add(FrameKind.OPEN, request_head(1, **head), body))
 
     def part(self, body: bytes, head: AnswerHead | None = None, elapsed: float = 50.0) -> None:
-        self.exchanges.add_part(self.add(Kind.PART, PartHead(head, elapsed, 9.0), body))
+        self.exchanges.add_part(self.add(FrameKind.PART, PartHead(head, elapsed, 9.0), body))
 
     def end(self, **head: Any) -> Any:
         values: dict[str, Any] = {"request": None, "ended_by": "body", "duration_ms": 99.0} | head
         body = values.pop("body", b"")
-        ref = self.add(Kind.END, EndHead(**values), body)
+        ref = self.add(FrameKind.END, EndHead(**values), body)
         return self.exchanges.end(self.read(ref))
 
 
@@ -55,7 +55,7 @@ def journal() -> Journal:
 def test_an_exchange_in_one_frame(journal: Journal) -> None:
     """A frame that says all gives request, answer and end."""
     head, parts = end_frame(1, alone=True, request=b"asked", body=b"answered")
-    ref = journal.add(Kind.END, head, b"".join(parts))
+    ref = journal.add(FrameKind.END, head, b"".join(parts))
     found = journal.exchanges.end(journal.read(ref))
     request, ending = found.draft.request, found.draft.ending
     assert (found.flow_id, found.turn) == ("flow-1", 0)
@@ -93,7 +93,7 @@ def test_an_end_that_stands_alone_replaces_all(journal: Journal) -> None:
     journal.part(b"before", answer_head("sse"))
     journal.damaged = {1, 2}
     head, parts = end_frame(1, whole=True, request=b"asked", body=b"after")
-    ref = journal.add(Kind.END, head, b"".join(parts))
+    ref = journal.add(FrameKind.END, head, b"".join(parts))
     draft = journal.exchanges.end(journal.read(ref)).draft
     assert draft.request.body == b"asked"
     assert draft.ending is not None

@@ -14,7 +14,7 @@ import pytest
 from response_store.config import Config
 from response_store.ingest.channel import Accepted
 from response_store.journal.directory import SegmentKind
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.late_ends import EXCHANGES, RESPONSES, STEPS, Rows, check, dirty_end
@@ -132,7 +132,7 @@ class Story:
 
     def _send_dirty(self, ingester: Ingester) -> None:
         """Send another late end over the socket; it is kept once that is said."""
-        seq = ingester.dirty(*dirty_end(), kind=Kind.END)
+        seq = ingester.dirty(*dirty_end(), kind=FrameKind.END)
         ingester.until(lambda each: isinstance(each, Accepted) and seq in each.seqs)
 
     def _settle(self, ingester: Ingester) -> None:

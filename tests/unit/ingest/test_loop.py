@@ -24,7 +24,7 @@ from response_store.ingest.channel import (
     Void,
     Written,
 )
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.health import StorePhase
 from tests.harness.ports import free_port
 from tests.unit.ingest.proxy_side import (
@@ -488,7 +488,7 @@ def test_large_bodies_pass(pair: Pair) -> None:
     large = b'{"model":"gpt-5","input":"' + b"x" * 5_000_000 + b'"}'
     pair.proxy.exchange(1, request=large)
     eventually(lambda: pair.proxy.writer.outstanding == [])
-    pair.ingester.dirty(2, *end_frame(2, alone=True, request=large), kind=Kind.END)
+    pair.ingester.dirty(2, *end_frame(2, alone=True, request=large), kind=FrameKind.END)
     pair.flush()
     assert len(pair.states()) == 2
     sizes = rows(pair.path, "SELECT length(input) FROM openai_responses")

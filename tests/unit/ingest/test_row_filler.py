@@ -9,7 +9,7 @@ import pytest
 from response_store.config import load_config
 from response_store.ingest.draft import Answer, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.limits import NAME, bounded_name
+from response_store.limits import NAME, limit_name
 from response_store.store.records import Api, EndedBy, Record, Transport
 
 LONG = "n" * 50_000
@@ -43,8 +43,8 @@ def test_names_in_rows_are_bounded() -> None:
     made = record(request, response, path="/" * 5000, user_agent=LONG, host=LONG)
     row = made.exchange
     assert made.response is not None
-    assert [getattr(row, name) for name in NAMES] == [bounded_name(LONG)] * 5
-    assert (made.response.id, made.response.model) == (bounded_name(LONG),) * 2
+    assert [getattr(row, name) for name in NAMES] == [limit_name(LONG)] * 5
+    assert (made.response.id, made.response.model) == (limit_name(LONG),) * 2
     texts = (row.path, row.user_agent or "", row.host, row.upstream_request_id or "")
     assert [len(text) for text in texts] == [NAME] * 4
 
@@ -53,14 +53,14 @@ def test_codes_are_bounded() -> None:
     """The code of an error is a name like others; its message is clipped."""
     error = {"error": {"code": LONG, "message": LONG}}
     row = record({"model": "m", "input": "x"}, error).exchange
-    assert row.error_code == bounded_name(LONG)
+    assert row.error_code == limit_name(LONG)
     assert len(row.error_message or "") == 2000
 
 
 @pytest.mark.parametrize("size", [0, 1, 999, 1000, 1001, 5000])
 def test_a_bounded_name(size: int) -> None:
     """A name up to the bound stays; of a longer one the start, and a hash that tells it apart."""
-    name = bounded_name("n" * size)
+    name = limit_name("n" * size)
     assert len(name) == min(size, NAME)
     assert (name == "n" * size) == (size <= NAME)
-    assert bounded_name("n" * size + "a" * NAME) != bounded_name("n" * size + "b" * NAME)
+    assert limit_name("n" * size + "a" * NAME) != limit_name("n" * size + "b" * NAME)

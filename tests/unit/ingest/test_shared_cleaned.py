@@ -6,7 +6,7 @@ import threading
 
 from response_store.config import Durability
 from response_store.ingest.shared_cleaned import SharedCleaned
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.reader import JournalReader
 from tests.unit.ingest.bench import Bench
 
@@ -17,7 +17,7 @@ def test_threads_do_not_get_in_each_others_way(bench: Bench) -> None:
 
     def append(first: int) -> None:
         for seq in range(first, 400, 4):
-            shared.append(seq, Kind.END, seq, b"head", (b"body" * seq,))
+            shared.append(seq, FrameKind.END, seq, b"head", (b"body" * seq,))
 
     threads = [threading.Thread(target=append, args=(first,)) for first in (1, 2, 3, 4)]
     for thread in threads:
@@ -35,8 +35,8 @@ def test_threads_do_not_get_in_each_others_way(bench: Bench) -> None:
 def test_nobody_appends_while_it_is_paused(bench: Bench) -> None:
     """What comes meanwhile waits, and begins another segment."""
     shared = SharedCleaned(bench.proxy.directory, Durability.POWER)
-    first = shared.append(1, Kind.END, 1, b"")
-    later = threading.Thread(target=shared.append, args=(2, Kind.END, 1, b""))
+    first = shared.append(1, FrameKind.END, 1, b"")
+    later = threading.Thread(target=shared.append, args=(2, FrameKind.END, 1, b""))
     with shared.paused():
         later.start()
         later.join(0.1)
@@ -48,8 +48,8 @@ def test_nobody_appends_while_it_is_paused(bench: Bench) -> None:
 
 def test_segments_of_an_earlier_process_are_not_its_own(bench: Bench) -> None:
     """Only what this process has made is known to be read."""
-    SharedCleaned(bench.proxy.directory, Durability.PROCESS).append(1, Kind.END, 1, b"")
+    SharedCleaned(bench.proxy.directory, Durability.PROCESS).append(1, FrameKind.END, 1, b"")
     shared = SharedCleaned(bench.proxy.directory, Durability.PROCESS)
     assert shared.own_segments() == []
-    ref = shared.append(2, Kind.END, 1, b"")
+    ref = shared.append(2, FrameKind.END, 1, b"")
     assert shared.own_segments() == [ref.segment]

@@ -39,7 +39,7 @@ from response_store.ingest.channel import (
     encode,
 )
 from response_store.ingest.supervisor import GONE, WAKE_DELAY, Answered, Supervisor
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.store.backoff import Backoff
 from tests.unit.ingester_double import Ingester, until
 
@@ -93,7 +93,7 @@ class Supervised:
 
     def send(self, seq: int, body: bytes = b"body") -> Any:
         """Send a frame that may hold secrets."""
-        return self.supervisor.send(seq, Kind.END, 7, b"head", [body[:2], body[2:]])
+        return self.supervisor.send(seq, FrameKind.END, 7, b"head", [body[:2], body[2:]])
 
     def close(self) -> None:
         """End everything."""
@@ -175,7 +175,7 @@ async def test_it_can_not_be_started(
     await until(lambda: supervised.ingesters)
     message, _ = supervised.ingesters[0].receive()
     assert message.outstanding == (1,)
-    assert supervised.ingesters[0].receive() == (Dirty(1, Kind.END, 7, b"head"), b"body")
+    assert supervised.ingesters[0].receive() == (Dirty(1, FrameKind.END, 7, b"head"), b"body")
     assert not receipt.is_settled
 
 
@@ -186,8 +186,8 @@ async def test_frames_in_memory(supervised: Supervised) -> None:
     """A frame is held until it is accepted, and its receipt settled with that."""
     ingester = supervised.start()
     receipts = [supervised.send(seq) for seq in (3, 5)]
-    assert ingester.receive() == (Dirty(3, Kind.END, 7, b"head"), b"body")
-    assert ingester.receive() == (Dirty(5, Kind.END, 7, b"head"), b"body")
+    assert ingester.receive() == (Dirty(3, FrameKind.END, 7, b"head"), b"body")
+    assert ingester.receive() == (Dirty(5, FrameKind.END, 7, b"head"), b"body")
     assert supervised.supervisor.held == (2, 8)
     assert supervised.supervisor.holds(5)
     assert not supervised.supervisor.holds(None)

@@ -16,7 +16,7 @@ from response_store.config import Config
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import target_of
+from response_store.journal.binding import build_target
 from response_store.journal.directory import HEADER_NAME, JournalDirectory
 from response_store.store.backends import build_store
 from tests.unit.ingest.bench import Bench
@@ -41,7 +41,7 @@ def sweep(config: Config, *, rule: str | None = None, **how: Any) -> list[FoundJ
             connection.executescript(rule)
     try:
         return take_over(
-            config.journal.path, config, store, target_of(config),
+            config.journal.path, config, store, build_target(config),
             counters=counters, errors=ErrorReporter(counters), **how,
         )  # fmt: skip
     finally:

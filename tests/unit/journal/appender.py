@@ -18,7 +18,7 @@ from pathlib import Path
 
 from response_store.config import Durability
 from response_store.counts import Counters
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from response_store.journal.writer import JournalWriter
 from tests.unit.journal.making import EventLoop, make_journal
@@ -63,7 +63,7 @@ def append_for_ever(
             if receipt.done:
                 report(f"{receipt.seq} {line}")
 
-        receipt = writer.append(Kind.END, key, b"head", (body[:50], body[50:]))
+        receipt = writer.append(FrameKind.END, key, b"head", (body[:50], body[50:]))
         receipt.add_done_callback(acknowledge)
         if chance.random() < 0.05:
             writer.rotate()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from response_store.config import Durability
 from response_store.counts import Counters
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.writer import JournalWriter
 from tests.unit.journal.making import make_journal
 
@@ -39,16 +39,18 @@ def run(folder: Path, limit: int, durability: Durability) -> dict[str, object]:
         call_soon=lambda function: function(),
         clock=lambda: now,
     )
-    before = [writer.append(Kind.END, key, b"head", (b"body",)) for key in range(BEFORE)]
+    before = [writer.append(FrameKind.END, key, b"head", (b"body",)) for key in range(BEFORE)]
     writer.wait(before, 10.0)
     limit_files(limit)
-    under = [writer.append(Kind.END, 10 + key, b"head", (b"body" * 9,)) for key in range(UNDER)]
+    under = [
+        writer.append(FrameKind.END, 10 + key, b"head", (b"body" * 9,)) for key in range(UNDER)
+    ]
     done_under = [writer.wait([receipt], 10.0) for receipt in under]
     failing = writer.failing
     limit_files(-1)
     now = writer.retry_in
     writer.retry()
-    after = writer.append(Kind.END, 20, b"head", (b"body",))
+    after = writer.append(FrameKind.END, 20, b"head", (b"body",))
     writer.wait([*under, after], 10.0)
     result = {
         "journal": str(directory.path),

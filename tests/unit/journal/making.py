@@ -12,7 +12,7 @@ from response_store.config import Durability
 from response_store.counts import Counters
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import Header, JournalDirectory, Target
-from response_store.journal.frames import Frame, Kind
+from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.journal.writer import JournalWriter
 
@@ -84,7 +84,7 @@ def clean(journal: JournalDirectory, *numbers: int, body: bytes = b"", **options
     """Write frames of these seqs into a cleaned segment of their own."""
     writer = CleanedWriter(journal, **options)
     for seq in numbers:
-        writer.append(seq, Kind.END, seq, b"cleaned", (body,))
+        writer.append(seq, FrameKind.END, seq, b"cleaned", (body,))
     writer.close()
 
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 from response_store.config import Durability
 from response_store.counts import Counters
-from response_store.journal.directory import JournalDirectory, journals
+from response_store.journal.directory import JournalDirectory, list_journals
 from response_store.journal.errors import JournalError
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.journal.writer import JournalWriter
 from tests.unit.journal.making import make_header
@@ -45,7 +45,7 @@ def run_proxy(folder: Path, notes: Path, key: int) -> None:
         counters=Counters(),
         call_soon=lambda function: function(),
     )
-    if writer.append(Kind.END, key, b"head", (b"body" * 100,)).done:
+    if writer.append(FrameKind.END, key, b"head", (b"body" * 100,)).done:
         note(notes / "acknowledged", str(key))
     time.sleep(random.random() * 0.005)
     writer.close()
@@ -63,7 +63,7 @@ def take_over(folder: Path, notes: Path) -> None:
 
 def sweep(folder: Path, notes: Path, later: float = 0.0) -> None:
     """Look at all journals once."""
-    for directory in journals(folder, wall=lambda: time.time() + later):
+    for directory in list_journals(folder, wall=lambda: time.time() + later):
         try:
             if directory.lock_reader() and not directory.is_owned():
                 apply(directory, notes)

@@ -11,7 +11,7 @@ from response_store.journal import segment_file
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalWriteError
-from response_store.journal.frames import CARRIED, HEADER_SIZE, Frame, Kind
+from response_store.journal.frames import CARRIED, HEADER_SIZE, Frame, FrameKind
 from response_store.journal.reader import JournalReader
 from tests.unit.journal.making import clean, open_files, read_all, seqs
 
@@ -19,13 +19,13 @@ from tests.unit.journal.making import clean, open_files, read_all, seqs
 def test_frames_are_read_back(journal: JournalDirectory) -> None:
     """With the seq that they had."""
     clean(journal, 3, 5, 8, body=b"body")
-    assert read_all(journal)[1] == Frame(5, Kind.END, 5, 0, b"cleaned", b"body")
+    assert read_all(journal)[1] == Frame(5, FrameKind.END, 5, 0, b"cleaned", b"body")
 
 
 def test_a_reference_says_where_it_lies(journal: JournalDirectory) -> None:
     """What `append` returns is what a reader would."""
     writer = CleanedWriter(journal)
-    refs = [writer.append(seq, Kind.PART, 1, b"head", (b"a", b"b")) for seq in (1, 2)]
+    refs = [writer.append(seq, FrameKind.PART, 1, b"head", (b"a", b"b")) for seq in (1, 2)]
     assert list(JournalReader(journal).next(9)) == refs
     writer.close()
 
@@ -66,7 +66,7 @@ def test_a_carried_frame_is_a_copy(journal: JournalDirectory) -> None:
 def test_a_full_disk_is_an_error_and_leaves_no_part(journal, monkeypatch, written: int) -> None:
     """And the writer goes on once there is room."""
     writer = CleanedWriter(journal)
-    writer.append(1, Kind.END, 1, b"head")
+    writer.append(1, FrameKind.END, 1, b"head")
     write = os.write
 
     def fail(fd: int, data: bytes) -> int:
@@ -78,8 +78,8 @@ def test_a_full_disk_is_an_error_and_leaves_no_part(journal, monkeypatch, writte
         )
         full.setattr(segment_file.os, "write", fail)
         with pytest.raises(JournalWriteError, match=r"no space left .*journal\.path"):
-            writer.append(2, Kind.END, 2, b"head", (b"body" * 10,))
-    writer.append(3, Kind.END, 3, b"head")
+            writer.append(2, FrameKind.END, 2, b"head", (b"body" * 10,))
+    writer.append(3, FrameKind.END, 3, b"head")
     writer.close()
     assert seqs(read_all(journal)) == [1, 3]
 
@@ -92,12 +92,12 @@ def test_power_syncs_the_entry_and_the_files(journal, monkeypatch) -> None:
     monkeypatch.setattr(cleaned, "sync_folder", lambda path: calls.append("entries"))
     monkeypatch.setattr(cleaned.SegmentFile, "sync", lambda file: calls.append(file.name[-5:-4]))
     writer = CleanedWriter(journal, power=True)
-    writer.append(5, Kind.END, 5, b"head")
-    writer.append(3, Kind.END, 3, b"head")
+    writer.append(5, FrameKind.END, 5, b"head")
+    writer.append(3, FrameKind.END, 3, b"head")
     writer.sync()
     writer.sync()
     assert calls == ["entries", "1", "2"]
-    writer.append(4, Kind.END, 4, b"head")
+    writer.append(4, FrameKind.END, 4, b"head")
     writer.sync()
     assert calls == ["entries", "1", "2", "2"]
     writer.close()
@@ -106,7 +106,7 @@ def test_power_syncs_the_entry_and_the_files(journal, monkeypatch) -> None:
 def test_a_failed_sync_is_an_error(journal: JournalDirectory, monkeypatch) -> None:
     """It is asked for again."""
     writer = CleanedWriter(journal, power=True)
-    writer.append(5, Kind.END, 5, b"head")
+    writer.append(5, FrameKind.END, 5, b"head")
 
     def fail(file) -> None:
         raise OSError(errno.EIO, "Input/output error")
@@ -124,7 +124,7 @@ def test_no_descriptor_is_left(journal: JournalDirectory) -> None:
     before = open_files()
     writer = CleanedWriter(journal, power=True)
     for seq in (3, 2, 1):
-        writer.append(seq, Kind.END, seq, b"head")
+        writer.append(seq, FrameKind.END, seq, b"head")
     writer.close()
     writer.close()
     assert open_files() == before

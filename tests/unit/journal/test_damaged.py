@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from response_store.journal import damaged
-from response_store.journal.damaged import keep_aside
-from response_store.journal.directory import JournalDirectory, SegmentKind, segment_name
+from response_store.journal.damaged import keep_damaged
+from response_store.journal.directory import JournalDirectory, SegmentKind, format_segment_name
 from tests.unit.journal.making import names_in
 
-NAME = segment_name(SegmentKind.MAIN, 1)
+NAME = format_segment_name(SegmentKind.MAIN, 1)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def place(journal: JournalDirectory) -> Path:
 
 def test_the_bytes_are_kept(journal: JournalDirectory, place: Path) -> None:
     """For us alone, under a name that says where they were; they outlive the journal."""
-    assert keep_aside(journal, NAME, 3, 25)
+    assert keep_damaged(journal, NAME, 3, 25)
     journal.remove()
     [kept] = place.iterdir()
     assert kept.name == f"{journal.journal_id}-{NAME}-3.bin"
@@ -35,15 +35,15 @@ def test_the_bytes_are_kept(journal: JournalDirectory, place: Path) -> None:
 
 def test_a_second_reader_does_not_keep_them_again(journal: JournalDirectory, place: Path) -> None:
     """So that it does not count them again."""
-    assert keep_aside(journal, NAME, 3, 25)
-    assert not keep_aside(journal, NAME, 3, 25)
-    assert keep_aside(journal, NAME, 4, 25)
+    assert keep_damaged(journal, NAME, 3, 25)
+    assert not keep_damaged(journal, NAME, 3, 25)
+    assert keep_damaged(journal, NAME, 4, 25)
 
 
 def test_a_piece_is_bounded(journal: JournalDirectory, place: Path, monkeypatch) -> None:
     """A whole segment of rubbish is not copied."""
     monkeypatch.setattr(damaged, "MAX_PIECE", 7)
-    keep_aside(journal, NAME, 0, 100)
+    keep_damaged(journal, NAME, 0, 100)
     assert [path.stat().st_size for path in place.iterdir()] == [7]
 
 
@@ -51,7 +51,7 @@ def test_a_piece_is_bounded(journal: JournalDirectory, place: Path, monkeypatch)
 def test_all_are_bounded(journal, place: Path, monkeypatch, name: str, value: int) -> None:
     """What does not fit is damage all the same."""
     monkeypatch.setattr(damaged, name, value)
-    assert all(keep_aside(journal, NAME, start, start + 10) for start in range(5))
+    assert all(keep_damaged(journal, NAME, start, start + 10) for start in range(5))
     assert len(names_in(place)) == 2
 
 
@@ -59,12 +59,12 @@ def test_a_link_in_its_place_is_not_followed(journal, place: Path, tmp_path: Pat
     """Nothing is written elsewhere, and nothing raised."""
     (tmp_path / "elsewhere").mkdir(mode=0o700)
     place.symlink_to(tmp_path / "elsewhere")
-    assert keep_aside(journal, NAME, 0, 9)
+    assert keep_damaged(journal, NAME, 0, 9)
     assert names_in(tmp_path / "elsewhere") == []
 
 
 def test_a_segment_that_is_gone_is_damage(journal: JournalDirectory, place: Path) -> None:
     """There is nothing to keep."""
     (journal.path / NAME).unlink()
-    assert keep_aside(journal, NAME, 0, 9)
+    assert keep_damaged(journal, NAME, 0, 9)
     assert names_in(place) == []

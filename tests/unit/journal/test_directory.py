@@ -20,8 +20,8 @@ from response_store.journal.directory import (
     OWNER_LOCK,
     JournalDirectory,
     SegmentKind,
-    journals,
-    segment_name,
+    format_segment_name,
+    list_journals,
 )
 from response_store.journal.errors import JournalError, JournalNewerError
 from tests.unit.journal.making import TARGET, make_header, make_journal, names_in
@@ -44,7 +44,7 @@ def test_a_journal_is_whole_when_it_appears(folder: Path) -> None:
     made = JournalDirectory.create(folder, header)
     assert names_in(folder) == [header.journal_id]
     assert made.is_owned()
-    [found] = journals(folder)
+    [found] = list_journals(folder)
     assert found.header == header
     assert found.header.target == TARGET
     assert found.is_owned()
@@ -100,7 +100,7 @@ def test_looking_makes_no_file(folder: Path) -> None:
 
 def test_segments_are_listed_by_kind_and_number(journal: JournalDirectory) -> None:
     """What is named otherwise is none."""
-    names = [segment_name(kind, number) for kind in SegmentKind for number in (10, 2)]
+    names = [format_segment_name(kind, number) for kind in SegmentKind for number in (10, 2)]
     for name in [*names, "m-1.seg", "x-00000000000000000001.seg", "m-0000000000000000000a.seg"]:
         (journal.path / name).write_bytes(b"xy")
     found = journal.segments()
@@ -114,7 +114,10 @@ def test_segments_are_listed_by_kind_and_number(journal: JournalDirectory) -> No
 def test_removing_leaves_nothing(folder: Path) -> None:
     """Segments, also unfinished ones, header and locks go with the folder."""
     found = abandon(folder)
-    for name in (segment_name(SegmentKind.MAIN, 1), directory_module.unfinished_name(2)):
+    for name in (
+        format_segment_name(SegmentKind.MAIN, 1),
+        directory_module.format_unfinished_name(2),
+    ):
         (found.path / name).write_bytes(b"x")
     assert found.remove()
     assert names_in(folder) == []
@@ -165,17 +168,17 @@ def test_what_is_not_ours_stays(folder: Path) -> None:
     outside = folder.parent / "outside"
     outside.write_text("kept")
     (found.path / "notes.txt").write_text("kept")
-    (found.path / segment_name(SegmentKind.MAIN, 1)).symlink_to(outside)
+    (found.path / format_segment_name(SegmentKind.MAIN, 1)).symlink_to(outside)
     assert found.remove()
     [rest] = folder.iterdir()
     assert names_in(rest) == ["notes.txt"]
     assert outside.read_text() == "kept"
-    assert journals(folder) == []
+    assert list_journals(folder) == []
 
 
 def test_segments_are_discarded(journal: JournalDirectory) -> None:
     """The journal stays, empty."""
-    (journal.path / segment_name(SegmentKind.CLEANED, 1)).write_bytes(b"x")
+    (journal.path / format_segment_name(SegmentKind.CLEANED, 1)).write_bytes(b"x")
     assert not journal.is_empty()
     journal.discard_segments()
     assert journal.is_empty()
@@ -188,29 +191,29 @@ def test_an_empty_journal_without_an_owner_is_removed(folder: Path) -> None:
     assert not JournalDirectory.open(owned.path).remove_if_empty()
     owned.close()
     used = abandon(folder)
-    (used.path / segment_name(SegmentKind.MAIN, 1)).write_bytes(b"x")
+    (used.path / format_segment_name(SegmentKind.MAIN, 1)).write_bytes(b"x")
     assert not used.remove_if_empty()
     assert JournalDirectory.open(owned.path).remove_if_empty()
-    assert [found.journal_id for found in journals(folder)] == [used.journal_id]
+    assert [found.journal_id for found in list_journals(folder)] == [used.journal_id]
 
 
 def test_a_prepared_segment_is_no_content(folder: Path) -> None:
     """A file without a byte does not keep a journal."""
     found = abandon(folder)
-    (found.path / segment_name(SegmentKind.MAIN, 1)).touch()
+    (found.path / format_segment_name(SegmentKind.MAIN, 1)).touch()
     assert found.remove_if_empty()
 
 
 def test_no_folder_no_journals(tmp_path: Path) -> None:
     """Nothing was journalled yet."""
-    assert journals(tmp_path / "missing") == []
+    assert list_journals(tmp_path / "missing") == []
 
 
 def test_other_names_are_no_journals(folder: Path) -> None:
     """Neither files nor folders of other things, not even the damaged ones'."""
     (folder / "damaged").mkdir()
     (folder / "file").touch()
-    assert journals(folder) == []
+    assert list_journals(folder) == []
     with pytest.raises(JournalError, match="is no journal"):
         JournalDirectory.open(folder / "damaged")
 
@@ -228,7 +231,7 @@ def test_a_newer_format_is_listed_and_left_alone(folder: Path) -> None:
     (found.path / HEADER_NAME).write_text(json.dumps({"format": FORMAT + 1, "new": {}}))
     with pytest.raises(JournalNewerError, match=f"its format is {FORMAT + 1}"):
         JournalDirectory.open(found.path)
-    [listed] = journals(folder)
+    [listed] = list_journals(folder)
     assert not listed.format_known
     assert isinstance(listed.problem, JournalNewerError)
     assert not listed.remove_if_empty()
@@ -243,7 +246,7 @@ def test_a_header_that_cannot_be_read_is_a_problem(folder: Path, text: str) -> N
     """The journal is listed with it, and its format is not said to be newer."""
     found = abandon(folder)
     (found.path / HEADER_NAME).write_text(text, encoding="latin-1")
-    [listed] = journals(folder)
+    [listed] = list_journals(folder)
     assert "header that can't be read" in str(listed.problem)
     assert listed.format_known
 
@@ -253,7 +256,7 @@ def test_a_copy_under_another_name_is_a_problem(folder: Path) -> None:
     found = abandon(folder)
     copy = folder / str(uuid.uuid4())
     found.path.rename(copy)
-    assert "header that can't be read" in str(journals(folder)[0].problem)
+    assert "header that can't be read" in str(list_journals(folder)[0].problem)
 
 
 def test_a_linked_journal_is_refused(folder: Path) -> None:
@@ -290,13 +293,13 @@ def test_a_planted_journal_is_refused(folder: Path) -> None:
     os.chown(found.path, NOBODY, NOBODY)
     with pytest.raises(JournalError, match="belongs to another user"):
         JournalDirectory.open(found.path)
-    assert "belongs to another user" in str(journals(folder)[0].problem)
+    assert "belongs to another user" in str(list_journals(folder)[0].problem)
 
 
 @only_root
 def test_a_planted_segment_is_refused(journal: JournalDirectory) -> None:
     """A single file of another user, too."""
-    name = segment_name(SegmentKind.MAIN, 1)
+    name = format_segment_name(SegmentKind.MAIN, 1)
     (journal.path / name).touch(mode=0o600)
     os.chown(journal.path / name, NOBODY, NOBODY)
     with pytest.raises(JournalError, match="belongs to another user"):
@@ -337,16 +340,16 @@ def begin(folder: Path, prefix: str) -> Path:
 def test_what_was_begun_is_swept_after_a_minute(folder: Path) -> None:
     """Not before: its maker may be slow."""
     path = begin(folder, ".new-")
-    assert journals(folder) == []
+    assert list_journals(folder) == []
     assert path.exists()
-    journals(folder, wall=lambda: time.time() + 61.0)
+    list_journals(folder, wall=lambda: time.time() + 61.0)
     assert not path.exists()
 
 
 def test_what_was_begun_without_a_lock_is_swept(folder: Path) -> None:
     """Killed straight after the folder was made."""
     (folder / ".new-x").mkdir(mode=0o700)
-    journals(folder, wall=lambda: time.time() + 61.0)
+    list_journals(folder, wall=lambda: time.time() + 61.0)
     assert names_in(folder) == []
 
 
@@ -354,7 +357,7 @@ def test_what_is_being_made_is_not_swept(folder: Path) -> None:
     """However long it takes: the maker holds its lock."""
     path = begin(folder, ".new-")
     fd = directory_module.try_lock(path / OWNER_LOCK)
-    journals(folder, wall=lambda: time.time() + 3600.0)
+    list_journals(folder, wall=lambda: time.time() + 3600.0)
     assert path.exists()
     os.close(fd)
 
@@ -362,9 +365,9 @@ def test_what_is_being_made_is_not_swept(folder: Path) -> None:
 def test_what_was_about_to_go_is_swept_at_once(folder: Path) -> None:
     """It was decided that nobody needs it."""
     path = begin(folder, ".gone-")
-    (path / segment_name(SegmentKind.MAIN, 1)).write_bytes(b"applied")
+    (path / format_segment_name(SegmentKind.MAIN, 1)).write_bytes(b"applied")
     (path / OWNER_LOCK).unlink()
-    journals(folder)
+    list_journals(folder)
     assert names_in(folder) == []
 
 

@@ -19,12 +19,12 @@ from response_store.counts import Counters
 from response_store.errors import TransientStoreError
 from response_store.journal.earlier import (
     drain_earlier,
-    earlier_journals,
-    make_way,
+    list_earlier_journals,
+    move_aside,
     warn_of_unnamed,
 )
 from response_store.journal.errors import JournalError
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 from response_store.store.records import Change
 from response_store.store.sqlite.store import SqliteStore
 
@@ -74,7 +74,7 @@ def make(path: Path, entries: Sequence[tuple[str, bytes]] = (), *, version: int 
     with closing(sqlite3.connect(scratch, isolation_level=None)) as connection:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA wal_autocheckpoint = 0")
-        connection.executescript(schema_text("journal/journal_001.sql"))
+        connection.executescript(read_schema("journal/journal_001.sql"))
         connection.execute(f"PRAGMA application_id = {0x52534A4C}")
         connection.execute(f"PRAGMA user_version = {version}")
         for kind, data in entries:
@@ -223,7 +223,7 @@ def test_an_older_proxy_keeps_its_journal(
         fcntl.flock(file, fcntl.LOCK_EX)
         assert not drain_earlier(path, store, Counters())
         with pytest.raises(JournalError, match="older proxy that runs"):
-            make_way(path)
+            move_aside(path)
     assert "belongs to an older proxy that runs" in caplog.text
     assert stored(tmp_path) == []
     assert drain_earlier(path, store, Counters())
@@ -297,7 +297,7 @@ def test_where_earlier_journals_are(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         file = tmp_path / "config.yaml"
         file.write_text(text)
         config = load_config(file, {"RESPONSE_STORE_DATABASE_URL": url})
-        return [path.name for path in earlier_journals(config)]
+        return [path.name for path in list_earlier_journals(config)]
 
     private = "allow_private_database_url: true\nssl_mode: disable\n"
     assert found(private, postgres) == []
@@ -318,7 +318,7 @@ def test_one_that_lies_in_the_folder_is_named_and_left(
     config = load_config(
         tmp_path / "config.yaml", {"RESPONSE_STORE_DATABASE_URL": "postgres://u:p@127.0.0.1:1/d"}
     )
-    assert earlier_journals(config) == []
+    assert list_earlier_journals(config) == []
     warn_of_unnamed(config)
     assert ("flush --journal response-store-journal.db" in caplog.text) is ("response" in planted)
     assert path.read_bytes() == before
@@ -327,11 +327,11 @@ def test_one_that_lies_in_the_folder_is_named_and_left(
 def test_the_folder_of_journals_takes_its_place(tmp_path: Path, store: SqliteStore) -> None:
     """Where journal.path named the file it makes way, and is drained from where it is then."""
     path = make(tmp_path / "journal", [entry("e1")])
-    make_way(path)
-    make_way(path)
+    move_aside(path)
+    move_aside(path)
     path.mkdir()
     (tmp_path / "config.yaml").write_text(f"journal: {{path: {path}}}\n")
-    (aside,) = earlier_journals(load_config(tmp_path / "config.yaml", {}))
+    (aside,) = list_earlier_journals(load_config(tmp_path / "config.yaml", {}))
     assert drain_earlier(aside, store, Counters())
     assert stored(tmp_path) == ["e1"]
     assert names(tmp_path) == {
@@ -356,9 +356,9 @@ def test_a_kill_while_it_makes_way(
 
     monkeypatch.setattr(Path, "rename", rename_or_die)
     with pytest.raises(KeyboardInterrupt):
-        make_way(path)
+        move_aside(path)
     monkeypatch.setattr(Path, "rename", rename)
-    make_way(path)
+    move_aside(path)
     assert drain_earlier(tmp_path / "journal.earlier", store, Counters())
     assert stored(tmp_path) == ["e1"]
 
@@ -368,5 +368,5 @@ def test_a_folder_makes_no_way(tmp_path: Path) -> None:
     (tmp_path / "journals").mkdir()
     (tmp_path / "text").write_text("text")
     for name in ("journals", "text", "missing"):
-        make_way(tmp_path / name)
+        move_aside(tmp_path / name)
     assert names(tmp_path) == {"journals", "text"}

@@ -16,12 +16,12 @@ NO_SPACE = OSError(28, "No space left on device")
 @pytest.mark.parametrize(
     "text",
     [
-        str(errors.refused(PATH, "is open to others", "chmod go= it")),
-        str(errors.unusable(PATH, NO_SPACE)),
+        str(errors.make_refusal(PATH, "is open to others", "chmod go= it")),
+        str(errors.make_unusable_error(PATH, NO_SPACE)),
         str(errors.JournalWriteError(PATH, NO_SPACE)),
-        errors.full(PATH, 5, 4).text,
-        errors.unwritable(PATH, NO_SPACE).text,
-        errors.slow(PATH).text,
+        errors.make_full_problem(PATH, 5, 4).text,
+        errors.make_unwritable_problem(PATH, NO_SPACE).text,
+        errors.make_slow_problem(PATH).text,
     ],
 )
 def test_a_text_names_the_place_and_the_setting(text: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from response_store.errors import PermanentStoreError
-from response_store.journal.folder import journals_folder
+from response_store.journal.folder import prepare_folder
 
 NOBODY = 65534
 only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -22,7 +22,7 @@ def mode(path: Path) -> int:
 def test_what_is_configured_wins(tmp_path: Path) -> None:
     """The folder is made with its parents, each for us alone."""
     environ = {"STATE_DIRECTORY": str(tmp_path / "systemd")}
-    path = journals_folder(tmp_path / "a" / "b", environ)
+    path = prepare_folder(tmp_path / "a" / "b", environ)
     assert path == tmp_path / "a" / "b"
     assert mode(path) == mode(path.parent) == 0o700
     assert not (tmp_path / "systemd").exists()
@@ -31,7 +31,7 @@ def test_what_is_configured_wins(tmp_path: Path) -> None:
 def test_then_systemds_folder(tmp_path: Path) -> None:
     """Of several the first."""
     environ = {"STATE_DIRECTORY": f"{tmp_path}/one:{tmp_path}/two"}
-    assert journals_folder(None, environ) == tmp_path / "one" / "journals"
+    assert prepare_folder(None, environ) == tmp_path / "one" / "journals"
 
 
 def test_then_the_users_state_folder(tmp_path: Path, monkeypatch) -> None:
@@ -39,7 +39,7 @@ def test_then_the_users_state_folder(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     (tmp_path / "response-store").mkdir()
     (tmp_path / "response-store").chmod(0o775)
-    path = journals_folder(None, {})
+    path = prepare_folder(None, {})
     assert path == tmp_path / "response-store" / "journals"
     assert mode(path) == 0o700
     assert mode(path.parent) == 0o755
@@ -47,7 +47,7 @@ def test_then_the_users_state_folder(tmp_path: Path, monkeypatch) -> None:
 
 def test_looking_makes_nothing(tmp_path: Path) -> None:
     """A command that only reads leaves no folder."""
-    path = journals_folder(tmp_path / "a", {}, create=False)
+    path = prepare_folder(tmp_path / "a", {}, create=False)
     assert not path.exists()
 
 
@@ -57,7 +57,7 @@ def test_looking_checks_what_is_there(tmp_path: Path) -> None:
     (tmp_path / "open").chmod(0o777)
     (tmp_path / "open" / "journals").mkdir(mode=0o700)
     with pytest.raises(PermanentStoreError):
-        journals_folder(tmp_path / "open" / "journals", {}, create=False)
+        prepare_folder(tmp_path / "open" / "journals", {}, create=False)
 
 
 def test_bits_for_others_are_taken_off_our_own(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ def test_bits_for_others_are_taken_off_our_own(tmp_path: Path) -> None:
     path.mkdir()
     path.chmod(0o755)
     (path / "8c4e9a1e-3b0e-4d3c-9d66-1f0a9a2b3c4d").mkdir()
-    assert mode(journals_folder(path, {})) == 0o700
+    assert mode(prepare_folder(path, {})) == 0o700
 
 
 def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_a_folder_of_other_things_is_left_as_it_is(tmp_path: Path) -> None:
     path.chmod(0o755)
     (path / "public_html").mkdir()
     with pytest.raises(PermanentStoreError, match=f"journal.path: {path} is open to other users"):
-        journals_folder(path, {})
+        prepare_folder(path, {})
     assert mode(path) == 0o755
 
 
@@ -87,7 +87,7 @@ def test_a_parent_that_others_may_write_is_refused(tmp_path: Path, bits: int) ->
     parent.mkdir()
     parent.chmod(bits)
     with pytest.raises(PermanentStoreError, match=f"journal.path: .* chmod go-w {parent}"):
-        journals_folder(parent / "journals", {})
+        prepare_folder(parent / "journals", {})
     assert not (parent / "journals").exists()
 
 
@@ -96,7 +96,7 @@ def test_a_sticky_parent_is_fine(tmp_path: Path) -> None:
     parent = tmp_path / "parent"
     parent.mkdir()
     parent.chmod(0o1777)
-    assert journals_folder(parent / "journals", {}).is_dir()
+    assert prepare_folder(parent / "journals", {}).is_dir()
 
 
 @only_root
@@ -106,7 +106,7 @@ def test_another_users_parent_is_refused(tmp_path: Path) -> None:
     parent.mkdir(mode=0o755)
     os.chown(parent, NOBODY, NOBODY)
     with pytest.raises(PermanentStoreError, match=r"journal\.path: .* belongs to another user"):
-        journals_folder(parent / "journals", {})
+        prepare_folder(parent / "journals", {})
 
 
 @only_root
@@ -116,7 +116,7 @@ def test_another_users_folder_is_refused(tmp_path: Path) -> None:
     path.mkdir(mode=0o700)
     os.chown(path, NOBODY, NOBODY)
     with pytest.raises(PermanentStoreError, match=r"journal\.path: .* belongs to another user"):
-        journals_folder(path, {})
+        prepare_folder(path, {})
 
 
 @only_root
@@ -127,10 +127,10 @@ def test_another_users_link_is_refused(tmp_path: Path) -> None:
     link.symlink_to("real")
     os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
     with pytest.raises(PermanentStoreError, match="another user's link"):
-        journals_folder(link / "journals", {})
+        prepare_folder(link / "journals", {})
     (tmp_path / "chain").symlink_to("link")
     with pytest.raises(PermanentStoreError, match="another user's link"):
-        journals_folder(tmp_path / "chain", {})
+        prepare_folder(tmp_path / "chain", {})
 
 
 def test_a_link_of_ours_is_followed(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_a_link_of_ours_is_followed(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir(mode=0o700)
     (tmp_path / "sub").mkdir(mode=0o700)
     (tmp_path / "sub" / "link").symlink_to("../real")
-    assert journals_folder(tmp_path / "sub" / "link" / "j", {}) == tmp_path / "real" / "j"
+    assert prepare_folder(tmp_path / "sub" / "link" / "j", {}) == tmp_path / "real" / "j"
 
 
 def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
@@ -146,11 +146,11 @@ def test_a_circle_of_links_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to("b")
     (tmp_path / "b").symlink_to("a")
     with pytest.raises(PermanentStoreError, match="too many links"):
-        journals_folder(tmp_path / "a" / "journals", {})
+        prepare_folder(tmp_path / "a" / "journals", {})
 
 
 def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     """The error names the setting."""
     (tmp_path / "journals").write_text("")
     with pytest.raises(PermanentStoreError, match=r"journal\.path"):
-        journals_folder(tmp_path / "journals", {})
+        prepare_folder(tmp_path / "journals", {})

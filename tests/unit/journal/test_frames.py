@@ -15,18 +15,18 @@ from response_store.journal.frames import (
     MAX_HEAD_BYTES,
     MAX_SEQ,
     Frame,
+    FrameKind,
     FrameRef,
-    Kind,
     checksum_head,
+    compute_seed,
     decode,
     encode,
     parse_header,
-    seed_of,
 )
 
-SEED = seed_of("a journal")
-WHOLE = b"".join(encode(7, Kind.END, 3, b"head", [b"bo", b"dy"], seed=SEED))
-REF = FrameRef(7, Kind.END, 3, 0, "m", 0, 4, 4)
+SEED = compute_seed("a journal")
+WHOLE = b"".join(encode(7, FrameKind.END, 3, b"head", [b"bo", b"dy"], seed=SEED))
+REF = FrameRef(7, FrameKind.END, 3, 0, "m", 0, 4, 4)
 
 
 def split(data: bytes, ref: FrameRef) -> tuple[bytes, bytes]:
@@ -37,7 +37,7 @@ def split(data: bytes, ref: FrameRef) -> tuple[bytes, bytes]:
 
 def test_the_header_is_laid_out_as_the_docstring_says() -> None:
     """Magic, kind, flags, 0, sizes, seq, key and two checksums, little endian."""
-    data = b"".join(encode(5, Kind.PART, 9, b"HH", [b"BBB"], flags=CARRIED))
+    data = b"".join(encode(5, FrameKind.PART, 9, b"HH", [b"BBB"], flags=CARRIED))
     crc = zlib.crc32(b"HH", zlib.crc32(data[:36]))
     assert data == struct.pack(
         "<4sBBHIQQQII", b"RSJ1", 2, 1, 0, 2, 3, 5, 9, crc, zlib.crc32(b"BBB", crc)
@@ -46,7 +46,7 @@ def test_the_header_is_laid_out_as_the_docstring_says() -> None:
 
 @given(
     seq=st.integers(1, MAX_SEQ),
-    kind=st.sampled_from(Kind),
+    kind=st.sampled_from(FrameKind),
     key=st.integers(0, 2**64 - 1),
     head=st.binary(max_size=200),
     parts=st.lists(st.binary(max_size=50), max_size=5),
@@ -83,13 +83,13 @@ def test_each_cut_is_seen(size: int) -> None:
 
 def test_another_journals_frame_is_none() -> None:
     """The checksums begin with the journal's seed."""
-    assert decode(REF, *split(WHOLE, REF), seed_of("another journal")) is None
+    assert decode(REF, *split(WHOLE, REF), compute_seed("another journal")) is None
 
 
 @pytest.mark.parametrize("seq", [0, MAX_SEQ + 1, 2**64 - 1])
 def test_a_seq_that_no_database_holds_is_none(seq: int) -> None:
     """A position must fit a BIGINT."""
-    assert parse_header(b"".join(encode(seq, Kind.END, 1, b"")), 0, "m", 0) is None
+    assert parse_header(b"".join(encode(seq, FrameKind.END, 1, b"")), 0, "m", 0) is None
 
 
 def test_an_unknown_kind_is_none() -> None:
@@ -100,7 +100,7 @@ def test_an_unknown_kind_is_none() -> None:
 def test_a_head_is_bounded() -> None:
     """A head above 1 MiB is neither written nor read."""
     with pytest.raises(ValueError, match="head"):
-        encode(1, Kind.END, 1, bytes(MAX_HEAD_BYTES + 1))
-    data = bytearray(b"".join(encode(1, Kind.END, 1, b"")))
+        encode(1, FrameKind.END, 1, bytes(MAX_HEAD_BYTES + 1))
+    data = bytearray(b"".join(encode(1, FrameKind.END, 1, b"")))
     data[8:12] = (MAX_HEAD_BYTES + 1).to_bytes(4, "little")
     assert parse_header(bytes(data), 0, "m", 0) is None

@@ -12,7 +12,7 @@ from response_store.counts import Counters
 from response_store.journal import large_frames
 from response_store.journal.backlog import WaitingFrame
 from response_store.journal.directory import JournalDirectory, SegmentKind
-from response_store.journal.frames import Frame, Kind
+from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.large_frames import LargeFrames
 from response_store.journal.receipts import Receipt, Receipts
 from tests.unit.journal.making import EventLoop, read_all
@@ -22,7 +22,7 @@ BODY = os.urandom(3 << 20)
 
 def large(seq: int, *parts: bytes) -> WaitingFrame:
     """Return a frame of megabytes that has its seq."""
-    return WaitingFrame(Kind.OPEN, 5, b"head", parts or (BODY,), Receipt(seq))
+    return WaitingFrame(FrameKind.OPEN, 5, b"head", parts or (BODY,), Receipt(seq))
 
 
 class Parts:
@@ -91,7 +91,7 @@ def test_a_frame_has_a_segment_of_its_own(parts: Parts, journal: JournalDirector
     assert parts.receipts.wait([receipt], 10.0)
     [segment] = journal.segments()
     assert (segment.kind, segment.number) == (SegmentKind.LARGE, 8)
-    assert read_all(journal) == [Frame(8, Kind.OPEN, 5, 0, b"head", BODY + b"more")]
+    assert read_all(journal) == [Frame(8, FrameKind.OPEN, 5, 0, b"head", BODY + b"more")]
     assert not list(journal.path.glob("*.new"))
 
 

@@ -20,9 +20,9 @@ from response_store.config import Durability
 from response_store.counts import Counters
 from response_store.journal import cleaned, reader
 from response_store.journal.cleaned import CleanedWriter
-from response_store.journal.directory import JournalDirectory, SegmentKind, segment_name
+from response_store.journal.directory import JournalDirectory, SegmentKind, format_segment_name
 from response_store.journal.errors import DamagedFrameError, JournalError, JournalWriteError
-from response_store.journal.frames import CARRIED, FrameRef, Kind, encode
+from response_store.journal.frames import CARRIED, FrameKind, FrameRef, encode
 from response_store.journal.reader import JournalReader
 from tests.unit.journal import appender
 from tests.unit.journal.making import clean, make_journal, open_files, read_all, seqs
@@ -31,14 +31,14 @@ from tests.unit.journal.making import clean, make_journal, open_files, read_all,
 def data(journal: JournalDirectory, numbers: Iterable[int], body: bytes = b"") -> bytes:
     """Return frames of these seqs, encoded."""
     return b"".join(
-        b"".join(encode(seq, Kind.END, seq % 7, b"main", (body,), seed=journal.seed))
+        b"".join(encode(seq, FrameKind.END, seq % 7, b"main", (body,), seed=journal.seed))
         for seq in numbers
     )
 
 
 def write(journal: JournalDirectory, kind: SegmentKind, *numbers: int, body: bytes = b"") -> Path:
     """Write frames of these seqs into a segment that is named by the first."""
-    path = journal.path / segment_name(kind, numbers[0])
+    path = journal.path / format_segment_name(kind, numbers[0])
     path.touch(mode=0o600)
     append(journal, path, *numbers, body=body)
     return path
@@ -121,10 +121,10 @@ def test_files_grow_and_come(journal: JournalDirectory) -> None:
     second = main(journal, 5)
     assert read(reader) == [3, 4, 5]
     writer = CleanedWriter(journal)
-    writer.append(6, Kind.END, 1, b"cleaned")
+    writer.append(6, FrameKind.END, 1, b"cleaned")
     assert read(reader) == [6]
     append(journal, second, 7)
-    writer.append(8, Kind.END, 1, b"cleaned")
+    writer.append(8, FrameKind.END, 1, b"cleaned")
     assert read(reader) == [7, 8]
     writer.close()
 
@@ -240,7 +240,7 @@ def test_last_seq_is_the_highest_of_any_file(journal: JournalDirectory) -> None:
     assert reader.last_seq() == 7
     large(journal, 9)
     assert reader.last_seq() == 9
-    append(journal, journal.path / segment_name(SegmentKind.MAIN, 3), 12)
+    append(journal, journal.path / format_segment_name(SegmentKind.MAIN, 3), 12)
     assert reader.last_seq() == 12
     assert reader.position == 0
 
@@ -261,7 +261,7 @@ def test_a_file_that_grows_slowly_is_read_once(journal: JournalDirectory, monkey
 def test_a_foreign_file_is_an_error(journal: JournalDirectory, tmp_path: Path) -> None:
     """A link in the place of a segment is not read."""
     main(journal, 1).rename(tmp_path / "outside")
-    (journal.path / segment_name(SegmentKind.MAIN, 1)).symlink_to(tmp_path / "outside")
+    (journal.path / format_segment_name(SegmentKind.MAIN, 1)).symlink_to(tmp_path / "outside")
     with pytest.raises(JournalError, match="no regular file"):
         read(JournalReader(journal))
 
@@ -330,7 +330,7 @@ def test_a_large_segment_that_is_not_whole_is_damage(journal: JournalDirectory) 
 def test_a_torn_cleaned_segment_is_no_damage(journal: JournalDirectory) -> None:
     """The ingester was killed, and its next one began another file."""
     clean(journal, 1, 2)
-    path = journal.path / segment_name(SegmentKind.CLEANED, 1)
+    path = journal.path / format_segment_name(SegmentKind.CLEANED, 1)
     path.write_bytes(path.read_bytes()[:-1])
     clean(journal, 3)
     counters = Counters()
@@ -375,7 +375,7 @@ def test_what_is_read_and_applied_can_be_dropped(journal: JournalDirectory) -> N
     for name in reader.droppable(100):
         reader.drop(name)
     assert names(journal) == ["m6"]
-    append(journal, journal.path / segment_name(SegmentKind.MAIN, 6), 7)
+    append(journal, journal.path / format_segment_name(SegmentKind.MAIN, 6), 7)
     assert read(reader) == [7]
 
 
@@ -414,9 +414,9 @@ def test_an_empty_segment_may_give_way_to_another_of_its_name(journal: JournalDi
     path.unlink()
     main(journal, 1, 2)
     assert read(reader) == [1, 2]
-    (journal.path / segment_name(SegmentKind.MAIN, 3)).touch(mode=0o600)
+    (journal.path / format_segment_name(SegmentKind.MAIN, 3)).touch(mode=0o600)
     assert read(reader) == []
-    (journal.path / segment_name(SegmentKind.MAIN, 3)).unlink()
+    (journal.path / format_segment_name(SegmentKind.MAIN, 3)).unlink()
     assert read(reader) == []
     main(journal, 3, 4)
     assert read(reader) == [3, 4]

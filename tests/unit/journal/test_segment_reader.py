@@ -11,7 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.journal.errors import DamagedFrameError
-from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Frame, FrameRef, Kind, encode
+from response_store.journal.frames import (
+    HEADER_SIZE,
+    MAX_HEAD_BYTES,
+    Frame,
+    FrameKind,
+    FrameRef,
+    encode,
+)
 from response_store.journal.segment_reader import SegmentReader
 from tests.unit.journal.making import open_files
 
@@ -20,7 +27,7 @@ SEED = 77
 
 def frame(seq: int, head: bytes = b"head", body: bytes = b"body") -> bytes:
     """Return the bytes of a frame."""
-    return b"".join(encode(seq, Kind.END, seq, head, (body,), seed=SEED))
+    return b"".join(encode(seq, FrameKind.END, seq, head, (body,), seed=SEED))
 
 
 class Segment:
@@ -81,7 +88,7 @@ def test_round_trip(tmp_path_factory, bodies, again) -> None:
     assert [ref.seq for ref in found] == list(range(1, len(contents) + 1))
     segment.reader.release()
     for ref, (head, body) in zip(found, contents, strict=True):
-        assert segment.reader.frame(ref) == Frame(ref.seq, Kind.END, ref.seq, 0, head, body)
+        assert segment.reader.frame(ref) == Frame(ref.seq, FrameKind.END, ref.seq, 0, head, body)
     assert segment.damage == []
     segment.reader.release()
 
@@ -176,7 +183,7 @@ def test_a_tail_is_reported_on_demand(segment: Segment) -> None:
 
 def test_a_frame_in_a_body_is_none(segment: Segment) -> None:
     """What a peer sent is not read as ours, even where its frame's header is damaged."""
-    planted = b"".join(encode(9, Kind.END, 9, b"planted", seed=SEED + 1))
+    planted = b"".join(encode(9, FrameKind.END, 9, b"planted", seed=SEED + 1))
     outer = bytearray(frame(2, b"head", planted * 3))
     outer[3] ^= 1
     segment.append(frame(1) + bytes(outer) + frame(3))
@@ -185,14 +192,14 @@ def test_a_frame_in_a_body_is_none(segment: Segment) -> None:
 
 def test_sizes_are_bounded_by_the_file(segment: Segment) -> None:
     """A body of 2^60 bytes is not there; nothing is allocated for it."""
-    start = encode(2, Kind.END, 2, b"head", seed=SEED)[0][:12] + (2**60).to_bytes(8, "little")
+    start = encode(2, FrameKind.END, 2, b"head", seed=SEED)[0][:12] + (2**60).to_bytes(8, "little")
     segment.append(frame(1) + start + frame(2)[20:] + frame(3))
     assert segment.seqs() == [1, 3]
 
 
 def test_many_false_heads_take_no_long_time(segment: Segment) -> None:
     """A body that was made to look like heads of a megabyte each is linear work."""
-    header = bytearray(b"".join(encode(2, Kind.END, 2, b"", seed=SEED)))
+    header = bytearray(b"".join(encode(2, FrameKind.END, 2, b"", seed=SEED)))
     header[8:12] = MAX_HEAD_BYTES.to_bytes(4, "little")
     segment.append(b"\0" + bytes(header) * ((4 << 20) // HEADER_SIZE) + bytes(MAX_HEAD_BYTES))
     segment.append(frame(3))

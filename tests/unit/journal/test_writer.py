@@ -26,10 +26,10 @@ from response_store.journal import writer as writer_module
 from response_store.journal.backlog import Backlog
 from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Frame, Kind
+from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Frame, FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.journal.segment_file import SegmentFile
-from response_store.journal.writer import JournalWriter, segment_bytes_of
+from response_store.journal.writer import JournalWriter, choose_segment_size
 from tests.unit.journal import appender
 from tests.unit.journal.making import (
     EventLoop,
@@ -46,7 +46,7 @@ MIB = 1 << 20
 
 def put(writer: JournalWriter, key: int, body: bytes = b"body"):
     """Append a frame."""
-    return writer.append(Kind.END, key, b"head", (body,))
+    return writer.append(FrameKind.END, key, b"head", (body,))
 
 
 class Clock:
@@ -68,10 +68,10 @@ def clock() -> Clock:
 def test_an_append_is_the_acknowledgement(new_writer, journal: JournalDirectory) -> None:
     """When it returns the frame is in the file, without a sync and without another thread."""
     writer = new_writer()
-    receipt = writer.append(Kind.PART, 9, b"head", (b"a", memoryview(b"b")))
+    receipt = writer.append(FrameKind.PART, 9, b"head", (b"a", memoryview(b"b")))
     assert receipt.done
     assert receipt.seq == writer.last_seq == 1
-    assert read_all(journal) == [Frame(1, Kind.PART, 9, 0, b"head", b"ab")]
+    assert read_all(journal) == [Frame(1, FrameKind.PART, 9, 0, b"head", b"ab")]
     assert writer.wait([receipt], 0.0)
     assert writer.failing is None
 
@@ -91,7 +91,7 @@ def test_seqs_rise_and_can_be_reserved(new_writer, journal: JournalDirectory) ->
 )
 def test_segments_are_an_eighth_of_the_journal(max_bytes: int, size: int) -> None:
     """Between 256 KiB and 16 MiB."""
-    assert segment_bytes_of(max_bytes) == size
+    assert choose_segment_size(max_bytes) == size
 
 
 def test_a_full_segment_is_followed_by_another(new_writer, journal: JournalDirectory) -> None:
@@ -123,7 +123,7 @@ def test_rotating_begins_another_at_the_next_frame(new_writer, journal: JournalD
 def test_many_parts_are_one_frame(new_writer, journal: JournalDirectory) -> None:
     """More than a `writev` takes."""
     writer = new_writer()
-    writer.append(Kind.PART, 1, b"head", [b"%d," % number for number in range(5000)])
+    writer.append(FrameKind.PART, 1, b"head", [b"%d," % number for number in range(5000)])
     assert read_all(journal)[0].body == b"".join(b"%d," % number for number in range(5000))
 
 
@@ -131,7 +131,7 @@ def test_a_head_is_bounded(new_writer) -> None:
     """That is a mistake of ours, not of the disk."""
     writer = new_writer()
     with pytest.raises(ValueError, match="head"):
-        writer.append(Kind.END, 1, bytes(MAX_HEAD_BYTES + 1))
+        writer.append(FrameKind.END, 1, bytes(MAX_HEAD_BYTES + 1))
     assert writer.last_seq == 0
 
 
@@ -276,7 +276,7 @@ def test_cleaned_segments_count(new_writer, journal: JournalDirectory) -> None:
     """The bound is for the whole folder, once the ingester has reported."""
     writer = new_writer(max_bytes=1000)
     cleaned = CleanedWriter(journal)
-    cleaned.append(1, Kind.END, 1, b"head", (bytes(900),))
+    cleaned.append(1, FrameKind.END, 1, b"head", (bytes(900),))
     writer.released(journal.bytes_on_disk())
     assert not put(writer, 1, bytes(100)).done
     cleaned.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from response_store.config import TableNames
-from response_store.resources import schema_text
+from response_store.resources import read_schema
 from response_store.store.columns import quote_name
 from response_store.store.statements import Statements, build_statements
 
@@ -18,7 +18,7 @@ def fold_names(tables: TableNames) -> TableNames:
 def fill(name: str, tables: TableNames) -> list[str]:
     """Read a file of `schemas/postgres` with its placeholders filled, as single statements."""
     names = {key: quote_name(value) for key, value in tables.by_placeholder().items()}
-    text = schema_text(f"postgres/{name}").format(**names)
+    text = read_schema(f"postgres/{name}").format(**names)
     bare = "\n".join(line.partition("--")[0].rstrip() for line in text.splitlines())
     return [statement.strip() for statement in bare.split(";") if statement.strip()]
 

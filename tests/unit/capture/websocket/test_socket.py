@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from response_store.journal.frames import Kind
+from response_store.journal.frames import FrameKind
 from response_store.openai_api.websocket_event import CONNECTION_LIMIT
 from response_store.store.records import EndedBy, ExchangeRow
 from tests.fakes import bodies
@@ -197,7 +197,7 @@ def test_a_failure_after_an_error(announced: bool) -> None:
     (record,) = played.records
     assert record.exchange.state == "failed"
     assert record.response is not None
-    ends = [frame for frame in played.capturing.frames if frame.kind is Kind.END]
+    ends = [frame for frame in played.capturing.frames if frame.kind is FrameKind.END]
     assert len(ends) == 2
 
 
@@ -368,7 +368,7 @@ def test_a_failure_that_comes_late(lasts: bool) -> None:
     played.server(messages[0], refusing(error=FAULT))
     played.capturing.loop.pass_time(0.3)
     played.server(messages[-1])
-    ends = [frame for frame in played.capturing.frames if frame.kind is Kind.END]
+    ends = [frame for frame in played.capturing.frames if frame.kind is FrameKind.END]
     assert [end.head.ended_by for end in ends] == ["body", "terminal_event"]
     assert [end.head.is_whole for end in ends] == [False, lasts]
     assert ends[-1].answer_body.count(b"data: ") == 3

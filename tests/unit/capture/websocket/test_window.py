@@ -10,7 +10,12 @@ from mitmproxy.tools.dump import DumpMaster
 from mitmproxy.tools.web.master import WebMaster
 
 from response_store.addon import ResponseStore
-from response_store.capture.websocket_window import SEEN, SEEN_BYTES, Window, messages_kept
+from response_store.capture.websocket_window import (
+    SEEN,
+    SEEN_BYTES,
+    MessageTrimmer,
+    count_kept_messages,
+)
 
 
 def message(number: int, size: int = 10) -> SimpleNamespace:
@@ -20,10 +25,10 @@ def message(number: int, size: int = 10) -> SimpleNamespace:
 @pytest.mark.parametrize("keep", [1, 2, 50])
 def test_the_newest_stay(keep: int) -> None:
     """However many come, the newest are there, and at most twice as many as asked for."""
-    window, messages = Window(), []
+    trimmer, messages = MessageTrimmer(), []
     for number in range(500):
         messages.append(message(number))
-        window.appended(messages, keep)
+        trimmer.trim(messages, keep)
         assert messages[-1].number == number
         assert min(number + 1, keep) <= len(messages) <= 2 * keep
         assert [one.number for one in messages] == list(range(number + 1))[-len(messages) :]
@@ -31,13 +36,13 @@ def test_the_newest_stay(keep: int) -> None:
 
 def test_large_messages_go_earlier() -> None:
     """Messages that are large stay for less long, the last one always."""
-    window, messages = Window(), []
+    trimmer, messages = MessageTrimmer(), []
     for number in range(50):
         messages.append(message(number, SEEN_BYTES // 3))
-        window.appended(messages, SEEN)
+        trimmer.trim(messages, SEEN)
         assert sum(len(one.content) for one in messages) <= 2 * SEEN_BYTES + SEEN_BYTES // 3
     messages.append(message(50, 3 * SEEN_BYTES))
-    window.appended(messages, SEEN)
+    trimmer.trim(messages, SEEN)
     assert [one.number for one in messages] == [50]
 
 
@@ -50,7 +55,7 @@ WHOLE = [{"save_stream_file": "flows"}, {"hardump": "all.har"}]
 def test_all_stay_where_flows_are_written(master: type, options: dict[str, str]) -> None:
     """What mitmproxy writes at the end has every message."""
     shown = SimpleNamespace(**(OPTIONS | options))
-    assert messages_kept(master.__new__(master), shown) is None
+    assert count_kept_messages(master.__new__(master), shown) is None
 
 
 # Importing the console warns of what its libraries deprecate, so it is known by name alone.
@@ -61,8 +66,8 @@ CONSOLE = type("ConsoleMaster", (), {"__module__": "mitmproxy.tools.console.mast
 def test_some_stay_where_a_user_looks(master: type) -> None:
     """Programs that show flows keep a window of messages, mitmdump only the last."""
     shown = SimpleNamespace(**OPTIONS)
-    assert messages_kept(master.__new__(master), shown) == SEEN
-    assert messages_kept(DumpMaster.__new__(DumpMaster), shown) == 1
+    assert count_kept_messages(master.__new__(master), shown) == SEEN
+    assert count_kept_messages(DumpMaster.__new__(DumpMaster), shown) == 1
 
 
 async def test_a_change_at_run_time_counts() -> None:
