@@ -11,7 +11,7 @@ from typing import NamedTuple
 from benchmarks.payloads import json_answer, request_body
 from response_store.capture.draft import AnswerHead, EndHead, RequestHead, encode_head
 from response_store.config import Config
-from response_store.ingest.exchanges import Exchanges
+from response_store.ingest.exchanges import OpenExchanges
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.journal.frames import Frame, FrameKind, FrameRef
 from response_store.store.records import Record
@@ -52,7 +52,7 @@ def ends(count: int, seed: int) -> Iterator[End]:
 
 def records(frames: list[End], config: Config, recorder_id: str) -> Iterator[Record]:
     """Yield what the ingester makes of frames."""
-    exchanges = Exchanges(_no_other_frame)
+    exchanges = OpenExchanges(_no_other_frame)
     builder = RecordBuilder(config.capture, recorder_id)
     for key, end in enumerate(frames):
         frame = Frame(key, FrameKind.END, key, 0, end.head, end.request + end.answer)

@@ -16,7 +16,15 @@ from response_store import __version__
 from response_store.config import load_config
 from response_store.counts import Counters
 from response_store.ingest import process
-from response_store.ingest.channel import Decoder, Hello, Message, Report, Verdict, Wake, encode
+from response_store.ingest.channel import (
+    Hello,
+    Message,
+    MessageDecoder,
+    Report,
+    Verdict,
+    Wake,
+    encode,
+)
 from response_store.journal.binding import build_header
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.folder import prepare_folder
@@ -44,7 +52,7 @@ class Ingester:
             counters=Counters(),
             call_soon=lambda callback, *arguments: callback(*arguments),
         )
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self._committed = 0
         self._channel, theirs = socket.socketpair()
         self._channel.settimeout(WAIT_SECONDS)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from response_store.counts import Counters
     from response_store.faults import ErrorReporter
     from response_store.ingest.channel import Report, WrittenRow
-    from response_store.ingest.supervisor import Answered
+    from response_store.ingest.supervisor import IngesterReply
 
 logger = logging.getLogger(__name__)
 OPEN_WAIT = 3.0  # seconds that start-up waits for the database's verdict
@@ -206,9 +206,9 @@ class Session:
 
     def ask(
         self, kind: str, arguments: bytes, seconds: float, *, behind: bool = True
-    ) -> asyncio.Future[Answered]:
+    ) -> asyncio.Future[IngesterReply]:
         """Ask the ingester, unless told otherwise behind all that was captured so far."""
-        future: asyncio.Future[Answered] = self.loop.create_future()
+        future: asyncio.Future[IngesterReply] = self.loop.create_future()
         self.ingester.ask(
             kind,
             arguments,
@@ -218,9 +218,9 @@ class Session:
         )
         return future
 
-    def flushed(self) -> asyncio.Future[Answered]:
+    def flushed(self) -> asyncio.Future[IngesterReply]:
         """Return what is done once all that was captured so far is in the database."""
-        future: asyncio.Future[Answered] = self.loop.create_future()
+        future: asyncio.Future[IngesterReply] = self.loop.create_future()
         self.ingester.flush(
             self.writer.last_seq,
             lambda answered: None if future.done() else future.set_result(answered),
@@ -355,7 +355,7 @@ class Session:
 
     def _apply(self, seconds: float, patience: float) -> None:
         """Wait until the database has everything, `seconds` long, or as long as it takes things."""
-        answers: list[Answered] = []
+        answers: list[IngesterReply] = []
         last = self.writer.last_seq
         self.ingester.flush(last, answers.append)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from response_store.ingest.channel import AnyMessage, Decoder, Message, encode
+from response_store.ingest.channel import AnyMessage, Message, MessageDecoder, encode
 
 
 class Ingester:
@@ -22,7 +22,7 @@ class Ingester:
         self.how = how
         self.code: int | None = None
         self.pid = 4711
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self._messages: list[tuple[AnyMessage, bytes]] = []
 
     def poll(self) -> int | None:

@@ -13,7 +13,7 @@ import pytest
 
 from response_store import runtime as module
 from response_store.config import Config
-from response_store.ingest.channel import OK, Flush, Reply, Report, Verdict
+from response_store.ingest.channel import OK, Flush, ReplyMessage, Report, Verdict
 from response_store.runtime import Runtime
 from response_store.session import Session
 from response_store.store.records import EndedBy
@@ -294,7 +294,7 @@ def applied(ingester: Ingester, written: int) -> None:
     while not isinstance(message := ingester.receive()[0], Flush):
         pass
     ingester.send(Report(message.after, message.after, "ready", counters={"written": written}))
-    ingester.send(Reply(message.id, OK))
+    ingester.send(ReplyMessage(message.id, OK))
 
 
 async def test_stopping(running: Running) -> None:

@@ -26,7 +26,7 @@ from response_store.ingest.channel import (
     Flush,
     Hello,
     Question,
-    Reply,
+    ReplyMessage,
     Report,
     Rotate,
     Verdict,
@@ -233,7 +233,7 @@ async def test_questions_come_behind_what_was_captured(
     exchange(session)
     asked = session.ask("serve", b"what", 1.5)
     assert next_of(ingester, Question) == Question(1, 1, 1.5, "serve", b"what")
-    ingester.send(Reply(1, OK), body=b"this")
+    ingester.send(ReplyMessage(1, OK), body=b"this")
     answered = await asyncio.wait_for(asked, 5.0)
     assert (answered.status, answered.body) == (OK, b"this")
     flushed = session.flushed()
@@ -246,7 +246,7 @@ async def test_a_reply_that_nobody_waits_for(session: Session, ingester: Ingeste
     """Whoever asked may have gone meanwhile."""
     asked = session.ask("serve", b"", 1.5)
     asked.cancel()
-    ingester.send(Reply(1, OK))
+    ingester.send(ReplyMessage(1, OK))
     await reported(session, ingester)
     assert "fault.ingester" not in session.counters.snapshot()
 
@@ -263,7 +263,7 @@ async def test_deleting(tmp_path: Path, processes: Processes, redact: str) -> No
     assert flush.after == 1
     if redact:
         ingester.send(Accepted((1,)))
-    ingester.send(Reply(flush.id, OK))
+    ingester.send(ReplyMessage(flush.id, OK))
     assert await deleting
     assert bool(session.directory.bytes_on_disk()) is not bool(redact)
     session.close()
@@ -276,7 +276,7 @@ async def test_a_deletion_that_is_in_memory_alone(session: Session, ingester: In
     deleting = asyncio.ensure_future(session.delete("t1", "resp_1", 5.0))
     await asyncio.sleep(0)
     assert session.writer.waiting == 1
-    ingester.send(Reply(next_of(ingester, Flush).id, OK))
+    ingester.send(ReplyMessage(next_of(ingester, Flush).id, OK))
     assert not await deleting
 
 
@@ -389,7 +389,7 @@ async def test_stopping(session: Session, ingester: Ingester) -> None:
 
     def apply() -> None:
         flush = next_of(ingester, Flush)
-        ingester.send(Reply(flush.id, OK))
+        ingester.send(ReplyMessage(flush.id, OK))
         time.sleep(0.05)  # reports are rare; this one has the counts
         ingester.send(Report(flush.after, flush.after, "ready", counters={"written": 2}))
 

@@ -1,41 +1,43 @@
-"""What the proxy is told of exchanges that are written: for its log, and for marks on flows."""
+"""What the proxy gets to know of exchanges that are written: for its log, and for marks on
+flows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from response_store.ingest.channel import WrittenRow
-from response_store.ingest.delivery import Item
+from response_store.ingest.delivery import PendingChange
 from response_store.limits import shorten_name
 from response_store.store.records import ExchangeRow, Record, State
 
 
-def written_rows(items: Iterable[Item]) -> tuple[WrittenRow, ...]:
+def list_written_rows(items: Iterable[PendingChange]) -> tuple[WrittenRow, ...]:
     """Return the exchanges among committed changes that have ended, in order."""
     return tuple(
-        _written_row(item, item.change.exchange)
+        _build_written_row(item, item.change.exchange)
         for item in items
         if isinstance(item.change, Record) and item.change.exchange.state != State.OPEN
     )
 
 
-def log_line(row: ExchangeRow) -> str:
+def format_log_line(row: ExchangeRow) -> str:
     """Return one line with state, model, tokens, time and id of an exchange, fit for any log."""
     parts = [f"{row.state} {shorten_name(row.model or row.requested_model or 'unknown model')}"]
     if row.input_tokens is not None or row.output_tokens is not None:
         parts.append(f"{row.input_tokens or 0}+{row.output_tokens or 0} tokens")
     if row.duration_ms is not None:
-        parts.append(_time(row.duration_ms))
+        parts.append(_format_time(row.duration_ms))
     parts.append(shorten_name(row.response_id or row.exchange_id))
     # Names and ids come from the upstream: they may not control the terminal.
     return "".join(c if c.isprintable() else "\ufffd" for c in ", ".join(parts))
 
 
-def _written_row(item: Item, row: ExchangeRow) -> WrittenRow:
+def _build_written_row(item: PendingChange, row: ExchangeRow) -> WrittenRow:
     return WrittenRow(
         flow_id=item.flow_id,
         turn=item.turn,
-        line=log_line(row),
+        line=format_log_line(row),
         exchange_id=row.exchange_id,
         response_id=row.response_id,
         state=row.state,
@@ -49,5 +51,5 @@ def _written_row(item: Item, row: ExchangeRow) -> WrittenRow:
     )
 
 
-def _time(milliseconds: float) -> str:
+def _format_time(milliseconds: float) -> str:
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"

@@ -17,7 +17,7 @@ from response_store.counts import Counters
 from response_store.errors import StoreError, TransientStoreError
 from response_store.faults import ErrorReporter
 from response_store.ingest.dead_letters import DeadLetters
-from response_store.ingest.delivery import Batch, Delivery, Item
+from response_store.ingest.delivery import Batch, Delivery, PendingChange
 from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.position_hint import PositionHint
 from response_store.ingest.record_builder import RecordBuilder
@@ -35,14 +35,14 @@ from response_store.store.health import Health
 from response_store.store.records import Record
 
 logger = logging.getLogger(__name__)
-_READ_AT_ONCE = 256  # frames
-_MEMORY_ATTEMPTS = 5  # for a frame that does not fit into the memory there is
+_READ_BATCH_SIZE = 256  # frames
+_MAX_MEMORY_ATTEMPTS = 5  # for a frame that does not fit into the memory there is
 _MEMORY_SHARE = 0.75  # of journal.max_bytes, which the segments of a database in memory may take
-OnWritten = Callable[[Sequence[Item]], None]
+OnWritten = Callable[[Sequence[PendingChange]], None]
 
 
 @dataclass(slots=True)
-class _Reading:
+class _JournalPass:
     """One walk through the journal, from its first frame on.
 
     Up to `checkpoint`, the position of the database, frames are replayed. `known` is the highest
@@ -98,7 +98,7 @@ class Applier:
         self._on_written = on_written
         self._hint = PositionHint(directory)
         self._known = self._hint.read()
-        self._reading: _Reading | None = None
+        self._reading: _JournalPass | None = None
         self._starved = (0, 0)  # a seq that did not fit into memory, and how often
         self._reasons: set[str] = set()
 
@@ -156,8 +156,8 @@ class Applier:
     def compact(self) -> None:
         """Drop the segments that nobody needs, and carry what is needed out of half empty ones.
 
-        Not, as in all that drops segments, while something is unwritten: an exchange that has ended
-        in the batch needs no frames any more, but will after a crash.
+        Nothing is dropped while a batch is unwritten: an exchange that has ended in it needs no
+        frames any more, but will after a crash.
         """
         reading = self._reading
         if reading is None or reading.has_unwritten:
@@ -236,8 +236,8 @@ class Applier:
 
     # Reading
 
-    def _begin(self) -> _Reading:
-        """Begin with the first frame that is there; up to the database's position replay."""
+    def _begin(self) -> _JournalPass:
+        """Begin with the first frame that is there; replay up to the database's position."""
         position = self._store.position(self.directory.journal_id)
         reader = JournalReader(
             self.directory,
@@ -255,7 +255,7 @@ class Applier:
             on_written=self._note_written,
         )
         interpreter = Interpreter(self._builder(), reader.frame)
-        self._reading = _Reading(
+        self._reading = _JournalPass(
             reader, interpreter, delivery, Batch(position), position or 0, self._known
         )
         return self._reading
@@ -269,20 +269,20 @@ class Applier:
             deletes_unknown=config.serve is Serve.PREFER,
         )
 
-    def _read(self, reading: _Reading) -> bool:
+    def _read(self, reading: _JournalPass) -> bool:
         """Read frames into the batch, until it is full; return whether there may be more."""
         with self._starting_again_on_error():
             number = 0
-            for ref in reading.reader.next(_READ_AT_ONCE):
+            for ref in reading.reader.next(_READ_BATCH_SIZE):
                 self._take(reading, ref)
                 number += 1
                 if reading.batch.is_full:
                     return True
-        if number < _READ_AT_ONCE:
+        if number < _READ_BATCH_SIZE:
             self._count_gone(reading)
-        return number == _READ_AT_ONCE
+        return number == _READ_BATCH_SIZE
 
-    def _take(self, reading: _Reading, ref: FrameRef) -> None:
+    def _take(self, reading: _JournalPass, ref: FrameRef) -> None:
         """Replay a frame, or apply it."""
         if reading.known and ref.seq > reading.known:
             self._count_gone(reading)
@@ -304,8 +304,9 @@ class Applier:
         batch.end = ref.seq
         batch.frames += 1
 
-    def _count_gone(self, reading: _Reading) -> None:
-        """Say, once a walk, what an older copy of the database lacks and the journal has not got.
+    def _count_gone(self, reading: _JournalPass) -> None:
+        """Count, once a pass, what an older copy of the database lacks and the journal no longer
+        has.
 
         All frames up to the known position have been read, or are not there.
         """
@@ -327,7 +328,7 @@ class Applier:
         """
         times = self._starved[1] + 1 if self._starved[0] == ref.seq else 1
         self._starved = ref.seq, times
-        if times < _MEMORY_ATTEMPTS:
+        if times < _MAX_MEMORY_ATTEMPTS:
             raise TransientStoreError("the ingester has not got enough memory for an exchange")
         keep_damaged(self.directory, ref.segment, ref.offset, ref.offset + ref.size)
         logger.warning(
@@ -339,7 +340,7 @@ class Applier:
 
     @contextlib.contextmanager
     def _starting_again_on_error(self) -> Iterator[None]:
-        """Have all read again after an error, as a frame may have been taken half."""
+        """Start again from the first frame after an error, as a frame may have been taken half."""
         try:
             yield
         except OSError as error:
@@ -358,7 +359,7 @@ class Applier:
 
     # Writing
 
-    def _write(self, reading: _Reading) -> None:
+    def _write(self, reading: _JournalPass) -> None:
         """Write the batch; after an error it stays, and what the database has is uncertain."""
         batch = reading.batch
         if not reading.is_due:
@@ -379,20 +380,20 @@ class Applier:
         reading.batch = Batch(reading.delivery.committed)
         reading.is_due = reading.is_uncertain = False
 
-    def _is_synchronized(self, reading: _Reading) -> bool:
+    def _is_synchronized(self, reading: _JournalPass) -> bool:
         """Compare with the database's position; False where all has to be read again."""
         if reading.delivery.synchronize(reading.batch):
             return True
         self._forget()
         return False
 
-    def _note_written(self, items: Sequence[Item]) -> None:
+    def _note_written(self, items: Sequence[PendingChange]) -> None:
         records = sum(isinstance(item.change, Record) for item in items)
         if records:
             self._counters.add("written", records)
         self._on_written(items)
 
-    def _bury(self, item: Item, reason: str) -> None:
+    def _bury(self, item: PendingChange, reason: str) -> None:
         """Keep a row that the database refuses."""
         forgotten = self.dead_letters.append(item.seq, item.change, reason)
         self._counters.add("dead_letters")

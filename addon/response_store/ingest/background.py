@@ -1,9 +1,9 @@
-"""What becomes of a request that asks after a response which is there already.
+"""Requests for a response that exists already: polls, resumed streams, cancellations.
 
 A response that runs in the background is polled, streamed again and cancelled, by its id. Each of
-these brings the stored response up to date. The snapshots that polls and cancels bring share one
-row among the exchanges, made of the tenant and the response's id, so that a client that asks every
-second leaves two rows behind and not a thousand. A stream has a row of its own: text comes in it.
+these updates the stored response. The snapshots that polls and cancels bring share one row among
+the exchanges, made of the tenant and the response's id, so that a client that asks every second
+leaves two rows behind and not a thousand. A stream has a row of its own: text comes in it.
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ def normalize_poll(
     response_id = outcome.response_id or request.follows
     outcome = replace(outcome, response_id=response_id)
     if transport is not Transport.SSE:
-        request = replace(request, exchange_id=_shared_id(request.tenant_id, response_id or ""))
-        outcome = replace(outcome, usage=_new_usage(outcome))
+        request = replace(
+            request, exchange_id=_build_shared_id(request.tenant_id, response_id or "")
+        )
+        outcome = replace(outcome, usage=_count_new_usage(outcome))
     return request, replace(classified, outcome=outcome)
 
 
 def is_background(text: bytes | None) -> bool:
-    """Whether a response object (JSON text) says that it runs in the background."""
+    """Return whether a response object (JSON text) says that it runs in the background."""
     try:
         seen = json_text.members(text or b"", _Background)
     except json_text.UnreadableError:
@@ -57,10 +59,12 @@ def is_background(text: bytes | None) -> bool:
     return bytes(seen.background) == b"true"
 
 
-def _shared_id(tenant_id: str, response_id: str) -> str:
+def _build_shared_id(tenant_id: str, response_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{tenant_id}\0{response_id}"))
 
 
-def _new_usage(outcome: ParsedResponse) -> Usage:
-    """Tokens that no other row counts: those of a response that was answered before it ran."""
+def _count_new_usage(outcome: ParsedResponse) -> Usage:
+    """Return tokens that no other row counts: those of a response that was answered before it
+    ran.
+    """
     return outcome.usage if is_background(outcome.response or outcome.partial) else Usage()

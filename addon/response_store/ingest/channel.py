@@ -67,7 +67,7 @@ class Dirty(Message):
 
 
 class Void(Message):
-    """No frame of this seq will come."""
+    """Notice that no frame of this seq will come."""
 
     seq: int
 
@@ -95,7 +95,7 @@ class Rotated(Message):
 
 
 class Flush(Message):
-    """A request for a `Reply` once the frame `after` is committed, and its rows with it."""
+    """A request for a `ReplyMessage` once the frame `after` is committed, and its rows with it."""
 
     id: int
     after: int
@@ -168,7 +168,7 @@ class Written(Message):
     rows: tuple[WrittenRow, ...]
 
 
-class Reply(Message):
+class ReplyMessage(Message):
     """The answer to a `Question` or a `Flush`: the body says more. `status` may be LATE."""
 
     id: int
@@ -198,7 +198,7 @@ FAILED = "failed"
 
 AnyMessage: TypeAlias = (
     Hello | Wake | Dirty | Void | Question | Announces | Rotated | Flush
-    | Verdict | Report | Accepted | Written | Reply | Log | Rotate
+    | Verdict | Report | Accepted | Written | ReplyMessage | Log | Rotate
 )  # fmt: skip
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -255,8 +255,8 @@ class Outgoing:
         self.size = 0
 
 
-class Decoder:
-    """Puts messages together from what arrives. A body in pieces is copied once, when it is whole.
+class MessageDecoder:
+    """Decodes messages from received bytes. A body in pieces is copied once, when it is whole.
 
     For one thread.
     """

@@ -17,7 +17,7 @@ from response_store.config import Config
 from response_store.counts import Counters
 from response_store.errors import StoppedError, StoreError
 from response_store.faults import ErrorReporter
-from response_store.ingest.delivery import Item
+from response_store.ingest.delivery import PendingChange
 from response_store.ingest.exclusive import build_role
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
@@ -103,11 +103,11 @@ class Chores:
         except (OSError, JournalError) as error:
             self._errors.report("bind", error)
 
-    def note_written(self, items: Iterable[Item]) -> None:
+    def note_written(self, items: Iterable[PendingChange]) -> None:
         """Note what was committed."""
         if not self._stopped:
             self._active_until = self._clock() + ACTIVE_SECONDS
-            self._indexer.note(_ended(items))
+            self._indexer.note(_list_ended(items))
 
     @property
     def is_urgent(self) -> bool:
@@ -190,7 +190,7 @@ class Chores:
             self._retention.step()
 
 
-def _ended(items: Iterable[Item]) -> list[str]:
+def _list_ended(items: Iterable[PendingChange]) -> list[str]:
     """Return the ids of the exchanges among changes that have ended."""
     return [
         item.change.exchange.exchange_id

@@ -1,8 +1,8 @@
-"""Frames that may hold secrets, made fit for the disk. They come over the channel, in memory.
+"""Removal of secrets from frames that may not touch the disk before.
 
-A frame that says all of an exchange becomes the change that it comes to, built and redacted here.
-Of a frame that is a part of one the credentials are masked; with redaction, where a part can't be
-made sure of, its bodies are left out.
+They come over the channel, in memory. A frame that has all of an exchange becomes the finished
+change, built and redacted here. Of a frame that is a part of one the credentials are masked; with
+redaction, bodies that can't be searched in parts are left out.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Cleaner:
         if kind is FrameKind.END:
             end = decode_head(read_end_head, head)
             if end.request is not None:
-                return self._record(end.request, _whole_draft(end.request, end, body))
+                return self._record(end.request, _build_whole_draft(end.request, end, body))
             return self._masked_end(end, body)
         if self._redacts:
             self._counters.add("dropped.cleaning")
@@ -124,7 +124,7 @@ class Cleaner:
         return CleanFrame(FrameKind.RECORD, encode_head(head), (encode_change(change),))
 
 
-def _whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draft:
+def _build_whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draft:
     """Return the draft of an exchange that one frame says all of."""
     answer, raw = split_answer(head, body)
     ending = Ending(

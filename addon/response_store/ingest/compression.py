@@ -24,12 +24,12 @@ class Compressor:
         self._zstd = zstandard.ZstdCompressor(level=_LEVEL)
 
     def frame(self, body: bytes) -> bytes:
-        """A frame that holds `body` and its size."""
-        return self._zstd.compress(body) if len(body) > SMALL else raw_frame(body)
+        """Return a frame that holds `body` and its size."""
+        return self._zstd.compress(body) if len(body) > SMALL else build_raw_frame(body)
 
 
-def raw_frame(body: bytes) -> bytes:
-    """A frame of one raw block, at most 128 KiB long."""
+def build_raw_frame(body: bytes) -> bytes:
+    """Return a frame of one raw block, at most 128 KiB long."""
     size = len(body)
     block_header = (size << 3 | 1).to_bytes(3, "little")  # type raw (0), last block
     return b"".join(

@@ -1,8 +1,7 @@
 """Rows that the database refuses, kept in a private file of their journal's folder.
 
 They are frames in the journal's format, each with the reason; their seqs are those of the frames
-that the rows came from. Where they take too much room the oldest go, and are counted. As long as
-there are any the journal's folder stays.
+that the rows came from.
 """
 
 from __future__ import annotations
@@ -88,7 +87,11 @@ class DeadLetters:
         """Return all of them, the oldest first."""
         reader = self._reader()
         try:
-            return [letter for ref in _refs(reader) if (letter := _letter(reader, ref)) is not None]
+            return [
+                letter
+                for ref in _read_refs(reader)
+                if (letter := _read_letter(reader, ref)) is not None
+            ]
         finally:
             reader.release()
 
@@ -100,7 +103,7 @@ class DeadLetters:
         letters, left, tried = self.read(), [], 0
         try:
             for letter in letters:
-                reason = _refusal(store, letter.change)
+                reason = _try_write(store, letter.change)
                 tried += 1
                 if reason is not None:
                     left.append(letter._replace(reason=reason, at=self._wall()))
@@ -151,7 +154,7 @@ class DeadLetters:
     def _count(self) -> None:
         reader = self._reader()
         try:
-            refs = _refs(reader)
+            refs = _read_refs(reader)
         finally:
             reader.release()
         self._seqs = {ref.seq for ref in refs}
@@ -170,7 +173,7 @@ class DeadLetters:
             raise JournalWriteError(self._directory.path, error) from None
 
 
-def _refs(reader: SegmentReader) -> list[FrameRef]:
+def _read_refs(reader: SegmentReader) -> list[FrameRef]:
     refs = []
     try:
         while (ref := reader.next()) is not None:
@@ -180,8 +183,8 @@ def _refs(reader: SegmentReader) -> list[FrameRef]:
     return refs
 
 
-def _letter(reader: SegmentReader, ref: FrameRef) -> DeadLetter | None:
-    """Return one; None where it is damaged."""
+def _read_letter(reader: SegmentReader, ref: FrameRef) -> DeadLetter | None:
+    """Return a dead letter; None where it is damaged."""
     try:
         frame = reader.frame(ref)
         head = _read_head(frame.head)
@@ -190,7 +193,7 @@ def _letter(reader: SegmentReader, ref: FrameRef) -> DeadLetter | None:
         return None
 
 
-def _refusal(store: Store, change: Change) -> str | None:
+def _try_write(store: Store, change: Change) -> str | None:
     """Write one change; return why the database refuses it, if it does."""
     try:
         store.write([change], None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from response_store.ingest.draft import Answer, Draft, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.openai_api.endpoints import Skip
 from response_store.store.records import Api, Deletion, EndedBy, Transport
 
@@ -60,11 +60,11 @@ class Tombstones:
         return 200 <= status < 300 or (self._of_unknown and status in _UNKNOWN)
 
 
-def own_deletion(tenant_id: str, response_id: str, now: float) -> Draft:
+def build_deletion(tenant_id: str, response_id: str, now: float) -> Draft:
     """Return a deletion that this proxy was asked for itself; `now` is Unix seconds."""
     request = Request(
         exchange_id="", tenant_id=tenant_id, api=Api.RESPONSES, method="DELETE", scheme="", host="",
         path="", user_agent=None, body=None, started_at=now, follows=response_id,
     )  # fmt: skip
-    answer = Answer(Transport.HTTP, 204, None, None)
+    answer = AnswerDraft(Transport.HTTP, 204, None, None)
     return Draft(request, Ending(EndedBy.PROXY, 0.0, answer=answer))

@@ -30,7 +30,7 @@ class UnexpectedError(TransientStoreError):
     """A row failed in a way that nobody thought of: a smaller batch would not help."""
 
 
-class Item(NamedTuple):
+class PendingChange(NamedTuple):
     """A change, the frame that it came with, and the flow and turn that it came from."""
 
     seq: int
@@ -48,18 +48,18 @@ class Batch:
     """
 
     end: int | None
-    items: deque[Item] = field(default_factory=deque)
+    items: deque[PendingChange] = field(default_factory=deque)
     counters: dict[str, int] = field(default_factory=dict)
     frames: int = 0
     size: int = 0
 
-    def add(self, item: Item) -> None:
+    def add(self, item: PendingChange) -> None:
         """Add a change, behind the others."""
         self.items.append(item)
         if isinstance(item.change, Deletion):
             self.count("deleted")
         else:
-            self.size += _weigh(item.change)
+            self.size += _estimate_size(item.change)
 
     def count(self, name: str, number: int = 1) -> None:
         """Count something once the batch is written."""
@@ -85,8 +85,8 @@ class Delivery:
         *,
         health: Health,
         errors: ErrorReporter,
-        bury: Callable[[Item, str], None],
-        on_written: Callable[[Sequence[Item]], None],
+        bury: Callable[[PendingChange, str], None],
+        on_written: Callable[[Sequence[PendingChange]], None],
     ) -> None:
         self._store = store
         self._journal_id = journal_id
@@ -131,7 +131,7 @@ class Delivery:
             return True
         if position is None or position != self._attempt or batch is None:
             return False
-        self._note_written(batch, _number_up_to(batch, position), position)
+        self._note_written(batch, _count_up_to(batch, position), position)
         return True
 
     def _write(self, batch: Batch, number: int) -> None:
@@ -188,7 +188,7 @@ class Delivery:
         self._narrow(batch, number, f"an error of its own ({kind})")
 
 
-def _weigh(record: Record) -> int:
+def _estimate_size(record: Record) -> int:
     """Return about how many bytes a record holds."""
     row, response = record.exchange, record.response
     values = [row.request_body, row.result, row.output_text, row.raw_response]
@@ -197,7 +197,7 @@ def _weigh(record: Record) -> int:
     return sum(len(value) for value in values if value)
 
 
-def _number_up_to(batch: Batch, position: int) -> int:
+def _count_up_to(batch: Batch, position: int) -> int:
     """Return how many changes a checkpoint at `position` covers."""
     if position == batch.end:
         return len(batch.items)

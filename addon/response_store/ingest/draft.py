@@ -44,7 +44,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class AnswerDraft:
     """What came back. `body` is decoded; None where it was not kept.
 
     `is_terminated` says that the terminal event has passed, `decode_error` why the rest of the
@@ -68,7 +68,7 @@ class Ending:
     ended_by: EndedBy
     duration_ms: float | None
     first_event_ms: float | None = None
-    answer: Answer | None = None
+    answer: AnswerDraft | None = None
     problem: tuple[str, str] | None = None  # code and words of a connection that failed
 
 

@@ -8,7 +8,7 @@ import uuid
 _NAMESPACE = uuid.UUID("5f0e3a56-6d0c-5b5e-9a44-3c6f5f3f1c0e")
 
 
-def exchange_id(flow_id: str, started_at: float, turn: int = 0) -> str:
+def build_exchange_id(flow_id: str, started_at: float, turn: int = 0) -> str:
     """Return the key of an exchange: the same for the same flow however often it is read.
 
     `turn` counts the turns of a WebSocket from 1. What uuid.uuid5 returns, at a third of its cost:

@@ -13,8 +13,8 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead
-from response_store.ingest.draft import Answer, Draft, Ending, Request
-from response_store.ingest.exchange_id import exchange_id
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
+from response_store.ingest.exchange_id import build_exchange_id
 from response_store.ingest.request_reader import ReadRequest, read_steering
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameRef
@@ -52,7 +52,7 @@ class OpenExchange:
 _NOTHING = OpenExchange()  # of an exchange whose end says all
 
 
-class Exchanges:
+class OpenExchanges:
     """The open exchanges of one journal, by key. `read` raises DamagedFrameError. Not thread-safe.
 
     All that returns drafts raises DamagedFrameError where the request can't be read.
@@ -115,7 +115,7 @@ class Exchanges:
     def refs(self) -> Iterator[FrameRef]:
         """Yield every frame that is needed as long as exchanges are open."""
         for exchange in self._open.values():
-            yield from exchange_refs(exchange)
+            yield from list_refs(exchange)
 
     def relocate(self, moved: Mapping[FrameRef, FrameRef]) -> None:
         """Note that frames lie somewhere else now."""
@@ -127,7 +127,7 @@ class Exchanges:
     def refs_of(self, key: int) -> list[FrameRef]:
         """Return the frames of an open exchange; none where it is not open."""
         exchange = self._open.get(key)
-        return list(exchange_refs(exchange)) if exchange is not None else []
+        return list(list_refs(exchange)) if exchange is not None else []
 
     def _exchange(self, key: int) -> OpenExchange:
         return self._open.setdefault(key, OpenExchange())
@@ -157,9 +157,9 @@ class Exchanges:
         frame = self._read(exchange.request)
         return decode_head(read_request_head, frame.head), frame.body
 
-    def _parts(self, refs: Sequence[FrameRef]) -> _Parts:
+    def _parts(self, refs: Sequence[FrameRef]) -> _AnswerParts:
         """Read what came of an answer before its end, up to the first part that is damaged."""
-        came = _Parts()
+        came = _AnswerParts()
         if not refs:
             return came
         bodies: list[bytes] = []
@@ -179,7 +179,7 @@ class Exchanges:
 
 
 @dataclass(slots=True)
-class _Parts:
+class _AnswerParts:
     """What came of an answer before its end."""
 
     head: AnswerHead | None = None
@@ -189,7 +189,7 @@ class _Parts:
     damage: str | None = None
 
 
-def exchange_refs(exchange: OpenExchange) -> Iterator[FrameRef]:
+def list_refs(exchange: OpenExchange) -> Iterator[FrameRef]:
     """Yield the frames of an exchange."""
     if exchange.request is not None:
         yield exchange.request
@@ -217,7 +217,7 @@ def build_request(head: RequestHead, body: bytes) -> Request:
     except ValueError as error:
         raise DamagedFrameError(f"a frame's head can't be read: {error}") from None
     return Request(
-        exchange_id=exchange_id(head.flow_id, head.started_at, head.turn),
+        exchange_id=build_exchange_id(head.flow_id, head.started_at, head.turn),
         tenant_id=head.tenant_id,
         api=api,
         method=head.method,
@@ -231,17 +231,17 @@ def build_request(head: RequestHead, body: bytes) -> Request:
         follows=head.target_response_id,
         transport=transport,
         missing=head.missing,
-        given=_steering(head, body),
+        given=_read_steering(head, body),
     )
 
 
 def build_answer(
     head: AnswerHead | None, body: bytes, raw: bytes | None, damage: str | None
-) -> Answer | None:
+) -> AnswerDraft | None:
     """Return the answer of a head and its body; `damage` says what the journal lacks of it."""
     if head is None:
         return None
-    return Answer(
+    return AnswerDraft(
         transport=Transport(head.transport),
         status_code=head.status_code,
         upstream_request_id=head.upstream_request_id,
@@ -253,7 +253,7 @@ def build_answer(
     )
 
 
-def _steering(head: RequestHead, body: bytes) -> ReadRequest | None:
+def _read_steering(head: RequestHead, body: bytes) -> ReadRequest | None:
     """Return what stands for the request of a response that steering messages led to."""
     if head.steered is None:
         return None

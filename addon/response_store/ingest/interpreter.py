@@ -14,10 +14,10 @@ from typing import TypeVar
 import msgspec
 
 from response_store.capture.draft import DeletionHead
-from response_store.ingest.deletions import Key, own_deletion
-from response_store.ingest.delivery import Batch, Item
+from response_store.ingest.deletions import Key, build_deletion
+from response_store.ingest.delivery import Batch, PendingChange
 from response_store.ingest.draft import Draft
-from response_store.ingest.exchanges import ExchangeDraft, Exchanges, OpenExchange, decode_head
+from response_store.ingest.exchanges import ExchangeDraft, OpenExchange, OpenExchanges, decode_head
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.ingest.record_frame import RecordHead, decode_change, read_record_head
 from response_store.journal.errors import DamagedFrameError
@@ -39,7 +39,7 @@ class Interpreter:
     def __init__(self, builder: RecordBuilder, read: Callable[[FrameRef], Frame]) -> None:
         self._builder = builder
         self._read = read
-        self._exchanges = Exchanges(read)
+        self._exchanges = OpenExchanges(read)
         self._unwritten: dict[int, int] = {}  # key and seq of what this batch opens
         self._held: dict[str, list[FrameRef]] = {}  # of streams that may be resumed
         self._deletions: dict[Key, list[FrameRef]] = {}
@@ -59,13 +59,13 @@ class Interpreter:
                     self._exchanges.add_part(ref)
                 case FrameKind.END:
                     before = self._builder.incomplete
-                    _add(batch, ref.seq, *self._end(ref, self._builder.build))
+                    _add_change(batch, ref.seq, *self._end(ref, self._builder.build))
                     if self._builder.incomplete > before:
                         batch.count("incomplete")
                 case FrameKind.STOP:
                     self._interrupt(ref, batch)
                 case FrameKind.DELETION:
-                    _add(batch, ref.seq, *self._delete(ref, self._builder.build))
+                    _add_change(batch, ref.seq, *self._delete(ref, self._builder.build))
                 case FrameKind.RECORD:
                     self._apply_record(ref, batch)
         except DamagedFrameError:
@@ -93,7 +93,7 @@ class Interpreter:
 
     def close(self, batch: Batch) -> None:
         """Add the rows of the exchanges that the frames of a batch have opened and not ended."""
-        opened: list[Item] = []
+        opened: list[PendingChange] = []
         for key, seq in self._unwritten.items():
             try:
                 opened += self._open_row(key, seq)
@@ -148,7 +148,7 @@ class Interpreter:
 
     def _delete(self, ref: FrameRef, use: Callable[[Draft], T]) -> tuple[ExchangeDraft, T]:
         head = decode_head(_read_deletion_head, self._read(ref).head)
-        draft = own_deletion(head.tenant_id, head.response_id, head.at)
+        draft = build_deletion(head.tenant_id, head.response_id, head.at)
         used = use(draft)
         self._hold(draft, [ref])
         return ExchangeDraft("", 0, draft), used
@@ -186,18 +186,18 @@ class Interpreter:
         if exchange.request is not None and exchange.request.kind is FrameKind.RECORD:
             head, change = self._built(exchange.request)
             if isinstance(change, Record):
-                change = _interrupted(change)
-                batch.items.append(Item(seq, change, head.flow_id, head.turn))
+                change = _mark_interrupted(change)
+                batch.items.append(PendingChange(seq, change, head.flow_id, head.turn))
             return
         found = self._exchanges.interrupted(exchange)
-        _add(batch, seq, found, self._builder.build(found.draft))
+        _add_change(batch, seq, found, self._builder.build(found.draft))
 
     def _open_later(self, ref: FrameRef, batch: Batch) -> None:
         """Have the row of an open exchange written with the batch, unless that ends it."""
         self._unwritten[ref.key] = ref.seq
         batch.size += ref.size
 
-    def _open_row(self, key: int, seq: int) -> list[Item]:
+    def _open_row(self, key: int, seq: int) -> list[PendingChange]:
         """Return the row of an open exchange; none where it will make none."""
         refs = self._exchanges.refs_of(key)
         change: Change | Skip | None
@@ -209,7 +209,7 @@ class Interpreter:
             change = self._builder.build(draft)
         if change is None or isinstance(change, Skip):
             return []
-        return [Item(seq, change, flow_id, turn)]
+        return [PendingChange(seq, change, flow_id, turn)]
 
     def _apply_record(self, ref: FrameRef, batch: Batch) -> None:
         head, change = self._record(ref)
@@ -219,7 +219,7 @@ class Interpreter:
             batch.count(f"skipped.{head.skipped}")
         else:
             change = self._without_deleted(head, change)
-            batch.add(Item(ref.seq, change, head.flow_id, head.turn))
+            batch.add(PendingChange(ref.seq, change, head.flow_id, head.turn))
 
     def _record(self, ref: FrameRef) -> tuple[RecordHead, Change | None]:
         """Return a change that came built, and note what later frames need of it."""
@@ -230,7 +230,7 @@ class Interpreter:
         self._close(ref)
         self._exchanges.forget(ref.key)
         if isinstance(change, Deletion):
-            draft = own_deletion(change.tenant_id, change.id, head.deleted_at or 0.0)
+            draft = build_deletion(change.tenant_id, change.id, head.deleted_at or 0.0)
             self._builder.replay(draft)
             self._hold(draft, [ref])
         return head, change
@@ -256,14 +256,14 @@ def _is_whole(change: object) -> bool:
     return isinstance(change, Record) and change.exchange.state != State.INTERRUPTED
 
 
-def _add(batch: Batch, seq: int, found: ExchangeDraft, change: Change | Skip) -> None:
+def _add_change(batch: Batch, seq: int, found: ExchangeDraft, change: Change | Skip) -> None:
     if isinstance(change, Skip):
         batch.count(f"skipped.{change.value}")
     else:
-        batch.add(Item(seq, change, found.flow_id, found.turn))
+        batch.add(PendingChange(seq, change, found.flow_id, found.turn))
 
 
-def _interrupted(open_row: Record) -> Record:
+def _mark_interrupted(open_row: Record) -> Record:
     exchange = msgspec.structs.replace(
         open_row.exchange, state=State.INTERRUPTED.value, ended_by=EndedBy.PROXY_STOPPED.value
     )

@@ -28,7 +28,7 @@ _TEXT = " || ' ' || ".join(
 _OCCURS = f"lower({_TEXT}) LIKE lower(?) ESCAPE '!'"
 
 
-def look(config: Config, kind: str, arguments: Sequence[str]) -> str:
+def answer_command(config: Config, kind: str, arguments: Sequence[str]) -> str:
     """Return what a command shows, or why it can't be shown; safe to print.
 
     `NEWEST` takes a number of exchanges, `MATCHING` words, `SHOWN` an id or its beginning. Opens
@@ -39,27 +39,29 @@ def look(config: Config, kind: str, arguments: Sequence[str]) -> str:
     if answer is None:
         raise ValueError(f"no question of the kind {kind!r} is known")
     try:
-        with open_query(config.database, config.tables, shown_as=_shown_as(config)) as query:
+        with open_query(config.database, config.tables, shown_as=_choose_label(config)) as query:
             return escape_controls(answer(query, tenant, arguments))
     except StoreError as error:
         return escape_controls(str(error))
 
 
-def _newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
+def _show_newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
     limit = min(max(int(arguments[0]), 1), MAX_LISTED)
     found = query.recent(tenant, limit=limit).exchanges
-    return f"the newest {limit}\n{_lines(query, found)}"
+    return f"the newest {limit}\n{_format_lines(query, found)}"
 
 
-def _matching(query: Query, tenant: str, words: Sequence[str]) -> str:
+def _show_matching(query: Query, tenant: str, words: Sequence[str]) -> str:
     """Return the exchanges in whose names and answer every word occurs, whatever its case."""
     statement = newest_that(" AND ".join(["tenant_id = ?", *[_OCCURS] * len(words)]))
-    patterns = [_pattern(word) for word in words]
+    patterns = [_build_pattern(word) for word in words]
     rows = query.reader.rows(statement, (tenant, *patterns, MAX_LISTED))
-    return f"exchanges with {' '.join(words)}\n{_lines(query, [Summary(*row) for row in rows])}"
+    return (
+        f"exchanges with {' '.join(words)}\n{_format_lines(query, [Summary(*row) for row in rows])}"
+    )
 
 
-def _shown(query: Query, tenant: str, arguments: Sequence[str]) -> str:
+def _show_one(query: Query, tenant: str, arguments: Sequence[str]) -> str:
     """Return one exchange as a conversation, its beginning if it is long."""
     (identifier,) = arguments
     text = format_plain(query.find(tenant, identifier.removesuffix(_CUT))).expandtabs(16)
@@ -69,23 +71,23 @@ def _shown(query: Query, tenant: str, arguments: Sequence[str]) -> str:
 
 
 _KINDS: Mapping[str, Callable[[Query, str, Sequence[str]], str]] = {
-    NEWEST: _newest,
-    MATCHING: _matching,
-    SHOWN: _shown,
+    NEWEST: _show_newest,
+    MATCHING: _show_matching,
+    SHOWN: _show_one,
 }
 
 
-def _pattern(word: str) -> str:
+def _build_pattern(word: str) -> str:
     """Return the LIKE pattern of a text that has the word in it; `!` escapes its wildcards."""
     for special in "!%_":
         word = word.replace(special, f"!{special}")
     return f"%{word}%"
 
 
-def _lines(query: Query, exchanges: Sequence[Summary]) -> str:
+def _format_lines(query: Query, exchanges: Sequence[Summary]) -> str:
     return "\n".join(map(format_list_line, add_calls(query, exchanges))) or "none"
 
 
-def _shown_as(config: Config) -> str | None:
+def _choose_label(config: Config) -> str | None:
     """Return what errors call the database: a file by its path, as it may be shown."""
     return config.database.describe() if config.database.server is None else None

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from response_store.config import Acknowledge
 from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
-from response_store.ingest.announcing import written_rows
+from response_store.ingest.announcing import list_written_rows
 from response_store.ingest.applier import Applier
 from response_store.ingest.channel import ChannelError, Hello, Message, Rotate, Verdict, Written
 from response_store.ingest.chores import Chores
-from response_store.ingest.delivery import Item
+from response_store.ingest.delivery import PendingChange
 from response_store.ingest.gaps import Gaps
 from response_store.ingest.questions import Answers, Questions
 from response_store.journal.directory import JournalDirectory
@@ -301,10 +301,10 @@ class Worker:
             self._post(Rotate(self.applied))
         self.bytes_on_disk = self._directory.bytes_on_disk()
 
-    def _note_written(self, items: Sequence[Item]) -> None:
+    def _note_written(self, items: Sequence[PendingChange]) -> None:
         """Say what was committed. Called between two transactions."""
         self._chores.note_written(items)
-        if self.announces and (rows := written_rows(items)):
+        if self.announces and (rows := list_written_rows(items)):
             self._post(Written(rows))
 
     def _release(self) -> None:

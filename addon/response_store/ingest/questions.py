@@ -11,7 +11,7 @@ import msgspec
 
 from response_store.errors import StoreError
 from response_store.faults import ErrorReporter
-from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question, Reply
+from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question, ReplyMessage
 
 if TYPE_CHECKING:
     from response_store.config import Config
@@ -52,10 +52,10 @@ class StoredAnswers:
             self._serving.close()
 
     def _look(self, arguments: bytes) -> tuple[str, bytes]:
-        from response_store.ingest.looking import look  # noqa: PLC0415 (where it is asked for)
+        from response_store.ingest.looking import answer_command  # noqa: PLC0415 (where it is asked for)
 
         kind, *words = _read_words(arguments)
-        return OK, look(self._config, kind, words).encode()
+        return OK, answer_command(self._config, kind, words).encode()
 
     def _serve(self, arguments: bytes) -> tuple[str, bytes]:
         from response_store.serving.questions import ServeQuestions  # noqa: PLC0415 (likewise)
@@ -76,7 +76,7 @@ class Questions:
 
     def __init__(
         self,
-        reply: Callable[[Reply, bytes], None],
+        reply: Callable[[ReplyMessage, bytes], None],
         errors: ErrorReporter,
         clock: Callable[[], float],
     ) -> None:
@@ -141,4 +141,4 @@ class Questions:
         with self._lock:
             pending = self._pending.pop(number, None)
         if pending is not None:
-            self._reply(Reply(number, status), body)
+            self._reply(ReplyMessage(number, status), body)

@@ -15,7 +15,7 @@ from response_store.ingest.draft import Draft, Ending, Request
 from response_store.ingest.request_reader import ReadRequest, read_request
 from response_store.ingest.response_reader import AnswerReader
 from response_store.ingest.result_state import ClassifiedResponse
-from response_store.ingest.row_filler import RowFiller, bound_names, transport
+from response_store.ingest.row_filler import RowFiller, determine_transport, limit_names
 from response_store.openai_api.conversations import ConversationRequest, read_conversation_change
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.outcome import ParsedResponse
@@ -74,7 +74,7 @@ class RecordBuilder:
         change = self._change(draft)
         if isinstance(change, Skip):
             return change
-        return bound_names(change if self._redact is None else self._redact.change(change))
+        return limit_names(change if self._redact is None else self._redact.change(change))
 
     def replay(self, draft: Draft) -> None:
         """Remember of a draft whose change is in the database what later ones need of it."""
@@ -120,7 +120,7 @@ class RecordBuilder:
     def _ended(self, facts: Request, ending: Ending, request: ReadRequest) -> Record | Skip:
         classified = self._answers.read(facts, ending, request)
         if facts.follows is not None:
-            poll = normalize_poll(facts, classified, transport(facts, ending.answer))
+            poll = normalize_poll(facts, classified, determine_transport(facts, ending.answer))
             if isinstance(poll, Skip):
                 return poll
             facts, classified = poll

@@ -88,7 +88,7 @@ def read_steering(
         json_text.check_values(b"\n".join(message for message, _ in masked))
     except (UncleanableError, json_text.UnreadableError) as error:
         return ReadRequest(None, reason=f"request body: {error}")
-    items = [items for message, _ in masked if (items := _steering_items(message))]
+    items = [items for message, _ in masked if (items := _read_steering_items(message))]
     return ReadRequest(
         body=b"\n".join(message for message, _ in masked) or None,
         secrets=tuple(secret for _, secrets in masked for secret in secrets),
@@ -113,8 +113,8 @@ def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequ
 
 
 def _read_body(api: Api, masked: Masked) -> ReadRequest:
-    seen = _members(json_text.checked(masked.body))
-    items = input_items(seen.input if api is Api.RESPONSES else seen.messages)
+    seen = _read_members(json_text.checked(masked.body))
+    items = read_input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
         secrets=masked.secrets,
@@ -127,7 +127,7 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest:
     )
 
 
-def _members(body: bytes) -> _Body:
+def _read_members(body: bytes) -> _Body:
     """Return the members of a request, which a socket's message may have in `response`."""
     seen = json_text.members(body, _Body)
     if bytes(memoryview(seen.response)[:1]) != b"{":
@@ -139,7 +139,7 @@ def _members(body: bytes) -> _Body:
     return inner
 
 
-def input_items(text: Raw) -> bytes | None:
+def read_input_items(text: Raw) -> bytes | None:
     """Return the input as a JSON array of items; a string is one message of the user.
 
     None where it is neither an array nor a string.
@@ -156,10 +156,10 @@ def input_items(text: Raw) -> bytes | None:
     return None
 
 
-def _steering_items(message: bytes) -> bytes:
+def _read_steering_items(message: bytes) -> bytes:
     """Return the items of a steering message, separated by commas; empty where there are none."""
     try:
-        items = input_items(json_text.members(message, _Steer).input)
+        items = read_input_items(json_text.members(message, _Steer).input)
     except json_text.UnreadableError:
         return b""
     return json_text.array_inner(items) if items is not None else b""

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from response_store import json_text
 from response_store.config import CaptureConfig, RawBodies
-from response_store.ingest.draft import Answer, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.result_state import (
     INTACT_STATES,
     ClassifiedResponse,
     classify,
     classify_unreadable,
-    cut_state,
-    state_of,
+    determine_cut_state,
+    determine_state,
     with_decode_error,
 )
 from response_store.ingest.resumed_streams import ResumableStreams
@@ -68,12 +68,12 @@ class AnswerReader:
         """Read what an exchange ended with. Reading it again changes nothing."""
         answer = ending.answer
         if answer is None:
-            return ClassifiedResponse(ParsedResponse(), cut_state(ending, None))
+            return ClassifiedResponse(ParsedResponse(), determine_cut_state(ending, None))
         if answer.body is None:
             if answer.too_large:
                 return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
             return classify_unreadable(NOT_KEPT, b"", answer, ending)
-        given = _Answered(facts, request, ending, answer, answer.body)
+        given = _CapturedAnswer(facts, request, ending, answer, answer.body)
         try:
             classified = self._read(given)
         except json_text.TooManyValuesError:
@@ -83,11 +83,11 @@ class AnswerReader:
         self.resumable.note_end(facts, classified)
         return classified
 
-    def _read(self, given: _Answered) -> ClassifiedResponse:
+    def _read(self, given: _CapturedAnswer) -> ClassifiedResponse:
         answer = given.answer
         terminal = _read_terminal(given)
         if terminal is not None:
-            state = state_of(terminal, answer, given.ending)
+            state = determine_state(terminal, answer, given.ending)
             if not keeps_raw(self._capture, state):
                 return ClassifiedResponse(terminal, state)
         given = given._replace(body=given.scrub(given.body))
@@ -98,7 +98,7 @@ class AnswerReader:
             return self._read_undecodable(given, terminal)
         return self._read_whole(given, terminal)
 
-    def _read_start(self, given: _Answered) -> ClassifiedResponse:
+    def _read_start(self, given: _CapturedAnswer) -> ClassifiedResponse:
         """Read what an answer begins with, that has too many values to be read whole."""
         start = given.body[:_START_BYTES]
         try:
@@ -108,7 +108,9 @@ class AnswerReader:
             return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         return ClassifiedResponse(outcome, State.TOO_LARGE, body)
 
-    def _read_whole(self, given: _Answered, terminal: ParsedResponse | None) -> ClassifiedResponse:
+    def _read_whole(
+        self, given: _CapturedAnswer, terminal: ParsedResponse | None
+    ) -> ClassifiedResponse:
         facts, request, ending, answer, body = given
         stream = self.resumable.prepend(facts, answer, body)
         try:
@@ -123,7 +125,7 @@ class AnswerReader:
         return classified
 
     def _read_undecodable(
-        self, given: _Answered, terminal: ParsedResponse | None
+        self, given: _CapturedAnswer, terminal: ParsedResponse | None
     ) -> ClassifiedResponse:
         answer, body = given.answer, given.body
         read = terminal or read_part(given.facts.api, answer.transport, body)
@@ -131,7 +133,7 @@ class AnswerReader:
             body = given.scrub(answer.raw)
         return with_decode_error(mask_joined_credentials(read, given.request.secrets), body, answer)
 
-    def _read_beginning(self, given: _Answered) -> ParsedResponse:
+    def _read_beginning(self, given: _CapturedAnswer) -> ParsedResponse:
         secrets = given.request.secrets
         may_cut = self._redacts or bool(secrets)
         transport = given.answer.transport
@@ -139,13 +141,13 @@ class AnswerReader:
         return mask_joined_credentials(part, secrets)
 
 
-class _Answered(NamedTuple):
+class _CapturedAnswer(NamedTuple):
     """An exchange with an answer, and as much of its body as is kept."""
 
     facts: Request
     request: ReadRequest
     ending: Ending
-    answer: Answer
+    answer: AnswerDraft
     body: bytes
 
     def scrub(self, body: bytes) -> bytes:
@@ -153,7 +155,7 @@ class _Answered(NamedTuple):
         return mask_repeated(mask(body).body, self.request.secrets)
 
 
-def _read_terminal(given: _Answered) -> ParsedResponse | None:
+def _read_terminal(given: _CapturedAnswer) -> ParsedResponse | None:
     """Read the terminal event alone, where it says everything; None where it doesn't."""
     if given.facts.api is not Api.RESPONSES or not given.answer.is_terminated:
         return None
@@ -165,10 +167,10 @@ def _read_terminal(given: _Answered) -> ParsedResponse | None:
     except json_text.UnreadableError:
         return None
     alone = read_terminal(Event(event.name, data)) if parse_error is None else None
-    return alone if alone is not None and _says_all(alone, given.body) else None
+    return alone if alone is not None and _is_complete(alone, given.body) else None
 
 
-def _says_all(terminal: ParsedResponse, stream: bytes) -> bool:
+def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
     if len(_done_items(stream)) > len(terminal.items) or _bare_member(terminal.response or b""):
         return False

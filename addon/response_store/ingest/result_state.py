@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from response_store import json_text
-from response_store.ingest.draft import Answer, Ending
+from response_store.ingest.draft import AnswerDraft, Ending
 from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.store.records import EndedBy, State
 
@@ -29,10 +29,10 @@ class ClassifiedResponse:
 
 
 def classify(
-    outcome: ParsedResponse, body: bytes, answer: Answer, ending: Ending
+    outcome: ParsedResponse, body: bytes, answer: AnswerDraft, ending: Ending
 ) -> ClassifiedResponse:
     """Classify a parsed response; a parse error makes it unreadable, unless it ended badly."""
-    state = state_of(outcome, answer, ending)
+    state = determine_state(outcome, answer, ending)
     came_whole = state is State.INTERRUPTED and ending.ended_by is EndedBy.BODY
     if outcome.parse_error is not None and (came_whole or state in INTACT_STATES):
         state = State.UNREADABLE
@@ -40,11 +40,11 @@ def classify(
         partial = outcome.response or outcome.partial
         outcome = replace(outcome, response=None, partial=partial, error=api_error)
     elif state is State.REFUSED and outcome.error is None:
-        outcome = replace(outcome, error=_plain_fault(body) or _redirect(answer))
+        outcome = replace(outcome, error=_read_plain_error(body) or _describe_redirect(answer))
     return ClassifiedResponse(outcome, state, body)
 
 
-def state_of(outcome: ParsedResponse, answer: Answer, ending: Ending) -> State:
+def determine_state(outcome: ParsedResponse, answer: AnswerDraft, ending: Ending) -> State:
     """Return what became of an exchange whose answer was read."""
     if _is_refusal(answer):
         return State.REFUSED
@@ -52,30 +52,32 @@ def state_of(outcome: ParsedResponse, answer: Answer, ending: Ending) -> State:
         return outcome.state
     if outcome.response is not None:  # some servers leave the status out
         return State.FAILED if outcome.error else State.COMPLETED
-    return cut_state(ending, answer)
+    return determine_cut_state(ending, answer)
 
 
-def cut_state(ending: Ending, answer: Answer | None) -> State:
+def determine_cut_state(ending: Ending, answer: AnswerDraft | None) -> State:
     """Return what became of an exchange whose answer does not say."""
     refused = answer is not None and _is_refusal(answer)
     return State.REFUSED if refused or ending.ended_by is EndedBy.PROXY else State.INTERRUPTED
 
 
 def classify_unreadable(
-    reason: str, body: bytes, answer: Answer, ending: Ending
+    reason: str, body: bytes, answer: AnswerDraft, ending: Ending
 ) -> ClassifiedResponse:
     """Return what an answer comes to that can't be read: a refusal, one that was cut, or odd."""
     if _is_refusal(answer):
-        api_error = _plain_fault(body) or _redirect(answer)
+        api_error = _read_plain_error(body) or _describe_redirect(answer)
         return ClassifiedResponse(ParsedResponse(error=api_error), State.REFUSED, body)
     if ending.ended_by not in (EndedBy.BODY, EndedBy.TERMINAL_EVENT):
-        return ClassifiedResponse(ParsedResponse(), cut_state(ending, answer), body)
+        return ClassifiedResponse(ParsedResponse(), determine_cut_state(ending, answer), body)
     return ClassifiedResponse(
         ParsedResponse(error=ApiError(UNREADABLE_BODY, reason)), State.UNREADABLE, body
     )
 
 
-def with_decode_error(outcome: ParsedResponse, body: bytes, answer: Answer) -> ClassifiedResponse:
+def with_decode_error(
+    outcome: ParsedResponse, body: bytes, answer: AnswerDraft
+) -> ClassifiedResponse:
     """Return what an answer comes to whose encoding breaks, perhaps behind its terminal event."""
     refused = _is_refusal(answer)
     if outcome.terminal and outcome.state is not None:
@@ -86,17 +88,17 @@ def with_decode_error(outcome: ParsedResponse, body: bytes, answer: Answer) -> C
     return ClassifiedResponse(outcome, State.REFUSED if refused else State.UNREADABLE, body)
 
 
-def _is_refusal(answer: Answer) -> bool:
+def _is_refusal(answer: AnswerDraft) -> bool:
     """Return whether a status says that no answer came: a redirect (3xx), or an error."""
     return answer.status_code >= 300
 
 
-def _redirect(answer: Answer) -> ApiError | None:
+def _describe_redirect(answer: AnswerDraft) -> ApiError | None:
     if answer.status_code >= 400:
         return None
     return ApiError("redirect", f"the server redirects (status {answer.status_code})")
 
 
-def _plain_fault(body: bytes) -> ApiError | None:
+def _read_plain_error(body: bytes) -> ApiError | None:
     text = json_text.storable(body[:_READ_BYTES].decode(errors="replace")).strip()
     return ApiError(None, text) if text else None

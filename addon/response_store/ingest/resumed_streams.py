@@ -20,7 +20,7 @@ from msgspec import Raw
 from response_store import json_text
 from response_store.ingest.background import is_background
 from response_store.ingest.deletions import Key
-from response_store.ingest.draft import Answer, Request
+from response_store.ingest.draft import AnswerDraft, Request
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.json_text import ABSENT
 from response_store.openai_api.sse import BOM, Event, parse_stream
@@ -35,7 +35,7 @@ class _Numbered(msgspec.Struct):
     sequence_number: Raw = ABSENT
 
 
-class Stream(NamedTuple):
+class ResumableStream(NamedTuple):
     """A stream as far as it came, and the exchanges that brought it, in order.
 
     `size` is the bytes of their bodies. Of one that has come to its end no exchange is named.
@@ -52,7 +52,7 @@ class ResumableStreams:
     def __init__(self, max_streams: int = MAX_STREAMS, max_bytes: int = MAX_BYTES) -> None:
         self._max_streams = max_streams
         self._max_bytes = max_bytes
-        self._held: OrderedDict[Key, Stream] = OrderedDict()
+        self._held: OrderedDict[Key, ResumableStream] = OrderedDict()
         self.bytes = 0
 
     @property
@@ -60,21 +60,23 @@ class ResumableStreams:
         """Return the exchanges that it takes to build what is held again."""
         return frozenset(chain.from_iterable(held.exchange_ids for held in self._held.values()))
 
-    def prepend(self, request: Request, answer: Answer, tail: bytes) -> Stream:
+    def prepend(self, request: Request, answer: AnswerDraft, tail: bytes) -> ResumableStream:
         """Return what an exchange brought, behind what came before it where it is a tail."""
         own = request.exchange_id
         size = len(request.body or b"") + len(tail)
         held = None
         if request.follows is not None and answer.transport is Transport.SSE:
             held = self._held.get((request.tenant_id, request.follows))
-        body = tail if held is None else joined(held.body, tail)
+        body = tail if held is None else join_streams(held.body, tail)
         if held is None or body is tail:
-            return Stream(tail, (own,), size)
+            return ResumableStream(tail, (own,), size)
         if own in held.exchange_ids:  # it is read again
-            return Stream(body, held.exchange_ids, held.size)
-        return Stream(body, (*held.exchange_ids, own), held.size + size)
+            return ResumableStream(body, held.exchange_ids, held.size)
+        return ResumableStream(body, (*held.exchange_ids, own), held.size + size)
 
-    def note(self, request: Request, classified: ClassifiedResponse, stream: Stream) -> None:
+    def note(
+        self, request: Request, classified: ClassifiedResponse, stream: ResumableStream
+    ) -> None:
         """Keep what came of a stream, if it broke off and can be resumed.
 
         One that is held stays as it is where it has ended since, or another exchange went on.
@@ -101,7 +103,7 @@ class ResumableStreams:
         if key in self._held:
             self._held[key] = self._held[key]._replace(exchange_ids=())
 
-    def keep(self, key: Key, stream: Stream) -> None:
+    def keep(self, key: Key, stream: ResumableStream) -> None:
         """Keep what came of a stream, in the place of what was kept of it before."""
         self.drop(key)
         if len(stream.exchange_ids) > _MAX_EXCHANGES:
@@ -117,32 +119,32 @@ class ResumableStreams:
         self.bytes -= held.size if held else 0
 
 
-def joined(head: bytes, tail: bytes) -> bytes:
+def join_streams(head: bytes, tail: bytes) -> bytes:
     """Return a stream whose `tail` comes behind its `head`, which it may repeat in part.
 
     Where an event is missing between the two, or one has no number, it is the tail alone.
     """
-    first = next((n for n in map(_number, parse_stream(tail)) if n is not None), None)
+    first = next((n for n in map(_read_number, parse_stream(tail)) if n is not None), None)
     if first is None:
         return tail
     before: list[bytes] = []
     last = None
     for event in parse_stream(head):
-        number = _number(event)
+        number = _read_number(event)
         if number is not None and number < first:
-            before.append(_frame(event))
+            before.append(_format_frame(event))
             last = number
     return b"".join((*before, tail.removeprefix(BOM))) if last == first - 1 else tail
 
 
-def _number(event: Event) -> int | None:
+def _read_number(event: Event) -> int | None:
     try:
         return json_text.as_int(json_text.members(event.data, _Numbered).sequence_number)
     except json_text.UnreadableError:
         return None
 
 
-def _frame(event: Event) -> bytes:
+def _format_frame(event: Event) -> bytes:
     lines = [b"event: " + event.name] if event.name else []
     lines += [b"data: " + line for line in event.data.split(b"\n")]
     return b"\n".join((*lines, b"", b""))

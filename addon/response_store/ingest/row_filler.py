@@ -10,7 +10,7 @@ from response_store import json_text
 from response_store.config import CaptureConfig
 from response_store.ingest.background import is_background
 from response_store.ingest.compression import Compressor
-from response_store.ingest.draft import Answer, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Ending, Request
 from response_store.ingest.request_reader import ReadRequest
 from response_store.ingest.response_reader import keeps_raw
 from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
@@ -59,11 +59,11 @@ class RowFiller:
         return ResponseRow(
             tenant_id=facts.tenant_id,
             id=limit_name(outcome.response_id),
-            created_at=_created_at(facts, outcome),
+            created_at=_find_created_at(facts, outcome),
             model=outcome.model or request.model or "",
             response_object=text.decode(),
             input=request.input.decode(),
-            messages=_messages(request.input, outcome.items),
+            messages=_join_items(request.input, outcome.items),
             final=outcome.response is not None and state.is_final,
             has_input=request.has_input,
         )
@@ -80,7 +80,9 @@ class RowFiller:
         outcome, usage = classified.outcome, classified.outcome.usage
         answer = ending.answer if ending else None
         api_error = (
-            outcome.error or _connection_fault(ending, classified) or _request_fault(request)
+            outcome.error
+            or _find_connection_error(ending, classified)
+            or _find_request_error(request)
         )
         result = outcome.partial or outcome.response
         if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
@@ -88,15 +90,15 @@ class RowFiller:
         return ExchangeRow(
             exchange_id=facts.exchange_id,
             tenant_id=facts.tenant_id,
-            response_id=_name(outcome.response_id),
-            previous_response_id=_name(
+            response_id=_limit_name(outcome.response_id),
+            previous_response_id=_limit_name(
                 outcome.previous_response_id or request.previous_response_id
             ),
-            conversation_id=_name(outcome.conversation_id or request.conversation_id),
+            conversation_id=_limit_name(outcome.conversation_id or request.conversation_id),
             api=facts.api.value,
-            transport=transport(facts, answer).value,
+            transport=determine_transport(facts, answer).value,
             state=classified.state.value,
-            ended_by=_ended_by(ending, outcome),
+            ended_by=_determine_end(ending, outcome),
             status_code=answer.status_code if answer else None,
             error_code=api_error.code if api_error else None,
             error_message=self._clipped(api_error.message) if api_error else None,
@@ -134,7 +136,7 @@ class RowFiller:
         return self._pack(classified.body)
 
 
-def bound_names(change: Change) -> Change:
+def limit_names(change: Change) -> Change:
     """Return a change whose names and short texts fit a row, once secrets are out of them."""
     if isinstance(change, Deletion):
         return msgspec.structs.replace(change, id=limit_name(change.id))
@@ -153,40 +155,42 @@ def bound_names(change: Change) -> Change:
     return Record(exchange, response, conversation)
 
 
-def _name(name: str | None) -> str | None:
+def _limit_name(name: str | None) -> str | None:
     return limit_name(name) if name else name
 
 
-def transport(facts: Request, answer: Answer | None) -> Transport:
+def determine_transport(facts: Request, answer: AnswerDraft | None) -> Transport:
     """Return how an exchange's answer came; while there is none, how its request did."""
     if answer is None or facts.transport is Transport.WEBSOCKET:
         return facts.transport
     return answer.transport
 
 
-def _ended_by(ending: Ending | None, outcome: ParsedResponse) -> str | None:
+def _determine_end(ending: Ending | None, outcome: ParsedResponse) -> str | None:
     """Return what ended an exchange: a terminal event counts even without its last line end."""
     if ending is None:
         return None
     return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
 
 
-def _connection_fault(ending: Ending | None, classified: ClassifiedResponse) -> ApiError | None:
+def _find_connection_error(
+    ending: Ending | None, classified: ClassifiedResponse
+) -> ApiError | None:
     """Return what a connection failed with before its answer was whole."""
     if ending is None or ending.problem is None or classified.state is not State.INTERRUPTED:
         return None
     return ApiError(*ending.problem)
 
 
-def _request_fault(request: ReadRequest) -> ApiError | None:
+def _find_request_error(request: ReadRequest) -> ApiError | None:
     return ApiError(UNREADABLE_REQUEST, request.reason) if request.reason else None
 
 
-def _created_at(facts: Request, outcome: ParsedResponse) -> int:
+def _find_created_at(facts: Request, outcome: ParsedResponse) -> int:
     return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
 
 
-def _messages(items: bytes, output: tuple[bytes, ...]) -> str:
+def _join_items(items: bytes, output: tuple[bytes, ...]) -> str:
     """Return input items, then output items, as one JSON array."""
     inner = json_text.array_inner(items)
     parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]

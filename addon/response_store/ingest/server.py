@@ -27,15 +27,15 @@ from response_store.ingest.channel import (
     Announces,
     AnyMessage,
     ChannelError,
-    Decoder,
     Dirty,
     Flush,
     Hello,
     Log,
     Message,
+    MessageDecoder,
     Outgoing,
     Question,
-    Reply,
+    ReplyMessage,
     Rotated,
     Verdict,
     Void,
@@ -87,7 +87,7 @@ class Server:
         self._clock = clock
         self._counters = Counters()
         self._errors = ErrorReporter(self._counters)
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self._outgoing = Outgoing()
         self._posted: deque[tuple[Message, bytes]] = deque()
         self._poke_out, self._poke_in = os.pipe()
@@ -350,7 +350,7 @@ class Server:
         # Behind the report: who hears that all is written knows how much that is.
         self._flushes = [flush for flush in self._flushes if flush not in done]
         for flush in done:
-            self._send(Reply(flush.id, OK))
+            self._send(ReplyMessage(flush.id, OK))
 
     def _write_cleaned(self) -> None:
         """Write what is cleaned, and say what is safe by now."""

@@ -27,14 +27,14 @@ from response_store.ingest.channel import (
     Announces,
     AnyMessage,
     Buffer,
-    Decoder,
     Dirty,
     Flush,
     Hello,
     Log,
     Message,
+    MessageDecoder,
     Question,
-    Reply,
+    ReplyMessage,
     Report,
     Rotate,
     Rotated,
@@ -65,7 +65,7 @@ _REAP_LOOK = 1.0  # seconds between such looks once nobody waits for it
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class IngesterReply:
     """What the ingester replied to a question. `status` is "gone" where it went away."""
 
     status: str
@@ -76,7 +76,7 @@ GONE = "gone"
 
 
 @dataclass(slots=True)
-class _Held:
+class _HeldFrame:
     """A frame that is sent and not accepted yet."""
 
     message: Dirty
@@ -122,14 +122,14 @@ class Supervisor:
         self._backoff = backoff or Backoff()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self._outgoing: deque[Buffer] = deque()
         self._writes = False  # whether the loop watches for room in the socket
         self._wakes_at = 0.0  # when the process hears of what was appended before that
         self._closed = False
-        self._held: dict[int, _Held] = {}
+        self._held: dict[int, _HeldFrame] = {}
         self._held_bytes = 0
-        self._questions: dict[int, Callable[[Answered], None]] = {}
+        self._questions: dict[int, Callable[[IngesterReply], None]] = {}
         self._number = 0
         self._restart: asyncio.TimerHandle | None = None
         self._reported: set[str] = set()
@@ -196,7 +196,7 @@ class Supervisor:
             receipt.lost = True
             self._send(Void(seq))
             return receipt
-        held = _Held(Dirty(seq, int(kind), key, head), parts, size, receipt)
+        held = _HeldFrame(Dirty(seq, int(kind), key, head), parts, size, receipt)
         self._held[seq] = held
         self._held_bytes += size
         self._send(held.message, parts)
@@ -223,12 +223,12 @@ class Supervisor:
         *,
         after: int,
         seconds: float,
-        then: Callable[[Answered], None],
+        then: Callable[[IngesterReply], None],
     ) -> None:
         """Ask a question; `then` is called with the answer, once, on the event loop."""
         self._expect(lambda number: Question(number, after, seconds, kind, arguments), then)
 
-    def flush(self, after: int, then: Callable[[Answered], None]) -> None:
+    def flush(self, after: int, then: Callable[[IngesterReply], None]) -> None:
         """Have `then` called once the frame `after`, and all before it, are in the database."""
         self._expect(lambda number: Flush(number, after), then)
 
@@ -278,7 +278,7 @@ class Supervisor:
             raise
         ours.setblocking(False)
         self._socket = ours
-        self._decoder = Decoder()
+        self._decoder = MessageDecoder()
         self._outgoing.clear()
         self._writes = False
         self._loop.add_reader(ours, self._errors.guard, "ingester", self._read)
@@ -311,7 +311,7 @@ class Supervisor:
         self._outgoing.clear()
         questions, self._questions = self._questions, {}
         for then in questions.values():
-            self._errors.guard("reply", then, Answered(GONE))
+            self._errors.guard("reply", then, IngesterReply(GONE))
 
     def _lost(self) -> None:
         """Handle the end of the channel: the process has exited, or is about to.
@@ -360,9 +360,11 @@ class Supervisor:
     def _wake(self) -> None:
         self._send(Wake())
 
-    def _expect(self, message: Callable[[int], Message], then: Callable[[Answered], None]) -> None:
+    def _expect(
+        self, message: Callable[[int], Message], then: Callable[[IngesterReply], None]
+    ) -> None:
         if self._socket is None:
-            then(Answered(GONE))
+            then(IngesterReply(GONE))
             return
         self._number += 1
         self._questions[self._number] = then
@@ -432,10 +434,10 @@ class Supervisor:
                 self._note(message)
             case Written():
                 self._on_written(message.rows)
-            case Reply():
+            case ReplyMessage():
                 then = self._questions.pop(message.id, None)
                 if then is not None:
-                    then(Answered(message.status, body))
+                    then(IngesterReply(message.status, body))
             case Verdict():
                 self._judge(message)
             case Log():

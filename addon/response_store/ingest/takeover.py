@@ -20,7 +20,7 @@ from response_store.counts import Counters
 from response_store.errors import ConfigError, StoreError, TransientStoreError
 from response_store.faults import ErrorReporter
 from response_store.ingest.applier import Applier, OnWritten
-from response_store.ingest.delivery import Item
+from response_store.ingest.delivery import PendingChange
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.binding import is_bound_to
 from response_store.journal.directory import JournalDirectory, Target, list_journals
@@ -138,7 +138,7 @@ class Takeover:
         except (JournalError, OSError) as error:
             directory.close()
             if directory.exists():  # else another one has just removed it
-                self._note(directory, Fate.UNUSABLE, _problem(error))
+                self._note(directory, Fate.UNUSABLE, _describe_problem(error))
 
     def _judge(self, directory: JournalDirectory) -> Fate | None:
         """Return why a journal is left alone; None where it is locked, and ours to apply."""
@@ -155,7 +155,7 @@ class Takeover:
         return None if directory.lock_reader() else Fate.BUSY
 
     def _prepare(self, directory: JournalDirectory) -> Applier:
-        config = _shaped(self._config, directory)
+        config = _apply_settings(self._config, directory)
         return Applier(
             directory,
             config,
@@ -181,9 +181,9 @@ class Takeover:
                 self._store.close_abandoned()
                 self._end(applier, Fate.APPLIED if is_gone else Fate.DEAD_LETTERS)
         except JournalError as error:
-            self._end(applier, Fate.UNUSABLE, _problem(error))
+            self._end(applier, Fate.UNUSABLE, _describe_problem(error))
 
-    def _count(self, items: Sequence[Item]) -> None:
+    def _count(self, items: Sequence[PendingChange]) -> None:
         self._records += len(items)
         self._on_written(items)
 
@@ -251,7 +251,7 @@ def take_over(
     return takeover.found
 
 
-def _shaped(config: Config, directory: JournalDirectory) -> Config:
+def _apply_settings(config: Config, directory: JournalDirectory) -> Config:
     """Return a configuration with the settings that a journal was written with.
 
     Raises JournalError where its header has none that can be used.
@@ -266,7 +266,7 @@ def _shaped(config: Config, directory: JournalDirectory) -> Config:
         ) from None
 
 
-def _problem(error: JournalError | OSError) -> str:
+def _describe_problem(error: JournalError | OSError) -> str:
     if isinstance(error, JournalError):
         return str(error)
     return f"a journal can't be used ({error.strerror or type(error).__name__})"

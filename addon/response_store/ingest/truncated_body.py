@@ -34,20 +34,20 @@ def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool
     Where it `may_cut` a secret in two the text goes to its last blank only: nothing would recognise
     the half of one. Raises TooManyValuesError.
     """
-    part = _read(api, transport, _without_half_character(body))
+    part = _read_part(api, transport, _drop_half_character(body))
     text = part.output_text
     return replace(
         part,
         response=None,
         partial=part.response or part.partial,
         items=(),
-        output_text=_without_last_word(text) if text and may_cut else text,
+        output_text=_drop_last_word(text) if text and may_cut else text,
         usage=Usage(),
         parse_error=None,
     )
 
 
-def closed(text: bytes) -> Iterator[bytes]:
+def list_closings(text: bytes) -> Iterator[bytes]:
     """Yield the ways to close a JSON text that breaks off; the first that is JSON keeps most."""
     open_brackets: list[bytes] = []
     last: re.Match[bytes] | None = None
@@ -71,14 +71,14 @@ def closed(text: bytes) -> Iterator[bytes]:
     yield text[:kept] + end
 
 
-def _read(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
+def _read_part(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     try:
         return read_answer(api, transport, body)
     except TooManyValuesError:
         raise
     except UnreadableError:
         pass
-    for candidate in closed(body):
+    for candidate in list_closings(body):
         try:
             return read_answer(api, transport, candidate)
         except UnreadableError:
@@ -86,7 +86,7 @@ def _read(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     return ParsedResponse()
 
 
-def _without_half_character(body: bytes) -> bytes:
+def _drop_half_character(body: bytes) -> bytes:
     try:
         body.decode()
     except UnicodeDecodeError as error:
@@ -95,5 +95,5 @@ def _without_half_character(body: bytes) -> bytes:
     return body
 
 
-def _without_last_word(text: str) -> str | None:
+def _drop_last_word(text: str) -> str | None:
     return text[: max(map(text.rfind, _BLANKS)) + 1] or None

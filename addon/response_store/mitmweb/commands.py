@@ -22,7 +22,7 @@ from response_store.telling.printable import escape_controls
 
 if TYPE_CHECKING:
     from response_store.faults import ErrorReporter
-    from response_store.ingest.supervisor import Answered
+    from response_store.ingest.supervisor import IngesterReply
     from response_store.mitmweb.marks import Marks
     from response_store.session import Session
 
@@ -119,7 +119,7 @@ class Commands:
             return NOT_RUNNING
         question = msgspec.msgpack.encode([kind, *arguments])
 
-        def answered(future: asyncio.Future[Answered]) -> None:
+        def answered(future: asyncio.Future[IngesterReply]) -> None:
             if future.result().status != LATE:
                 _say(future.result())
                 return
@@ -130,14 +130,14 @@ class Commands:
         return LATER
 
 
-def _say_when_written(flushed: asyncio.Future[Answered]) -> None:
+def _say_when_written(flushed: asyncio.Future[IngesterReply]) -> None:
     if flushed.result().status == OK:
         logger.info("response_store: %s", ALL_WRITTEN)
     else:
         logger.warning("response_store: the ingester has ended; records still wait")
 
 
-def _say(answered: Answered, waiting: int = 0) -> None:
+def _say(answered: IngesterReply, waiting: int = 0) -> None:
     """Log what was looked up; of this level is what a user has asked for."""
     text = escape_controls(answered.body.decode(errors="replace"))
     if answered.status == OK:

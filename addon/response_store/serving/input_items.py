@@ -69,7 +69,7 @@ def split_items(text: str) -> list[Raw]:
         raise json_text.UnreadableError("not one JSON value")
     if not json_text.present(slices[0]):
         return []
-    array = creation.input_items(slices[0])
+    array = creation.read_input_items(slices[0])
     return slices if array is None else json_text.elements(array)
 
 

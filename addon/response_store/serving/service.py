@@ -22,7 +22,7 @@ from response_store.serving.request import DeleteResponse, StoreRequest, parse_r
 
 if TYPE_CHECKING:
     from response_store.counts import Counters
-    from response_store.ingest.supervisor import Answered
+    from response_store.ingest.supervisor import IngesterReply
 
 SECONDS = 3.0
 """That somebody waits for the store."""
@@ -59,7 +59,7 @@ _decode_reply = msgspec.msgpack.Decoder(StoreReply).decode
 class IngesterLink(Protocol):
     """Messages to the ingester."""
 
-    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
+    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[IngesterReply]:
         """Ask the ingester, behind all that was captured so far."""
 
     async def delete(self, tenant: str, response_id: str, seconds: float) -> bool:

@@ -13,7 +13,7 @@ from response_store.config import Config
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.applier import Applier
-from response_store.ingest.delivery import Item
+from response_store.ingest.delivery import PendingChange
 from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import FrameKind
@@ -33,7 +33,7 @@ class Bench:
         self.config = make_config(tmp_path, text, url=url)
         self.proxy = ProxyJournal(self.config, **options)
         self.counters = Counters()
-        self.written: list[Item] = []
+        self.written: list[PendingChange] = []
         self.outstanding: set[int] | None = set()
         self.store = build_store(self.config)
         self.applier = self._applier(self.proxy.directory, self.config, self.store)
@@ -107,5 +107,5 @@ class Bench:
     def _is_outstanding(self, seq: int) -> bool:
         return seq in (self.outstanding or ())
 
-    def _note(self, items: Sequence[Item]) -> None:
+    def _note(self, items: Sequence[PendingChange]) -> None:
         self.written += items

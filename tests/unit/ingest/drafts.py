@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from response_store.config import CaptureConfig, RawBodies, StoreFalse
-from response_store.ingest.draft import Answer, Draft, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.openai_api.sse import SSEDecoder, parse_events
 from response_store.openai_api.terminal_events import DONE, is_terminal
@@ -50,7 +50,7 @@ def request(body: Any = None, api: Api = Api.RESPONSES) -> Request:
 def whole(body: Any, *, status: int = 200, by: EndedBy = EndedBy.BODY, **how: Any) -> Ending:
     """An answer that came in one piece; None where its body was not kept."""
     kept = None if body is None else encoded(body)
-    return Ending(by, 12.5, None, Answer(Transport.HTTP, status, "req_1", kept, **how))
+    return Ending(by, 12.5, None, AnswerDraft(Transport.HTTP, status, "req_1", kept, **how))
 
 
 def streamed(
@@ -64,7 +64,7 @@ def streamed(
     """An answer that was watched as it streamed; `by` counts where no terminal event passed."""
     body = b"".join(chunks)
     ended = is_terminated(body, api)
-    answer = Answer(Transport.SSE, status, "req_1", body, **({"is_terminated": ended} | how))
+    answer = AnswerDraft(Transport.SSE, status, "req_1", body, **({"is_terminated": ended} | how))
     return Ending(EndedBy.TERMINAL_EVENT if ended else by, 12.5, 3.5, answer)
 
 

@@ -28,19 +28,19 @@ from response_store.counts import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import (
     AnyMessage,
-    Decoder,
     Dirty,
     Flush,
     Hello,
     Message,
+    MessageDecoder,
     Question,
-    Reply,
+    ReplyMessage,
     Report,
     Verdict,
     Wake,
     encode,
 )
-from response_store.ingest.exchange_id import exchange_id
+from response_store.ingest.exchange_id import build_exchange_id
 from response_store.journal.binding import build_header
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import FrameKind
@@ -191,7 +191,7 @@ def end_frame(
 
 def id_of(key: int) -> str:
     """Return the id of the exchange of a key."""
-    return exchange_id(f"flow-{key}", STARTED)
+    return build_exchange_id(f"flow-{key}", STARTED)
 
 
 class Ingester:
@@ -211,7 +211,7 @@ class Ingester:
             )  # fmt: skip
         self.channel = ours
         self.channel.settimeout(PATIENCE)
-        self.decoder = Decoder()
+        self.decoder = MessageDecoder()
         self.messages: list[tuple[AnyMessage, bytes]] = []
         self.counters: dict[str, int] = {}
         self.report: Report | None = None
@@ -275,7 +275,7 @@ class Ingester:
         """Wait until all that was appended, or up to a seq, is in the database."""
         number = self._next()
         self.send(Flush(number, self.journal.writer.last_seq if after is None else after))
-        self.until(lambda message: isinstance(message, Reply) and message.id == number)
+        self.until(lambda message: isinstance(message, ReplyMessage) and message.id == number)
 
     def ask(
         self, kind: str, arguments: bytes = b"", *, after: int = 0, seconds: float = 5.0
@@ -283,8 +283,10 @@ class Ingester:
         """Return the status of the reply to a question; its body is in `body`."""
         number = self._next()
         self.send(Question(number, after, seconds, kind, arguments))
-        reply = self.until(lambda message: isinstance(message, Reply) and message.id == number)
-        assert isinstance(reply, Reply)
+        reply = self.until(
+            lambda message: isinstance(message, ReplyMessage) and message.id == number
+        )
+        assert isinstance(reply, ReplyMessage)
         return reply.status
 
     def kill(self) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from response_store.ingest.announcing import log_line, written_rows
-from response_store.ingest.delivery import Item
+from response_store.ingest.announcing import format_log_line, list_written_rows
+from response_store.ingest.delivery import PendingChange
 from response_store.store.records import Deletion, ExchangeRow, Record
 
 
@@ -39,18 +39,18 @@ def row(**values: Any) -> ExchangeRow:
 )
 def test_a_line_for_the_log(values: dict[str, Any], line: str) -> None:
     """State, model, tokens, time and id, as far as they are known, and nothing unprintable."""
-    assert log_line(row(**values)) == line
+    assert format_log_line(row(**values)) == line
 
 
 def test_only_what_has_ended_is_announced() -> None:
     """Open rows and deletions are no news; the others come in order, with flow and turn."""
     items = [
-        Item(1, Record(row(exchange_id="e1")), "f1", 2),
-        Item(2, Record(row(exchange_id="e2", state="open")), "f2", 0),
-        Item(3, Deletion("t", "r"), "f3", 0),
-        Item(4, Record(row(exchange_id="e4", state="interrupted")), "f4", 0),
+        PendingChange(1, Record(row(exchange_id="e1")), "f1", 2),
+        PendingChange(2, Record(row(exchange_id="e2", state="open")), "f2", 0),
+        PendingChange(3, Deletion("t", "r"), "f3", 0),
+        PendingChange(4, Record(row(exchange_id="e4", state="interrupted")), "f4", 0),
     ]
-    found = written_rows(items)
+    found = list_written_rows(items)
     assert [(one.flow_id, one.turn, one.exchange_id) for one in found] == [
         ("f1", 2, "e1"), ("f4", 0, "e4"),
     ]  # fmt: skip

@@ -16,14 +16,14 @@ from response_store.ingest.channel import (
     MAX_HEAD,
     Accepted,
     ChannelError,
-    Decoder,
     Dirty,
     Flush,
     Hello,
     Log,
+    MessageDecoder,
     Outgoing,
     Question,
-    Reply,
+    ReplyMessage,
     Report,
     Rotate,
     Rotated,
@@ -48,7 +48,7 @@ MESSAGES = [
     (Report(8, 7, "ready", counters={"written": 3}), b""),
     (Accepted((8, 9)), b""),
     (Written((ROW, ROW)), b""),
-    (Reply(1, "ok"), b"{}"),
+    (ReplyMessage(1, "ok"), b"{}"),
     (Log(30, "a text"), b""),
     (Rotate(9), b""),
 ]
@@ -58,7 +58,7 @@ STREAM = b"".join(bytes(part) for each in MESSAGES for part in encode(*each))
 @given(st.lists(st.integers(1, len(STREAM) - 1), max_size=30))
 def test_messages_are_the_same_however_they_arrive(cuts: list[int]) -> None:
     """A stream of messages, cut anywhere, gives the messages that were sent."""
-    decoder, found = Decoder(), []
+    decoder, found = MessageDecoder(), []
     places = [0, *sorted(cuts), len(STREAM)]
     for start, end in pairwise(places):
         found += list(decoder.feed(STREAM[start:end]))
@@ -85,7 +85,7 @@ def test_bodies_are_sent_as_they_are() -> None:
 def test_what_is_no_message_is_refused(data: bytes) -> None:
     """Sizes beyond the bounds, and heads of no known kind, raise an error."""
     with pytest.raises(ChannelError):
-        list(Decoder().feed(data))
+        list(MessageDecoder().feed(data))
 
 
 def test_outgoing_messages_wait_for_room() -> None:
@@ -96,8 +96,8 @@ def test_outgoing_messages_wait_for_room() -> None:
         outgoing = Outgoing()
         bodies = [bytes([number]) * 300_000 for number in range(5)]
         for body in bodies:
-            outgoing.put(Reply(1, "ok"), body)
-        decoder, found = Decoder(), []
+            outgoing.put(ReplyMessage(1, "ok"), body)
+        decoder, found = MessageDecoder(), []
         outgoing.write(ours)
         assert outgoing
         while len(found) < 5:

@@ -7,7 +7,7 @@ import random
 import pytest
 import zstandard
 
-from response_store.ingest.compression import SMALL, Compressor, raw_frame
+from response_store.ingest.compression import SMALL, Compressor, build_raw_frame
 
 SIZES = [0, 1, 255, 256, SMALL - 1, SMALL, SMALL + 1, 200_000]
 
@@ -26,7 +26,7 @@ def test_frame(size: int) -> None:
 def test_largest_raw_frame() -> None:
     """A block holds 128 KiB."""
     body = bytes(128 << 10)
-    assert zstandard.ZstdDecompressor().decompress(raw_frame(body)) == body
+    assert zstandard.ZstdDecompressor().decompress(build_raw_frame(body)) == body
 
 
 def test_large_bodies_shrink() -> None:

@@ -170,7 +170,7 @@ def test_an_earlier_deletion_that_is_read_again(builder: RecordBuilder) -> None:
 
 def test_own_deletion(builder: RecordBuilder) -> None:
     """What this proxy deletes itself counts from when it was asked for."""
-    assert builder.build(deletions.own_deletion("t1", "r1", STARTED)) == GONE
+    assert builder.build(deletions.build_deletion("t1", "r1", STARTED)) == GONE
     whole = drafts.whole(bodies.whole_response(id="r1"))
     assert brought(builder, whole, started_at=SOONER).response is None
     assert brought(builder, whole, started_at=STARTED).response is not None

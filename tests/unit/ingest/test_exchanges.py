@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from response_store.capture.draft import AnswerHead, EndHead, PartHead, encode_head
-from response_store.ingest.exchanges import Exchanges, build_request
+from response_store.ingest.exchanges import OpenExchanges, build_request
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameKind, FrameRef
 from response_store.store.records import EndedBy, Transport
@@ -20,7 +20,7 @@ class Journal:
     def __init__(self) -> None:
         self.frames: dict[int, Frame] = {}
         self.damaged: set[int] = set()
-        self.exchanges = Exchanges(self.read)
+        self.exchanges = OpenExchanges(self.read)
 
     def add(self, kind: FrameKind, head: Any, body: bytes = b"", key: int = 1) -> FrameRef:
         seq = len(self.frames) + 1

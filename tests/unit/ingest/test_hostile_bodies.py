@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from response_store.config import load_config
-from response_store.ingest.draft import Answer, Draft, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.store.records import Api, EndedBy, Record, Transport
 
@@ -94,7 +94,7 @@ def draft_of(kind: str, body: bytes) -> Draft:
     """Return an exchange with a body in one of its places."""
     api = Api.CHAT_COMPLETIONS if kind == "chat" else Api.RESPONSES
     request = body if kind == "request" else ASKED
-    answer = Answer(
+    answer = AnswerDraft(
         Transport.SSE if kind in ("stream", "chat") else Transport.HTTP,
         200,
         None,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from response_store.config import load_config
-from response_store.ingest.looking import MATCHING, MAX_SHOWN, NEWEST, SHOWN, look
+from response_store.ingest.looking import MATCHING, MAX_SHOWN, NEWEST, SHOWN, answer_command
 from tests.unit.query.conftest import anywhere, stored  # noqa: F401 (fixtures)
 from tests.unit.query.stored import Stored, packed
 from tests.unit.query.stored_in_postgres import (
@@ -47,7 +47,7 @@ def filled(anywhere: Anywhere) -> Anywhere:  # noqa: F811 (the fixture)
 
 def answer(where: Anywhere, kind: str, *arguments: str) -> str:
     """What is shown, below the line that says what of."""
-    text = look(config_of(where), kind, arguments)
+    text = answer_command(config_of(where), kind, arguments)
     return text.partition("\n")[2]
 
 
@@ -70,7 +70,7 @@ def test_newest(filled: Anywhere) -> None:
     """The list has the newest first, a line each, of one tenant, below what it is."""
     assert ids(filled, NEWEST, "10") == ["e-3", "resp_2", "resp_1"]
     assert ids(filled, NEWEST, "1") == ["e-3"]
-    assert look(config_of(filled), NEWEST, ["3"]).startswith("the newest 3\n")
+    assert answer_command(config_of(filled), NEWEST, ["3"]).startswith("the newest 3\n")
     line = answer(filled, NEWEST, "3").splitlines()[2]
     assert line.endswith("gpt-5, completed, resp_1: Sunny.")
 
@@ -104,7 +104,7 @@ def test_shown(filled: Anywhere) -> None:
     text = answer(filled, SHOWN, "resp_1")
     assert text.endswith("--- assistant\nSunny.\n")
     assert "model           gpt-5" in text
-    assert "'resp_9' is not found" in look(config_of(filled), SHOWN, ["resp_9"])
+    assert "'resp_9' is not found" in answer_command(config_of(filled), SHOWN, ["resp_9"])
 
 
 def test_long_conversations_are_cut(filled: Anywhere) -> None:
@@ -120,28 +120,28 @@ def test_nothing_of_it_controls_a_terminal(filled: Anywhere) -> None:
     filled.exchange("e-6", output_text="\x1b[2J", model="\x1b[31m")
     config = config_of(filled)
     for kind, argument in ((NEWEST, "9"), (SHOWN, "e-6"), (SHOWN, "\x1b"), (MATCHING, "\x1b")):
-        assert "\x1b" not in look(config, kind, [argument])
+        assert "\x1b" not in answer_command(config, kind, [argument])
 
 
 @pytest.mark.parametrize("missing", ["sqlite://nowhere.db", "sqlite::memory:"])
 def test_a_database_that_can_not_be_read(tmp_path: Path, missing: str) -> None:
     """The reason is shown in the answer's place."""
     (tmp_path / "config.yaml").write_text(f"database_url: '{missing}'\n")
-    text = look(load_config(tmp_path / "config.yaml", {}), NEWEST, ["1"])
+    text = answer_command(load_config(tmp_path / "config.yaml", {}), NEWEST, ["1"])
     assert "no database" in text or "in-memory" in text
 
 
 def test_the_tenant_is_the_one_of_the_configuration(filled: Anywhere) -> None:
     """Another tenant's rows are not shown."""
     config = config_of(filled, tenant="{id: other}")
-    assert "e-4" in look(config, NEWEST, ["9"])
-    assert "resp_1" not in look(config, NEWEST, ["9"])
+    assert "e-4" in answer_command(config, NEWEST, ["9"])
+    assert "resp_1" not in answer_command(config, NEWEST, ["9"])
 
 
 def test_an_unknown_kind(filled: Anywhere) -> None:
     """It is an error of the caller."""
     with pytest.raises(ValueError, match="kind"):
-        look(config_of(filled), "strange", [])
+        answer_command(config_of(filled), "strange", [])
 
 
 def test_no_mitmproxy_is_imported() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from response_store.config import RawBodies, StoreFalse
 from response_store.counts import Counters
 from response_store.ingest.compression import Compressor
-from response_store.ingest.draft import Answer, Draft, Ending
+from response_store.ingest.draft import AnswerDraft, Draft, Ending
 from response_store.ingest.request_reader import NOT_KEPT
 from response_store.ingest.response_reader import find_terminal_event
 from response_store.openai_api.endpoints import Skip
@@ -231,7 +231,7 @@ def test_cut_stream(by: EndedBy) -> None:
 @pytest.mark.parametrize("answered", [False, True])
 def test_cut_before_its_body(by: EndedBy, answered: bool) -> None:
     """An exchange may be cut before anything came."""
-    answer = Answer(Transport.HTTP, 200, None, None) if answered else None
+    answer = AnswerDraft(Transport.HTTP, 200, None, None) if answered else None
     found = row(Ending(by, 1.0, None, answer))
     assert held(found, "state", "ended_by", "raw_response") == ("interrupted", by.value, None)
 
@@ -478,13 +478,13 @@ def test_too_large(name: str, raw: RawBodies) -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(Transport.SSE, 200, None, None, too_large=True),
-        Answer(Transport.HTTP, 200, None, b"", too_large=True),
-        Answer(Transport.HTTP, 200, None, HTML, too_large=True),
-        Answer(Transport.SSE, 500, None, b"data: {", too_large=True),
+        AnswerDraft(Transport.SSE, 200, None, None, too_large=True),
+        AnswerDraft(Transport.HTTP, 200, None, b"", too_large=True),
+        AnswerDraft(Transport.HTTP, 200, None, HTML, too_large=True),
+        AnswerDraft(Transport.SSE, 500, None, b"data: {", too_large=True),
     ],
 )
-def test_too_large_without_text(answer: Answer) -> None:
+def test_too_large_without_text(answer: AnswerDraft) -> None:
     """Where nothing can be read of the beginning, the row says only what became of it."""
     found = row(Ending(EndedBy.BODY, 1.0, None, answer), raw=RawBodies.ALWAYS)
     assert held(found, "state", "output_text", "raw_response") == ("too_large", None, None)

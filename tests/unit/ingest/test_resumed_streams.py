@@ -13,7 +13,7 @@ from response_store.counts import Counters
 from response_store.ingest import resumed_streams
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.ingest.resumed_streams import ResumableStreams, Stream, joined
+from response_store.ingest.resumed_streams import ResumableStream, ResumableStreams, join_streams
 from response_store.openai_api.response_events import accumulate
 from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
@@ -39,7 +39,7 @@ def frames(first: int, end: int, dialect: str = "openai") -> bytes:
 def test_any_cut(dialect: str, cut: int, first: int, end: int) -> None:
     """A tail that begins at or before the cut gives what one stream of both would."""
     first, end = min(first, cut), max(end, cut)
-    whole = joined(frames(0, cut, dialect), frames(first, end, dialect))
+    whole = join_streams(frames(0, cut, dialect), frames(first, end, dialect))
     expected = end if end > first else 0
     assert accumulate(parse_stream(whole)) == accumulate(parse_stream(frames(0, expected, dialect)))
 
@@ -47,17 +47,17 @@ def test_any_cut(dialect: str, cut: int, first: int, end: int) -> None:
 def test_cut_in_an_event() -> None:
     """Half an event at the end of the head is no event."""
     head = frames(0, 7)[:-60]
-    assert list(parse_stream(joined(head, frames(6, 9)))) == list(parse_stream(frames(0, 9)))
+    assert list(parse_stream(join_streams(head, frames(6, 9)))) == list(parse_stream(frames(0, 9)))
 
 
 @pytest.mark.parametrize("tail", [frames(8, 10), b"data: {}\n\n", b": ping\n\n", b"", b"\xff{"])
 def test_no_join(tail: bytes) -> None:
     """Behind a gap, or without numbers, the tail stands alone."""
-    assert joined(frames(0, 7), tail) == tail
+    assert join_streams(frames(0, 7), tail) == tail
 
 
-def stream(size: int, *exchange_ids: str) -> Stream:
-    return Stream(b"x", exchange_ids or ("e",), size)
+def stream(size: int, *exchange_ids: str) -> ResumableStream:
+    return ResumableStream(b"x", exchange_ids or ("e",), size)
 
 
 def test_bounds() -> None:
@@ -77,7 +77,7 @@ def test_size() -> None:
     """What a stream takes is the bodies of all exchanges that brought it, each once."""
     head, tail = b"".join(FRAMES[:7]), b"".join(FRAMES[7:8])
     streams = ResumableStreams()
-    streams.keep(("t1", "r1"), Stream(head, ("e1",), 999))
+    streams.keep(("t1", "r1"), ResumableStream(head, ("e1",), 999))
     draft = resumed(cut(7, 8))
     assert draft.ending is not None
     assert draft.ending.answer is not None

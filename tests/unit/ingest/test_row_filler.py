@@ -7,7 +7,7 @@ import json
 import pytest
 
 from response_store.config import load_config
-from response_store.ingest.draft import Answer, Draft, Ending, Request
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.limits import NAME, limit_name
 from response_store.store.records import Api, EndedBy, Record, Transport
@@ -28,7 +28,7 @@ def record(request: dict[str, object], response: dict[str, object], **head: str)
         started_at=1.0,
         **facts,  # type: ignore[arg-type]
     )
-    answer = Answer(Transport.HTTP, 200, "i" * 5000, json.dumps(response).encode())
+    answer = AnswerDraft(Transport.HTTP, 200, "i" * 5000, json.dumps(response).encode())
     change = RecordBuilder(load_config(None, {}).capture, "x").build(
         Draft(asked, Ending(EndedBy.BODY, 1.0, None, answer))
     )

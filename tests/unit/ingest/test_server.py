@@ -15,9 +15,9 @@ import pytest
 from response_store import __version__
 from response_store.ingest.channel import (
     AnyMessage,
-    Decoder,
     Hello,
     Message,
+    MessageDecoder,
     Verdict,
     Wake,
     Written,
@@ -43,7 +43,7 @@ class Side:
         self.error: BaseException | None = None
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
-        self.decoder = Decoder()
+        self.decoder = MessageDecoder()
 
     def hello(self) -> None:
         """Send the greeting."""

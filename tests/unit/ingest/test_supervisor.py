@@ -27,7 +27,7 @@ from response_store.ingest.channel import (
     Hello,
     Log,
     Question,
-    Reply,
+    ReplyMessage,
     Report,
     Rotate,
     Rotated,
@@ -38,7 +38,7 @@ from response_store.ingest.channel import (
     WrittenRow,
     encode,
 )
-from response_store.ingest.supervisor import GONE, WAKE_DELAY, Answered, Supervisor
+from response_store.ingest.supervisor import GONE, WAKE_DELAY, IngesterReply, Supervisor
 from response_store.journal.frames import FrameKind
 from response_store.store.backoff import Backoff
 from tests.unit.ingester_double import Ingester, until
@@ -268,25 +268,25 @@ async def test_questions(supervised: Supervised) -> None:
     question, flush = ingester.receive()[0], ingester.receive()[0]
     assert question == Question(1, 5, 1.5, "look", b"a")
     assert flush == Flush(2, 6)
-    ingester.send(Reply(2, OK), Reply(99, OK))
-    ingester.send(Reply(1, "late"), body=b"what there is")
-    ingester.send(Reply(1, OK), Reply(2, OK))
+    ingester.send(ReplyMessage(2, OK), ReplyMessage(99, OK))
+    ingester.send(ReplyMessage(1, "late"), body=b"what there is")
+    ingester.send(ReplyMessage(1, OK), ReplyMessage(2, OK))
     await until(lambda: len(answers) == 2)
     await asyncio.sleep(0.01)
-    assert answers == [("flush", Answered(OK)), ("a", Answered("late", b"what there is"))]
+    assert answers == [("flush", IngesterReply(OK)), ("a", IngesterReply("late", b"what there is"))]
 
 
 async def test_questions_that_nobody_answers(supervised: Supervised) -> None:
     """Without a process, or where it goes away, they are answered by that."""
-    answers: list[Answered] = []
+    answers: list[IngesterReply] = []
     supervised.supervisor.flush(1, answers.append)
-    assert answers == [Answered(GONE)]
+    assert answers == [IngesterReply(GONE)]
     ingester = supervised.start()
     supervised.supervisor.flush(1, answers.append)
     supervised.supervisor.ask("x", b"", after=1, seconds=1, then=answers.append)
     ingester.exit()
     await until(lambda: len(answers) == 3)
-    assert answers == [Answered(GONE)] * 3
+    assert answers == [IngesterReply(GONE)] * 3
     supervised.supervisor.flush(1, answers.append)
     supervised.close()
     assert len(answers) == 4

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.ingest.truncated_body import closed, read_beginning
+from response_store.ingest.truncated_body import list_closings, read_beginning
 from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import Api, Transport
 from tests.fakes import bodies
@@ -123,7 +123,7 @@ def test_any_json(value: Any, share: float) -> None:
     body = json.dumps(value).encode()
     body = body[: max(int(len(body) * share), 1)]
     readable = []
-    for candidate in closed(body):
+    for candidate in list_closings(body):
         try:
             readable.append(json.loads(candidate))
         except ValueError:

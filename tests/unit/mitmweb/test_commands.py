@@ -17,7 +17,7 @@ from mitmproxy.tools.web.master import WebMaster
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.channel import FAILED, LATE, OK, WrittenRow
-from response_store.ingest.supervisor import GONE, Answered
+from response_store.ingest.supervisor import GONE, IngesterReply
 from response_store.mitmweb.commands import ALL_WRITTEN, LATER, LOOK, NOT_RUNNING, Commands
 from response_store.mitmweb.marks import Marks
 
@@ -28,7 +28,7 @@ class Session:
     def __init__(self) -> None:
         self.written = True
         self.asked: list[tuple[str, Any, float, bool]] = []
-        self.futures: list[asyncio.Future[Answered]] = []
+        self.futures: list[asyncio.Future[IngesterReply]] = []
 
     def status(self) -> str:
         return "store: here"
@@ -39,13 +39,13 @@ class Session:
     def waiting(self) -> int:
         return 3
 
-    def flushed(self) -> asyncio.Future[Answered]:
+    def flushed(self) -> asyncio.Future[IngesterReply]:
         self.futures.append(asyncio.get_running_loop().create_future())
         return self.futures[-1]
 
     def ask(
         self, kind: str, arguments: bytes, seconds: float, *, behind: bool = True
-    ) -> asyncio.Future[Answered]:
+    ) -> asyncio.Future[IngesterReply]:
         self.asked.append((kind, msgspec.msgpack.decode(arguments), seconds, behind))
         return self.flushed()
 
@@ -64,7 +64,7 @@ class Prompt(Commands):
 
 async def answered(session: Session, status: str, body: bytes = b"") -> None:
     """The ingester answers."""
-    session.futures[-1].set_result(Answered(status, body))
+    session.futures[-1].set_result(IngesterReply(status, body))
     await asyncio.sleep(0)
 
 

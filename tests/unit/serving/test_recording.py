@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import zstandard
 
-from response_store.ingest.compression import raw_frame
+from response_store.ingest.compression import build_raw_frame
 from response_store.openai_api.sse import parse_stream
 from response_store.serving.stored import ServedResponse
 from tests.fakes import bodies
@@ -42,7 +42,7 @@ def test_a_recording_comes_byte_for_byte(name: str) -> None:
 def test_a_small_recording() -> None:
     """The frames that small bodies are kept in are read as well."""
     body = b"".join(OPENAI.frames(EVENTS))
-    assert get(STREAM, found(WHOLE, raw_frame(body))).body == body
+    assert get(STREAM, found(WHOLE, build_raw_frame(body))).body == body
 
 
 @pytest.mark.parametrize("name", DIALECTS)

@@ -14,7 +14,7 @@ from response_store.config import Serve
 from response_store.counts import Counters
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
-from response_store.ingest.supervisor import GONE, Answered
+from response_store.ingest.supervisor import GONE, IngesterReply
 from response_store.serving.request import StoreRequest, parse_request
 from response_store.serving.serve import serve_if_better
 from response_store.serving.service import KIND, SECONDS, Service, StoreQuery, StoreReply, encode
@@ -99,13 +99,13 @@ class Journal:
     asked: list[tuple[str, StoreQuery, float]] = field(default_factory=list)
     deleted: list[tuple[str, str]] = field(default_factory=list)
 
-    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[Answered]:
+    def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[IngesterReply]:
         query = msgspec.msgpack.decode(arguments, type=StoreQuery)
         self.asked.append((kind, query, seconds))
-        future: asyncio.Future[Answered] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[IngesterReply] = asyncio.get_running_loop().create_future()
         if self.reply is not None or self.status != OK:
             body = encode(self.reply) if self.reply is not None else b""
-            future.set_result(Answered(self.status, body))
+            future.set_result(IngesterReply(self.status, body))
         return future
 
     async def delete(self, tenant: str, response_id: str, seconds: float) -> bool:
