@@ -58,8 +58,8 @@ class Ingester:
         self._channel.settimeout(WAIT_SECONDS)
         with theirs, configuration.with_suffix(".ingester.log").open("wb") as log:
             self._process = subprocess.Popen(
-                process.command(theirs.fileno()),
-                env=process.environment(os.environ),
+                process.build_command(theirs.fileno()),
+                env=process.build_environment(os.environ),
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,

@@ -145,7 +145,9 @@ class Runtime:
                 session.close()
 
     def find(self, flow_id: str) -> tuple[Session, Exchange] | None:
-        """Return the live exchange of a flow, and the session in which it began."""
+        """Return the live exchange of a flow, and the session in which it began; None where there
+        is none.
+        """
         session = self.session
         if session is not None:
             exchange = session.recorder.find(flow_id)
@@ -169,7 +171,7 @@ class Runtime:
         return [*self._retiring, *([self.session] if self.session else [])]
 
     def sweep(self) -> None:
-        """Let go of what has retired and has nothing in flight any more."""
+        """Close sessions that have retired and have nothing in flight any more."""
         if self._retiring:
             for session in self._retiring:
                 session.close_if_done()

@@ -61,7 +61,7 @@ class Closing:
 
 
 class Session:
-    """What is there while the proxy runs. `recorder_id` is in every row that it writes."""
+    """One session. `recorder_id` is in every row that it writes."""
 
     def __init__(
         self,
@@ -143,7 +143,7 @@ class Session:
         return verdict.error if verdict is not None and verdict.permanent else None
 
     def stop(self, seconds: float = CLOSE_WAIT, patience: float = 0.0) -> Closing:
-        """Have all that is acknowledged applied, and say how it went. Live traffic may go on.
+        """Have all that is acknowledged applied; return how it went. Live traffic may go on.
 
         At most `seconds`; with `patience` longer, as long as something is applied within that many
         seconds.
@@ -164,7 +164,7 @@ class Session:
         self.close_if_done()
 
     def close(self) -> None:
-        """Let go of the journal: the ingester applies what is in it, and ends. Idempotent."""
+        """Release the journal: the ingester applies what is in it, and ends. Idempotent."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -267,14 +267,14 @@ class Session:
         return self._database_pause()
 
     def describe(self) -> str:
-        """Return what is in force, in a line."""
+        """Return the settings in use, in a line."""
         return (
             f"response_store {__version__}: writing to {self._target()} "
             f"({promises(self.config)}), configuration: {self.config.source}"
         )
 
     def status(self) -> str:
-        """Return what stands now, a line each."""
+        """Return the state of the journal, the ingester and the database, a line each."""
         report, writer = self.ingester.report, self.writer
         frames, held = self.ingester.held
         lines = [

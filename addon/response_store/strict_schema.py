@@ -1,4 +1,4 @@
-"""JSON Schema without the leniency that lets 1.0 be an integer."""
+"""JSON Schema that does not take 1.0 for an integer."""
 
 from __future__ import annotations
 

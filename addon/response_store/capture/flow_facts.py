@@ -132,7 +132,7 @@ def find_host(flow: HTTPFlow) -> str:
     Where the address was rewritten (map_remote) or is bare (transparent modes) only the name
     in the TLS handshake tells; in reverse mode that name is the proxy's own.
     """
-    return _server_name(flow) or flow.request.host
+    return _find_server_name(flow) or flow.request.host
 
 
 def port(flow: HTTPFlow) -> int:
@@ -141,12 +141,12 @@ def port(flow: HTTPFlow) -> int:
     Where the address was rewritten, it is that of the connection which the client had asked for.
     """
     asked = flow.server_conn.address
-    if asked and _server_name(flow) not in (None, flow.request.host):
+    if asked and _find_server_name(flow) not in (None, flow.request.host):
         return asked[1]
     return flow.request.port
 
 
-def _server_name(flow: HTTPFlow) -> str | None:
+def _find_server_name(flow: HTTPFlow) -> str | None:
     reverse = flow.client_conn.proxy_mode.type_name == "reverse"
     return None if reverse else flow.client_conn.sni
 

@@ -24,7 +24,7 @@ from response_store.ingest.exchanges import (
     split_answer,
 )
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.ingest.record_frame import RecordHead, encode_change, kind_of
+from response_store.ingest.record_frame import RecordHead, encode_change, find_change_kind
 from response_store.journal.frames import FrameKind
 from response_store.openai_api.endpoints import Skip
 from response_store.redaction.chosen import build_redactor
@@ -118,7 +118,7 @@ class Cleaner:
         if isinstance(change, Skip):
             head.skipped = change.value
             return CleanFrame(FrameKind.RECORD, encode_head(head), ())
-        head.kind = kind_of(change)
+        head.kind = find_change_kind(change)
         if isinstance(change, Deletion) and draft.ending is not None:
             head.deleted_at = request.started_at + (draft.ending.duration_ms or 0) / 1000
         return CleanFrame(FrameKind.RECORD, encode_head(head), (encode_change(change),))

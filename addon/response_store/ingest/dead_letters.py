@@ -15,7 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from response_store.errors import RowRefusedError
-from response_store.ingest.record_frame import decode_change, encode_change, kind_of
+from response_store.ingest.record_frame import decode_change, encode_change, find_change_kind
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
 from response_store.journal.errors import DamagedFrameError, JournalWriteError
 from response_store.journal.frames import FrameKind, FrameRef, encode
@@ -147,7 +147,7 @@ class DeadLetters:
             os.close(fd)
 
     def _frame(self, letter: DeadLetter) -> list[bytes | bytearray | memoryview]:
-        head = _encode_head(_Head(kind_of(letter.change), letter.at, letter.reason))
+        head = _encode_head(_Head(find_change_kind(letter.change), letter.at, letter.reason))
         body = encode_change(letter.change)
         return encode(letter.seq, FrameKind.RECORD, 0, head, (body,), seed=self._directory.seed)
 

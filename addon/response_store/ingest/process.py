@@ -1,8 +1,8 @@
 """The ingester as a process: how it is started, and what it does first and last.
 
-The proxy starts `command(fd)` with `environment(os.environ)`, in a session of its own, with the
-file descriptor of one end of a socket pair, and its standard error in a private file of the
-journal's folder. The process ends by itself: signals that a terminal or a group sends are ignored.
+The proxy starts `build_command(fd)` with `build_environment(os.environ)`, in a session of its own,
+with the file descriptor of one end of a socket pair, and its standard error in a private file of
+the journal's folder. The process ends by itself: signals that a terminal or a group sends are ignored.
 
 Nothing heavy is imported here: the proxy imports this module.
 """
@@ -46,7 +46,7 @@ _may_be_secret = re.compile(
 ).search
 
 
-def command(fd: int) -> list[str]:
+def build_command(fd: int) -> list[str]:
     """Return the command that starts an ingester; `fd` is its end of the channel.
 
     It looks for modules where this process does, but never in a working directory.
@@ -55,7 +55,7 @@ def command(fd: int) -> list[str]:
     return [sys.executable, "-P", "-c", BOOTSTRAP, str(fd), json.dumps(absolute)]
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
+def build_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Return what an ingester gets of `environ`: all but what may be a secret, by its name."""
     return {name: value for name, value in environ.items() if not _may_be_secret(name)}
 
@@ -69,8 +69,8 @@ def start(journal: Path, channel: socket.socket) -> subprocess.Popen[bytes]:
     log = os.open(journal / _LOG_NAME, flags, 0o600)
     try:
         return subprocess.Popen(  # noqa: S603 - our own interpreter
-            command(channel.fileno()),
-            env=environment(os.environ),
+            build_command(channel.fileno()),
+            env=build_environment(os.environ),
             pass_fds=[channel.fileno()],
             cwd="/",
             stdin=subprocess.DEVNULL,

@@ -28,7 +28,7 @@ class Answers(Protocol):
 
     @property
     def by_kind(self) -> Mapping[str, Answer]:
-        """What answers a kind."""
+        """Return the function that answers each kind of question."""
 
     def close(self) -> None:
         """Close what is open; it is opened again when it is needed. Idempotent."""

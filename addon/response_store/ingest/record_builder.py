@@ -130,10 +130,10 @@ class RecordBuilder:
             response = None
         row = self._rows.exchange(ending, facts, request, classified, stored=stored)
         self.incomplete += classified.outcome.lost is not None
-        return Record(row, response, _conversation(facts, request, classified))
+        return Record(row, response, _build_conversation_change(facts, request, classified))
 
 
-def _conversation(
+def _build_conversation_change(
     facts: Request, request: ReadRequest, classified: ClassifiedResponse
 ) -> ConversationChange | None:
     """Return what an exchange changes of a conversation, if it does."""

@@ -35,7 +35,7 @@ encode_head = _encode
 read_record_head = msgspec.msgpack.Decoder(RecordHead).decode
 
 
-def kind_of(change: Change) -> str:
+def find_change_kind(change: Change) -> str:
     """Return what `decode_change` has to know of an encoded change."""
     return DELETION if isinstance(change, Deletion) else RECORD
 

@@ -149,14 +149,14 @@ class JournalDirectory:
 
     @property
     def header(self) -> Header:
-        """The header. Raises JournalError where it can't be used."""
+        """Return the header. Raises JournalError where it can't be used."""
         if self._header is None:
             raise self.problem or make_refusal(self.path, "has no header", "remove it")
         return self._header
 
     @property
     def format_known(self) -> bool:
-        """Whether this program knows the journal's format."""
+        """Return whether this program knows the journal's format."""
         return not isinstance(self.problem, JournalNewerError)
 
     def write_header(self, header: Header) -> None:

@@ -73,7 +73,7 @@ class FrameRef(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that the frame takes in its file."""
+        """Return how many bytes the frame takes in its file."""
         return HEADER_SIZE + self.head_size + self.body_size
 
 

@@ -68,12 +68,12 @@ class LargeFrames:
 
     @property
     def outstanding(self) -> list[int]:
-        """The seqs of frames that are in no file yet."""
+        """Return the seqs of frames that are in no file yet."""
         return sorted(self._frames)
 
     @property
     def held_bytes(self) -> int:
-        """The bytes of these frames."""
+        """Return how many bytes these frames have."""
         return sum(frame.size for frame in list(self._frames.values()))
 
     def submit(self, seq: int, frame: WaitingFrame) -> None:

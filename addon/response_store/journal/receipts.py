@@ -26,7 +26,7 @@ class Receipt:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the frame is acknowledged or lost."""
+        """Return whether the frame is acknowledged or lost."""
         return self.done or self.lost
 
     def add_done_callback(self, callback: Callable[[Receipt], None]) -> None:
@@ -49,7 +49,7 @@ class Receipt:
 
     @property
     def has_callbacks(self) -> bool:
-        """Whether somebody is to be called."""
+        """Return whether any callback is registered."""
         return bool(self._callbacks)
 
 

@@ -136,12 +136,12 @@ class JournalWriter:
 
     @property
     def waiting(self) -> int:
-        """How many frames wait in memory for the journal to take frames again."""
+        """Return how many frames wait in memory for the journal to take frames again."""
         return len(self._backlog)
 
     @property
     def outstanding(self) -> list[int]:
-        """The seqs of large frames that are in no file yet. Those of `next_seq` are not known."""
+        """Return the seqs of large frames that are in no file yet, without those of `next_seq`."""
         return self._large.outstanding
 
     def next_seq(self) -> int:

@@ -34,7 +34,7 @@ from response_store.openai_api.output_items import (
 from response_store.openai_api.output_merge import merge_output
 from response_store.openai_api.response_object import join_output_text, read_response
 from response_store.openai_api.sse import Event, is_filler
-from response_store.openai_api.terminal_events import TERMINAL, event_type
+from response_store.openai_api.terminal_events import TERMINAL, determine_type
 from response_store.store.records import State
 
 P = TypeVar("P", bound=Piecewise)
@@ -91,7 +91,7 @@ class ResponseAccumulator:
         except json_text.UnreadableError as error:
             self._feed_unreadable(event, error)
             return
-        kind = event_type(event, data.type)
+        kind = determine_type(event, data.type)
         if kind in TERMINAL:
             self._terminal = self._terminal or (kind, bytes(data.response))
         elif kind in _SNAPSHOTS:
@@ -104,7 +104,7 @@ class ResponseAccumulator:
             self._api_error = api_error
 
     def outcome(self) -> ParsedResponse:
-        """What the events came to."""
+        """Return what the events add up to."""
         items = tuple(item.text() for item in self._items)
         if self._terminal is None:
             return self._partial(items)

@@ -34,9 +34,9 @@ def is_terminal(event: Event) -> bool:
         data = json_text.members(outline_if_large(event.data), _Data)
     except json_text.UnreadableError:
         return False
-    return event_type(event, data.type) in TERMINAL
+    return determine_type(event, data.type) in TERMINAL
 
 
-def event_type(event: Event, stated: Raw) -> str:
+def determine_type(event: Event, stated: Raw) -> str:
     """Return the type that the event's data states, else the event's name."""
     return json_text.as_text(stated) or event.name.decode(errors="replace")

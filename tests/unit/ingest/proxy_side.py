@@ -204,8 +204,8 @@ class Ingester:
         with closing(theirs), self.log.open("wb") as log:
             self.log.chmod(0o600)
             self.process = subprocess.Popen(
-                process.command(theirs.fileno()),
-                env=process.environment(os.environ),
+                process.build_command(theirs.fileno()),
+                env=process.build_environment(os.environ),
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip

@@ -29,13 +29,13 @@ OTHERS = [
 def test_what_may_be_secret_leaves_the_environment() -> None:
     """Variables whose name suggests a secret are left out, all others stay as they are."""
     environ = dict.fromkeys([*SECRETS, *OTHERS], "x")
-    assert process.environment(environ) == dict.fromkeys(OTHERS, "x")
+    assert process.build_environment(environ) == dict.fromkeys(OTHERS, "x")
 
 
 def test_modules_are_looked_for_where_the_proxy_does(monkeypatch: pytest.MonkeyPatch) -> None:
     """The command hands over sys.path, without what depends on the working directory."""
     monkeypatch.setattr(sys, "path", ["", "lib", "/a/lib", ".", "/b.zip"])
-    command = process.command(7)
+    command = process.build_command(7)
     assert command[0] == sys.executable
     assert command[1:3] == ["-P", "-c"]
     assert command[4] == "7"
@@ -46,7 +46,7 @@ def test_modules_in_the_working_directory_are_not_imported(tmp_path: Path) -> No
     """Files named like modules of ours, or of Python, in the working directory do no harm."""
     for name in ("json", "msgspec", "response_store", "selectors"):
         (tmp_path / f"{name}.py").write_text("raise SystemExit('planted')")
-    command = process.command(0)
+    command = process.build_command(0)
     found = subprocess.run(
         [*command[:4], "x", *command[5:]], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -158,7 +158,9 @@ def test_it_ends_without_a_hello() -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         child = subprocess.Popen(
-            process.command(theirs.fileno()), pass_fds=[theirs.fileno()], start_new_session=True
+            process.build_command(theirs.fileno()),
+            pass_fds=[theirs.fileno()],
+            start_new_session=True,
         )
     ours.close()
     assert child.wait(10) == 0

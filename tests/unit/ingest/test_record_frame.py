@@ -11,7 +11,7 @@ from response_store.ingest.record_frame import (
     decode_change,
     encode_change,
     encode_head,
-    kind_of,
+    find_change_kind,
     read_record_head,
 )
 from response_store.journal.errors import DamagedFrameError
@@ -31,7 +31,7 @@ RESPONSE = ResponseRow("t", "r", 1, "m", "{}", "[]", "[]", final=False)
 )
 def test_changes_come_back_as_they_were(change: Change, kind: str) -> None:
     """Records, with and without a response, and deletions."""
-    assert kind_of(change) == kind
+    assert find_change_kind(change) == kind
     assert decode_change(kind, encode_change(change)) == change
 
 

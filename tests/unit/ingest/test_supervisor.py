@@ -140,7 +140,7 @@ async def test_how_it_is_started(
     monkeypatch.setenv("RESPONSE_STORE_DATABASE_URL", "postgresql://u:c4n4ry@h/d")
     ingester = supervised.start()
     how = ingester.how
-    assert ingester.command[:-2] == process.command(0)[:-2]
+    assert ingester.command[:-2] == process.build_command(0)[:-2]
     assert "c4n4ry" not in repr(how["env"])
     assert "c4n4ry" not in repr(ingester.command)
     assert (how["start_new_session"], how["cwd"]) == (True, "/")
