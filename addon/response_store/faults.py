@@ -22,32 +22,32 @@ class ErrorReporter:
         self._counters = counters
         self._seen: set[str] = set()
 
-    def report(self, where: str, error: BaseException) -> None:
+    def report(self, label: str, error: BaseException) -> None:
         """Count an error, and log it unless one of its kind was logged before; never raise."""
         with contextlib.suppress(Exception):
-            self._report(where, error)
+            self._report(label, error)
 
-    def _report(self, where: str, error: BaseException) -> None:
+    def _report(self, label: str, error: BaseException) -> None:
         place = f"{type(error).__name__} at {_format_place(error)}"
-        self._counters.add(f"fault.{where}")
+        self._counters.add(f"fault.{label}")
         if place in self._seen:
             return
         self._seen.add(place)
         logger.warning(
             "response_store: an error of its own in %s (%s); traffic goes on, "
             "what this exchange held may be missing. Please report it.",
-            where,
+            label,
             place,
         )
 
     def guard(
-        self, where: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
+        self, label: str, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs
     ) -> R | None:
         """Return what `function` returns; where it raises, report that and return None."""
         try:
             return function(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 - that is what a guard is for
-            self.report(where, error)
+            self.report(label, error)
             return None
 
 

@@ -67,9 +67,9 @@ def _count_marks(text: bytes) -> int:
 
 def checked(body: bytes) -> bytes:
     """Return `body` without a byte order mark; raise UnreadableError unless it is UTF-8."""
-    body, flaw = repaired(body)
-    if flaw is not None:
-        raise UnreadableError(flaw)
+    body, problem = repaired(body)
+    if problem is not None:
+        raise UnreadableError(problem)
     return body
 
 
@@ -86,10 +86,10 @@ def repaired(body: bytes) -> tuple[bytes, str | None]:
         body.decode()
     except UnicodeDecodeError as error:
         cut_off = error.reason == "unexpected end of data"
-        flaw = None if cut_off else f"invalid UTF-8 at byte {error.start}"
+        problem = None if cut_off else f"invalid UTF-8 at byte {error.start}"
         if len(body) > CAREFUL_BYTES and not cut_off:
             raise UnreadableError(f"invalid UTF-8 at byte {error.start}") from None
-        return body.decode(errors="replace").encode(), flaw
+        return body.decode(errors="replace").encode(), problem
     return body, None
 
 
@@ -100,8 +100,8 @@ def members(text: Text, fields: type[S]) -> S:
     """
     decoder = _decoders.get(fields) or _decoders.setdefault(fields, msgspec.json.Decoder(fields))
     try:
-        found: S = decoder.decode(text)
-        return found
+        result: S = decoder.decode(text)
+        return result
     except (msgspec.MsgspecError, RecursionError):
         scanned = _scan_object(_decoded(text))
     return fields(
@@ -129,16 +129,16 @@ def elements(text: Text) -> list[Raw]:
 
 def values(text: bytes) -> list[Raw]:
     """Slice JSON values that stand one after the other, up to the first that is broken."""
-    found: list[Raw] = []
+    result: list[Raw] = []
     whole = _decoded(text)
     at = _skip(whole, 0)
     try:
         while at < len(whole):
             value, at = _scan_value(whole, at)
-            found.append(value)
+            result.append(value)
     except UnreadableError:
         pass
-    return found
+    return result
 
 
 def present(text: Text) -> bool:
@@ -245,28 +245,28 @@ def _decoded(text: Text) -> str:
 
 
 def _scan_object(text: str) -> dict[str, Raw]:
-    found: dict[str, Raw] = {}
+    result: dict[str, Raw] = {}
     at = _expect(text, 0, "{", "a JSON object")
     while text[at : at + 1] != "}":
         at = _expect(text, at, '"', "a member's name")
         name, at = _scan_name(text, at)
         at = _expect(text, at, ":", "a colon")
         value, at = _scan_value(text, at)
-        found[name] = value
+        result[name] = value
         at = _after_comma(text, at, "}")
     _expect_end(text, at + 1)
-    return found
+    return result
 
 
 def _scan_array(text: str) -> list[Raw]:
-    found: list[Raw] = []
+    result: list[Raw] = []
     at = _expect(text, 0, "[", "a JSON array")
     while text[at : at + 1] != "]":
         value, at = _scan_value(text, at)
-        found.append(value)
+        result.append(value)
         at = _after_comma(text, at, "]")
     _expect_end(text, at + 1)
-    return found
+    return result
 
 
 def _scan_name(text: str, at: int) -> tuple[str, int]:
@@ -309,5 +309,5 @@ def _expect_end(text: str, at: int) -> None:
 
 
 def _skip(text: str, at: int) -> int:
-    found = _blanks(text, at)
-    return found.end() if found else at
+    result = _blanks(text, at)
+    return result.end() if result else at

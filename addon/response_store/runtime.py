@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from response_store.config import Config
 
 logger = logging.getLogger(__name__)
-_VERDICT_LOOK = 0.02  # seconds between looks whether a new session has its verdict
+_VERDICT_POLL_INTERVAL = 0.02  # seconds between looks whether a new session has its verdict
 Make = Callable[["Config"], Session]
 
 
@@ -200,7 +200,7 @@ class Runtime:
         error = candidate.verdict
         if error is None and not candidate.has_verdict and candidate.loop.time() < deadline:
             candidate.loop.call_later(
-                _VERDICT_LOOK, self._look_for_verdict, candidate, deadline, switched
+                _VERDICT_POLL_INTERVAL, self._look_for_verdict, candidate, deadline, switched
             )
             return
         self._candidate = None

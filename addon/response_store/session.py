@@ -42,8 +42,8 @@ OPEN_WAIT = 3.0  # seconds that start-up waits for the database's verdict
 CLOSE_WAIT = 5.0  # seconds that a stop waits for what is acknowledged to be applied
 FILE_READ_WAIT = 10.0  # seconds without progress that the end of a flow file waits longer
 HUNG_AFTER = 2.0  # seconds that one statement may take until the database counts as away
-_LARGE_LOOK = 0.005  # seconds
-_CLOSE_LOOK = 0.1  # seconds between looks whether a retired session may be closed
+_LARGE_POLL_INTERVAL = 0.005  # seconds
+_CLOSE_POLL_INTERVAL = 0.1  # seconds between looks whether a retired session may be closed
 _LARGE_WAIT = 1.0  # seconds that a stop waits for frames of megabytes
 Watch = Callable[["WrittenRow"], None]
 """What is called, on the event loop, with every exchange that has ended and is written."""
@@ -194,7 +194,7 @@ class Session:
             return
         if self._outbox.at_work or self.writer.outstanding or self.waiting_in_memory:
             if self._closes is None:
-                self._closes = self.loop.call_later(_CLOSE_LOOK, self._look_again)
+                self._closes = self.loop.call_later(_CLOSE_POLL_INTERVAL, self._look_again)
             return
         self.close()
 
@@ -205,14 +205,14 @@ class Session:
     # What others ask
 
     def ask(
-        self, kind: str, arguments: bytes, seconds: float, *, behind: bool = True
+        self, kind: str, arguments: bytes, seconds: float, *, after_captured: bool = True
     ) -> asyncio.Future[IngesterReply]:
         """Ask the ingester, unless told otherwise behind all that was captured so far."""
         future: asyncio.Future[IngesterReply] = self.loop.create_future()
         self.ingester.ask(
             kind,
             arguments,
-            after=self.writer.last_seq if behind else 0,
+            after=self.writer.last_seq if after_captured else 0,
             seconds=seconds,
             then=lambda answered: None if future.done() else future.set_result(answered),
         )
@@ -351,7 +351,7 @@ class Session:
         self.writer.retry()
         deadline = time.monotonic() + _LARGE_WAIT
         while self.writer.outstanding and time.monotonic() < deadline:
-            time.sleep(_LARGE_LOOK)
+            time.sleep(_LARGE_POLL_INTERVAL)
 
     def _apply(self, seconds: float, patience: float) -> None:
         """Wait until the database has everything, `seconds` long, or as long as it takes things."""

@@ -83,9 +83,11 @@ class Traffic:
         if refused:
             return None
         if session.serving is not None and refused is not None:
-            asked = self.errors.guard("serve", self._asked, flow, session.serving, session.config)
-            if asked is not None:
-                return self._serve(flow, asked, session, session.serving)
+            store_request = self.errors.guard(
+                "serve", self._asked, flow, session.serving, session.config
+            )
+            if store_request is not None:
+                return self._serve(flow, store_request, session, session.serving)
         self.errors.guard("request", self._passes, flow, session)
         return None
 
@@ -124,19 +126,21 @@ class Traffic:
             self._read_request(flow_id)
 
     async def _serve(
-        self, flow: http.HTTPFlow, asked: StoreRequest, session: Session, serving: Service
+        self, flow: http.HTTPFlow, store_request: StoreRequest, session: Session, serving: Service
     ) -> None:
         """Answer a request, or let it pass. What is answered here is not captured again."""
         try:
             headers = flow_facts.read_request_headers(flow, session.config.tenant)
             tenant = flow_facts.find_tenant(headers, session.config.tenant)
-            made = await serving.answer(tenant, asked, flow.request.method, flow.request.path)
+            reply = await serving.answer(
+                tenant, store_request, flow.request.method, flow.request.path
+            )
         except Exception as error:  # noqa: BLE001 - the client gets an answer whatever we do wrong
             self.errors.report("serve", error)
-            made = serving.answer_after_error()
-        if made is not None:
+            reply = serving.answer_after_error()
+        if reply is not None:
             self._done.add(flow)
-            flow.response = http.Response.make(made.status, made.body, dict(made.headers))
+            flow.response = http.Response.make(reply.status, reply.body, dict(reply.headers))
         else:
             self.errors.guard("request", self._passes, flow, session)
 
@@ -154,8 +158,8 @@ class Traffic:
             return False
         self._done.add(flow)
         self.counters.add(f"refused.{refusal.value}")
-        made = answer.build_forbidden(refusal)
-        flow.response = http.Response.make(made.status, made.body, dict(made.headers))
+        reply = answer.build_forbidden(refusal)
+        flow.response = http.Response.make(reply.status, reply.body, dict(reply.headers))
         return True
 
     def _refusal(self, flow: http.HTTPFlow, session: Session) -> RefusalReason | None:
@@ -189,15 +193,15 @@ class Traffic:
         """Return what a request of a client asks of the store, if the client may."""
         if not flow.live or flow.response is not None or flow.error is not None:
             return None
-        asked = serving.parse(flow.request.method, flow.request.path)
-        if asked is None or not config.capture.admits(flow_facts.find_host(flow)):
+        store_request = serving.parse(flow.request.method, flow.request.path)
+        if store_request is None or not config.capture.admits(flow_facts.find_host(flow)):
             return None
         # When the address is changed at run time, mitmproxy listens there before it can be refused.
         if not config.serve_remote and not is_from_here(flow.client_conn):
             return None
         # Where the client has named the server itself, that one may answer a page of its own.
         passes = not is_reverse(flow.client_conn) and config.serve is Serve.PREFER
-        return None if passes and self._read_refusal(flow, config) else asked
+        return None if passes and self._read_refusal(flow, config) else store_request
 
     # Requests
 

@@ -22,6 +22,6 @@ class Budget:
         self._held += size
         return True
 
-    def give_back(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """Return bytes that were taken."""
         self._held -= size

@@ -169,7 +169,7 @@ class StreamTee:
         """Give the memory back; nothing is kept from here on."""
         self._account()
         self._give_up_chunks()
-        self._budget.give_back(self._held_decoded)
+        self._budget.release(self._held_decoded)
         self._held_decoded = 0
         self._stop_watching()
         self._decoding = None
@@ -218,7 +218,7 @@ class StreamTee:
         self._pending += self.chunks[self._counted :]
         self._held += size
         self._decoded += size
-        self._budget.give_back(self._room)
+        self._budget.release(self._room)
         self._granted, self._room = 0, -1
 
     def _keep(self, chunk: bytes) -> None:
@@ -232,7 +232,7 @@ class StreamTee:
 
     def _give_up_chunks(self) -> None:
         self._keeps_chunks = False
-        self._budget.give_back(self._held)
+        self._budget.release(self._held)
         self._held = 0
         self.chunks = []
         if self.is_deferred:

@@ -304,7 +304,7 @@ class Socket:
 
     def _drop_steer(self, place: int) -> bytes:
         _, content = self._steers.pop(place)
-        self._exchanges.budget.give_back(len(content))
+        self._exchanges.budget.release(len(content))
         return content
 
     # Ending
@@ -328,7 +328,7 @@ class Socket:
         if turn.response_id is None:
             turn.refused(message.status)
         self._feed(turn, content, at)
-        self._give_back(turn)
+        self._release_held(turn)
         exchange = self._exchanges.finish(turn.key, EndedBy.BODY, None, at)
         self._release(self._streams.fail(turn))
         return _as_list(exchange)
@@ -377,11 +377,11 @@ class Socket:
 
     def _release(self, turn: WebSocketTurn | None) -> None:
         if turn is not None:
-            self._give_back(turn)
+            self._release_held(turn)
             turn.release()
 
-    def _give_back(self, turn: WebSocketTurn) -> None:
-        self._exchanges.budget.give_back(turn.held)
+    def _release_held(self, turn: WebSocketTurn) -> None:
+        self._exchanges.budget.release(turn.held)
         turn.held = 0
 
 

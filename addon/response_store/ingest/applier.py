@@ -37,7 +37,9 @@ from response_store.store.records import Record
 logger = logging.getLogger(__name__)
 _READ_BATCH_SIZE = 256  # frames
 _MAX_MEMORY_ATTEMPTS = 5  # for a frame that does not fit into the memory there is
-_MEMORY_SHARE = 0.75  # of journal.max_bytes, which the segments of a database in memory may take
+_MAX_MEMORY_RATIO = (
+    0.75  # of journal.max_bytes, which the segments of a database in memory may take
+)
 OnWritten = Callable[[Sequence[PendingChange]], None]
 
 
@@ -420,7 +422,7 @@ class Applier:
 
     def _drop_oldest(self, reader: JournalReader, needed: Sequence[FrameRef]) -> None:
         """Make room where the segments are all that a database in memory could be filled from."""
-        allowed = self._config.journal.max_bytes * _MEMORY_SHARE
+        allowed = self._config.journal.max_bytes * _MAX_MEMORY_RATIO
         for name in reader.droppable(self.committed, needed):
             if self.directory.bytes_on_disk() <= allowed:
                 return

@@ -40,7 +40,7 @@ def normalize_poll(
     object_came = outcome.response_id is not None and bool(outcome.response or outcome.partial)
     if classified.state is State.REFUSED or not (object_came or outcome.items):
         return Skip.NO_RESPONSE
-    response_id = outcome.response_id or request.follows
+    response_id = outcome.response_id or request.target_response_id
     outcome = replace(outcome, response_id=response_id)
     if transport is not Transport.SSE:
         request = replace(

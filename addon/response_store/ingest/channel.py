@@ -300,9 +300,9 @@ class MessageDecoder:
         return rest
 
     def _take_start(self, rest: memoryview, size: int) -> memoryview:
-        lacking = size - len(self._start)
-        self._start += rest[:lacking]
-        return rest[lacking:]
+        missing = size - len(self._start)
+        self._start += rest[:missing]
+        return rest[missing:]
 
     def _take_body(self, rest: memoryview) -> memoryview:
         part = rest[: self._lacking]

@@ -41,9 +41,13 @@ class Tombstones:
         Reading it again changes nothing.
         """
         answer = ending.answer
-        if not request.follows or answer is None or not self._is_gone(answer.status_code):
+        if (
+            not request.target_response_id
+            or answer is None
+            or not self._is_gone(answer.status_code)
+        ):
             return Skip.DELETION
-        key = request.tenant_id, request.follows
+        key = request.tenant_id, request.target_response_id
         deleted_at = request.started_at + (ending.duration_ms or 0) / 1000
         before = self._deleted_at.pop(key, deleted_at)
         self._deleted_at[key] = max(before, deleted_at)
@@ -64,7 +68,7 @@ def build_deletion(tenant_id: str, response_id: str, now: float) -> Draft:
     """Return a deletion that this proxy was asked for itself; `now` is Unix seconds."""
     request = Request(
         exchange_id="", tenant_id=tenant_id, api=Api.RESPONSES, method="DELETE", scheme="", host="",
-        path="", user_agent=None, body=None, started_at=now, follows=response_id,
+        path="", user_agent=None, body=None, started_at=now, target_response_id=response_id,
     )  # fmt: skip
     answer = AnswerDraft(Transport.HTTP, 204, None, None)
     return Draft(request, Ending(EndedBy.PROXY, 0.0, answer=answer))

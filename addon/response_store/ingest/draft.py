@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 class Request:
     """A request whose path says that it may be one of ours. `started_at` is Unix seconds.
 
-    `body` is decoded; `missing` says why there is none, where that is known. `follows` is the id
-    of the response that it asks after, or asks to delete; None where it creates one.
+    `body` is decoded; `missing` says why there is none, where that is known. `target_response_id`
+    is the response that it asks for, or asks to delete; None where it creates one.
     """
 
     exchange_id: str
@@ -30,17 +30,17 @@ class Request:
     user_agent: str | None
     body: bytes | None
     started_at: float
-    follows: str | None = None
+    target_response_id: str | None = None
     transport: Transport = Transport.HTTP  # how it came; the answer to HTTP may come as SSE
     missing: str | None = None
-    given: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
-    read: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
+    preset: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
+    parsed: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
     port: int | None = None
 
     @property
     def deletes(self) -> bool:
         """Return whether it asks to delete a response."""
-        return self.follows is not None and self.method == "DELETE"
+        return self.target_response_id is not None and self.method == "DELETE"
 
 
 @dataclass(frozen=True, slots=True)

@@ -228,10 +228,10 @@ def build_request(head: RequestHead, body: bytes) -> Request:
         user_agent=head.user_agent,
         body=None if head.missing is not None or head.steered is not None else body,
         started_at=head.started_at,
-        follows=head.target_response_id,
+        target_response_id=head.target_response_id,
         transport=transport,
         missing=head.missing,
-        given=_read_steering(head, body),
+        preset=_read_steering(head, body),
     )
 
 

@@ -168,7 +168,7 @@ class Interpreter:
         """Hold the frames of a draft that later ones depend on."""
         request = draft.request
         if request.deletes:
-            self._deletions[request.tenant_id, request.follows or ""] = refs
+            self._deletions[request.tenant_id, request.target_response_id or ""] = refs
         elif request.exchange_id in self._builder.held_exchanges:
             self._held[request.exchange_id] = refs
 

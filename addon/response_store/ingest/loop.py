@@ -46,7 +46,7 @@ PERSIST_AFTER = 0.2  # seconds after which the position is written without a row
 REST_AFTER = 1.0  # seconds of rest after which the journal and the database are tidied up
 _COMPACT_EVERY = 0.2  # seconds at least
 _OWNER_WAIT = 2.0  # seconds that a proxy that left the channel may take to let go of the journal
-_OWNER_LOOK = 0.05  # seconds between looks whether a proxy that left the channel has ended
+_OWNER_POLL_INTERVAL = 0.05  # seconds between looks whether a proxy that left the channel has ended
 _HOPELESS = 10.0  # seconds without progress, once the proxy has left, after which the rest stays
 
 
@@ -391,7 +391,7 @@ class Worker:
         elif not self._is_rested:
             due.append(self._active_at + REST_AFTER)
         if self._left_at is not None:
-            due.append(now + _OWNER_LOOK)
+            due.append(now + _OWNER_POLL_INTERVAL)
         elif self.health.ready and (chore_at := self._chores.due_at()) is not None:
             due.append(max(chore_at, self._chore_at()))
         return max(0.0, min(due) - now) if due else None

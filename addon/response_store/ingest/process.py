@@ -2,7 +2,8 @@
 
 The proxy starts `build_command(fd)` with `build_environment(os.environ)`, in a session of its own,
 with the file descriptor of one end of a socket pair, and its standard error in a private file of
-the journal's folder. The process ends by itself: signals that a terminal or a group sends are ignored.
+the journal's folder. The process ends by itself: signals that a terminal or a group sends are
+ignored.
 
 Nothing heavy is imported here: the proxy imports this module.
 """

@@ -107,19 +107,19 @@ class RecordBuilder:
         return deletion
 
     def _request(self, facts: Request) -> ReadRequest | Skip:
-        if facts.follows is not None:
+        if facts.target_response_id is not None:
             return _NO_BODY
-        read: ReadRequest | Skip | None = facts.read
+        read: ReadRequest | Skip | None = facts.parsed
         if read is None:
-            read = facts.given or read_request(facts)
+            read = facts.preset or read_request(facts)
             if not read.store and self._capture.store_false is StoreFalse.SKIP:
                 read = Skip.STORE_FALSE
-            facts.read = read
+            facts.parsed = read
         return read
 
     def _ended(self, facts: Request, ending: Ending, request: ReadRequest) -> Record | Skip:
         classified = self._answers.read(facts, ending, request)
-        if facts.follows is not None:
+        if facts.target_response_id is not None:
             poll = normalize_poll(facts, classified, determine_transport(facts, ending.answer))
             if isinstance(poll, Skip):
                 return poll

@@ -73,45 +73,45 @@ class AnswerReader:
             if answer.too_large:
                 return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
             return classify_unreadable(NOT_KEPT, b"", answer, ending)
-        given = _CapturedAnswer(facts, request, ending, answer, answer.body)
+        captured = _CapturedAnswer(facts, request, ending, answer, answer.body)
         try:
-            classified = self._read(given)
+            classified = self._read(captured)
         except json_text.TooManyValuesError:
-            classified = self._read_start(given)
+            classified = self._read_start(captured)
         except UncleanableError:
             classified = ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         self.resumable.note_end(facts, classified)
         return classified
 
-    def _read(self, given: _CapturedAnswer) -> ClassifiedResponse:
-        answer = given.answer
-        terminal = _read_terminal(given)
+    def _read(self, captured: _CapturedAnswer) -> ClassifiedResponse:
+        answer = captured.answer
+        terminal = _read_terminal(captured)
         if terminal is not None:
-            state = determine_state(terminal, answer, given.ending)
+            state = determine_state(terminal, answer, captured.ending)
             if not keeps_raw(self._capture, state):
                 return ClassifiedResponse(terminal, state)
-        given = given._replace(body=given.scrub(given.body))
+        captured = captured._replace(body=captured.scrub(captured.body))
         if answer.too_large:
-            outcome = terminal or self._read_beginning(given)
+            outcome = terminal or self._read_beginning(captured)
             return ClassifiedResponse(outcome, State.TOO_LARGE)
         if answer.decode_error is not None:
-            return self._read_undecodable(given, terminal)
-        return self._read_whole(given, terminal)
+            return self._read_undecodable(captured, terminal)
+        return self._read_whole(captured, terminal)
 
-    def _read_start(self, given: _CapturedAnswer) -> ClassifiedResponse:
+    def _read_start(self, captured: _CapturedAnswer) -> ClassifiedResponse:
         """Read what an answer begins with, that has too many values to be read whole."""
-        start = given.body[:_START_BYTES]
+        start = captured.body[:_START_BYTES]
         try:
-            body = given.scrub(given.body)
-            outcome = self._read_beginning(given._replace(body=given.scrub(start)))
+            body = captured.scrub(captured.body)
+            outcome = self._read_beginning(captured._replace(body=captured.scrub(start)))
         except (json_text.TooManyValuesError, UncleanableError):
             return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         return ClassifiedResponse(outcome, State.TOO_LARGE, body)
 
     def _read_whole(
-        self, given: _CapturedAnswer, terminal: ParsedResponse | None
+        self, captured: _CapturedAnswer, terminal: ParsedResponse | None
     ) -> ClassifiedResponse:
-        facts, request, ending, answer, body = given
+        facts, request, ending, answer, body = captured
         stream = self.resumable.prepend(facts, answer, body)
         try:
             read = terminal or read_any(facts.api, answer.transport, stream.body)
@@ -125,19 +125,21 @@ class AnswerReader:
         return classified
 
     def _read_undecodable(
-        self, given: _CapturedAnswer, terminal: ParsedResponse | None
+        self, captured: _CapturedAnswer, terminal: ParsedResponse | None
     ) -> ClassifiedResponse:
-        answer, body = given.answer, given.body
-        read = terminal or read_part(given.facts.api, answer.transport, body)
+        answer, body = captured.answer, captured.body
+        read = terminal or read_part(captured.facts.api, answer.transport, body)
         if answer.raw is not None and not self._redacts:
-            body = given.scrub(answer.raw)
-        return with_decode_error(mask_joined_credentials(read, given.request.secrets), body, answer)
+            body = captured.scrub(answer.raw)
+        return with_decode_error(
+            mask_joined_credentials(read, captured.request.secrets), body, answer
+        )
 
-    def _read_beginning(self, given: _CapturedAnswer) -> ParsedResponse:
-        secrets = given.request.secrets
+    def _read_beginning(self, captured: _CapturedAnswer) -> ParsedResponse:
+        secrets = captured.request.secrets
         may_cut = self._redacts or bool(secrets)
-        transport = given.answer.transport
-        part = read_beginning(given.facts.api, transport, given.body, may_cut=may_cut)
+        transport = captured.answer.transport
+        part = read_beginning(captured.facts.api, transport, captured.body, may_cut=may_cut)
         return mask_joined_credentials(part, secrets)
 
 
@@ -155,19 +157,19 @@ class _CapturedAnswer(NamedTuple):
         return mask_repeated(mask(body).body, self.request.secrets)
 
 
-def _read_terminal(given: _CapturedAnswer) -> ParsedResponse | None:
+def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     """Read the terminal event alone, where it says everything; None where it doesn't."""
-    if given.facts.api is not Api.RESPONSES or not given.answer.is_terminated:
+    if captured.facts.api is not Api.RESPONSES or not captured.answer.is_terminated:
         return None
-    event = find_terminal_event(given.body)
+    event = find_terminal_event(captured.body)
     if event is None:
         return None
     try:
-        data, parse_error = json_text.repaired(given.scrub(event.data))
+        data, parse_error = json_text.repaired(captured.scrub(event.data))
     except json_text.UnreadableError:
         return None
     alone = read_terminal(Event(event.name, data)) if parse_error is None else None
-    return alone if alone is not None and _is_complete(alone, given.body) else None
+    return alone if alone is not None and _is_complete(alone, captured.body) else None
 
 
 def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:

@@ -65,8 +65,8 @@ class ResumableStreams:
         own = request.exchange_id
         size = len(request.body or b"") + len(tail)
         held = None
-        if request.follows is not None and answer.transport is Transport.SSE:
-            held = self._held.get((request.tenant_id, request.follows))
+        if request.target_response_id is not None and answer.transport is Transport.SSE:
+            held = self._held.get((request.tenant_id, request.target_response_id))
         body = tail if held is None else join_streams(held.body, tail)
         if held is None or body is tail:
             return ResumableStream(tail, (own,), size)

@@ -52,7 +52,7 @@ from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalError
 
 _RECEIVE = 1 << 18  # bytes at once
-_LOOK_EVERY = 0.25  # seconds between looks whether the worker is held up, while it has work
+_CHECK_INTERVAL = 0.25  # seconds between looks whether the worker is held up, while it has work
 _LOCK_WAIT = 5.0  # seconds for the reader before this one to end
 _MAX_OUTGOING = 8 << 20  # bytes; a proxy that reads so slowly is not told of rows any more
 _HANGS = 10.0  # seconds in one statement after which it is broken off, once the proxy has left
@@ -324,7 +324,7 @@ class Server:
 
     def _look_later(self) -> None:
         if self._look_at is None:
-            self._look_at = self._clock() + _LOOK_EVERY
+            self._look_at = self._clock() + _CHECK_INTERVAL
 
     def _look_after(self, worker: Worker) -> None:
         """See now and then whether the worker is held up, as long as it has work."""
@@ -334,7 +334,7 @@ class Server:
         if self._left_at is not None and busy_for is not None and busy_for > _HANGS:
             worker.interrupt()
         is_at_work = worker.has_work or busy_for is not None or self._left_at is not None
-        self._look_at = self._clock() + _LOOK_EVERY if is_at_work else None
+        self._look_at = self._clock() + _CHECK_INTERVAL if is_at_work else None
 
     def _report(self) -> None:
         """Say what is new, and what is committed to those who wait for it."""

@@ -59,9 +59,9 @@ WAKE_DELAY = 0.003  # seconds in which appends share one wake-up
 HELD_FRAMES = 20_000  # that wait in memory for an ingester that does not take them
 HELD_BYTES = 256 * 1024 * 1024
 _RECEIVE = 1 << 18  # bytes at once
-_EXIT_LOOK = 0.05  # seconds between looks whether the process has exited
+_EXIT_POLL_INTERVAL = 0.05  # seconds between looks whether the process has exited
 _EXIT_WAIT = 2.0  # seconds from the end of the channel after which the process is killed
-_REAP_LOOK = 1.0  # seconds between such looks once nobody waits for it
+_REAP_POLL_INTERVAL = 1.0  # seconds between such looks once nobody waits for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,14 +328,14 @@ class Supervisor:
         if code is None:
             if self._loop.time() >= kill_at:
                 self._process.kill()
-            self._restart = self._loop.call_later(_EXIT_LOOK, self._look_for_exit, kill_at)
+            self._restart = self._loop.call_later(_EXIT_POLL_INTERVAL, self._look_for_exit, kill_at)
         else:
             self._exited(f"has ended ({process.describe_exit(self._directory.path, code)})")
 
     def _reap(self) -> None:
         """Take note of the end of a process that was let go, so that no zombie stays."""
         if self._process is not None and self._process.poll() is None:
-            self._loop.call_later(_REAP_LOOK, self._reap)
+            self._loop.call_later(_REAP_POLL_INTERVAL, self._reap)
 
     def _exited(self, how: str) -> None:
         self.last_exit = how

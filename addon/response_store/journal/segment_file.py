@@ -11,7 +11,7 @@ from response_store.journal.frames import Buffer
 from response_store.journal.private_files import sync_file, sync_folder
 
 _CREATE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-_COPIED_AT_ONCE = 1 << 20  # bytes
+_COPY_BATCH_BYTES = 1 << 20  # bytes
 
 
 class SegmentFile:
@@ -58,8 +58,8 @@ class SegmentFile:
         new.unlink(missing_ok=True)
         fd = os.open(new, _CREATE, 0o600)
         try:
-            for at in range(0, self.size, _COPIED_AT_ONCE):
-                size = min(_COPIED_AT_ONCE, self.size - at)
+            for at in range(0, self.size, _COPY_BATCH_BYTES):
+                size = min(_COPY_BATCH_BYTES, self.size - at)
                 write_all(fd, [os.pread(self.fd, size, at)])
             sync_file(fd)
         finally:

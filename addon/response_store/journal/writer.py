@@ -41,7 +41,7 @@ _MAX_PARTS = 256  # of one writev; Linux and macOS take 1024
 _MAX_LARGE_BYTES = 256 << 20  # of large frames on their way to the disk
 _RETRY_SECONDS = 0.005  # how long the loop may be held by frames that waited
 _REPORT_AFTER = 1.0  # seconds that a problem lasts before it is reported
-_LOOK_SECONDS = 1.0  # between looks whether the current segment is still in its place
+_CHECK_INTERVAL = 1.0  # between looks whether the current segment is still in its place
 
 
 def choose_segment_size(max_bytes: int) -> int:
@@ -337,7 +337,7 @@ class JournalWriter:
         now = self._clock()
         if now < self._look_at and not self._is_gone:
             return None
-        self._look_at = now + _LOOK_SECONDS
+        self._look_at = now + _CHECK_INTERVAL
         segment = self._segment
         if segment is None or segment.is_in_place():
             self._is_gone = False

@@ -123,7 +123,7 @@ class Commands:
             if future.result().status != LATE:
                 _say(future.result())
                 return
-            again = session.ask(LOOK, question, _LOOK_SECONDS, behind=False)
+            again = session.ask(LOOK, question, _LOOK_SECONDS, after_captured=False)
             again.add_done_callback(lambda future: _say(future.result(), session.waiting()))
 
         session.ask(LOOK, question, _SETTLE_SECONDS).add_done_callback(answered)

@@ -135,8 +135,8 @@ def _find_words(value: Raw, depth: int = 0) -> str | None:
     if depth >= _DEPTH:
         return None
     if start == b"[":
-        said = (_find_words(element, depth + 1) for element in _slice_elements(value))
-        return "; ".join(filter(None, said)) or None
+        texts = (_find_words(element, depth + 1) for element in _slice_elements(value))
+        return "; ".join(filter(None, texts)) or None
     return _find_first_words(_read_members(value), _WORDS, depth) if start == b"{" else None
 
 

@@ -99,9 +99,9 @@ def _read_first_text(choices: list[Members]) -> str | None:
         return None
     try:
         for name in ("message", "delta"):
-            said = choices[0].get(name, ABSENT)
-            if bytes(memoryview(said)[:1]) == b"{":
-                return extract_answer_text(json_text.all_members(said).get("content", ABSENT))
+            content = choices[0].get(name, ABSENT)
+            if bytes(memoryview(content)[:1]) == b"{":
+                return extract_answer_text(json_text.all_members(content).get("content", ABSENT))
     except json_text.UnreadableError:
         return None
     return None

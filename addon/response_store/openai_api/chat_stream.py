@@ -142,11 +142,13 @@ class _ChoiceParts:
         if not self.has_delta:
             self.message.grow(message)
             return
-        said = json_text.all_members(self.message.text())
+        accumulated = json_text.all_members(self.message.text())
         for name, value in message.items():
-            if _is_empty(said.get(name, ABSENT)):
+            if _is_empty(accumulated.get(name, ABSENT)):
                 self.message.grow({name: value})
-            elif name in _CONTENT and json_text.as_text(value) != json_text.as_text(said[name]):
+            elif name in _CONTENT and json_text.as_text(value) != json_text.as_text(
+                accumulated[name]
+            ):
                 self.has_lost = True
 
     @property

@@ -51,7 +51,7 @@ _begins_plain = re.compile(
     rb"\s*(?:\{\s*[\"}]|\[\s*[\[{\"\]]|(?:data|event|id|retry): ?|:[ \n\r])"
     rb"[\x20-\x7e\s\x80-\xff]*\Z"
 ).match
-_LOOK = 64  # bytes
+_HEAD_BYTES = 64  # bytes
 _LEAST = 8  # bytes that tell whether a body is plain
 
 
@@ -192,7 +192,7 @@ class _OrPlain:
                 self._head = data
                 return
             self._head = None
-            if _is_plain(data[:_LOOK]):
+            if _is_plain(data[:_HEAD_BYTES]):
                 self._decoder = None
         if self._decoder is None:
             yield data
@@ -345,7 +345,7 @@ def _is_zlib(head: bytes) -> bool:
 def _is_undecided(head: bytes) -> bool:
     start = head.lstrip()
     may_be = not start or start[0] in b"{[:deir"
-    return may_be and len(head) < _LOOK and len(start) < _LEAST and not _is_plain(head)
+    return may_be and len(head) < _HEAD_BYTES and len(start) < _LEAST and not _is_plain(head)
 
 
 def _is_plain(head: bytes) -> bool:

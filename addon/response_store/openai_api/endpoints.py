@@ -107,9 +107,9 @@ def normalize_path(path: str) -> str:
 
 def find_model(path: str) -> str | None:
     """Return the model that a path or its query names; None where neither does."""
-    found = _model_in_path(normalize_path(path))
-    if found:
-        return storable(unquote(found[1], errors="replace"))
+    match = _model_in_path(normalize_path(path))
+    if match:
+        return storable(unquote(match[1], errors="replace"))
     return next((value for name, value in _read_parameters(path) if name == "model"), None)
 
 
@@ -127,18 +127,18 @@ def find_target_id(path: str) -> str | None:
     """Return the id of the response that a request of ours is about; None where it creates one."""
     if "/responses/" not in path:
         return None
-    found = _stored(normalize_path(path))
-    if found is None or found[1] in _NO_IDS:
+    match = _stored(normalize_path(path))
+    if match is None or match[1] in _NO_IDS:
         return None
-    return unquote(found[1], errors="replace")
+    return unquote(match[1], errors="replace")
 
 
 def _classify_stored(method: str, route: str) -> Api | Skip:
     """Judge a path that goes on behind an API's end: it may name a stored response."""
-    found = _stored(route)
-    if found is None:
+    match = _stored(route)
+    if match is None:
         return Skip.PATH
-    name, action = found[1], found[2] or ""
+    name, action = match[1], match[2] or ""
     if name in _NO_IDS:
         return Skip.PATH if action else _NO_IDS[name]
     if (method, action) in _FOLLOWING:

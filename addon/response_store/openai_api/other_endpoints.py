@@ -56,39 +56,39 @@ def classify_other(method: str, route: str) -> Api | None:
         api = next((api for end, api in _CREATING if route.endswith(end)), None)
         if api is not None or route.endswith("/chat/completions"):
             return api
-    if found := _conversation(route):
-        shape = found[1] is not None, found[2] is not None, found[3] is not None
+    if match := _conversation(route):
+        shape = match[1] is not None, match[2] is not None, match[3] is not None
         return Api.CONVERSATIONS if method in _CONVERSATION_METHODS[shape] else None
-    if found := _stored_completion(route):
-        has_messages = found[2] is not None
-        methods = ("GET",) if found[1] is None or has_messages else ("GET", "POST", "DELETE")
+    if match := _stored_completion(route):
+        has_messages = match[2] is not None
+        methods = ("GET",) if match[1] is None or has_messages else ("GET", "POST", "DELETE")
         return Api.STORED_COMPLETIONS if method in methods else None
     return None
 
 
 def find_conversation_id(path: str) -> str | None:
     """Return the conversation that a path names."""
-    found = _conversation(_normalize_path(path))
-    return _decode_name(found[1]) if found and found[1] else None
+    match = _conversation(_normalize_path(path))
+    return _decode_name(match[1]) if match and match[1] else None
 
 
 def find_item_id(path: str) -> str | None:
     """Return the item of a conversation that a path names."""
-    found = _conversation(_normalize_path(path))
-    return _decode_name(found[3]) if found and found[3] else None
+    match = _conversation(_normalize_path(path))
+    return _decode_name(match[3]) if match and match[3] else None
 
 
 def find_completion_id(path: str) -> str | None:
     """Return the stored completion that a path names."""
-    found = _stored_completion(_normalize_path(path))
-    return _decode_name(found[1]) if found and found[1] else None
+    match = _stored_completion(_normalize_path(path))
+    return _decode_name(match[1]) if match and match[1] else None
 
 
 def name_uncaptured_endpoint(path: str) -> str | None:
     """Return what a path that is not captured is counted as; None where it is none of an API."""
     route = _normalize_path(path)
-    if found := _GEMINI(route):
-        return _GEMINI_METHODS.get(found[1])
+    if match := _GEMINI(route):
+        return _GEMINI_METHODS.get(match[1])
     words = {*route.split("/")[-4:]}
     return next((word for word in _UNCAPTURED if word in words), None)
 

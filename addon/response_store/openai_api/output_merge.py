@@ -13,7 +13,7 @@ from response_store.openai_api.output_items import read_members
 
 Match = dict[int, int]
 _UNSTABLE = ("id", "status", "annotations", "logprobs", "phase", "encrypted_content")
-_SAID = ("content", "summary", "arguments", "input", "code", "action", "operation")
+_CONTENT_MEMBERS = ("content", "summary", "arguments", "input", "code", "action", "operation")
 _LARGE = 1 << 20  # bytes above which values are compared as they came
 
 
@@ -31,7 +31,7 @@ def merge_output(
     merged = list(final)
     has_lost = False
     for at, other in match.items():
-        mine, theirs = _Seen(final[other]).said, _Seen(streamed[at]).said
+        mine, theirs = _Seen(final[other]).content_key, _Seen(streamed[at]).content_key
         if theirs and not mine:
             merged[other] = streamed[at]
         elif theirs and theirs != mine:
@@ -41,16 +41,16 @@ def merge_output(
 
 def _insert_missing(merged: list[bytes], streamed: Sequence[bytes], match: Match) -> list[bytes]:
     """Return the items with the streamed ones that have no match, each behind the one before."""
-    behind: dict[int, list[bytes]] = {}
+    following: dict[int, list[bytes]] = {}
     last = -1
     for at, item in enumerate(streamed):
         if at in match:
             last = match[at]
         else:
-            behind.setdefault(last, []).append(item)
-    result = behind.get(-1, [])
+            following.setdefault(last, []).append(item)
+    result = following.get(-1, [])
     for at, item in enumerate(merged):
-        result += [item, *behind.get(at, [])]
+        result += [item, *following.get(at, [])]
     return result
 
 
@@ -62,8 +62,8 @@ class _Seen:
         self.type = json_text.as_text(members.get("type", ABSENT))
         self.id = json_text.as_text(members.get("id", ABSENT))
         self.call_id = json_text.as_text(members.get("call_id", ABSENT))
-        self.said = _build_comparison_text(
-            {name: members[name] for name in _SAID if name in members}
+        self.content_key = _build_comparison_text(
+            {name: members[name] for name in _CONTENT_MEMBERS if name in members}
         )
 
 
@@ -82,10 +82,10 @@ def _match_items(final: list[_Seen], streamed: list[_Seen]) -> Match:
                     break
 
     places = {id(item): at for seen in (final, streamed) for at, item in enumerate(seen)}
-    pair(lambda a, b: a.id is not None and a.id == b.id and a.said == b.said)
+    pair(lambda a, b: a.id is not None and a.id == b.id and a.content_key == b.content_key)
     pair(lambda a, b: a.call_id is not None and a.call_id == b.call_id)
     pair(lambda a, b: a.id is not None and a.id == b.id and a.call_id == b.call_id)
-    pair(lambda a, b: a.said == b.said and a.call_id == b.call_id)
+    pair(lambda a, b: a.content_key == b.content_key and a.call_id == b.call_id)
     pair(lambda a, b: places[id(a)] == places[id(b)] and a.call_id == b.call_id)
     return match
 
@@ -98,8 +98,8 @@ def _build_comparison_text(members: dict[str, Any]) -> str:
         decoded = {name: json.loads(bytes(value)) for name, value in members.items()}
     except (ValueError, RecursionError):
         return repr(members)
-    said = {name: kept for name, value in decoded.items() if (kept := _drop_unstable(value))}
-    return json.dumps(said, sort_keys=True) if said else ""
+    values = {name: kept for name, value in decoded.items() if (kept := _drop_unstable(value))}
+    return json.dumps(values, sort_keys=True) if values else ""
 
 
 def _drop_unstable(value: Any) -> Any:

@@ -171,8 +171,8 @@ class ResponseAccumulator:
             self._api_error = api_error
             return
         self._parse_error = self._parse_error or describe_parse_error(event, error)
-        said = event.data.strip()
-        self._lost = self._lost or not (is_filler(event) or said == b"[DONE]" or said[:1] == b"{")
+        text = event.data.strip()
+        self._lost = self._lost or not (is_filler(event) or text == b"[DONE]" or text[:1] == b"{")
 
     def _feed_item(self, kind: str, data: _Data) -> None:
         index = json_text.as_int(data.output_index)

@@ -25,7 +25,7 @@ _begins_stream = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)[ \t]*:|data
 _json_line = re.compile(rb"(?:\A|[\r\n])[ \t]*([{\[])").search
 _data_line = re.compile(rb"(?:\A|[\r\n])data").search
 _MAX_BEFORE = 1 << 20  # bytes of keep-alives before a body
-_LOOK_EVERY = 256  # frames
+_CLOCK_INTERVAL = 256  # frames
 _DONE = b"[DONE]"
 _ERROR = b"error"
 _MARKS = (b"data", b"{", b"[", b"error:")  # a frame without one has no event
@@ -123,7 +123,7 @@ def parse_events(block: bytes) -> Iterator[Event]:
     """
     deadline = Deadline(READ_SECONDS, processor=True)
     for number, frame in enumerate(_split_frames(block)):
-        if number % _LOOK_EVERY == _LOOK_EVERY - 1 and deadline.has_passed:
+        if number % _CLOCK_INTERVAL == _CLOCK_INTERVAL - 1 and deadline.has_passed:
             raise TooManyValuesError("a stream that takes too long to read")
         if frame:
             yield from parse_frame_events(frame)
@@ -259,9 +259,9 @@ def _read_data_value(line: bytes) -> bytes:
 
 def _split_data_lines(lines: list[Event], name: bytes) -> list[Event]:
     """Return the data lines of a frame as one event, or as several where each is one itself."""
-    said = [line for line in lines if line.data.strip()]
-    if len(said) > 1 and all(_is_whole(one.data) for one in said):
-        return said
+    data_lines = [line for line in lines if line.data.strip()]
+    if len(data_lines) > 1 and all(_is_whole(one.data) for one in data_lines):
+        return data_lines
     errors = [line for line in lines if line.name == _ERROR != name]
     texts = [line.data for line in lines if line not in errors]
     return [Event(name, b"\n".join(texts)), *errors] if texts else errors

@@ -108,7 +108,7 @@ def select_excess(
 
 
 def select_oldest(reader: Reader, wanted: int) -> Selection:
-    """Return a selection of the `count` oldest exchanges; all of them where there are fewer."""
+    """Return a selection of the `wanted` oldest exchanges; all of them where there are fewer."""
     found = reader.rows(_NTH, (wanted - 1,))
     return Selection(until=math.nextafter(found[0][0], math.inf)) if found else Selection()
 

@@ -24,7 +24,7 @@ from response_store.store.sqlite.errors import translate_errors
 from response_store.store.sqlite.transaction import begin_immediate
 
 _CHECKPOINT_INTERVAL = 64  # batches
-_PAGES_AT_ONCE = 64  # given back while others wait
+_SHRINK_BATCH_SIZE = 64  # given back while others wait
 _PATIENCE_MS = 200  # that the end of it all waits for readers
 
 _HAS_JOURNALS = "SELECT 1 FROM {exchanges_journals} WHERE journal_id <> '' LIMIT 1"
@@ -84,7 +84,7 @@ class SqliteRemover:
         """
         with translate_errors(self._where):
             before = self._free_pages()
-            self._connection.execute(f"PRAGMA incremental_vacuum({_PAGES_AT_ONCE})").fetchall()
+            self._connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_BATCH_SIZE})").fetchall()
             return 0 < self._free_pages() < before
 
     def _free_pages(self) -> int:

@@ -31,7 +31,7 @@ _MAX_NAME = 104  # bytes of one, with its quotes
 _colon = re.compile(rb"\s*+:").match
 SLICE_BYTES = 64 * 1024  # take 0.2 ms to look at, and at most 4 ms where all is quotes and escapes
 _LONG_SECRET = 24  # bytes; ordinary words are shorter
-_LOOK_EVERY = 1024  # tokens
+_CLOCK_INTERVAL = 1024  # tokens
 _MIN_REPEATED = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
 # Of Azure's data sources.
 _SOURCE_SECRETS = frozenset(
@@ -179,7 +179,7 @@ def _find_credentials(body: bytes) -> Iterator[tuple[int, int]]:
     stack: list[_Frame] = []
     deadline = Deadline(READ_SECONDS, processor=True)
     for number, token in enumerate(_token(body)):
-        if number % _LOOK_EVERY == 0 and deadline.has_passed:
+        if number % _CLOCK_INTERVAL == 0 and deadline.has_passed:
             raise UncleanableError("it takes too long to look for credentials")
         text = token[0]
         if text[:1] != b'"':

@@ -54,13 +54,13 @@ class Regex(NamedTuple):
 
 def compile_regex(regex: str) -> Regex:
     """Compile an expression; `^` and `$` stand for the ends of a line. Raises RegexError."""
-    made = _compile(regex)  # alone first: the group below could close what it left open
+    pattern = _compile(regex)  # alone first: the group below could close what it left open
     if any(mark in regex.replace("\\\\", "") for mark in _END_OF_TEXT):
         raise RegexError(
             "the expression names the end of the text, which is not known here",
             "Write ^ or $, the ends of a line, in the place of \\A and \\z.",
         )
-    if any(made.fullmatch("") or _matches_nothing(made, sample) for sample in _SAMPLES):
+    if any(pattern.fullmatch("") or _matches_nothing(pattern, sample) for sample in _SAMPLES):
         raise RegexError(
             "the expression matches an empty text",
             "Have it name at least one character, such as [0-9]+ in the place of [0-9]*.",
@@ -108,8 +108,8 @@ def _drop_group_name(regex: str) -> str | None:
     return regex.replace("(?P<secret>", "(?:")
 
 
-def _matches_nothing(made: re2._Regexp, sample: str) -> bool:
-    return any(start == end for start, end in (m.span() for m in made.finditer(sample)))
+def _matches_nothing(pattern: re2._Regexp, sample: str) -> bool:
+    return any(start == end for start, end in (m.span() for m in pattern.finditer(sample)))
 
 
 def _compile(regex: str) -> re2._Regexp:

@@ -47,7 +47,7 @@ _TEXTS = (
     "error_code", "error_message", "requested_model", "model", "user_agent", "upstream_request_id",
 )  # fmt: skip
 _SHORT = (*_IDS, *_TEXTS, "host", "path")
-_LOOK_AT_ONCE = 1 << 20  # characters
+_MAX_SEARCHED_AT_ONCE = 1 << 20  # characters
 
 
 class Redactor:
@@ -80,7 +80,7 @@ class Redactor:
         exchange = self._redact_exchange(change.exchange, redactor)
         response = self._redact_response(change.response, redactor) if change.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
-            for name, _ in redactor.found:
+            for name, _ in redactor.matches:
                 self._counters.add(f"redacted.{name}")
         conversation = self._redact_conversation(change.conversation, redactor)
         return Record(exchange, response, conversation)
@@ -90,7 +90,7 @@ class Redactor:
         always.
         """
         row = record.exchange
-        if "%" in row.path or sum(map(len, _list_bodies(record))) > _LOOK_AT_ONCE:
+        if "%" in row.path or sum(map(len, _list_bodies(record))) > _MAX_SEARCHED_AT_ONCE:
             return False
         try:
             look = [getattr(row, name).encode() for name in _SHORT if getattr(row, name)]
@@ -119,31 +119,33 @@ class Redactor:
         return Record(row, record.response, record.conversation)
 
     def _redact_exchange(self, row: ExchangeRow, redactor: _TextRedactor) -> ExchangeRow:
-        made: dict[str, Any] = {}
+        redacted: dict[str, Any] = {}
         for name in _IDS:
-            made[name] = self._redact_value(name, redactor.id, getattr(row, name))
+            redacted[name] = self._redact_value(name, redactor.id, getattr(row, name))
         for name in _TEXTS:
-            made[name] = self._redact_value(name, redactor.text, getattr(row, name))
-        message = made["error_message"]
-        made["error_message"] = message[:MESSAGE_CHARS] if message else message
+            redacted[name] = self._redact_value(name, redactor.text, getattr(row, name))
+        message = redacted["error_message"]
+        redacted["error_message"] = message[:MESSAGE_CHARS] if message else message
         for name, change in (("host", redactor.text), ("path", redactor.path)):
-            made[name] = self._redact_value(name, change, getattr(row, name)) or ""  # never NULL
-        made["request_body"] = self._redact_and_pack(
+            redacted[name] = (
+                self._redact_value(name, change, getattr(row, name)) or ""
+            )  # never NULL
+        redacted["request_body"] = self._redact_and_pack(
             "request_body", redactor.body, row.request_body
         )
         answered = _TextRedactor(self._patterns, self._times, redactor.ids)
-        made["output_text"] = self._redact_value("output_text", answered.text, row.output_text)
-        made["result"] = self._redact_value("result", answered.json, row.result)
+        redacted["output_text"] = self._redact_value("output_text", answered.text, row.output_text)
+        redacted["result"] = self._redact_value("result", answered.json, row.result)
         raw = _TextRedactor(self._patterns, self._times, redactor.ids)
-        made["raw_response"] = self._redact_raw_response(raw, answered, row.raw_response)
-        redactor.found |= answered.found
-        if made["raw_response"] is not None:  # else it may have found the half of one
-            redactor.found |= raw.found
-        return msgspec.structs.replace(row, **made)
+        redacted["raw_response"] = self._redact_raw_response(raw, answered, row.raw_response)
+        redactor.matches |= answered.matches
+        if redacted["raw_response"] is not None:  # else it may have found the half of one
+            redactor.matches |= raw.matches
+        return msgspec.structs.replace(row, **redacted)
 
     def _redact_response(self, row: ResponseRow, redactor: _TextRedactor) -> ResponseRow | None:
         """Return the row of a response; None where one of its columns could not be searched."""
-        made = {
+        redacted = {
             name: self._redact_value(name, change, getattr(row, name))
             for name, change in (
                 ("id", redactor.id),
@@ -153,9 +155,9 @@ class Redactor:
                 ("messages", redactor.json),
             )
         }
-        if None in made.values():
+        if None in redacted.values():
             return None
-        return msgspec.structs.replace(row, **made)
+        return msgspec.structs.replace(row, **redacted)
 
     def _redact_conversation(
         self, change: ConversationChange | None, redactor: _TextRedactor
@@ -179,7 +181,7 @@ class Redactor:
         packed = self._redact_and_pack("raw_response", lambda body: _redact_raw(raw, body), body)
         if packed is None:
             return None
-        if answered.found - raw.found:
+        if answered.matches - raw.matches:
             self._counters.add("redaction.raw_dropped")
             return None
         return packed
@@ -187,10 +189,10 @@ class Redactor:
     def _redact_and_pack(
         self, name: str, change: Callable[[bytes], bytes | None], body: bytes | None
     ) -> bytes | None:
-        made: bytes | None = self._redact_value(name, change, body)
-        if body is not None and made is None:
+        redacted: bytes | None = self._redact_value(name, change, body)
+        if body is not None and redacted is None:
             return None
-        return None if made is None else self._pack(made)
+        return None if redacted is None else self._pack(redacted)
 
     def _redact_value(self, name: str, change: Callable[[Any], Any], value: Any) -> Any:
         """Return a column without secrets; None where that fails or takes too long."""
@@ -231,7 +233,7 @@ class _TextRedactor:
         self._patterns = patterns
         self._times = times
         self.ids = ids
-        self.found: set[tuple[str, bytes]] = set()
+        self.matches: set[tuple[str, bytes]] = set()
 
     def id(self, value: str) -> str:
         """Redact an id; only built-in patterns apply, as no id has the shape of a key."""
@@ -239,30 +241,32 @@ class _TextRedactor:
 
     def text(self, value: str) -> str:
         """Redact a plain text, which may quote JSON."""
-        made = self.replace(value.encode())
-        if b'"' in made and b"\\" in made:
-            made = redact_strings(made, self, 1)
-        return made.decode(errors="replace")
+        redacted = self.replace(value.encode())
+        if b'"' in redacted and b"\\" in redacted:
+            redacted = redact_strings(redacted, self, 1)
+        return redacted.decode(errors="replace")
 
     def path(self, value: str) -> str:
         """Redact a path, and what its percent signs stand for."""
         return _part.sub(self._redact_part, self.text(value)) if "%" in value else self.text(value)
 
-    def _redact_part(self, found: re.Match[str]) -> str:
-        meant = unquote_plus(found[0], errors="replace")
-        made = self.text(meant)
-        return found[0] if made == meant else quote_plus(made)
+    def _redact_part(self, match: re.Match[str]) -> str:
+        unquoted = unquote_plus(match[0], errors="replace")
+        redacted = self.text(unquoted)
+        return match[0] if redacted == unquoted else quote_plus(redacted)
 
     def json(self, value: str) -> str:
         """Redact a JSON text in a text column."""
         body = value.encode()
-        made = self.body(body)
-        return value if made is body else made.decode(errors="replace")
+        redacted = self.body(body)
+        return value if redacted is body else redacted.decode(errors="replace")
 
     def body(self, body: bytes) -> bytes:
         """Redact a body of any kind."""
-        made = redact_body(body, self) if may_contain_secret(body, self) else body
-        return drop_secret_logprobs(made, self._is_secret) if b"logprobs" in made else made
+        redacted = redact_body(body, self) if may_contain_secret(body, self) else body
+        return (
+            drop_secret_logprobs(redacted, self._is_secret) if b"logprobs" in redacted else redacted
+        )
 
     def may_contain_secret(self, text: bytes) -> bool:
         """Return whether a secret may be in a text; False is certain."""
@@ -276,9 +280,11 @@ class _TextRedactor:
         """Return whether joined tokens are a secret, and remember it as one that was taken out."""
         if not self.may_contain_secret(text):
             return False
-        found = find_secrets(text, self._patterns.all, deadline=self._times.deadline)
-        self.found.update((name, _strip_line_ends(text[start:end])) for name, start, end in found)
-        return bool(found)
+        matches = find_secrets(text, self._patterns.all, deadline=self._times.deadline)
+        self.matches.update(
+            (name, _strip_line_ends(text[start:end])) for name, start, end in matches
+        )
+        return bool(matches)
 
     def replace(self, text: bytes, lead: bytes = b"") -> bytes:
         """Return a text without secrets; `lead` is what stands before it in JSON, and helps to find
@@ -293,23 +299,25 @@ class _TextRedactor:
             self.may_contain_secret(text) or (lead and self.may_contain_secret(lead + text + b'"'))
         ):
             return text
-        found = find_secrets(text, patterns, lead, self._times.deadline)
+        matches = find_secrets(text, patterns, lead, self._times.deadline)
         if ESCAPE in text:
-            found = find_behind_escapes(text, found, patterns, self._times.deadline)
-        self.found.update((name, _strip_line_ends(text[start:end])) for name, start, end in found)
-        return mask_matches(text, found) if found else text
+            matches = find_behind_escapes(text, matches, patterns, self._times.deadline)
+        self.matches.update(
+            (name, _strip_line_ends(text[start:end])) for name, start, end in matches
+        )
+        return mask_matches(text, matches) if matches else text
 
 
 def _list_bodies(record: Record) -> list[Any]:
     """Return what may be long, or JSON."""
     row, response = record.exchange, record.response
-    made = [row.request_body, row.output_text, row.result, row.raw_response]
+    redacted = [row.request_body, row.output_text, row.result, row.raw_response]
     if response is not None:
-        made += [response.id, response.model]
-        made += [response.response_object, response.input, response.messages]
+        redacted += [response.id, response.model]
+        redacted += [response.response_object, response.input, response.messages]
     if record.conversation is not None:
-        made += [record.conversation.metadata, *record.conversation.items]
-    return [body for body in made if body]
+        redacted += [record.conversation.metadata, *record.conversation.items]
+    return [body for body in redacted if body]
 
 
 def _strip_line_ends(secret: bytes) -> bytes:
@@ -325,7 +333,7 @@ def _redact_raw(redactor: _TextRedactor, body: bytes) -> bytes:
     Joined before or after, its pieces must come to the same: of a long key one event may hold so
     much that it is one by itself, and the next one the rest.
     """
-    made = redactor.body(body)
-    if [redactor.body(text) for text in join_deltas(body)] != join_deltas(made):
+    redacted = redactor.body(body)
+    if [redactor.body(text) for text in join_deltas(body)] != join_deltas(redacted):
         raise _SpreadError
-    return made
+    return redacted

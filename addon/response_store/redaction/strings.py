@@ -54,8 +54,8 @@ def list_texts(body: bytes, depth: int = 0) -> Iterator[bytes]:
     yield body.replace(b'"', b"\n")  # each string that has no escapes, on a line of its own
     if b"\\" not in body:
         return
-    for found, lead in _find_strings(body):
-        token = found[0]
+    for match, lead in _find_strings(body):
+        token = match[0]
         if b"\\" not in token:
             continue
         inner, _ = _split_quotes(token)
@@ -87,34 +87,34 @@ def _split_segments(body: bytes) -> Iterator[bytes]:
         yield body
         return
     start = end = 0
-    for found in _token.finditer(body):
-        at = found.start()
+    for match in _token.finditer(body):
+        at = match.start()
         if at - start > _SEGMENT_SIZE and body[end:at].strip() != b":":
             yield body[start:at]
             start = at
-        end = found.end()
+        end = match.end()
     yield body[start:]
 
 
 def _redact_segment(text: bytes, matcher: SecretMatcher, depth: int) -> bytes:
     pieces, at = [], 0
-    for found, lead in _find_strings(text):
-        pieces += [text[at : found.start()], _redact_string(found[0], lead, matcher, depth)]
-        at = found.end()
+    for match, lead in _find_strings(text):
+        pieces += [text[at : match.start()], _redact_string(match[0], lead, matcher, depth)]
+        at = match.end()
     return b"".join((*pieces, text[at:]))
 
 
 def _find_strings(text: bytes) -> Iterator[tuple[re.Match[bytes], bytes]]:
     """Yield each string, and in front of a member's value what leads to it: `"name": "`."""
     before: re.Match[bytes] | None = None
-    for found in _token.finditer(text):
+    for match in _token.finditer(text):
         lead = b""
-        if before is not None and found.start() - before.start() < _MAX_NAME:
-            between = text[before.end() : found.start()]
+        if before is not None and match.start() - before.start() < _MAX_NAME:
+            between = text[before.end() : match.start()]
             if between.strip() == b":":
-                lead = text[before.start() : found.start()] + b'"'
-        yield found, lead
-        before = found
+                lead = text[before.start() : match.start()] + b'"'
+        yield match, lead
+        before = match
 
 
 def _redact_string(token: bytes, lead: bytes, matcher: SecretMatcher, depth: int) -> bytes:

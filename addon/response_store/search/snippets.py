@@ -62,8 +62,8 @@ def build_snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | Non
     any.
     """
     best: tuple[int, str, str, list[Match]] | None = None
-    for label, said in texts:
-        text = normalize(said)
+    for label, written in texts:
+        text = normalize(written)
         for found in _group_matches(list(islice(find_matches(text, terms), _MAX_MATCHES))):
             kinds = len({match.term for match in found})
             if best is None or kinds > best[0]:

@@ -11,7 +11,7 @@ def test_budget() -> None:
     assert budget.take(10)
     assert not budget.take(1)
     assert budget.held == 10
-    budget.give_back(4)
+    budget.release(4)
     assert budget.take(4)
     assert not budget.take(1)
     assert budget.take(-10)

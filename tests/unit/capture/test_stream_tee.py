@@ -123,7 +123,7 @@ def test_chunks_that_were_given_up_stay_away() -> None:
     budget = body._budget
     budget.take(4 * LIMIT)
     body.feed(b"data: 1\n\n")
-    budget.give_back(4 * LIMIT)
+    budget.release(4 * LIMIT)
     for _ in range(3):
         assert not body.feed_fast(b"data: 2\n\n")
         body.feed(b"data: 2\n\n")

@@ -23,7 +23,10 @@ def follow(
 ) -> Record | Skip:
     """What somebody who asks after a response brings."""
     asking = dataclasses.replace(
-        drafts.request(b""), method="GET", follows=response_id, **({"exchange_id": "e2"} | request)
+        drafts.request(b""),
+        method="GET",
+        target_response_id=response_id,
+        **({"exchange_id": "e2"} | request),
     )
     return (by or drafts.builder()).build(Draft(asking, ending))
 

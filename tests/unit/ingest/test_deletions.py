@@ -30,7 +30,9 @@ def builder() -> RecordBuilder:
 
 def delete(builder: RecordBuilder, ending: Ending = ANSWERED, **request: Any) -> Change | Skip:
     """What asking to delete `r1` brings; 12.5 ms after `started_at` it is answered."""
-    asking = dataclasses.replace(drafts.request(b""), method="DELETE", follows="r1", **request)
+    asking = dataclasses.replace(
+        drafts.request(b""), method="DELETE", target_response_id="r1", **request
+    )
     return builder.build(Draft(asking, ending))
 
 
@@ -131,7 +133,7 @@ def test_the_oldest_is_forgotten(builder: RecordBuilder, monkeypatch: pytest.Mon
     """Only the last deletions are remembered; one that comes again counts as new."""
     monkeypatch.setattr(deletions, "_MAX_TOMBSTONES", 2)
     for name in ("r1", "r2", "r1", "r3"):
-        asking = dataclasses.replace(drafts.request(b""), method="DELETE", follows=name)
+        asking = dataclasses.replace(drafts.request(b""), method="DELETE", target_response_id=name)
         builder.build(Draft(asking, ANSWERED))
     stored = {
         name: brought(
@@ -147,7 +149,7 @@ def test_replay(builder: RecordBuilder) -> None:
     """A builder that has replayed deletions, in their order, keeps back what the other does."""
     again = drafts.builder()
     for name in ("r1", "r2"):
-        asking = dataclasses.replace(drafts.request(b""), method="DELETE", follows=name)
+        asking = dataclasses.replace(drafts.request(b""), method="DELETE", target_response_id=name)
         for ending in (ANSWERED, drafts.whole(b"", status=404)):
             builder.build(Draft(asking, ending))
             for _ in range(2):

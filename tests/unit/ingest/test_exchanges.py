@@ -177,12 +177,12 @@ def test_a_steered_response_has_the_messages_as_its_request() -> None:
         previous_response_id="resp_0", stored=False,
     )  # fmt: skip
     request = build_request(head, b"".join(messages))
-    assert request.given is not None
-    assert request.given.body == b"\n".join(messages)
-    assert b"left" in request.given.input
-    assert b"right" in request.given.input
-    assert request.given.previous_response_id == "resp_0"
-    assert not request.given.store
+    assert request.preset is not None
+    assert request.preset.body == b"\n".join(messages)
+    assert b"left" in request.preset.input
+    assert b"right" in request.preset.input
+    assert request.preset.previous_response_id == "resp_0"
+    assert not request.preset.store
     assert request.transport is Transport.WEBSOCKET
 
 

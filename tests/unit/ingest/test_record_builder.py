@@ -503,7 +503,7 @@ def test_too_large_behind_its_end() -> None:
 
 def test_too_large_poll() -> None:
     """A response that is asked after and too large has a row with its text; another object none."""
-    asking = dataclasses.replace(request(b""), method="GET", follows="r1")
+    asking = dataclasses.replace(request(b""), method="GET", target_response_id="r1")
     record = builder().build(Draft(asking, BEGINNINGS["json"][0]))
     assert isinstance(record, Record)
     assert held(record.exchange, "state", "result") == ("too_large", None)
@@ -643,7 +643,7 @@ def test_store_false() -> None:
 
 def test_skips() -> None:
     """A poll that brought no response makes no record; whatever was posted makes one."""
-    poll = dataclasses.replace(request(), follows="resp_9", method="GET")
+    poll = dataclasses.replace(request(), target_response_id="resp_9", method="GET")
     assert builder().build(Draft(poll, whole({"a": 1}))) is Skip.NO_RESPONSE
     assert isinstance(builder().build(Draft(request({"a": 1}), None)), Record)
 

@@ -119,7 +119,7 @@ def resumed(ending: Ending, exchange_id: str = "e2", tenant_id: str = "t1") -> D
     asking = dataclasses.replace(
         drafts.request(b""),
         method="GET",
-        follows="r1",
+        target_response_id="r1",
         exchange_id=exchange_id,
         tenant_id=tenant_id,
     )

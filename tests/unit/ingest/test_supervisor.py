@@ -541,7 +541,7 @@ async def test_a_channel_that_makes_no_sense(supervised: Supervised) -> None:
 
 async def test_no_zombie_stays(supervised: Supervised, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was let go is looked after until it has ended."""
-    monkeypatch.setattr(supervisor, "_REAP_LOOK", PAUSE)
+    monkeypatch.setattr(supervisor, "_REAP_POLL_INTERVAL", PAUSE)
     ingester = supervised.start()
     polls: list[int] = []
 

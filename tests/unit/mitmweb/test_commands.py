@@ -44,9 +44,9 @@ class Session:
         return self.futures[-1]
 
     def ask(
-        self, kind: str, arguments: bytes, seconds: float, *, behind: bool = True
+        self, kind: str, arguments: bytes, seconds: float, *, after_captured: bool = True
     ) -> asyncio.Future[IngesterReply]:
-        self.asked.append((kind, msgspec.msgpack.decode(arguments), seconds, behind))
+        self.asked.append((kind, msgspec.msgpack.decode(arguments), seconds, after_captured))
         return self.flushed()
 
 

@@ -166,7 +166,7 @@ def test_a_secret_that_a_resumed_stream_brings_to_its_end() -> None:
     made = builder(redact=redacting.redaction, raw=RawBodies.ALWAYS)
     made.build(Draft(request({"model": "m", "input": "x", "background": True}), head))
     resuming = dataclasses.replace(
-        request(), exchange_id="e2", method="GET", body=None, follows="resp_1"
+        request(), exchange_id="e2", method="GET", body=None, target_response_id="resp_1"
     )
     record = made.build(Draft(resuming, tail))
     assert isinstance(record, Record)
