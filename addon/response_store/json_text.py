@@ -1,8 +1,9 @@
 """JSON as text: look inside without re-encoding.
 
 What the API sent is kept to the letter: number spelling, key order and escapes. So nothing here
-decodes a whole document; `members` and `elements` give the slices of it. msgspec slices fast but
-refuses lone surrogates and deep nesting; there the standard library's scanner slices instead.
+decodes a whole document; `slice_members` and `slice_elements` give the slices of it. msgspec slices
+fast but refuses lone surrogates and deep nesting; there the standard library's scanner slices
+instead.
 """
 
 from __future__ import annotations
@@ -65,15 +66,15 @@ def _count_marks(text: bytes) -> int:
     return text.count(b",") + text.count(b"[") + text.count(b"{")
 
 
-def checked(body: bytes) -> bytes:
+def check_utf8(body: bytes) -> bytes:
     """Return `body` without a byte order mark; raise UnreadableError unless it is UTF-8."""
-    body, problem = repaired(body)
+    body, problem = repair_utf8(body)
     if problem is not None:
         raise UnreadableError(problem)
     return body
 
 
-def repaired(body: bytes) -> tuple[bytes, str | None]:
+def repair_utf8(body: bytes) -> tuple[bytes, str | None]:
     """Return `body` as UTF-8 without a byte order mark, and what was wrong with it, if anything.
 
     What is no UTF-8 becomes U+FFFD. A character that is cut off at the end is nothing wrong. Raises
@@ -93,7 +94,7 @@ def repaired(body: bytes) -> tuple[bytes, str | None]:
     return body, None
 
 
-def members(text: Text, fields: type[S]) -> S:
+def slice_members(text: Text, fields: type[S]) -> S:
     """Slice the members of a JSON object that `fields`, a Struct of `Raw` fields, names.
 
     Absent members are `ABSENT`. Raises UnreadableError when `text` is no JSON object.
@@ -103,34 +104,34 @@ def members(text: Text, fields: type[S]) -> S:
         result: S = decoder.decode(text)
         return result
     except (msgspec.MsgspecError, RecursionError):
-        scanned = _scan_object(_decoded(text))
+        scanned = _scan_object(_decode(text))
     return fields(
         **{name: scanned[name] for name in fields.__struct_encode_fields__ if name in scanned}
     )
 
 
-def all_members(text: Text) -> dict[str, Raw]:
+def slice_all_members(text: Text) -> dict[str, Raw]:
     """Slice every member of a JSON object, in order. Raises UnreadableError."""
     try:
         return _raw_members.decode(text)
     except (msgspec.MsgspecError, RecursionError):
-        scanned = _scan_object(_decoded(text))
+        scanned = _scan_object(_decode(text))
     # msgspec takes no lone surrogates, so it can't write them either.
     return {_surrogate.sub("\ufffd", name): value for name, value in scanned.items()}
 
 
-def elements(text: Text) -> list[Raw]:
+def slice_elements(text: Text) -> list[Raw]:
     """Slice the elements of a JSON array. Raises UnreadableError when `text` is none."""
     try:
         return _raw_elements.decode(text)
     except (msgspec.MsgspecError, RecursionError):
-        return _scan_array(_decoded(text))
+        return _scan_array(_decode(text))
 
 
-def values(text: bytes) -> list[Raw]:
+def slice_values(text: bytes) -> list[Raw]:
     """Slice JSON values that stand one after the other, up to the first that is broken."""
     result: list[Raw] = []
-    whole = _decoded(text)
+    whole = _decode(text)
     at = _skip(whole, 0)
     try:
         while at < len(whole):
@@ -141,19 +142,19 @@ def values(text: bytes) -> list[Raw]:
     return result
 
 
-def present(text: Text) -> bool:
-    """Whether a sliced member is there and is not null."""
+def is_present(text: Text) -> bool:
+    """Return whether a sliced member is there and is not null."""
     size = len(memoryview(text))
     return size > 0 and (size != len(NULL) or bytes(text) != NULL)
 
 
-def as_str(text: Text) -> str:
-    """The slice itself, as it came."""
+def read_slice(text: Text) -> str:
+    """Return the slice itself, as it came."""
     return str(memoryview(text), "utf-8")
 
 
-def as_text(text: Text) -> str | None:
-    """The value of a JSON string, fit for a text column; None for anything else."""
+def read_text(text: Text) -> str | None:
+    """Return the value of a JSON string, fit for a text column; None for anything else."""
     if bytes(memoryview(text)[:1]) != b'"':
         return None
     try:
@@ -162,38 +163,40 @@ def as_text(text: Text) -> str | None:
         if len(memoryview(text)) > CAREFUL_BYTES:
             return None
         try:
-            value = json.loads(as_str(text), strict=False)
+            value = json.loads(read_slice(text), strict=False)
         except ValueError:
             return None
-    return storable(value)
+    return replace_unstorable(value)
 
 
-def value(text: Text) -> Any:
+def decode_value(text: Text) -> Any:
     """Return the value of JSON text; numbers that nothing holds as text, and None for no JSON."""
     try:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError):  # lone surrogates, numbers of any size
         try:
-            return json.loads(as_str(text), parse_int=str, parse_float=str, strict=False)
+            return json.loads(read_slice(text), parse_int=str, parse_float=str, strict=False)
         except (ValueError, RecursionError):
             return None
 
 
-def as_int(text: Text) -> int | None:
-    """The value of a JSON number as a whole number that a BIGINT holds, else None."""
+def read_int(text: Text) -> int | None:
+    """Return the value of a JSON number as a whole number that a BIGINT holds; None for anything
+    else.
+    """
     exact = bytes(memoryview(text)[:64])
     if exact.lstrip(b"-").isdigit():
         whole = int(exact)
     else:
-        number = as_float(text)
+        number = read_float(text)
         if number is None:
             return None
         whole = int(number)
     return whole if whole in _int64 else None
 
 
-def as_float(text: Text) -> float | None:
-    """The value of a JSON number, else None (also for one beyond a double)."""
+def read_float(text: Text) -> float | None:
+    """Return the value of a JSON number; None for anything else, and for one beyond a double."""
     if not 0 < len(memoryview(text)) <= 64:
         return None
     try:
@@ -202,70 +205,72 @@ def as_float(text: Text) -> float | None:
         return None
 
 
-def storable(text: str) -> str:
-    """`text` with what a database refuses (NUL, lone surrogates) as U+FFFD."""
+def replace_unstorable(text: str) -> str:
+    """Return `text` with what a database refuses (NUL, lone surrogates) as U+FFFD."""
     if text.isascii() and "\0" not in text:
         return text
     return _unstorable.sub("\ufffd", text)
 
 
-def string_inner(text: Text) -> bytes:
-    """What stands between the quotes of a JSON string, escapes untouched; empty for no string."""
+def strip_quotes(text: Text) -> bytes:
+    """Return what stands between the quotes of a JSON string, escapes untouched; empty for no
+    string.
+    """
     body = bytes(text)
     return body[1:-1] if body[:1] == b'"' else b""
 
 
-def array_inner(text: Text) -> bytes:
-    """What stands between the brackets of a JSON array."""
+def strip_brackets(text: Text) -> bytes:
+    """Return what stands between the brackets of a JSON array."""
     return bytes(text).strip()[1:-1].strip()
 
 
-def array(items: Sequence[Text]) -> bytes:
-    """A JSON array of already encoded items."""
+def encode_array(items: Sequence[Text]) -> bytes:
+    """Return a JSON array of already encoded items."""
     return b"[" + b",".join(items) + b"]"
 
 
-def object_of(fields: dict[str, Any]) -> bytes:
-    """A JSON object; values that are `Raw` are embedded as they are."""
+def encode_object(fields: dict[str, Any]) -> bytes:
+    """Return a JSON object; values that are `Raw` are embedded as they are."""
     return msgspec.json.encode(fields)
 
 
-def string(value: str) -> Raw:
-    """A JSON string."""
-    return Raw(msgspec.json.encode(storable(value)))
+def encode_string(value: str) -> Raw:
+    """Return a JSON string."""
+    return Raw(msgspec.json.encode(replace_unstorable(value)))
 
 
-def _decoded(text: Text) -> str:
+def _decode(text: Text) -> str:
     if len(memoryview(text)) > CAREFUL_BYTES:
         raise UnreadableError("not JSON, or too large to be read with care")
     try:
-        return as_str(text)
+        return read_slice(text)
     except UnicodeDecodeError as error:
         raise UnreadableError(f"invalid UTF-8 at byte {error.start}") from None
 
 
 def _scan_object(text: str) -> dict[str, Raw]:
     result: dict[str, Raw] = {}
-    at = _expect(text, 0, "{", "a JSON object")
+    at = _require_char(text, 0, "{", "a JSON object")
     while text[at : at + 1] != "}":
-        at = _expect(text, at, '"', "a member's name")
+        at = _require_char(text, at, '"', "a member's name")
         name, at = _scan_name(text, at)
-        at = _expect(text, at, ":", "a colon")
+        at = _require_char(text, at, ":", "a colon")
         value, at = _scan_value(text, at)
         result[name] = value
-        at = _after_comma(text, at, "}")
-    _expect_end(text, at + 1)
+        at = _skip_comma(text, at, "}")
+    _require_end(text, at + 1)
     return result
 
 
 def _scan_array(text: str) -> list[Raw]:
     result: list[Raw] = []
-    at = _expect(text, 0, "[", "a JSON array")
+    at = _require_char(text, 0, "[", "a JSON array")
     while text[at : at + 1] != "]":
         value, at = _scan_value(text, at)
         result.append(value)
-        at = _after_comma(text, at, "]")
-    _expect_end(text, at + 1)
+        at = _skip_comma(text, at, "]")
+    _require_end(text, at + 1)
     return result
 
 
@@ -286,23 +291,23 @@ def _scan_value(text: str, at: int) -> tuple[Raw, int]:
     return Raw(text[at:end].encode()), _skip(text, end)
 
 
-def _after_comma(text: str, at: int, close: str) -> int:
+def _skip_comma(text: str, at: int, close: str) -> int:
     if text[at : at + 1] == close:
         return at
-    after = _expect(text, at, ",", "a comma")
+    after = _require_char(text, at, ",", "a comma")
     if text[after : after + 1] == close:
         raise UnreadableError(f"not JSON: a comma before the end at character {at}")
     return after
 
 
-def _expect(text: str, at: int, char: str, what: str) -> int:
+def _require_char(text: str, at: int, char: str, what: str) -> int:
     at = _skip(text, at)
     if text[at : at + 1] != char:
         raise UnreadableError(f"not JSON: {what} expected at character {at}")
     return _skip(text, at + 1) if char != '"' else at + 1
 
 
-def _expect_end(text: str, at: int) -> None:
+def _require_end(text: str, at: int) -> None:
     at = _skip(text, at)
     if at != len(text):
         raise UnreadableError(f"not JSON: more text after the end at character {at}")

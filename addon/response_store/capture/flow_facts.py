@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.config import TenantConfig
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, limit_name
 from response_store.openai_api.endpoints import find_target_id, strip_query
 from response_store.redaction.credentials import list_spellings
@@ -82,7 +82,7 @@ def read_credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
 def find_tenant(headers: HeaderMap, tenant: TenantConfig) -> str:
     """Return the tenant of a request."""
     named = headers.get(tenant.header.encode()) if tenant.header else ""
-    return limit_name(storable(named)) or tenant.id
+    return limit_name(replace_unstorable(named)) or tenant.id
 
 
 def build_request_head(
@@ -103,7 +103,7 @@ def build_request_head(
         user_agent=_clip(headers.get(b"user-agent")) or None,
         content_encoding=_clip(headers.get(b"content-encoding")),
         started_at=data.timestamp_start,
-        target_response_id=limit_name(storable(target)) if target else None,
+        target_response_id=limit_name(replace_unstorable(target)) if target else None,
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
         port=port(flow),
@@ -170,7 +170,7 @@ def _is_credential(name: str) -> bool:
 
 
 def _clip(text: str) -> str:
-    return storable(text[:_MAX_CHARS])
+    return replace_unstorable(text[:_MAX_CHARS])
 
 
 _RESET = "stream reset by client"

@@ -139,7 +139,7 @@ class Socket:
             {"stream_id": Raw(message.stream_id)} if message.stream_id != NO_STREAM_ID else {}
         )
         error = {"type": "error", "status": refusal.STATUS, **stream_fields, "error": refusal.ERROR}
-        answer = json_text.object_of(error)
+        answer = json_text.encode_object(error)
         turn.refused(refusal.STATUS)
         self._feed(turn, answer, at)
         return self._end(turn, EndedBy.PROXY, at), answer

@@ -18,7 +18,7 @@ from response_store.capture.websocket_socket import Socket
 from response_store.capture.websocket_window import MessageTrimmer
 from response_store.config import Config
 from response_store.counts import Counters
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.openai_api.endpoints import Skip, normalize_path
 from response_store.openai_api.websocket_event import decode_binary
 from response_store.store.records import Api, EndedBy, Transport
@@ -201,7 +201,7 @@ def _describe_close(data: WebSocketData) -> tuple[str, str] | None:
     """Return code and reason of a close that says why; None where it is none or a regular one."""
     if not data.close_reason:
         return None
-    return f"websocket_close_{data.close_code}", storable(data.close_reason[:_MAX_REASON])
+    return f"websocket_close_{data.close_code}", replace_unstorable(data.close_reason[:_MAX_REASON])
 
 
 def _find_who_left(by_client: bool | None) -> EndedBy:

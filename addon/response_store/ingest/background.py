@@ -53,7 +53,7 @@ def normalize_poll(
 def is_background(text: bytes | None) -> bool:
     """Return whether a response object (JSON text) says that it runs in the background."""
     try:
-        seen = json_text.members(text or b"", _Background)
+        seen = json_text.slice_members(text or b"", _Background)
     except json_text.UnreadableError:
         return False
     return bytes(seen.background) == b"true"

@@ -92,7 +92,7 @@ def read_steering(
     return ReadRequest(
         body=b"\n".join(message for message, _ in masked) or None,
         secrets=tuple(secret for _, secrets in masked for secret in secrets),
-        input=json_text.array(items) if items else EMPTY_ARRAY,
+        input=json_text.encode_array(items) if items else EMPTY_ARRAY,
         has_input=bool(items),
         previous_response_id=previous_response_id,
         store=stored,
@@ -113,15 +113,15 @@ def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequ
 
 
 def _read_body(api: Api, masked: Masked) -> ReadRequest:
-    seen = _read_members(json_text.checked(masked.body))
+    seen = _read_members(json_text.check_utf8(masked.body))
     items = read_input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
         secrets=masked.secrets,
-        model=json_text.as_text(seen.model) or None,
+        model=json_text.read_text(seen.model) or None,
         input=items if items is not None else EMPTY_ARRAY,
         has_input=items is not None,
-        previous_response_id=json_text.as_text(seen.previous_response_id),
+        previous_response_id=json_text.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
         store=bytes(seen.store) != b"false",
     )
@@ -129,10 +129,10 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest:
 
 def _read_members(body: bytes) -> _Body:
     """Return the members of a request, which a socket's message may have in `response`."""
-    seen = json_text.members(body, _Body)
+    seen = json_text.slice_members(body, _Body)
     if bytes(memoryview(seen.response)[:1]) != b"{":
         return seen
-    inner = json_text.members(seen.response, _Body)
+    inner = json_text.slice_members(seen.response, _Body)
     for name in _Body.__struct_fields__:
         if getattr(seen, name) is not ABSENT:
             setattr(inner, name, getattr(seen, name))
@@ -144,22 +144,24 @@ def read_input_items(text: Raw) -> bytes | None:
 
     None where it is neither an array nor a string.
     """
-    if not json_text.present(text):
+    if not json_text.is_present(text):
         return None
     start = bytes(memoryview(text)[:1])
     if start == b"[":
         return bytes(text)
     if start == b'"':
-        content = json_text.array([json_text.object_of({"type": "input_text", "text": text})])
+        content = json_text.encode_array(
+            [json_text.encode_object({"type": "input_text", "text": text})]
+        )
         message = {"type": "message", "role": "user", "content": Raw(content)}
-        return json_text.array([json_text.object_of(message)])
+        return json_text.encode_array([json_text.encode_object(message)])
     return None
 
 
 def _read_steering_items(message: bytes) -> bytes:
     """Return the items of a steering message, separated by commas; empty where there are none."""
     try:
-        items = read_input_items(json_text.members(message, _Steer).input)
+        items = read_input_items(json_text.slice_members(message, _Steer).input)
     except json_text.UnreadableError:
         return b""
-    return json_text.array_inner(items) if items is not None else b""
+    return json_text.strip_brackets(items) if items is not None else b""

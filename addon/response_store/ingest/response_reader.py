@@ -165,7 +165,7 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     if event is None:
         return None
     try:
-        data, parse_error = json_text.repaired(captured.scrub(event.data))
+        data, parse_error = json_text.repair_utf8(captured.scrub(event.data))
     except json_text.UnreadableError:
         return None
     alone = read_terminal(Event(event.name, data)) if parse_error is None else None

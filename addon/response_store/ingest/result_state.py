@@ -100,5 +100,5 @@ def _describe_redirect(answer: AnswerDraft) -> ApiError | None:
 
 
 def _read_plain_error(body: bytes) -> ApiError | None:
-    text = json_text.storable(body[:_READ_BYTES].decode(errors="replace")).strip()
+    text = json_text.replace_unstorable(body[:_READ_BYTES].decode(errors="replace")).strip()
     return ApiError(None, text) if text else None

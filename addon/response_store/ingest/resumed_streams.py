@@ -139,7 +139,7 @@ def join_streams(head: bytes, tail: bytes) -> bytes:
 
 def _read_number(event: Event) -> int | None:
     try:
-        return json_text.as_int(json_text.members(event.data, _Numbered).sequence_number)
+        return json_text.read_int(json_text.slice_members(event.data, _Numbered).sequence_number)
     except json_text.UnreadableError:
         return None
 

@@ -192,6 +192,6 @@ def _find_created_at(facts: Request, outcome: ParsedResponse) -> int:
 
 def _join_items(items: bytes, output: tuple[bytes, ...]) -> str:
     """Return input items, then output items, as one JSON array."""
-    inner = json_text.array_inner(items)
+    inner = json_text.strip_brackets(items)
     parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
     return b"".join((b"[", *parts[1:], b"]")).decode()

@@ -129,7 +129,7 @@ def _list_messages_of_stream(
 
 def _read_stream_id(content: bytes) -> str | None:
     try:
-        return json_text.as_text(json_text.members(content, _StreamMembers).stream_id)
+        return json_text.read_text(json_text.slice_members(content, _StreamMembers).stream_id)
     except json_text.UnreadableError:
         return None
 

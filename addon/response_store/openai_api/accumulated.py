@@ -40,7 +40,7 @@ def read_accumulated(text: str | None) -> list[Raw]:
         return []
     inner = text.strip(_BLANKS).removesuffix("]").lstrip(_BLANKS).removeprefix(",")
     try:
-        return json_text.elements(f"[{inner}]".encode("utf-8", "replace"))
+        return json_text.slice_elements(f"[{inner}]".encode("utf-8", "replace"))
     except json_text.UnreadableError:
         return []
 
@@ -50,12 +50,12 @@ def complete_output(text: bytes, items: list[Raw]) -> bytes:
 
     Raises UnreadableError where it is no object.
     """
-    members = json_text.all_members(text)
+    members = json_text.slice_all_members(text)
     output = members.get("output", json_text.ABSENT)
     chosen = choose_fuller_slices(slice_array(output), items)
     if chosen is not items:
         return text
-    return json_text.object_of(members | {"output": Raw(json_text.array(items))})
+    return json_text.encode_object(members | {"output": Raw(json_text.encode_array(items))})
 
 
 def choose_fuller_slices(output: list[Raw], items: list[Raw]) -> list[Raw]:
@@ -63,7 +63,7 @@ def choose_fuller_slices(output: list[Raw], items: list[Raw]) -> list[Raw]:
     if not items or list(map(bytes, output)) == list(map(bytes, items)):
         return output
     chosen = choose_fuller(
-        [*map(json_text.value, output)], accumulated := [*map(json_text.value, items)]
+        [*map(json_text.decode_value, output)], accumulated := [*map(json_text.decode_value, items)]
     )
     return items if chosen is accumulated else output
 
@@ -71,6 +71,6 @@ def choose_fuller_slices(output: list[Raw], items: list[Raw]) -> list[Raw]:
 def slice_array(array: json_text.Text) -> list[Raw]:
     """Return the elements of JSON text; none where it is no array."""
     try:
-        return json_text.elements(array)
+        return json_text.slice_elements(array)
     except json_text.UnreadableError:
         return []

@@ -25,7 +25,7 @@ def read_answer(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     Raises UnreadableError where it is neither a stream of events nor JSON of the API, and where it
     has too many values, or takes too long.
     """
-    text, parse_error = json_text.repaired(body)
+    text, parse_error = json_text.repair_utf8(body)
     plain = skip_comments(text)
     if plain[:1] in _JSON_STARTS:
         outcome = _read_json(api, plain.strip())
@@ -76,7 +76,7 @@ def _read_json(api: Api, text: bytes) -> ParsedResponse:
     if api is Api.RESPONSES and (plain := read_plain(text)) is not None:
         return plain
     try:
-        members = json_text.all_members(text)
+        members = json_text.slice_all_members(text)
     except json_text.UnreadableError:
         outcome = _read_values(api, text)
         if outcome is None:
@@ -100,7 +100,9 @@ def _read_object(api: Api, text: bytes, members: dict[str, Raw]) -> ParsedRespon
 def _read_values(api: Api, text: bytes) -> ParsedResponse | None:
     """Read a list of objects, or objects one after the other: an error, or a stream's events."""
     try:
-        values = json_text.elements(text) if text[:1] == b"[" else json_text.values(text)
+        values = (
+            json_text.slice_elements(text) if text[:1] == b"[" else json_text.slice_values(text)
+        )
     except json_text.UnreadableError:
         return None
     objects = [value for value in values if bytes(memoryview(value)[:1]) == b"{"]

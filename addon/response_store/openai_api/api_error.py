@@ -37,7 +37,7 @@ def read_error(members: Members) -> ApiError | None:
         or _read_choices_error(members.get("choices", ABSENT))
         or _read_vendor_error(members)
     )
-    if api_error is not None or any(json_text.present(members.get(n, ABSENT)) for n in _ANSWERS):
+    if api_error is not None or any(json_text.is_present(members.get(n, ABSENT)) for n in _ANSWERS):
         return api_error
     return _read_flat_error(members)
 
@@ -65,7 +65,7 @@ def read_error_body(text: json_text.Text) -> ApiError | None:
     """Read the error of a JSON text, an object or a list of objects; None where it has none."""
     try:
         if bytes(memoryview(text)[:1]) != b"[":
-            return read_error(json_text.all_members(text))
+            return read_error(json_text.slice_all_members(text))
         return next(filter(None, map(read_error, map(_read_members, _slice_elements(text)))), None)
     except json_text.UnreadableError:
         return None
@@ -77,7 +77,7 @@ def _read_named(members: Members) -> ApiError | None:
 
 
 def _read_choices_error(choices: Raw) -> ApiError | None:
-    if not json_text.present(choices):
+    if not json_text.is_present(choices):
         return None
     errors = (_read_members(choice).get("error", ABSENT) for choice in _slice_elements(choices))
     return next(filter(None, map(read_error_value, errors)), None)
@@ -88,13 +88,13 @@ def _read_vendor_error(members: Members) -> ApiError | None:
     if _is_empty(status.get("status_code", ABSENT)):
         return None
     return ApiError(
-        _read_number(status["status_code"]), json_text.as_text(status.get("status_msg", ABSENT))
+        _read_number(status["status_code"]), json_text.read_text(status.get("status_msg", ABSENT))
     )
 
 
 def _read_flat_error(members: Members) -> ApiError | None:
     """Read an object that is an error itself: it says so, or it has words and no success."""
-    says_so = json_text.as_text(members.get("object", ABSENT)) == "error"
+    says_so = json_text.read_text(members.get("object", ABSENT)) == "error"
     if not says_so and bytes(members.get("code", ABSENT)) in _SUCCESS:
         return None
     if not says_so and bytes(members.get("success", ABSENT)) == b"true":
@@ -109,7 +109,7 @@ def _read_flat_error(members: Members) -> ApiError | None:
 
 def _find_code(members: Members) -> str | None:
     for name in ("code", "type"):
-        text = json_text.as_text(members.get(name, ABSENT))
+        text = json_text.read_text(members.get(name, ABSENT))
         if text and text not in _NO_CODES:
             return text
     number = _read_number(members.get("code", ABSENT))
@@ -117,21 +117,21 @@ def _find_code(members: Members) -> str | None:
         return number
     for name in _CODES:
         value = members.get(name, ABSENT)
-        if code := json_text.as_text(value) or _read_number(value):
+        if code := json_text.read_text(value) or _read_number(value):
             return code
     return None
 
 
 def _read_number(value: Raw) -> str | None:
     number = bytes(memoryview(value)[:1]) in b"-0123456789" and not _is_empty(value)
-    return json_text.as_str(value)[:_CODE_CHARS] if number else None
+    return json_text.read_slice(value)[:_CODE_CHARS] if number else None
 
 
 def _find_words(value: Raw, depth: int = 0) -> str | None:
     """Return the words of an error: a text, or those of an object or of a list's elements."""
     start = bytes(memoryview(value)[:1])
     if start == b'"':
-        return json_text.as_text(value) or None
+        return json_text.read_text(value) or None
     if depth >= _DEPTH:
         return None
     if start == b"[":
@@ -158,7 +158,7 @@ def _says_nothing(members: Members) -> bool:
 def _quote_unread(value: json_text.Text, inner: Members) -> str | None:
     if not inner and bytes(memoryview(value)[:1]) not in (b'"', b"["):
         return None  # true, or a number
-    return json_text.storable(json_text.as_str(value)[:_MESSAGE_CHARS])
+    return json_text.replace_unstorable(json_text.read_slice(value)[:_MESSAGE_CHARS])
 
 
 def _is_empty(value: json_text.Text) -> bool:
@@ -169,7 +169,7 @@ def _read_members(value: json_text.Text) -> Members:
     if bytes(memoryview(value)[:1]) != b"{":
         return {}
     try:
-        return json_text.all_members(value)
+        return json_text.slice_all_members(value)
     except json_text.UnreadableError:
         return {}
 
@@ -178,6 +178,6 @@ def _slice_elements(value: json_text.Text) -> list[Raw]:
     if bytes(memoryview(value)[:1]) != b"[":
         return []
     try:
-        return json_text.elements(value)[:_ELEMENTS]
+        return json_text.slice_elements(value)[:_ELEMENTS]
     except json_text.UnreadableError:
         return []

@@ -24,7 +24,7 @@ _ENVELOPES = ("data", "result", "response", "body", "completion")
 
 def is_completion(text: json_text.Text) -> bool:
     """Return whether a JSON object is a chat completion, by what it says of itself or holds."""
-    return _is_completion(json_text.all_members(text))
+    return _is_completion(json_text.slice_all_members(text))
 
 
 def unwrap_completion(members: Members) -> Raw | None:
@@ -40,7 +40,7 @@ def unwrap_completion(members: Members) -> Raw | None:
 
 def read_completion(text: json_text.Text, state: State | None = State.COMPLETED) -> ParsedResponse:
     """Read a chat completion. Raises UnreadableError when `text` is no JSON object."""
-    members = json_text.all_members(text)
+    members = json_text.slice_all_members(text)
     choices = _read_choices(members)
     api_error = read_error(members) or _find_bad_finish(choices)
     if api_error is not None:
@@ -49,8 +49,8 @@ def read_completion(text: json_text.Text, state: State | None = State.COMPLETED)
         state, api_error = State.INCOMPLETE, ApiError(reason, None)
     return ParsedResponse(
         state=state,
-        response_id=json_text.as_text(members.get("id", ABSENT)) or None,
-        model=json_text.as_text(members.get("model", ABSENT)) or None,
+        response_id=json_text.read_text(members.get("id", ABSENT)) or None,
+        model=json_text.read_text(members.get("model", ABSENT)) or None,
         created_at=read_seconds(members.get("created", members.get("created_at", ABSENT))),
         partial=bytes(text),
         output_text=_read_first_text(choices),
@@ -60,37 +60,37 @@ def read_completion(text: json_text.Text, state: State | None = State.COMPLETED)
 
 
 def _is_completion(members: Members) -> bool:
-    kind = json_text.as_text(members.get("object", ABSENT))
+    kind = json_text.read_text(members.get("object", ABSENT))
     if kind:
         return kind.startswith("chat.completion")
-    return json_text.present(members.get("choices", ABSENT))
+    return json_text.is_present(members.get("choices", ABSENT))
 
 
 def _holds_choices(text: Raw) -> bool:
     try:
-        members = json_text.all_members(text)
+        members = json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return False
-    return json_text.present(members.get("choices", ABSENT))
+    return json_text.is_present(members.get("choices", ABSENT))
 
 
 def _read_choices(members: Members) -> list[Members]:
     choices = members.get("choices", ABSENT)
     try:
-        return [json_text.all_members(choice) for choice in json_text.elements(choices)]
+        return [json_text.slice_all_members(choice) for choice in json_text.slice_elements(choices)]
     except json_text.UnreadableError:
         return []
 
 
 def _find_bad_finish(choices: list[Members]) -> ApiError | None:
-    reasons = (json_text.as_text(choice.get("finish_reason", ABSENT)) for choice in choices)
+    reasons = (json_text.read_text(choice.get("finish_reason", ABSENT)) for choice in choices)
     return ApiError("error") if "error" in reasons else None
 
 
 def _find_cut_reason(choices: list[Members]) -> str | None:
     """Return why the first choice is not whole, in words of the Responses API; None if it is."""
     finish = choices[0].get("finish_reason", ABSENT) if choices else ABSENT
-    return _REASONS.get(json_text.as_text(finish) or "")
+    return _REASONS.get(json_text.read_text(finish) or "")
 
 
 def _read_first_text(choices: list[Members]) -> str | None:
@@ -101,7 +101,9 @@ def _read_first_text(choices: list[Members]) -> str | None:
         for name in ("message", "delta"):
             content = choices[0].get(name, ABSENT)
             if bytes(memoryview(content)[:1]) == b"{":
-                return extract_answer_text(json_text.all_members(content).get("content", ABSENT))
+                return extract_answer_text(
+                    json_text.slice_all_members(content).get("content", ABSENT)
+                )
     except json_text.UnreadableError:
         return None
     return None

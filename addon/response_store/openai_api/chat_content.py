@@ -29,13 +29,13 @@ class ContentParts:
         """Take one value; null and empty ones change nothing, but make an empty text."""
         start = bytes(memoryview(value)[:1])
         if start == b'"':
-            self._add_text(json_text.string_inner(value))
+            self._add_text(json_text.strip_quotes(value))
         elif start == b"[":
-            for element in json_text.elements(value):
+            for element in json_text.slice_elements(value):
                 self.add(element)
         elif start == b"{":
-            self._add_part(json_text.all_members(value), value)
-        elif json_text.present(value):
+            self._add_part(json_text.slice_all_members(value), value)
+        elif json_text.is_present(value):
             self._append(value)
 
     @property
@@ -63,7 +63,7 @@ class ContentParts:
     def array(self) -> Raw:
         """Return what has come as a list of parts; empty texts are none."""
         parts = [_encode_part(part) for part in self._parts]
-        return Raw(json_text.array([part for part in parts if part]))
+        return Raw(json_text.encode_array([part for part in parts if part]))
 
     def _add_text(self, text: bytes) -> None:
         last = self._parts[-1] if self._parts else None
@@ -109,7 +109,7 @@ class _Part:
     @property
     def is_plain_text(self) -> bool:
         """Return whether it is a text of the answer and nothing else."""
-        kind = json_text.as_text(self._members.get("type", ABSENT))
+        kind = json_text.read_text(self._members.get("type", ABSENT))
         return kind in _ANSWERS and self._members.keys() <= {"type"} and "text" in self._growing
 
     def takes(self, members: Members) -> bool:
@@ -129,16 +129,16 @@ class _Part:
     def text(self) -> bytes:
         """Return it as JSON."""
         grown = {name: growing.value() for name, growing in self._growing.items()}
-        return json_text.object_of(self._members | grown)
+        return json_text.encode_object(self._members | grown)
 
 
 def extract_answer_text(content: json_text.Text) -> str | None:
     """Return the answer in a content: a text, or the texts of its parts, but no thinking."""
     start = bytes(memoryview(content)[:1])
     if start == b'"':
-        return json_text.as_text(content)
+        return json_text.read_text(content)
     if start == b"[":
-        parts = json_text.elements(content)
+        parts = json_text.slice_elements(content)
     elif start == b"{":
         parts = [Raw(bytes(content))]
     else:
@@ -148,12 +148,12 @@ def extract_answer_text(content: json_text.Text) -> str | None:
 
 def _extract_part_text(part: Raw) -> str | None:
     if bytes(memoryview(part)[:1]) == b'"':
-        return json_text.as_text(part)
-    members = json_text.all_members(part)
-    if json_text.as_text(members.get("type", ABSENT)) not in _ANSWERS:
+        return json_text.read_text(part)
+    members = json_text.slice_all_members(part)
+    if json_text.read_text(members.get("type", ABSENT)) not in _ANSWERS:
         return None
     text = members.get("text", ABSENT)
-    return json_text.as_text(text) or extract_answer_text(text)
+    return json_text.read_text(text) or extract_answer_text(text)
 
 
 def _encode_part(part: list[bytes] | _Part | Raw) -> bytes:
@@ -162,4 +162,6 @@ def _encode_part(part: list[bytes] | _Part | Raw) -> bytes:
     if isinstance(part, Raw):
         return bytes(part)
     text = b"".join(part)
-    return json_text.object_of({"type": "text", "text": Raw(b'"' + text + b'"')}) if text else b""
+    return (
+        json_text.encode_object({"type": "text", "text": Raw(b'"' + text + b'"')}) if text else b""
+    )

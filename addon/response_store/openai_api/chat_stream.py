@@ -71,7 +71,7 @@ class _DeltaAccumulator:
         elif start == b"[":
             self._grow_list(name, value, deeper)
         elif start == b"{" and name in _NESTED and deeper:
-            self._inner(self.nested, name).grow(json_text.all_members(value))
+            self._inner(self.nested, name).grow(json_text.slice_all_members(value))
         elif name not in self.members or bytes(value) not in (b'""', json_text.NULL):
             self.held.add(name not in self.members)
             self.members[name] = value
@@ -89,14 +89,14 @@ class _DeltaAccumulator:
         return start == b'"' and name not in _WHOLE and name not in self.rows
 
     def _grow_list(self, name: str, value: Raw, deeper: bool) -> None:
-        elements = json_text.elements(value)
+        elements = json_text.slice_elements(value)
         if deeper and elements and read_index(elements[0]) is not None:
             items = self.lists.setdefault(name, {})
             for element in elements:
                 growing = self._inner(items, read_index(element) or 0)
-                growing.grow(json_text.all_members(element))
+                growing.grow(json_text.slice_all_members(element))
         elif elements:
-            self.rows.setdefault(name, []).append(json_text.array_inner(value))
+            self.rows.setdefault(name, []).append(json_text.strip_brackets(value))
         else:
             self.rows.setdefault(name, [])
 
@@ -106,15 +106,15 @@ class _DeltaAccumulator:
         for name, parts in self.contents.items():
             fields[name] = parts.value()
         for name, rows in self.rows.items():
-            fields[name] = Raw(json_text.array(rows))
+            fields[name] = Raw(json_text.encode_array(rows))
         for name, growing in self.nested.items():
             fields[name] = Raw(growing.text())
         for name, items in self.lists.items():
-            fields[name] = Raw(json_text.array([items[i].text() for i in sorted(items)]))
+            fields[name] = Raw(json_text.encode_array([items[i].text() for i in sorted(items)]))
         if self.calls is not None and self.calls.has_come:
             fields.pop("tool_calls", None)  # they stand last
             fields["tool_calls"] = self.calls.value()
-        return json_text.object_of(fields)
+        return json_text.encode_object(fields)
 
 
 @dataclass(slots=True)
@@ -142,11 +142,11 @@ class _ChoiceParts:
         if not self.has_delta:
             self.message.grow(message)
             return
-        accumulated = json_text.all_members(self.message.text())
+        accumulated = json_text.slice_all_members(self.message.text())
         for name, value in message.items():
             if _is_empty(accumulated.get(name, ABSENT)):
                 self.message.grow({name: value})
-            elif name in _CONTENT and json_text.as_text(value) != json_text.as_text(
+            elif name in _CONTENT and json_text.read_text(value) != json_text.read_text(
                 accumulated[name]
             ):
                 self.has_lost = True
@@ -160,7 +160,7 @@ class _ChoiceParts:
         fields["message"] = Raw(self.message.text())
         fields["logprobs"] = Raw(self._logprobs())
         fields.setdefault("finish_reason", Raw(json_text.NULL))
-        return json_text.object_of(fields)
+        return json_text.encode_object(fields)
 
     def _logprobs(self) -> bytes:
         text = self.logprobs.text()
@@ -225,12 +225,12 @@ class ChatAccumulator:
 
     def _feed_data(self, event: Event, data: bytes) -> None:
         if data[:1] == b"[":
-            for element in json_text.elements(data):
+            for element in json_text.slice_elements(data):
                 self._feed_data(event, bytes(element))
             return
-        chunk = json_text.all_members(data)
+        chunk = json_text.slice_all_members(data)
         inner = unwrap_completion(chunk)
-        self._feed_chunk(event, json_text.all_members(inner) if inner is not None else chunk)
+        self._feed_chunk(event, json_text.slice_all_members(inner) if inner is not None else chunk)
 
     def _feed_chunk(self, event: Event, chunk: Members) -> None:
         choices = _read_choices(chunk.get("choices", ABSENT))
@@ -246,7 +246,7 @@ class ChatAccumulator:
                 self._held.add(name not in self._members)
                 self._members[name] = value
         for choice in choices:
-            self._choice(json_text.as_int(choice.get("index", ABSENT)) or 0).feed(choice)
+            self._choice(json_text.read_int(choice.get("index", ABSENT)) or 0).feed(choice)
 
     def _choice(self, index: int) -> _ChoiceParts:
         if index not in self._choices:
@@ -264,7 +264,7 @@ class ChatAccumulator:
 
     def _count(self, chunk: Members, choices: list[Members]) -> None:
         """Take the tokens that a chunk counts, wherever they stand."""
-        beside = any(name in chunk and json_text.present(chunk[name]) for name in _COUNTING)
+        beside = any(name in chunk and json_text.is_present(chunk[name]) for name in _COUNTING)
         if not beside and not any("usage" in one for one in choices):
             return
         self._usage = merge_usage(self._usage, find_usage(chunk, choices))
@@ -278,12 +278,12 @@ class ChatAccumulator:
         self._lost = self._lost or not (is_filler(event) or event.data.lstrip()[:1] == b"{")
 
     def _read(self, state: State | None) -> ParsedResponse:
-        fields = self._members | {"object": json_text.string("chat.completion")}
+        fields = self._members | {"object": json_text.encode_string("chat.completion")}
         choices = [self._choices[index].text(index) for index in sorted(self._choices)]
-        fields["choices"] = Raw(json_text.array(choices))
-        if json_text.present(self._stated_usage):
+        fields["choices"] = Raw(json_text.encode_array(choices))
+        if json_text.is_present(self._stated_usage):
             fields["usage"] = self._stated_usage
-        text = json_text.object_of(fields)
+        text = json_text.encode_object(fields)
         try:
             return replace(read_completion(text, state), usage=read_usage(self._usage))
         except json_text.UnreadableError:  # nested one level too deep by now
@@ -304,7 +304,7 @@ def accumulate(events: Iterable[Event]) -> ParsedResponse:
 def read_index(element: Raw) -> int | None:
     """Return the `index` of a list's element; None where it has none."""
     try:
-        return json_text.as_int(json_text.all_members(element).get("index", ABSENT))
+        return json_text.read_int(json_text.slice_all_members(element).get("index", ABSENT))
     except json_text.UnreadableError:
         return None
 
@@ -312,19 +312,19 @@ def read_index(element: Raw) -> int | None:
 def _read_choices(choices: Raw) -> list[Members]:
     start = bytes(memoryview(choices)[:1])
     if start == b"{":
-        return [json_text.all_members(choices)]
-    elements = json_text.elements(choices) if start == b"[" else []
-    return [json_text.all_members(choice) for choice in elements]
+        return [json_text.slice_all_members(choices)]
+    elements = json_text.slice_elements(choices) if start == b"[" else []
+    return [json_text.slice_all_members(choice) for choice in elements]
 
 
 def _read_plain_error(data: bytes) -> ApiError | None:
     api_error = read_error_body(data)
-    text = json_text.storable(data.decode(errors="replace")).strip()
+    text = json_text.replace_unstorable(data.decode(errors="replace")).strip()
     return api_error or (ApiError(None, text) if text else None)
 
 
 def _read_members(value: Raw) -> Members:
-    return json_text.all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
+    return json_text.slice_all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
 
 
 def _has_text(delta: Members) -> bool:
@@ -333,8 +333,8 @@ def _has_text(delta: Members) -> bool:
 
 def _replaces(value: Raw, before: Raw) -> bool:
     """Return whether a value replaces another: an empty one does where there is not even that."""
-    return not _is_empty(value) or not json_text.present(before)
+    return not _is_empty(value) or not json_text.is_present(before)
 
 
 def _is_empty(value: Raw) -> bool:
-    return not json_text.present(value) or bytes(value) == b'""'
+    return not json_text.is_present(value) or bytes(value) == b'""'

@@ -35,9 +35,9 @@ def read_conversation_change(
 ) -> ConversationChange | None:
     """Return the change that an answered request made; None where it made none."""
     members = _read_members(answer)
-    kind = json_text.as_text(members.get("object", ABSENT)) or ""
+    kind = json_text.read_text(members.get("object", ABSENT)) or ""
     in_path = find_conversation_id(request.path)
-    named = in_path or json_text.as_text(members.get("id", ABSENT))
+    named = in_path or json_text.read_text(members.get("id", ABSENT))
     if not named:
         return None
     change = ConversationChange(request.tenant_id, named, int(request.started_at))
@@ -58,20 +58,20 @@ def read_conversation_change(
 
 def _describe(change: ConversationChange, members: dict[str, Raw]) -> ConversationChange:
     metadata = members.get("metadata", ABSENT)
-    created_at = json_text.as_int(members.get("created_at", ABSENT))
+    created_at = json_text.read_int(members.get("created_at", ABSENT))
     return replace(
         change,
         created_at=change.created_at if created_at is None else created_at,
-        metadata=json_text.as_str(metadata) if json_text.present(metadata) else _NO_METADATA,
+        metadata=json_text.read_slice(metadata) if json_text.is_present(metadata) else _NO_METADATA,
     )
 
 
 def _read_items(array: Raw) -> tuple[str, ...]:
-    return tuple(json_text.as_str(item) for item in slice_array(array))
+    return tuple(json_text.read_slice(item) for item in slice_array(array))
 
 
 def _read_members(text: bytes) -> dict[str, Raw]:
     try:
-        return json_text.all_members(text)
+        return json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return {}

@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlencode
 
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.limits import QUERY_PARAMETERS
 from response_store.openai_api.other_endpoints import classify_other
 from response_store.store.records import Api
@@ -109,13 +109,13 @@ def find_model(path: str) -> str | None:
     """Return the model that a path or its query names; None where neither does."""
     match = _model_in_path(normalize_path(path))
     if match:
-        return storable(unquote(match[1], errors="replace"))
+        return replace_unstorable(unquote(match[1], errors="replace"))
     return next((value for name, value in _read_parameters(path) if name == "model"), None)
 
 
 def _read_parameters(path: str) -> list[tuple[str, str]]:
     """Return the parameters of a path's query that may be kept; none where there are too many."""
-    query = storable(path).partition("#")[0].partition("?")[2]
+    query = replace_unstorable(path).partition("#")[0].partition("?")[2]
     try:
         parameters = parse_qsl(query, max_num_fields=QUERY_PARAMETERS)
     except ValueError:
@@ -151,7 +151,7 @@ def _classify_stored(method: str, route: str) -> Api | Skip:
 def strip_query(path: str) -> str:
     """Return `path` with only those query parameters that are known to carry no secret."""
     if "?" not in path and "#" not in path:
-        return storable(path)
-    route = storable(path).partition("#")[0].partition("?")[0]
+        return replace_unstorable(path)
+    route = replace_unstorable(path).partition("#")[0].partition("?")[0]
     kept = _read_parameters(path)
     return f"{route}?{urlencode(kept)}" if kept else route

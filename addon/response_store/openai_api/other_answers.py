@@ -32,7 +32,7 @@ def read_any(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
     reader = _READERS.get(api)
     if reader is None:
         return read_answer(api, transport, body)
-    text, _ = json_text.repaired(body)
+    text, _ = json_text.repair_utf8(body)
     if api is Api.COMPLETIONS and text.lstrip().startswith(_EVENT_STARTS):
         return _read_text_stream(text)
     outcome = reader(text.strip())
@@ -65,8 +65,8 @@ def _read_text_stream(text: bytes) -> ParsedResponse:
 def _convert_to_chat(members: Members, choices: list[Raw], name: str) -> bytes:
     """Return a completion, or a chunk of one, as Chat Completions have it."""
     kind = "chat.completion" if name == "message" else "chat.completion.chunk"
-    whole = {"object": json_text.string(kind), "choices": _convert_choices(choices, name)}
-    return json_text.object_of(members | whole)
+    whole = {"object": json_text.encode_string(kind), "choices": _convert_choices(choices, name)}
+    return json_text.encode_object(members | whole)
 
 
 def _convert_choices(choices: list[Raw], name: str) -> Raw:
@@ -75,9 +75,9 @@ def _convert_choices(choices: list[Raw], name: str) -> Raw:
         members = _read_members(choice)
         text = members.pop("text", None)
         content = {"content": text} if text is not None else {}
-        inner = json_text.object_of({"role": "assistant", **content})
-        shaped.append(json_text.object_of({**members, name: Raw(inner)}))
-    return Raw(json_text.array(shaped))
+        inner = json_text.encode_object({"role": "assistant", **content})
+        shaped.append(json_text.encode_object({**members, name: Raw(inner)}))
+    return Raw(json_text.encode_array(shaped))
 
 
 def _convert_to_completion(chat: bytes) -> bytes:
@@ -88,9 +88,11 @@ def _convert_to_completion(chat: bytes) -> bytes:
         fields = _read_members(choice)
         message = _read_members(fields.pop("message", json_text.ABSENT))
         text = message.get("content", Raw(b'""'))
-        shaped.append(json_text.object_of({**fields, "text": text}))
-    kind = json_text.string("text_completion")
-    return json_text.object_of(members | {"object": kind, "choices": Raw(json_text.array(shaped))})
+        shaped.append(json_text.encode_object({**fields, "text": text}))
+    kind = json_text.encode_string("text_completion")
+    return json_text.encode_object(
+        members | {"object": kind, "choices": Raw(json_text.encode_array(shaped))}
+    )
 
 
 def _replace_object(outcome: ParsedResponse, text: bytes) -> ParsedResponse:
@@ -103,19 +105,21 @@ def _read_embeddings(text: bytes) -> ParsedResponse | None:
     vectors = slice_array(members.get("data", json_text.ABSENT))
     if not vectors or "embedding" not in _read_members(vectors[0]):
         return None
-    data = Raw(json_text.array([_digest_vector(_read_members(vector)) for vector in vectors]))
-    kind = {"object": json_text.string("list")}  # which some servers leave out
-    return _read_object(json_text.object_of(kind | members | {"data": data}))
+    data = Raw(
+        json_text.encode_array([_digest_vector(_read_members(vector)) for vector in vectors])
+    )
+    kind = {"object": json_text.encode_string("list")}  # which some servers leave out
+    return _read_object(json_text.encode_object(kind | members | {"data": data}))
 
 
 def _digest_vector(members: Members) -> bytes:
     """Return an embedding with the digest of its vector in place of it."""
     vector = members.pop("embedding", json_text.ABSENT)
     digest = hashlib.sha256(bytes(vector)).hexdigest()
-    shown: dict[str, object] = {"sha256": json_text.string(digest)}
+    shown: dict[str, object] = {"sha256": json_text.encode_string(digest)}
     if bytes(memoryview(vector)[:1]) == b"[":
         shown["dimensions"] = len(slice_array(vector))
-    return json_text.object_of(members | shown)
+    return json_text.encode_object(members | shown)
 
 
 def _read_compaction(text: bytes) -> ParsedResponse | None:
@@ -130,9 +134,9 @@ def _read_object(text: bytes) -> ParsedResponse | None:
     """Read any object of the API: by its `object` it says what it is."""
     members = _read_members(text)
     is_known = "object" in members or "type" in members
-    if not is_known or json_text.present(members.get("error", json_text.ABSENT)):
+    if not is_known or json_text.is_present(members.get("error", json_text.ABSENT)):
         return None
-    outcome = read_carefully(json_text.object_of(_select_columns(members)))
+    outcome = read_carefully(json_text.encode_object(_select_columns(members)))
     return replace(outcome, state=State.COMPLETED, response=None, partial=text, output_text=None)
 
 
@@ -147,7 +151,7 @@ def _read_conversation(text: bytes) -> ParsedResponse | None:
     outcome = _read_stored(text)
     if outcome is None:
         return None
-    kind = json_text.as_text(_read_members(text).get("object", json_text.ABSENT)) or ""
+    kind = json_text.read_text(_read_members(text).get("object", json_text.ABSENT)) or ""
     conversation = outcome.response_id if kind.startswith("conversation") else None
     return replace(outcome, response_id=None, conversation_id=conversation)
 
@@ -158,7 +162,7 @@ def _select_columns(members: Members) -> Members:
     usage = _read_members(members.get("usage", json_text.ABSENT))
     if "prompt_tokens" in usage:
         usage.setdefault("input_tokens", usage["prompt_tokens"])
-        known["usage"] = Raw(json_text.object_of(usage))
+        known["usage"] = Raw(json_text.encode_object(usage))
     return known
 
 
@@ -167,7 +171,7 @@ _COLUMNS = ("id", "model", "created_at", "usage")
 
 def _read_members(text: json_text.Text) -> Members:
     try:
-        return json_text.all_members(text)
+        return json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return {}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from urllib.parse import unquote
 
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.store.records import Api
 
 # Other services have conversations as well: here only those behind an API's version or name count.
@@ -98,4 +98,4 @@ def _normalize_path(path: str) -> str:
 
 
 def _decode_name(name: str) -> str:
-    return storable(unquote(name, errors="replace"))
+    return replace_unstorable(unquote(name, errors="replace"))

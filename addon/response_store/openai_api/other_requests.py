@@ -26,12 +26,12 @@ def read_other_request(body: bytes, path: str) -> OtherRequest:
     if body.strip():
         try:
             json_text.check_values(body)
-            members = json_text.all_members(json_text.checked(body))
+            members = json_text.slice_all_members(json_text.check_utf8(body))
         except json_text.UnreadableError as error:
             problem = f"request body: {error}"
     return OtherRequest(
-        model=json_text.as_text(members.get("model", ABSENT)),
-        previous_response_id=json_text.as_text(members.get("previous_response_id", ABSENT)),
+        model=json_text.read_text(members.get("model", ABSENT)),
+        previous_response_id=json_text.read_text(members.get("previous_response_id", ABSENT)),
         conversation_id=(
             find_conversation_id(path) or read_conversation(members.get("conversation", ABSENT))
         ),

@@ -74,12 +74,12 @@ class ContentPart(Piecewise):
 
     def json(self) -> bytes:
         """Return it as JSON."""
-        fields: Members = {"type": json_text.string(self.kind or "output_text")}
+        fields: Members = {"type": json_text.encode_string(self.kind or "output_text")}
         fields |= {k: v for k, v in self.others.items() if k not in ("type", self.member)}
         fields[self.member] = self.value()
         if self.annotations and bytes(fields.get("annotations", b"[]")) == b"[]":
-            fields["annotations"] = Raw(json_text.array(self.annotations))
-        return json_text.object_of(fields)
+            fields["annotations"] = Raw(json_text.encode_array(self.annotations))
+        return json_text.encode_object(fields)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class OutputItem:
     def type(self) -> str:
         """Return its type, as far as it is known."""
         start = read_members(self.done) if self.done is not None else self.start
-        return json_text.as_text(start.get("type", ABSENT)) or self._guessed_type()
+        return json_text.read_text(start.get("type", ABSENT)) or self._guessed_type()
 
     def text(self) -> bytes:
         """Return it as JSON: as it was sent whole, with what only its pieces brought."""
@@ -107,8 +107,8 @@ class OutputItem:
         if self.done is not None and not missing:
             return self.done
         if self.done is None and missing:
-            fields.setdefault("type", json_text.string(self._guessed_type()))
-        return json_text.object_of(fields | missing)
+            fields.setdefault("type", json_text.encode_string(self._guessed_type()))
+        return json_text.encode_object(fields | missing)
 
     def _missing(self, fields: Members) -> Members:
         """Return the members that the pieces brought, and that are not there or are empty."""
@@ -116,10 +116,10 @@ class OutputItem:
         content = [part for _, part in sorted(self.content.items()) if part.says_something]
         if content and self._is_bare(fields, "content"):
             parts = [part.json() for part in content]
-            found["content"] = Raw(json_text.array(parts))
+            found["content"] = Raw(json_text.encode_array(parts))
         if self.summary and self._is_bare(fields, "summary"):
             parts = [_encode_summary(self.summary[at]) for at in sorted(self.summary)]
-            found["summary"] = Raw(json_text.array(parts))
+            found["summary"] = Raw(json_text.encode_array(parts))
         for name, texts in self.members.items():
             found |= self._missing_member(fields, name, texts)
         return found
@@ -134,13 +134,13 @@ class OutputItem:
             return {}
         value = texts[min(texts)].value()
         if inner == "commands":
-            value = Raw(json_text.array([texts[at].value() for at in sorted(texts)]))
-        return {outer: Raw(json_text.object_of(held | {inner: value}))}
+            value = Raw(json_text.encode_array([texts[at].value() for at in sorted(texts)]))
+        return {outer: Raw(json_text.encode_object(held | {inner: value}))}
 
     def _is_bare(self, fields: Members, name: str) -> bool:
         """Return whether a member says nothing; before an item is done its pieces are newer."""
         value = fields.get(name, ABSENT)
-        if self.done is None or not json_text.present(value) or bytes(value) in (b'""', b"[]"):
+        if self.done is None or not json_text.is_present(value) or bytes(value) in (b'""', b"[]"):
             return True
         return name == "content" and not any(_read_part_texts(value))
 
@@ -185,7 +185,7 @@ class OutputItems:
         """Take an item that is done, whole."""
         item_id = _read_id(item)
         target = self._find(index, item_id)
-        kind = json_text.as_text(item.get("type", ABSENT)) or ""
+        kind = json_text.read_text(item.get("type", ABSENT)) or ""
         if target is None or self._is_another(target, index, item_id, kind, item):
             target = self._waiting(kind, index) or self._new(index)
         target.done = text
@@ -250,23 +250,23 @@ class OutputItems:
 def read_members(text: json_text.Text) -> Members:
     """Return the members of a JSON object; none where it is no object."""
     try:
-        return json_text.all_members(text)
+        return json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return {}
 
 
 def _read_part_texts(content: Raw) -> list[bytes]:
     try:
-        parts = [read_members(part) for part in json_text.elements(content)]
+        parts = [read_members(part) for part in json_text.slice_elements(content)]
     except json_text.UnreadableError:
         return []
     names = ("text", "refusal", "transcript")
-    return [json_text.string_inner(p.get(name, ABSENT)) for p in parts for name in names]
+    return [json_text.strip_quotes(p.get(name, ABSENT)) for p in parts for name in names]
 
 
 def _read_id(item: Members) -> str:
-    return json_text.as_text(item.get("id", ABSENT)) or ""
+    return json_text.read_text(item.get("id", ABSENT)) or ""
 
 
 def _encode_summary(text: Piecewise) -> bytes:
-    return json_text.object_of({"type": "summary_text", "text": text.value()})
+    return json_text.encode_object({"type": "summary_text", "text": text.value()})

@@ -59,9 +59,9 @@ class _Seen:
 
     def __init__(self, item: bytes) -> None:
         members = read_members(item)
-        self.type = json_text.as_text(members.get("type", ABSENT))
-        self.id = json_text.as_text(members.get("id", ABSENT))
-        self.call_id = json_text.as_text(members.get("call_id", ABSENT))
+        self.type = json_text.read_text(members.get("type", ABSENT))
+        self.id = json_text.read_text(members.get("id", ABSENT))
+        self.call_id = json_text.read_text(members.get("call_id", ABSENT))
         self.content_key = _build_comparison_text(
             {name: members[name] for name in _CONTENT_MEMBERS if name in members}
         )

@@ -82,7 +82,7 @@ def read_plain(text: json_text.Text) -> ParsedResponse | None:
     except (msgspec.MsgspecError, RecursionError):
         return None
     unusual = (seen.error, seen.incomplete_details, seen.conversation)
-    if not seen.object.startswith("response") or any(map(json_text.present, unusual)):
+    if not seen.object.startswith("response") or any(map(json_text.is_present, unusual)):
         return None
     if (seen.created_at or 0) >= _LATEST_SECONDS or (seen.usage and not _is_plain(seen.usage)):
         return None
@@ -91,12 +91,12 @@ def read_plain(text: json_text.Text) -> ParsedResponse | None:
     texts = [text for item in items for text in _read_texts(item)]
     return ParsedResponse(
         state=STATES.get(seen.status or ""),
-        response_id=json_text.storable(seen.id) or None,
+        response_id=json_text.replace_unstorable(seen.id) or None,
         model=_make_storable(seen.model) or None,
         created_at=seen.created_at,
         response=bytes(text),
         items=tuple(map(bytes, seen.output)),
-        output_text=json_text.storable("".join(texts)) if texts else None,
+        output_text=json_text.replace_unstorable("".join(texts)) if texts else None,
         usage=_convert_usage(seen.usage) if seen.usage else _NONE,
         previous_response_id=_make_storable(seen.previous_response_id),
     )
@@ -125,4 +125,4 @@ def _convert_usage(seen: _Usage) -> Usage:
 
 
 def _make_storable(text: str | None) -> str | None:
-    return text if text is None else json_text.storable(text)
+    return text if text is None else json_text.replace_unstorable(text)

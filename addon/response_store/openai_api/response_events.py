@@ -87,7 +87,7 @@ class ResponseAccumulator:
         """Take one event; what is not an event of this API is passed over."""
         json_text.check_values(event.data)
         try:
-            data = json_text.members(event.data, _Data)
+            data = json_text.slice_members(event.data, _Data)
         except json_text.UnreadableError as error:
             self._feed_unreadable(event, error)
             return
@@ -127,7 +127,7 @@ class ResponseAccumulator:
         merged, has_lost = merge_output(whole.items, items)
         if merged != whole.items:
             whole = replace(whole, items=merged, output_text=join_output_text(merged))
-        before = _read_partial(json_text.object_of(self._snapshot), ())
+        before = _read_partial(json_text.encode_object(self._snapshot), ())
         has_lost = has_lost or self._lost or (self._unknown and incremental)
         return replace(
             whole,
@@ -149,8 +149,8 @@ class ResponseAccumulator:
             )
         fields = dict(self._snapshot)
         if items or "output" not in fields:
-            fields["output"] = Raw(json_text.array(list(items)))
-        text = json_text.object_of(fields)
+            fields["output"] = Raw(json_text.encode_array(list(items)))
+        text = json_text.encode_object(fields)
         seen = _read_partial(text, items)
         return replace(
             seen,
@@ -164,7 +164,7 @@ class ResponseAccumulator:
 
     def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
         if event.name.decode(errors="replace") in _ERRORS:
-            words = json_text.storable(event.data.decode(errors="replace")).strip()
+            words = json_text.replace_unstorable(event.data.decode(errors="replace")).strip()
             self._api_error = ApiError(None, words or None)
             return
         if (api_error := read_error_body(event.data.strip())) is not None:  # in a list
@@ -175,7 +175,7 @@ class ResponseAccumulator:
         self._lost = self._lost or not (is_filler(event) or text == b"[DONE]" or text[:1] == b"{")
 
     def _feed_item(self, kind: str, data: _Data) -> None:
-        index = json_text.as_int(data.output_index)
+        index = json_text.read_int(data.output_index)
         base, dot, step = kind.rpartition(".")
         if kind == "response.output_item.added":
             self._items.add(index, read_members(data.item))
@@ -186,17 +186,17 @@ class ResponseAccumulator:
             self._feed_text(base, dot + step, data)
         elif kind == "response.output_text.annotation.added":
             self._part(data).annotations.append(bytes(data.annotation))
-        elif step == "delta" and json_text.present(data.delta):
+        elif step == "delta" and json_text.is_present(data.delta):
             self._unknown = True
 
     def _feed_text(self, base: str, step: str, data: _Data) -> None:
         if step == ".delta":
             self._text_of(base, data).pieces.append(
-                json_text.string_inner(_unwrap_delta(data.delta))
+                json_text.strip_quotes(_unwrap_delta(data.delta))
             )
             return
         whole = _get_whole_text(data)
-        if base == "response.content_part" and json_text.present(data.part):
+        if base == "response.content_part" and json_text.is_present(data.part):
             part = read_members(data.part)
             kind = {"type": part["type"]} if "type" in part else {}
             self._part(data).others |= part if step == ".done" else kind
@@ -221,8 +221,8 @@ class ResponseAccumulator:
         return part
 
     def _item(self, data: _Data) -> OutputItem:
-        index = json_text.as_int(data.output_index)
-        return self._items.target(index, json_text.as_text(data.item_id) or "")
+        index = json_text.read_int(data.output_index)
+        return self._items.target(index, json_text.read_text(data.item_id) or "")
 
     def _part(self, data: _Data) -> ContentPart:
         return self._place(self._item(data).content, _read_index(data.content_index), ContentPart)
@@ -264,7 +264,7 @@ def _read_partial(text: bytes, items: tuple[bytes, ...]) -> ParsedResponse:
 
 
 def _read_index(text: Raw) -> int:
-    return json_text.as_int(text) or 0
+    return json_text.read_int(text) or 0
 
 
 def _unwrap_delta(delta: Raw) -> Raw:
@@ -278,15 +278,15 @@ def _unwrap_delta(delta: Raw) -> Raw:
 def _get_whole_text(data: _Data) -> bytes:
     """Return the whole text (JSON, without quotes) that an event has, in itself or its part."""
     for name in _DONE_MEMBERS:
-        if text := json_text.string_inner(getattr(data, name)):
+        if text := json_text.strip_quotes(getattr(data, name)):
             return text
     part = read_members(data.part)
-    texts = (json_text.string_inner(part.get(name, ABSENT)) for name in _DONE_MEMBERS)
+    texts = (json_text.strip_quotes(part.get(name, ABSENT)) for name in _DONE_MEMBERS)
     return next(filter(None, texts), b"")
 
 
 def _choose_part_type(part: ContentPart) -> tuple[str, str]:
     """Return the kind of a part and its text's member, by what was said when it was added."""
-    kind = json_text.as_text(part.others.get("type", ABSENT)) or part.kind
+    kind = json_text.read_text(part.others.get("type", ABSENT)) or part.kind
     member = {"refusal": "refusal", "output_audio": "transcript"}.get(kind, "text")
     return kind, member

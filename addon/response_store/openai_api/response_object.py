@@ -66,30 +66,30 @@ def read_response(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> P
 
 def read_carefully(text: json_text.Text, more_items: tuple[bytes, ...] = ()) -> ParsedResponse:
     """Read a response object of any shape, as `read_response` does."""
-    seen = json_text.members(text, _Response)
+    seen = json_text.slice_members(text, _Response)
     items = _slice_items(seen.output) or more_items
     return ParsedResponse(
-        state=STATES.get(json_text.as_text(seen.status) or ""),
-        response_id=json_text.as_text(seen.id) or None,
-        model=json_text.as_text(seen.model) or None,
+        state=STATES.get(json_text.read_text(seen.status) or ""),
+        response_id=json_text.read_text(seen.id) or None,
+        model=json_text.read_text(seen.model) or None,
         created_at=read_seconds(seen.created_at),
         response=bytes(text),
         items=items,
         output_text=join_output_text(items),
         usage=read_usage(seen.usage),
         error=read_error_value(seen.error) or _read_incomplete(seen.incomplete_details),
-        previous_response_id=json_text.as_text(seen.previous_response_id),
+        previous_response_id=json_text.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
     )
 
 
 def is_response(text: json_text.Text) -> bool:
     """Return whether a JSON object is a response, by what it says of itself or by what it holds."""
-    seen = json_text.members(text, _Response)
-    kind = json_text.as_text(seen.object)
+    seen = json_text.slice_members(text, _Response)
+    kind = json_text.read_text(seen.object)
     if kind is not None:
         return kind.startswith("response")
-    return json_text.present(seen.id) and json_text.present(seen.output)
+    return json_text.is_present(seen.id) and json_text.is_present(seen.output)
 
 
 def unwrap_response(members: dict[str, Raw]) -> Raw | None:
@@ -105,12 +105,12 @@ def unwrap_response(members: dict[str, Raw]) -> Raw | None:
 
 def read_conversation(text: json_text.Text) -> str | None:
     """Read `conversation`: an id, or an object with one."""
-    if not json_text.present(text):
+    if not json_text.is_present(text):
         return None
     try:
-        return json_text.as_text(json_text.members(text, _Named).id)
+        return json_text.read_text(json_text.slice_members(text, _Named).id)
     except json_text.UnreadableError:
-        return json_text.as_text(text)
+        return json_text.read_text(text)
 
 
 def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
@@ -122,7 +122,7 @@ def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
     comments: list[str] = []
     for item in items:
         seen, parts = _read_item_texts(item)
-        if parts and json_text.as_text(seen.phase) == COMMENTARY:
+        if parts and json_text.read_text(seen.phase) == COMMENTARY:
             comments.append("".join(parts))
         else:
             texts += parts
@@ -131,10 +131,10 @@ def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
 
 
 def _slice_items(output: Raw) -> tuple[bytes, ...]:
-    if not json_text.present(output):
+    if not json_text.is_present(output):
         return ()
     try:
-        return tuple(bytes(item) for item in json_text.elements(output))
+        return tuple(bytes(item) for item in json_text.slice_elements(output))
     except json_text.UnreadableError:
         return ()
 
@@ -142,20 +142,22 @@ def _slice_items(output: Raw) -> tuple[bytes, ...]:
 def _read_item_texts(item: bytes) -> tuple[_Item, list[str]]:
     """Return a message and its texts; none where it is no message."""
     try:
-        seen = json_text.members(item, _Item)
-        if json_text.as_text(seen.type) != "message" or not json_text.present(seen.content):
+        seen = json_text.slice_members(item, _Item)
+        if json_text.read_text(seen.type) != "message" or not json_text.is_present(seen.content):
             return _Item(), []
-        parts = [json_text.members(part, _Part) for part in json_text.elements(seen.content)]
+        parts = [
+            json_text.slice_members(part, _Part) for part in json_text.slice_elements(seen.content)
+        ]
     except json_text.UnreadableError:
         return _Item(), []
-    shown = (part for part in parts if json_text.as_text(part.type) == "output_text")
-    return seen, [text for part in shown if (text := json_text.as_text(part.text)) is not None]
+    shown = (part for part in parts if json_text.read_text(part.type) == "output_text")
+    return seen, [text for part in shown if (text := json_text.read_text(part.text)) is not None]
 
 
 def _read_incomplete(text: Raw) -> ApiError | None:
-    if not json_text.present(text):
+    if not json_text.is_present(text):
         return None
     try:
-        return ApiError(json_text.as_text(json_text.members(text, _Incomplete).reason))
+        return ApiError(json_text.read_text(json_text.slice_members(text, _Incomplete).reason))
     except json_text.UnreadableError:
         return None

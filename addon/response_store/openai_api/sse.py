@@ -272,7 +272,7 @@ def _is_whole(data: bytes) -> bool:
     if data == _DONE:
         return True
     try:
-        json_text.all_members(data)
+        json_text.slice_all_members(data)
     except json_text.UnreadableError:
         return False
     return True

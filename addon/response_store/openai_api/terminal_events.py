@@ -31,7 +31,7 @@ class _Data(msgspec.Struct):
 def is_terminal(event: Event) -> bool:
     """Return whether an event ends its response: its data says so, or else its name does."""
     try:
-        data = json_text.members(outline_if_large(event.data), _Data)
+        data = json_text.slice_members(outline_if_large(event.data), _Data)
     except json_text.UnreadableError:
         return False
     return determine_type(event, data.type) in TERMINAL
@@ -39,4 +39,4 @@ def is_terminal(event: Event) -> bool:
 
 def determine_type(event: Event, stated: Raw) -> str:
     """Return the type that the event's data states, else the event's name."""
-    return json_text.as_text(stated) or event.name.decode(errors="replace")
+    return json_text.read_text(stated) or event.name.decode(errors="replace")

@@ -14,8 +14,8 @@ _THOUSAND = 1000
 
 def read_seconds(value: Raw) -> int | None:
     """Read a time as whole Unix seconds: a number of any unit, its text, or an ISO 8601 date."""
-    text = json_text.as_text(value)
-    number = json_text.as_int(value if text is None else text.strip().encode())
+    text = json_text.read_text(value)
+    number = json_text.read_int(value if text is None else text.strip().encode())
     if number is None:
         return _read_date(text) if text else None
     while number >= _LATEST_SECONDS:

@@ -50,7 +50,7 @@ def find_usage(members: Members, choices: Iterable[Members] = ()) -> Raw:
     merged = merge_usage(merged, _read_members(members.get("x_groq", ABSENT)).get("usage", ABSENT))
     merged = merge_usage(merged, members.get("usageMetadata", ABSENT))
     merged = merge_usage(merged, members.get("usage", ABSENT))
-    return merged if json_text.present(merged) else _read_local_usage(members)
+    return merged if json_text.is_present(merged) else _read_local_usage(members)
 
 
 def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
@@ -59,7 +59,7 @@ def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
     Zeros, negative numbers and empty objects replace nothing.
     """
     new = _read_members(after)
-    if not new or not json_text.present(before):
+    if not new or not json_text.is_present(before):
         return after if new else before
     merged = _read_members(before)
     if not merged:
@@ -72,13 +72,13 @@ def merge_usage(before: Raw, after: Raw, depth: int = 0) -> Raw:
                 merged[name] = merge_usage(merged[name], value, depth + 1)
         elif _replaces(value):
             merged[name] = value
-    return Raw(json_text.object_of(merged))
+    return Raw(json_text.encode_object(merged))
 
 
 def _replaces(value: Raw) -> bool:
-    if not json_text.present(value) or bytes(value) in (b'""', b"[]"):
+    if not json_text.is_present(value) or bytes(value) in (b'""', b"[]"):
         return False
-    number = json_text.as_float(value)
+    number = json_text.read_float(value)
     return number is None or number > 0
 
 
@@ -86,14 +86,14 @@ def _read_local_usage(members: Members) -> Raw:
     """Return what llama.cpp counts in `timings`, or Ollama beside its answer."""
     timings = _read_members(members.get("timings", ABSENT))
     counted = {"input_tokens": timings.get("prompt_n"), "output_tokens": timings.get("predicted_n")}
-    if timings and (cached := json_text.as_int(timings.get("cache_n", ABSENT))):
+    if timings and (cached := json_text.read_int(timings.get("cache_n", ABSENT))):
         counted["cached_tokens"] = Raw(str(cached).encode())
-        whole = cached + (json_text.as_int(timings.get("prompt_n", ABSENT)) or 0)
+        whole = cached + (json_text.read_int(timings.get("prompt_n", ABSENT)) or 0)
         counted["input_tokens"] = Raw(str(whole).encode())
     for name in ("prompt_eval_count", "eval_count"):
         counted[name] = members.get(name)
     found = {name: value for name, value in counted.items() if value is not None}
-    return Raw(json_text.object_of(found)) if found else ABSENT
+    return Raw(json_text.encode_object(found)) if found else ABSENT
 
 
 def _find_details(counts: Members, names: tuple[str, ...]) -> list[Members]:
@@ -108,9 +108,9 @@ def _find_count(places: list[Members], names: tuple[str, ...]) -> int | None:
 
 
 def _read_number(value: Raw) -> int | None:
-    number = json_text.as_int(value)
-    if number is None and (text := json_text.as_text(value)):
-        number = json_text.as_int(text.strip().encode())
+    number = json_text.read_int(value)
+    if number is None and (text := json_text.read_text(value)):
+        number = json_text.read_int(text.strip().encode())
     return number if number is not None and number >= 0 else None
 
 
@@ -118,6 +118,6 @@ def _read_members(text: Raw) -> Members:
     if bytes(memoryview(text)[:1]) != b"{":
         return {}
     try:
-        return json_text.all_members(text)
+        return json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return {}

@@ -105,11 +105,13 @@ class _Error(msgspec.Struct):
 
 def read_client(content: bytes) -> ClientMessage:
     """Read a message of the client. Raises UnreadableError where it is no JSON object."""
-    seen = json_text.members(outline_if_large(content), _Client)
-    inner = _read_members(seen.response, _Client) if json_text.present(seen.response) else _Client()
+    seen = json_text.slice_members(outline_if_large(content), _Client)
+    inner = (
+        _read_members(seen.response, _Client) if json_text.is_present(seen.response) else _Client()
+    )
     previous = _read_id(seen.previous_response_id)
     return ClientMessage(
-        type=json_text.as_text(seen.type) or "",
+        type=json_text.read_text(seen.type) or "",
         stream_id=_read_stream_id(seen.stream_id) or _read_stream_id(inner.stream_id),
         previous_response_id=previous or _read_id(inner.previous_response_id),
     )
@@ -142,12 +144,12 @@ def _read_plain(content: bytes) -> ServerMessage | None:
 
 
 def _read_carefully(content: bytes) -> ServerMessage:
-    seen = json_text.members(content, _Server)
-    kind = json_text.as_text(seen.type) or ""
-    if kind in _ERRORS or (not kind and json_text.present(seen.error)):
+    seen = json_text.slice_members(content, _Server)
+    kind = json_text.read_text(seen.type) or ""
+    if kind in _ERRORS or (not kind and json_text.is_present(seen.error)):
         return _read_error(seen)
     role = ServerMessageKind.TERMINAL if kind in TERMINAL else ServerMessageKind.OTHER
-    if not json_text.present(seen.response):
+    if not json_text.is_present(seen.response):
         return ServerMessage(role, _read_stream_id(seen.stream_id))
     response = _read_members(seen.response, _Response)
     return ServerMessage(
@@ -175,7 +177,7 @@ def split_message(content: bytes) -> Iterator[bytes]:
         if begins_stream(content):
             parts = [event.data for event in parse_stream(content)]
         else:
-            parts = [bytes(value) for value in json_text.values(content)]
+            parts = [bytes(value) for value in json_text.slice_values(content)]
     except json_text.UnreadableError:
         return
     yield from (part for part in parts if part.lstrip()[:1] == b"{")
@@ -198,30 +200,30 @@ def encode_frame_pieces(content: bytes) -> list[bytes]:
 
 
 def _read_error(seen: _Server) -> ServerMessage:
-    status = json_text.as_int(seen.status)
-    nested = _read_members(seen.error, _Error).code if json_text.present(seen.error) else ABSENT
+    status = json_text.read_int(seen.status)
+    nested = _read_members(seen.error, _Error).code if json_text.is_present(seen.error) else ABSENT
     return ServerMessage(
         ServerMessageKind.ERROR,
         _read_stream_id(seen.stream_id),
         status=status if status in range(400, 600) else None,
-        code=json_text.as_text(nested) or json_text.as_text(seen.code),
+        code=json_text.read_text(nested) or json_text.read_text(seen.code),
     )
 
 
 def _read_members(text: Raw, fields: type[S]) -> S:
     try:
-        return json_text.members(text, fields)
+        return json_text.slice_members(text, fields)
     except json_text.UnreadableError:  # no object, or broken inside one that is whole
         return fields()
 
 
 def _read_stream_id(stream_id: Raw) -> bytes:
-    if not json_text.present(stream_id):
+    if not json_text.is_present(stream_id):
         return NO_STREAM_ID
     name = bytes(stream_id)
     return name if len(name) <= STREAM_ID else hashlib.sha256(name).hexdigest().encode()
 
 
 def _read_id(text: Raw) -> str | None:
-    name = json_text.as_text(text)
+    name = json_text.read_text(text)
     return limit_name(name) if name else name

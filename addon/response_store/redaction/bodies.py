@@ -41,11 +41,11 @@ def _is_json(text: bytes) -> bool:
         json_text.check_values(text)
         match text[:1]:
             case b"{":
-                json_text.all_members(text)
+                json_text.slice_all_members(text)
             case b"[":
-                json_text.elements(text)
+                json_text.slice_elements(text)
             case _:
-                return text[:1] == b'"' and json_text.as_text(text) is not None
+                return text[:1] == b'"' and json_text.read_text(text) is not None
     except (json_text.UnreadableError, UnicodeDecodeError):
         return False
     return True

@@ -127,7 +127,7 @@ def _redact_string(token: bytes, lead: bytes, matcher: SecretMatcher, depth: int
         changed = redact_strings(changed, matcher, depth + 1)
     if changed == value:
         return token
-    return bytes(json_text.string(changed.decode(errors="replace")))[:-1] + end
+    return bytes(json_text.encode_string(changed.decode(errors="replace")))[:-1] + end
 
 
 def _split_quotes(token: bytes) -> tuple[bytes, bytes]:
@@ -154,7 +154,7 @@ def _decode_string(inner: bytes) -> bytes | None:
         return None
     token = b'"' + inner + b'"'
     try:
-        text = json_text.as_text(token)
+        text = json_text.read_text(token)
     except UnicodeDecodeError:  # bytes that are no text
-        text = json_text.as_text(token.decode(errors="replace").encode())
+        text = json_text.read_text(token.decode(errors="replace").encode())
     return None if text is None else text.encode()

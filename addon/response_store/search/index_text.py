@@ -134,11 +134,11 @@ def _extract_output(row: Row) -> Iterator[Text]:
     accumulated = read_accumulated(row.accumulated)
     if document is None:
         return
-    answer = json_text.members(document.encode("utf-8", "replace"), _Answer)
+    answer = json_text.slice_members(document.encode("utf-8", "replace"), _Answer)
     for item in choose_fuller_slices(slice_array(answer.output), accumulated):
-        yield from _extract_item_texts(as_fields(json_text.value(item)), "assistant")
+        yield from _extract_item_texts(as_fields(json_text.decode_value(item)), "assistant")
     for choice in slice_array(answer.choices):
-        for message in read_response_items({"choices": [json_text.value(choice)]}):
+        for message in read_response_items({"choices": [json_text.decode_value(choice)]}):
             yield from map(_build_text, message.turns)
 
 
@@ -152,15 +152,15 @@ class _Request(msgspec.Struct):
 def _extract_new_input(body: bytes) -> Iterator[Text]:
     """Return what is new in a request, in its order; steering messages are a document a line."""
     try:
-        requests = [json_text.members(body, _Request)]
+        requests = [json_text.slice_members(body, _Request)]
     except UnreadableError:
-        requests = [json_text.members(line, _Request) for line in body.splitlines()]
+        requests = [json_text.slice_members(line, _Request) for line in body.splitlines()]
     for request in requests:
         for content in (request.input, request.messages, request.prompt, request.items):
             if bytes(memoryview(content)[:1]) == b"[":
-                yield from _extract_new_items(json_text.elements(content))
-            elif json_text.present(content):
-                for item in read_input_items(json_text.value(content)):
+                yield from _extract_new_items(json_text.slice_elements(content))
+            elif json_text.is_present(content):
+                for item in read_input_items(json_text.decode_value(content)):
                     yield from map(_build_text, item.turns)
 
 
@@ -180,7 +180,7 @@ def _extract_new_items(items: list[Raw]) -> Iterable[Text]:
 
 def _read_fields(item: Raw) -> Fields:
     """Return an item's members; an item that is no object is what a user has written."""
-    value = json_text.value(item)
+    value = json_text.decode_value(item)
     if isinstance(value, dict):
         return value
     return {"role": "user", "content": value if isinstance(value, str) else None}

@@ -39,8 +39,12 @@ def build_stream_answer(body: bytes) -> ServedAnswer:
 
 def build_deleted(response_id: str) -> ServedAnswer:
     """Return the answer to a deletion that was made."""
-    document = {"id": json_text.string(response_id), "object": "response.deleted", "deleted": True}
-    return build_json_answer(json_text.object_of(document))
+    document = {
+        "id": json_text.encode_string(response_id),
+        "object": "response.deleted",
+        "deleted": True,
+    }
+    return build_json_answer(json_text.encode_object(document))
 
 
 def build_not_found(response_id: str) -> ServedAnswer:
@@ -92,9 +96,9 @@ def build_unavailable() -> ServedAnswer:
 
 def _build_error(status: int, message: str, kind: str, code: str | None = None) -> ServedAnswer:
     error = {
-        "message": json_text.string(message),
+        "message": json_text.encode_string(message),
         "type": kind,
         "param": None,
         "code": code or kind,
     }
-    return build_json_answer(json_text.object_of({"error": error}), status)
+    return build_json_answer(json_text.encode_object({"error": error}), status)

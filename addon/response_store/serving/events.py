@@ -25,7 +25,7 @@ def number_events(events: Iterable[SyntheticEvent]) -> list[tuple[int, Synthetic
 
 def encode_synthetic_event(number: int, event: SyntheticEvent) -> bytes:
     """Return the SSE frame of a synthetic event. No `Raw` in it may contain a line end."""
-    data = json_text.object_of({"type": event.kind, "sequence_number": number, **event.fields})
+    data = json_text.encode_object({"type": event.kind, "sequence_number": number, **event.fields})
     return b"event: " + event.kind.encode() + b"\ndata: " + data + b"\n\n"
 
 

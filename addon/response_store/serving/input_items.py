@@ -63,14 +63,14 @@ def split_items(text: str) -> list[Raw]:
     data = text.encode(errors="replace").strip(_BLANK)
     json_text.check_values(data)
     if data.startswith(b"["):
-        return json_text.elements(data)
-    slices = json_text.elements(b"[" + data + b"]")
+        return json_text.slice_elements(data)
+    slices = json_text.slice_elements(b"[" + data + b"]")
     if len(slices) != 1:
         raise json_text.UnreadableError("not one JSON value")
-    if not json_text.present(slices[0]):
+    if not json_text.is_present(slices[0]):
         return []
     array = creation.read_input_items(slices[0])
-    return slices if array is None else json_text.elements(array)
+    return slices if array is None else json_text.slice_elements(array)
 
 
 def build_item_list(request: GetInputItems, items: Sequence[Raw]) -> bytes:
@@ -84,7 +84,7 @@ def build_item_list(request: GetInputItems, items: Sequence[Raw]) -> bytes:
     last = names.ids[page[-1]] if page else None
     if last is None and has_more:
         last = number_cursor(start + len(page), ids)
-    return json_text.object_of(
+    return json_text.encode_object(
         {
             "object": "list",
             "data": [
@@ -114,17 +114,19 @@ def _name_items(items: Sequence[Raw], response_id: str) -> _ItemNames:
 def _read_ids(items: Sequence[Raw]) -> list[str | None]:
     """Return the ids that the items bring, all decoded at once where every one is as expected."""
     try:
-        decoded = _decode_ids(json_text.array(items))
+        decoded = _decode_ids(json_text.encode_array(items))
     except (msgspec.MsgspecError, RecursionError):
         return [_read_id(item) for item in items]
-    return [_drop_unspeakable(json_text.storable(item.id or "")) for item in decoded]
+    return [_drop_unspeakable(json_text.replace_unstorable(item.id or "")) for item in decoded]
 
 
 def _read_id(item: Raw) -> str | None:
     """Return the id of an item, empty where it has no usable one; None for what is no object."""
     if not _is_object(item):
         return None
-    return _drop_unspeakable(json_text.as_text(json_text.members(item, _InputItem).id) or "")
+    return _drop_unspeakable(
+        json_text.read_text(json_text.slice_members(item, _InputItem).id) or ""
+    )
 
 
 def _drop_unspeakable(name: str) -> str:
@@ -142,23 +144,23 @@ def _complete_item(item: Raw, name: str | None, is_generated: bool) -> Raw:
     """Return an item as it is sent: with its id, and expanded where it came in the short form."""
     if name is None:
         return item
-    more = _expand_short_form(json_text.members(item, _InputItem))
+    more = _expand_short_form(json_text.slice_members(item, _InputItem))
     if is_generated:
-        more = {"id": json_text.string(name), **more}
+        more = {"id": json_text.encode_string(name), **more}
     if not more:
         return item
-    return Raw(json_text.object_of(more | json_text.all_members(item) | more))
+    return Raw(json_text.encode_object(more | json_text.slice_all_members(item) | more))
 
 
 def _expand_short_form(seen: _InputItem) -> dict[str, Raw]:
     """Return the members that a message in the short form lacks: its type, its text as parts."""
-    kind = json_text.as_text(seen.type)
-    if kind not in ("message", None) or not json_text.present(seen.role):
+    kind = json_text.read_text(seen.type)
+    if kind not in ("message", None) or not json_text.is_present(seen.role):
         return {}
-    more = {} if kind else {"type": json_text.string("message")}
+    more = {} if kind else {"type": json_text.encode_string("message")}
     if bytes(memoryview(seen.content)[:1]) == b'"':
-        part = _SAID if json_text.as_text(seen.role) == "assistant" else _ASKED
-        content = json_text.array([json_text.object_of({**part, "text": seen.content})])
+        part = _SAID if json_text.read_text(seen.role) == "assistant" else _ASKED
+        content = json_text.encode_array([json_text.encode_object({**part, "text": seen.content})])
         more["content"] = Raw(content)
     return more
 
@@ -168,4 +170,4 @@ def _is_object(item: Raw) -> bool:
 
 
 def _encode_string(text: str | None) -> Raw | None:
-    return None if text is None else json_text.string(text)
+    return None if text is None else json_text.encode_string(text)

@@ -76,15 +76,15 @@ def synthesize_item_events(index: int, item: bytes) -> Iterator[SyntheticEvent]:
 
 
 def _empty_item(kind: str, members: Members) -> bytes:
-    beginning = {"status": json_text.string("in_progress"), **_BEGINNING.get(kind, {})}
-    return json_text.object_of(
+    beginning = {"status": json_text.encode_string("in_progress"), **_BEGINNING.get(kind, {})}
+    return json_text.encode_object(
         members | {name: value for name, value in beginning.items() if name in members}
     )
 
 
 def _get_item_id(index: int, members: Members) -> Raw:
     """Return the id of an item, or a name that is unique in this response."""
-    return get_string(members, "id") or json_text.string(f"item_{index}")
+    return get_string(members, "id") or json_text.encode_string(f"item_{index}")
 
 
 def _synthesize_steps(

@@ -47,7 +47,7 @@ def synthesize_text_events(
 def synthesize_summary_part_events(part: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a part of a reasoning item's summary."""
     members = read_members(part)
-    begun = Raw(json_text.object_of(members | {"text": EMPTY_TEXT}))
+    begun = Raw(json_text.encode_object(members | {"text": EMPTY_TEXT}))
     yield SyntheticEvent(f"{_SUMMARY}_part.added", {**place, "part": begun})
     yield from synthesize_text_events(f"{_SUMMARY}_text", "text", members, place)
     yield SyntheticEvent(f"{_SUMMARY}_part.done", {**place, "part": part})
@@ -60,7 +60,7 @@ def synthesize_content_part_events(part: Raw, place: EventFields) -> Iterator[Sy
     begun = members | {member: EMPTY_TEXT} if name else members
     if name == _OUTPUT_TEXT:
         begun |= {"annotations": EMPTY_LIST, "logprobs": EMPTY_LIST}
-    shown = Raw(json_text.object_of(begun)) if name else part
+    shown = Raw(json_text.encode_object(begun)) if name else part
     yield SyntheticEvent("response.content_part.added", {**place, "part": shown})
     if name == _OUTPUT_TEXT:
         yield from _synthesize_output_text(members, place)
@@ -81,7 +81,7 @@ def _synthesize_output_text(members: Members, place: EventFields) -> Iterator[Sy
 
 
 def _synthesize_deltas(name: str, text: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
-    for piece in _pieces(json_text.string_inner(text).decode()):
+    for piece in _pieces(json_text.strip_quotes(text).decode()):
         yield SyntheticEvent(f"{name}.delta", {**place, "delta": Raw(f'"{piece}"'.encode())})
 
 

@@ -49,7 +49,7 @@ def synthesize_events(text: bytes) -> Iterator[SyntheticEvent]:
 
 def _empty_response(text: bytes) -> Raw:
     """Return the response as it was before any output."""
-    members = json_text.all_members(text)
+    members = json_text.slice_all_members(text)
     known = {name: Raw(json_text.NULL) for name in _LATER if name in members}
-    start = {"status": json_text.string("in_progress"), "output": Raw(b"[]")}
-    return Raw(json_text.object_of(members | known | start))
+    start = {"status": json_text.encode_string("in_progress"), "output": Raw(b"[]")}
+    return Raw(json_text.encode_object(members | known | start))

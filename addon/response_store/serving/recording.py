@@ -96,14 +96,16 @@ def _is_object(event: Event) -> bool:
 def _list_numbers(events: list[Event]) -> Iterator[int | None]:
     for event in events:
         try:
-            yield json_text.as_int(json_text.members(event.data, _EventMembers).sequence_number)
+            yield json_text.read_int(
+                json_text.slice_members(event.data, _EventMembers).sequence_number
+            )
         except json_text.UnreadableError:
             yield None
 
 
 def _read_type(event: Event) -> str:
     try:
-        kind = json_text.as_text(json_text.members(event.data, _EventMembers).type)
+        kind = json_text.read_text(json_text.slice_members(event.data, _EventMembers).type)
     except json_text.UnreadableError:
         kind = None
     return kind or event.name.decode(errors="replace")
@@ -113,7 +115,7 @@ def _remove_padding(event: Event) -> Event:
     if f'"{_PADDING}"'.encode() not in event.data:
         return event
     kept = {name: value for name, value in read_members(event.data).items() if name != _PADDING}
-    return event._replace(data=remove_line_ends(json_text.object_of(kept))) if kept else event
+    return event._replace(data=remove_line_ends(json_text.encode_object(kept))) if kept else event
 
 
 def _unpack(packed: bytes) -> bytes | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote
 
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.serving.include import KNOWN
 from response_store.serving.parameters import (
     Parameters,
@@ -101,11 +101,14 @@ def parse_request(method: str, path: str) -> StoreRequest | None:
 
     `path` includes the query.
     """
-    route, _, query = storable(path).partition("?")
+    route, _, query = replace_unstorable(path).partition("?")
     match = None if "//" in route else _match_route(route.removesuffix("/"))
     if match is None:
         return None
-    response_id, of_items = storable(unquote(match[1], errors="replace")), match[2] is not None
+    response_id, of_items = (
+        replace_unstorable(unquote(match[1], errors="replace")),
+        match[2] is not None,
+    )
     if response_id in NO_IDS:
         return None
     try:

@@ -99,8 +99,8 @@ def needs_upstream(request: GetResponse | GetInputItems, response: ServedRespons
         if isinstance(request, GetInputItems):
             items = split_items(response.input)
             return not items or not includes(items, request.include)
-        seen = json_text.members(_complete_response(response), _ResponseMembers)
-        state = STATES.get(json_text.as_text(seen.status) or "")
+        seen = json_text.slice_members(_complete_response(response), _ResponseMembers)
+        state = STATES.get(json_text.read_text(seen.status) or "")
         runs = state is not None and not state.is_final
         return runs or not _does_output_include(seen, request.include)
     except json_text.UnreadableError:
@@ -109,7 +109,7 @@ def needs_upstream(request: GetResponse | GetInputItems, response: ServedRespons
 
 def _answer_response(request: GetResponse, response: ServedResponse) -> ServedAnswer:
     text = _complete_response(response)
-    if not _does_output_include(json_text.members(text, _ResponseMembers), request.include):
+    if not _does_output_include(json_text.slice_members(text, _ResponseMembers), request.include):
         return answer.build_bad_request(INCLUDE_UNSUPPORTED)
     if request.stream:
         return answer.build_stream_answer(replay_body(request, text, response.recorded))
@@ -126,7 +126,7 @@ def _complete_response(response: ServedResponse) -> bytes:
 def _does_output_include(seen: _ResponseMembers, include: tuple[str, ...]) -> bool:
     if not include or bytes(memoryview(seen.output)[:1]) != b"[":
         return True
-    return includes(json_text.elements(seen.output), include)
+    return includes(json_text.slice_elements(seen.output), include)
 
 
 def _answer_items(request: GetInputItems, response: ServedResponse) -> ServedAnswer:

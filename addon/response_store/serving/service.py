@@ -15,7 +15,7 @@ import msgspec
 from response_store.config import Serve
 from response_store.errors import StoreError, TransientStoreError
 from response_store.ingest.channel import FAILED, OK
-from response_store.json_text import storable
+from response_store.json_text import replace_unstorable
 from response_store.serving import answer
 from response_store.serving.answer import ServedAnswer
 from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
@@ -91,7 +91,7 @@ class Service:
     ) -> ServedAnswer | None:
         """Return the answer to a request; None where the upstream is to be asked."""
         try:
-            query = StoreQuery(self._mode.value, tenant, method, storable(path))
+            query = StoreQuery(self._mode.value, tenant, method, replace_unstorable(path))
             reply = await self._look_up(query)
             if reply is None and isinstance(request, DeleteResponse):
                 reply = await self._delete(tenant, request)

@@ -13,7 +13,7 @@ Members = dict[str, Raw]
 def read_members(text: json_text.Text) -> Members:
     """Return the members of a JSON object; none where it is no object."""
     try:
-        return json_text.all_members(text)
+        return json_text.slice_all_members(text)
     except json_text.UnreadableError:
         return {}
 
@@ -26,14 +26,14 @@ def get_object(members: Members, name: str) -> Members:
 def get_array(members: Members, name: str) -> list[Raw]:
     """Return the elements of the array that is a member; none where it is no array."""
     try:
-        return json_text.elements(members.get(name, ABSENT))
+        return json_text.slice_elements(members.get(name, ABSENT))
     except json_text.UnreadableError:
         return []
 
 
 def get_text(members: Members, name: str) -> str | None:
     """Return the value of the string that is a member, else None."""
-    return json_text.as_text(members.get(name, ABSENT))
+    return json_text.read_text(members.get(name, ABSENT))
 
 
 def get_string(members: Members, name: str) -> Raw | None:
@@ -44,4 +44,4 @@ def get_string(members: Members, name: str) -> Raw | None:
 
 def is_present(members: Members, name: str) -> bool:
     """Return whether a member is there and is not null."""
-    return json_text.present(members.get(name, ABSENT))
+    return json_text.is_present(members.get(name, ABSENT))

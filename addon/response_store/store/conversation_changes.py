@@ -65,17 +65,17 @@ def _apply_to_messages(text: str, change: ConversationChange) -> str:
 
 def _split_elements(text: str) -> list[str]:
     try:
-        return [json_text.as_str(item) for item in json_text.elements(text.encode())]
+        return [json_text.read_slice(item) for item in json_text.slice_elements(text.encode())]
     except json_text.UnreadableError:
         return []
 
 
 def _read_id(item: str) -> str | None:
     try:
-        members = json_text.all_members(item.encode())
+        members = json_text.slice_all_members(item.encode())
     except json_text.UnreadableError:
         return None
-    return json_text.as_text(members.get("id", json_text.ABSENT))
+    return json_text.read_text(members.get("id", json_text.ABSENT))
 
 
 def _join_array(items: Iterable[str]) -> str:

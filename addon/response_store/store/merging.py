@@ -40,10 +40,10 @@ _PROMISES = (State.QUEUED, State.IN_PROGRESS)
 def _read_status(response_object: str) -> str | None:
     """Return what a response says of itself; None where that can't be read."""
     try:
-        status = json_text.members(response_object.encode(), _Status).status
+        status = json_text.slice_members(response_object.encode(), _Status).status
     except (json_text.UnreadableError, UnicodeEncodeError):
         return None
-    return json_text.as_text(status)
+    return json_text.read_text(status)
 
 
 def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
@@ -52,7 +52,7 @@ def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
         return False
     if len({_read_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
         return True
-    known = json_text.array_inner(stored.input.encode())
+    known = json_text.strip_brackets(stored.input.encode())
     if known and incoming.has_input and not _are_equal(stored.input, incoming.input):
         return True
     output = (b"[" + _slice_output(row) + b"]" for row in (stored, incoming))
@@ -64,7 +64,7 @@ def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
 
     An empty stored input may be known or not: it counts as not known.
     """
-    known = bool(json_text.array_inner(stored.input.encode()))
+    known = bool(json_text.strip_brackets(stored.input.encode()))
     if _is_older(incoming, stored):
         if known or not incoming.has_input:
             return None
@@ -96,15 +96,15 @@ def _are_equal(one: str, other: str) -> bool:
 
 def _replace_input(row: ResponseRow, items: str) -> ResponseRow:
     """Return a row with another input; `messages` is that input and the row's own output items."""
-    parts = (json_text.array_inner(items.encode()), _slice_output(row))
+    parts = (json_text.strip_brackets(items.encode()), _slice_output(row))
     messages = b"[" + b",".join(part for part in parts if part) + b"]"
     return msgspec.structs.replace(row, input=items, messages=messages.decode())
 
 
 def _slice_output(row: ResponseRow) -> bytes:
     """Return the output items: what follows the input items in `messages`."""
-    head = json_text.array_inner(row.input.encode())
-    whole = json_text.array_inner(row.messages.encode())
+    head = json_text.strip_brackets(row.input.encode())
+    whole = json_text.strip_brackets(row.messages.encode())
     if not whole.startswith(head):
         return whole
     return whole[len(head) :].lstrip(b", \t\r\n")

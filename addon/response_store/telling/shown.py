@@ -178,7 +178,7 @@ def _list_output(response: StoredResponse) -> list[TurnItem]:
     """Return the items of a response's output, or those that streamed where they are more."""
     body = parse_document(response.response_object)
     text = slice_accumulated(response.input, response.messages)
-    streamed = [parse_document(json_text.as_str(item)) for item in read_accumulated(text)]
+    streamed = [parse_document(json_text.read_slice(item)) for item in read_accumulated(text)]
     output = as_list(as_fields(body).get("output"))
     return read_response_items({**as_fields(body), "output": choose_fuller(output, streamed)})
 

@@ -59,7 +59,7 @@ def _slice_members(line: bytes) -> dict[str, Raw]:
     line = line.removeprefix(codecs.BOM_UTF8)  # some editors and shells put it there
     try:
         line.decode()
-        return json_text.all_members(line)
+        return json_text.slice_all_members(line)
     except UnicodeDecodeError:
         raise BadLineError("this is not UTF-8. Was the file changed, or is it packed?") from None
     except json_text.UnreadableError as error:

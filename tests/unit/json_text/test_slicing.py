@@ -23,7 +23,7 @@ class Fields(msgspec.Struct):
 
 
 def a_of(text: bytes) -> bytes:
-    return bytes(json_text.members(text, Fields).a)
+    return bytes(json_text.slice_members(text, Fields).a)
 
 
 ODD_VALUES = [
@@ -51,32 +51,35 @@ def test_verbatim(value: bytes, frame: bytes) -> None:
     """A member is the text between its colon and what follows, to the letter."""
     text = frame % value
     assert a_of(text) == value
-    assert bytes(json_text.all_members(text)["a"]) == value
-    assert [bytes(one) for one in json_text.elements(b"[ 1, " + value + b" ]")] == [b"1", value]
+    assert bytes(json_text.slice_all_members(text)["a"]) == value
+    assert [bytes(one) for one in json_text.slice_elements(b"[ 1, " + value + b" ]")] == [
+        b"1",
+        value,
+    ]
 
 
 def test_surrogates_elsewhere() -> None:
     """A lone surrogate in one member, or in a name, loses no other member."""
     text = rb'{"x":"\ud83d","\ud83d\u0000":2,"a":1e400}'
     assert a_of(text) == b"1e400"
-    assert list(json_text.all_members(text)) == ["x", "\ufffd\x00", "a"]
-    assert b"1e400" in json_text.object_of(json_text.all_members(text))
+    assert list(json_text.slice_all_members(text)) == ["x", "\ufffd\x00", "a"]
+    assert b"1e400" in json_text.encode_object(json_text.slice_all_members(text))
 
 
 def test_duplicate_keys() -> None:
     """Of two members of one name the last counts, whoever slices."""
     assert a_of(b'{"a":1,"a":2}') == b"2"
     assert a_of(rb'{"a":1,"x":"\ud83d","a":2}') == b"2"
-    assert bytes(json_text.all_members(b'{"a":1,"b":0,"a":2}')["a"]) == b"2"
+    assert bytes(json_text.slice_all_members(b'{"a":1,"b":0,"a":2}')["a"]) == b"2"
 
 
 def test_absent_and_null() -> None:
     """Only a member that is there and not null is present."""
-    seen = json_text.members(b'{"a":null}', Fields)
-    assert not json_text.present(seen.a)
-    assert not json_text.present(seen.b)
-    assert json_text.present(Raw(b"true"))
-    assert json_text.present(Raw(b'""'))
+    seen = json_text.slice_members(b'{"a":null}', Fields)
+    assert not json_text.is_present(seen.a)
+    assert not json_text.is_present(seen.b)
+    assert json_text.is_present(Raw(b"true"))
+    assert json_text.is_present(Raw(b'""'))
 
 
 NO_OBJECTS = [
@@ -114,7 +117,10 @@ NO_OBJECTS = [
 @pytest.mark.parametrize("text", NO_OBJECTS, ids=lambda text: repr(text[:20]))
 def test_no_object(text: bytes) -> None:
     """What is no JSON object is refused with a reason that quotes nothing of it."""
-    for slices in (lambda: json_text.members(text, Fields), lambda: json_text.all_members(text)):
+    for slices in (
+        lambda: json_text.slice_members(text, Fields),
+        lambda: json_text.slice_all_members(text),
+    ):
         with pytest.raises(UnreadableError) as caught:
             slices()
         assert str(caught.value)
@@ -125,7 +131,7 @@ def test_no_object(text: bytes) -> None:
 def test_no_array(text: bytes) -> None:
     """What is no JSON array is refused."""
     with pytest.raises(UnreadableError):
-        json_text.elements(text)
+        json_text.slice_elements(text)
 
 
 documents = st.recursive(
@@ -167,7 +173,7 @@ def test_any_object(value: dict[str, Any], data: st.DataObject) -> None:
     members = (f"{gap}{json.dumps(name)}:{gap}{text}{gap}" for name, text in pieces.items())
     text = ("{" + (",".join(members) or gap) + "}").encode()
     expected = {name: piece.encode() for name, piece in pieces.items()}
-    found = {name: bytes(raw) for name, raw in json_text.all_members(text).items()}
+    found = {name: bytes(raw) for name, raw in json_text.slice_all_members(text).items()}
     assert found == expected
     assert {
         name: bytes(raw) for name, raw in json_text._scan_object(text.decode()).items()
@@ -183,7 +189,7 @@ def test_any_array(value: list[Any], data: st.DataObject) -> None:
     gap = data.draw(blanks)
     text = f"{gap}[{gap}" + f"{gap},{gap}".join(pieces) + f"{gap}]{gap}"
     expected = [piece.encode() for piece in pieces]
-    assert [bytes(raw) for raw in json_text.elements(text.encode())] == expected
+    assert [bytes(raw) for raw in json_text.slice_elements(text.encode())] == expected
     assert [bytes(raw) for raw in json_text._scan_array(text)] == expected
 
 
@@ -191,6 +197,6 @@ def test_any_array(value: list[Any], data: st.DataObject) -> None:
 @given(st.binary(max_size=60) | st.text('{}[]",:\\u0d8e1. \n', max_size=40).map(str.encode))
 def test_any_bytes(text: bytes) -> None:
     """Any bytes are sliced or refused; nothing else is raised."""
-    for slices in (json_text.all_members, json_text.elements):
+    for slices in (json_text.slice_all_members, json_text.slice_elements):
         with contextlib.suppress(UnreadableError):
             slices(text)

@@ -43,8 +43,8 @@ INTEGERS = [
 @pytest.mark.parametrize(("text", "value"), INTEGERS, ids=lambda case: repr(case)[:24])
 def test_integers(text: bytes, value: int | None) -> None:
     """A number is a whole one that a BIGINT holds, or none."""
-    assert json_text.as_int(Raw(text)) == value
-    assert json_text.as_int(text) == value
+    assert json_text.read_int(Raw(text)) == value
+    assert json_text.read_int(text) == value
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_integers(text: bytes, value: int | None) -> None:
 )
 def test_floats(text: bytes, value: float | None) -> None:
     """A number beyond a double, or an endless one, is none."""
-    assert json_text.as_float(Raw(text)) == value
+    assert json_text.read_float(Raw(text)) == value
 
 
 TEXTS = [
@@ -83,7 +83,7 @@ TEXTS = [
 @pytest.mark.parametrize(("text", "value"), TEXTS, ids=repr)
 def test_texts(text: bytes, value: str | None) -> None:
     """A string's value has what no database takes replaced."""
-    assert json_text.as_text(Raw(text)) == value
+    assert json_text.read_text(Raw(text)) == value
 
 
 @settings(max_examples=examples(100), deadline=None)
@@ -94,10 +94,10 @@ def test_any_text(value: str, escaped: bool) -> None:
         text = json.dumps(value, ensure_ascii=escaped).encode()
     except UnicodeEncodeError:
         text = json.dumps(value).encode()
-    found = json_text.as_text(text)
+    found = json_text.read_text(text)
     assert found is not None
-    assert found == json_text.storable(json.loads(text))
-    assert json.loads(bytes(json_text.string(value))) == json_text.storable(value)
+    assert found == json_text.replace_unstorable(json.loads(text))
+    assert json.loads(bytes(json_text.encode_string(value))) == json_text.replace_unstorable(value)
     assert "\x00" not in found
     found.encode()
 
@@ -116,17 +116,17 @@ def test_any_text(value: str, escaped: bool) -> None:
 )
 def test_mending(body: bytes, mended: bytes, flaw: str | None) -> None:
     """What is no UTF-8 is replaced and named; a mark goes, a cut-off end is no flaw."""
-    assert json_text.repaired(body) == (mended, flaw)
+    assert json_text.repair_utf8(body) == (mended, flaw)
     if flaw is None:
-        assert json_text.checked(body) == mended
+        assert json_text.check_utf8(body) == mended
     else:
         with pytest.raises(UnreadableError, match=flaw):
-            json_text.checked(body)
+            json_text.check_utf8(body)
 
 
 def test_inner_texts() -> None:
     """Strings and arrays can be joined as text, escapes untouched."""
-    assert json_text.string_inner(Raw(rb'"a\ud83d"')) == rb"a\ud83d"
-    assert json_text.string_inner(Raw(b"12")) == b""
-    assert json_text.array_inner(b" [ 1, 2 ] ") == b"1, 2"
-    assert json_text.array([b"1", b"[]"]) == b"[1,[]]"
+    assert json_text.strip_quotes(Raw(rb'"a\ud83d"')) == rb"a\ud83d"
+    assert json_text.strip_quotes(Raw(b"12")) == b""
+    assert json_text.strip_brackets(b" [ 1, 2 ] ") == b"1, 2"
+    assert json_text.encode_array([b"1", b"[]"]) == b"[1,[]]"
