@@ -18,7 +18,7 @@ from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
     STARTED,
     answer_head,
-    exchange_id,
+    build_exchange_id,
     response_object,
     sse,
     stream_end,
@@ -146,7 +146,7 @@ class Day:
             "SELECT exchange_id, state, output_text FROM openai_exchanges "
             "WHERE transport = 'websocket'"
         )
-        numbers = {exchange_id("socket", STARTED, turn): turn for turn in range(1, TURNS + 2)}
+        numbers = {build_exchange_id("socket", STARTED, turn): turn for turn in range(1, TURNS + 2)}
         assert len(found) == len(numbers), f"{len(found)} rows of {len(numbers)} turns"
         return {numbers[name]: (state, text) for name, state, text in found}
 

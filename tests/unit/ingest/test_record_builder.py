@@ -652,9 +652,9 @@ def test_request_is_read_once() -> None:
     """The open row and the final one read the request once."""
     asked, build_one = request(), builder().build
     build_one(Draft(asked))
-    read = asked.read
+    read = asked.parsed
     build_one(Draft(asked, whole(bodies.response())))
-    assert asked.read is read is not None
+    assert asked.parsed is read is not None
 
 
 def test_redaction() -> None:

@@ -71,7 +71,7 @@ def test_messages_of_a_socket() -> None:
     response = {"id": "r", "previous_response_id": "p", "store": False, "output": [FILLER]}
     message = {"type": "response.completed", "stream_id": 7, "response": response}
     read = read_server(json.dumps(message).encode())
-    assert (read.kind, read.lane, read.response_id) == (ServerMessageKind.TERMINAL, b"7", "r")
+    assert (read.kind, read.stream_id, read.response_id) == (ServerMessageKind.TERMINAL, b"7", "r")
     assert (read.previous_response_id, read.stored) == ("p", False)
     created = {"type": "response.create", "input": FILLER, "previous_response_id": "p"}
     client = read_client(json.dumps(created).encode())
