@@ -116,19 +116,19 @@ class Sites:
 
 
 def _read_headers(fields: Fields) -> _Headers:
-    found: dict[bytes, bytes] = {}
+    values: dict[bytes, bytes] = {}
     for key, value in fields:
         if (name := key.lower()) in _SEEN:
             # Of several origins one is enough to be another site's.
-            found[name] = b"null" if name == _ORIGIN and name in found else value
-    key = found.get(_KEY, b"")
-    tokens = [found[_TOKEN].strip()] if _TOKEN in found else []
+            values[name] = b"null" if name == _ORIGIN and name in values else value
+    key = values.get(_KEY, b"")
+    tokens = [values[_TOKEN].strip()] if _TOKEN in values else []
     if key[: len(_BEARER)].lower() == _BEARER:
         tokens.append(key[len(_BEARER) :].strip())
     return _Headers(
-        found.get(_ORIGIN),
-        found.get(_SITE, b"").strip().lower(),
-        found.get(_TYPE, b"").partition(b";")[0].strip().lower(),
+        values.get(_ORIGIN),
+        values.get(_SITE, b"").strip().lower(),
+        values.get(_TYPE, b"").partition(b";")[0].strip().lower(),
         tuple(tokens),
     )
 

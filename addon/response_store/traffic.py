@@ -271,12 +271,12 @@ class Traffic:
         self.counters.add("rejected")
         exchange.rejected = True
 
-    def _found(self, flow: http.HTTPFlow) -> tuple[Session, Exchange] | None:
+    def _find_or_begin(self, flow: http.HTTPFlow) -> tuple[Session, Exchange] | None:
         """Return the exchange of a flow; begun here where the hook of its request never came."""
-        found = self.runtime.find(flow.id)
+        followed = self.runtime.find(flow.id)
         session = self.runtime.session
-        if found is not None or session is None or not _may_be_ours(flow):
-            return found
+        if followed is not None or session is None or not _may_be_ours(flow):
+            return followed
         came_whole = flow.request.timestamp_end is not None
         if not came_whole or flow in self._done or flow.websocket is not None:
             return None
@@ -286,10 +286,10 @@ class Traffic:
     # Answers
 
     def _responseheaders(self, flow: http.HTTPFlow) -> None:
-        found = self._found(flow)
-        if found is None or flow.response is None:
+        followed = self._find_or_begin(flow)
+        if followed is None or flow.response is None:
             return
-        session, exchange = found
+        session, exchange = followed
         answer = flow_facts.build_answer_head(flow)
         if not answer.content_type and exchange.asks_for_stream:
             answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
@@ -317,11 +317,11 @@ class Traffic:
         return tee
 
     def _response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        found = self._found(flow)
-        if found is None or flow.response is None:
+        followed = self._find_or_begin(flow)
+        if followed is None or flow.response is None:
             self._socket_answered(flow)
             return None
-        session, exchange = found
+        session, exchange = followed
         by = exchange.regular_end
         if flow.error is not None and not exchange.live:
             by = _find_who_left(flow)  # a file tells the answer first, then how the flow broke off
@@ -330,11 +330,11 @@ class Traffic:
         return _await_all(acknowledged, _put_back(flow, exchange))
 
     def _error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        found = self._found(flow)
-        if found is None:
+        followed = self._find_or_begin(flow)
+        if followed is None:
             self._socket_answered(flow)
             return None
-        session, exchange = found
+        session, exchange = followed
         if session.recorder.has_stopped and exchange.live:
             return None  # cut by our own end, which has been written
         by = _find_who_left(flow)
@@ -354,13 +354,13 @@ class Traffic:
         return _await_all(*waits)
 
     def _end_left_behind(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        found = self.runtime.find(flow.id)
+        followed = self.runtime.find(flow.id)
         if flow.websocket is not None:
             return self._websocket_end(flow)
-        if found is None:
+        if followed is None:
             self._socket_answered(flow)
-        elif not found[0].recorder.has_stopped:
-            session, exchange = found
+        elif not followed[0].recorder.has_stopped:
+            session, exchange = followed
             by = EndedBy.BODY if _is_complete(flow) else _find_who_left(flow)
             self._finish(flow, exchange, session, by)
             return _put_back(flow, exchange)

@@ -321,9 +321,9 @@ class StreamTee:
     def _has_mark_in(self, piece: bytes) -> bool:
         """Return whether a mark ends in a piece; it may begin in those before."""
         joint = self._last + piece[:_MAX_MARK]
-        found = self._has_mark(piece) or self._has_mark(joint)
+        mark = self._has_mark(piece) or self._has_mark(joint)
         self._last = piece[-_MAX_MARK:] if len(piece) >= _MAX_MARK else joint[-_MAX_MARK:]
-        return found is not None
+        return mark is not None
 
     def _find_terminal(self, before: list[bytes], block: bytes) -> list[bytes]:
         """Return the frame of the first terminal event in whole frames, in pieces."""

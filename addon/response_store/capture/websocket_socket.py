@@ -178,11 +178,11 @@ class Socket:
         """Return the messages of one that is no JSON object itself; count it where there are
         none.
         """
-        found = list(split_message(content)) if len(content) <= self._limit else []
-        if not found or found == [content]:
+        messages = list(split_message(content)) if len(content) <= self._limit else []
+        if not messages or messages == [content]:
             self._counters.add("websocket.unreadable")
             return []
-        return found[:_MAX_MESSAGES]
+        return messages[:_MAX_MESSAGES]
 
     # Beginning
 

@@ -140,11 +140,11 @@ class Interpreter:
         """Return the exchange that a frame ends, and what `use` makes of it."""
         frame = self._read(ref)
         refs = self._close(ref)
-        found = self._exchanges.end(frame)
-        used = use(found.draft)
+        ended = self._exchanges.end(frame)
+        used = use(ended.draft)
         if not _is_whole(used):
-            self._hold(found.draft, refs)
-        return found, used
+            self._hold(ended.draft, refs)
+        return ended, used
 
     def _delete(self, ref: FrameRef, use: Callable[[Draft], T]) -> tuple[ExchangeDraft, T]:
         head = decode_head(_read_deletion_head, self._read(ref).head)
@@ -189,8 +189,8 @@ class Interpreter:
                 change = _mark_interrupted(change)
                 batch.items.append(PendingChange(seq, change, head.flow_id, head.turn))
             return
-        found = self._exchanges.interrupted(exchange)
-        _add_change(batch, seq, found, self._builder.build(found.draft))
+        cut = self._exchanges.interrupted(exchange)
+        _add_change(batch, seq, cut, self._builder.build(cut.draft))
 
     def _open_later(self, ref: FrameRef, batch: Batch) -> None:
         """Have the row of an open exchange written with the batch, unless that ends it."""
@@ -256,11 +256,11 @@ def _is_whole(change: object) -> bool:
     return isinstance(change, Record) and change.exchange.state != State.INTERRUPTED
 
 
-def _add_change(batch: Batch, seq: int, found: ExchangeDraft, change: Change | Skip) -> None:
+def _add_change(batch: Batch, seq: int, draft: ExchangeDraft, change: Change | Skip) -> None:
     if isinstance(change, Skip):
         batch.count(f"skipped.{change.value}")
     else:
-        batch.add(PendingChange(seq, change, found.flow_id, found.turn))
+        batch.add(PendingChange(seq, change, draft.flow_id, draft.turn))
 
 
 def _mark_interrupted(open_row: Record) -> Record:

@@ -186,14 +186,14 @@ def find_terminal_event(stream: bytes) -> Event | None:
     """
     if b"\r" in stream:
         stream = stream.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    found = None
+    terminal = None
     end = len(stream)
     for _ in range(_LAST_FRAMES):
         start = stream.rfind(FRAME_END, 0, end)
         event = parse_frame(stream[start + len(FRAME_END) if start >= 0 else 0 : end])
         if event is not None and is_terminal(event):
-            found = event
+            terminal = event
         if start < 0:
             break
         end = start
-    return found
+    return terminal

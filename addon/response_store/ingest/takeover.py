@@ -116,15 +116,15 @@ class Takeover:
         self._waiting = []
 
     def _find(self) -> list[JournalDirectory]:
-        found = list_journals(self._folder)
+        directories = list_journals(self._folder)
         if self._only is None:
-            return found
+            return directories
         only = self._only.absolute()
-        found = [directory for directory in found if directory.path == only]
-        if not found:
+        directories = [directory for directory in directories if directory.path == only]
+        if not directories:
             problem = str(make_refusal(only, "is no journal", "name the folder of one, see status"))
             self.found.append(FoundJournal(only, Fate.UNUSABLE, problem=problem))
-        return found
+        return directories
 
     def _begin(self, directory: JournalDirectory) -> None:
         """Lock a journal and get ready to apply it, if it is one for us."""

@@ -203,14 +203,14 @@ class JournalDirectory:
 
     def segments(self) -> list[SegmentEntry]:
         """Return the segments by kind and number; none where the folder is gone."""
-        found = []
+        entries = []
         for entry in self._entries():
             if match := _SEGMENT.fullmatch(entry.name):
                 with contextlib.suppress(FileNotFoundError):
                     size = entry.stat(follow_symlinks=False).st_size
                     kind = SegmentKind(match[1])
-                    found.append(SegmentEntry(entry.name, kind, int(match[2]), size))
-        return sorted(found)
+                    entries.append(SegmentEntry(entry.name, kind, int(match[2]), size))
+        return sorted(entries)
 
     def open_segment(self, name: str, flags: int = os.O_RDONLY) -> int:
         """Return a descriptor of a segment. Raises JournalError where it is not ours, OSError."""
@@ -324,15 +324,15 @@ def list_journals(folder: Path, *, wall: Callable[[], float] = time.time) -> lis
     What a killed process began and did not end is removed on the way: a journal that was never
     whole after 60 s, one that was about to be removed at once.
     """
-    found = []
+    journals = []
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         for path in sorted(folder.iterdir()):
             if JOURNAL_ID.fullmatch(path.name):
-                found += _open(path)
+                journals += _open(path)
             elif path.name.startswith((NEW_PREFIX, GONE_PREFIX)):
                 with contextlib.suppress(OSError, JournalError):
                     _sweep(path, wall())
-    return found
+    return journals
 
 
 def _open(path: Path) -> list[JournalDirectory]:

@@ -141,8 +141,8 @@ def _find_words(value: Raw, depth: int = 0) -> str | None:
 
 
 def _find_first_words(members: Members, names: tuple[str, ...], depth: int = 0) -> str | None:
-    found = (_find_words(members[name], depth + 1) for name in names if name in members)
-    return next(filter(None, found), None)
+    texts = (_find_words(members[name], depth + 1) for name in names if name in members)
+    return next(filter(None, texts), None)
 
 
 def _merge_inner(members: Members) -> Members:

@@ -112,17 +112,17 @@ class OutputItem:
 
     def _missing(self, fields: Members) -> Members:
         """Return the members that the pieces brought, and that are not there or are empty."""
-        found: Members = {}
+        missing: Members = {}
         content = [part for _, part in sorted(self.content.items()) if part.says_something]
         if content and self._is_bare(fields, "content"):
             parts = [part.json() for part in content]
-            found["content"] = Raw(json_text.encode_array(parts))
+            missing["content"] = Raw(json_text.encode_array(parts))
         if self.summary and self._is_bare(fields, "summary"):
             parts = [_encode_summary(self.summary[at]) for at in sorted(self.summary)]
-            found["summary"] = Raw(json_text.encode_array(parts))
+            missing["summary"] = Raw(json_text.encode_array(parts))
         for name, texts in self.members.items():
-            found |= self._missing_member(fields, name, texts)
-        return found
+            missing |= self._missing_member(fields, name, texts)
+        return missing
 
     def _missing_member(self, fields: Members, name: str, texts: dict[int, Piecewise]) -> Members:
         outer, _, inner = name.partition(".")
@@ -193,12 +193,12 @@ class OutputItems:
 
     def target(self, index: int | None, item_id: str) -> OutputItem:
         """Return the item that a piece belongs to."""
-        found = self._find(index, item_id)
-        if found is None:
-            found = self._new(index)
+        item = self._find(index, item_id)
+        if item is None:
+            item = self._new(index)
         if item_id:
-            found.ids.add(item_id)
-        return found
+            item.ids.add(item_id)
+        return item
 
     def _find(self, index: int | None, item_id: str) -> OutputItem | None:
         """Return the item that is meant: by index, unless that is missing or is done with."""

@@ -165,17 +165,17 @@ def _parse_lines(frame: bytes) -> list[Event]:
 
 def _parse_lines_without_data(lines: list[bytes], name: bytes) -> list[Event]:
     """Return the events of lines that are no data: a field `error:`, JSON on its own."""
-    found = [Event(_ERROR, _read_value(line, 6)) for line in lines if line.startswith(b"error:")]
+    events = [Event(_ERROR, _read_value(line, 6)) for line in lines if line.startswith(b"error:")]
     start = next((at for at, line in enumerate(lines) if line[:1] in (b"{", b"[")), None)
     if start is not None:
-        found.append(Event(name, b"\n".join(lines[start:])))
-    return found
+        events.append(Event(name, b"\n".join(lines[start:])))
+    return events
 
 
 def parse_frame(frame: bytes) -> Event | None:
     """Return the last event of a frame; None where it has none."""
-    found = parse_frame_events(frame)
-    return found[-1] if found else None
+    events = parse_frame_events(frame)
+    return events[-1] if events else None
 
 
 def begins_stream(text: bytes) -> bool:
@@ -185,10 +185,10 @@ def begins_stream(text: bytes) -> bool:
 
 def skip_comments(text: bytes) -> bytes:
     """Return a body without the lines before it that say nothing, as of a keep-alive."""
-    found = _json_line(text, 0, _MAX_BEFORE)
-    if found is None or _data_line(text, 0, found.start(1)):
+    line = _json_line(text, 0, _MAX_BEFORE)
+    if line is None or _data_line(text, 0, line.start(1)):
         return text
-    return text[found.start(1) :]
+    return text[line.start(1) :]
 
 
 def is_filler(event: Event) -> bool:

@@ -92,8 +92,8 @@ def _read_local_usage(members: Members) -> Raw:
         counted["input_tokens"] = Raw(str(whole).encode())
     for name in ("prompt_eval_count", "eval_count"):
         counted[name] = members.get(name)
-    found = {name: value for name, value in counted.items() if value is not None}
-    return Raw(json_text.encode_object(found)) if found else ABSENT
+    known = {name: value for name, value in counted.items() if value is not None}
+    return Raw(json_text.encode_object(known)) if known else ABSENT
 
 
 def _find_details(counts: Members, names: tuple[str, ...]) -> list[Members]:

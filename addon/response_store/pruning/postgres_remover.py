@@ -91,12 +91,12 @@ class PostgresRemover:
 
         This is a statement of its own, so that the next one sees which exchanges name them.
         """
-        found, _ = self._execute(
+        rows, _ = self._execute(
             f"SELECT id FROM {{responses}} WHERE tenant_id = ? AND id IN"
             f" ({build_placeholders(ids)}) ORDER BY id {{lock}}",
             (tenant, *ids),
         )
-        return [row[0] for row in found]
+        return [row[0] for row in rows]
 
     def _execute(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
         filled = statement.format(**self._words).replace("?", "%s")

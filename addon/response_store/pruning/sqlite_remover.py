@@ -125,8 +125,8 @@ class SqliteRemover:
         self._connection.close()
 
     def _execute(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
-        found = self._connection.execute(statement.format(**self._words), values)
-        return found.fetchall(), found.rowcount
+        cursor = self._connection.execute(statement.format(**self._words), values)
+        return cursor.fetchall(), cursor.rowcount
 
 
 def _measure_file(path: Path) -> int:

@@ -24,13 +24,13 @@ _escape = re.compile(
 
 def strip_escapes(text: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     """Return a text without its escapes, and where these stand."""
-    spans = [found.span() for found in _escape.finditer(text)]
+    spans = [escape.span() for escape in _escape.finditer(text)]
     return _escape.sub(b"", text), spans
 
 
 def find_behind_escapes(
     text: bytes,
-    found: list[SecretMatch],
+    matches: list[SecretMatch],
     patterns: Iterable[Pattern],
     deadline: Deadline | None,
 ) -> list[SecretMatch]:
@@ -47,4 +47,4 @@ def find_behind_escapes(
         )
         for name, start, end in find_secrets(plain, patterns, deadline=deadline)
     ]
-    return merge_matches([*found, *hidden])
+    return merge_matches([*matches, *hidden])

@@ -15,8 +15,8 @@ _token = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[{}\[\]]', re.DOTALL).finditer
 def drop_secret_logprobs(body: bytes, is_secret: Callable[[bytes], bool]) -> bytes:
     """Return a body without those logprobs whose tokens, joined, hold a secret."""
     pieces, at = [], 0
-    for found in _member(body):
-        start = found.end()
+    for member in _member(body):
+        start = member.end()
         if start < at:
             continue
         end = _find_value_end(body, start)

@@ -86,21 +86,21 @@ def find_secrets(
     With a `lead` the text is a string in JSON, and also looked at behind that by patterns that say
     which part of what they match is the secret.
     """
-    found = sorted(
+    spans = sorted(
         (start, -end, order, pattern.name)
         for order, pattern in enumerate(patterns)
         for start, end in stop_at_deadline(_find_spans(pattern.regex, text, lead), deadline)
         if not text.startswith(MARK, start)
     )
     return merge_matches(
-        SecretMatch(name, start, -minus_end) for start, minus_end, _, name in found
+        SecretMatch(name, start, -minus_end) for start, minus_end, _, name in spans
     )
 
 
-def merge_matches(found: Iterable[SecretMatch]) -> list[SecretMatch]:
+def merge_matches(matches: Iterable[SecretMatch]) -> list[SecretMatch]:
     """Return matches in their order; those that overlap become one, with the name of the first."""
     result: list[SecretMatch] = []
-    for secret in sorted(found, key=lambda one: (one.start, -one.end)):
+    for secret in sorted(matches, key=lambda one: (one.start, -one.end)):
         if result and secret.start < result[-1].end:
             last = result.pop()
             result.append(last._replace(end=max(last.end, secret.end)))
@@ -126,10 +126,10 @@ def _find_spans(regex: Regex | PrivateKeys, text: bytes, lead: bytes) -> Iterato
                 yield start - first, end - first
 
 
-def mask_matches(text: bytes, found: Iterable[SecretMatch]) -> bytes:
+def mask_matches(text: bytes, matches: Iterable[SecretMatch]) -> bytes:
     """Return a text with a mark in the place of each secret."""
     pieces, at = [], 0
-    for name, start, end in found:
+    for name, start, end in matches:
         pieces += [text[at:start], MARK, name.encode(), b"]"]
         at = end
     return b"".join((*pieces, text[at:]))

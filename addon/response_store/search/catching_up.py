@@ -22,12 +22,12 @@ def index_missing(index: Index) -> Iterator[int]:
     done = 0
     for find in (indexes.list_missing, indexes.list_changed):
         after = ""
-        while found := find(index.rows, after, _BATCH_SIZE):
-            for exchange_id in found:
+        while exchange_ids := find(index.rows, after, _BATCH_SIZE):
+            for exchange_id in exchange_ids:
                 if _retry(partial(indexes.index_exchange, index, exchange_id, _never_yield)):
                     done += 1
                     yield done
-            after = found[-1]
+            after = exchange_ids[-1]
 
 
 def _retry(bring_up: Callable[[], bool]) -> bool:

@@ -101,22 +101,22 @@ def find_page_end(rows: Rows, after: str, size: int) -> str | None:
     With it as their `until`, `list_missing` and `list_changed` take milliseconds, however large the
     tables.
     """
-    found = rows(_PAGE_END, (after, size - 1))
-    return str(found[0][0]) if found else None
+    page = rows(_PAGE_END, (after, size - 1))
+    return str(page[0][0]) if page else None
 
 
 def read_row(rows: Rows, exchange_id: str) -> Row | None:
     """Return an exchange's texts; None where there is no such exchange."""
-    found = rows(ROW, (exchange_id,))
-    return Row(*found[0]) if found else None
+    found_rows = rows(ROW, (exchange_id,))
+    return Row(*found_rows[0]) if found_rows else None
 
 
 def index_exchange(index: Index, exchange_id: str, yield_if_due: Callable[[], None]) -> bool:
     """Index an exchange as it is now; return False where it is open or does not exist (any
     more).
     """
-    found = read_row(index.rows, exchange_id)
-    if found is None or found.state == State.OPEN:
+    row = read_row(index.rows, exchange_id)
+    if row is None or row.state == State.OPEN:
         return False
-    index.put(Entry(found), yield_if_due)
+    index.put(Entry(row), yield_if_due)
     return True

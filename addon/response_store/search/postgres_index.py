@@ -109,5 +109,5 @@ def format_tsvector(chunk: Chunk) -> str:
     for at, word in enumerate(chunk.words, start=1):
         if word != GAP:
             places[word].append(str(at))
-    placed = (f"'{word}':{','.join(found)}" for word, found in places.items())
+    placed = (f"'{word}':{','.join(numbers)}" for word, numbers in places.items())
     return " ".join((*placed, *(f"'{CAMEL_MARK}{camel_part}'" for camel_part in chunk.camel_parts)))

@@ -59,11 +59,11 @@ def normalize(text: str) -> str:
 def tokenize(text: str) -> Iterator[Token]:
     """Yield the words of a normalized text, in order."""
     for run in _RUN.finditer(text):
-        found, start = run[0], run.start()
-        if found.isascii():
-            yield Token(found[:MAX_WORD_LENGTH].lower(), start, run.end())
+        run_text, start = run[0], run.start()
+        if run_text.isascii():
+            yield Token(run_text[:MAX_WORD_LENGTH].lower(), start, run.end())
             continue
-        for piece in _CUT.finditer(found):
+        for piece in _CUT.finditer(run_text):
             for word in _fold_word(piece[0]):
                 yield Token(word, start + piece.start(), start + piece.end())
 
@@ -80,11 +80,11 @@ def split_camel_case(text: str) -> tuple[str, ...]:
     """
     if not text.isascii() or text.islower() or len(text) > _MAX_CAMEL_LENGTH:
         return ()
-    found = _CAMEL_PART.findall(text)
-    if not 1 < len(found) <= _MAX_CAMEL_PARTS:
+    camel_parts = _CAMEL_PART.findall(text)
+    if not 1 < len(camel_parts) <= _MAX_CAMEL_PARTS:
         return ()
-    ends = ("".join(found[at:]) for at in range(1, len(found) - 1))
-    return tuple(camel_part.lower() for camel_part in (*found, *ends) if len(camel_part) > 1)
+    ends = ("".join(camel_parts[at:]) for at in range(1, len(camel_parts) - 1))
+    return tuple(camel_part.lower() for camel_part in (*camel_parts, *ends) if len(camel_part) > 1)
 
 
 @lru_cache(maxsize=16_384)
@@ -95,5 +95,5 @@ def _fold_word(piece: str) -> tuple[str, ...]:
     return tuple(cut[:MAX_WORD_LENGTH] for run in _RUN.findall(plain) for cut in _CUT.findall(run))
 
 
-def _drop_base64(found: re.Match[str]) -> str:
-    return " " if all(kind.search(found[0]) for kind in _MIXED) else found[0]
+def _drop_base64(match: re.Match[str]) -> str:
+    return " " if all(kind.search(match[0]) for kind in _MIXED) else match[0]

@@ -108,20 +108,20 @@ def _matches_word(word: str, looked_for: str, begins: bool) -> bool:
     return word.startswith(looked_for) if begins else word == looked_for
 
 
-def _group_matches(found: Sequence[Match]) -> Iterator[list[Match]]:
+def _group_matches(matches: Sequence[Match]) -> Iterator[list[Match]]:
     """Yield for each match: it and those that fit into one snippet with it."""
-    for at, first in enumerate(found):
+    for at, first in enumerate(matches):
         end = first.start + LENGTH - BEFORE
-        yield [match for match in found[at:] if match.end <= end] or [first]
+        yield [match for match in matches[at:] if match.end <= end] or [first]
 
 
-def _cut_fragments(text: str, found: Sequence[Match]) -> Iterator[Fragment]:
+def _cut_fragments(text: str, matches: Sequence[Match]) -> Iterator[Fragment]:
     """Yield the fragments around some matches, blanks made one, with dots where text goes on."""
-    start = _find_word_start(text, max(0, min(match.start for match in found) - BEFORE))
-    at, end = start, _find_word_end(text, max(start + LENGTH, found[0].end))
+    start = _find_word_start(text, max(0, min(match.start for match in matches) - BEFORE))
+    at, end = start, _find_word_end(text, max(start + LENGTH, matches[0].end))
     if start > 0:
         yield Fragment(_MORE, False)
-    for match in sorted(found):
+    for match in sorted(matches):
         if match.start < at:
             continue
         yield from _build_fragment(text[at : match.start], False)
@@ -132,9 +132,9 @@ def _cut_fragments(text: str, found: Sequence[Match]) -> Iterator[Fragment]:
         yield Fragment(_MORE, False)
 
 
-def _build_fragment(text: str, found: bool) -> Iterator[Fragment]:
+def _build_fragment(text: str, is_match: bool) -> Iterator[Fragment]:
     if text:
-        yield Fragment(_BLANKS.sub(" ", text), found)
+        yield Fragment(_BLANKS.sub(" ", text), is_match)
 
 
 def _find_word_start(text: str, at: int) -> int:
@@ -148,5 +148,5 @@ def _find_word_start(text: str, at: int) -> int:
 def _find_word_end(text: str, at: int) -> int:
     if at >= len(text):
         return len(text)
-    blanks = [found.start() for found in _BLANK.finditer(text, at - _NEAR, at + 1)]
+    blanks = [blank.start() for blank in _BLANK.finditer(text, at - _NEAR, at + 1)]
     return blanks[-1] if blanks else at

@@ -103,15 +103,15 @@ class SqliteIndex:
         with self._transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)).fetchone():
                 return None
-            found = self._run(_SELECT_ENTRY, (entry.exchange_id,)).fetchone()
-            if found is None:
+            row = self._run(_SELECT_ENTRY, (entry.exchange_id,)).fetchone()
+            if row is None:
                 key = (entry.exchange_id, entry.tenant_id, entry.started_at)
                 entered = self._run(_ENTER, (*key, state, entry.characters, entry.cut))
                 entry_id = int(entered.lastrowid or 0)
-            elif found[1:] == (entry.state, entry.characters, entry.cut):
+            elif row[1:] == (entry.state, entry.characters, entry.cut):
                 return None
             else:
-                entry_id = int(found[0])
+                entry_id = int(row[0])
                 self._run(_CLAIM, (state, entry.characters, entry.cut, entry_id))
                 self._run(_CLEAR, (entry_id * _MAX_CHUNKS, (entry_id + 1) * _MAX_CHUNKS))
             if first is not None:

@@ -27,13 +27,13 @@ class Term(NamedTuple):
 
 def parse_terms(arguments: Iterable[str]) -> list[Term]:
     """Return the terms, each once, at most `MAX_TERMS`; none where there is no letter or digit."""
-    found = (
+    terms = (
         term
         for argument in arguments
         for piece in _split_quotes(argument)
         for term in _split_terms(piece)
     )
-    return [*dict.fromkeys(found)][:MAX_TERMS]
+    return [*dict.fromkeys(terms)][:MAX_TERMS]
 
 
 def format_fts5(term: Term) -> str:
