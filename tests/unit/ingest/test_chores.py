@@ -107,7 +107,7 @@ def test_a_failure_is_tried_again_later(setting: Setting, monkeypatch: Any) -> N
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(takeover, "journals", fail)
+        patch.setattr(takeover, "list_journals", fail)
         assert not setting.chores.do_some()
     assert setting.counters.get("fault.chores") == 1
     due = setting.chores.due_at()
