@@ -83,7 +83,10 @@ def test_the_tenant_is_who_asked(builder: RecordBuilder) -> None:
 STREAM = OPENAI.frames(bodies.stream_events(id="r1"))
 SOONER, LATER = STARTED - 60, STARTED + 60
 ENDS = {
-    "poll": (drafts.whole(bodies.whole_response(id="r1")), {"method": "GET", "target_response_id": "r1"}),
+    "poll": (
+        drafts.whole(bodies.whole_response(id="r1")),
+        {"method": "GET", "target_response_id": "r1"},
+    ),
     "late poll": (
         drafts.whole(bodies.whole_response(id="r1", status="queued")),
         {"method": "GET", "target_response_id": "r1"},
