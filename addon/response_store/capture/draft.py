@@ -21,6 +21,7 @@ class RequestHead(msgspec.Struct, array_like=True):
     says why there is no body, where there should be one. `steered` are the sizes of the messages
     that the body consists of, where it is not a request but the steering messages that led to a
     response without one; `previous_response_id` and `stored` are what that response says then.
+    `headers` has the columns that headers fill; `user_agent` is that of frames without it.
     """
 
     flow_id: str
@@ -41,6 +42,7 @@ class RequestHead(msgspec.Struct, array_like=True):
     previous_response_id: str | None = None
     stored: bool = True
     port: int | None = None
+    headers: dict[str, str] = {}
 
 
 class AnswerHead(msgspec.Struct, array_like=True):

@@ -16,14 +16,16 @@ from response_store.json_text import replace_unstorable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, limit_name
 from response_store.openai_api.endpoints import find_target_id, strip_query
 from response_store.redaction.credentials import list_spellings
-from response_store.store.records import Api, Transport
+from response_store.store.records import HEADER_COLUMNS, Api, Transport
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
     from mitmproxy.http import Headers, HTTPFlow
 
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
-_REQUEST_HEADERS = frozenset({b"content-type", b"upgrade", b"user-agent", b"content-encoding"})
+_REQUEST_HEADERS = frozenset(
+    {b"content-type", b"upgrade", b"content-encoding", *HEADER_COLUMNS.values()}
+)
 _ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
 _MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
 _CREDENTIAL_HEADERS = frozenset(
@@ -100,13 +102,18 @@ def build_request_head(
         scheme=data.scheme.decode("ascii", "replace"),
         host=_clip(find_host(flow)),
         path=_clip(strip_query(flow.request.path)),
-        user_agent=_clip(headers.get(b"user-agent")) or None,
+        user_agent=None,
         content_encoding=_clip(headers.get(b"content-encoding")),
         started_at=data.timestamp_start,
         target_response_id=limit_name(replace_unstorable(target)) if target else None,
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
         port=port(flow),
+        headers={
+            column: _clip(value)
+            for column, header in HEADER_COLUMNS.items()
+            if (value := headers.get(header))
+        },
     )
 
 

@@ -68,7 +68,7 @@ def build_deletion(tenant_id: str, response_id: str, now: float) -> Draft:
     """Return a deletion that this proxy was asked for itself; `now` is Unix seconds."""
     request = Request(
         exchange_id="", tenant_id=tenant_id, api=Api.RESPONSES, method="DELETE", scheme="", host="",
-        path="", user_agent=None, body=None, started_at=now, target_response_id=response_id,
+        path="", body=None, started_at=now, target_response_id=response_id,
     )  # fmt: skip
     answer = AnswerDraft(Transport.HTTP, 204, None, None)
     return Draft(request, Ending(EndedBy.PROXY, 0.0, answer=answer))

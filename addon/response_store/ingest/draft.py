@@ -27,7 +27,6 @@ class Request:
     scheme: str
     host: str
     path: str
-    user_agent: str | None
     body: bytes | None
     started_at: float
     target_response_id: str | None = None
@@ -36,6 +35,7 @@ class Request:
     preset: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
     parsed: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
     port: int | None = None
+    headers: dict[str, str] = field(default_factory=dict)  # the columns that they fill
 
     @property
     def deletes(self) -> bool:

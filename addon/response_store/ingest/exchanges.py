@@ -225,13 +225,13 @@ def build_request(head: RequestHead, body: bytes) -> Request:
         host=head.host,
         port=head.port,
         path=head.path,
-        user_agent=head.user_agent,
         body=None if head.missing is not None or head.steered is not None else body,
         started_at=head.started_at,
         target_response_id=head.target_response_id,
         transport=transport,
         missing=head.missing,
         preset=_read_steering(head, body),
+        headers={"user_agent": head.user_agent} if head.user_agent else head.headers,
     )
 
 

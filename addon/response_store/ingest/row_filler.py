@@ -17,6 +17,7 @@ from response_store.ingest.result_state import MESSAGE_CHARS, ClassifiedResponse
 from response_store.limits import NAME, limit_name
 from response_store.openai_api.outcome import ApiError, ParsedResponse
 from response_store.store.records import (
+    HEADER_COLUMNS,
     Change,
     Deletion,
     EndedBy,
@@ -28,7 +29,7 @@ from response_store.store.records import (
 )
 
 _NAMES = ("requested_model", "model", "error_code")
-_TEXTS = ("host", "path", "user_agent", "upstream_request_id")
+_TEXTS = ("host", "path", *HEADER_COLUMNS, "upstream_request_id")
 UNREADABLE_REQUEST = "unreadable_request"
 
 
@@ -117,13 +118,13 @@ class RowFiller:
             host=facts.host,
             port=facts.port,
             path=facts.path,
-            user_agent=facts.user_agent,
             upstream_request_id=answer.upstream_request_id if answer else None,
             request_body=self._pack(request.body) if request.body else None,
             result=result.decode() if result else None,
             output_text=outcome.output_text,
             raw_response=self._raw(classified),
             recorder_id=self._recorder_id,
+            **facts.headers,
         )
 
     def _clipped(self, message: str | None) -> str | None:

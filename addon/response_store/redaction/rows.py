@@ -31,6 +31,7 @@ from response_store.redaction.patterns import (
 from response_store.redaction.streams import join_deltas
 from response_store.redaction.strings import list_texts, may_contain_secret, redact_strings
 from response_store.store.records import (
+    HEADER_COLUMNS,
     Change,
     ConversationChange,
     Deletion,
@@ -44,7 +45,8 @@ _line_end = re.compile(rb"\\+[nrt]|\s")
 _part = re.compile(r"[^/?&=]+")  # of a path
 _IDS = ("response_id", "previous_response_id", "conversation_id")
 _TEXTS = (
-    "error_code", "error_message", "requested_model", "model", "user_agent", "upstream_request_id",
+    "error_code", "error_message", "requested_model", "model", *HEADER_COLUMNS,
+    "upstream_request_id",
 )  # fmt: skip
 _SHORT = (*_IDS, *_TEXTS, "host", "path")
 _MAX_SEARCHED_AT_ONCE = 1 << 20  # characters

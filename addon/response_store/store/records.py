@@ -7,7 +7,7 @@ returned. Storage knows nothing of HTTP: everything here is text, numbers and by
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias, get_type_hints
 
 import msgspec
 
@@ -113,6 +113,11 @@ class ResponseRow(msgspec.Struct, frozen=True):
     has_input: bool = True
 
 
+def _from_header(name: str) -> msgspec.Meta:
+    """Mark a column as what a request's header says, which is kept as far as it fits."""
+    return msgspec.Meta(extra={"header": name})
+
+
 class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the exchanges table: fields are its columns, in order.
 
@@ -146,7 +151,7 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     scheme: str
     host: str
     path: str
-    user_agent: str | None = None
+    user_agent: Annotated[str | None, _from_header("user-agent")] = None
     upstream_request_id: str | None = None
     request_body: bytes | None = None
     result: str | None = None
@@ -154,6 +159,15 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     raw_response: bytes | None = None
     recorder_id: str
     port: int | None = None
+
+
+HEADER_COLUMNS: dict[str, bytes] = {
+    name: meta.extra["header"].encode()
+    for name, annotation in get_type_hints(ExchangeRow, include_extras=True).items()
+    for meta in getattr(annotation, "__metadata__", ())
+    if meta.extra and "header" in meta.extra
+}
+"""The columns of exchanges that a request's header fills, and the header of each."""
 
 
 class ConversationChange(msgspec.Struct, frozen=True):

@@ -5,16 +5,20 @@ The shared tables keep praxis-proxy/ai's version; ours has its own, with ordered
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Protocol, TypeAlias
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
+from response_store.resources import find_schema, read_schema
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 
 SHARED_VERSION = 1
-MIGRATIONS = tuple(f"exchanges_{number:03}.sql" for number in range(1, 7))
-_PORT_SINCE = 6
+MIGRATIONS = tuple(
+    sorted(path.name for path in find_schema("sqlite").glob("exchanges_[0-9][0-9][0-9].sql"))
+)
+_added_columns = re.compile(r"ALTER TABLE \{exchanges\} ADD COLUMN (\w+)").findall
 _JOURNAL_COLUMNS = ("journal_id", "position", "changed_at", "database_id")
 
 Version: TypeAlias = int | str | None
@@ -100,7 +104,7 @@ def _find_problems_of_own_tables(catalogue: Catalogue, tables: TableNames) -> li
         (tables.exchanges_journals, _JOURNAL_COLUMNS, 3),
     ):
         columns = catalogue.columns(table)
-        later = {"port"} if known < _PORT_SINCE else set()
+        later = _list_columns_added_after(known) if table == tables.exchanges else set()
         missing = [name for name in expected if name not in columns and name not in later]
         if known < since and columns:
             rule = f"{tables.exchanges_version} knows nothing of it"
@@ -111,3 +115,9 @@ def _find_problems_of_own_tables(catalogue: Catalogue, tables: TableNames) -> li
         elif known >= since and missing:
             problems.append(f"table {table} lacks {', '.join(missing)}")
     return problems
+
+
+def _list_columns_added_after(version: int) -> set[str]:
+    """Return the columns that migrations after a version add to the table of exchanges."""
+    texts = (read_schema(f"sqlite/{name}") for name in MIGRATIONS[version:])
+    return {name for text in texts for name in _added_columns(text)}

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from response_store.store.columns import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
+from response_store.store.records import ExchangeRow, ResponseRow
 
 Row: TypeAlias = tuple[Any, ...]
 """The values of a row, in the order of its table's columns."""
@@ -76,11 +77,9 @@ class Table:
         return tuple(self.names.index(name) for name in self.key)
 
 
-_INTEGERS = frozenset(
-    "created_at status_code input_tokens cached_tokens output_tokens reasoning_tokens"
-    " total_tokens port".split()
-)
-_REALS = frozenset({"started_at", "first_event_ms", "duration_ms"})
+_TYPES = ResponseRow.__annotations__ | ExchangeRow.__annotations__
+_INTEGERS = frozenset(name for name, kind in _TYPES.items() if kind.startswith("int"))
+_REALS = frozenset(name for name, kind in _TYPES.items() if kind.startswith("float"))
 _JSON = frozenset({"response_object", "input", "messages", "metadata", "result"})
 _PACKED = frozenset({"request_body", "raw_response"})
 _EXCHANGE_NEEDS = frozenset(

@@ -14,7 +14,7 @@ from mitmproxy.test import tflow, tutils
 from response_store.capture import flow_facts
 from response_store.capture.draft import RequestHead, encode_head
 from response_store.config import TenantConfig
-from response_store.store.records import Api
+from response_store.store.records import HEADER_COLUMNS, Api
 
 SECRETS = [
     (b"Authorization", b"Bearer c4n4ry"),
@@ -60,7 +60,11 @@ def test_request() -> None:
         "responses",
     )
     assert (head.method, head.scheme, head.host) == ("POST", "http", "address")
-    assert (head.user_agent, head.content_encoding, head.transport) == ("me", "gzip", "http")
+    assert (head.headers["user_agent"], head.content_encoding, head.transport) == (
+        "me",
+        "gzip",
+        "http",
+    )
     assert head.started_at == flow.request.timestamp_start
     assert (head.target_response_id, head.missing) == (None, None)
 
@@ -210,3 +214,11 @@ def test_credentials_of_a_client() -> None:
         assert secret in found
     assert b"other" not in found
     assert b"plain" not in found
+
+
+def test_columns_that_headers_fill() -> None:
+    """Each column that names a header is taken from it, and no other header is."""
+    assert "user_agent" in HEADER_COLUMNS
+    named = [(header, b"said") for header in HEADER_COLUMNS.values()]
+    head = head_of(flow_of(*named, (b"x-else", b"c4n4ry")))
+    assert head.headers == dict.fromkeys(HEADER_COLUMNS, "said")

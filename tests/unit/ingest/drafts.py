@@ -41,7 +41,7 @@ def request(body: Any = None, api: Api = Api.RESPONSES) -> Request:
         scheme="https",
         host="api.example",
         path="/v1/responses",
-        user_agent="tests",
+        headers={"user_agent": "tests"},
         body=encoded(QUESTION if body is None else body),
         started_at=STARTED,
     )

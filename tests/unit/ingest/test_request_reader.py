@@ -31,7 +31,6 @@ def ours(
         scheme="https",
         host="h",
         path=path,
-        user_agent=None,
         body=body,
         started_at=1.0,
         missing=missing,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,9 @@ LONG = "n" * 50_000
 NAMES = ("response_id", "previous_response_id", "conversation_id", "requested_model", "model")
 
 
-def record(request: dict[str, object], response: dict[str, object], **head: str) -> Record:
+def record(request: dict[str, object], response: dict[str, object], **head: Any) -> Record:
     """Return what an exchange comes to."""
-    facts = {"scheme": "http", "host": "h", "path": "/v1/responses", "user_agent": "u"} | head
+    facts = {"scheme": "http", "host": "h", "path": "/v1/responses"} | head
     asked = Request(
         exchange_id="e",
         tenant_id="t",
@@ -40,7 +41,7 @@ def test_names_in_rows_are_bounded() -> None:
     """Ids and models of any length come to 1,000 characters, the end of which tells them apart."""
     request = {"model": LONG, "input": "x", "previous_response_id": LONG, "conversation": LONG}
     response = {"id": LONG, "object": "response", "model": LONG, "output": [], "created_at": 1}
-    made = record(request, response, path="/" * 5000, user_agent=LONG, host=LONG)
+    made = record(request, response, path="/" * 5000, headers={"user_agent": LONG}, host=LONG)
     row = made.exchange
     assert made.response is not None
     assert [getattr(row, name) for name in NAMES] == [limit_name(LONG)] * 5

@@ -383,7 +383,7 @@ def test_redaction_comes_before_clipping() -> None:
     """What is clipped to fit a column was looked at whole, so that no half of a key stays."""
     redacting = Redacting()
     facts = request()
-    facts.user_agent = "A" * 964 + " " + KEYS["google"]
+    facts.headers["user_agent"] = "A" * 964 + " " + KEYS["google"]
     record = builder(redact=redacting.redaction).build(Draft(facts, whole(bodies.whole_response())))
     assert isinstance(record, Record)
     agent = record.exchange.user_agent or ""
