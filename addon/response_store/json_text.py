@@ -8,17 +8,24 @@ instead.
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Raw
 
-from response_store.limits import CAREFUL_BYTES, QUOTES, VALUES
+from response_store.limits import CAREFUL_BYTES, LARGE_TEXT, QUOTES, READ_BYTES, TEXT_PIECE, VALUES
 
 Text = bytes | Raw
+if TYPE_CHECKING:
+    LongText: TypeAlias = str | bytes
+    """A text for a column: a large one is UTF-8."""
+else:
+    LongText = Any  # msgspec tells no str from bytes in a union
 S = TypeVar("S", bound=msgspec.Struct)
 
 ABSENT = Raw(b"")
@@ -26,6 +33,15 @@ NULL = b"null"
 _BOM = b"\xef\xbb\xbf"
 _BLANK = " \t\r\n"
 _strings = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_is_escaped = re.compile(rb"[\\\0]").search
+# Up to the last whole character: neither an escape nor a surrogate pair is cut in two.
+_whole_characters = re.compile(
+    rb"(?:[^\\]++"
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\u(?![dD][89abAB])[0-9a-fA-F]{4}"
+    rb"|\\[^u])*+"
+).match
+_ESCAPE_BYTES = 6  # of a lone surrogate
 _blanks = re.compile(r"[ \t\r\n]*").match
 _scanner = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str)
 _decoders: dict[type[msgspec.Struct], msgspec.json.Decoder[Any]] = {}
@@ -46,6 +62,12 @@ class UnreadableError(ValueError):
 
 class TooManyValuesError(UnreadableError):
     """A text has more values than are read, or takes too long to be read."""
+
+
+def check_size(text: bytes, beside: int = 0) -> None:
+    """Raise TooManyValuesError where a text is larger than is read, with so many bytes beside."""
+    if len(text) + beside > READ_BYTES:
+        raise TooManyValuesError(f"more than {READ_BYTES >> 20} MiB to be read")
 
 
 def check_values(text: bytes, limit: int = VALUES) -> None:
@@ -83,15 +105,32 @@ def repair_utf8(body: bytes) -> tuple[bytes, str | None]:
     body = body.removeprefix(_BOM)
     if body.isascii():
         return body, None
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        cut_off = error.reason == "unexpected end of data"
-        problem = None if cut_off else f"invalid UTF-8 at byte {error.start}"
-        if len(body) > CAREFUL_BYTES and not cut_off:
-            raise UnreadableError(f"invalid UTF-8 at byte {error.start}") from None
-        return body.decode(errors="replace").encode(), problem
-    return body, None
+    end, is_cut_off = valid_utf8(body)
+    if end == len(body):
+        return body, None
+    if is_cut_off:
+        return body[:end] + b"\xef\xbf\xbd", None
+    problem = f"invalid UTF-8 at byte {end}"
+    if len(body) > CAREFUL_BYTES:
+        raise UnreadableError(problem)
+    return body.decode(errors="replace").encode(), problem
+
+
+def valid_utf8(text: bytes) -> tuple[int, bool]:
+    """Return how many bytes are UTF-8, and whether what follows is a character that is cut off.
+
+    It is decoded in pieces: all at once it would take up to four times its size.
+    """
+    view = memoryview(text)
+    at = 0
+    while at < len(text):
+        piece = view[at : at + TEXT_PIECE]
+        try:
+            _, size = codecs.utf_8_decode(piece, "strict", at + TEXT_PIECE >= len(text))
+        except UnicodeDecodeError as error:
+            return at + error.start, error.reason == "unexpected end of data"
+        at += size
+    return len(text), False
 
 
 def slice_members(text: Text, fields: type[S]) -> S:
@@ -154,19 +193,66 @@ def read_slice(text: Text) -> str:
 
 
 def read_text(text: Text) -> str | None:
-    """Return the value of a JSON string, fit for a text column; None for anything else."""
+    """Return the value of a JSON string, fit for a text column; None for anything else.
+
+    Of one that is large there is the beginning, and a hash of it all: it is no name. See
+    `as_long_text`.
+    """
     if bytes(memoryview(text)[:1]) != b'"':
         return None
+    if len(memoryview(text)) > LARGE_TEXT:
+        digest = hashlib.sha256(memoryview(text)).hexdigest()
+        return next(_text_pieces(memoryview(text)[1:-1]), b"").decode(errors="replace") + digest
     try:
         value = _text.decode(text)
     except msgspec.MsgspecError:
-        if len(memoryview(text)) > CAREFUL_BYTES:
-            return None
         try:
             value = json.loads(read_slice(text), strict=False)
         except ValueError:
             return None
     return replace_unstorable(value)
+
+
+def as_long_text(text: Text) -> LongText | None:
+    """Return the value of a JSON string that may be a long one; None for anything else."""
+    if len(memoryview(text)) <= LARGE_TEXT or bytes(memoryview(text)[:1]) != b'"':
+        return read_text(text)
+    inner = memoryview(text)[1:-1]
+    return b"".join(_text_pieces(inner)) if _is_escaped(inner) else bytes(inner)
+
+
+def joined_text(texts: Sequence[LongText]) -> LongText:
+    """Return texts as one."""
+    if all(isinstance(text, str) for text in texts) and sum(map(len, texts)) <= LARGE_TEXT:
+        return "".join(texts)  # type: ignore[arg-type]
+    return b"".join(map(as_utf8, texts))
+
+
+def column(text: bytes) -> LongText:
+    """Return UTF-8 as a text for a column."""
+    return text if len(text) > LARGE_TEXT else text.decode()
+
+
+def as_utf8(text: LongText) -> bytes:
+    """Return a text of a column as UTF-8. Raises UnicodeEncodeError for a lone surrogate."""
+    return text if isinstance(text, bytes) else text.encode()
+
+
+def _text_pieces(inner: memoryview) -> Iterator[bytes]:
+    """Yield what stands between the quotes of a JSON string as UTF-8, a piece after the other."""
+    at = 0
+    while at < len(inner):
+        found = _whole_characters(inner, at, at + TEXT_PIECE)
+        end = found.end() if found else at
+        while at < end < len(inner) and inner[end] & 0xC0 == 0x80:
+            end -= 1  # in the middle of a character
+        if end == at:  # half of a surrogate pair, or no escape at all
+            at += _ESCAPE_BYTES
+            yield b"\xef\xbf\xbd"
+            continue
+        piece = read_text(b'"' + bytes(inner[at:end]) + b'"')
+        yield b"\xef\xbf\xbd" if piece is None else piece.encode()
+        at = end
 
 
 def decode_value(text: Text) -> Any:

@@ -44,11 +44,19 @@ READ_SECONDS = 3.0
 """Processor time for reading or cleaning one body in the ingester; what comes after it waits."""
 DEPTH = 200_000
 """Brackets that may be open at once where a text is walked for credentials: they take 30 MB."""
+READ_BYTES = 40 << 20
+"""Bytes of an answer, with its request, that are read: a row holds them up to three times, and to
+write it takes twice as much. Of what is larger the bytes are kept, and the beginning is read."""
+LARGE_TEXT = 1 << 22
+"""Bytes above which a text stays UTF-8: as a `str` one emoji in it makes four of each byte."""
+TEXT_PIECE = 1 << 18
+"""Bytes of such a text that are decoded at once."""
 CAREFUL_BYTES = 1 << 24
 """Bytes of a text that is read in the careful way (lone surrogates, bytes that are no text): it
 takes ten times as many."""
 QUOTES = 8 * VALUES
-"""Quotes in a text with many marks, so that they can be counted outside of strings."""
+"""Quotes in a text with many marks, so that they can be counted outside of strings, and in one that
+is walked for credentials, which takes half a second for a million."""
 PLACES = 10_000
 """Output items, parts, choices and tool calls that a stream may number: it holds each."""
 SECRETS = 1_000

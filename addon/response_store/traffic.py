@@ -293,7 +293,7 @@ class Traffic:
         answer = flow_facts.build_answer_head(flow)
         if not answer.content_type and exchange.asks_for_stream:
             answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
-        exchange.answer = answer
+        exchange.take_head(answer)
         exchange.answer_fields = flow.response.headers.fields
         streams = answer.transport == Transport.SSE.value
         if exchange.live and (streams or flow.response.stream):
@@ -372,7 +372,7 @@ class Traffic:
         body = None
         if flow.response is not None:
             if _may_have_changed(flow.response, exchange):
-                exchange.answer = flow_facts.build_answer_head(flow)
+                exchange.take_head(flow_facts.build_answer_head(flow))
             body = flow.response.raw_content
         at = None if exchange.live else flow_facts.find_end_time(flow)
         ended = session.recorder.finish(flow.id, by, body, at)

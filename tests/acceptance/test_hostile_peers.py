@@ -13,6 +13,9 @@ import pytest
 
 from tests.conftest import BY_TENANT
 from tests.fakes.answers import Answer, json_answer
+from tests.fakes.websocket import WebSocketSwitch
+from tests.fakes.websocket_client import WebSocketClient
+from tests.fakes.websocket_plays import instead, usual
 from tests.harness.clients import RawClient, asking, fetch
 from tests.harness.journals import journal_files, journals_in
 from tests.harness.proxy import Proxy
@@ -173,3 +176,49 @@ def test_an_error_that_repeats_the_key(
     assert row["path"] == "/v1/responses"
     written = [*journal_files(attacked).values(), attacked.database.dump(), attacked.output()]
     assert not any(key in text for text in written)
+
+
+def spelled(key: str) -> str:
+    """Return a stream whose deltas spell a key, three characters each, and a bare end."""
+    place = '"item_id":"m","output_index":0,"content_index":0'
+    deltas = [
+        f'{{"type":"response.output_text.delta",{place},"delta":"{key[at : at + 3]}"}}'
+        for at in range(0, len(key), 3)
+    ]
+    end = '{"type":"response.completed","response":{"id":"r","status":"completed","output":[]}}'
+    return "".join(f"data: {event}\n\n" for event in (*deltas, end))
+
+
+def test_a_key_that_a_stream_spells(
+    attacked: Proxy, model_server: ModelServer, tenant: str
+) -> None:
+    """The client's own key is in no row, though no event holds it, and an id of the answer does."""
+    key = f"c4n4ry-0123456789-{tenant}"
+    headers = (("content-type", EVENT_STREAM), ("x-request-id", f"req-{key}"))
+    body = spelled(f"Your key is {key}.").encode()
+    model = model_server.play(lambda _: Answer(headers=headers, steps=(body,)))
+    fetch(attacked.port, asking(model, stream=True), tenant, authorization=f"Bearer {key}")
+    row = attacked.database.ended(tenant)
+    assert row["output_text"] == "Your key is ***."
+    assert row["upstream_request_id"] == "***"
+    attacked.flush()
+    written = [*journal_files(attacked).values(), attacked.database.dump(), attacked.output()]
+    assert not any(key in text for text in written)
+
+
+def test_a_key_that_a_socket_spells(
+    attacked: Proxy, model_server: ModelServer, tenant: str
+) -> None:
+    """So it is over a WebSocket, whose messages are joined as well."""
+    key = f"c4n4ry-0123456789-{tenant}"
+    messages = [frame.removeprefix("data: ") for frame in spelled(key).split("\n\n")[:-1]]
+    switch = WebSocketSwitch(model_server, usual)
+    scenario = switch.play(instead(lambda _: messages))
+    with WebSocketClient(
+        attacked.port, tenant, scenario=scenario, authorization=f"Bearer {key}"
+    ) as client:
+        client.send({"type": "response.create", "model": "m", "input": "Hi"})
+        client.until("response.completed")
+        client.close()
+    assert attacked.database.ended(tenant)["output_text"] == "***"
+    assert key not in attacked.database.dump()

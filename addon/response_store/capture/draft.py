@@ -43,6 +43,7 @@ class RequestHead(msgspec.Struct, array_like=True):
     stored: bool = True
     port: int | None = None
     headers: dict[str, str] = {}
+    marks: tuple[tuple[int, bytes], ...] = ()  # of the client's credentials
 
 
 class AnswerHead(msgspec.Struct, array_like=True):

@@ -48,6 +48,7 @@ _PAUSE = 0.0005  # seconds in which a worker thread lets the event loop run
 _SEARCHED = 1 << 21  # bytes: it takes less than a millisecond
 _SEARCH_BYTES = 1 << 14  # bytes at each end of a request
 _asks_for_stream = re.compile(rb'"stream"\s*:\s*true').search
+MASKED = "***"
 _TOO_LARGE = "request body: above max_body_bytes"
 
 
@@ -152,6 +153,13 @@ class Exchange:
     def age(self, now: float) -> float:
         """Return the seconds since the request began."""
         return now - self._started
+
+    def take_head(self, head: AnswerHead) -> None:
+        """Take the head of the answer, without the client's own credentials."""
+        named = head.upstream_request_id
+        if named and self._masked(named) != named:
+            head = msgspec.structs.replace(head, upstream_request_id=MASKED)
+        self.answer = head
 
     def start_stream(self) -> StreamTee:
         """Return what watches the answer's body, which comes in chunks."""
@@ -263,7 +271,7 @@ class Exchange:
             request_size=len(request) if request else 0,
             raw_size=len(raw),
             is_whole=says_request and self.is_open,
-            problem=self.problem,
+            problem=self.problem and (self.problem[0], self._masked(self.problem[1])),
         )
         parts = [part for part in (request, body, raw) if part]
         private = self._private or self._may_hold(body) or bool(raw and self._may_hold(raw))
@@ -378,6 +386,12 @@ class Exchange:
             if (is_error or not is_ordinary(secret)) and _contains(body, secret):
                 body = body.replace(secret, b"***")
         return body
+
+    def _masked(self, text: str) -> str:
+        """Return a short text of the server without the client's own credentials."""
+        for secret in self._credentials:
+            text = text.replace(secret.decode(errors="replace"), MASKED)
+        return text
 
     def _may_hold(self, body: bytes) -> bool:
         if len(body) <= LARGE:

@@ -6,6 +6,7 @@ them is ever looked at, so nothing else can be kept.
 
 from __future__ import annotations
 
+import base64
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -34,6 +35,8 @@ _CREDENTIAL_HEADERS = frozenset(
         b"ocp-apim-subscription-key", b"x-auth-token", b"chatgpt-account-id",
     }
 )  # fmt: skip
+# Of headers that gateways have of their own.
+_CREDENTIAL_PARTS = (b"api-key", b"apikey", b"authorization", b"-auth", b"token", b"secret")
 _CREDENTIAL_NAMES = ("key", "token", "secret", "password", "auth", "code", "sig")
 _MAX_CREDENTIALS = 16
 STREAMED_PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
@@ -70,8 +73,9 @@ def read_credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
     values = [
         value.decode("utf-8", "replace")
         for name, value in flow.request.headers.fields[:HEADER_FIELDS]
-        if name.lower() in _CREDENTIAL_HEADERS
+        if _is_credential_header(name.lower())
     ]
+    values += [one for value in values if (one := _basic_password(value))]
     query = flow.request.path.partition("?")[2]
     with suppress(ValueError):
         parameters = (
@@ -170,6 +174,21 @@ def find_end_time(flow: HTTPFlow) -> float:
     if flow.error is not None:
         return flow.error.timestamp
     return flow.request.timestamp_end or flow.request.timestamp_start
+
+
+def _is_credential_header(name: bytes) -> bool:
+    return name in _CREDENTIAL_HEADERS or any(part in name for part in _CREDENTIAL_PARTS)
+
+
+def _basic_password(value: str) -> str:
+    """Return the password of basic authentication; nothing where it is another kind."""
+    kind, _, coded = value.partition(" ")
+    if kind.lower() != "basic":
+        return ""
+    try:
+        return base64.b64decode(coded).decode("utf-8", "replace").partition(":")[2]
+    except ValueError:
+        return ""
 
 
 def _is_credential(name: str) -> bool:

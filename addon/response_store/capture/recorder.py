@@ -11,6 +11,8 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import msgspec
+
 from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
@@ -18,6 +20,7 @@ from response_store.capture.memory import Budget
 from response_store.capture.outbox import LARGE, AckDependency, Chain, Job, Outbox, OutgoingFrame
 from response_store.config import OnStoreFailure, RawBodies
 from response_store.journal.frames import FrameKind
+from response_store.redaction.echoes import marks_of
 from response_store.store.records import EndedBy
 
 if TYPE_CHECKING:
@@ -117,6 +120,8 @@ class Recorder:
         self.close(flow_id, EndedBy.PROXY)  # a replayed flow keeps its id
         self._keys += 1
         elapsed = max(0.0, self._clock() - request.started_at) if live else 0.0
+        if credentials:
+            request = msgspec.structs.replace(request, marks=marks_of(credentials))
         exchange = Exchange(
             self._keys,
             request,

@@ -205,7 +205,7 @@ class Socket:
         exchange = self._exchanges.begin(
             key, request, body, live=self.live, credentials=self._credentials
         )
-        exchange.answer = self._head
+        exchange.take_head(self._head)
         exchange.start_stream()
         return WebSocketTurn(key, request.turn, exchange, stream_id, held)
 

@@ -86,6 +86,7 @@ class Applier:
         errors: ErrorReporter,
         health: Health,
         is_outstanding: Callable[[int], bool] | None = None,
+        marks_key: bytes = b"",
         on_written: OnWritten = lambda _: None,
     ) -> None:
         self.directory = directory
@@ -97,6 +98,7 @@ class Applier:
         self._errors = errors
         self._health = health
         self._is_outstanding = is_outstanding
+        self._marks_key = marks_key
         self._on_written = on_written
         self._hint = PositionHint(directory)
         self._known = self._hint.read()
@@ -269,6 +271,7 @@ class Applier:
             self.directory.journal_id,
             build_redactor(config.redact, self._counters, self._errors),
             deletes_unknown=config.serve is Serve.PREFER,
+            marks_key=self._marks_key,
         )
 
     def _read(self, reading: _JournalPass) -> bool:

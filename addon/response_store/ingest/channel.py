@@ -41,7 +41,7 @@ class Hello(Message):
     """The first message. `journal` is the directory, `settings` what `Config.to_message` returns.
 
     `outstanding` are the seqs up to `last_seq` that are assigned and not in a file yet. `announces`
-    asks for `Written` messages.
+    asks for `Written` messages. `marks_key` is that of the marks in the heads of requests.
     """
 
     version: str
@@ -51,6 +51,7 @@ class Hello(Message):
     announces: bool
     last_seq: int
     outstanding: tuple[int, ...] = ()
+    marks_key: bytes = b""
 
 
 class Wake(Message):

@@ -49,7 +49,13 @@ class Cleaner:
     """
 
     def __init__(
-        self, config: Config, journal_id: str, *, counters: Counters, errors: ErrorReporter
+        self,
+        config: Config,
+        journal_id: str,
+        *,
+        counters: Counters,
+        errors: ErrorReporter,
+        marks_key: bytes = b"",
     ) -> None:
         self._counters = counters
         self._errors = errors
@@ -59,6 +65,7 @@ class Cleaner:
             journal_id,
             build_redactor(config.redact, counters, errors),
             deletes_unknown=config.serve is Serve.PREFER,
+            marks_key=marks_key,
         )
 
     def clean(self, kind: int, head: bytes, body: bytes) -> CleanFrame:

@@ -32,6 +32,7 @@ class Request:
     target_response_id: str | None = None
     transport: Transport = Transport.HTTP  # how it came; the answer to HTTP may come as SSE
     missing: str | None = None
+    marks: tuple[tuple[int, bytes], ...] = ()
     preset: ReadRequest | None = field(default=None, repr=False)  # in place of a body to be read
     parsed: ReadRequest | Skip | None = field(default=None, repr=False)  # read once
     port: int | None = None

@@ -230,6 +230,7 @@ def build_request(head: RequestHead, body: bytes) -> Request:
         target_response_id=head.target_response_id,
         transport=transport,
         missing=head.missing,
+        marks=head.marks,
         preset=_read_steering(head, body),
         headers={"user_agent": head.user_agent} if head.user_agent else head.headers,
     )

@@ -141,6 +141,7 @@ class Interpreter:
         frame = self._read(ref)
         refs = self._close(ref)
         ended = self._exchanges.end(frame)
+        del frame  # it may have megabytes
         used = use(ended.draft)
         if not _is_whole(used):
             self._hold(ended.draft, refs)

@@ -97,6 +97,7 @@ class Worker:
             errors=errors,
             health=self.health,
             is_outstanding=self._gaps.is_outstanding,
+            marks_key=hello.marks_key,
             on_written=self._note_written,
         )
         self.dead_letters = self._applier.dead_letters

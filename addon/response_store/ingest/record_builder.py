@@ -41,10 +41,11 @@ class RecordBuilder:
         redact: Redactor | None = None,
         *,
         deletes_unknown: bool = False,
+        marks_key: bytes = b"",
     ) -> None:
         self._capture = capture
         self._redact = redact
-        self._answers = AnswerReader(capture, redacts=redact is not None)
+        self._answers = AnswerReader(capture, redacts=redact is not None, marks_key=marks_key)
         self._rows = RowFiller(capture, recorder_id, finishes=redact is None)
         self._tombstones = Tombstones(of_unknown=deletes_unknown)
         self.incomplete = 0  # rows in which something that came is missing, the bytes being kept

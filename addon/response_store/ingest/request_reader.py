@@ -68,6 +68,7 @@ def read_request(request: Request) -> ReadRequest:
     if request.api not in (Api.RESPONSES, Api.CHAT_COMPLETIONS):
         return _read_other(request, masked, model)
     try:
+        json_text.check_size(masked.body)
         json_text.check_values(masked.body)
         read = _read_body(request.api, masked)
     except json_text.UnreadableError as error:
@@ -85,7 +86,9 @@ def read_steering(
     """
     try:
         masked = [mask(message) for message in messages]
-        json_text.check_values(b"\n".join(message for message, _ in masked))
+        whole = b"\n".join(message for message, _ in masked)
+        json_text.check_size(whole)
+        json_text.check_values(whole)
     except (UncleanableError, json_text.UnreadableError) as error:
         return ReadRequest(None, reason=f"request body: {error}")
     items = [items for message, _ in masked if (items := _read_steering_items(message))]

@@ -6,6 +6,8 @@ Nothing here raises for what an answer holds: what can't be read gives a state t
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from itertools import islice
 from typing import NamedTuple
 
 from response_store import json_text
@@ -23,6 +25,7 @@ from response_store.ingest.result_state import (
 )
 from response_store.ingest.resumed_streams import ResumableStreams
 from response_store.ingest.truncated_body import read_beginning
+from response_store.limits import READ_BYTES
 from response_store.openai_api.answer_body import mask_joined_credentials, read_part
 from response_store.openai_api.other_answers import read_any
 from response_store.openai_api.outcome import ParsedResponse
@@ -30,11 +33,13 @@ from response_store.openai_api.response_events import read_terminal
 from response_store.openai_api.sse import FRAME_END, Event, parse_frame
 from response_store.openai_api.terminal_events import is_terminal
 from response_store.redaction.credentials import UncleanableError, mask, mask_repeated
+from response_store.redaction.echoes import find_echoes
 from response_store.store.records import Api, State
 
+_escaped_characters = b"\\u00"
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
 # What a stream's items are counted by, against those of its terminal object.
-_done_items = re.compile(rb'"type"\s*:\s*"response\.output_item\.done"').findall
+_done_items = re.compile(rb'"type"\s*:\s*"response\.output_item\.done"').finditer
 # What an item of a terminal object lacks that its stream may have had.
 _bare_member = re.compile(rb'"(?:content|arguments|input)"\s*:\s*(?:\[\s*\]|"")').search
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
@@ -59,8 +64,11 @@ class AnswerReader:
     word at which a text was cut.
     """
 
-    def __init__(self, capture: CaptureConfig, *, redacts: bool = False) -> None:
+    def __init__(
+        self, capture: CaptureConfig, *, redacts: bool = False, marks_key: bytes = b""
+    ) -> None:
         self._capture = capture
+        self._marks_key = marks_key
         self._redacts = redacts
         self.resumable = ResumableStreams()
 
@@ -75,18 +83,35 @@ class AnswerReader:
             return classify_unreadable(NOT_KEPT, b"", answer, ending)
         captured = _CapturedAnswer(facts, request, ending, answer, answer.body)
         try:
-            classified = self._read(captured)
+            classified = self._without_own_key(facts, self._read(captured))
         except json_text.TooManyValuesError:
-            classified = self._read_start(captured)
+            classified = self._without_own_key(facts, self._read_start(captured))
         except UncleanableError:
             classified = ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         self.resumable.note_end(facts, classified)
         return classified
 
+    def _without_own_key(
+        self, facts: Request, classified: ClassifiedResponse
+    ) -> ClassifiedResponse:
+        """Mask the client's own key where a stream spells it in pieces; its bytes are not kept."""
+        outcome = classified.outcome
+        words = outcome.error.message if outcome.error else None
+        texts = (*outcome.items, outcome.partial, outcome.output_text, words)
+        present = [json_text.as_utf8(text) for text in texts if text] if facts.marks else []
+        found = find_echoes(present, facts.marks, self._marks_key)
+        if not found:
+            return classified
+        if _escaped_characters in (outcome.partial or b""):  # it may be spelled with them
+            outcome = replace(outcome, partial=None)
+        return replace(classified, outcome=mask_joined_credentials(outcome, found), body=None)
+
     def _read(self, captured: _CapturedAnswer) -> ClassifiedResponse:
         answer = captured.answer
         terminal = _read_terminal(captured)
-        if terminal is not None:
+        if terminal is None:
+            json_text.check_size(captured.body, captured.beside)
+        else:
             state = determine_state(terminal, answer, captured.ending)
             if not keeps_raw(self._capture, state):
                 return ClassifiedResponse(terminal, state)
@@ -152,6 +177,11 @@ class _CapturedAnswer(NamedTuple):
     answer: AnswerDraft
     body: bytes
 
+    @property
+    def beside(self) -> int:
+        """Return the bytes of the input, which is in a response's row as well."""
+        return len(self.request.input)
+
     def scrub(self, body: bytes) -> bytes:
         """Return a body without credentials, whether they are its own or the request's."""
         return mask_repeated(mask(body).body, self.request.secrets)
@@ -165,6 +195,7 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     if event is None:
         return None
     try:
+        json_text.check_size(event.data, captured.beside)
         data, parse_error = json_text.repair_utf8(captured.scrub(event.data))
     except json_text.UnreadableError:
         return None
@@ -174,7 +205,10 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
 
 def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
-    if len(_done_items(stream)) > len(terminal.items) or _bare_member(terminal.response or b""):
+    most = len(terminal.items)
+    if sum(1 for _ in islice(_done_items(stream), most + 1)) > most or _bare_member(
+        terminal.response or b""
+    ):
         return False
     return terminal.output_text is not None or b"output_text.d" not in stream
 
@@ -190,6 +224,8 @@ def find_terminal_event(stream: bytes) -> Event | None:
     end = len(stream)
     for _ in range(_LAST_FRAMES):
         start = stream.rfind(FRAME_END, 0, end)
+        if end - start > READ_BYTES:
+            break
         event = parse_frame(stream[start + len(FRAME_END) if start >= 0 else 0 : end])
         if event is not None and is_terminal(event):
             terminal = event

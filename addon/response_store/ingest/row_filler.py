@@ -62,8 +62,8 @@ class RowFiller:
             id=limit_name(outcome.response_id),
             created_at=_find_created_at(facts, outcome),
             model=outcome.model or request.model or "",
-            response_object=text.decode(),
-            input=request.input.decode(),
+            response_object=json_text.column(text),
+            input=json_text.column(request.input),
             messages=_join_items(request.input, outcome.items),
             final=outcome.response is not None and state.is_final,
             has_input=request.has_input,
@@ -120,7 +120,7 @@ class RowFiller:
             path=facts.path,
             upstream_request_id=answer.upstream_request_id if answer else None,
             request_body=self._pack(request.body) if request.body else None,
-            result=result.decode() if result else None,
+            result=json_text.column(result) if result else None,
             output_text=outcome.output_text,
             raw_response=self._raw(classified),
             recorder_id=self._recorder_id,
@@ -191,8 +191,8 @@ def _find_created_at(facts: Request, outcome: ParsedResponse) -> int:
     return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
 
 
-def _join_items(items: bytes, output: tuple[bytes, ...]) -> str:
+def _join_items(items: bytes, output: tuple[bytes, ...]) -> json_text.LongText:
     """Return input items, then output items, as one JSON array."""
     inner = json_text.strip_brackets(items)
     parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
-    return b"".join((b"[", *parts[1:], b"]")).decode()
+    return json_text.column(b"".join((b"[", *parts[1:], b"]")))

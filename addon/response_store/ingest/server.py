@@ -269,7 +269,10 @@ class Server:
         self._lock_reader(directory)
         counters, errors, clock = self._counters, self._errors, self._clock
         cleaned = SharedCleaned(directory, config.durability)
-        cleaner = Cleaner(config, directory.journal_id, counters=counters, errors=errors)
+        key = hello.marks_key
+        cleaner = Cleaner(
+            config, directory.journal_id, counters=counters, errors=errors, marks_key=key
+        )
         self._intake = Intake(cleaner, cleaned, counters=counters, errors=errors, clock=clock)
         self._worker = Worker(
             config,

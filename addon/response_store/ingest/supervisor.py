@@ -46,6 +46,7 @@ from response_store.ingest.channel import (
     encode,
 )
 from response_store.journal.receipts import Receipt
+from response_store.redaction.echoes import PROCESS_KEY
 from response_store.store.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -295,6 +296,7 @@ class Supervisor:
             announces=self._announces,
             last_seq=last,
             outstanding=(*outstanding, *self._held),
+            marks_key=PROCESS_KEY,
         )
         self._send(hello)
         for held in self._held.values():

@@ -10,7 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from response_store.json_text import TooManyValuesError, UnreadableError
+from response_store.json_text import (
+    LongText,
+    TooManyValuesError,
+    UnreadableError,
+    as_utf8,
+    column,
+    valid_utf8,
+)
 from response_store.openai_api.answer_body import read_answer
 from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import Api, Transport
@@ -25,7 +32,7 @@ _whole_characters = re.compile(
     re.DOTALL,
 ).match
 _CLOSERS = {b"{": b"}", b"[": b"]"}
-_BLANKS = " \t\r\n"
+_BLANKS = (b" ", b"\t", b"\r", b"\n")
 
 
 def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool) -> ParsedResponse:
@@ -87,13 +94,10 @@ def _read_part(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
 
 
 def _drop_half_character(body: bytes) -> bytes:
-    try:
-        body.decode()
-    except UnicodeDecodeError as error:
-        if error.reason == "unexpected end of data":
-            return body[: error.start]
-    return body
+    end, is_cut_off = valid_utf8(body)
+    return body[:end] if is_cut_off else body
 
 
-def _drop_last_word(text: str) -> str | None:
-    return text[: max(map(text.rfind, _BLANKS)) + 1] or None
+def _drop_last_word(text: LongText) -> LongText | None:
+    whole = as_utf8(text)
+    return column(whole[: max(map(whole.rfind, _BLANKS)) + 1]) or None

@@ -54,12 +54,18 @@ def mask_joined_credentials(outcome: ParsedResponse, secrets: tuple[bytes, ...])
     """Mask what only came to be a credential when the pieces of a stream were joined."""
     if not secrets:
         return outcome
-    text = outcome.output_text
+    text, error = outcome.output_text, outcome.error
+    if error is not None and error.message:
+        message = mask_repeated(error.message.encode(errors="replace"), secrets).decode()
+        error = replace(error, message=message)
     return replace(
         outcome,
+        error=error,
         partial=mask_repeated(outcome.partial, secrets) if outcome.partial else None,
         items=tuple(mask_repeated(item, secrets) for item in outcome.items),
-        output_text=mask_repeated(text.encode(), secrets).decode() if text else text,
+        output_text=json_text.column(mask_repeated(json_text.as_utf8(text), secrets))
+        if text
+        else text,
     )
 
 

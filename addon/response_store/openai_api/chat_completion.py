@@ -93,7 +93,7 @@ def _find_cut_reason(choices: list[Members]) -> str | None:
     return _REASONS.get(json_text.read_text(finish) or "")
 
 
-def _read_first_text(choices: list[Members]) -> str | None:
+def _read_first_text(choices: list[Members]) -> json_text.LongText | None:
     """Return the text of the first choice; some servers send its content in parts or as a delta."""
     if not choices:
         return None

@@ -132,28 +132,29 @@ class _Part:
         return json_text.encode_object(self._members | grown)
 
 
-def extract_answer_text(content: json_text.Text) -> str | None:
+def extract_answer_text(content: json_text.Text) -> json_text.LongText | None:
     """Return the answer in a content: a text, or the texts of its parts, but no thinking."""
     start = bytes(memoryview(content)[:1])
     if start == b'"':
-        return json_text.read_text(content)
+        return json_text.as_long_text(content)
     if start == b"[":
         parts = json_text.slice_elements(content)
     elif start == b"{":
         parts = [Raw(bytes(content))]
     else:
         return None
-    return "".join(filter(None, map(_extract_part_text, parts))) or None
+    texts = [text for part in parts if (text := _extract_part_text(part))]
+    return json_text.joined_text(texts) or None
 
 
-def _extract_part_text(part: Raw) -> str | None:
+def _extract_part_text(part: Raw) -> json_text.LongText | None:
     if bytes(memoryview(part)[:1]) == b'"':
-        return json_text.read_text(part)
+        return json_text.as_long_text(part)
     members = json_text.slice_all_members(part)
     if json_text.read_text(members.get("type", ABSENT)) not in _ANSWERS:
         return None
     text = members.get("text", ABSENT)
-    return json_text.read_text(text) or extract_answer_text(text)
+    return json_text.as_long_text(text) or extract_answer_text(text)
 
 
 def _encode_part(part: list[bytes] | _Part | Raw) -> bytes:

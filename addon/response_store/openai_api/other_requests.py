@@ -25,6 +25,7 @@ def read_other_request(body: bytes, path: str) -> OtherRequest:
     members, problem = {}, None
     if body.strip():
         try:
+            json_text.check_size(body)
             json_text.check_values(body)
             members = json_text.slice_all_members(json_text.check_utf8(body))
         except json_text.UnreadableError as error:

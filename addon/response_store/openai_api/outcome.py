@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from response_store.json_text import LongText
 from response_store.store.records import State
 
 
@@ -42,7 +43,7 @@ class ParsedResponse:
     response: bytes | None = None
     partial: bytes | None = None
     items: tuple[bytes, ...] = ()
-    output_text: str | None = None
+    output_text: LongText | None = None
     usage: Usage = field(default_factory=Usage)
     error: ApiError | None = None
     previous_response_id: str | None = None

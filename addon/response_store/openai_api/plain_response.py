@@ -13,6 +13,7 @@ from msgspec import Meta, Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
+from response_store.limits import LARGE_TEXT
 from response_store.openai_api.outcome import ParsedResponse, Usage
 from response_store.store.records import State
 
@@ -75,7 +76,9 @@ _LATEST_SECONDS = 10**11  # above it a time is no number of seconds
 
 
 def read_plain(text: json_text.Text) -> ParsedResponse | None:
-    """Read a response object of the usual shape; None for any other text."""
+    """Read a response object of the usual shape; None for any other text, and for a large one."""
+    if len(memoryview(text)) > LARGE_TEXT:
+        return None
     try:
         seen = _decode(text)
         items = [_decode_item(item) for item in seen.output]

@@ -113,21 +113,26 @@ def read_conversation(text: json_text.Text) -> str | None:
         return json_text.read_text(text)
 
 
-def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> str | None:
+def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> json_text.LongText | None:
     """Return the texts of all messages, as the SDK's `output_text`; None where there is none.
 
     What the model marks as commentary stands behind its answer, with an empty line before.
     """
-    texts: list[str] = []
-    comments: list[str] = []
+    texts: list[json_text.LongText] = []
+    comments: list[json_text.LongText] = []
     for item in items:
         seen, parts = _read_item_texts(item)
         if parts and json_text.read_text(seen.phase) == COMMENTARY:
-            comments.append("".join(parts))
+            comments.append(json_text.joined_text(parts))
         else:
             texts += parts
-    blocks = ["".join(texts), *comments]
-    return "\n\n".join(filter(None, blocks)) if texts or comments else None
+    if not (texts or comments):
+        return None
+    parted: list[json_text.LongText] = []
+    for block in (json_text.joined_text(texts), *comments):
+        if block:
+            parted += ["\n\n", block] if parted else [block]
+    return json_text.joined_text(parted)
 
 
 def _slice_items(output: Raw) -> tuple[bytes, ...]:
@@ -139,7 +144,7 @@ def _slice_items(output: Raw) -> tuple[bytes, ...]:
         return ()
 
 
-def _read_item_texts(item: bytes) -> tuple[_Item, list[str]]:
+def _read_item_texts(item: bytes) -> tuple[_Item, list[json_text.LongText]]:
     """Return a message and its texts; none where it is no message."""
     try:
         seen = json_text.slice_members(item, _Item)
@@ -151,7 +156,8 @@ def _read_item_texts(item: bytes) -> tuple[_Item, list[str]]:
     except json_text.UnreadableError:
         return _Item(), []
     shown = (part for part in parts if json_text.read_text(part.type) == "output_text")
-    return seen, [text for part in shown if (text := json_text.read_text(part.text)) is not None]
+    texts = (json_text.as_long_text(part.text) for part in shown)
+    return seen, [text for text in texts if text is not None]
 
 
 def _read_incomplete(text: Raw) -> ApiError | None:

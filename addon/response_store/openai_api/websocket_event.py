@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from response_store import json_text
 from response_store.json_text import ABSENT
-from response_store.limits import STREAM_ID, limit_name
+from response_store.limits import OUTLINED, STREAM_ID, limit_name
 from response_store.openai_api.outline import outline_if_large
 from response_store.openai_api.sse import begins_stream, parse_stream
 from response_store.openai_api.terminal_events import TERMINAL
@@ -163,12 +163,10 @@ def _read_carefully(content: bytes) -> ServerMessage:
 
 
 def decode_binary(content: bytes) -> bytes | None:
-    """Return a binary message as text; None where it is none."""
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return None
-    return content
+    """Return a binary message as text; None where it is none. Of a large one the start tells."""
+    start = content[:OUTLINED]
+    end, is_cut_off = json_text.valid_utf8(start)
+    return content if end == len(start) or (is_cut_off and start != content) else None
 
 
 def split_message(content: bytes) -> Iterator[bytes]:

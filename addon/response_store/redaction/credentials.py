@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from response_store.limits import DEPTH, ECHO_BYTES, READ_SECONDS, SECRETS, Deadline
+from response_store.limits import DEPTH, ECHO_BYTES, QUOTES, READ_SECONDS, SECRETS, Deadline
 
 MASK = b'"***"'
 # A string may lack its end where a body was cut off.
@@ -176,6 +176,8 @@ def _is_suspicious(body: bytes, start: int, end: int) -> bool:
 
 def _find_credentials(body: bytes) -> Iterator[tuple[int, int]]:
     """Yield the span of each credential's string, quotes included, or of a part of one."""
+    if body.count(b'"') - body.count(b'\\"') > QUOTES:
+        raise UncleanableError("too many strings to look for credentials")
     stack: list[_Frame] = []
     deadline = Deadline(READ_SECONDS, processor=True)
     for number, token in enumerate(_token(body)):

@@ -16,7 +16,7 @@ import msgspec
 from response_store.counts import Counters
 from response_store.faults import ErrorReporter
 from response_store.ingest.result_state import MESSAGE_CHARS
-from response_store.json_text import TooManyValuesError
+from response_store.json_text import LongText, TooManyValuesError, as_utf8
 from response_store.limits import COLUMN_SECONDS, Deadline
 from response_store.redaction.bodies import redact_body
 from response_store.redaction.escapes import ESCAPE, find_behind_escapes, strip_escapes
@@ -136,7 +136,9 @@ class Redactor:
             "request_body", redactor.body, row.request_body
         )
         answered = _TextRedactor(self._patterns, self._times, redactor.ids)
-        redacted["output_text"] = self._redact_value("output_text", answered.text, row.output_text)
+        redacted["output_text"] = self._redact_value(
+            "output_text", answered.long_text, row.output_text
+        )
         redacted["result"] = self._redact_value("result", answered.json, row.result)
         raw = _TextRedactor(self._patterns, self._times, redactor.ids)
         redacted["raw_response"] = self._redact_raw_response(raw, answered, row.raw_response)
@@ -243,10 +245,17 @@ class _TextRedactor:
 
     def text(self, value: str) -> str:
         """Redact a plain text, which may quote JSON."""
-        redacted = self.replace(value.encode())
+        return self._text(value.encode()).decode(errors="replace")
+
+    def long_text(self, value: LongText) -> LongText:
+        """Redact a text that may be a large one, which is UTF-8 then."""
+        return self.text(value) if isinstance(value, str) else self._text(value)
+
+    def _text(self, text: bytes) -> bytes:
+        redacted = self.replace(text)
         if b'"' in redacted and b"\\" in redacted:
-            redacted = redact_strings(redacted, self, 1)
-        return redacted.decode(errors="replace")
+            return redact_strings(redacted, self, 1)
+        return redacted
 
     def path(self, value: str) -> str:
         """Redact a path, and what its percent signs stand for."""
@@ -257,11 +266,13 @@ class _TextRedactor:
         redacted = self.text(unquoted)
         return match[0] if redacted == unquoted else quote_plus(redacted)
 
-    def json(self, value: str) -> str:
+    def json(self, value: LongText) -> LongText:
         """Redact a JSON text in a text column."""
-        body = value.encode()
+        body = as_utf8(value)
         redacted = self.body(body)
-        return value if redacted is body else redacted.decode(errors="replace")
+        if redacted is body:
+            return value
+        return redacted.decode(errors="replace") if isinstance(value, str) else redacted
 
     def body(self, body: bytes) -> bytes:
         """Redact a body of any kind."""

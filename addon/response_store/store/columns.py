@@ -17,6 +17,8 @@ RESPONSE_COLUMNS = (
 )
 CONVERSATION_COLUMNS = ("conversation_id", "tenant_id", "created_at", "metadata", "messages")
 EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
+LARGE_TEXTS = frozenset({"response_object", "input", "messages", "result", "output_text"})
+"""Columns whose values may be UTF-8 instead of `str`."""
 
 
 def list_response_values(row: ResponseRow) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ import msgspec
 
 from response_store.errors import StoreError
 from response_store.store.ranks import REPRESENTATIVE_FIRST
+from response_store.store.records import State
 from response_store.store.rows import EXCHANGE_COLUMNS, StoredResponse, build_exchange_row
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from response_store.store.records import ExchangeRow
 
 CANDIDATES = 10
+_FINAL = frozenset({State.COMPLETED, State.INCOMPLETE, State.FAILED, State.CANCELLED})
 
 BY_EXCHANGE = f"""
 SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND tenant_id || '' = ?"""
@@ -48,10 +50,14 @@ WHERE {begins[id]} AND tenant_id = ? ORDER BY id LIMIT ?"""
 
 
 class LookupResult(msgspec.Struct, frozen=True):
-    """What is stored under an id: an exchange, a response, mostly both; never neither."""
+    """What is stored under an id: an exchange, a response, mostly both; never neither.
+
+    `id_was_taken`: what the exchange received is in its `result`, as another response has its id.
+    """
 
     exchange: ExchangeRow | None
     response: StoredResponse | None
+    id_was_taken: bool = False
 
 
 class Lookup:
@@ -102,6 +108,8 @@ class Lookup:
         exchange = self.latest_exchange(tenant, identifier) or self.exchange(tenant, identifier)
         response_id = exchange.response_id if exchange else identifier
         response = self.response(tenant, response_id) if response_id else None
+        if exchange and response and _met_a_taken_id(exchange, response):
+            return LookupResult(exchange, None, id_was_taken=True)
         return LookupResult(exchange, response) if exchange or response else None
 
     def _completed(self, tenant: str, prefix: str) -> str:
@@ -117,6 +125,12 @@ class Lookup:
             f"{self._reader.name}: {identifier!r} is not found for tenant {tenant!r}. List what is"
             " stored with: response-store list"
         )
+
+
+def _met_a_taken_id(exchange: ExchangeRow, response: StoredResponse) -> bool:
+    """Return whether an exchange brought a whole response, and another one has its row."""
+    result = exchange.result
+    return bool(result) and exchange.state in _FINAL and result != response.response_object
 
 
 def _build_ambiguity_error(beginning: str, candidates: Sequence[str]) -> StoreError:

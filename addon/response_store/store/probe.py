@@ -11,7 +11,7 @@ from response_store.store.records import Change, Deletion, ExchangeRow, Record, 
 
 # Few known words each, which a rule of the table may ask for.
 _KEPT = frozenset({"api", "transport", "state", "ended_by", "method", "scheme"})
-_PLAIN: dict[str, Any] = {"str": "x", "bytes": b"", "int": 1, "float": 1.0}
+_PLAIN: dict[str, Any] = {"str": "x", "Any": "x", "bytes": b"", "int": 1, "float": 1.0}
 
 
 def build_probe(change: Change) -> Change:

@@ -61,9 +61,13 @@ def rank_state(state: str) -> int:
 _NAMES = frozenset(State)
 
 REPRESENTATIVE_FIRST = (
-    f"{build_rank('state')} DESC, started_at DESC, exchange_id COLLATE {{bytewise}} DESC"
+    f"{build_rank('state')} DESC, CASE WHEN result IS NULL THEN 0 ELSE 1 END, "
+    "started_at DESC, exchange_id COLLATE {bytewise} DESC"
 )
-"""The order in which the first of a response's exchanges stands for it."""
+"""The order in which the first of a response's exchanges stands for it.
+
+One whose response keeps its row comes before one that met a taken id, which has a result.
+"""
 
 
 def order_by_tokens(columns: str) -> str:

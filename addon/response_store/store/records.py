@@ -11,6 +11,8 @@ from typing import Annotated, TypeAlias, get_type_hints
 
 import msgspec
 
+from response_store.json_text import LongText
+
 
 class Api(StrEnum):
     """Which API an exchange speaks."""
@@ -97,6 +99,8 @@ class EndedBy(StrEnum):
 class ResponseRow(msgspec.Struct, frozen=True):
     """A row of the responses table. Fields up to `messages` are its columns, in order.
 
+    Texts that may be large are UTF-8 where they are (`json_text.LARGE_TEXT`).
+
     `created_at` is whole Unix seconds; `response_object`, `input` and `messages` are JSON text.
     `final` says that the object is in a terminal state; `has_input` that `input` is known, not
     merely absent (a polled snapshot does not repeat it).
@@ -106,9 +110,9 @@ class ResponseRow(msgspec.Struct, frozen=True):
     id: str
     created_at: int
     model: str
-    response_object: str
-    input: str
-    messages: str
+    response_object: LongText
+    input: LongText
+    messages: LongText
     final: bool = True
     has_input: bool = True
 
@@ -122,7 +126,7 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the exchanges table: fields are its columns, in order.
 
     `started_at` is Unix seconds; `request_body` and `raw_response` are zstd frames; `result` is
-    JSON text.
+    JSON text, which is UTF-8 where it is large, as is `output_text`.
     """
 
     exchange_id: str
@@ -154,8 +158,8 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     user_agent: Annotated[str | None, _from_header("user-agent")] = None
     upstream_request_id: str | None = None
     request_body: bytes | None = None
-    result: str | None = None
-    output_text: str | None = None
+    result: LongText | None = None
+    output_text: LongText | None = None
     raw_response: bytes | None = None
     recorder_id: str
     port: int | None = None

@@ -7,6 +7,7 @@ from typing import NamedTuple, TypeAlias
 
 import msgspec
 
+from response_store.json_text import LongText
 from response_store.store.merging import is_another, merge
 from response_store.store.records import Change, Deletion, Record, ResponseRow
 
@@ -23,7 +24,7 @@ class Resolution(NamedTuple):
     """
 
     rows: dict[Key, ResponseRow | None]
-    results: dict[int, str]
+    results: dict[int, LongText]
 
 
 ResponseChanges: TypeAlias = Sequence[tuple[int, Change]]
@@ -70,7 +71,7 @@ def resolve_responses(
     return resolution
 
 
-def attach_results(changes: Sequence[Change], results: Mapping[int, str]) -> Iterator[Change]:
+def attach_results(changes: Sequence[Change], results: Mapping[int, LongText]) -> Iterator[Change]:
     """Yield the changes; exchanges whose response could not be stored keep it in `result`."""
     for place, change in enumerate(changes):
         if isinstance(change, Record) and (result := results.get(place)) is not None:

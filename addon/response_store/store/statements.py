@@ -8,6 +8,7 @@ from response_store.config import TableNames
 from response_store.store.columns import (
     CONVERSATION_COLUMNS,
     EXCHANGE_COLUMNS,
+    LARGE_TEXTS,
     RESPONSE_COLUMNS,
     quote_name,
 )
@@ -51,11 +52,15 @@ class Statements:
     touch: str
 
 
-def build_statements(tables: TableNames, mark: str) -> Statements:
-    """Return the statements for these tables; `mark` stands for a value."""
+def build_statements(tables: TableNames, mark: str, large: str = "") -> Statements:
+    """Return the statements for these tables; `mark` stands for a value.
+
+    `large` stands for a text that may come as UTF-8, where that takes another one.
+    """
+    large = large or mark
     responses, exchanges = quote_name(tables.responses), quote_name(tables.exchanges)
     journals = quote_name(tables.exchanges_journals)
-    into_responses = _build_insert(responses, RESPONSE_COLUMNS, mark)
+    into_responses = _build_insert(responses, RESPONSE_COLUMNS, mark, large)
     this_response = f"WHERE tenant_id = {mark} AND id = {mark}"
     read_response = f"SELECT {', '.join(RESPONSE_COLUMNS)} FROM {responses} {this_response}"
     conversations = quote_name(tables.conversations)
@@ -82,13 +87,12 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
         ),
         delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
-            f"{_build_insert(exchanges, EXCHANGE_COLUMNS, mark)} "
-            f"ON CONFLICT (exchange_id) DO UPDATE "
-            f"SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
+            f"{_build_insert(exchanges, EXCHANGE_COLUMNS, mark, large)} ON CONFLICT (exchange_id) "
+            f"DO UPDATE SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
             f"WHERE {build_supersedes('excluded', exchanges)}"
         ),
         set_result=(
-            f"UPDATE {exchanges} SET result = {mark} WHERE exchange_id = {mark} AND result IS NULL"
+            f"UPDATE {exchanges} SET result = {large} WHERE exchange_id = {mark} AND result IS NULL"
         ),
         close_abandoned=(
             f"UPDATE {exchanges} SET state = '{State.INTERRUPTED}', "
@@ -115,8 +119,8 @@ def build_statements(tables: TableNames, mark: str) -> Statements:
     )
 
 
-def _build_insert(table: str, columns: tuple[str, ...], mark: str) -> str:
-    values = ", ".join([mark] * len(columns))
+def _build_insert(table: str, columns: tuple[str, ...], mark: str, large: str = "") -> str:
+    values = ", ".join(large if large and name in LARGE_TEXTS else mark for name in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
 
 

@@ -9,6 +9,7 @@ import msgspec
 
 from response_store import json_text
 from response_store.errors import StoreError
+from response_store.json_text import LongText
 from response_store.openai_api.accumulated import read_accumulated, slice_accumulated
 from response_store.openai_api.item_kinds import CALL, LabelledTurn
 from response_store.openai_api.item_texts import as_fields, as_list
@@ -156,8 +157,9 @@ def _unpack_request(frame: bytes) -> bytes:
         return frame
 
 
-def _embed(text: str | None) -> object:
-    """Return JSON text as it stands; text that is not JSON as a JSON string."""
+def _embed(value: LongText | None) -> object:
+    """JSON text as it stands; text that is no JSON as a JSON string."""
+    text = _as_str(value)
     if text is None or not is_json(text):
         return text
     return msgspec.Raw(text.encode("utf-8", "backslashreplace"))
@@ -168,10 +170,16 @@ def _list_answered(entry: LookupResult) -> list[TurnItem]:
     items = _list_output(response) if response else []
     if join_turns(items) or not exchange:
         return items
-    items = read_response_items(parse_document(exchange.result))
-    if join_turns(items) or not exchange.output_text:
-        return items
-    return [TurnItem((LabelledTurn("assistant", exchange.output_text),))]
+    items = read_response_items(parse_document(_as_str(exchange.result)))
+    text = _as_str(exchange.output_text)
+    return (
+        items if join_turns(items) or not text else [TurnItem((LabelledTurn("assistant", text),))]
+    )
+
+
+def _as_str(text: LongText | None) -> str | None:
+    """Return a text of a row that was read, which is a `str` always."""
+    return text.decode(errors="replace") if isinstance(text, bytes) else text
 
 
 def _list_output(response: StoredResponse) -> list[TurnItem]:
@@ -214,6 +222,8 @@ def _list_exchange_facts(row: ExchangeRow, entry: LookupResult) -> Iterator[tupl
 
 def _explain_missing(row: ExchangeRow, entry: LookupResult) -> str | None:
     """Return what to say of a response that the exchange names and nobody has stored."""
+    if entry.id_was_taken:
+        return "with this exchange only: another response has its id already"
     if entry.response or row.result or not row.response_id or row.api != Api.RESPONSES:
         return None
     return "no: the response was deleted, or never stored"

@@ -115,5 +115,5 @@ def _build_response_row(row: Row) -> ResponseRow:
     return msgspec.structs.replace(
         plain,
         final=is_final(plain.response_object),
-        has_input=bool(json_text.strip_brackets(plain.input.encode())),
+        has_input=bool(json_text.strip_brackets(json_text.as_utf8(plain.input))),
     )

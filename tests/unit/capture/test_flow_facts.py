@@ -207,10 +207,18 @@ def test_credentials_of_a_client() -> None:
     flow = flow_of(
         (b"X-Api-Key", b"header-0123456789"),
         (b"x-other", b"other-0123456789"),
+        (b"X-Gateway-Api-Key", b"gateway-0123456789"),
+        (b"Proxy-Authorization", b"Basic dXNlcjpwYXNzd29yZC0wMTIzNDU2Nzg5"),
         path=b"/v1/responses?api-version=1;api-key=query-0123456789&code=code-0123456789&x=plain-012345",
     )
     found = b" ".join(flow_facts.read_credentials(flow))
-    for secret in (b"header-0123456789", b"query-0123456789", b"code-0123456789"):
+    for secret in (
+        b"header-0123456789",
+        b"query-0123456789",
+        b"code-0123456789",
+        b"gateway-0123456789",
+        b"password-0123456789",
+    ):
         assert secret in found
     assert b"other" not in found
     assert b"plain" not in found

@@ -220,7 +220,7 @@ def test_a_damaged_frame_does_not_hide_the_row(stored: Stored, run: Command) -> 
 
 def test_a_stored_text_that_is_no_json_is_a_string(stored: Stored, run: Command) -> None:
     """A text that would break the object is embedded as a JSON string."""
-    stored.exchange("e1", response_id="r1", result="oops")
+    stored.exchange("e1", response_id="r1", state="interrupted", result="oops")
     stored.response("r1", response_object='{"a": tru', input="")
     document = json.loads(run("show", "r1", "--json").stdout)
     assert (document["response"], document["result"], document["input"]) == (
@@ -349,3 +349,35 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     assert "\x00" not in shown
     assert f"\x1b[0m{rows.RESPONSE_ID}\n" in shown, "an id stays in one piece"
     assert "interrupted, ended by client" in shown.splitlines()[-1]
+
+
+def test_an_id_that_was_taken(anywhere: Anywhere, run: Command) -> None:
+    """An exchange shows what it received itself; by the id there is the response that keeps it."""
+    anywhere.response("resp_1", response_object=_saying("real"))
+    anywhere.exchange("e-first", response_id="resp_1", started_at=1.0)
+    anywhere.exchange("e-other", response_id="resp_1", started_at=2.0, result=_saying("FORGED"))
+    other = run("show", "e-other").stdout
+    assert "FORGED" in other
+    assert "real" not in other
+    assert "stored\twith this exchange only: another response has its id already" in other
+    for name in ("resp_1", "e-first"):
+        first = run("show", name).stdout
+        assert "exchange\te-first" in first
+        assert "real" in first
+        assert "FORGED" not in first
+    given = json.loads(run("show", "--json", "e-other").stdout)
+    assert (given["response"], given["result"]["output"][0]["content"]) == (None, "FORGED")
+
+
+def test_a_result_that_was_completed_later(anywhere: Anywhere, run: Command) -> None:
+    """A stream that broke off shows the response that another exchange completed."""
+    anywhere.response("resp_1", response_object=_saying("all of it"))
+    anywhere.exchange("e-cut", response_id="resp_1", state="interrupted", result=_saying("half"))
+    shown = run("show", "e-cut").stdout
+    assert "all of it" in shown
+    assert "already" not in shown
+
+
+def _saying(text: str) -> str:
+    message = {"type": "message", "role": "assistant", "content": text}
+    return json.dumps({"id": "resp_1", "status": "completed", "output": [message]})

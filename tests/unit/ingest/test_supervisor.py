@@ -40,6 +40,7 @@ from response_store.ingest.channel import (
 )
 from response_store.ingest.supervisor import GONE, WAKE_DELAY, IngesterReply, Supervisor
 from response_store.journal.frames import FrameKind
+from response_store.redaction.echoes import PROCESS_KEY
 from response_store.store.backoff import Backoff
 from tests.unit.ingester_double import Ingester, until
 
@@ -128,6 +129,7 @@ async def test_the_first_message(supervised: Supervised) -> None:
         announces=False,
         last_seq=17,
         outstanding=(12, 15),
+        marks_key=PROCESS_KEY,
     )
     assert supervised.supervisor.is_running
     assert supervised.supervisor.pid == 4711

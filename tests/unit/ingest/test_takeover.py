@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import time
@@ -18,6 +19,7 @@ from response_store.faults import ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
 from response_store.journal.binding import build_target
 from response_store.journal.directory import HEADER_NAME, JournalDirectory
+from response_store.journal.folder import prepare_folder
 from response_store.store.backends import build_store
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
@@ -240,3 +242,76 @@ def test_open_rows_of_nobody_are_interrupted(config: Config, tmp_path: Path) -> 
     proxy.close()
     sweep(config)
     assert exchanges(tmp_path / "responses.db") == {id_of(1): "interrupted", id_of(2): "completed"}
+
+
+def test_ids_in_rows_are_no_paths(config: Config, tmp_path: Path) -> None:
+    """Whatever a found database says of recorders and journals, no file is touched for it."""
+    proxy = ProxyJournal(config)
+    proxy.open(1)
+    proxy.close()
+    sweep(config)
+    victims = [tmp_path / name for name in ("victim", "victim.lock", "journals/victim/header")]
+    for victim in victims:
+        victim.parent.mkdir(exist_ok=True, mode=0o700)
+        victim.write_text("precious")
+    for made in ("../victim", "x/../../victim", str(tmp_path / "victim"), "victim", ".."):
+        with closing(sqlite3.connect(tmp_path / "responses.db")) as connection, connection:
+            connection.execute(
+                "UPDATE openai_exchanges SET state = 'open', recorder_id = ?", (made,)
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO openai_exchanges_journals "
+                "(journal_id, position, changed_at) VALUES (?, 9, 1)",
+                (f"{made}/",),
+            )
+        proxy = ProxyJournal(config)
+        proxy.exchange(2)
+        proxy.close()
+        assert Fate.APPLIED in fates(sweep(config))
+        assert exchanges(tmp_path / "responses.db")[id_of(1)] == "interrupted"
+    assert [victim.read_text() for victim in victims] == ["precious"] * 3
+
+
+def plant_in_working_folder(orphan: Path, tmp_path: Path) -> Path:
+    """Put a journal of the right shape below the folder in which a command works."""
+    planted = tmp_path / "work" / "response-store" / "journals" / orphan.name
+    planted.parent.mkdir(parents=True, mode=0o700)
+    shutil.copytree(orphan, planted)
+    return planted
+
+
+def test_a_journal_in_the_working_folder_is_never_read(
+    config: Config, orphan: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the user's state folder counts, wherever a journal of the right shape is planted."""
+    planted = plant_in_working_folder(orphan, tmp_path)
+    for again in (tmp_path / "work" / "journals", tmp_path / "work" / "responses.db-journals"):
+        shutil.copytree(planted.parent, again)
+    shutil.rmtree(orphan)
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    before = sorted(path for path in (tmp_path / "work").rglob("*"))
+    store, counters = build_store(config), Counters()
+    try:
+        assert not take_over(
+            prepare_folder(None, {}), config, store, build_target(config),
+            counters=counters, errors=ErrorReporter(counters),
+        )  # fmt: skip
+    finally:
+        store.close()
+    assert sorted(path for path in (tmp_path / "work").rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can give files away")
+@pytest.mark.parametrize("what", ["folder", "header", "segment"])
+def test_a_journal_that_somebody_else_planted_is_not_applied(
+    config: Config, orphan: Path, tmp_path: Path, what: str
+) -> None:
+    """One in the right place, of the right target, but of another owner, forges no row."""
+    segment = next(path for path in orphan.iterdir() if path.name.startswith("m-"))
+    planted = {"folder": orphan, "header": orphan / HEADER_NAME, "segment": segment}[what]
+    os.chown(planted, 65534, 65534)
+    found = sweep(config)
+    assert Fate.APPLIED not in fates(found)
+    assert id_of(1) not in exchanges(tmp_path / "responses.db")
+    assert orphan.exists()

@@ -130,3 +130,50 @@ def test_inner_texts() -> None:
     assert json_text.strip_quotes(Raw(b"12")) == b""
     assert json_text.strip_brackets(b" [ 1, 2 ] ") == b"1, 2"
     assert json_text.encode_array([b"1", b"[]"]) == b"[1,[]]"
+
+
+@pytest.fixture
+def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every text is a large one, and is decoded a few bytes at a time."""
+    monkeypatch.setattr(json_text, "LARGE_TEXT", 16)
+    monkeypatch.setattr(json_text, "TEXT_PIECE", 13)
+
+
+@settings(max_examples=examples(200))
+@given(st.text(st.sampled_from('aä漢😀\\"\n\0\ud83d\ude00é'), max_size=40), st.booleans())
+def test_a_large_text_is_the_same_in_pieces(text: str, is_ascii: bool) -> None:
+    """Neither escapes nor characters nor surrogate pairs are cut in two."""
+    encoded = json.dumps(text, ensure_ascii=is_ascii).encode("utf-8", "replace")
+    expected = json_text.read_text(encoded)
+    assert expected is not None
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "LARGE_TEXT", 16)
+        patch.setattr(json_text, "TEXT_PIECE", 13)
+        long = json_text.as_long_text(Raw(encoded))
+    assert long is not None
+    found = json_text.as_utf8(long).decode()
+    assert found.replace("\ufffd\ufffd", "\ufffd") == expected.replace("\ufffd\ufffd", "\ufffd")
+
+
+@settings(max_examples=examples(200))
+@given(st.binary(max_size=30) | st.text(max_size=20).map(str.encode))
+def test_what_is_utf8_is_found_in_pieces(text: bytes) -> None:
+    """The place and the kind of what is none are those that decoding all of it gives."""
+    try:
+        text.decode()
+        expected = len(text), False
+    except UnicodeDecodeError as error:
+        expected = error.start, error.reason == "unexpected end of data"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(json_text, "TEXT_PIECE", 5)
+        assert json_text.valid_utf8(text) == expected
+
+
+@pytest.mark.usefixtures("small_pieces")
+def test_a_large_name_is_short_and_its_own() -> None:
+    """What is far too long for a name gives its beginning and a hash of all of it."""
+    one, other = (json_text.read_text(b'"' + b"a" * 900 + end + b'"') for end in (b"b", b"c"))
+    assert one is not None
+    assert other is not None
+    assert len(one) == len(other) < 100
+    assert one != other

@@ -18,6 +18,7 @@ import msgspec
 import psycopg
 from psycopg.types.string import StrDumperUnknown
 
+from response_store.json_text import LongText
 from response_store.store.base import Checkpoint
 from response_store.store.columns import list_response_values
 from response_store.store.conversation_changes import (
@@ -28,7 +29,7 @@ from response_store.store.conversation_changes import (
     group_by_conversation,
 )
 from response_store.store.postgres.each import execute_returning
-from response_store.store.postgres.values import Connection
+from response_store.store.postgres.values import Connection, LargeTextLoader
 from response_store.store.records import Change, Record, ResponseRow
 from response_store.store.response_changes import (
     Key,
@@ -64,6 +65,7 @@ def write_batch(
             _move_checkpoint(connection.cursor(), statements, checkpoint) if checkpoint else None
         )
         cursor = _open_text_cursor(connection)
+        cursor.adapters.register_loader("text", LargeTextLoader)
         written, results = _write_responses(cursor, statements, changes)
         if results:
             changes = list(attach_results(changes, results))
@@ -92,7 +94,7 @@ def _move_checkpoint(cursor: _Cursor, statements: Statements, checkpoint: Checkp
 
 def _write_responses(
     cursor: _Cursor, statements: Statements, changes: Sequence[Change]
-) -> tuple[set[str], dict[int, str]]:
+) -> tuple[set[str], dict[int, LongText]]:
     """Write or delete each response once.
 
     Return which exchanges were written along, and by their place in the batch the results of those

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any, TypeAlias
 
 import psycopg
-from psycopg.adapt import Buffer, Dumper
+from psycopg.adapt import Buffer, Dumper, Loader
 from psycopg.pq import Format
+
+from response_store.json_text import LongText, column
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -31,8 +33,15 @@ class NumberDumper(Dumper):
         return str(obj).encode()
 
 
+class LargeTextLoader(Loader):
+    """Text; a large one stays UTF-8."""
+
+    def load(self, data: Buffer) -> LongText:
+        return column(bytes(data))
+
+
 class BytesDumper(Dumper):
-    """Bytes, as they are."""
+    """Bytes, as they are, and texts that are UTF-8 already."""
 
     format = Format.BINARY
 

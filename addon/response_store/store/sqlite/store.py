@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
+from response_store import json_text
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
+from response_store.limits import LARGE_TEXT
 from response_store.store.base import Checkpoint, CheckpointMovedError
-from response_store.store.columns import list_response_values
+from response_store.store.columns import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, list_response_values
 from response_store.store.conversation_changes import (
     apply_changes,
     build_empty_row,
@@ -68,7 +70,7 @@ class SqliteStore:
         self._tables = tables
         self._durability = durability
         self._before_reopening = before_reopening
-        self._statements = build_statements(tables, "?")
+        self._statements = build_statements(tables, "?", "CAST(? AS TEXT)")
         self._connection: sqlite3.Connection | None = None
         self._files: DatabaseFiles | None = None
         self._database_id = ""
@@ -114,7 +116,10 @@ class SqliteStore:
             if checkpoint is not None:
                 self._move(connection, checkpoint)
             conflicts = self._apply(connection, changes)
-        self._written += sum(map(weigh_large_columns, changes), len(changes) * _ROW_OVERHEAD)
+            size = sum(map(weigh_large_columns, changes))
+            if size > LARGE_TEXT:
+                self._let_go(connection)
+        self._written += size + len(changes) * _ROW_OVERHEAD
         if self._files is not None and not self._files.are_in_place():
             raise TransientStoreError(
                 f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
@@ -219,6 +224,20 @@ class SqliteStore:
         self._apply_conversations(connection, changes)
         return len(results)
 
+    def _let_go(self, connection: sqlite3.Connection) -> None:
+        """Have the statements hold no large values: a cached one keeps them until the next."""
+        statements = self._statements
+        connection.execute("SAVEPOINT emptied")
+        for statement, columns in (
+            (statements.replace_response, RESPONSE_COLUMNS),
+            (statements.record_exchange, EXCHANGE_COLUMNS),
+        ):
+            with contextlib.suppress(sqlite3.IntegrityError):
+                connection.execute(statement, (None,) * len(columns))
+        connection.execute(statements.set_result, (None, None))
+        connection.execute("ROLLBACK TO emptied")
+        connection.execute("RELEASE emptied")
+
     def _apply_conversations(
         self, connection: sqlite3.Connection, changes: Sequence[Change]
     ) -> None:
@@ -235,11 +254,15 @@ class SqliteStore:
     def _read_responses(
         self, connection: sqlite3.Connection, keys: Sequence[Key]
     ) -> dict[Key, ResponseRow]:
-        rows = {}
-        for key in keys:
-            row = connection.execute(self._statements.read_response, key).fetchone()
-            if row is not None:
-                rows[key] = ResponseRow(*row)
+        rows, usual = {}, connection.text_factory
+        connection.text_factory = _column  # large ones stay UTF-8
+        try:
+            for key in keys:
+                row = connection.execute(self._statements.read_response, key).fetchone()
+                if row is not None:
+                    rows[key] = ResponseRow(*row)
+        finally:
+            connection.text_factory = usual
         return rows
 
     def _write_back(self, least: int) -> None:
@@ -276,6 +299,10 @@ class SqliteStore:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _column(text: bytes) -> json_text.LongText:
+    return text if len(text) > LARGE_TEXT else text.decode(errors="replace")
 
 
 def _truncate_log(connection: sqlite3.Connection) -> None:
