@@ -100,7 +100,7 @@ def draft_of(kind: str, body: bytes) -> Draft:
         None,
         RESPONSE + b"]}" if kind == "request" else body,
     )
-    asked = Request("e", "t", api, "POST", "http", "h", "/v1/responses", None, request, 1.0)
+    asked = Request("e", "t", api, "POST", "http", "h", "/v1/responses", request, 1.0)
     return Draft(asked, Ending(EndedBy.BODY, 1.0, None, answer))
 
 
