@@ -14,7 +14,7 @@ from response_store.config import Config
 from response_store.ingest.exchanges import OpenExchanges
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.journal.frames import Frame, FrameKind, FrameRef
-from response_store.store.records import Record
+from response_store.model.records import Record
 
 REQUEST = json.dumps(request_body(stream=False)).encode()
 

@@ -24,11 +24,11 @@ from benchmarks.rig import Rig
 from benchmarks.settings import Settings
 from benchmarks.sides import Side
 from benchmarks.spread import ratios, spread
+from response_store.backends.base import Checkpoint
+from response_store.backends.registry import build_store
 from response_store.config import Durability, load_config
 from response_store.ingest.delivery import MAX_RECORDS
-from response_store.store.backends import build_store
-from response_store.store.base import Checkpoint
-from response_store.store.records import Record
+from response_store.model.records import Record
 
 TARGET = Target(0.8, 0.9)
 ROWS_A_SECOND = 4096

@@ -14,7 +14,7 @@ from benchmarks.control import stop
 from benchmarks.frames import End
 from response_store import __version__
 from response_store.config import load_config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import (
     Hello,
@@ -25,10 +25,9 @@ from response_store.ingest.channel import (
     Wake,
     encode,
 )
-from response_store.journal.binding import build_header
-from response_store.journal.directory import JournalDirectory
-from response_store.journal.folder import prepare_folder
+from response_store.journal.directory import JournalDirectory, build_header
 from response_store.journal.frames import FrameKind
+from response_store.journal.private_files import prepare_folder
 from response_store.journal.writer import JournalWriter
 
 WAIT_SECONDS = 120.0

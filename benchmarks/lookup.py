@@ -16,8 +16,8 @@ from benchmarks.rig import Rig
 from benchmarks.rows import TENANT, records
 from benchmarks.settings import Settings
 from benchmarks.spread import ratios, spread
+from response_store.backends.registry import open_file
 from response_store.config import Durability
-from response_store.store.query import open_file
 
 TARGET = Target(2.2, 2.1, higher_is_better=False)
 SMALL = 1000

@@ -11,9 +11,9 @@ import psycopg
 
 from benchmarks.postgres import Database
 from benchmarks.raw_driver import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, TABLES, Values, values
+from response_store.backends.postgres import schema as postgres_schema
 from response_store.ingest.delivery import MAX_RECORDS
-from response_store.store.postgres import schema as postgres_schema
-from response_store.store.records import Record
+from response_store.model.records import Record
 
 
 def insert(table: str, columns: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 TICK = 1 / os.sysconf("SC_CLK_TCK")
-INGESTER = b"response_store.ingest.process"  # in its command line
+INGESTER = b"response_store.ingester"  # in its command line
 
 
 def cpu_seconds(pid: int) -> float:

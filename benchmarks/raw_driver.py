@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from response_store.backends.sqlite import schema as sqlite_schema
 from response_store.config import Durability, SqliteTarget, TableNames
-from response_store.store.records import ExchangeRow, Record, ResponseRow
-from response_store.store.sqlite import schema as sqlite_schema
+from response_store.model.records import ExchangeRow, Record, ResponseRow
 
 TABLES = TableNames("openai_responses", "openai_conversations", "openai_exchanges")
 SYNCHRONOUS = {Durability.POWER: "FULL", Durability.PROCESS: "NORMAL"}

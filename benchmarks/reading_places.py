@@ -16,14 +16,13 @@ import psycopg
 from benchmarks import journals, raw_driver
 from benchmarks.postgres import Database
 from benchmarks.reading_rows import varied
+from response_store.backends.postgres import schema as postgres_schema
+from response_store.backends.postgres.search_index import format_tsvector
+from response_store.backends.registry import open_index
 from response_store.config import Durability, load_config
-from response_store.search.catching_up import index_missing
-from response_store.search.index import Entry
-from response_store.search.index_text import Row
-from response_store.search.postgres_index import format_tsvector
-from response_store.store.backends import open_index
-from response_store.store.postgres import schema as postgres_schema
-from response_store.store.records import Record
+from response_store.model.records import Record
+from response_store.search.index import Entry, index_missing
+from response_store.search.texts import Row
 
 BATCH = 1000
 INDEXED = 1000  # exchanges, as a proxy does it: one after the other

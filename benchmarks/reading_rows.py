@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 
 from benchmarks.rows import records
-from response_store.store.records import Record, State
+from response_store.model.records import Record, State
 
 COMMON = "fox"  # in every answer
 RARE = "quokka"  # in one of a thousand

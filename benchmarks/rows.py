@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Iterator
 
 from benchmarks.payloads import MODEL, PLACEHOLDER, request_body, response_id, response_object
-from response_store.store.records import (
+from response_store.model.records import (
     Api,
     EndedBy,
     ExchangeRow,

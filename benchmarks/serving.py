@@ -24,7 +24,7 @@ from benchmarks.sides import BARE, BARE_AGAIN, Side
 from benchmarks.spread import percentile, ratios, spread
 from benchmarks.windows import Windows, one_window
 from response_store.config import Durability
-from response_store.store.records import Record
+from response_store.model.records import Record
 
 GETS_A_SECOND = 200  # requests of each proxy in a window of a second
 PACE = 50.0  # GETs a second beside a capture

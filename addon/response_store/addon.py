@@ -16,10 +16,10 @@ from mitmproxy.addonmanager import Loader
 
 from response_store.config import Config, ConfigError, Serve, list_security_warnings, load_config
 from response_store.exposure import connects_late, find_serving_refusal
+from response_store.hooks import Traffic
 from response_store.mitmweb import Commands, add_contentview, build_marks, list_listening_warnings
 from response_store.runtime import Runtime, runtime
 from response_store.session import FILE_READ_WAIT, Closing, Session
-from response_store.traffic import Traffic
 
 logger = logging.getLogger(__name__)
 OPTION = "response_store_config"

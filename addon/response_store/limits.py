@@ -127,3 +127,6 @@ class Deadline:
     def has_passed(self) -> bool:
         """Return whether the time is over."""
         return self._clock() >= self._end
+
+
+MESSAGE_CHARS = 2000

@@ -13,9 +13,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoreError
-from response_store.faults import ErrorReporter
 from response_store.session import CLOSE_WAIT, OPEN_WAIT, Closing, Session
 
 if TYPE_CHECKING:

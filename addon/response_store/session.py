@@ -17,25 +17,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from response_store import __version__
+from response_store.backends.base import StorePhase
 from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.outbox import Outbox
 from response_store.capture.recorder import Recorder
 from response_store.capture.websockets import Sockets
 from response_store.config import Config, Serve, promises
-from response_store.ingest.channel import OK
+from response_store.ingest.channel import OK, IngesterReply, Report
 from response_store.ingest.supervisor import Supervisor
-from response_store.journal.binding import build_header
-from response_store.journal.directory import JournalDirectory
-from response_store.journal.folder import prepare_folder
+from response_store.journal.directory import JournalDirectory, build_header
+from response_store.journal.private_files import prepare_folder
 from response_store.journal.writer import JournalWriter
 from response_store.serving.service import Service
-from response_store.store.health import StorePhase
 
 if TYPE_CHECKING:
-    from response_store.counts import Counters
-    from response_store.faults import ErrorReporter
-    from response_store.ingest.channel import Report, WrittenRow
-    from response_store.ingest.supervisor import IngesterReply
+    from response_store.diagnostics import Counters, ErrorReporter
+    from response_store.model.records import WrittenRow
 
 logger = logging.getLogger(__name__)
 OPEN_WAIT = 3.0  # seconds that start-up waits for the database's verdict
@@ -438,6 +435,6 @@ class Session:
 def _move_earlier_journal(configured: Path | None) -> None:
     """Put a journal of earlier versions, a file, aside where the folder of journals is to be."""
     if configured is not None and configured.is_file():
-        from response_store.journal.earlier import move_aside  # noqa: PLC0415 (once in a life)
+        from response_store.ingest.earlier_journals import move_aside  # noqa: PLC0415
 
         move_aside(configured)

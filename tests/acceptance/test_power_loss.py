@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from response_store.problems import ErrorReporter
 
+from response_store.backends.registry import build_store
 from response_store.config import load_config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.ingest.takeover import Fate, take_over
-from response_store.journal.binding import build_target
-from response_store.store.backends import build_store
+from response_store.journal.directory import build_target
 from tests.fakes import bodies
 from tests.fakes.answers import Stream, json_answer
 from tests.fakes.model_server import ModelServer

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from response_store.backends.sqlite.schema import fill
+from response_store.queries.schema_state import MIGRATIONS
 from response_store.resources import read_schema
-from response_store.store.schema_state import MIGRATIONS
-from response_store.store.sqlite.statements import fill
 from tests.acceptance.searching import ANSWER, FOUND, ids, search, stream, wait_indexed
 from tests.conftest import BY_TENANT
 from tests.harness import limited
 from tests.harness.proxy import wait_until
 from tests.harness.records import NAMES
-from tests.unit.query.stored import REQUIRED
+from tests.unit.queries.stored import REQUIRED
 
 if TYPE_CHECKING:
     from pathlib import Path

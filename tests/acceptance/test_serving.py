@@ -241,9 +241,10 @@ def test_an_error_of_our_own(prefer: Proxy, server: ModelServer, tenant: str, br
 
 
 @pytest.mark.parametrize("broken", [
-    "serving.serve.serve_if_better", "serving.serve.needs_upstream", "serving.serve.build_answer",
-    "serving.questions.ServeQuestions.answer", "store.serving_reads.ServingReads.find",
-    "ingest.questions.StoredAnswers._serve",
+    "serving.answers.serve_if_better", "serving.answers.needs_upstream",
+    "serving.answers.build_answer",
+    "serving.answers.ServeQuestions.answer", "serving.answers.ServingReads.find",
+    "serving.answers.StoredAnswers._serve",
 ])  # fmt: skip
 def test_an_error_of_the_ingester(
     prefer: Proxy, server: ModelServer, tenant: str, broken: str

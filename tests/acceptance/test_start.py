@@ -18,7 +18,7 @@ from tests.harness import limited
 from tests.harness.clients import asking, fetch
 from tests.harness.expected import assert_completed
 from tests.harness.proxy import wait_until
-from tests.unit.store.files import PRAXIS, script
+from tests.unit.backends.sqlite.files import PRAXIS, script
 
 if TYPE_CHECKING:
     from collections.abc import Callable

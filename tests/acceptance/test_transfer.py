@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import response_store
+from response_store.backends.sqlite.store import SqliteStore
 from response_store.config import Durability, SqliteTarget
-from response_store.store.sqlite.store import SqliteStore
 from tests.harness.clients import asking, fetch, sdk
 from tests.harness.proxy import wait_until
 from tests.harness.records import ANSWER, NAMES, QUESTION, record, response

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
+from response_store.backends.base import Store
 from response_store.errors import StoreError
-from response_store.store.base import Store
 
 
 def at_once(stores: Sequence[Store], work: Callable[[int], None]) -> list[StoreError]:

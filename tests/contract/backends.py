@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from response_store.backends.base import Store
+from response_store.backends.sqlite.store import SqliteStore
 from response_store.config import Durability, SqliteTarget
-from response_store.store.base import Store
-from response_store.store.sqlite.store import SqliteStore
 from tests.harness.postgres_backend import PooledDatabase, PostgresDatabase
 from tests.harness.records import NAMES
 

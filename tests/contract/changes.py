@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from response_store.store.records import Change, Deletion, Record
+from response_store.model.records import Change, Deletion, Record
 from tests.harness.records import ANSWER, QUESTION, record, response
 
 TENANTS = st.sampled_from(["t1", "t2"])

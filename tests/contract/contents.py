@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from response_store.store.records import Record
+from response_store.model.records import Record
 from tests.contract.backends import Backend, Row
 
 

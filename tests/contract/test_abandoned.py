@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from response_store.store.base import Checkpoint
-from response_store.store.records import Record
+from response_store.backends.base import Checkpoint
+from response_store.model.records import Record
 from tests.contract.contents import Contents
 from tests.harness.records import record
 

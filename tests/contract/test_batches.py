@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from response_store.errors import RowRefusedError
-from response_store.store.records import ExchangeRow, Record, ResponseRow
+from response_store.model.records import ExchangeRow, Record, ResponseRow
 from tests.contract.at_once import at_once
 from tests.contract.backends import Backend
 from tests.contract.contents import Contents

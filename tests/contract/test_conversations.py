@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from response_store.store.records import Change, ConversationChange, Record
+from response_store.model.records import Change, ConversationChange, Record
 from tests.contract.backends import Backend
 from tests.contract.contents import Contents
 from tests.harness.records import record

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from response_store.backends.base import Store
 from response_store.errors import RowRefusedError, TransientStoreError
-from response_store.store.base import Store
-from response_store.store.records import Change, Deletion
+from response_store.model.records import Change, Deletion
 from tests.contract.at_once import at_once
 from tests.contract.backends import Backend, Row, SqliteMemory
 from tests.contract.changes import changes, cuts

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from response_store.backends.base import Checkpoint
 from response_store.errors import RowRefusedError, StoreError
-from response_store.store.base import Checkpoint
-from response_store.store.records import Change, Deletion, Record
+from response_store.model.records import Change, Deletion, Record
 from tests.contract.backends import Backend
 from tests.contract.contents import Contents
 from tests.contract.test_batches import BAD

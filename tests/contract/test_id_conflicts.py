@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from response_store.store.records import Deletion, Record, ResponseRow
+from response_store.model.records import Deletion, Record, ResponseRow
 from tests.contract.contents import Contents
 from tests.harness.records import ANSWER, QUESTION, record, response
 

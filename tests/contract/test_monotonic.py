@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from response_store.store.records import Record, ResponseRow
+from response_store.model.records import Record, ResponseRow
 from tests.contract.contents import Contents
 from tests.harness.postgres_backend import PostgresDatabase
 from tests.harness.records import ANSWER, QUESTION, exchange, record, response

@@ -6,9 +6,9 @@ import time
 
 import pytest
 
+from response_store.backends.base import Checkpoint, CheckpointMovedError
 from response_store.errors import RowRefusedError, TransientStoreError
-from response_store.store.base import Checkpoint, CheckpointMovedError
-from response_store.store.records import Deletion
+from response_store.model.records import Deletion
 from tests.contract.at_once import at_once
 from tests.contract.backends import Backend
 from tests.contract.contents import Contents

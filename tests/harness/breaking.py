@@ -142,7 +142,7 @@ def _wrap_attribute(breaking: Breaking, name: str, value: Any) -> Any:
 
 if SHARED in os.environ:
     sys.path.append(os.environ["HARNESS_PACKAGE"])
-    from response_store.store.backoff import Backoff
+    from response_store.backoff import Backoff
 
     Backoff.__init__.__defaults__ = (0.02, 0.2, 0.25, 0, 0.0)  # all is tried again soon
     wrap_everything(Breaking(Path(os.environ[SHARED])))

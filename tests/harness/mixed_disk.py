@@ -15,10 +15,10 @@ from typing import Any
 
 sys.path.append(os.environ["HARNESS_PACKAGE"])
 
+from response_store.backends.postgres.store import PostgresStore
+from response_store.backends.sqlite.store import SqliteStore
 from response_store.capture import recorder
-from response_store.journal.segment_file import SegmentFile
-from response_store.store.postgres.store import PostgresStore
-from response_store.store.sqlite.store import SqliteStore
+from response_store.journal.segments import SegmentFile
 
 SWITCH = Path(os.environ["HARNESS_READY_FILE"]).with_name("slow")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from response_store.store.postgres.store import PostgresStore
+from response_store.backends.postgres.store import PostgresStore
 from tests.harness.postgres import OWNER
 from tests.harness.postgres_shared import shared_database, shared_pooler, target_of
 from tests.harness.records import NAMES

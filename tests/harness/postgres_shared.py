@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
-from response_store.config.addresses import HostPolicy
+from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from tests.harness.pgbouncer import pgbouncer
 from tests.harness.postgres import Postgres, PostgresDatabase, Template

@@ -81,7 +81,10 @@ def ingester_of(proxy: int) -> int | None:
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             parent = (folder / "stat").read_text().rpartition(")")[2].split()[1]
-            if int(parent) == proxy and b"ingest.process" in (folder / "cmdline").read_bytes():
+            if (
+                int(parent) == proxy
+                and b"response_store.ingester" in (folder / "cmdline").read_bytes()
+            ):
                 return int(folder.name)
     return None
 

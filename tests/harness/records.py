@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from response_store.config import TableNames
-from response_store.store.records import ExchangeRow, Record, ResponseRow
+from response_store.model.records import ExchangeRow, Record, ResponseRow
 
 NAMES = TableNames("openai_responses", "openai_conversations", "openai_exchanges")
 ANSWER = {"type": "message", "role": "assistant", "content": "hi"}

@@ -10,9 +10,9 @@ import sys
 
 sys.path.append(os.environ["HARNESS_PACKAGE"])
 
+from response_store.backends.sqlite import store
 from response_store.capture import recorder
 from response_store.journal import writer
-from response_store.store.sqlite import store
 
 writer._MIN_SEGMENT = writer._MAX_SEGMENT = 48 << 10
 writer.JournalWriter.__init__.__kwdefaults__["large_from"] = 64 << 10  # type: ignore[index]

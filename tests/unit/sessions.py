@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from response_store.config import Config, load_config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest import process
 from response_store.session import Session
 from tests.unit.capture.borders import answer_head, request_head

@@ -12,11 +12,11 @@ from mitmproxy.proxy.mode_specs import ProxyMode
 from mitmproxy.test import tflow, tutils
 
 from response_store.config import load_config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.exposure import HostHeaders, find_serving_refusal, list_listening_names
+from response_store.hooks import Traffic
 from response_store.runtime import Runtime
 from response_store.serving.service import Service
-from response_store.traffic import Traffic
 
 HERE = "127.0.0.1"
 

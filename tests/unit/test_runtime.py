@@ -14,9 +14,9 @@ import pytest
 from response_store import runtime as module
 from response_store.config import Config
 from response_store.ingest.channel import OK, Flush, ReplyMessage, Report, Verdict
+from response_store.model.records import EndedBy
 from response_store.runtime import Runtime
 from response_store.session import Session
-from response_store.store.records import EndedBy
 from tests.unit.ingester_double import Ingester, until
 from tests.unit.sessions import Processes, begin, config_of, session_of
 

@@ -17,9 +17,10 @@ from typing import Any
 import pytest
 
 from response_store.config import Config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.errors import StoreError
 from response_store.ingest.channel import (
+    GONE,
     OK,
     Accepted,
     Dirty,
@@ -32,13 +33,11 @@ from response_store.ingest.channel import (
     Verdict,
     Wake,
     Written,
-    WrittenRow,
 )
-from response_store.ingest.supervisor import GONE
 from response_store.journal.errors import JournalProblem
+from response_store.model.records import EndedBy, WrittenRow
 from response_store.resources import find_script
 from response_store.session import Session
-from response_store.store.records import EndedBy
 from tests.unit.ingester_double import Ingester, until
 from tests.unit.sessions import Processes, begin, config_of, end, exchange, session_of
 
@@ -594,8 +593,8 @@ HEAVY = """
 import asyncio, sys
 from pathlib import Path
 from response_store.config import load_config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters
+from response_store.diagnostics import ErrorReporter
 from response_store.session import Session
 import response_store.addon
 
@@ -608,8 +607,8 @@ async def main():
     session.close()
 
 asyncio.run(main())
-ours = ("store.sqlite", "store.postgres", "store.query", "search", "pruning", "ingest.loop",
-        "ingest.server", "ingest.record_builder", "journal.reader", "cli")
+ours = ("backends.sqlite", "backends.postgres", "queries.exchanges", "search", "pruning",
+        "ingest.loop", "ingest.server", "ingest.record_builder", "journal.reader", "cli")
 print([name for name in sys.modules if name.removeprefix("response_store.").startswith(ours)])
 print([name for name in ("sqlite3", "psycopg", "rich", "re2", "click") if name in sys.modules])
 """

@@ -1,4 +1,4 @@
-"""When the end of an exchange may go to its client: once its frames are acknowledged.
+"""Tell when the end of an exchange may go to its client: once its frames are acknowledged.
 
 With `acknowledge: database` once their rows are committed as well. All waits are bounded, and
 after one that ran out nobody waits for the same (the disk, the ingester, commits) until that is
@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import json
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from response_store.capture.outbox import AckDependency
-from response_store.config import Acknowledge
+from response_store.config import Acknowledge, Config
 
 if TYPE_CHECKING:
-    from response_store.config import Config
-    from response_store.counts import Counters
+    from response_store.diagnostics import Counters
     from response_store.journal.receipts import Receipt
 
 LAG_FRAMES = 2_000
@@ -176,3 +176,18 @@ def _wait_settled(receipt: Receipt) -> asyncio.Future[None]:
     future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     receipt.add_done_callback(lambda _: None if future.done() else future.set_result(None))
     return future
+
+
+STATUS = 503
+ERROR = {
+    "message": (
+        "The response store is out of reach, and this proxy is configured to refuse requests "
+        "whose answers it can't keep. Try again later."
+    ),
+    "type": "server_error",
+    "param": None,
+    "code": "response_store_unavailable",
+}
+"""The error object, the same over HTTP and on a WebSocket."""
+BODY = json.dumps({"error": ERROR}, separators=(",", ":")).encode()
+"""The body of an HTTP answer."""

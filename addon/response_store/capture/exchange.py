@@ -13,32 +13,25 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from response_store.capture.draft import (
-    AnswerHead,
-    EndHead,
-    PartHead,
-    RequestHead,
-    encode_head,
-)
+from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead, encode_head
 from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, OutgoingFrame
-from response_store.capture.stream_tee import StreamTee
+from response_store.capture.stream_tee import Budget, StreamTee
 from response_store.journal.frames import FrameKind
 from response_store.limits import CHUNK_SECONDS
+from response_store.model.records import Api, EndedBy, Transport
 from response_store.openai_api.content_encoding import (
     DecodingTimeoutError,
     EncodingError,
     TooLargeError,
     decode,
 )
-from response_store.redaction.credentials import (
+from response_store.openai_api.credentials import (
     is_ordinary,
     may_hold_credentials,
     may_hold_credentials_sliced,
 )
-from response_store.store.records import Api, EndedBy, Transport
 
 if TYPE_CHECKING:
-    from response_store.capture.memory import Budget
     from response_store.journal.receipts import Receipt
 
 PART_BYTES = LARGE // 2

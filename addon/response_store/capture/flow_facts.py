@@ -6,22 +6,93 @@ them is ever looked at, so nothing else can be kept.
 
 from __future__ import annotations
 
+import asyncio
 import base64
+from collections.abc import Awaitable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
+from mitmproxy import http
+from mitmproxy.connection import Connection, ConnectionState
+
 from response_store.capture.draft import AnswerHead, RequestHead
+from response_store.capture.outbox import LARGE
 from response_store.config import TenantConfig
-from response_store.json_text import replace_unstorable
+from response_store.jsontext import replace_unstorable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, limit_name
+from response_store.model.records import HEADER_COLUMNS, Api, EndedBy, Transport
+from response_store.openai_api.credentials import list_spellings
 from response_store.openai_api.endpoints import find_target_id, strip_query
-from response_store.redaction.credentials import list_spellings
-from response_store.store.records import HEADER_COLUMNS, Api, Transport
 
 if TYPE_CHECKING:
-    from mitmproxy.connection import Connection
     from mitmproxy.http import Headers, HTTPFlow
+
+    from response_store.capture.exchange import Exchange
+
+LEFT_ALONE = "response_store.left_alone"
+"""In a flow's metadata: it was answered by us, and makes no row."""
+
+
+def find_local_address(flow: http.HTTPFlow) -> str:
+    """Return the address of this machine that a client has connected to."""
+    return str(flow.client_conn.sockname[0])
+
+
+def find_who_left(flow: http.HTTPFlow) -> EndedBy:
+    """Return who ended a flow: the connection's state tells, or else what the error names.
+
+    A flow that is read from a file says nothing by its connections, which are closed all.
+    """
+    if (error := flow.error) is not None:
+        if error.msg == error.KILLED_MESSAGE:
+            return EndedBy.PROXY
+        if was_reset_by_client(flow, error.msg):
+            return EndedBy.CLIENT
+        if not flow.live:
+            return EndedBy.CLIENT if names_client(error.msg) else EndedBy.UPSTREAM
+    gone = not flow.client_conn.state & ConnectionState.CAN_WRITE
+    closed = flow.client_conn.state is ConnectionState.CLOSED
+    return EndedBy.CLIENT if gone or closed else EndedBy.UPSTREAM
+
+
+def put_back(flow: http.HTTPFlow, exchange: Exchange) -> Awaitable[None] | None:
+    """Give a streamed body to the flow, so that mitmweb, flow files and HAR have it.
+
+    Returns what to await where it has megabytes, which are put together by another thread.
+    """
+    stream, response = exchange.stream, flow.response
+    if stream is None:
+        return None
+    kept = stream.has_chunks and stream.has_whole_body
+    chunks = stream.chunks
+    stream.release()
+    if response is None or response.data.content is not None or not kept:
+        return None
+    if sum(map(len, chunks)) > LARGE:
+        return _put_back_large(response, chunks)
+    response.data.content = b"".join(chunks)
+    return None
+
+
+async def _put_back_large(response: http.Response, chunks: list[bytes]) -> None:
+    body = await asyncio.get_running_loop().run_in_executor(None, b"".join, chunks)
+    if response.data.content is None:
+        response.data.content = body
+
+
+def await_all(*awaitables: Awaitable[None] | None) -> Awaitable[None] | None:
+    """Return what to await for all of them; None where there is nothing."""
+    waits = [awaitable for awaitable in awaitables if awaitable is not None]
+    if len(waits) > 1:
+        return _await_in_turn(waits)
+    return waits[0] if waits else None
+
+
+async def _await_in_turn(awaitables: list[Awaitable[None]]) -> None:
+    for awaitable in awaitables:
+        await awaitable
+
 
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
 _REQUEST_HEADERS = frozenset(

@@ -24,8 +24,7 @@ from response_store.journal.receipts import Receipt
 if TYPE_CHECKING:
     import asyncio
 
-    from response_store.counts import Counters
-    from response_store.faults import ErrorReporter
+    from response_store.diagnostics import Counters, ErrorReporter
     from response_store.journal.writer import JournalWriter
 
 LARGE = 1 << 18

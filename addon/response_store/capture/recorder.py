@@ -16,19 +16,17 @@ import msgspec
 from response_store.capture.acknowledgement import Acknowledgement
 from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
-from response_store.capture.memory import Budget
 from response_store.capture.outbox import LARGE, AckDependency, Chain, Job, Outbox, OutgoingFrame
-from response_store.config import OnStoreFailure, RawBodies
+from response_store.capture.stream_tee import Budget
+from response_store.config import Config, OnStoreFailure, RawBodies
 from response_store.journal.frames import FrameKind
-from response_store.redaction.echoes import marks_of
-from response_store.store.records import EndedBy
+from response_store.model.records import EndedBy
+from response_store.openai_api.credentials import marks_of
 
 if TYPE_CHECKING:
     import asyncio
 
-    from response_store.config import Config
-    from response_store.counts import Counters
-    from response_store.faults import ErrorReporter
+    from response_store.diagnostics import Counters, ErrorReporter
     from response_store.journal.receipts import Receipt
 
 OPEN_AFTER = 0.125  # seconds, and at most a tick more

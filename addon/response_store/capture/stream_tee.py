@@ -1,4 +1,5 @@
-"""A streamed body while it passes: decoded for the journal, kept for the flow, watched for its end.
+"""Tee a streamed body as it passes: decoded for the journal, kept for the flow, watched for its
+end.
 
 Chunks are decoded and cut into frames only as far as is needed to see the terminal event; all else
 is read later, by the ingester.
@@ -9,12 +10,43 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from response_store.capture.memory import Budget
 from response_store.limits import CHUNK_SECONDS, OUTLINED, Deadline
+from response_store.model.records import Api
 from response_store.openai_api.content_encoding import Decoding, DecodingTimeoutError, EncodingError
-from response_store.openai_api.sse import FRAME_END, Event, SSEDecoder, outline_event, parse_events
-from response_store.openai_api.terminal_events import DONE, is_terminal
-from response_store.store.records import Api
+from response_store.openai_api.sse import (
+    DONE,
+    FRAME_END,
+    Event,
+    SSEDecoder,
+    is_terminal,
+    outline_event,
+    parse_events,
+)
+
+
+class Budget:
+    """Bytes that may be held at once. Used by the event loop's thread only."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._held = 0
+
+    @property
+    def held(self) -> int:
+        """Bytes held now."""
+        return self._held
+
+    def take(self, size: int) -> bool:
+        """Take `size` bytes if there is room; return whether there was."""
+        if self._held + size > self._total:
+            return False
+        self._held += size
+        return True
+
+    def release(self, size: int) -> None:
+        """Return bytes that were taken."""
+        self._held -= size
+
 
 # A terminal event can't be in a block without one of these; searching is far cheaper than reading.
 _MARKS = {

@@ -1,31 +1,73 @@
-"""The open sockets, by flow: mitmproxy's hooks end here.
+"""Keep the sockets that are open, by flow: mitmproxy's hooks end here.
 
 A socket is followed from its first message on, also where it was opened before this session.
+
+It keeps every one, so a socket that is open all day would grow all day. Those that were handled are
+removed; the last one stays, because others read it, and where flows are written to a file all of
+them stay.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from response_store.capture import flow_facts
 from response_store.capture.exchange import Exchange
 from response_store.capture.recorder import Recorder
-from response_store.capture.websocket_socket import Socket
-from response_store.capture.websocket_window import MessageTrimmer
+from response_store.capture.websocket_session import Socket
 from response_store.config import Config
-from response_store.counts import Counters
-from response_store.json_text import replace_unstorable
+from response_store.diagnostics import Counters
+from response_store.jsontext import replace_unstorable
+from response_store.model.records import Api, EndedBy, Transport
 from response_store.openai_api.endpoints import Skip, normalize_path
-from response_store.openai_api.websocket_event import decode_binary
-from response_store.store.records import Api, EndedBy, Transport
+from response_store.openai_api.websocket_messages import decode_binary
 
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
     from mitmproxy.websocket import WebSocketData, WebSocketMessage
+
+SEEN = 200
+"""Messages that stay where a user looks at flows."""
+SEEN_BYTES = 4 * 1024 * 1024
+"""Bytes of these, unless a single message has more."""
+
+
+class MessageTrimmer:
+    """Keeps the newest messages of one list: at most twice what is asked for, at least the last
+    one.
+    """
+
+    def __init__(self) -> None:
+        self._bytes = 0  # since the list was last cut
+
+    def trim(self, messages: list[Any], keep: int) -> None:
+        """Cut the list to its last `keep` messages where the newest one has made it too long."""
+        self._bytes += len(messages[-1].content)
+        if len(messages) < 2 * keep and self._bytes <= 2 * SEEN_BYTES:
+            return
+        kept, size = 1, len(messages[-1].content)
+        for message in reversed(messages[-keep:-1]):
+            size += len(message.content)
+            if size > SEEN_BYTES:
+                break
+            kept += 1
+        del messages[:-kept]
+        self._bytes = sum(len(message.content) for message in messages)
+
+
+def count_kept_messages(master: Any, options: Any) -> int | None:
+    """Return how many messages of a socket stay; None where all of them do.
+
+    `save_stream_file` (`-w`) and `hardump` write whole flows when they end.
+    """
+    if options.save_stream_file or options.hardump:
+        return None
+    return 1 if type(master).__module__.endswith(".dump") else SEEN
+
 
 Answer = Callable[["HTTPFlow", bytes], None]
 _MAX_REASON = 500  # characters

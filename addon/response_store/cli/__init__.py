@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from response_store import __version__
-
-from .lazy import LazyGroup
+from response_store.cli.lazy import LazyGroup
 
 HELP = """Keep the OpenAI responses that your tools receive, and look at them.
 

@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from response_store.cli.source import note
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.backends.registry import build_store
+from response_store.cli.source import Source, note
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import build_target
-from response_store.store.backends import build_store
+from response_store.journal.directory import JournalDirectory, build_target
 
 if TYPE_CHECKING:
-    from response_store.cli.source import Source
-    from response_store.journal.directory import JournalDirectory
-    from response_store.store.base import Store
+    from response_store.backends.base import Store
 
 
 def apply_and_note(source: Source, abandoned: Sequence[JournalDirectory]) -> None:

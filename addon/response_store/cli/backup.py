@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from response_store.backends.registry import are_one_file, open_source, open_target
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.file_path import FilePath
 from response_store.cli.progress import resumable_on_interrupt, show_progress
 from response_store.cli.source import (
+    FilePath,
+    Source,
     config_option,
     database_option,
     find_source,
@@ -19,17 +21,11 @@ from response_store.cli.source import (
 )
 from response_store.config.model import SqliteTarget
 from response_store.errors import PermanentStoreError
-from response_store.store.selection import Selection
+from response_store.model.selection import Selection
+from response_store.model.tables import TABLES
 from response_store.transfer.backup import copy_file, count_rows, write_database
-from response_store.transfer.copying import Copy
-from response_store.transfer.ends import are_one_file, open_source, open_target
-from response_store.transfer.scope import count_selected
-from response_store.transfer.tables import TABLES
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from response_store.cli.source import Source
+from response_store.transfer.load import Copy
+from response_store.transfer.pages import count_selected
 
 HELP = """Write everything that is stored into FILE, while proxies go on writing.
 

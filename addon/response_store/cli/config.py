@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from response_store.cli import output
-from response_store.cli.file_path import FilePath
-from response_store.cli.source import find_config, json_option
+from response_store.cli.source import FilePath, find_config, json_option
 from response_store.config import (
     Config,
     ConfigError,
@@ -18,10 +17,10 @@ from response_store.config import (
     list_security_warnings,
     load_config,
 )
-from response_store.telling.printable import escape_controls, put_on_one_line
+from response_store.format.text import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
-    from response_store.store.connection_check import Findings
+    from response_store.queries.schema_state import Findings
 
 _FAILED = 2
 
@@ -77,7 +76,7 @@ def check_command(file: Path | None, config: Path | None, connect: bool, as_json
 
 
 def _connect(config: Config) -> Findings:
-    from response_store.store.backends import check_connection  # noqa: PLC0415 (slow)
+    from response_store.backends.registry import check_connection  # noqa: PLC0415 (slow)
 
     return check_connection(config)
 

@@ -10,14 +10,21 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from response_store.cli import completion_values
+from response_store.backends.registry import (
+    are_one_file,
+    are_one_server,
+    are_same_names,
+    open_source,
+    open_target,
+)
+from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.file_path import FilePath
-from response_store.cli.import_tallies import note_problems, write_counts
+from response_store.cli.import_ import note_problems, write_counts
+from response_store.cli.options import add_selection_options
 from response_store.cli.progress import resumable_on_interrupt, show_progress
-from response_store.cli.selecting import add_selection_options
 from response_store.cli.source import (
     STORE_FAILED,
+    FilePath,
     Source,
     config_option,
     database_option,
@@ -25,25 +32,15 @@ from response_store.cli.source import (
     handle_errors,
     json_option,
 )
-from response_store.config import URL_VARIABLE, load_config
-from response_store.config.model import SqliteTarget
+from response_store.config import URL_VARIABLE, SqliteTarget, TableNames, load_config
 from response_store.config.secret import is_url
-from response_store.transfer.copying import Copy, CountsByTable
-from response_store.transfer.ends import (
-    are_one_file,
-    are_one_server,
-    are_same_names,
-    open_source,
-    open_target,
-)
-from response_store.transfer.scope import count_selected
-from response_store.transfer.tables import TABLES
+from response_store.model.tables import TABLES
+from response_store.transfer.load import Copy, CountsByTable, LoadCounts
+from response_store.transfer.pages import count_selected
 
 if TYPE_CHECKING:
     from response_store.config.postgres_target import PostgresTarget
-    from response_store.config.tables import TableNames
-    from response_store.store.selection import Selection
-    from response_store.transfer.bringing import LoadCounts
+    from response_store.model.selection import Selection
 
 TO_URL_VARIABLE = "RESPONSE_STORE_TO_DATABASE_URL"
 HELP = f"""Copy what is stored to another database: SQLite to PostgreSQL, back, or to the same kind.

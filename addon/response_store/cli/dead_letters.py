@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,10 +12,10 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals, may_have_journals
-from response_store.cli.file_path import FilePath
-from response_store.cli.selecting import limit_option
+from response_store.cli.options import limit_option
 from response_store.cli.source import (
     STORE_FAILED,
+    FilePath,
     Source,
     config_option,
     database_option,
@@ -22,19 +24,14 @@ from response_store.cli.source import (
     json_option,
     note,
 )
+from response_store.format.text import NONE, format_size, format_time, put_on_one_line
 from response_store.limits import NAME, shorten_name
-from response_store.store.records import Deletion
-from response_store.telling.figures import NONE, format_size, format_time
-from response_store.telling.printable import put_on_one_line
+from response_store.model.records import Change, Deletion
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from pathlib import Path
-
+    from response_store.backends.base import Store
     from response_store.ingest.dead_letters import DeadLetter
     from response_store.journal.directory import JournalDirectory
-    from response_store.store.base import Store
-    from response_store.store.records import Change
 
 MAX_LISTED = 1000
 _MAX_BYTES = 1 << 62  # nothing is to make room while they are only looked at
@@ -130,7 +127,7 @@ def _export(
     """Write rows as an export does; one row alone, of an id, without its head and end."""
     from response_store.cli.export import open_destination  # noqa: PLC0415 (rarely needed)
     from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
-    from response_store.transfer.exporting import changes_as_lines  # noqa: PLC0415 (see above)
+    from response_store.transfer.jsonl import changes_as_lines  # noqa: PLC0415 (see above)
 
     found = [DeadLetters(directory, _MAX_BYTES).read() for directory in directories]
     changes = [letter.change for letters in found for letter in letters]
@@ -155,7 +152,7 @@ def _read_ids(change: Change) -> tuple[str | None, ...]:
 
 def _read_letters(directory: JournalDirectory) -> Iterable[ListedLetter]:
     from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
-    from response_store.ingest.record_frame import encode_change  # noqa: PLC0415 (see above)
+    from response_store.ingest.exchanges import encode_change  # noqa: PLC0415 (see above)
 
     for letter in DeadLetters(directory, _MAX_BYTES).read():
         yield _build_listed(letter, len(encode_change(letter.change)), directory)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,12 +10,14 @@ from typing import TYPE_CHECKING
 import click
 import msgspec
 
-from response_store.cli import completion_values, output
+from response_store.backends.registry import are_one_file, open_source
+from response_store.cli import output
+from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.file_path import FilePath
+from response_store.cli.options import add_selection_options
 from response_store.cli.progress import resumable_on_interrupt, show_progress
-from response_store.cli.selecting import add_selection_options
 from response_store.cli.source import (
+    FilePath,
     config_option,
     database_option,
     find_source,
@@ -22,17 +25,14 @@ from response_store.cli.source import (
     note,
 )
 from response_store.config.model import SqliteTarget
-from response_store.telling.printable import escape_json
-from response_store.transfer.ends import are_one_file, open_source
-from response_store.transfer.exporting import export
+from response_store.format.text import escape_json
+from response_store.model.tables import TABLES
 from response_store.transfer.files import STANDARD, Write, write_file, write_standard_output
-from response_store.transfer.scope import count_selected
-from response_store.transfer.tables import TABLES
+from response_store.transfer.jsonl import export
+from response_store.transfer.pages import count_selected
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from response_store.store.selection import Selection
+    from response_store.model.selection import Selection
 
 HELP = """Write what is stored as JSON Lines: exchanges, responses and conversations.
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from response_store.cli.abandoned import apply_abandoned, log_as_notes, open_store
 from response_store.cli.apply_journals import may_have_journals
-from response_store.cli.file_path import FilePath
 from response_store.cli.journals import (
     CommandDatabase,
     PendingJournal,
@@ -24,6 +23,7 @@ from response_store.cli.journals import (
 from response_store.cli.progress import ProgressDisplay, show_progress
 from response_store.cli.source import (
     STORE_FAILED,
+    FilePath,
     Source,
     config_option,
     database_option,
@@ -31,15 +31,11 @@ from response_store.cli.source import (
     handle_errors,
     note,
 )
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.errors import StoreError
+from response_store.ingest.earlier_journals import drain_earlier
 from response_store.ingest.takeover import Fate
-from response_store.journal.binding import build_target
-from response_store.journal.directory import JournalDirectory
-from response_store.journal.earlier import drain_earlier
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from response_store.journal.directory import JournalDirectory, build_target
 
 STALLED = 30.0  # seconds without progress after which waiting has no end
 _SLICE = 0.25  # seconds between looks at how far it is

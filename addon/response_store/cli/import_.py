@@ -1,17 +1,20 @@
-"""`response-store import`: an export into a database."""
+"""`response-store import`: an export into a database, and what became of its rows."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from response_store.backends.registry import open_target
+from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.file_path import FilePath
-from response_store.cli.import_tallies import note_problems, write_counts
 from response_store.cli.progress import resumable_on_interrupt, show_progress
 from response_store.cli.source import (
     STORE_FAILED,
+    FilePath,
     config_option,
     find_source,
     handle_errors,
@@ -19,10 +22,58 @@ from response_store.cli.source import (
     note,
 )
 from response_store.errors import ResponseStoreError
-from response_store.transfer.checking import BadLineError
-from response_store.transfer.ends import open_target
-from response_store.transfer.files import STANDARD, Lines, read_lines
-from response_store.transfer.importing import Import
+from response_store.transfer.files import STANDARD, LineReader, read_lines
+from response_store.transfer.jsonl import BadLineError
+from response_store.transfer.load import Import, LoadCounts
+
+if TYPE_CHECKING:
+    from response_store.model.tables import Table
+
+_WORDS = {
+    "sent": "sent",
+    "there": "there already",
+    "further": "newer there, so kept",
+    "refused": "refused",
+    "different": "different",
+}
+
+
+def write_counts(
+    counts_by_table: Mapping[Table, LoadCounts], as_json: bool, **more: object
+) -> None:
+    """Write how many rows of each table came to what."""
+    if as_json:
+        listed = {table.word: _list_counts(counts) for table, counts in counts_by_table.items()}
+        output.write_json({**listed, **more})
+        return
+    facts = [(table.word, _format_counts(counts)) for table, counts in counts_by_table.items()]
+    if output.is_terminal():
+        from response_store.cli.output import print_facts  # noqa: PLC0415 (rich only here)
+
+        print_facts(output.open_terminal(), facts)
+    else:
+        output.write_text("".join(f"{name}\t{value}\n" for name, value in facts))
+
+
+def note_problems(counts_by_table: Mapping[Table, LoadCounts]) -> None:
+    """Name the rows that did not arrive, on standard error."""
+    for table, counts in counts_by_table.items():
+        for problem in counts.problems:
+            note(problem)
+        if (more := counts.refused + counts.different - len(counts.problems)) > 0:
+            note(f"and {more} more of the {table.word}")
+
+
+def _list_counts(counts: LoadCounts) -> dict[str, int]:
+    return {"rows": counts.rows, **{name: getattr(counts, name) for name in _WORDS}}
+
+
+def _format_counts(counts: LoadCounts) -> str:
+    parts = [f"{counts.rows} {'row' if counts.rows == 1 else 'rows'}"]
+    listed = _list_counts(counts)
+    parts += [f"{listed[name]} {words}" for name, words in _WORDS.items() if listed[name]]
+    return ", ".join(parts)
+
 
 MAX_REPORTED = 20
 HELP = """Bring the rows of an export into the database, which is made where it is missing.
@@ -96,7 +147,7 @@ class _BadLineHandler:
         self._told += 1
 
 
-def _read(importing: Import, lines: Lines, bad: _BadLineHandler) -> None:
+def _read(importing: Import, lines: LineReader, bad: _BadLineHandler) -> None:
     with show_progress(lines.total, "importing bytes") as so_far:
         importing.take(lines, lambda _: so_far.advance(lines.moved()), bad)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import msgspec
@@ -11,21 +12,17 @@ import msgspec
 from response_store.capture.draft import DeletionHead, EndHead, RequestHead
 from response_store.cli.journals import CommandDatabase, describe_target, find_journals
 from response_store.errors import StoreError
+from response_store.format.text import format_duration, format_size, put_on_one_line
 from response_store.ingest.dead_letters import DeadLetters
-from response_store.ingest.position_hint import PositionHint
-from response_store.ingest.record_frame import RecordHead
-from response_store.journal.binding import build_target
-from response_store.journal.directory import JournalDirectory, Target
+from response_store.ingest.delivery import PositionHint
+from response_store.ingest.exchanges import RecordHead
+from response_store.journal.directory import JournalDirectory, Target, build_target
 from response_store.journal.errors import DamagedFrameError, JournalError, make_unusable_error
 from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.reader import JournalReader
-from response_store.telling.figures import format_duration, format_size
-from response_store.telling.printable import put_on_one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from response_store.cli.status_facts import Facts
+    from response_store.cli.output import Facts
 
 Objects: TypeAlias = dict[str, list[dict[str, object]]]
 T = TypeVar("T")

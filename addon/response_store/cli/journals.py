@@ -14,19 +14,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from response_store.cli.source import note
-from response_store.closes import Closes
+from response_store.cli.source import Source, note
 from response_store.errors import StoreError, TransientStoreError
-from response_store.journal.binding import build_target, is_bound_to
-from response_store.journal.directory import JournalDirectory, Target, list_journals
+from response_store.format.text import put_on_one_line
+from response_store.journal.directory import (
+    JournalDirectory,
+    Target,
+    build_target,
+    is_bound_to,
+    list_journals,
+)
 from response_store.journal.errors import JournalError
-from response_store.journal.folder import prepare_folder
+from response_store.journal.private_files import prepare_folder
 from response_store.journal.reader import JournalReader
-from response_store.telling.printable import put_on_one_line
+from response_store.queries.reader import Closes
 
 if TYPE_CHECKING:
-    from response_store.cli.source import Source
-    from response_store.store.query import Query
+    from response_store.queries.exchanges import Query
 
 WAIT = 1.0  # seconds that a command waits for proxies that run
 LOOK = 0.02  # seconds between looks at the database

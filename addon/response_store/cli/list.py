@@ -1,15 +1,18 @@
-"""`response-store list`: the newest exchanges."""
+"""`response-store list`: the newest exchanges, the narrower the terminal the fewer columns."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import add_selection_options, limit_option
+from response_store.cli.options import add_selection_options, limit_option
+from response_store.cli.output import choose_style
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -18,25 +21,23 @@ from response_store.cli.source import (
     json_option,
     tenant_option,
 )
-from response_store.limits import NAME, shorten_name
-from response_store.store.query import Cursor, Page, Summary
-from response_store.store.selection import Selection
-from response_store.store.summaries import OPENING_CHARACTERS
-from response_store.telling.exchange_line import add_calls
-from response_store.telling.figures import (
+from response_store.format.exchange import add_calls
+from response_store.format.text import (
     NONE,
     format_duration,
     format_host,
     format_number,
     format_time,
+    put_on_one_line,
 )
-from response_store.telling.printable import put_on_one_line
+from response_store.limits import NAME, shorten_name
+from response_store.model.selection import Selection
+from response_store.queries.exchanges import OPENING_CHARACTERS, Cursor, Page, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
-
     from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100_000
@@ -141,8 +142,6 @@ def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
 
     `narrowed` says that filters may have left something out.
     """
-    from response_store.cli.list_table import build_table  # noqa: PLC0415 (rich only here)
-
     if not page.exchanges:
         console.print(NOTHING_LEFT if narrowed else NOTHING, soft_wrap=True)
         return
@@ -175,3 +174,82 @@ def choose_words(one: Summary) -> str:
     """Return how the answer begins, else why there is none."""
     why = ": ".join(filter(None, (one.error_code, one.error_message)))
     return one.output_start or why[:OPENING_CHARACTERS] or NONE
+
+
+class ListColumn(NamedTuple):
+    """A column: from which width of the terminal it is there, and how wide it may get.
+
+    A column with a `ratio` shares what the others leave.
+    """
+
+    name: str
+    text: Callable[[Summary], str]
+    from_width: int = 0
+    max_width: int | None = None
+    ratio: int | None = None
+    right: bool = False
+
+
+def _format_tokens(one: Summary) -> str:
+    return f"{format_number(one.input_tokens)}/{format_number(one.output_tokens)}"
+
+
+COLUMNS = (
+    ListColumn("time", lambda one: format_time(one.started_at, "%m-%d %H:%M"), max_width=11),
+    ListColumn("state", lambda one: one.state, max_width=11),
+    ListColumn(
+        "model", lambda one: one.model or one.requested_model or NONE, from_width=60, max_width=18
+    ),
+    ListColumn("in/out", _format_tokens, from_width=70, max_width=15, right=True),
+    ListColumn(
+        "took",
+        lambda one: format_duration(one.duration_ms),
+        from_width=90,
+        max_width=12,
+        right=True,
+    ),
+    ListColumn(
+        "host",
+        lambda one: format_host(one.scheme, one.host, one.port),
+        from_width=130,
+        max_width=24,
+    ),
+    ListColumn("id", choose_identifier, ratio=1),
+    ListColumn("answer", choose_words, from_width=100, ratio=2),
+)
+
+
+def build_table(
+    exchanges: Sequence[Summary], width: int, *, header: bool = True, steady: bool = False
+) -> Table:
+    """Return a table that fits into `width` cells; a row is one line.
+
+    With `steady` the columns have the same places whatever they contain, so that tables of one
+    width continue one another.
+    """
+    from rich.table import Table  # noqa: PLC0415 (slow to load)
+
+    shown = [column for column in COLUMNS if width >= column.from_width]
+    drawn = Table(
+        box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold", show_header=header
+    )
+    for column in shown:
+        drawn.add_column(
+            column.name,
+            no_wrap=True,
+            overflow="ellipsis",
+            min_width=column.max_width if steady else None,
+            max_width=column.max_width,
+            ratio=column.ratio,
+            justify="right" if column.right else "left",
+        )
+    for one in exchanges:
+        drawn.add_row(*(_build_cell(column, one) for column in shown))
+    return drawn
+
+
+def _build_cell(column: ListColumn, one: Summary) -> Text:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    style = choose_style(one.state) if column.name == "state" else ""
+    return Text(put_on_one_line(column.text(one)), style=style)

@@ -1,4 +1,4 @@
-"""Where the commands write: a terminal gets colours and tables, a pipe gets plain text or JSON."""
+"""Write to a terminal in colours and tables, to a pipe plain text or JSON."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import io
 import json
 import os
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from response_store.telling.printable import escape_json
+from response_store.format.text import escape_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from rich.console import Console
 
 
@@ -82,3 +81,34 @@ def _escape(value: object) -> object:
 def _replace_unencodable() -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+LABEL = "bold cyan"
+ERROR = "red"
+_STATES = {
+    "completed": "green",
+    "open": "cyan",
+    "queued": "cyan",
+    "in_progress": "cyan",
+    "failed": "red",
+    "refused": "red",
+    "unreadable": "red",
+}
+_CUT_SHORT = "yellow"
+
+
+def choose_style(state: str) -> str:
+    """Return the colour of a state."""
+    return _STATES.get(state, _CUT_SHORT)
+
+
+def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:
+    """Print a line each; the terminal wraps long values, so that an id is copied in one piece."""
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    width = max((len(name) for name, _ in facts), default=0)
+    for name, value in facts:
+        console.print(Text.assemble((f"{name:<{width}}  ", "bold"), value), soft_wrap=True)
+
+
+Facts: TypeAlias = list[tuple[str, str]]

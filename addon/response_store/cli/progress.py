@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 import click
 
 from response_store.cli import output
-from response_store.telling.figures import format_duration
-from response_store.telling.printable import put_on_one_line
+from response_store.format.text import format_duration, put_on_one_line
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
 import msgspec
 
-from response_store.cli import completion_values, output
+from response_store.backends.registry import open_database, open_reader
+from response_store.cli import output
+from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.options import PastTime, Size, add_selection_options
 from response_store.cli.progress import show_progress
-from response_store.cli.prune_rules import PruneRule, build_rule
-from response_store.cli.selecting import add_selection_options
-from response_store.cli.sizes import Size
 from response_store.cli.source import (
     Source,
     config_option,
@@ -24,18 +26,82 @@ from response_store.cli.source import (
     json_option,
     note,
 )
-from response_store.cli.times import PastTime
-from response_store.store.backends import open_reader
-from response_store.telling.figures import format_size, format_time
-from response_store.telling.printable import put_on_one_line
+from response_store.format.text import format_size, format_time, put_on_one_line
+from response_store.model.records import State
+from response_store.model.selection import Selection
+from response_store.pruning import batch
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from response_store.pruning.batch import PruneTarget, Survey
+    from response_store.pruning.prune import Pruner
+    from response_store.queries.reader import Reader
 
-    from response_store.pruning.database import PruneTarget
-    from response_store.pruning.measures import Survey
-    from response_store.pruning.sweep import Pruner
-    from response_store.store.selection import Selection
+
+@dataclass(frozen=True)
+class PruneRule:
+    """Exchanges that a selection means; or, with `max_bytes`, the oldest that are too much.
+
+    `tenants` None: all of them.
+    """
+
+    selection: Selection
+    tenants: tuple[str, ...] | None
+    max_bytes: int | None = None
+
+    def survey(self, reader: Reader) -> Survey:
+        """Return what would be removed, exactly or about."""
+        if self.max_bytes is not None:
+            found = batch.select_excess(reader, self.max_bytes)
+            if found is None:
+                return batch.Survey(0, None, None, 0)
+            return batch.survey_selection(reader, found[0])
+        tenant = self.tenants[0] if self.tenants else None
+        return batch.survey_selection(
+            reader, msgspec.structs.replace(self.selection, tenant=tenant)
+        )
+
+    def apply(self, pruner: Pruner) -> None:
+        """Remove it."""
+        if self.max_bytes is not None:
+            pruner.shrink(self.max_bytes)
+        else:
+            reader = pruner.database.reader
+            pruner.remove(self.selection, self.tenants or batch.list_tenants(reader))
+
+
+def build_rule(
+    selection: Selection,
+    *,
+    older_than: float | None,
+    max_bytes: int | None,
+    tenant: str | None,
+    all_tenants: bool,
+    default_tenant: str,
+) -> PruneRule | None:
+    """Return what the options select; None where they name nothing to remove."""
+    if tenant is not None and all_tenants:
+        raise click.UsageError("--tenant and --all-tenants exclude each other.")
+    if State.OPEN.value in selection.states:
+        raise click.UsageError(
+            "Exchanges that are open are still written; those of a proxy that was killed are"
+            " closed when the next one starts. Prune them then."
+        )
+    filtered = selection != Selection() or older_than is not None
+    if max_bytes is not None:
+        if filtered or tenant is not None:
+            raise click.UsageError(
+                "--max-bytes takes the oldest exchanges of all tenants: it goes with no filter."
+                " Run prune twice."
+            )
+        return PruneRule(Selection(), None, max_bytes)
+    if not filtered:
+        return None
+    if older_than is not None:
+        until = older_than if selection.until is None else min(older_than, selection.until)
+        selection = msgspec.structs.replace(selection, until=until)
+    whose = default_tenant if tenant is None else tenant
+    return PruneRule(selection, None if all_tenants else (whose,))
+
 
 Facts: TypeAlias = list[tuple[str, str]]
 INTERRUPTED = 130
@@ -162,8 +228,7 @@ def _prune(
     vacuum: bool | None,
     as_json: bool,
 ) -> None:
-    from response_store.pruning.database import open_database  # noqa: PLC0415 (when it is used)
-    from response_store.pruning.sweep import Pruner  # noqa: PLC0415
+    from response_store.pruning.prune import Pruner  # noqa: PLC0415
 
     with open_database(source.target, source.tables, source.shown_as) as database:
         pruner = Pruner(database, _rest)
@@ -224,7 +289,7 @@ def _write(facts: Facts, survey_result: dict[str, object], as_json: bool) -> Non
     if as_json:
         output.write_json(survey_result)
     elif output.is_terminal():
-        from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
+        from response_store.cli.output import print_facts  # noqa: PLC0415 (rich only here)
 
         print_facts(output.open_terminal(), facts)
     else:

@@ -1,26 +1,64 @@
-"""`response-store run`: a command with a proxy of its own."""
+"""`response-store run`: a command with a proxy of its own, and what that has captured.
+
+A run's rows are those of its recorder, whose id is in each of them: another proxy that writes to
+the same database at the same time is not counted. The time only leads the search to the newest
+rows, whoever's they are.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
+import io
 import os
+import re
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
-from response_store.cli import completion_values
-from response_store.cli.source import CliError, config_option, find_source, handle_errors, note
-from response_store.running.base_url import FROM_ENVIRONMENT, choose_base_url
-from response_store.running.command import require_command
-from response_store.running.company_proxy import find_company_proxy
-from response_store.running.errors import RunError, StoppedBySignal, require_safe_mitmweb
-from response_store.running.hidden import find_hidden
-from response_store.telling.printable import escape_controls
+from response_store.cli import output
+from response_store.cli import source as completion_values
+from response_store.cli.apply_journals import apply_journals
+from response_store.cli.output import ERROR, choose_style
+from response_store.cli.source import (
+    CliError,
+    Source,
+    config_option,
+    find_source,
+    handle_errors,
+    note,
+)
+from response_store.errors import StoreError
+from response_store.format.text import (
+    NONE,
+    escape_controls,
+    format_number,
+    format_time,
+    put_on_one_line,
+)
+from response_store.run.command import (
+    RunError,
+    StoppedBySignal,
+    require_command,
+    require_safe_mitmweb,
+)
+from response_store.run.proxy_urls import (
+    FROM_ENVIRONMENT,
+    choose_base_url,
+    find_company_proxy,
+    find_hidden,
+)
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rich.table import Table
+    from rich.text import Text
 
-    from response_store.running.run import RunOutcome
+    from response_store.queries.reader import Reader
+    from response_store.run.run import RunOutcome
 
 HELP = """Run a command, and keep every OpenAI response that it receives.
 
@@ -70,7 +108,7 @@ def run_command(
     command: tuple[str, ...],
 ) -> None:
     """Run a command, and keep every OpenAI response that it receives."""
-    from response_store.running.run import Plan, run_with_proxy  # noqa: PLC0415 (--help needs none of it)
+    from response_store.run.run import Plan, run_with_proxy  # noqa: PLC0415
 
     if not command:
         raise click.UsageError("No command. Write it after --: response-store run -- COMMAND")
@@ -105,8 +143,6 @@ def run_command(
             context.exit(stopped.status)
         _tell_failures(outcome)
         if not quiet:
-            from response_store.cli.run_summary import summarize  # noqa: PLC0415 (not for all)
-
             summarize(source, outcome, config)
     context.exit(outcome.status)
 
@@ -124,3 +160,246 @@ def _tell_failures(outcome: RunOutcome) -> None:
         click.echo(escape_controls(outcome.log), err=True)
     if outcome.proxy_killed:
         note("response-store: the proxy did not end in time and was killed")
+
+
+# Walks the index from tenant to tenant, and of each only through what is new.
+_TENANT = """
+WITH RECURSIVE tenant(id) AS (
+    SELECT min(tenant_id) FROM {exchanges}
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
+    FROM tenant WHERE tenant.id IS NOT NULL
+)"""
+_OURS = """
+FROM {exchanges}
+WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
+GROUPS = f"""{_TENANT}
+SELECT state, coalesce(model, requested_model), coalesce(error_code, substr(error_message, 1, 60)),
+       min(substr(error_message, 1, 200)), count(*),
+       CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
+       CAST(sum(output_tokens) AS BIGINT)
+{_OURS}
+GROUP BY 1, 2, 3"""
+TENANTS = f"""{_TENANT}
+SELECT tenant_id, count(*) {_OURS}
+GROUP BY 1"""
+
+
+class CapturedGroup(msgspec.Struct, frozen=True):
+    """Exchanges of one model that ended alike; an error without a code is its message.
+
+    `error_message` is that of one of them, at most 200 characters of it. Tokens are sums of what is
+    known, or None.
+    """
+
+    state: str
+    model: str | None
+    error_code: str | None
+    error_message: str | None
+    exchanges: int
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+
+    @property
+    def error(self) -> str | None:
+        """Code and message of an error; None where there was none."""
+        if self.error_code is None or not self.error_message:
+            return self.error_code
+        is_message = self.error_message.startswith(self.error_code)
+        return self.error_message if is_message else f"{self.error_code}: {self.error_message}"
+
+
+def list_captured(reader: Reader, recorder_id: str, since: float) -> list[CapturedGroup]:
+    """Return what a recorder has stored since a time in Unix seconds, the largest group first."""
+    groups = [CapturedGroup(*row) for row in reader.rows(GROUPS, (since, recorder_id))]
+    return sorted(groups, key=lambda one: (-one.exchanges, one.state, one.model or ""))
+
+
+def list_captured_tenants(reader: Reader, recorder_id: str, since: float) -> list[str]:
+    """Return the tenants of what a recorder has stored since
+    then, the one with most of it first.
+    """
+    rows = reader.rows(TENANTS, (since, recorder_id))
+    return [tenant for tenant, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]
+
+
+_TOKENS_FROM = 50
+_ERROR_FROM = 70
+
+
+def build_table(groups: Sequence[CapturedGroup], width: int) -> Table:
+    """Return a table that fits into `width` cells; a row is one line."""
+    from rich.table import Table  # noqa: PLC0415 (slow to load)
+
+    drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    drawn.add_column("state", no_wrap=True, min_width=11, overflow="ellipsis", max_width=11)
+    drawn.add_column("model", no_wrap=True, overflow="ellipsis", max_width=24)
+    drawn.add_column("count", no_wrap=True, min_width=5, justify="right")
+    if width >= _TOKENS_FROM:
+        widest = max((len(_format_tokens(one)) for one in groups), default=0)
+        drawn.add_column("in/out", no_wrap=True, justify="right", min_width=widest)
+    if width >= _ERROR_FROM:
+        drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in groups:
+        drawn.add_row(*_build_cells(one)[: len(drawn.columns)])
+    return drawn
+
+
+def _build_cells(one: CapturedGroup) -> tuple[Text, ...]:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    return (
+        Text(put_on_one_line(one.state), style=choose_style(one.state)),
+        Text(put_on_one_line(one.model or NONE)),
+        Text(format_number(one.exchanges)),
+        Text(_format_tokens(one)),
+        Text(put_on_one_line(one.error or NONE), style=ERROR if one.error else ""),
+    )
+
+
+def _format_tokens(one: CapturedGroup) -> str:
+    return f"{format_number(one.input_tokens)}/{format_number(one.output_tokens)}"
+
+
+NOTHING = (
+    "nothing captured: no request to a model passed through the proxy."
+    " For a client that ignores proxies: --base-url; for a server on this machine: --local."
+    " Clients that ignore proxies: Node before 24, its ws, aiohttp without trust_env, urllib3"
+)
+DISTRUST = (
+    "the command has certificates of its own and does not trust the proxy's: name"
+    ' SSL_CERT_FILE in its own setting (wget: --ca-certificate="$SSL_CERT_FILE"), or use --base-url'
+)
+BYPASSED = (
+    "the command connected to {hosts} without the proxy: what it asked that way is not captured."
+    " Clients that ignore proxies come through with --base-url"
+)
+_MAX_WARNINGS = 5
+_MAX_TENANTS = 3
+_CLOSING = re.compile(
+    r"^response_store: \d+ written, (?P<lost>\d+) lost(?P<rest>.*)$", re.MULTILINE
+)
+
+# mitmproxy's own, as its tasks end with connections that a job in the background still holds.
+_TRACEBACK = re.compile(
+    r"^(?:[^\n]*(?:Task |[Ee]xception |Error in)[^\n]*\n)?Traceback \(most recent call last\):\n"
+    r"(?:[ \t]+[^\n]*\n|\n)*[^\n]*\n?",
+    re.MULTILINE,
+)
+_DISTRUSTED = "The client does not trust the proxy's certificate"
+
+
+def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
+    """Say what was captured, what the proxy warned of, and how to see more."""
+    log = "" if outcome.proxy_lost else outcome.log  # which is shown already
+    for line in _list_warnings(log):
+        note(f"proxy: {line}")
+    if _DISTRUSTED in log:
+        note(f"response-store: {DISTRUST}")
+    if outcome.bypassed:
+        note(f"response-store: {BYPASSED.format(hosts=', '.join(outcome.bypassed))}")
+    try:
+        groups, whose = _read_captured(source, outcome)
+    except StoreError as error:
+        note(f"response-store: what was captured can't be counted now: {error}")
+        return
+    for line in _find_closing(log, nothing=not groups):
+        note(f"proxy: {line}")
+    if groups is None:
+        note("response-store: the database was in memory, and is gone with its proxy")
+    elif not groups:
+        note(f"response-store: {NOTHING}")
+    else:
+        others = [one if one != source.tenant else None for one in whose]
+        _write(groups, [build_next_command(outcome.since, config, one) for one in others])
+
+
+def build_next_command(since: float, config: Path | None, tenant: str | None = None) -> str:
+    """Return the command that lists what was captured, of a tenant
+    other than the configuration's.
+    """
+    named = f" --config {shlex.quote(str(config))}" if config is not None else ""
+    named += f" --tenant {shlex.quote(tenant)}" if tenant is not None else ""
+    return f"response-store list{named} --since {format_time(since, '%Y-%m-%dT%H:%M:%S')}"
+
+
+def format_headline(groups: Sequence[CapturedGroup]) -> str:
+    """Return all groups in one line."""
+    count = sum(one.exchanges for one in groups)
+    failed = sum(one.exchanges for one in groups if one.error_code is not None)
+    text = f"response-store: {count} captured"
+    tokens = [sum(getattr(one, f"{kind}_tokens") or 0 for one in groups) for kind in _KINDS]
+    if any(tokens):
+        read, cached, made = tokens
+        text += f", {read} tokens in ({cached} cached), {made} out"
+    return text + (f", {failed} with errors" if failed else "")
+
+
+_KINDS = ("input", "cached", "output")
+
+
+def format_plain(groups: Sequence[CapturedGroup]) -> str:
+    """Return a line a group, tabs between state, model, exchanges, tokens in and out, and error."""
+    return "".join("\t".join(_list_fields(one)) + "\n" for one in groups)
+
+
+def _list_fields(one: CapturedGroup) -> tuple[str, ...]:
+    return (
+        put_on_one_line(one.state),
+        put_on_one_line(one.model or NONE),
+        format_number(one.exchanges),
+        format_number(one.input_tokens),
+        format_number(one.output_tokens),
+        put_on_one_line(one.error or NONE),
+    )
+
+
+def _write(groups: Sequence[CapturedGroup], commands: Sequence[str]) -> None:
+    then = "\n".join(_list_next(commands))
+    if isinstance(sys.stderr, io.TextIOWrapper):
+        sys.stderr.reconfigure(errors="backslashreplace")
+    if not sys.stderr.isatty():
+        click.echo(f"{format_headline(groups)}\n{format_plain(groups)}{then}", err=True)
+        return
+    console = output.open_console(stderr=True)
+    console.print(format_headline(groups), style="bold", soft_wrap=True)
+    console.print(build_table(groups, console.width))
+    console.print(then, soft_wrap=True)
+
+
+def _list_next(commands: Sequence[str]) -> Iterator[str]:
+    """Yield a line for each tenant, because `list` lists one."""
+    for command in commands[:_MAX_TENANTS]:
+        yield f"next: {escape_controls(command)}"
+    if len(commands) > _MAX_TENANTS:
+        yield f"and the same with {len(commands) - _MAX_TENANTS} more tenants"
+
+
+def _read_captured(
+    source: Source, outcome: RunOutcome
+) -> tuple[list[CapturedGroup] | None, list[str]]:
+    """Return what was captured, and of which tenants; None for a database in memory."""
+    if source.target.is_in_memory:
+        return None, []
+    apply_journals(source)
+    ours = outcome.recorder_id, outcome.since
+    with source.open() as query:
+        return list_captured(query.reader, *ours), list_captured_tenants(query.reader, *ours)
+
+
+def _list_warnings(log: str) -> Iterator[str]:
+    """Yield what the proxy warned of, each line once, the last ones if there are many."""
+    text = _TRACEBACK.sub("", _CLOSING.sub("", log))
+    lines = dict.fromkeys(line.strip() for line in text.splitlines())
+    found = [line for line in lines if line]
+    if len(found) > _MAX_WARNINGS:
+        yield f"{len(found) - _MAX_WARNINGS} more lines before these"
+    yield from found[-_MAX_WARNINGS:]
+
+
+def _find_closing(log: str, *, nothing: bool) -> Iterator[str]:
+    """Yield what the proxy said at its end if something was lost, left waiting, or not captured."""
+    for found in _CLOSING.finditer(log):
+        if found["lost"] != "0" or ";" in found["rest"] or (nothing and found["rest"]):
+            yield found[0]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
+from response_store.backends.registry import open_index
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.list import build_object, choose_identifier
+from response_store.cli.options import add_selection_options, limit_option
+from response_store.cli.output import LABEL, choose_style
 from response_store.cli.progress import resumable_on_interrupt, show_progress
-from response_store.cli.selecting import add_selection_options, limit_option
 from response_store.cli.source import (
     Source,
     config_option,
@@ -23,22 +27,20 @@ from response_store.cli.source import (
     tenant_option,
 )
 from response_store.errors import StoreError
+from response_store.format.text import NONE, escape_controls, format_time, put_on_one_line
 from response_store.limits import NAME, shorten_name
-from response_store.search.asking import Hit, SearchResult, is_searchable, search
-from response_store.search.catching_up import index_missing
-from response_store.search.index import count_unindexed
-from response_store.search.terms import Term, parse_terms
-from response_store.store.backends import open_index
-from response_store.telling.figures import NONE, format_time
-from response_store.telling.printable import escape_controls, put_on_one_line
+from response_store.search.index import count_unindexed, index_missing
+from response_store.search.query import Hit, SearchResult, is_searchable, search
+from response_store.search.tokenizer import Term, parse_terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
-    from response_store.store.reading import Reader
-    from response_store.store.selection import Selection
+    from rich.console import Console
+    from rich.text import Text
+
+    from response_store.model.selection import Selection
+    from response_store.queries.reader import Reader
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 1_000
@@ -141,9 +143,7 @@ def _write(answer: SearchResult, as_json: bool) -> None:
     if as_json:
         output.write_json(build_json_object(answer))
     elif output.is_terminal():
-        from response_store.cli.search_view import show  # noqa: PLC0415 (rich only here)
-
-        show(output.open_terminal(), answer)
+        print_hits(output.open_terminal(), answer)
     else:
         output.write_text(format_plain(answer.hits))
 
@@ -183,3 +183,56 @@ def _list_fields(hit: Hit) -> tuple[str, ...]:
         found.label if found else NONE,
         escape_controls(found.text.strip()) if found else NONE,
     )
+
+
+_FOUND = "bold black on yellow"
+_INDENT = (0, 0, 0, 2)
+NOTHING = "No exchange has all of these words. Try fewer, or the beginning of one: 'begin*'."
+
+
+def print_hits(console: Console, answer: SearchResult) -> None:
+    """Print a line that names the exchange, which the terminal itself wraps; then the snippet."""
+    from rich.padding import Padding  # noqa: PLC0415 (slow to load)
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    if not answer.hits:
+        console.print(NOTHING, soft_wrap=True)
+        return
+    for hit in answer.hits:
+        console.print(_build_heading(hit), soft_wrap=True)
+        if hit.snippet is not None:
+            console.print(Padding(_highlight(hit), _INDENT))
+        console.print()
+    console.print(Text(_count(answer), style="dim"), soft_wrap=True)
+
+
+def _build_heading(hit: Hit) -> Text:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    one = hit.summary
+    return Text.assemble(
+        (format_time(one.started_at, "%m-%d %H:%M"), "bold"),
+        "  ",
+        (put_on_one_line(one.state), choose_style(one.state)),
+        "  ",
+        put_on_one_line(one.model or one.requested_model or NONE),
+        "  ",
+        (put_on_one_line(choose_identifier(one)), "bold"),
+    )
+
+
+def _highlight(hit: Hit) -> Text:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    assert hit.snippet is not None, "asked for where there is one"
+    text = Text.assemble((hit.snippet.label, LABEL), "  ")
+    for fragment, found in hit.snippet.fragments:
+        text.append(escape_controls(fragment), style=_FOUND if found else None)
+    return text
+
+
+def _count(answer: SearchResult) -> str:
+    shown = len(answer.hits)
+    if shown == answer.total:
+        return "1 hit" if shown == 1 else f"{shown} hits"
+    return f"{shown} of {answer.total:,} hits, the best first; more with --limit"

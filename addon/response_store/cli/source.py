@@ -1,34 +1,219 @@
-"""Which database a command looks at, and how its errors are reported.
+"""Find which database a command looks at, report its errors, and complete the names in it.
 
 The database is found as the addon finds it: `--config`, else RESPONSE_STORE_CONFIG, and
 RESPONSE_STORE_DATABASE_URL wins over the file; neither given, `responses.db` in the working
 directory. `--database` names another SQLite file and leaves the rest as configured.
+
+A prompt must not wait, and must not be written to. So the look at the database is read-only, is
+given up after half a second, and whatever goes wrong means that nothing is offered. psycopg takes
+longer to import than a look at a file, and is imported only where PostgreSQL is configured.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, Any, TypeAlias
 from urllib.parse import quote
 
 import click
+from click.shell_completion import CompletionItem
 
-from response_store.cli import completion_values
-from response_store.cli.file_path import FilePath
-from response_store.config import Config, load_config
-from response_store.config.model import Backend, SqliteTarget
-from response_store.config.secret import mask_credentials, mask_urls
+from response_store.backends.registry import DatabaseTarget, open_query
+from response_store.config import Backend, Config, SqliteTarget, TableNames, load_config
+from response_store.config.secret import is_url, mask_credentials, mask_urls
 from response_store.errors import ConfigError, ResponseStoreError
-from response_store.store.query import Query, open_query
-from response_store.telling.printable import escape_controls
+from response_store.format.text import escape_controls, format_host, format_time, put_on_one_line
+from response_store.queries.exchanges import Query
 
-if TYPE_CHECKING:
-    from response_store.config.tables import TableNames
-    from response_store.store.backends import DatabaseTarget
+SECONDS = 0.5
+NEWEST = 500  # exchanges that are looked at
+MAX_OFFERED = 100  # names that are offered
+
+# Captured names are put onto a command line: none may mean anything to a shell.
+_HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
+_ROWS = """
+SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), host, state,
+    started_at, scheme, port
+FROM {exchanges} WHERE tenant_id = ? ORDER BY started_at DESC LIMIT ?"""
+
+Offers: TypeAlias = Iterable[tuple[str, str | None]]
+"""Names, each with what a shell may say of it."""
+
+
+def complete_identifiers(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the ids that `show` takes, the newest first; older ones if none of those begins so."""
+    return _offer(context, incomplete, lambda source: _list_identifiers(source, incomplete))
+
+
+def complete_models(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the models of the newest exchanges."""
+    return _offer(context, incomplete, lambda source: _list_column(source, 1))
+
+
+def complete_hosts(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the hosts of the newest exchanges."""
+    return _offer(context, incomplete, _list_hosts)
+
+
+def complete_tenants(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return every tenant of the database."""
+    return _offer(context, incomplete, _list_tenants)
+
+
+def complete_files(_: click.Context, __: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the mark that has the shell complete files itself."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def complete_programs(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the program that is to be run, then files."""
+    words = context.params.get(str(parameter.name))
+    if words or not incomplete or os.sep in incomplete:
+        return complete_files(context, parameter, incomplete)
+    found = sorted(set(_list_programs(incomplete)))[:MAX_OFFERED]
+    return [CompletionItem(name) for name in found] or complete_files(
+        context, parameter, incomplete
+    )
+
+
+def _list_programs(beginning: str) -> Iterator[str]:
+    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                if entry.name.startswith(beginning) and os.access(entry.path, os.X_OK):
+                    yield entry.name
+
+
+def _list_identifiers(source: Source, incomplete: str) -> Offers:
+    rows = _read_rows(source)
+    found = [
+        (name, f"{state} {model or ''} {format_time(began)}")
+        for name, model, _, state, began, *_ in rows
+        if name.startswith(incomplete)
+    ]
+    if found or not incomplete:
+        return found
+    with source.open() as query, query.snapshot() as lookup:
+        older = lookup.ids_with_prefix(source.tenant, incomplete, MAX_OFFERED)
+    return [(name, None) for name in sorted(older)]
+
+
+def _list_column(source: Source, place: int) -> Offers:
+    return [(str(row[place]), None) for row in _read_rows(source) if row[place]]
+
+
+def _list_hosts(source: Source) -> Offers:
+    return [
+        (format_host(scheme, host, port), None)
+        for _, _, host, *_, scheme, port in _read_rows(source)
+    ]
+
+
+def _list_tenants(source: Source) -> Offers:
+    from response_store.pruning.batch import list_tenants as all_tenants  # noqa: PLC0415
+
+    with source.open() as query:
+        return [(name, None) for name in all_tenants(query.reader)]
+
+
+def _read_rows(source: Source) -> list[tuple[str, str | None, str, str, float, str, int | None]]:
+    with source.open() as query:
+        return list(query.reader.rows(_ROWS, (source.tenant, NEWEST)))
+
+
+def _offer(
+    context: click.Context, incomplete: str, look: Callable[[Source], Offers]
+) -> list[CompletionItem]:
+    """Return what `look` finds in time, each name once."""
+    import logging  # noqa: PLC0415 (only where it is asked)
+
+    logging.disable(logging.WARNING)  # a prompt is no place for it
+    found = dict(_run_in_time(lambda: look(_find_source(context))))
+    fitting = {
+        name: description
+        for name, description in found.items()
+        if name.startswith(incomplete) and _HARMLESS.fullmatch(name)
+    }
+    return [
+        CompletionItem(name, help=_escape(description))
+        for name, description in list(fitting.items())[:MAX_OFFERED]
+    ]
+
+
+def _escape(text: str | None) -> str | None:
+    return put_on_one_line(text) if text else None
+
+
+def _find_source(context: click.Context) -> Source:
+    """Return the database that the command line names so far, or the configuration."""
+    given = context.params
+    config, database = (_expand_path(given.get(name)) for name in ("config", "database"))
+    return find_source(config, database, given.get("tenant"))
+
+
+def _expand_path(given: Path | None) -> Path | None:
+    """Return a path as the shell would read it: what is typed has its `~` still."""
+    return given.expanduser() if given else None
+
+
+def _run_in_time(look: Callable[[], Offers]) -> Offers:
+    """Return what `look` finds within the time there is; nothing if it fails."""
+    found: list[tuple[str, str | None]] = []
+
+    def looked() -> None:
+        # Of an error in the middle of a command line nobody can be told.
+        with suppress(Exception):
+            found.extend(look())
+
+    thread = threading.Thread(target=looked, name="response-store-completion", daemon=True)
+    thread.start()
+    thread.join(SECONDS)
+    return [] if thread.is_alive() else found
+
+
+class FilePath(click.Path):
+    """The path of a file, with `~/` filled in, as a `Path`."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(readable=False, path_type=Path, **how)
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the path, or fail with what is wanted."""
+        text = os.fspath(value)
+        if text.lower().startswith("sqlite:"):
+            self.fail("this is a URL: write the path alone, without sqlite://", param, ctx)
+        if is_url(text):
+            self.fail(
+                "this is a URL, and the path of a file is wanted here. The URL of a database goes"
+                " into database_url of the configuration, or into RESPONSE_STORE_DATABASE_URL.",
+                param,
+                ctx,
+            )
+        if text.startswith("~/"):
+            text = os.path.expanduser(text)  # noqa: PTH111 - a text
+        return super().convert(text, param, ctx)
+
 
 STORE_FAILED = 1
 NOT_CONFIGURED = 2
@@ -42,7 +227,7 @@ database_option = click.option(
     help="The SQLite file to read, whatever the configuration says.",
 )  # fmt: skip
 tenant_option = click.option(
-    "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
+    "--tenant", metavar="NAME", shell_complete=complete_tenants,
     help="Whose exchanges; else the tenant of the configuration.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")

@@ -1,15 +1,19 @@
-"""`response-store stats`: captured exchanges in numbers."""
+"""`response-store stats`: captured exchanges in numbers, with sparklines and bars on a terminal."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.selecting import add_selection_options, limit_option
+from response_store.cli.options import add_selection_options, limit_option
+from response_store.cli.output import ERROR, choose_style
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -18,15 +22,21 @@ from response_store.cli.source import (
     json_option,
     tenant_option,
 )
-from response_store.store.statistics import By
-from response_store.telling.figures import NONE, format_number
-from response_store.telling.printable import put_on_one_line
+from response_store.format.text import (
+    NONE,
+    format_duration,
+    format_number,
+    format_time,
+    put_on_one_line,
+)
+from response_store.queries.statistics import By, Course, Statistics, StatisticsGroup
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from rich.console import Console, RenderableType
+    from rich.table import Table
+    from rich.text import Text
 
-    from response_store.store.selection import Selection
-    from response_store.store.statistics import Statistics, StatisticsGroup
+    from response_store.model.selection import Selection
 
 HELP = """Count exchanges, tokens, times and errors, by model unless --by names something else.
 
@@ -89,8 +99,6 @@ def _write(statistics: Statistics, as_json: bool) -> None:
     if as_json:
         output.write_json(build_object(statistics))
     elif output.is_terminal():
-        from response_store.cli.stats_view import show  # noqa: PLC0415 (rich only here)
-
         show(output.open_terminal(), statistics)
     else:
         output.write_text(format_plain(statistics))
@@ -140,3 +148,130 @@ def format_share(part: float | None) -> str:
 
 def _format_milliseconds(value: float | None) -> str:
     return NONE if value is None else f"{value:.0f}"
+
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+NO_BLOCK = " "
+
+
+def draw_sparkline(counts: Sequence[int], width: int) -> str:
+    """Return the counts in at most `width` characters: where there
+    are more, neighbours are added up.
+
+    A zero is a blank; every other number is visible.
+    """
+    together = max(ceil(len(counts) / max(width, 1)), 1)
+    sums = [sum(counts[at : at + together]) for at in range(0, len(counts), together)]
+    maximum = max(sums, default=0)
+    return "".join(_choose_block(count, maximum) for count in sums)
+
+
+def _choose_block(count: int, maximum: int) -> str:
+    return BLOCKS[ceil(len(BLOCKS) * count / maximum) - 1] if count else NO_BLOCK
+
+
+NOTHING = "No exchange to count. See what is there with: response-store list"
+_BAR = "cyan"
+_BAR_WIDTH, _BAR_FROM = 10, 60
+_UNITS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_SPELT_OUT = 10_000
+
+
+def _format_errors(one: StatisticsGroup) -> str:
+    return f"{shorten_count(one.errors)} {format_share(one.error_share)}" if one.errors else "0"
+
+
+def _format_pair(median: float | None, p95: float | None) -> str:
+    return NONE if median is None else f"{format_duration(median)}/{format_duration(p95)}"
+
+
+def shorten_count(count: int | None) -> str:
+    """Return a count as `9999`, `12.3k`, `4.5M`."""
+    if count is None:
+        return NONE
+    for unit, name in _UNITS:
+        if count >= max(unit, _SPELT_OUT):
+            return f"{count / unit:.1f}{name}"
+    return str(count)
+
+
+class StatisticsColumn(NamedTuple):
+    """A column of numbers, and from which width of the terminal it is there."""
+
+    name: str
+    text: Callable[[StatisticsGroup], str]
+    from_width: int = 0
+
+
+COLUMNS = (
+    StatisticsColumn("count", lambda one: shorten_count(one.count)),
+    StatisticsColumn(
+        "in/out",
+        lambda one: f"{shorten_count(one.input_tokens)}/{shorten_count(one.output_tokens)}",
+        50,
+    ),
+    StatisticsColumn("cached", lambda one: format_share(one.cached_share), 70),
+    StatisticsColumn("reasoning", lambda one: shorten_count(one.reasoning_tokens), 140),
+    StatisticsColumn(
+        "first event", lambda one: _format_pair(one.first_event_ms_p50, one.first_event_ms_p95), 120
+    ),
+    StatisticsColumn(
+        "took p50/p95", lambda one: _format_pair(one.duration_ms_p50, one.duration_ms_p95), 90
+    ),
+    StatisticsColumn("errors", _format_errors),
+)
+
+
+def show(console: Console, statistics: Statistics) -> None:
+    """Print everything in the width that there is."""
+    if not statistics.groups:
+        console.print(NOTHING)
+        return
+    if statistics.course is not None and not console.options.ascii_only:
+        _show_course(console, statistics.course)
+    console.print(build_table(statistics, console.width, bars=not console.options.ascii_only))
+
+
+def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Table:
+    """Return a table with a row a group, and one with the sums where there are several groups."""
+    from rich.bar import Bar  # noqa: PLC0415 (slow to load)
+    from rich.table import Table  # noqa: PLC0415 (slow to load)
+
+    shown = [column for column in COLUMNS if width >= column.from_width]
+    bars = bars and width >= _BAR_FROM
+    drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), header_style="bold")
+    drawn.add_column(statistics.by.value, no_wrap=True, overflow="ellipsis", min_width=6)
+    if bars:
+        drawn.add_column("", width=_BAR_WIDTH)
+    for column in shown:
+        drawn.add_column(column.name, no_wrap=True, overflow="ellipsis", justify="right")
+    p95 = max(group.count for group in statistics.groups)
+    for group in statistics.groups:
+        cells: list[RenderableType] = [_build_key(statistics.by, group)]
+        if bars:
+            cells.append(Bar(p95, 0, group.count, width=_BAR_WIDTH, color=_BAR))
+        drawn.add_row(*cells, *(_build_cell(column, group) for column in shown))
+    return drawn
+
+
+def _build_key(by: By, group: StatisticsGroup) -> Text:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    key = put_on_one_line(group.key or NONE)
+    return Text(key, style=choose_style(key) if by is By.STATE else "")
+
+
+def _build_cell(column: StatisticsColumn, group: StatisticsGroup) -> Text:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    return Text(column.text(group), style=ERROR if column.name == "errors" and group.errors else "")
+
+
+def _show_course(console: Console, course: Course) -> None:
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
+    form = "%Y-%m-%d %H:%M"
+    line = draw_sparkline(course.counts, console.width)
+    console.print(Text(line, style=_BAR), soft_wrap=True)
+    period = f"{format_time(course.since, form)} - {format_time(course.until, form)}"
+    console.print(Text(f"{period}\n", style="dim"), soft_wrap=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals, may_have_journals
+from response_store.cli.output import Facts
 from response_store.cli.source import (
     STORE_FAILED,
     Source,
@@ -19,14 +23,64 @@ from response_store.cli.source import (
     handle_errors,
     json_option,
 )
-from response_store.cli.status_facts import build_database_object, list_database_facts
 from response_store.errors import StoreError
-from response_store.telling.printable import put_on_one_line
+from response_store.format.text import format_size, format_time, put_on_one_line
+from response_store.queries.reader import DatabaseLocation, SqliteLocation
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from response_store.queries.statistics import StoreStatus
 
-    from response_store.cli.status_facts import Facts
+
+def build_database_object(status: StoreStatus) -> dict[str, object]:
+    """Return all that is known, under the names of the fields."""
+    columns = msgspec.structs.asdict(status)
+    return {**msgspec.structs.asdict(columns.pop("place")), **columns}
+
+
+def list_database_facts(status: StoreStatus) -> Facts:
+    """Name and value of each line."""
+    return [
+        *_describe_place(status.place),
+        ("schema", _format_counts(status.versions, "{name} version {count}")),
+        ("exchanges", _format_total(status.exchanges, status.by_state)),
+        ("apis", _format_counts(status.by_api) or "none"),
+        ("responses", str(status.responses)),
+        ("tenants", str(status.tenants)),
+        ("open", _describe_open(status)),
+        ("first", format_time(status.first_started_at)),
+        ("last", format_time(status.last_started_at)),
+    ]
+
+
+def _describe_place(place: DatabaseLocation) -> Facts:
+    database = ("database", put_on_one_line(place.database))
+    match place:
+        case SqliteLocation():
+            log = f"write-ahead log {format_size(place.wal_bytes)}"
+            return [database, ("size", f"{format_size(place.database_bytes)}, {log}")]
+    tables = ", ".join(f"{name} {format_size(count)}" for name, count in place.table_bytes.items())
+    return [
+        database,
+        ("server", put_on_one_line(f"PostgreSQL {place.server_version}")),
+        ("size", f"{format_size(sum(place.table_bytes.values()))}: {tables}"),
+    ]
+
+
+def _format_total(total: int, parts: Mapping[str, int]) -> str:
+    return f"{total}: {_format_counts(parts)}" if parts else str(total)
+
+
+def _format_counts(parts: Mapping[str, int], form: str = "{count} {name}") -> str:
+    return put_on_one_line(
+        ", ".join(form.format(name=name, count=count) for name, count in parts.items())
+    )
+
+
+def _describe_open(status: StoreStatus) -> str:
+    if not status.open:
+        return "0"
+    return f"{status.open}, the oldest since {format_time(status.oldest_open_started_at)}"
+
 
 HELP = """Say what the database holds: exchanges by state and API, responses, times and sizes.
 
@@ -91,7 +145,7 @@ def _write(found: dict[str, object], facts: Facts, as_json: bool) -> None:
     if as_json:
         output.write_json(found)
     elif output.is_terminal():
-        from response_store.cli.facts import print_facts  # noqa: PLC0415 (rich only here)
+        from response_store.cli.output import print_facts  # noqa: PLC0415 (rich only here)
 
         print_facts(output.open_terminal(), facts)
     else:

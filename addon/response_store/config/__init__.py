@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from response_store.errors import ConfigError
-
-from .config import Config
-from .load import URL_VARIABLE, apply_shaping, load_config
-from .model import (
+from response_store.config.describe import list_effective_settings, list_security_warnings, promises
+from response_store.config.load import URL_VARIABLE, Config, apply_shaping, load_config
+from response_store.config.model import (
     Acknowledge,
     Backend,
     CaptureConfig,
@@ -22,10 +20,9 @@ from .model import (
     StoreFalse,
     TenantConfig,
 )
-from .secret import Secret
-from .summary import list_effective_settings, promises
-from .tables import TableNames
-from .unsafe import list_security_warnings
+from response_store.config.secret import Secret
+from response_store.config.table_names import TableNames
+from response_store.errors import ConfigError
 
 __all__ = [
     "URL_VARIABLE",

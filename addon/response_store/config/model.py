@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from .secret import mask_credentials
+from response_store.config.secret import mask_credentials
 
 
 class Backend(StrEnum):

@@ -11,12 +11,18 @@ from typing import ClassVar
 from psycopg import pq
 from psycopg.conninfo import make_conninfo
 
-from .addresses import AddressKind, HostPolicy, classify_address, parse_literal
-from .hosts import HostForm, classify_host
-from .postgres_parameters import NUMBERS, TIGHTENING
-from .postgres_url import parse_parameters
-from .secret import Secret, mask_credentials
-from .tls import SslMode, TlsPlan, TlsWarning, build_tls_plan, list_name_warnings, list_tls_warnings
+from response_store.config.host_policy import HostForm, classify_host
+from response_store.config.ip_ranges import AddressKind, HostPolicy, classify_address, parse_literal
+from response_store.config.postgres_url import NUMBERS, TIGHTENING, parse_parameters
+from response_store.config.secret import Secret, mask_credentials
+from response_store.config.tls import (
+    SslMode,
+    TlsPlan,
+    TlsWarning,
+    build_tls_plan,
+    list_name_warnings,
+    list_tls_warnings,
+)
 
 _OTHERS = frozenset({"application_name", "target_session_attrs", *TIGHTENING, *NUMBERS} - {"port"})
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration: where, which key, which rule, and how to fix it.
+"""Word what is wrong with a configuration: where, which key, which rule, and the fix.
 
 No text here ever holds a value from the file: one of them may be a database URL with a password,
 perhaps under the wrong key.
@@ -6,8 +6,10 @@ perhaps under the wrong key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
+from urllib.parse import unquote
 
 
 class Problem(NamedTuple):
@@ -38,3 +40,23 @@ def format_problems(problems: Iterable[LocatedProblem]) -> str:
     count = "1 problem" if len(ordered) == 1 else f"{len(ordered)} problems"
     head = f"Response Store: the configuration is refused, {count}."
     return "\n".join([head, *map(str, ordered)])
+
+
+def climbs(path: str) -> bool:
+    """Return whether a path has a `..` segment, as written or percent-decoded any number of times.
+
+    A `file:` before it, which SQLite takes for the start of a URI, hides none.
+    """
+    return any(
+        ".." in re.split(r"[/\\]", spelling.removeprefix("file:"))
+        for spelling in _list_spellings(path)
+    )
+
+
+def _list_spellings(path: str) -> Iterator[str]:
+    while True:
+        yield path
+        decoded = unquote(path)
+        if decoded == path:
+            return
+        path = decoded

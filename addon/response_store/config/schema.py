@@ -1,4 +1,4 @@
-"""What the schema says: the default of each key, the names of keys, and what breaks it.
+"""Apply the schema: the default of each key, the names of keys, and what breaks it.
 
 The messages are ours: those of jsonschema quote the value. It is imported where values are checked,
 so that the process that gets a checked configuration goes without.
@@ -11,15 +11,14 @@ import functools
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from response_store.config.problems import Problem
+from response_store.config.yaml_reader import KeyPath
 from response_store.resources import read_schema
 
-from .problems import Problem
-from .yaml_nodes import KeyPath
-
 if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
+    from jsonschema import Draft202012Validator, TypeChecker
 
 _SchemaError: TypeAlias = (
     Any  # jsonschema's ValidationError, whose fields are typed as perhaps unset
@@ -87,8 +86,6 @@ def find_schema_problems(values: Mapping[str, Any]) -> Iterator[tuple[KeyPath, P
 
 @functools.cache
 def _build_validator() -> Draft202012Validator:
-    from response_store.strict_schema import build_strict_validator  # noqa: PLC0415 (see above)
-
     return build_strict_validator(load_schema())
 
 
@@ -163,3 +160,13 @@ def _name_type(value: object) -> str:
             return "a list"
         case _:
             return "a mapping"
+
+
+def build_strict_validator(schema: dict[str, Any]) -> Draft202012Validator:
+    """Return a validator of a schema, with the usual types, but 1.0 is no integer."""
+    from jsonschema import Draft202012Validator, validators  # noqa: PLC0415 (slow to load)
+
+    usual: TypeChecker = Draft202012Validator.TYPE_CHECKER
+    types = usual.redefine("integer", lambda _, value: type(value) is int)
+    strict = validators.extend(Draft202012Validator, type_checker=types)  # type: ignore[no-untyped-call]
+    return cast("Draft202012Validator", strict(schema))

@@ -14,9 +14,8 @@ from pathlib import Path
 
 import certifi
 
-from .addresses import AddressKind
-from .problems import Problem
-from .traversal import climbs
+from response_store.config.ip_ranges import AddressKind
+from response_store.config.problems import Problem, climbs
 
 
 class SslMode(StrEnum):

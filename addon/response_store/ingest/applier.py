@@ -12,27 +12,21 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from response_store.backends.base import CheckpointMovedError, Health, Store
 from response_store.config import Config, Serve
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoreError, TransientStoreError
-from response_store.faults import ErrorReporter
+from response_store.ingest.cleaning import SharedCleaned, build_redactor
 from response_store.ingest.dead_letters import DeadLetters
-from response_store.ingest.delivery import Batch, Delivery, PendingChange
+from response_store.ingest.delivery import Batch, Delivery, PendingChange, PositionHint
 from response_store.ingest.interpreter import Interpreter
-from response_store.ingest.position_hint import PositionHint
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.ingest.shared_cleaned import SharedCleaned
-from response_store.journal.damaged import keep_damaged
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import DamagedFrameError
-from response_store.journal.folder import DAMAGED
 from response_store.journal.frames import FrameKind, FrameRef
-from response_store.journal.private_files import sync_folder
-from response_store.journal.reader import JournalReader
-from response_store.redaction.chosen import build_redactor
-from response_store.store.base import CheckpointMovedError, Store
-from response_store.store.health import Health
-from response_store.store.records import Record
+from response_store.journal.private_files import DAMAGED, sync_folder
+from response_store.journal.reader import JournalReader, keep_damaged
+from response_store.model.records import Record
 
 logger = logging.getLogger(__name__)
 _READ_BATCH_SIZE = 256  # frames

@@ -11,11 +11,36 @@ import socket
 import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import msgspec
 
 from response_store.errors import ResponseStoreError
+from response_store.journal.receipts import Receipt
+from response_store.model.records import WrittenRow
+
+
+@dataclass(frozen=True, slots=True)
+class IngesterReply:
+    """What the ingester replied to a question. `status` is "gone" where it went away."""
+
+    status: str
+    body: bytes = b""
+
+
+GONE = "gone"
+
+
+@dataclass(slots=True)
+class HeldFrame:
+    """A frame that is sent and not accepted yet."""
+
+    message: Dirty
+    parts: Sequence[Buffer]
+    size: int
+    receipt: Receipt
+
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -143,24 +168,6 @@ class Accepted(Message):
     """Frames that came as `Dirty` and are cleaned and in a file (synced, with `power`)."""
 
     seqs: tuple[int, ...]
-
-
-class WrittenRow(msgspec.Struct, array_like=True, frozen=True):
-    """An exchange that has ended and is in the database. `line` is fit for any log."""
-
-    flow_id: str
-    turn: int
-    line: str
-    exchange_id: str
-    response_id: str | None
-    state: str
-    error_code: str | None = None
-    model: str | None = None
-    requested_model: str | None = None
-    input_tokens: int | None = None
-    cached_tokens: int | None = None
-    output_tokens: int | None = None
-    duration_ms: float | None = None
 
 
 class Written(Message):

@@ -13,24 +13,24 @@ from pathlib import Path
 
 import msgspec
 
+from response_store.backends.base import Health, Store
+from response_store.backends.registry import build_role, open_database, open_index
+from response_store.backoff import Backoff
 from response_store.config import Config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoppedError, StoreError
-from response_store.faults import ErrorReporter
 from response_store.ingest.delivery import PendingChange
-from response_store.ingest.exclusive import build_role
+from response_store.ingest.earlier_journals import (
+    drain_earlier,
+    list_earlier_journals,
+    warn_of_unnamed,
+)
 from response_store.ingest.takeover import Takeover
 from response_store.journal.directory import JournalDirectory
-from response_store.journal.earlier import drain_earlier, list_earlier_journals, warn_of_unnamed
 from response_store.journal.errors import JournalError
-from response_store.pruning.database import open_database
+from response_store.model.records import Record, State
 from response_store.pruning.retention import Retention
 from response_store.search.indexer import Indexer
-from response_store.store.backends import open_index
-from response_store.store.backoff import Backoff
-from response_store.store.base import Store
-from response_store.store.health import Health
-from response_store.store.records import Record, State
 
 ACTIVE_SECONDS = 900.0
 """How long after the last write chores go on in PostgreSQL, whose server may want to sleep."""

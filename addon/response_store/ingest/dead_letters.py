@@ -14,16 +14,15 @@ from typing import NamedTuple
 
 import msgspec
 
+from response_store.backends.base import Store
 from response_store.errors import RowRefusedError
-from response_store.ingest.record_frame import decode_change, encode_change, find_change_kind
+from response_store.ingest.exchanges import decode_change, encode_change, find_change_kind
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
 from response_store.journal.errors import DamagedFrameError, JournalWriteError
 from response_store.journal.frames import FrameKind, FrameRef, encode
 from response_store.journal.private_files import open_private, sync_file, sync_folder
-from response_store.journal.segment_file import write_all
-from response_store.journal.segment_reader import SegmentReader
-from response_store.store.base import Store
-from response_store.store.records import Change
+from response_store.journal.segments import SegmentReader, write_all
+from response_store.model.records import Change
 
 _NEW = f"{DEAD_LETTERS}.new"
 _ROOM = 0.75  # of what they may take, once the oldest have gone

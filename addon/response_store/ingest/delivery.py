@@ -1,22 +1,29 @@
-"""Handing batches of changes to the database, each with the position that it brings the journal to.
+"""Hand batches of changes to the database, each with the position that it brings the journal to.
 
 A batch that the database refuses is halved until a row stands alone. Where the database would not
 take any row the table is at fault, and all wait; else that row is buried, and the others go on.
+
+It tells that an older copy of a database, or an empty one, was put in the place of the one that was
+written last.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from response_store.backends.base import Checkpoint, Health, Store
+from response_store.diagnostics import ErrorReporter
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
-from response_store.faults import ErrorReporter
-from response_store.store.base import Checkpoint, Store
-from response_store.store.health import Health
-from response_store.store.records import Change, Deletion, Record
+from response_store.journal.directory import POSITION, JournalDirectory
+from response_store.journal.private_files import open_private
+from response_store.limits import shorten_name
+from response_store.model.records import Change, Deletion, ExchangeRow, Record, State, WrittenRow
 
 logger = logging.getLogger(__name__)
 MAX_RECORDS = 256
@@ -202,3 +209,119 @@ def _count_up_to(batch: Batch, position: int) -> int:
     if position == batch.end:
         return len(batch.items)
     return next(n for n, item in enumerate(batch.items) if item.seq > position)
+
+
+def list_written_rows(items: Iterable[PendingChange]) -> tuple[WrittenRow, ...]:
+    """Return the exchanges among committed changes that have ended, in order."""
+    return tuple(
+        _build_written_row(item, item.change.exchange)
+        for item in items
+        if isinstance(item.change, Record) and item.change.exchange.state != State.OPEN
+    )
+
+
+def format_log_line(row: ExchangeRow) -> str:
+    """Return one line with state, model, tokens, time and id of an exchange, fit for any log."""
+    parts = [f"{row.state} {shorten_name(row.model or row.requested_model or 'unknown model')}"]
+    if row.input_tokens is not None or row.output_tokens is not None:
+        parts.append(f"{row.input_tokens or 0}+{row.output_tokens or 0} tokens")
+    if row.duration_ms is not None:
+        parts.append(_format_time(row.duration_ms))
+    parts.append(shorten_name(row.response_id or row.exchange_id))
+    # Names and ids come from the upstream: they may not control the terminal.
+    return "".join(c if c.isprintable() else "\ufffd" for c in ", ".join(parts))
+
+
+def _build_written_row(item: PendingChange, row: ExchangeRow) -> WrittenRow:
+    return WrittenRow(
+        flow_id=item.flow_id,
+        turn=item.turn,
+        line=format_log_line(row),
+        exchange_id=row.exchange_id,
+        response_id=row.response_id,
+        state=row.state,
+        error_code=row.error_code,
+        model=row.model,
+        requested_model=row.requested_model,
+        input_tokens=row.input_tokens,
+        cached_tokens=row.cached_tokens,
+        output_tokens=row.output_tokens,
+        duration_ms=row.duration_ms,
+    )
+
+
+def _format_time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.2f} s"
+
+
+_DIGITS = 20
+
+
+class PositionHint:
+    """The file. For one thread; what the disk refuses is left out."""
+
+    def __init__(self, directory: JournalDirectory) -> None:
+        self._path = directory.path / POSITION
+        self._fd = -1
+
+    def read(self) -> int:
+        """Return the position that was written last; 0 where there is none."""
+        try:
+            fd = open_private(self._path)
+        except OSError:
+            return 0
+        try:
+            text = os.read(fd, _DIGITS)
+        finally:
+            os.close(fd)
+        return int(text) if len(text) == _DIGITS and text.isdigit() else 0
+
+    def write(self, position: int) -> None:
+        """Write a position."""
+        with contextlib.suppress(OSError):
+            if self._fd < 0:
+                self._fd = open_private(self._path, os.O_WRONLY | os.O_CREAT)
+            os.pwrite(self._fd, b"%0*d" % (_DIGITS, position), 0)
+
+    def remove(self) -> None:
+        """Remove the file: the journal is empty."""
+        self.close()
+        self._path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Gaps:
+    """Up to `last_seq` only what is `outstanding` may come, beyond it everything but what is void.
+
+    What was passed once does not come any more. `void` may be called by another thread.
+    """
+
+    def __init__(self, last_seq: int, outstanding: Collection[int]) -> None:
+        self._last_seq = last_seq
+        self._outstanding = frozenset(outstanding)
+        self._voids: set[int] = set()
+        self._passed = 0
+
+    def void(self, seq: int) -> None:
+        """Note that no frame of this seq will come."""
+        self._voids.add(seq)
+
+    def is_outstanding(self, seq: int) -> bool:
+        """Return whether a frame that is not there may still come."""
+        if seq <= self._passed or seq in self._voids:
+            return False
+        return seq > self._last_seq or seq in self._outstanding
+
+    def reach(self, position: int) -> int:
+        """Return the last frame up to which nothing can come any more, once `position` is read."""
+        while position + 1 in self._voids:
+            position += 1
+        self._passed = max(self._passed, position)
+        if self._voids:
+            self._voids.difference_update([seq for seq in tuple(self._voids) if seq < position])
+        return position

@@ -1,4 +1,4 @@
-"""Frames back to drafts: what each exchange has in the journal, and what it comes to.
+"""Put frames back together to drafts, and changes into frames of their own.
 
 Of an exchange that is open only the places of its frames are held. Its bodies are read when it
 ends, is interrupted, or gets the row that says that it is open.
@@ -13,12 +13,18 @@ from typing import NamedTuple, TypeVar
 import msgspec
 
 from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead
-from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
-from response_store.ingest.exchange_id import build_exchange_id
-from response_store.ingest.request_reader import ReadRequest, read_steering
+from response_store.ingest.draft import (
+    AnswerDraft,
+    Draft,
+    Ending,
+    ReadRequest,
+    Request,
+    build_exchange_id,
+)
+from response_store.ingest.request_reader import read_steering
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameRef
-from response_store.store.records import Api, EndedBy, Transport
+from response_store.model.records import Api, Change, Deletion, EndedBy, Record, Transport
 
 _DAMAGED = "a part of the answer is damaged in the journal"
 T = TypeVar("T", bound=msgspec.Struct)
@@ -261,3 +267,49 @@ def _read_steering(head: RequestHead, body: bytes) -> ReadRequest | None:
     ends = [sum(head.steered[: at + 1]) for at in range(len(head.steered))]
     messages = [body[end - size : end] for size, end in zip(head.steered, ends, strict=True)]
     return read_steering(messages, head.previous_response_id, stored=head.stored)
+
+
+RECORD, DELETION, NOTHING = "record", "deletion", ""
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_record = msgspec.msgpack.Decoder(Record).decode
+_read_deletion = msgspec.msgpack.Decoder(Deletion).decode
+
+
+class RecordHead(msgspec.Struct, array_like=True):
+    """What a change came from. Times are Unix seconds.
+
+    `ends` is False for the row of an exchange that is open. `kind` says what the frame's body is;
+    where the exchange makes no row it is NOTHING, and `skipped` the reason. `deleted_at` is there
+    for a deletion.
+    """
+
+    flow_id: str
+    turn: int
+    ends: bool
+    kind: str = NOTHING
+    skipped: str | None = None
+    started_at: float = 0.0
+    deleted_at: float | None = None
+
+
+encode_head = _encode
+read_record_head = msgspec.msgpack.Decoder(RecordHead).decode
+
+
+def find_change_kind(change: Change) -> str:
+    """Return what `decode_change` has to know of an encoded change."""
+    return DELETION if isinstance(change, Deletion) else RECORD
+
+
+def encode_change(change: Change) -> bytes:
+    """Return a change as bytes."""
+    return _encode(change)
+
+
+def decode_change(kind: str, payload: bytes) -> Change:
+    """Return an encoded change. Raises DamagedFrameError where it is none of this version."""
+    try:
+        return _read_deletion(payload) if kind == DELETION else _read_record(payload)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise DamagedFrameError(f"a built change can't be read: {error}") from None

@@ -14,16 +14,23 @@ from typing import TypeVar
 import msgspec
 
 from response_store.capture.draft import DeletionHead
-from response_store.ingest.deletions import Key, build_deletion
+from response_store.ingest.background import Key, build_deletion
 from response_store.ingest.delivery import Batch, PendingChange
 from response_store.ingest.draft import Draft
-from response_store.ingest.exchanges import ExchangeDraft, OpenExchange, OpenExchanges, decode_head
+from response_store.ingest.exchanges import (
+    ExchangeDraft,
+    OpenExchange,
+    OpenExchanges,
+    RecordHead,
+    decode_change,
+    decode_head,
+    read_record_head,
+)
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.ingest.record_frame import RecordHead, decode_change, read_record_head
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameKind, FrameRef
+from response_store.model.records import Change, Deletion, EndedBy, Record, State
 from response_store.openai_api.endpoints import Skip
-from response_store.store.records import Change, Deletion, EndedBy, Record, State
 
 T = TypeVar("T")
 

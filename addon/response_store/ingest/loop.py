@@ -13,26 +13,22 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from response_store.config import Acknowledge
+from response_store.backends.base import Health, StorePhase
+from response_store.backends.registry import build_store
+from response_store.backoff import Backoff
+from response_store.config import Acknowledge, Config
 from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
-from response_store.ingest.announcing import list_written_rows
 from response_store.ingest.applier import Applier
 from response_store.ingest.channel import ChannelError, Hello, Message, Rotate, Verdict, Written
 from response_store.ingest.chores import Chores
-from response_store.ingest.delivery import PendingChange
-from response_store.ingest.gaps import Gaps
+from response_store.ingest.delivery import Gaps, PendingChange, list_written_rows
 from response_store.ingest.questions import Answers, Questions
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalError
-from response_store.store.backends import build_store
-from response_store.store.backoff import Backoff
-from response_store.store.health import Health, StorePhase
 
 if TYPE_CHECKING:
-    from response_store.config import Config
-    from response_store.counts import Counters
-    from response_store.faults import ErrorReporter
-    from response_store.ingest.shared_cleaned import SharedCleaned
+    from response_store.diagnostics import Counters, ErrorReporter
+    from response_store.ingest.cleaning import SharedCleaned
 
 logger = logging.getLogger(__name__)
 COMMIT_EVERY = 0.01

@@ -10,38 +10,24 @@ Nothing heavy is imported here: the proxy imports this module.
 
 from __future__ import annotations
 
-import gc
 import json
-import logging
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-
-from response_store.errors import ResponseStoreError
 
 BOOTSTRAP = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[2]); "
-    "from response_store.ingest.process import main; main(sys.argv[1:])"
+    "from response_store.ingester import main; main(sys.argv[1:])"
 )
 """What the interpreter runs. Until `sys.path` is that of the proxy it imports nothing of others."""
 
-NICENESS = 5
-"""By how much the process lowers its priority: traffic goes first."""
-
-# A stream's end may wait for the thread that cleans, which waits for the lock of the other one:
-# 5 ms by default, of the 15 ms that there are.
-_SWITCH_INTERVAL = 0.0005  # seconds
-
 _LOG_NAME = "ingester.log"
 _MAX_REASON = 300  # characters
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 _may_be_secret = re.compile(
     "KEY|TOKEN|SECRET|PASSW|PASSPHRASE|CREDENTIAL|DATABASE_URL|(^|_)(DSN|AUTH)$", re.IGNORECASE
 ).search
@@ -93,30 +79,3 @@ def describe_exit(journal: Path, code: int) -> str:
     lines = text.strip().splitlines()
     last = "".join(c for c in lines[-1] if c.isprintable())[:_MAX_REASON] if lines else ""
     return f"{how}: {last}" if last else how
-
-
-def main(argv: Sequence[str]) -> None:
-    """Run the ingester on the channel whose descriptor is `argv[0]`; return when it has ended."""
-    for number in _IGNORED:
-        signal.signal(number, signal.SIG_IGN)
-    sys.excepthook = _report_crash
-    logging.lastResort = None  # what libraries say of a server is for nobody's file
-    os.nice(NICENESS)
-    sys.setswitchinterval(_SWITCH_INTERVAL)
-    # Heavy: not for the proxy.
-    from response_store.ingest.questions import StoredAnswers  # noqa: PLC0415
-    from response_store.ingest.server import run  # noqa: PLC0415
-
-    gc.collect()
-    gc.freeze()
-    run(int(argv[0]), StoredAnswers)
-
-
-def _report_crash(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None, /
-) -> None:
-    """Write where an error came from to the log, without a value: only our own texts are safe."""
-    lines = traceback.format_tb(trace)
-    text = f": {error}" if isinstance(error, ResponseStoreError) else ""
-    sys.stderr.write("".join(lines) + f"{kind.__name__}{text}\n")
-    sys.stderr.flush()

@@ -5,64 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-import msgspec
-
+from response_store.diagnostics import ErrorReporter
 from response_store.errors import StoreError
-from response_store.faults import ErrorReporter
-from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question, ReplyMessage
+from response_store.ingest.channel import FAILED, LATE, UNKNOWN, Question, ReplyMessage
 
-if TYPE_CHECKING:
-    from response_store.config import Config
-    from response_store.serving.questions import ServeQuestions
-
-Answer: TypeAlias = Callable[[bytes], tuple[str, bytes]]
+AnswerFunction: TypeAlias = Callable[[bytes], tuple[str, bytes]]
 """Answers the arguments of a question: a status and a body."""
-
-_read_words = msgspec.msgpack.Decoder(list[str]).decode
 
 
 class Answers(Protocol):
     """What answers each kind of question. For one thread; opens nothing before it is asked."""
 
     @property
-    def by_kind(self) -> Mapping[str, Answer]:
+    def by_kind(self) -> Mapping[str, AnswerFunction]:
         """Return the function that answers each kind of question."""
 
     def close(self) -> None:
         """Close what is open; it is opened again when it is needed. Idempotent."""
-
-
-class StoredAnswers:
-    """Answers out of the database. For one thread; opens nothing before it is asked."""
-
-    def __init__(self, config: Config) -> None:
-        self._config = config
-        self._serving: ServeQuestions | None = None
-        self.by_kind: dict[str, Answer] = {
-            "ping": lambda arguments: (OK, arguments),
-            "look": self._look,
-            "serve": self._serve,
-        }
-
-    def close(self) -> None:
-        """Close what is open; it is opened again when it is needed. Idempotent."""
-        if self._serving is not None:
-            self._serving.close()
-
-    def _look(self, arguments: bytes) -> tuple[str, bytes]:
-        from response_store.ingest.looking import answer_command  # noqa: PLC0415 (where it is asked for)
-
-        kind, *words = _read_words(arguments)
-        return OK, answer_command(self._config, kind, words).encode()
-
-    def _serve(self, arguments: bytes) -> tuple[str, bytes]:
-        from response_store.serving.questions import ServeQuestions  # noqa: PLC0415 (likewise)
-
-        if self._serving is None:
-            self._serving = ServeQuestions(self._config)
-        return OK, self._serving.answer(arguments)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Drafts to changes: what becomes of an exchange in the store.
+"""Build the changes that an exchange makes in the store: its rows, filled from what was read.
 
 Runs in the ingester. A draft gives one record, whatever its bodies hold: what can't be read is
 kept as raw bytes with the reason. One that asked for a deletion gives that.
@@ -6,23 +6,209 @@ kept as raw bytes with the reason. One that asked for a deletion gives that.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from response_store import jsontext
 from response_store.config import CaptureConfig, StoreFalse
-from response_store.ingest.background import normalize_poll
-from response_store.ingest.deletions import Key, Tombstones
-from response_store.ingest.draft import Draft, Ending, Request
-from response_store.ingest.request_reader import ReadRequest, read_request
-from response_store.ingest.response_reader import AnswerReader
+from response_store.ingest.background import Key, Tombstones, is_background, normalize_poll
+from response_store.ingest.draft import AnswerDraft, Draft, Ending, ReadRequest, Request
+from response_store.ingest.request_reader import read_request
+from response_store.ingest.response_reader import AnswerReader, keeps_raw
 from response_store.ingest.result_state import ClassifiedResponse
-from response_store.ingest.row_filler import RowFiller, determine_transport, limit_names
-from response_store.openai_api.conversations import ConversationRequest, read_conversation_change
+from response_store.limits import MESSAGE_CHARS, NAME, limit_name
+from response_store.model.records import (
+    HEADER_COLUMNS,
+    Api,
+    Change,
+    ConversationChange,
+    Deletion,
+    EndedBy,
+    ExchangeRow,
+    Record,
+    ResponseRow,
+    State,
+    Transport,
+)
+from response_store.model.zstd import Compressor
 from response_store.openai_api.endpoints import Skip
-from response_store.openai_api.outcome import ParsedResponse
-from response_store.store.records import Api, Change, ConversationChange, Deletion, Record, State
+from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
+from response_store.openai_api.outcome import ApiError, ParsedResponse
 
 if TYPE_CHECKING:
-    from response_store.redaction.rows import Redactor
+    from response_store.redaction.redactor import Redactor
+
+_NAMES = ("requested_model", "model", "error_code")
+_TEXTS = ("host", "path", *HEADER_COLUMNS, "upstream_request_id")
+UNREADABLE_REQUEST = "unreadable_request"
+
+
+class RowFiller:
+    """Fills the rows of one recorder. Not thread-safe: it reuses one compressor.
+
+    Unless it `finishes` them, bodies are not packed yet and messages not clipped.
+    """
+
+    def __init__(self, capture: CaptureConfig, recorder_id: str, *, finishes: bool = True) -> None:
+        self._capture = capture
+        self._recorder_id = recorder_id
+        self._pack: Callable[[bytes], bytes] = Compressor().frame if finishes else bytes
+        self._message_chars = MESSAGE_CHARS if finishes else None
+
+    def response(
+        self, facts: Request, request: ReadRequest, classified: ClassifiedResponse
+    ) -> ResponseRow | None:
+        """Return the response that an exchange brought, if it brought one."""
+        outcome, state = classified.outcome, classified.state
+        text = outcome.response
+        if text is None and state is State.INTERRUPTED and is_background(outcome.partial):
+            text = outcome.partial  # it runs on, and who asks after it does not repeat the input
+        if text is None or not outcome.response_id:
+            return None
+        if state in (State.REFUSED, State.UNREADABLE):
+            return None
+        return ResponseRow(
+            tenant_id=facts.tenant_id,
+            id=limit_name(outcome.response_id),
+            created_at=_find_created_at(facts, outcome),
+            model=outcome.model or request.model or "",
+            response_object=jsontext.column(text),
+            input=jsontext.column(request.input),
+            messages=_join_items(request.input, outcome.items),
+            final=outcome.response is not None and state.is_final,
+            has_input=request.has_input,
+        )
+
+    def exchange(
+        self,
+        ending: Ending | None,
+        facts: Request,
+        request: ReadRequest,
+        classified: ClassifiedResponse,
+        stored: bool = False,
+    ) -> ExchangeRow:
+        """Return the row of an exchange; `stored` says that its response has one of its own."""
+        outcome, usage = classified.outcome, classified.outcome.usage
+        answer = ending.answer if ending else None
+        api_error = (
+            outcome.error
+            or _find_connection_error(ending, classified)
+            or _find_request_error(request)
+        )
+        result = outcome.partial or outcome.response
+        if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
+            result = None
+        return ExchangeRow(
+            exchange_id=facts.exchange_id,
+            tenant_id=facts.tenant_id,
+            response_id=_limit_name(outcome.response_id),
+            previous_response_id=_limit_name(
+                outcome.previous_response_id or request.previous_response_id
+            ),
+            conversation_id=_limit_name(outcome.conversation_id or request.conversation_id),
+            api=facts.api.value,
+            transport=determine_transport(facts, answer).value,
+            state=classified.state.value,
+            ended_by=_determine_end(ending, outcome),
+            status_code=answer.status_code if answer else None,
+            error_code=api_error.code if api_error else None,
+            error_message=self._clipped(api_error.message) if api_error else None,
+            started_at=facts.started_at,
+            first_event_ms=ending.first_event_ms if ending else None,
+            duration_ms=ending.duration_ms if ending else None,
+            requested_model=request.model,
+            model=outcome.model,
+            input_tokens=usage.input_tokens,
+            cached_tokens=usage.cached_tokens,
+            output_tokens=usage.output_tokens,
+            reasoning_tokens=usage.reasoning_tokens,
+            total_tokens=usage.total_tokens,
+            method=facts.method,
+            scheme=facts.scheme,
+            host=facts.host,
+            port=facts.port,
+            path=facts.path,
+            upstream_request_id=answer.upstream_request_id if answer else None,
+            request_body=self._pack(request.body) if request.body else None,
+            result=jsontext.column(result) if result else None,
+            output_text=outcome.output_text,
+            raw_response=self._raw(classified),
+            recorder_id=self._recorder_id,
+            **facts.headers,
+        )
+
+    def _clipped(self, message: str | None) -> str | None:
+        return message[: self._message_chars] if message else message
+
+    def _raw(self, classified: ClassifiedResponse) -> bytes | None:
+        lost = classified.outcome.lost is not None
+        if not classified.body or not keeps_raw(self._capture, classified.state, lost=lost):
+            return None
+        return self._pack(classified.body)
+
+
+def limit_names(change: Change) -> Change:
+    """Return a change whose names and short texts fit a row, once secrets are out of them."""
+    if isinstance(change, Deletion):
+        return msgspec.structs.replace(change, id=limit_name(change.id))
+    row, response = change.exchange, change.response
+    long = {
+        name: limit_name(value) if name in _NAMES else value[:NAME]
+        for name in (*_NAMES, *_TEXTS)
+        if (value := getattr(row, name)) is not None and len(value) > NAME
+    }
+    if response is not None and len(response.model) > NAME:
+        response = msgspec.structs.replace(response, model=limit_name(response.model))
+    exchange = msgspec.structs.replace(row, **long) if long else row
+    conversation = change.conversation
+    if conversation is not None:
+        conversation = msgspec.structs.replace(conversation, id=limit_name(conversation.id))
+    return Record(exchange, response, conversation)
+
+
+def _limit_name(name: str | None) -> str | None:
+    return limit_name(name) if name else name
+
+
+def determine_transport(facts: Request, answer: AnswerDraft | None) -> Transport:
+    """Return how an exchange's answer came; while there is none, how its request did."""
+    if answer is None or facts.transport is Transport.WEBSOCKET:
+        return facts.transport
+    return answer.transport
+
+
+def _determine_end(ending: Ending | None, outcome: ParsedResponse) -> str | None:
+    """Return what ended an exchange: a terminal event counts even without its last line end."""
+    if ending is None:
+        return None
+    return (EndedBy.TERMINAL_EVENT if outcome.terminal else ending.ended_by).value
+
+
+def _find_connection_error(
+    ending: Ending | None, classified: ClassifiedResponse
+) -> ApiError | None:
+    """Return what a connection failed with before its answer was whole."""
+    if ending is None or ending.problem is None or classified.state is not State.INTERRUPTED:
+        return None
+    return ApiError(*ending.problem)
+
+
+def _find_request_error(request: ReadRequest) -> ApiError | None:
+    return ApiError(UNREADABLE_REQUEST, request.reason) if request.reason else None
+
+
+def _find_created_at(facts: Request, outcome: ParsedResponse) -> int:
+    return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
+
+
+def _join_items(items: bytes, output: tuple[bytes, ...]) -> jsontext.LongText:
+    """Return input items, then output items, as one JSON array."""
+    inner = jsontext.strip_brackets(items)
+    parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
+    return jsontext.column(b"".join((b"[", *parts[1:], b"]")))
+
 
 _NO_BODY = ReadRequest(None)  # of a request that asks after a response
 

@@ -8,38 +8,22 @@ the URL of a socket; a socket's message may hold its members in `response`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import msgspec
 from msgspec import Raw
 
-from response_store import json_text
-from response_store.ingest.draft import Request
-from response_store.json_text import ABSENT
+from response_store import jsontext
+from response_store.ingest.draft import EMPTY_ARRAY, ReadRequest, Request
+from response_store.jsontext import ABSENT
+from response_store.model.records import Api
+from response_store.openai_api.credentials import Masked, UncleanableError, mask
 from response_store.openai_api.endpoints import find_model
 from response_store.openai_api.other_requests import read_other_request
-from response_store.openai_api.response_object import read_conversation
-from response_store.redaction.credentials import Masked, UncleanableError, mask
-from response_store.store.records import Api
+from response_store.openai_api.responses import read_conversation
 
-EMPTY_ARRAY = b"[]"
 NOT_KEPT = "request body: not kept"
 """Why a body is missing, where nothing else says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReadRequest:
-    """A request of ours. `body` has its credentials masked; `input` is a JSON array."""
-
-    body: bytes | None
-    secrets: tuple[bytes, ...] = ()
-    model: str | None = None
-    input: bytes = EMPTY_ARRAY
-    has_input: bool = False
-    previous_response_id: str | None = None
-    conversation_id: str | None = None
-    store: bool = True
-    reason: str | None = None  # why it could not be read
 
 
 class _Body(msgspec.Struct):
@@ -68,10 +52,10 @@ def read_request(request: Request) -> ReadRequest:
     if request.api not in (Api.RESPONSES, Api.CHAT_COMPLETIONS):
         return _read_other(request, masked, model)
     try:
-        json_text.check_size(masked.body)
-        json_text.check_values(masked.body)
+        jsontext.check_size(masked.body)
+        jsontext.check_values(masked.body)
         read = _read_body(request.api, masked)
-    except json_text.UnreadableError as error:
+    except jsontext.UnreadableError as error:
         reason = f"request body: {error}"
         return ReadRequest(masked.body or None, masked.secrets, model=model, reason=reason)
     return read if read.model else replace(read, model=model)
@@ -87,15 +71,15 @@ def read_steering(
     try:
         masked = [mask(message) for message in messages]
         whole = b"\n".join(message for message, _ in masked)
-        json_text.check_size(whole)
-        json_text.check_values(whole)
-    except (UncleanableError, json_text.UnreadableError) as error:
+        jsontext.check_size(whole)
+        jsontext.check_values(whole)
+    except (UncleanableError, jsontext.UnreadableError) as error:
         return ReadRequest(None, reason=f"request body: {error}")
     items = [items for message, _ in masked if (items := _read_steering_items(message))]
     return ReadRequest(
         body=b"\n".join(message for message, _ in masked) or None,
         secrets=tuple(secret for _, secrets in masked for secret in secrets),
-        input=json_text.encode_array(items) if items else EMPTY_ARRAY,
+        input=jsontext.encode_array(items) if items else EMPTY_ARRAY,
         has_input=bool(items),
         previous_response_id=previous_response_id,
         store=stored,
@@ -116,15 +100,15 @@ def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequ
 
 
 def _read_body(api: Api, masked: Masked) -> ReadRequest:
-    seen = _read_members(json_text.check_utf8(masked.body))
+    seen = _read_members(jsontext.check_utf8(masked.body))
     items = read_input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
         secrets=masked.secrets,
-        model=json_text.read_text(seen.model) or None,
+        model=jsontext.read_text(seen.model) or None,
         input=items if items is not None else EMPTY_ARRAY,
         has_input=items is not None,
-        previous_response_id=json_text.read_text(seen.previous_response_id),
+        previous_response_id=jsontext.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
         store=bytes(seen.store) != b"false",
     )
@@ -132,10 +116,10 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest:
 
 def _read_members(body: bytes) -> _Body:
     """Return the members of a request, which a socket's message may have in `response`."""
-    seen = json_text.slice_members(body, _Body)
+    seen = jsontext.slice_members(body, _Body)
     if bytes(memoryview(seen.response)[:1]) != b"{":
         return seen
-    inner = json_text.slice_members(seen.response, _Body)
+    inner = jsontext.slice_members(seen.response, _Body)
     for name in _Body.__struct_fields__:
         if getattr(seen, name) is not ABSENT:
             setattr(inner, name, getattr(seen, name))
@@ -147,24 +131,24 @@ def read_input_items(text: Raw) -> bytes | None:
 
     None where it is neither an array nor a string.
     """
-    if not json_text.is_present(text):
+    if not jsontext.is_present(text):
         return None
     start = bytes(memoryview(text)[:1])
     if start == b"[":
         return bytes(text)
     if start == b'"':
-        content = json_text.encode_array(
-            [json_text.encode_object({"type": "input_text", "text": text})]
+        content = jsontext.encode_array(
+            [jsontext.encode_object({"type": "input_text", "text": text})]
         )
         message = {"type": "message", "role": "user", "content": Raw(content)}
-        return json_text.encode_array([json_text.encode_object(message)])
+        return jsontext.encode_array([jsontext.encode_object(message)])
     return None
 
 
 def _read_steering_items(message: bytes) -> bytes:
     """Return the items of a steering message, separated by commas; empty where there are none."""
     try:
-        items = read_input_items(json_text.slice_members(message, _Steer).input)
-    except json_text.UnreadableError:
+        items = read_input_items(jsontext.slice_members(message, _Steer).input)
+    except jsontext.UnreadableError:
         return b""
-    return json_text.strip_brackets(items) if items is not None else b""
+    return jsontext.strip_brackets(items) if items is not None else b""

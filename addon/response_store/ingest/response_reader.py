@@ -1,19 +1,24 @@
-"""What came back, read: its body masked, what it says, and how it went.
+"""Read what came back: its body masked, what it says, and how it went, also where only its
+beginning is kept.
 
 Nothing here raises for what an answer holds: what can't be read gives a state that says so.
+
+A stream is read as far as it came. A JSON object that breaks off is closed where it does: its last
+string gets its end, and what is open its brackets.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import NamedTuple
 
-from response_store import json_text
+from response_store import jsontext
 from response_store.config import CaptureConfig, RawBodies
-from response_store.ingest.draft import AnswerDraft, Ending, Request
-from response_store.ingest.request_reader import ReadRequest
+from response_store.ingest.background import ResumableStreams
+from response_store.ingest.draft import AnswerDraft, Ending, ReadRequest, Request
 from response_store.ingest.result_state import (
     INTACT_STATES,
     ClassifiedResponse,
@@ -23,18 +28,107 @@ from response_store.ingest.result_state import (
     determine_state,
     with_decode_error,
 )
-from response_store.ingest.resumed_streams import ResumableStreams
-from response_store.ingest.truncated_body import read_beginning
+from response_store.jsontext import (
+    LongText,
+    TooManyValuesError,
+    UnreadableError,
+    as_utf8,
+    column,
+    valid_utf8,
+)
 from response_store.limits import READ_BYTES
-from response_store.openai_api.answer_body import mask_joined_credentials, read_part
-from response_store.openai_api.other_answers import read_any
-from response_store.openai_api.outcome import ParsedResponse
-from response_store.openai_api.response_events import read_terminal
-from response_store.openai_api.sse import FRAME_END, Event, parse_frame
-from response_store.openai_api.terminal_events import is_terminal
-from response_store.redaction.credentials import UncleanableError, mask, mask_repeated
-from response_store.redaction.echoes import find_echoes
-from response_store.store.records import Api, State
+from response_store.model.records import Api, State, Transport
+from response_store.openai_api.credentials import UncleanableError, find_echoes, mask, mask_repeated
+from response_store.openai_api.outcome import ParsedResponse, Usage
+from response_store.openai_api.response_bodies import (
+    mask_joined_credentials,
+    read_answer,
+    read_any,
+    read_part,
+)
+from response_store.openai_api.responses_stream import read_terminal
+from response_store.openai_api.sse import FRAME_END, Event, is_terminal, parse_frame
+
+_token = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],]', re.DOTALL).finditer
+# A string up to its last whole character: half an escape, or half a surrogate pair, is left out.
+_whole_characters = re.compile(
+    rb'"(?:[^"\\]++'
+    rb"|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|\\u(?![dD][89abAB])[0-9a-fA-F]{4}"
+    rb"|\\[^u])*+",
+    re.DOTALL,
+).match
+_CLOSERS = {b"{": b"}", b"[": b"]"}
+_BLANKS = (b" ", b"\t", b"\r", b"\n")
+
+
+def read_beginning(api: Api, transport: Transport, body: bytes, *, may_cut: bool) -> ParsedResponse:
+    """Read the beginning of an answer: names and a prefix of the text, no tokens, no response.
+
+    Where it `may_cut` a secret in two the text goes to its last blank only: nothing would recognise
+    the half of one. Raises TooManyValuesError.
+    """
+    part = _read_part(api, transport, _drop_half_character(body))
+    text = part.output_text
+    return replace(
+        part,
+        response=None,
+        partial=part.response or part.partial,
+        items=(),
+        output_text=_drop_last_word(text) if text and may_cut else text,
+        usage=Usage(),
+        parse_error=None,
+    )
+
+
+def list_closings(text: bytes) -> Iterator[bytes]:
+    """Yield the ways to close a JSON text that breaks off; the first that is JSON keeps most."""
+    open_brackets: list[bytes] = []
+    last: re.Match[bytes] | None = None
+    kept = 0  # up to here every member and element is whole
+    for last in _token(text):
+        mark = last[0]
+        if mark in _CLOSERS:
+            open_brackets.append(_CLOSERS[mark])
+            kept = last.end()
+        elif mark == b",":
+            kept = last.start()
+        elif mark in (b"}", b"]"):
+            del open_brackets[-1:]
+            kept = last.end()
+    end = b"".join(reversed(open_brackets))
+    if last is not None and last[0][:1] == b'"' and last[1] is None:
+        whole = _whole_characters(text, last.start())
+        assert whole is not None  # it begins with a quote
+        yield text[: whole.end()] + b'"' + end
+    yield text + end
+    yield text[:kept] + end
+
+
+def _read_part(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
+    try:
+        return read_answer(api, transport, body)
+    except TooManyValuesError:
+        raise
+    except UnreadableError:
+        pass
+    for candidate in list_closings(body):
+        try:
+            return read_answer(api, transport, candidate)
+        except UnreadableError:
+            continue
+    return ParsedResponse()
+
+
+def _drop_half_character(body: bytes) -> bytes:
+    end, is_cut_off = valid_utf8(body)
+    return body[:end] if is_cut_off else body
+
+
+def _drop_last_word(text: LongText) -> LongText | None:
+    whole = as_utf8(text)
+    return column(whole[: max(map(whole.rfind, _BLANKS)) + 1]) or None
+
 
 _escaped_characters = b"\\u00"
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
@@ -84,7 +178,7 @@ class AnswerReader:
         captured = _CapturedAnswer(facts, request, ending, answer, answer.body)
         try:
             classified = self._without_own_key(facts, self._read(captured))
-        except json_text.TooManyValuesError:
+        except jsontext.TooManyValuesError:
             classified = self._without_own_key(facts, self._read_start(captured))
         except UncleanableError:
             classified = ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
@@ -98,7 +192,7 @@ class AnswerReader:
         outcome = classified.outcome
         words = outcome.error.message if outcome.error else None
         texts = (*outcome.items, outcome.partial, outcome.output_text, words)
-        present = [json_text.as_utf8(text) for text in texts if text] if facts.marks else []
+        present = [jsontext.as_utf8(text) for text in texts if text] if facts.marks else []
         found = find_echoes(present, facts.marks, self._marks_key)
         if not found:
             return classified
@@ -110,7 +204,7 @@ class AnswerReader:
         answer = captured.answer
         terminal = _read_terminal(captured)
         if terminal is None:
-            json_text.check_size(captured.body, captured.beside)
+            jsontext.check_size(captured.body, captured.beside)
         else:
             state = determine_state(terminal, answer, captured.ending)
             if not keeps_raw(self._capture, state):
@@ -129,7 +223,7 @@ class AnswerReader:
         try:
             body = captured.scrub(captured.body)
             outcome = self._read_beginning(captured._replace(body=captured.scrub(start)))
-        except (json_text.TooManyValuesError, UncleanableError):
+        except (jsontext.TooManyValuesError, UncleanableError):
             return ClassifiedResponse(ParsedResponse(), State.TOO_LARGE)
         return ClassifiedResponse(outcome, State.TOO_LARGE, body)
 
@@ -140,9 +234,9 @@ class AnswerReader:
         stream = self.resumable.prepend(facts, answer, body)
         try:
             read = terminal or read_any(facts.api, answer.transport, stream.body)
-        except json_text.TooManyValuesError:
+        except jsontext.TooManyValuesError:
             raise
-        except json_text.UnreadableError as error:
+        except jsontext.UnreadableError as error:
             return classify_unreadable(str(error), body, answer, ending)
         outcome = mask_joined_credentials(read, request.secrets)
         classified = classify(outcome, body, answer, ending)
@@ -195,9 +289,9 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     if event is None:
         return None
     try:
-        json_text.check_size(event.data, captured.beside)
-        data, parse_error = json_text.repair_utf8(captured.scrub(event.data))
-    except json_text.UnreadableError:
+        jsontext.check_size(event.data, captured.beside)
+        data, parse_error = jsontext.repair_utf8(captured.scrub(event.data))
+    except jsontext.UnreadableError:
         return None
     alone = read_terminal(Event(event.name, data)) if parse_error is None else None
     return alone if alone is not None and _is_complete(alone, captured.body) else None

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from response_store import json_text
+from response_store import jsontext
 from response_store.ingest.draft import AnswerDraft, Ending
+from response_store.model.records import EndedBy, State
 from response_store.openai_api.outcome import ApiError, ParsedResponse
-from response_store.store.records import EndedBy, State
 
 UNREADABLE_BODY = "unreadable_body"
-MESSAGE_CHARS = 2000
+
 _READ_BYTES = 65_536  # of a plain refusal: more than is kept, as redacting comes before clipping
 INTACT_STATES = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_PROGRESS})
 """States in which nothing is missing, so that the bytes need not be kept."""
@@ -100,5 +100,5 @@ def _describe_redirect(answer: AnswerDraft) -> ApiError | None:
 
 
 def _read_plain_error(body: bytes) -> ApiError | None:
-    text = json_text.replace_unstorable(body[:_READ_BYTES].decode(errors="replace")).strip()
+    text = jsontext.replace_unstorable(body[:_READ_BYTES].decode(errors="replace")).strip()
     return ApiError(None, text) if text else None

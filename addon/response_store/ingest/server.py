@@ -18,9 +18,8 @@ from pathlib import Path
 
 from response_store import __version__
 from response_store.config import Acknowledge, Config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import ResponseStoreError
-from response_store.faults import ErrorReporter
 from response_store.ingest.channel import (
     OK,
     Accepted,
@@ -42,12 +41,10 @@ from response_store.ingest.channel import (
     Wake,
     Written,
 )
-from response_store.ingest.cleaning import Cleaner
-from response_store.ingest.intake import Intake
+from response_store.ingest.cleaning import Cleaner, Intake, SharedCleaned
 from response_store.ingest.loop import Worker
 from response_store.ingest.questions import Answers, Questions
-from response_store.ingest.reporting import Reporter
-from response_store.ingest.shared_cleaned import SharedCleaned
+from response_store.ingest.reports import Reporter
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.errors import JournalError
 

@@ -17,19 +17,22 @@ import subprocess
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from response_store import __version__
+from response_store.backoff import Backoff
 from response_store.ingest import process
 from response_store.ingest.channel import (
+    GONE,
     Accepted,
     Announces,
     AnyMessage,
     Buffer,
     Dirty,
     Flush,
+    HeldFrame,
     Hello,
+    IngesterReply,
     Log,
     Message,
     MessageDecoder,
@@ -42,17 +45,15 @@ from response_store.ingest.channel import (
     Void,
     Wake,
     Written,
-    WrittenRow,
     encode,
 )
 from response_store.journal.receipts import Receipt
-from response_store.redaction.echoes import PROCESS_KEY
-from response_store.store.backoff import Backoff
+from response_store.model.records import WrittenRow
+from response_store.openai_api.credentials import PROCESS_KEY
 
 if TYPE_CHECKING:
     from response_store.config import Config
-    from response_store.counts import Counters
-    from response_store.faults import ErrorReporter
+    from response_store.diagnostics import Counters, ErrorReporter
     from response_store.journal.directory import JournalDirectory
 
 logger = logging.getLogger(__name__)
@@ -63,27 +64,6 @@ _RECEIVE = 1 << 18  # bytes at once
 _EXIT_POLL_INTERVAL = 0.05  # seconds between looks whether the process has exited
 _EXIT_WAIT = 2.0  # seconds from the end of the channel after which the process is killed
 _REAP_POLL_INTERVAL = 1.0  # seconds between such looks once nobody waits for it
-
-
-@dataclass(frozen=True, slots=True)
-class IngesterReply:
-    """What the ingester replied to a question. `status` is "gone" where it went away."""
-
-    status: str
-    body: bytes = b""
-
-
-GONE = "gone"
-
-
-@dataclass(slots=True)
-class _HeldFrame:
-    """A frame that is sent and not accepted yet."""
-
-    message: Dirty
-    parts: Sequence[Buffer]
-    size: int
-    receipt: Receipt
 
 
 class Supervisor:
@@ -128,7 +108,7 @@ class Supervisor:
         self._writes = False  # whether the loop watches for room in the socket
         self._wakes_at = 0.0  # when the process hears of what was appended before that
         self._closed = False
-        self._held: dict[int, _HeldFrame] = {}
+        self._held: dict[int, HeldFrame] = {}
         self._held_bytes = 0
         self._questions: dict[int, Callable[[IngesterReply], None]] = {}
         self._number = 0
@@ -197,7 +177,7 @@ class Supervisor:
             receipt.lost = True
             self._send(Void(seq))
             return receipt
-        held = _HeldFrame(Dirty(seq, int(kind), key, head), parts, size, receipt)
+        held = HeldFrame(Dirty(seq, int(kind), key, head), parts, size, receipt)
         self._held[seq] = held
         self._held_bytes += size
         self._send(held.message, parts)

@@ -15,19 +15,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from response_store.backends.base import Health, Store
+from response_store.backoff import Backoff
 from response_store.config import Config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import ConfigError, StoreError, TransientStoreError
-from response_store.faults import ErrorReporter
 from response_store.ingest.applier import Applier, OnWritten
+from response_store.ingest.cleaning import SharedCleaned
 from response_store.ingest.delivery import PendingChange
-from response_store.ingest.shared_cleaned import SharedCleaned
-from response_store.journal.binding import is_bound_to
-from response_store.journal.directory import JournalDirectory, Target, list_journals
+from response_store.journal.directory import JournalDirectory, Target, is_bound_to, list_journals
 from response_store.journal.errors import JournalError, make_refusal
-from response_store.store.backoff import Backoff
-from response_store.store.base import Store
-from response_store.store.health import Health
 
 logger = logging.getLogger(__name__)
 _SHAPING = ("capture", "tenant", "serve", "redact")  # of a header's settings

@@ -1,6 +1,6 @@
-"""One journal's folder: what it is bound to, its files, and who owns and who reads it.
+"""Manage one journal's folder: what it is bound to, its files, and who owns and who reads it.
 
-    <folder of journals>/<journal id>/
+<folder of journals>/<journal id>/
         journal.json    the header: format, target, settings
         owner.lock      held by the proxy as long as it lives
         reader.lock     held by whoever applies the journal
@@ -18,6 +18,7 @@ import contextlib
 import os
 import re
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -25,16 +26,23 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from response_store.config import Config
 from response_store.journal.errors import (
     JournalError,
     JournalNewerError,
     make_refusal,
     make_unusable_error,
 )
-from response_store.journal.folder import GONE_PREFIX, JOURNAL_ID, NEW_PREFIX
 from response_store.journal.frames import compute_seed
-from response_store.journal.locks import try_lock
-from response_store.journal.private_files import check_folder, open_private, sync_folder
+from response_store.journal.private_files import (
+    GONE_PREFIX,
+    JOURNAL_ID,
+    NEW_PREFIX,
+    check_folder,
+    open_private,
+    sync_folder,
+    try_lock,
+)
 
 FORMAT = 1
 HEADER_NAME, OWNER_LOCK, READER_LOCK = "journal.json", "owner.lock", "reader.lock"
@@ -386,3 +394,49 @@ def _read_header(path: Path) -> Header:
     if header is None or header.journal_id != path.name:
         raise make_refusal(path, "has a header that can't be read", "restore or remove the folder")
     return header
+
+
+def build_header(config: Config) -> Header:
+    """Return the header of a new journal."""
+    return Header(
+        journal_id=str(uuid.uuid4()),
+        target=build_target(config),
+        settings=config.shaping(),
+        created_at=time.time(),
+    )
+
+
+def build_target(config: Config) -> Target:
+    """Return the database of a configuration, without user and password."""
+    tables = config.tables
+    names = {
+        "responses": tables.responses,
+        "conversations": tables.conversations,
+        "exchanges": tables.exchanges,
+    }
+    return Target(config.backend.value, _format_place(config), names)
+
+
+def is_bound_to(header: Header, target: Target, database_id: Callable[[], str | None]) -> bool:
+    """Return whether a journal belongs to a database: by its place, or else by its own id.
+
+    `database_id` returns the id that the database has, where it can be reached.
+    """
+    theirs = header.target
+    if (theirs.backend, theirs.tables) != (target.backend, target.tables):
+        return False
+    if theirs.place == target.place:
+        return True
+    # A file that was copied has the same id as its copy: the one that lies there has it.
+    if target.backend == "sqlite" and Path(theirs.place).exists():
+        return False
+    return header.database_id is not None and header.database_id == database_id()
+
+
+def _format_place(config: Config) -> str:
+    database = config.database
+    if database.server is not None:
+        return database.server.describe().removeprefix("postgres://")
+    if database.path is None:
+        return ":memory:"
+    return os.path.realpath(config.directory / database.path)

@@ -14,8 +14,8 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from response_store.counts import Counters
-from response_store.journal.backlog import WaitingFrame
+from response_store.backoff import Backoff
+from response_store.diagnostics import Counters
 from response_store.journal.directory import (
     JournalDirectory,
     SegmentKind,
@@ -25,9 +25,8 @@ from response_store.journal.directory import (
 from response_store.journal.errors import JournalProblem, make_unwritable_problem
 from response_store.journal.frames import Buffer, encode
 from response_store.journal.private_files import sync_file, sync_folder
-from response_store.journal.receipts import Receipts
-from response_store.journal.segment_file import write_all
-from response_store.store.backoff import Backoff
+from response_store.journal.receipts import Receipts, WaitingFrame
+from response_store.journal.segments import write_all
 
 _SLICE = 1 << 20
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC

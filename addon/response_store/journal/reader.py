@@ -1,4 +1,4 @@
-"""Reads a journal: the frames of all its segments in the order of their seqs, also as they grow.
+"""Read a journal: the frames of all its segments in the order of their seqs, also as they grow.
 
 Frames come by three ways (main, large and cleaned segments), so while seq n was read, n + 2 may
 be there and n + 1 not: a *gap*. With a living proxy it is waited for, unless the proxy says that
@@ -12,17 +12,64 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
-from response_store.counts import Counters
-from response_store.journal.cleaned import SEGMENT_BYTES, CleanedWriter
-from response_store.journal.damaged import keep_damaged
+from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory, SegmentEntry, SegmentKind
-from response_store.journal.errors import DamagedFrameError, JournalWriteError
+from response_store.journal.errors import DamagedFrameError, JournalError, JournalWriteError
 from response_store.journal.frames import Frame, FrameRef
-from response_store.journal.segment_reader import SegmentReader
+from response_store.journal.private_files import DAMAGED, check_folder, open_private
+from response_store.journal.segments import SEGMENT_BYTES, CleanedWriter, SegmentReader, write_all
+
+MAX_FILES, MAX_BYTES = 1000, 64 << 20  # of all journals together
+MAX_PIECE = 16 << 20  # what is kept of one damaged place
+_SLICE = 1 << 20
+
+
+def keep_damaged(directory: JournalDirectory, segment: str, start: int, end: int) -> bool:
+    """Copy bytes of a segment into the folder of damaged ones, as far as there is room.
+
+    Return False where that was done before, by an earlier reader. Never raises for what the disk
+    does: the damage is counted all the same.
+    """
+    folder = directory.path.parent / DAMAGED
+    path = folder / f"{directory.journal_id}-{segment}-{start}.bin"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        check_folder(folder)
+        if path.exists():
+            return False
+        if _has_room(folder):
+            _copy(directory, segment, start, min(end, start + MAX_PIECE), path)
+    except (OSError, JournalError):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return True
+
+
+def _has_room(folder: Path) -> bool:
+    with os.scandir(folder) as entries:
+        sizes = [entry.stat(follow_symlinks=False).st_size for entry in entries]
+    return len(sizes) < MAX_FILES and sum(sizes) < MAX_BYTES
+
+
+def _copy(directory: JournalDirectory, segment: str, start: int, end: int, path: Path) -> None:
+    source = directory.open_segment(segment)
+    try:
+        target = open_private(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        try:
+            while start < end and (piece := os.pread(source, min(_SLICE, end - start), start)):
+                write_all(target, [piece])
+                start += len(piece)
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)
+
 
 _MAX_OPEN = 32  # files
 

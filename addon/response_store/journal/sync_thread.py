@@ -14,12 +14,12 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import JournalProblem, make_unwritable_problem
 from response_store.journal.private_files import sync_folder
 from response_store.journal.receipts import Receipt, Receipts
-from response_store.journal.segment_file import SegmentFile
+from response_store.journal.segments import SegmentFile
 
 _PROBLEM_SECONDS = 5.0  # for which a failed sync counts as a problem, unless one succeeds
 OnFailure = Callable[[SegmentFile], None]

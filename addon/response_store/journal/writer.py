@@ -14,9 +14,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+from response_store.backoff import Backoff
 from response_store.config import Durability
-from response_store.counts import Counters
-from response_store.journal.backlog import Backlog, WaitingFrame
+from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import (
     JournalProblem,
@@ -27,10 +27,9 @@ from response_store.journal.errors import (
 from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Buffer, encode
 from response_store.journal.large_frames import LargeFrames
 from response_store.journal.private_files import sync_folder
-from response_store.journal.receipts import CallSoon, Receipt, Receipts
-from response_store.journal.segment_file import SegmentFile
+from response_store.journal.receipts import Backlog, CallSoon, Receipt, Receipts, WaitingFrame
+from response_store.journal.segments import SegmentFile
 from response_store.journal.sync_thread import SyncThread
-from response_store.store.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 CallLater = Callable[[float, Callable[[], None]], object]  # the loop's call_later

@@ -1,4 +1,4 @@
-"""The commands of mitmproxy's prompt and of mitmweb's command bar.
+"""Give mitmproxy's prompt its commands, ids that it can complete, and warnings at start.
 
 A command runs on the event loop, which never waits for the database: what is asked of the database
 is looked up by the ingester, and the answer is a line in the log.
@@ -8,28 +8,89 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
-from mitmproxy import command
+from mitmproxy import command, types, version
 from mitmproxy.log import ALERT
 
-from response_store.ingest.channel import LATE, OK
-from response_store.mitmweb.stored_id import OPTIONS, StoredId
-from response_store.mitmweb.warned import is_mitmweb
-from response_store.telling.printable import escape_controls
+from response_store.format.text import escape_controls
+from response_store.ingest.channel import LATE, OK, IngesterReply
 
 if TYPE_CHECKING:
-    from response_store.faults import ErrorReporter
-    from response_store.ingest.supervisor import IngesterReply
-    from response_store.mitmweb.marks import Marks
+    from mitmproxy.command import CommandManager
+
+    from response_store.diagnostics import ErrorReporter
+    from response_store.mitmweb.flow_marks import Marks
     from response_store.session import Session
+
+OPTIONS = "response_store.show.options"
+"""The command that lists the ids to offer."""
+
+
+class StoredId(str):
+    """The id of a response or an exchange, or the beginning of one."""
+
+    __slots__ = ()
+
+
+class _StoredIdType(types._BaseType):  # noqa: SLF001 - all of mitmproxy's types are made of it
+    typ = StoredId
+    display = "id"
+
+    def completion(self, manager: CommandManager, t: Any, s: str) -> Sequence[str]:  # noqa: ARG002
+        """Return the ids that were seen last; any other may be typed as well."""
+        offered: Sequence[str] = manager.call(OPTIONS)
+        return offered
+
+    def parse(self, manager: CommandManager, typ: Any, s: str) -> str:  # noqa: ARG002
+        """Return any text: the store knows whether it is an id."""
+        return s
+
+    def is_valid(self, manager: CommandManager, typ: Any, val: Any) -> bool:  # noqa: ARG002
+        """Return whether a value can be an id."""
+        return isinstance(val, str)
+
+
+types.CommandTypes.typemap[StoredId] = _StoredIdType()
+
+_SAFE_MITMWEB = (11, 1, 2)  # CVE-2025-23217
+
+
+def list_listening_warnings(master: Any, options: Any) -> Iterator[str]:
+    """Yield what a user should know about how mitmproxy was started."""
+    if getattr(options, "server", True) and not options.rfile and _is_open_to_network(options):
+        yield (
+            "response_store: mitmproxy listens on all interfaces, so anybody who reaches this "
+            "machine can use it as a proxy: add --listen-host 127.0.0.1"
+        )
+    if is_mitmweb(master) and _read_version() < _SAFE_MITMWEB:
+        yield (
+            "response_store: mitmweb before 11.1.2 has the hole CVE-2025-23217: "
+            "use mitmproxy 11.1.2 or later (Python 3.12 or later)"
+        )
+
+
+def is_mitmweb(master: Any) -> bool:
+    """Return whether this is mitmweb, and not mitmdump or the console."""
+    return "web" in type(master).__module__
+
+
+def _is_open_to_network(options: Any) -> bool:
+    if options.listen_host:
+        return options.listen_host in ("0.0.0.0", "::", "*")  # noqa: S104 - warned of, not bound
+    return any("@" not in mode or "@:" in mode for mode in options.mode)
+
+
+def _read_version() -> tuple[int, ...]:
+    return tuple(int(part) for part in version.VERSION.split(".")[:3] if part.isdigit())
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 _command: Callable[[str], Callable[[F], F]] = command.command  # it has no types of its own
 LOOK = "look"
-"""The kind of question that the ingester answers from `ingest/looking.py`."""
+"""The kind of question that the ingester answers from `serving/answers.py`."""
 _SETTLE_SECONDS = 2.0  # that a look waits for what was captured just now
 _LOOK_SECONDS = 10.0
 _LISTED = 10

@@ -11,7 +11,7 @@ from typing import Any
 
 from mitmproxy import contentviews
 
-from response_store.mitmweb.recognising import recognize
+from response_store.mitmweb.recognise import recognize
 
 NAME = "OpenAI"
 _PRIORITY = 3.0  # above JSON (1) and GraphQL (2), which may claim the same bodies
@@ -78,7 +78,7 @@ def _choose_priority(data: bytes, flow: Any, http_message: Any, websocket_messag
 
 
 def _render(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -> str:
-    from response_store.mitmweb.rendering import render_message  # noqa: PLC0415 (where somebody looks)
+    from response_store.mitmweb.render import render_message  # noqa: PLC0415 (where somebody looks)
 
     ours = recognize(flow, http_message, websocket_message, data)
     socket = getattr(flow, "websocket", None)

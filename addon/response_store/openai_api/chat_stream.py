@@ -14,19 +14,27 @@ from typing import TypeVar
 
 from msgspec import Raw
 
-from response_store import json_text
-from response_store.json_text import ABSENT
-from response_store.openai_api.api_error import read_error, read_error_body, read_error_value
-from response_store.openai_api.chat_completion import read_completion, unwrap_completion
-from response_store.openai_api.chat_content import ContentParts
+from response_store import jsontext
+from response_store.jsontext import ABSENT
+from response_store.model.records import State
+from response_store.openai_api.chat_completions import (
+    ContentParts,
+    read_completion,
+    unwrap_completion,
+)
 from response_store.openai_api.chat_tool_calls import ToolCalls
-from response_store.openai_api.held import PLACE, Held
-from response_store.openai_api.outcome import ApiError, ParsedResponse
-from response_store.openai_api.response_events import describe_parse_error
-from response_store.openai_api.sse import Event, is_filler
-from response_store.openai_api.terminal_events import DONE
-from response_store.openai_api.usage import find_usage, merge_usage, read_usage
-from response_store.store.records import State
+from response_store.openai_api.error_body import read_error, read_error_body, read_error_value
+from response_store.openai_api.outcome import (
+    PLACE,
+    ApiError,
+    Held,
+    ParsedResponse,
+    find_usage,
+    merge_usage,
+    read_usage,
+)
+from response_store.openai_api.responses_stream import describe_parse_error
+from response_store.openai_api.sse import DONE, Event, is_filler
 
 Members = dict[str, Raw]
 K = TypeVar("K")
@@ -71,8 +79,8 @@ class _DeltaAccumulator:
         elif start == b"[":
             self._grow_list(name, value, deeper)
         elif start == b"{" and name in _NESTED and deeper:
-            self._inner(self.nested, name).grow(json_text.slice_all_members(value))
-        elif name not in self.members or bytes(value) not in (b'""', json_text.NULL):
+            self._inner(self.nested, name).grow(jsontext.slice_all_members(value))
+        elif name not in self.members or bytes(value) not in (b'""', jsontext.NULL):
             self.held.add(name not in self.members)
             self.members[name] = value
 
@@ -89,14 +97,14 @@ class _DeltaAccumulator:
         return start == b'"' and name not in _WHOLE and name not in self.rows
 
     def _grow_list(self, name: str, value: Raw, deeper: bool) -> None:
-        elements = json_text.slice_elements(value)
+        elements = jsontext.slice_elements(value)
         if deeper and elements and read_index(elements[0]) is not None:
             items = self.lists.setdefault(name, {})
             for element in elements:
                 growing = self._inner(items, read_index(element) or 0)
-                growing.grow(json_text.slice_all_members(element))
+                growing.grow(jsontext.slice_all_members(element))
         elif elements:
-            self.rows.setdefault(name, []).append(json_text.strip_brackets(value))
+            self.rows.setdefault(name, []).append(jsontext.strip_brackets(value))
         else:
             self.rows.setdefault(name, [])
 
@@ -106,15 +114,15 @@ class _DeltaAccumulator:
         for name, parts in self.contents.items():
             fields[name] = parts.value()
         for name, rows in self.rows.items():
-            fields[name] = Raw(json_text.encode_array(rows))
+            fields[name] = Raw(jsontext.encode_array(rows))
         for name, growing in self.nested.items():
             fields[name] = Raw(growing.text())
         for name, items in self.lists.items():
-            fields[name] = Raw(json_text.encode_array([items[i].text() for i in sorted(items)]))
+            fields[name] = Raw(jsontext.encode_array([items[i].text() for i in sorted(items)]))
         if self.calls is not None and self.calls.has_come:
             fields.pop("tool_calls", None)  # they stand last
             fields["tool_calls"] = self.calls.value()
-        return json_text.encode_object(fields)
+        return jsontext.encode_object(fields)
 
 
 @dataclass(slots=True)
@@ -142,11 +150,11 @@ class _ChoiceParts:
         if not self.has_delta:
             self.message.grow(message)
             return
-        accumulated = json_text.slice_all_members(self.message.text())
+        accumulated = jsontext.slice_all_members(self.message.text())
         for name, value in message.items():
             if _is_empty(accumulated.get(name, ABSENT)):
                 self.message.grow({name: value})
-            elif name in _CONTENT and json_text.read_text(value) != json_text.read_text(
+            elif name in _CONTENT and jsontext.read_text(value) != jsontext.read_text(
                 accumulated[name]
             ):
                 self.has_lost = True
@@ -159,12 +167,12 @@ class _ChoiceParts:
         fields = {"index": Raw(str(index).encode())} | self.members
         fields["message"] = Raw(self.message.text())
         fields["logprobs"] = Raw(self._logprobs())
-        fields.setdefault("finish_reason", Raw(json_text.NULL))
-        return json_text.encode_object(fields)
+        fields.setdefault("finish_reason", Raw(jsontext.NULL))
+        return jsontext.encode_object(fields)
 
     def _logprobs(self) -> bytes:
         text = self.logprobs.text()
-        return json_text.NULL if text == b"{}" else text
+        return jsontext.NULL if text == b"{}" else text
 
 
 class ChatAccumulator:
@@ -192,12 +200,12 @@ class ChatAccumulator:
         if data == DONE:
             self._done = True
             return
-        json_text.check_values(data)
+        jsontext.check_values(data)
         try:
             self._feed_data(event, data)
-        except json_text.TooManyValuesError:
+        except jsontext.TooManyValuesError:
             raise
-        except json_text.UnreadableError as error:
+        except jsontext.UnreadableError as error:
             self._feed_unreadable(event, error)
 
     def outcome(self) -> ParsedResponse:
@@ -225,12 +233,12 @@ class ChatAccumulator:
 
     def _feed_data(self, event: Event, data: bytes) -> None:
         if data[:1] == b"[":
-            for element in json_text.slice_elements(data):
+            for element in jsontext.slice_elements(data):
                 self._feed_data(event, bytes(element))
             return
-        chunk = json_text.slice_all_members(data)
+        chunk = jsontext.slice_all_members(data)
         inner = unwrap_completion(chunk)
-        self._feed_chunk(event, json_text.slice_all_members(inner) if inner is not None else chunk)
+        self._feed_chunk(event, jsontext.slice_all_members(inner) if inner is not None else chunk)
 
     def _feed_chunk(self, event: Event, chunk: Members) -> None:
         choices = _read_choices(chunk.get("choices", ABSENT))
@@ -246,7 +254,7 @@ class ChatAccumulator:
                 self._held.add(name not in self._members)
                 self._members[name] = value
         for choice in choices:
-            self._choice(json_text.read_int(choice.get("index", ABSENT)) or 0).feed(choice)
+            self._choice(jsontext.read_int(choice.get("index", ABSENT)) or 0).feed(choice)
 
     def _choice(self, index: int) -> _ChoiceParts:
         if index not in self._choices:
@@ -264,13 +272,13 @@ class ChatAccumulator:
 
     def _count(self, chunk: Members, choices: list[Members]) -> None:
         """Take the tokens that a chunk counts, wherever they stand."""
-        beside = any(name in chunk and json_text.is_present(chunk[name]) for name in _COUNTING)
+        beside = any(name in chunk and jsontext.is_present(chunk[name]) for name in _COUNTING)
         if not beside and not any("usage" in one for one in choices):
             return
         self._usage = merge_usage(self._usage, find_usage(chunk, choices))
         self._stated_usage = merge_usage(self._stated_usage, chunk.get("usage", ABSENT))
 
-    def _feed_unreadable(self, event: Event, error: json_text.UnreadableError) -> None:
+    def _feed_unreadable(self, event: Event, error: jsontext.UnreadableError) -> None:
         if event.name in _ERRORS:
             self._api_error = self._api_error or _read_plain_error(event.data)
             return
@@ -278,15 +286,15 @@ class ChatAccumulator:
         self._lost = self._lost or not (is_filler(event) or event.data.lstrip()[:1] == b"{")
 
     def _read(self, state: State | None) -> ParsedResponse:
-        fields = self._members | {"object": json_text.encode_string("chat.completion")}
+        fields = self._members | {"object": jsontext.encode_string("chat.completion")}
         choices = [self._choices[index].text(index) for index in sorted(self._choices)]
-        fields["choices"] = Raw(json_text.encode_array(choices))
-        if json_text.is_present(self._stated_usage):
+        fields["choices"] = Raw(jsontext.encode_array(choices))
+        if jsontext.is_present(self._stated_usage):
             fields["usage"] = self._stated_usage
-        text = json_text.encode_object(fields)
+        text = jsontext.encode_object(fields)
         try:
             return replace(read_completion(text, state), usage=read_usage(self._usage))
-        except json_text.UnreadableError:  # nested one level too deep by now
+        except jsontext.UnreadableError:  # nested one level too deep by now
             return ParsedResponse(state=state, partial=text, lost=_LOST)
 
     def _is_finished(self) -> bool:
@@ -304,27 +312,27 @@ def accumulate(events: Iterable[Event]) -> ParsedResponse:
 def read_index(element: Raw) -> int | None:
     """Return the `index` of a list's element; None where it has none."""
     try:
-        return json_text.read_int(json_text.slice_all_members(element).get("index", ABSENT))
-    except json_text.UnreadableError:
+        return jsontext.read_int(jsontext.slice_all_members(element).get("index", ABSENT))
+    except jsontext.UnreadableError:
         return None
 
 
 def _read_choices(choices: Raw) -> list[Members]:
     start = bytes(memoryview(choices)[:1])
     if start == b"{":
-        return [json_text.slice_all_members(choices)]
-    elements = json_text.slice_elements(choices) if start == b"[" else []
-    return [json_text.slice_all_members(choice) for choice in elements]
+        return [jsontext.slice_all_members(choices)]
+    elements = jsontext.slice_elements(choices) if start == b"[" else []
+    return [jsontext.slice_all_members(choice) for choice in elements]
 
 
 def _read_plain_error(data: bytes) -> ApiError | None:
     api_error = read_error_body(data)
-    text = json_text.replace_unstorable(data.decode(errors="replace")).strip()
+    text = jsontext.replace_unstorable(data.decode(errors="replace")).strip()
     return api_error or (ApiError(None, text) if text else None)
 
 
 def _read_members(value: Raw) -> Members:
-    return json_text.slice_all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
+    return jsontext.slice_all_members(value) if bytes(memoryview(value)[:1]) == b"{" else {}
 
 
 def _has_text(delta: Members) -> bool:
@@ -333,8 +341,8 @@ def _has_text(delta: Members) -> bool:
 
 def _replaces(value: Raw, before: Raw) -> bool:
     """Return whether a value replaces another: an empty one does where there is not even that."""
-    return not _is_empty(value) or not json_text.is_present(before)
+    return not _is_empty(value) or not jsontext.is_present(before)
 
 
 def _is_empty(value: Raw) -> bool:
-    return not json_text.is_present(value) or bytes(value) == b'""'
+    return not jsontext.is_present(value) or bytes(value) == b'""'

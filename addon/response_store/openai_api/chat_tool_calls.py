@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 
 from msgspec import Raw
 
-from response_store import json_text
-from response_store.json_text import ABSENT
-from response_store.openai_api.held import PLACE, Held
+from response_store import jsontext
+from response_store.jsontext import ABSENT
+from response_store.openai_api.outcome import PLACE, Held
 
 Members = dict[str, Raw]
 _BODIES = ("function", "custom")
@@ -31,7 +31,7 @@ class _Call:
 
     @property
     def id(self) -> str:
-        return json_text.read_text(self.members.get("id", ABSENT)) or ""
+        return jsontext.read_text(self.members.get("id", ABSENT)) or ""
 
     @property
     def has_arguments(self) -> bool:
@@ -51,7 +51,7 @@ class _Call:
         for name, value in piece.items():
             if name in _BODIES and _is_object(value):
                 self.body_name = self.body_name or name
-                self.add_body(json_text.slice_all_members(value))
+                self.add_body(jsontext.slice_all_members(value))
             elif name in ("name", *_GROWING):  # not within an object, as some servers have it
                 self.add_body({name: value})
             elif name not in self.members or not _is_empty(value):
@@ -72,17 +72,17 @@ class _Call:
         fields: Members = dict(self.members)
         if self.body_name or self.name or self.pieces or self.body:
             fields[self.body_name or "function"] = Raw(self.body_text())
-        return json_text.encode_object(fields)
+        return jsontext.encode_object(fields)
 
     def body_text(self) -> bytes:
         """Return what is called as JSON: its name, then its arguments, then anything else."""
-        fields: Members = {"name": json_text.encode_string(self.name)} if self.name else {}
+        fields: Members = {"name": jsontext.encode_string(self.name)} if self.name else {}
         for name, pieces in self.pieces.items():
             fields[name] = Raw(b'"' + b"".join(pieces) + b'"')
-        return json_text.encode_object(fields | self.body)
+        return jsontext.encode_object(fields | self.body)
 
     def _add_name(self, value: Raw) -> None:
-        new = json_text.read_text(value) or ""
+        new = jsontext.read_text(value) or ""
         if new.startswith(self.name):  # the first one, or it is repeated, as far as it came
             self.name = new
         elif not self.has_arguments:
@@ -90,7 +90,7 @@ class _Call:
 
     def _add_arguments(self, name: str, value: Raw) -> None:
         if bytes(memoryview(value)[:1]) == b'"':
-            self.pieces.setdefault(name, []).append(json_text.strip_quotes(value))
+            self.pieces.setdefault(name, []).append(jsontext.strip_quotes(value))
         elif not _is_empty(value):
             self.body[name] = value  # an object, as some servers send it
 
@@ -105,10 +105,10 @@ class ToolCalls:
 
     def add(self, pieces: Raw) -> None:
         """Take the `tool_calls` of a delta; raises UnreadableError where it is no list."""
-        elements = [pieces] if _is_object(pieces) else json_text.slice_elements(pieces)
+        elements = [pieces] if _is_object(pieces) else jsontext.slice_elements(pieces)
         fed: list[_Call] = []  # by this list, which has one piece of a call at most
         for piece in filter(_is_object, elements):
-            fed.append(self._add_piece(json_text.slice_all_members(piece), fed))
+            fed.append(self._add_piece(jsontext.slice_all_members(piece), fed))
 
     @property
     def has_come(self) -> bool:
@@ -118,7 +118,7 @@ class ToolCalls:
     def value(self) -> Raw:
         """Return the calls as a JSON list, by index, then as they began."""
         calls = sorted(self._calls, key=lambda call: call.index)
-        return Raw(json_text.encode_array([call.text() for call in calls]))
+        return Raw(jsontext.encode_array([call.text() for call in calls]))
 
     def _add_piece(self, piece: Members, fed: list[_Call]) -> _Call:
         index = _read_index(piece.get("index", ABSENT))
@@ -175,35 +175,35 @@ def _has_arguments(piece: Members) -> bool:
 
 
 def _read_id(piece: Members) -> str:
-    return json_text.read_text(piece.get("id", ABSENT)) or ""
+    return jsontext.read_text(piece.get("id", ABSENT)) or ""
 
 
 def _read_name(piece: Members) -> str:
-    return json_text.read_text(_find_body(piece).get("name", ABSENT)) or ""
+    return jsontext.read_text(_find_body(piece).get("name", ABSENT)) or ""
 
 
 def _find_body(piece: Members) -> Members:
     bodies = (piece[name] for name in _BODIES if _is_object(piece.get(name, ABSENT)))
-    return next(map(json_text.slice_all_members, bodies), piece)
+    return next(map(jsontext.slice_all_members, bodies), piece)
 
 
 def _is_json_in_string(inner: bytes) -> bool:
     """Return whether a text (JSON, without its quotes) is a JSON object, list or string itself."""
-    text = json_text.read_text(b'"' + inner + b'"')
+    text = jsontext.read_text(b'"' + inner + b'"')
     body = (text or "").strip().encode()
     if not body.endswith(_ARGUMENT_ENDS):
         return False
     try:
-        json_text.slice_elements(b"[" + body + b"]")
-    except json_text.UnreadableError:
+        jsontext.slice_elements(b"[" + body + b"]")
+    except jsontext.UnreadableError:
         return False
     return True
 
 
 def _read_index(value: Raw) -> int | None:
-    index = json_text.read_int(value)
-    if index is None and (text := json_text.read_text(value)):
-        index = json_text.read_int(text.encode())
+    index = jsontext.read_int(value)
+    if index is None and (text := jsontext.read_text(value)):
+        index = jsontext.read_int(text.encode())
     return index
 
 
@@ -212,4 +212,4 @@ def _is_object(value: Raw) -> bool:
 
 
 def _is_empty(value: Raw) -> bool:
-    return not json_text.is_present(value) or bytes(value) == b'""'
+    return not jsontext.is_present(value) or bytes(value) == b'""'

@@ -16,14 +16,15 @@ from response_store.openai_api.item_texts import (
     as_fields,
     as_list,
     as_name,
+    describe_base64,
     extract_error,
     extract_result,
     extract_text,
     format_compact,
+    format_size,
     format_unknown,
     join_lines,
 )
-from response_store.openai_api.media import describe_base64, format_size
 
 CALL, RESULT, ERROR, REASONING = "tool call", "tool result", "tool error", "reasoning"
 _WITHOUT = frozenset({"id", "type", "status", "encrypted_content", "object", "fingerprint"})

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from msgspec import Raw
 
-from response_store import json_text
-from response_store.json_text import ABSENT
-from response_store.openai_api.held import PLACE, Held
+from response_store import jsontext
+from response_store.jsontext import ABSENT
+from response_store.openai_api.outcome import PLACE, Held
 
 Members = dict[str, Raw]
 _TRANSCRIPT = ("output_audio", "transcript")
@@ -74,12 +74,12 @@ class ContentPart(Piecewise):
 
     def json(self) -> bytes:
         """Return it as JSON."""
-        fields: Members = {"type": json_text.encode_string(self.kind or "output_text")}
+        fields: Members = {"type": jsontext.encode_string(self.kind or "output_text")}
         fields |= {k: v for k, v in self.others.items() if k not in ("type", self.member)}
         fields[self.member] = self.value()
         if self.annotations and bytes(fields.get("annotations", b"[]")) == b"[]":
-            fields["annotations"] = Raw(json_text.encode_array(self.annotations))
-        return json_text.encode_object(fields)
+            fields["annotations"] = Raw(jsontext.encode_array(self.annotations))
+        return jsontext.encode_object(fields)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class OutputItem:
     def type(self) -> str:
         """Return its type, as far as it is known."""
         start = read_members(self.done) if self.done is not None else self.start
-        return json_text.read_text(start.get("type", ABSENT)) or self._guessed_type()
+        return jsontext.read_text(start.get("type", ABSENT)) or self._guessed_type()
 
     def text(self) -> bytes:
         """Return it as JSON: as it was sent whole, with what only its pieces brought."""
@@ -107,8 +107,8 @@ class OutputItem:
         if self.done is not None and not missing:
             return self.done
         if self.done is None and missing:
-            fields.setdefault("type", json_text.encode_string(self._guessed_type()))
-        return json_text.encode_object(fields | missing)
+            fields.setdefault("type", jsontext.encode_string(self._guessed_type()))
+        return jsontext.encode_object(fields | missing)
 
     def _missing(self, fields: Members) -> Members:
         """Return the members that the pieces brought, and that are not there or are empty."""
@@ -116,10 +116,10 @@ class OutputItem:
         content = [part for _, part in sorted(self.content.items()) if part.says_something]
         if content and self._is_bare(fields, "content"):
             parts = [part.json() for part in content]
-            missing["content"] = Raw(json_text.encode_array(parts))
+            missing["content"] = Raw(jsontext.encode_array(parts))
         if self.summary and self._is_bare(fields, "summary"):
             parts = [_encode_summary(self.summary[at]) for at in sorted(self.summary)]
-            missing["summary"] = Raw(json_text.encode_array(parts))
+            missing["summary"] = Raw(jsontext.encode_array(parts))
         for name, texts in self.members.items():
             missing |= self._missing_member(fields, name, texts)
         return missing
@@ -134,13 +134,13 @@ class OutputItem:
             return {}
         value = texts[min(texts)].value()
         if inner == "commands":
-            value = Raw(json_text.encode_array([texts[at].value() for at in sorted(texts)]))
-        return {outer: Raw(json_text.encode_object(held | {inner: value}))}
+            value = Raw(jsontext.encode_array([texts[at].value() for at in sorted(texts)]))
+        return {outer: Raw(jsontext.encode_object(held | {inner: value}))}
 
     def _is_bare(self, fields: Members, name: str) -> bool:
         """Return whether a member says nothing; before an item is done its pieces are newer."""
         value = fields.get(name, ABSENT)
-        if self.done is None or not json_text.is_present(value) or bytes(value) in (b'""', b"[]"):
+        if self.done is None or not jsontext.is_present(value) or bytes(value) in (b'""', b"[]"):
             return True
         return name == "content" and not any(_read_part_texts(value))
 
@@ -185,7 +185,7 @@ class OutputItems:
         """Take an item that is done, whole."""
         item_id = _read_id(item)
         target = self._find(index, item_id)
-        kind = json_text.read_text(item.get("type", ABSENT)) or ""
+        kind = jsontext.read_text(item.get("type", ABSENT)) or ""
         if target is None or self._is_another(target, index, item_id, kind, item):
             target = self._waiting(kind, index) or self._new(index)
         target.done = text
@@ -247,26 +247,26 @@ class OutputItems:
         return item
 
 
-def read_members(text: json_text.Text) -> Members:
+def read_members(text: jsontext.Text) -> Members:
     """Return the members of a JSON object; none where it is no object."""
     try:
-        return json_text.slice_all_members(text)
-    except json_text.UnreadableError:
+        return jsontext.slice_all_members(text)
+    except jsontext.UnreadableError:
         return {}
 
 
 def _read_part_texts(content: Raw) -> list[bytes]:
     try:
-        parts = [read_members(part) for part in json_text.slice_elements(content)]
-    except json_text.UnreadableError:
+        parts = [read_members(part) for part in jsontext.slice_elements(content)]
+    except jsontext.UnreadableError:
         return []
     names = ("text", "refusal", "transcript")
-    return [json_text.strip_quotes(p.get(name, ABSENT)) for p in parts for name in names]
+    return [jsontext.strip_quotes(p.get(name, ABSENT)) for p in parts for name in names]
 
 
 def _read_id(item: Members) -> str:
-    return json_text.read_text(item.get("id", ABSENT)) or ""
+    return jsontext.read_text(item.get("id", ABSENT)) or ""
 
 
 def _encode_summary(text: Piecewise) -> bytes:
-    return json_text.encode_object({"type": "summary_text", "text": text.value()})
+    return jsontext.encode_object({"type": "summary_text", "text": text.value()})

@@ -1,4 +1,7 @@
-"""Server-sent events: bytes to frames, frames to events.
+"""Decode server-sent events: bytes to frames, frames to events, and which event ends a response.
+
+Names and ids stand at the beginning, and what some servers write behind the large part is a few
+short members. What lies between is left out.
 
 Source: the WHATWG HTML standard, "Server-sent events", section 9.2.6. Real servers differ in
 line ends (LF, CRLF, CR), byte order marks, comments and a last frame without its blank line;
@@ -6,6 +9,8 @@ all of these come out alike. Chunks may be cut anywhere, also inside a character
 
 Against the standard, but read as they are meant: frames with one line end between them, `data:`
 twice, JSON without `data:`, and a field `error:`, which is an event of that name.
+
+Source: the API reference, "Streaming events"; `[DONE]` ends the chunks of Chat Completions.
 """
 
 from __future__ import annotations
@@ -14,10 +19,76 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from response_store import json_text
-from response_store.json_text import TooManyValuesError
-from response_store.limits import OUTLINE_END, READ_SECONDS, VALUES, Deadline
-from response_store.openai_api.outline import outline
+import msgspec
+from msgspec import Raw
+
+from response_store import jsontext
+from response_store.jsontext import ABSENT, TooManyValuesError
+from response_store.limits import OUTLINE_END, OUTLINED, READ_SECONDS, VALUES, Deadline
+from response_store.model.records import State
+
+_MAX_DEPTH = 4  # levels that are told apart
+_CLOSERS = {b"{": b"}", b"[": b"]"}
+_token = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],]', re.DOTALL).finditer
+_short_member = re.compile(
+    rb',\s*+"(?:[^"\\]++|\\.)*+"\s*+:\s*+(?:"(?:[^"\\]++|\\.)*+"|[-+0-9.eE]++|true|false|null)\s*+',
+    re.DOTALL,
+).finditer
+_is_end = re.compile(rb"\}\s*+\Z").match
+
+
+def outline_if_large(text: bytes) -> bytes:
+    """Return a JSON text as it is, or the outline of a large one."""
+    if len(text) <= OUTLINED:
+        return text
+    return outline(text[:OUTLINE_END], text[-OUTLINE_END:])
+
+
+def outline(head: bytes, tail: bytes) -> bytes:
+    """Return a JSON object with the members that the two ends of a large one hold whole.
+
+    What is no object comes out as a text that is none either.
+    """
+    start, closers = _close_head(head)
+    if closers[-1:] != b"}":
+        return start + closers
+    members = _find_last_members(tail)
+    if start.rstrip().endswith((b"{", b"[")) and len(closers) == 1:
+        members = members.removeprefix(b",")
+    return start + closers[:-1] + members + b"}"
+
+
+def _close_head(head: bytes) -> tuple[bytes, bytes]:
+    """Return the beginning up to its last whole member, and the brackets that close it."""
+    open_brackets: list[bytes] = []
+    kept, closers = 0, b""
+    for token in _token(head):
+        mark = token[0]
+        if mark[:1] == b'"':
+            if token[1] is None:
+                break
+            continue
+        if mark in _CLOSERS:
+            open_brackets.append(_CLOSERS[mark])
+        elif mark != b",":
+            del open_brackets[-1:]
+        if len(open_brackets) <= _MAX_DEPTH:
+            kept = token.start() if mark == b"," else token.end()
+            closers = b"".join(reversed(open_brackets))
+        if not open_brackets:
+            break
+    return head[:kept], closers
+
+
+def _find_last_members(tail: bytes) -> bytes:
+    """Return the short members at the end of an object, each behind a comma."""
+    start = end = 0
+    for member in _short_member(tail):
+        if member.start() != end or not end:
+            start = member.start()
+        end = member.end()
+    return tail[start:end] if end and _is_end(tail, end) else b""
+
 
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
@@ -272,7 +343,35 @@ def _is_whole(data: bytes) -> bool:
     if data == _DONE:
         return True
     try:
-        json_text.slice_all_members(data)
-    except json_text.UnreadableError:
+        jsontext.slice_all_members(data)
+    except jsontext.UnreadableError:
         return False
     return True
+
+
+TERMINAL = {
+    "response.completed": State.COMPLETED,
+    "response.incomplete": State.INCOMPLETE,
+    "response.failed": State.FAILED,
+    "response.cancelled": State.CANCELLED,
+    "response.done": State.COMPLETED,  # OpenRouter, Codex's sockets
+}
+DONE = b"[DONE]"
+
+
+class _Data(msgspec.Struct):
+    type: Raw = ABSENT
+
+
+def is_terminal(event: Event) -> bool:
+    """Return whether an event ends its response: its data says so, or else its name does."""
+    try:
+        data = jsontext.slice_members(outline_if_large(event.data), _Data)
+    except jsontext.UnreadableError:
+        return False
+    return determine_type(event, data.type) in TERMINAL
+
+
+def determine_type(event: Event, stated: Raw) -> str:
+    """Return the type that the event's data states, else the event's name."""
+    return jsontext.read_text(stated) or event.name.decode(errors="replace")

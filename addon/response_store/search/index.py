@@ -1,4 +1,5 @@
-"""The index of one database: what is not indexed yet, and how an exchange is indexed.
+"""Define the index of a database: what it lacks, how an exchange is put in, how it is brought up
+to date.
 
 An exchange that has ended has one entry. Unindexed are the exchanges without an entry, and those
 that were indexed in a state that may change and has changed. An entry is written in one short
@@ -9,15 +10,18 @@ transaction or, where its text is long, in several; until the last of them its s
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeAlias
 
-from response_store.search.index_text import ROW, Row, extract_texts
-from response_store.search.parts import Chunk, build_chunks
-from response_store.store.records import State
+from response_store.errors import RowRefusedError, TransientStoreError
+from response_store.model.records import State
+from response_store.search.texts import ROW, Row, extract_texts
+from response_store.search.tokenizer import Chunk, build_chunks
 
 Rows: TypeAlias = Callable[[str, Sequence[object]], list[tuple[Any, ...]]]
-"""Runs a statement in the words of `store/reading.py`."""
+"""Runs a statement in the words of `queries/reader.py`."""
 
 _CHANGED = """
 FROM {exchanges_search} s JOIN {exchanges} e ON e.exchange_id = s.exchange_id
@@ -120,3 +124,40 @@ def index_exchange(index: Index, exchange_id: str, yield_if_due: Callable[[], No
         return False
     index.put(Entry(row), yield_if_due)
     return True
+
+
+_BATCH_SIZE = 500
+_MAX_ATTEMPTS = 5
+
+
+def index_missing(index: Index) -> Iterator[int]:
+    """Index what is missing; yield after each exchange how many are done. Raises StoreError."""
+    done = 0
+    for find in (list_missing, list_changed):
+        after = ""
+        while exchange_ids := find(index.rows, after, _BATCH_SIZE):
+            for exchange_id in exchange_ids:
+                if _retry(partial(index_exchange, index, exchange_id, _never_yield)):
+                    done += 1
+                    yield done
+            after = exchange_ids[-1]
+
+
+def _retry(bring_up: Callable[[], bool]) -> bool:
+    """Call `index_one` again while another writer is in the way; False for a row the database
+    refuses.
+    """
+    for attempt in range(_MAX_ATTEMPTS):
+        try:
+            return bring_up()
+        except RowRefusedError:
+            return False
+        except TransientStoreError:
+            if attempt == _MAX_ATTEMPTS - 1:
+                raise
+            time.sleep(0.1)
+    return False
+
+
+def _never_yield() -> None:
+    """Do nothing: somebody waits for the result."""

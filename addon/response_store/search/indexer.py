@@ -14,12 +14,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from response_store.counts import Counters
+from response_store.backoff import Backoff
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import RowRefusedError, StoppedError, StoreError, TransientStoreError
-from response_store.faults import ErrorReporter
 from response_store.search import index as indexes
 from response_store.search.index import Index
-from response_store.store.backoff import Backoff
 
 logger = logging.getLogger(__name__)
 

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
-from response_store.search.index_text import Text
-from response_store.search.segments import Token, normalize, split_camel_case, tokenize
-from response_store.search.terms import Term
+from response_store.search.texts import Text
+from response_store.search.tokenizer import Term, Token, normalize, split_camel_case, tokenize
 
 BEFORE = 60  # characters before the first match
 LENGTH = 200

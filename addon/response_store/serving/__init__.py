@@ -1,6 +1,5 @@
-"""Answering requests for stored responses, the way OpenAI does.
+"""Answers to requests for stored responses, as OpenAI gives them.
 
-`request` reads what is asked, `stored` says what a store gives, `serve` brings the two together;
-what they use is from values to values. `service` does it while traffic passes, on the threads of
-`readers`. Nothing here knows mitmproxy or a database.
+`request` reads what is asked, `answers` looks it up and answers, in the ingester;
+`service` asks it while traffic passes. Nothing here knows mitmproxy.
 """

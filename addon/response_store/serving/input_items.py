@@ -1,4 +1,7 @@
-"""The list of a response's input items.
+"""List what a response was asked with, in pages.
+
+Where every name is different, a cursor means one place, and each page begins where the one before
+has ended: so paging comes to an end, and no item comes twice.
 
 Items go out as they came in, but for messages in the short form that only requests may have: the
 API lists them written out, and the SDK reads nothing else.
@@ -13,17 +16,48 @@ Items are sliced, and only their ids are read; of a long list only the page is l
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
 
-from response_store import json_text
+from response_store import jsontext
 from response_store.ingest import request_reader as creation
-from response_store.json_text import ABSENT
-from response_store.serving.paging import find_page_start, number_cursor
-from response_store.serving.request import GetInputItems, Order
+from response_store.jsontext import ABSENT
+from response_store.serving.request import GetInputItems, Order, parse_digits
+
+_MAX = 2**64 - 1
+
+
+class CursorError(ValueError):
+    """A cursor means no place in a list. The message is the one that the client gets."""
+
+
+def find_page_start(cursor: str | None, names: Sequence[str | None], limit: int) -> int:
+    """Return the index at which the page begins in a list with these ids; it may be beyond the end.
+
+    `cursor` is an id or, if it is none of them, the number of items to skip. Raises CursorError.
+    """
+    if cursor is None:
+        return 0
+    if cursor in names:
+        return names.index(cursor) + 1
+    if not (cursor.isascii() and cursor.isdigit()):
+        raise CursorError("Invalid value for 'after': invalid input_items cursor.")
+    number = parse_digits(cursor, _MAX - limit)
+    if number is None:
+        raise CursorError("Invalid value for 'after': invalid input_items cursor: offset overflow.")
+    return number
+
+
+def number_cursor(place: int, names: Collection[str | None]) -> str:
+    """Return the cursor of an index, written so that it equals no id."""
+    cursor = str(place)
+    while cursor in names:
+        cursor = f"0{cursor}"
+    return cursor
+
 
 _BLANK = b" \t\r\n"
 _LOST = "\ufffd"  # for what a URL can't say
@@ -61,16 +95,16 @@ def split_items(text: str) -> list[Raw]:
     It is an array where we have written it; other programs also write what the request said.
     """
     data = text.encode(errors="replace").strip(_BLANK)
-    json_text.check_values(data)
+    jsontext.check_values(data)
     if data.startswith(b"["):
-        return json_text.slice_elements(data)
-    slices = json_text.slice_elements(b"[" + data + b"]")
+        return jsontext.slice_elements(data)
+    slices = jsontext.slice_elements(b"[" + data + b"]")
     if len(slices) != 1:
-        raise json_text.UnreadableError("not one JSON value")
-    if not json_text.is_present(slices[0]):
+        raise jsontext.UnreadableError("not one JSON value")
+    if not jsontext.is_present(slices[0]):
         return []
     array = creation.read_input_items(slices[0])
-    return slices if array is None else json_text.slice_elements(array)
+    return slices if array is None else jsontext.slice_elements(array)
 
 
 def build_item_list(request: GetInputItems, items: Sequence[Raw]) -> bytes:
@@ -84,7 +118,7 @@ def build_item_list(request: GetInputItems, items: Sequence[Raw]) -> bytes:
     last = names.ids[page[-1]] if page else None
     if last is None and has_more:
         last = number_cursor(start + len(page), ids)
-    return json_text.encode_object(
+    return jsontext.encode_object(
         {
             "object": "list",
             "data": [
@@ -114,19 +148,17 @@ def _name_items(items: Sequence[Raw], response_id: str) -> _ItemNames:
 def _read_ids(items: Sequence[Raw]) -> list[str | None]:
     """Return the ids that the items bring, all decoded at once where every one is as expected."""
     try:
-        decoded = _decode_ids(json_text.encode_array(items))
+        decoded = _decode_ids(jsontext.encode_array(items))
     except (msgspec.MsgspecError, RecursionError):
         return [_read_id(item) for item in items]
-    return [_drop_unspeakable(json_text.replace_unstorable(item.id or "")) for item in decoded]
+    return [_drop_unspeakable(jsontext.replace_unstorable(item.id or "")) for item in decoded]
 
 
 def _read_id(item: Raw) -> str | None:
     """Return the id of an item, empty where it has no usable one; None for what is no object."""
     if not _is_object(item):
         return None
-    return _drop_unspeakable(
-        json_text.read_text(json_text.slice_members(item, _InputItem).id) or ""
-    )
+    return _drop_unspeakable(jsontext.read_text(jsontext.slice_members(item, _InputItem).id) or "")
 
 
 def _drop_unspeakable(name: str) -> str:
@@ -144,23 +176,23 @@ def _complete_item(item: Raw, name: str | None, is_generated: bool) -> Raw:
     """Return an item as it is sent: with its id, and expanded where it came in the short form."""
     if name is None:
         return item
-    more = _expand_short_form(json_text.slice_members(item, _InputItem))
+    more = _expand_short_form(jsontext.slice_members(item, _InputItem))
     if is_generated:
-        more = {"id": json_text.encode_string(name), **more}
+        more = {"id": jsontext.encode_string(name), **more}
     if not more:
         return item
-    return Raw(json_text.encode_object(more | json_text.slice_all_members(item) | more))
+    return Raw(jsontext.encode_object(more | jsontext.slice_all_members(item) | more))
 
 
 def _expand_short_form(seen: _InputItem) -> dict[str, Raw]:
     """Return the members that a message in the short form lacks: its type, its text as parts."""
-    kind = json_text.read_text(seen.type)
-    if kind not in ("message", None) or not json_text.is_present(seen.role):
+    kind = jsontext.read_text(seen.type)
+    if kind not in ("message", None) or not jsontext.is_present(seen.role):
         return {}
-    more = {} if kind else {"type": json_text.encode_string("message")}
+    more = {} if kind else {"type": jsontext.encode_string("message")}
     if bytes(memoryview(seen.content)[:1]) == b'"':
-        part = _SAID if json_text.read_text(seen.role) == "assistant" else _ASKED
-        content = json_text.encode_array([json_text.encode_object({**part, "text": seen.content})])
+        part = _SAID if jsontext.read_text(seen.role) == "assistant" else _ASKED
+        content = jsontext.encode_array([jsontext.encode_object({**part, "text": seen.content})])
         more["content"] = Raw(content)
     return more
 
@@ -170,4 +202,4 @@ def _is_object(item: Raw) -> bool:
 
 
 def _encode_string(text: str | None) -> Raw | None:
-    return None if text is None else json_text.encode_string(text)
+    return None if text is None else jsontext.encode_string(text)

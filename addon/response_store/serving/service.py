@@ -14,20 +14,19 @@ import msgspec
 
 from response_store.config import Serve
 from response_store.errors import StoreError, TransientStoreError
-from response_store.ingest.channel import FAILED, OK
-from response_store.json_text import replace_unstorable
-from response_store.serving import answer
-from response_store.serving.answer import ServedAnswer
+from response_store.ingest.channel import FAILED, OK, IngesterReply
+from response_store.jsontext import replace_unstorable
+from response_store.serving import http_response
+from response_store.serving.http_response import ServedAnswer
 from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
 
 if TYPE_CHECKING:
-    from response_store.counts import Counters
-    from response_store.ingest.supervisor import IngesterReply
+    from response_store.diagnostics import Counters
 
 SECONDS = 3.0
 """That somebody waits for the store."""
 KIND = "serve"
-"""The kind of question that the ingester answers from `serving/questions.py`."""
+"""The kind of question that the ingester answers from `serving/answers.py`."""
 _DELETE_SECONDS = 1.5
 _METHODS = ("GET", "DELETE")
 
@@ -56,7 +55,7 @@ encode = msgspec.msgpack.Encoder().encode
 _decode_reply = msgspec.msgpack.Decoder(StoreReply).decode
 
 
-class IngesterLink(Protocol):
+class AnswerSource(Protocol):
     """Messages to the ingester."""
 
     def ask(self, kind: str, arguments: bytes, seconds: float) -> asyncio.Future[IngesterReply]:
@@ -69,7 +68,7 @@ class IngesterLink(Protocol):
 class Service:
     """Answers requests on the event loop."""
 
-    def __init__(self, mode: Serve, journal: IngesterLink, counters: Counters) -> None:
+    def __init__(self, mode: Serve, journal: AnswerSource, counters: Counters) -> None:
         self._mode = mode
         self._journal = journal
         self._counters = counters
@@ -96,14 +95,14 @@ class Service:
             if reply is None and isinstance(request, DeleteResponse):
                 reply = await self._delete(tenant, request)
         except (TransientStoreError, TimeoutError):
-            reply = self._replace_error(answer.build_unavailable())
+            reply = self._replace_error(http_response.build_unavailable())
         except StoreError:
-            reply = self._replace_error(answer.build_internal_error())
+            reply = self._replace_error(http_response.build_internal_error())
         return self._count(reply)
 
     def answer_after_error(self) -> ServedAnswer | None:
         """Return what to do where answering has raised."""
-        return self._count(self._replace_error(answer.build_internal_error()))
+        return self._count(self._replace_error(http_response.build_internal_error()))
 
     async def _look_up(self, query: StoreQuery) -> ServedAnswer | None:
         future = self._journal.ask(KIND, encode(query), SECONDS)
@@ -121,7 +120,7 @@ class Service:
         in_time = await self._journal.delete(tenant, request.id, _DELETE_SECONDS)
         if not in_time:
             raise TransientStoreError("the deletion is not written yet: try again later")
-        return answer.build_deleted(request.id)
+        return http_response.build_deleted(request.id)
 
     def _replace_error(self, error: ServedAnswer) -> ServedAnswer | None:
         return None if self._mode is Serve.PREFER else error

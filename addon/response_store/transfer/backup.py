@@ -14,9 +14,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from response_store.config.model import SqliteTarget
-from response_store.config.tables import TableNames
+from response_store.config.table_names import TableNames
 from response_store.errors import PermanentStoreError
-from response_store.store.reading_errors import translate_read_errors
+from response_store.queries.reader import translate_read_errors
 
 _BUSY_SECONDS = 30.0
 _SIDES = ("-wal", "-shm", "-journal")

@@ -102,7 +102,7 @@ class _Unzstd(io.RawIOBase):
         return count
 
 
-class Lines:
+class LineReader:
     """The lines of a file, unpacked; and how far the file has been read, as it is packed."""
 
     def __init__(self, file: io.BufferedReader) -> None:
@@ -126,14 +126,14 @@ class Lines:
 
 
 @contextmanager
-def read_lines(path: Path) -> Iterator[Lines]:
+def read_lines(path: Path) -> Iterator[LineReader]:
     """Open the lines of a file, or of standard input where it is `-`. Raises FileError."""
     hint = "Check the path; where the file was cut off, get it once more."
     with _translate_errors(path, "read", hint), ExitStack() as stack:
         if str(path) == STANDARD:
-            yield Lines(_make_peekable(sys.stdin.buffer))
+            yield LineReader(_make_peekable(sys.stdin.buffer))
         else:
-            yield Lines(stack.enter_context(path.open("rb")))
+            yield LineReader(stack.enter_context(path.open("rb")))
 
 
 def _get_size(file: io.BufferedReader) -> int | None:

@@ -5,7 +5,7 @@ A database that gives no answer is given up after HARNESS_DEADLINE seconds, howe
 
 import os
 
-from response_store.store.postgres.watchdog import BatchDeadline
+from response_store.backends.postgres.watchdog import BatchDeadline
 
 _, min_rate, _ = BatchDeadline.__init__.__defaults__ or ()
 deadline = float(os.environ["HARNESS_DEADLINE"])

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
-from response_store.config.addresses import HostPolicy
+from response_store.backends.postgres.check import check_postgres
+from response_store.backends.postgres.resolver import build_checked_connection_string
+from response_store.backends.postgres.store import PostgresStore
+from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from response_store.errors import PermanentStoreError, TransientStoreError
-from response_store.store.connection_check import Findings
-from response_store.store.postgres.check import check_postgres
-from response_store.store.postgres.resolving import build_checked_connection_string
-from response_store.store.postgres.store import PostgresStore
+from response_store.queries.schema_state import Findings
 from tests.acceptance.postgres.looking import ask, assert_each_once, rows_of
 from tests.harness.records import NAMES, record
 

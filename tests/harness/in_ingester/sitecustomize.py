@@ -7,7 +7,7 @@ import os
 import runpy
 import sys
 
-if any("response_store.ingest.process" in argument for argument in sys.orig_argv):
+if any("response_store.ingester" in argument for argument in sys.orig_argv):
     sys.path.append(os.environ["HARNESS_PACKAGE"])
     for script in os.environ["HARNESS_IN_INGESTER"].split(os.pathsep):
         runpy.run_path(script)

@@ -11,10 +11,9 @@ from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import Outbox
 from response_store.capture.recorder import Recorder
 from response_store.config import Config, load_config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.journal.frames import FrameKind
-from response_store.store.records import EndedBy, ExchangeRow, Record
+from response_store.model.records import EndedBy, ExchangeRow, Record
 from tests.unit.capture.borders import (
     FakeLoop,
     RecordingIngester,

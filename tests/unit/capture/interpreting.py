@@ -6,15 +6,13 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from response_store.config import Config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
-from response_store.ingest.cleaning import Cleaner
+from response_store.diagnostics import Counters, ErrorReporter
+from response_store.ingest.cleaning import Cleaner, build_redactor
 from response_store.ingest.delivery import Batch
 from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.journal.frames import Frame, FrameRef
-from response_store.redaction.chosen import build_redactor
-from response_store.store.records import Record
+from response_store.model.records import Record
 
 if TYPE_CHECKING:
     from tests.unit.capture.borders import Sent

@@ -11,7 +11,7 @@ import pytest
 
 from response_store.capture.acknowledgement import LAG_BYTES, LAG_FRAMES, Acknowledgement
 from response_store.capture.outbox import AckDependency
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.capturing import Progress, config_of
 

@@ -14,7 +14,7 @@ from mitmproxy.test import tflow, tutils
 from response_store.capture import flow_facts
 from response_store.capture.draft import RequestHead, encode_head
 from response_store.config import TenantConfig
-from response_store.store.records import HEADER_COLUMNS, Api
+from response_store.model.records import HEADER_COLUMNS, Api
 
 SECRETS = [
     (b"Authorization", b"Bearer c4n4ry"),

@@ -10,8 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from response_store.capture.outbox import AckDependency, Chain, Job, Outbox, OutgoingFrame
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from tests.unit.capture.borders import FakeLoop, RecordingIngester, RecordingJournal

@@ -14,7 +14,7 @@ from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import LARGE
 from response_store.capture.recorder import LARGE_WAIT, OPEN_AFTER, SSE_WAIT, TICK
 from response_store.journal.frames import FrameKind
-from response_store.store.records import EndedBy
+from response_store.model.records import EndedBy
 from tests.unit.capture.borders import Sent, answer_head, json_head, request_head
 from tests.unit.capture.capturing import STARTED, Capturing, end_of, finish
 

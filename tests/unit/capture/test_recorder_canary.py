@@ -10,7 +10,7 @@ import pytest
 
 from response_store.capture.recorder import TICK
 from response_store.journal.frames import FrameKind
-from response_store.store.records import EndedBy
+from response_store.model.records import EndedBy
 from tests.fakes.cuts import CODINGS
 from tests.unit.capture.borders import answer_head, json_head
 from tests.unit.capture.capturing import Capturing

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from response_store.config import Durability
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import FrameKind
 from response_store.journal.reader import JournalReader
 from response_store.journal.writer import JournalWriter
-from response_store.store.records import EndedBy
+from response_store.model.records import EndedBy
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
 from tests.unit.capture.borders import Sent, json_head

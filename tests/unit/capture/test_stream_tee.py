@@ -11,10 +11,9 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.memory import Budget
-from response_store.capture.stream_tee import StreamTee
+from response_store.capture.stream_tee import Budget, StreamTee
+from response_store.model.records import Api
 from response_store.openai_api.sse import parse_stream
-from response_store.store.records import Api
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, Coding, at_random
 from tests.fakes.dialects import BOM, CHAT, DIALECTS, OPENAI

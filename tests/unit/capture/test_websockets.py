@@ -13,7 +13,7 @@ from mitmproxy.websocket import WebSocketMessage
 from wsproto.frame_protocol import Opcode
 
 from response_store.capture.websockets import Sockets
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from tests.fakes import bodies
 from tests.unit.capture.capturing import Capturing
 

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from response_store.cli import main
-from tests.unit.query.stored import Stored
-from tests.unit.query.stored_in_postgres import (
+from tests.unit.queries.stored import Stored
+from tests.unit.queries.stored_in_postgres import (
     StoredInPostgres,
     session_stored,
     stored_in_postgres,

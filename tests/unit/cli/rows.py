@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.unit.cli.conftest import Anywhere
-from tests.unit.query.stored import packed
+from tests.unit.queries.stored import packed
 
 RESPONSE_ID = "resp_68a1b2c3d4e5f607"
 EXCHANGE_ID = "0e1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52"

@@ -16,7 +16,7 @@ from tests.unit.cli import rows
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
-    from tests.unit.query.stored import Stored
+    from tests.unit.queries.stored import Stored
 
 pytestmark = pytest.mark.one_python
 

@@ -13,17 +13,17 @@ from typing import TYPE_CHECKING
 import pytest
 from click.shell_completion import CompletionItem, get_completion_class
 
-from response_store.cli import completion_values, main
+from response_store.cli import main, source
 from response_store.cli.completion import PROGRAM, SHELLS, VARIABLE
 from tests.unit.cli import rows
-from tests.unit.cli.test_process import PROGRAM as ITSELF
-from tests.unit.cli.test_process import environment
+from tests.unit.cli.test_lazy_process import PROGRAM as ITSELF
+from tests.unit.cli.test_lazy_process import environment
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.unit.cli.conftest import Anywhere, Command
-    from tests.unit.query.stored import Stored
+    from tests.unit.queries.stored import Stored
 
 DEADLINE = 20
 NAMED = [*ITSELF[:2], "from response_store.cli import main; main(prog_name='response-store')"]
@@ -54,7 +54,7 @@ def asked(shell: str, *words: str, **more: str) -> subprocess.CompletedProcess[b
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may look for longer than a prompt would wait."""
-    monkeypatch.setattr(completion_values, "SECONDS", DEADLINE)
+    monkeypatch.setattr(source, "SECONDS", DEADLINE)
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_an_old_id_is_found_by_its_beginning(
     anywhere: Anywhere, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where none of the newest begins so, older ones are looked for."""
-    monkeypatch.setattr(completion_values, "NEWEST", 1)
+    monkeypatch.setattr(source, "NEWEST", 1)
     rows.all_kinds(anywhere)
     assert names("show", "") == ["e-open"]
     assert names("show", "resp_6") == [rows.RESPONSE_ID]
@@ -169,8 +169,8 @@ def test_a_look_at_a_file_is_quick(stored: Stored) -> None:
     """Nothing that takes long to import is imported for it."""
     rows.chat(stored)
     check = (
-        "import atexit, sys; from response_store.cli import completion_values, main;"
-        f"completion_values.SECONDS = {DEADLINE}; atexit.register(lambda: print("
+        "import atexit, sys; from response_store.cli import main, source;"
+        f"source.SECONDS = {DEADLINE}; atexit.register(lambda: print("
         "{'psycopg', 'rich', 'mitmproxy', 'dateparser'} & sys.modules.keys()));"
         f"main(prog_name={PROGRAM!r})"
     )
@@ -238,8 +238,8 @@ def test_a_real_bash(stored: Stored, place: Path) -> None:
     folder.mkdir()
     program = folder / PROGRAM
     program.write_text(
-        f"#!{sys.executable}\nfrom response_store.cli import completion_values, main\n"
-        f"completion_values.SECONDS = {DEADLINE}\nmain()\n"
+        f"#!{sys.executable}\nfrom response_store.cli import main, source\n"
+        f"source.SECONDS = {DEADLINE}\nmain()\n"
     )
     program.chmod(0o755)
     session = """

@@ -22,7 +22,7 @@ from tests.unit.cli.proxied import (
     proxy_journal,
 )
 from tests.unit.ingest.proxy_side import Ingester, ProxyJournal, id_of
-from tests.unit.query.stored import Stored
+from tests.unit.queries.stored import Stored
 
 BAD = ("resp_1", "resp_3")
 REFUSES = """

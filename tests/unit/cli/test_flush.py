@@ -21,9 +21,9 @@ from tests.unit.cli.proxied import (
     running_proxy,
 )
 from tests.unit.ingest.proxy_side import Ingester
-from tests.unit.journal.test_earlier import entry, make
-from tests.unit.query.stored import Stored
-from tests.unit.query.stored_in_postgres import StoredInPostgres
+from tests.unit.ingest.test_earlier_journals import entry, make
+from tests.unit.queries.stored import Stored
+from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
 DONE = "All that was acknowledged so far is in the database.\n"
 CANARY = "c4n4ry-p4ssword"

@@ -31,7 +31,7 @@ from tests.unit.cli.proxied import (
     running_proxy,
 )
 from tests.unit.ingest.proxy_side import ProxyJournal, id_of
-from tests.unit.query.stored_in_postgres import StoredInPostgres
+from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
 CANARY = "c4n4ry-p4ssword"
 READING = [

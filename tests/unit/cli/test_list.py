@@ -10,12 +10,13 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from response_store.backends.registry import open_file
 from response_store.cli.list import show_table
-from response_store.store.query import ALL, open_file
-from response_store.store.records import ExchangeRow
-from response_store.store.selection import Selection
+from response_store.model.records import ExchangeRow
+from response_store.model.selection import Selection
+from response_store.queries.exchanges import ALL
 from tests.unit.cli import rows
-from tests.unit.query.stored import NAMES, Stored
+from tests.unit.queries.stored import NAMES, Stored
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command

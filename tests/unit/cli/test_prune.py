@@ -15,13 +15,13 @@ import pytest
 from click.testing import CliRunner
 
 from response_store.cli import main
-from response_store.cli.sizes import parse_size
+from response_store.cli.options import parse_size
 from tests.unit.cli import rows
-from tests.unit.query.stored import Stored
+from tests.unit.queries.stored import Stored
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
-    from tests.unit.query.stored_in_postgres import StoredInPostgres
+    from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
 UNTIL = "2026-01-01T02:05:30"
 

@@ -13,12 +13,11 @@ from mitmproxy.proxy.layers import tls
 from rich.cells import cell_len
 from rich.console import Console
 
-from response_store.cli import run_summary
-from response_store.cli.run_table import build_table
+from response_store.cli import run as run_summary
+from response_store.cli.run import CapturedGroup, build_table
 from response_store.cli.source import find_source
-from response_store.running.captured import CapturedGroup
-from response_store.running.errors import require_safe_mitmweb
-from response_store.running.run import RunOutcome
+from response_store.run.command import require_safe_mitmweb
+from response_store.run.run import RunOutcome
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command

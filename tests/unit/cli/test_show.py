@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from response_store.cli.show_view import show
-from response_store.store.query import open_file
+from response_store.backends.registry import open_file
+from response_store.cli.show import print_exchange
 from tests.unit.cli import rows
-from tests.unit.query.stored import NAMES, Stored, packed
+from tests.unit.queries.stored import NAMES, Stored, packed
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
@@ -342,7 +342,7 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     console = Console(file=file, width=width, force_terminal=True, markup=False, emoji=False)
     with open_file(stored.path, NAMES) as query:
         for identifier in (rows.RESPONSE_ID, "resp_cut"):
-            show(console, query.find("default", identifier))
+            print_exchange(console, query.find("default", identifier))
     shown = file.getvalue()
     assert "\x1b[1m" in shown, "the names of facts are bold"
     assert "\x1b[2J" not in shown

@@ -9,8 +9,8 @@ import pytest
 
 from response_store.config import TableNames
 from tests.harness.postgres import PostgresDatabase
-from tests.unit.query.stored import Stored
-from tests.unit.query.stored_in_postgres import StoredInPostgres
+from tests.unit.queries.stored import Stored
+from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
 if TYPE_CHECKING:
     from pathlib import Path

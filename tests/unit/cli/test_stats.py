@@ -13,13 +13,12 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from response_store.cli.sparkline import draw_sparkline
-from response_store.cli.stats_view import shorten_count, show
-from response_store.store.records import State
-from response_store.store.selection import Selection
-from response_store.store.statistics import By
+from response_store.cli.stats import draw_sparkline, shorten_count, show
+from response_store.model.records import State
+from response_store.model.selection import Selection
+from response_store.queries.statistics import By
 from tests.unit.cli import rows
-from tests.unit.query.stored import Stored
+from tests.unit.queries.stored import Stored
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command

@@ -10,8 +10,8 @@ from tests.unit.cli import rows
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
-    from tests.unit.query.stored import Stored
-    from tests.unit.query.stored_in_postgres import StoredInPostgres
+    from tests.unit.queries.stored import Stored
+    from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
 
 def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:

@@ -11,16 +11,15 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from response_store.backends.registry import build_follower
 from response_store.cli import output
 from response_store.cli.source import find_source
-from response_store.cli.tail_lines import TailWriter
-from response_store.cli.tail_watch import WatchedDatabase
-from response_store.store.backends import build_follower
-from response_store.store.following import list_last_ended
-from response_store.store.selection import Selection
+from response_store.cli.tail import TailWriter, WatchedDatabase
+from response_store.model.selection import Selection
+from response_store.queries.exchanges import list_last_ended
 from tests.unit.cli import rows
 from tests.unit.cli.test_list import GOLDEN
-from tests.unit.query.stored import Stored
+from tests.unit.queries.stored import Stored
 
 if TYPE_CHECKING:
     from pathlib import Path

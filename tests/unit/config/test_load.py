@@ -21,11 +21,10 @@ from response_store.config import (
     list_security_warnings,
     load_config,
 )
-from response_store.config.addresses import HostPolicy
+from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.tls import SslMode, TlsPlan
-
-from .conftest import Load, Refusal
+from tests.unit.config.conftest import Load, Refusal
 
 URL = "RESPONSE_STORE_DATABASE_URL"
 

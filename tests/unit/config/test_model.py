@@ -9,8 +9,7 @@ import pickle
 import pytest
 
 from response_store.config import Secret
-
-from .conftest import Load
+from tests.unit.config.conftest import Load
 
 
 @pytest.mark.parametrize(

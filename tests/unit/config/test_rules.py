@@ -9,8 +9,7 @@ import pytest
 
 from response_store.config import Acknowledge, JournalConfig, Serve
 from response_store.config.rules import SECRET_HEADERS
-
-from .conftest import Load, Refusal
+from tests.unit.config.conftest import Load, Refusal
 
 
 def nested(key: str, value: Any) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from response_store.config import (
 )
 from response_store.config.schema import load_schema
 from response_store.config.tls import SslMode
-from response_store.store.records import Api
+from response_store.model.records import Api
 
 
 def keys(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

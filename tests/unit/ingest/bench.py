@@ -9,17 +9,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from response_store.backends.base import Health, Store
+from response_store.backends.registry import build_store
 from response_store.config import Config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.applier import Applier
+from response_store.ingest.cleaning import SharedCleaned
 from response_store.ingest.delivery import PendingChange
-from response_store.ingest.shared_cleaned import SharedCleaned
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import FrameKind
-from response_store.store.backends import build_store
-from response_store.store.base import Store
-from response_store.store.health import Health
 from tests.unit.ingest.proxy_side import ProxyJournal, end_frame, exchanges, make_config, rows
 
 

@@ -9,9 +9,8 @@ from typing import Any
 from response_store.config import CaptureConfig, RawBodies, StoreFalse
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
-from response_store.openai_api.sse import SSEDecoder, parse_events
-from response_store.openai_api.terminal_events import DONE, is_terminal
-from response_store.store.records import Api, EndedBy, ExchangeRow, Record, ResponseRow, Transport
+from response_store.model.records import Api, EndedBy, ExchangeRow, Record, ResponseRow, Transport
+from response_store.openai_api.sse import DONE, SSEDecoder, is_terminal, parse_events
 
 STARTED = 1741476000.25
 LIMIT = 1 << 20

@@ -38,8 +38,8 @@ class FullJournal:
         self.failed = 0
         self._rng = rng
         self._writev, self._write = os.writev, os.write
-        patch.setattr("response_store.journal.segment_file.os.writev", self._write_some)
-        patch.setattr("response_store.journal.segment_file.os.write", self._write_none)
+        patch.setattr("response_store.journal.segments.os.writev", self._write_some)
+        patch.setattr("response_store.journal.segments.os.write", self._write_none)
 
     def _write_some(self, fd: int, buffers: Sequence[bytes]) -> int:
         if not self.is_full:

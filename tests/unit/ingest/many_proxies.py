@@ -20,13 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from response_store.backends.registry import build_store
 from response_store.config import Config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import build_target
-from response_store.journal.directory import list_journals
-from response_store.store.backends import build_store
+from response_store.journal.directory import build_target, list_journals
 from tests.unit.ingest.proxy_side import ProxyJournal, make_config
 
 AT_ONCE = 8

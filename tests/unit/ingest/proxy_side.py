@@ -24,7 +24,7 @@ from response_store.capture.draft import (
     encode_head,
 )
 from response_store.config import Config, load_config
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.ingest import process
 from response_store.ingest.channel import (
     AnyMessage,
@@ -40,9 +40,8 @@ from response_store.ingest.channel import (
     Wake,
     encode,
 )
-from response_store.ingest.exchange_id import build_exchange_id
-from response_store.journal.binding import build_header
-from response_store.journal.directory import JournalDirectory
+from response_store.ingest.draft import build_exchange_id
+from response_store.journal.directory import JournalDirectory, build_header
 from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from response_store.journal.writer import JournalWriter

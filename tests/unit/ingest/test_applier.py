@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from response_store.backends.base import Checkpoint
 from response_store.errors import TransientStoreError
 from response_store.journal.directory import SegmentEntry
 from response_store.journal.frames import FrameKind
-from response_store.store.base import Checkpoint
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.conftest import MakeBench
 from tests.unit.ingest.proxy_side import (

@@ -9,8 +9,8 @@ import pytest
 
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
+from response_store.model.records import EndedBy, Record
 from response_store.openai_api.endpoints import Skip
-from response_store.store.records import EndedBy, Record
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
 from tests.unit.ingest import drafts

@@ -31,9 +31,9 @@ from response_store.ingest.channel import (
     Void,
     Wake,
     Written,
-    WrittenRow,
     encode,
 )
+from response_store.model.records import WrittenRow
 
 ROW = WrittenRow("flow", 1, "a line", "exchange", None, "completed", duration_ms=1.5)
 MESSAGES = [
@@ -120,12 +120,15 @@ def test_a_broken_socket_ends_what_goes_out() -> None:
 
 
 def test_the_proxy_imports_nothing_heavy_for_it() -> None:
-    """The module needs msgspec and our errors alone, beside the standard library."""
+    """The module needs msgspec, our errors, rows and receipts, beside the standard library."""
     code = (
         "import sys; import response_store.ingest.channel as c; "
         "print([m for m in sys.modules if m.startswith('response_store.') or "
         "m in ('mitmproxy', 'psycopg', 'sqlite3', 'yaml')])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    ours = {"response_store.errors", "response_store.ingest", "response_store.ingest.channel"}
-    assert set(eval(found.stdout)) == ours
+    needed = (
+        "errors ingest ingest.channel journal journal.frames journal.receipts jsontext limits model"
+        " model.records"
+    )
+    assert set(eval(found.stdout)) == {f"response_store.{name}" for name in needed.split()}

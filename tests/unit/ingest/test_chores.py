@@ -10,9 +10,8 @@ from typing import Any
 
 import pytest
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoppedError
-from response_store.faults import ErrorReporter
 from response_store.ingest.chores import Chores
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.conftest import MakeBench

@@ -8,13 +8,11 @@ from pathlib import Path
 import pytest
 
 from response_store.capture.draft import PartHead, encode_head
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.cleaning import Cleaner, CleanFrame
-from response_store.ingest.exchanges import read_end_head
-from response_store.ingest.record_frame import decode_change, read_record_head
+from response_store.ingest.exchanges import decode_change, read_end_head, read_record_head
 from response_store.journal.frames import FrameKind
-from response_store.store.records import Deletion, Record
+from response_store.model.records import Deletion, Record
 from tests.unit.ingest.proxy_side import (
     STARTED,
     answer_head,

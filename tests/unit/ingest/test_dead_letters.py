@@ -12,7 +12,7 @@ from response_store.errors import TransientStoreError
 from response_store.ingest import dead_letters
 from response_store.ingest.dead_letters import DeadLetters
 from response_store.journal.directory import DEAD_LETTERS, JournalDirectory
-from response_store.store.records import Deletion, ExchangeRow, Record
+from response_store.model.records import Deletion, ExchangeRow, Record
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.test_delivery import REFUSE, question
 

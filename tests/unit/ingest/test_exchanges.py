@@ -10,7 +10,7 @@ from response_store.capture.draft import AnswerHead, EndHead, PartHead, encode_h
 from response_store.ingest.exchanges import OpenExchanges, build_request
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameKind, FrameRef
-from response_store.store.records import EndedBy, Transport
+from response_store.model.records import EndedBy, Transport
 from tests.unit.ingest.proxy_side import answer_head, end_frame, id_of, request_head
 
 

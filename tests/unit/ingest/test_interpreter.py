@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 
 from response_store.capture.draft import DeletionHead, encode_head
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.cleaning import Cleaner
 from response_store.ingest.delivery import Batch
 from response_store.ingest.interpreter import Interpreter
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameKind, FrameRef
-from response_store.store.records import Deletion, Record
+from response_store.model.records import Deletion, Record
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
     STARTED,

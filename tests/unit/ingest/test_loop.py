@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from response_store.backends.base import StorePhase
 from response_store.ingest.channel import (
     LATE,
     OK,
@@ -25,7 +26,6 @@ from response_store.ingest.channel import (
     Written,
 )
 from response_store.journal.frames import FrameKind
-from response_store.store.health import StorePhase
 from tests.harness.ports import free_port
 from tests.unit.ingest.proxy_side import (
     PATIENCE,

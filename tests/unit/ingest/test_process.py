@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from response_store import ingester as ingester_module
 from response_store.ingest import process
 from tests.unit.ingest.proxy_side import Ingester, ProxyJournal, exchanges, make_config
 
@@ -87,7 +88,7 @@ def test_it_is_small_and_knows_no_mitmproxy(ingester: Ingester) -> None:
 
 def test_no_module_of_it_imports_mitmproxy() -> None:
     """Importing all that the process needs does not import mitmproxy."""
-    modules = "ingest.server ingest.looking serving.questions store.postgres.store redaction.rows"
+    modules = "ingest.server serving.answers backends.postgres.store redaction.redactor"
     imports = "".join(f"import response_store.{name}; " for name in modules.split())
     code = f"import sys; {imports}print('mitmproxy' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -99,7 +100,7 @@ def test_it_lowers_its_priority(ingester: Ingester) -> None:
     ingester.verdict()
     mine = os.getpriority(os.PRIO_PROCESS, 0)
     theirs = os.getpriority(os.PRIO_PROCESS, ingester.process.pid)
-    assert theirs - mine == process.NICENESS or theirs == 19
+    assert theirs - mine == ingester_module.NICENESS or theirs == 19
 
 
 def test_signals_of_a_terminal_or_a_group_are_ignored(
@@ -137,7 +138,7 @@ def test_a_crash_is_written_to_the_log_without_values(tmp_path: Path) -> None:
     log = tmp_path / "ingester.log"
     with log.open("wb") as file:
         code = (
-            "import response_store.ingest.process as p, sys; sys.excepthook = p._report_crash; "
+            "import response_store.ingester as p, sys; sys.excepthook = p._report_crash; "
             "secret = 'hunter2'; {}[secret]"
         )
         subprocess.run([sys.executable, "-c", code], stderr=file, check=False)

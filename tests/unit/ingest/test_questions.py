@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import TransientStoreError
-from response_store.faults import ErrorReporter
 from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN, Question
-from response_store.ingest.questions import Questions, StoredAnswers
+from response_store.ingest.questions import Questions
+from response_store.serving.answers import StoredAnswers
 from tests.unit.ingest.proxy_side import make_config
 
 

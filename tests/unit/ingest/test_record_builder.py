@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.config import RawBodies, StoreFalse
-from response_store.counts import Counters
-from response_store.ingest.compression import Compressor
+from response_store.diagnostics import Counters
 from response_store.ingest.draft import AnswerDraft, Draft, Ending
 from response_store.ingest.request_reader import NOT_KEPT
 from response_store.ingest.response_reader import find_terminal_event
+from response_store.model.records import Api, EndedBy, ExchangeRow, Record, State, Transport
+from response_store.model.zstd import Compressor
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.sse import parse_stream
 from response_store.redaction.patterns import Patterns
-from response_store.redaction.rows import Redactor
-from response_store.store.records import Api, EndedBy, ExchangeRow, Record, State, Transport
+from response_store.redaction.redactor import Redactor
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, DIALECTS, OPENAI
 from tests.sampling import examples

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from response_store.ingest.draft import Request
-from response_store.ingest.request_reader import ReadRequest, read_request, read_steering
-from response_store.store.records import Api
+from response_store.ingest.draft import ReadRequest, Request
+from response_store.ingest.request_reader import read_request, read_steering
+from response_store.model.records import Api
 from tests.sampling import examples
 
 

@@ -23,9 +23,9 @@ from response_store.ingest.channel import (
     Written,
     encode,
 )
-from response_store.ingest.questions import StoredAnswers
 from response_store.ingest.server import JournalBusyError, Server
 from response_store.journal.directory import JournalDirectory
+from response_store.serving.answers import StoredAnswers
 from tests.unit.ingest.proxy_side import ProxyJournal, exchanges, id_of, make_config
 
 FAST = 20.0  # seconds of the server's clock in one of ours

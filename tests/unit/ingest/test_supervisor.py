@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 
 from response_store import __version__
+from response_store.backoff import Backoff
 from response_store.config import Config, load_config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest import process, supervisor
 from response_store.ingest.channel import (
+    GONE,
     OK,
     Accepted,
     Announces,
     Dirty,
     Flush,
     Hello,
+    IngesterReply,
     Log,
     Question,
     ReplyMessage,
@@ -35,13 +37,12 @@ from response_store.ingest.channel import (
     Void,
     Wake,
     Written,
-    WrittenRow,
     encode,
 )
-from response_store.ingest.supervisor import GONE, WAKE_DELAY, IngesterReply, Supervisor
+from response_store.ingest.supervisor import WAKE_DELAY, Supervisor
 from response_store.journal.frames import FrameKind
-from response_store.redaction.echoes import PROCESS_KEY
-from response_store.store.backoff import Backoff
+from response_store.model.records import WrittenRow
+from response_store.openai_api.credentials import PROCESS_KEY
 from tests.unit.ingester_double import Ingester, until
 
 PAUSE = 0.02

@@ -13,14 +13,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from response_store.backends.registry import build_store
 from response_store.config import Config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.binding import build_target
-from response_store.journal.directory import HEADER_NAME, JournalDirectory
-from response_store.journal.folder import prepare_folder
-from response_store.store.backends import build_store
+from response_store.journal.directory import HEADER_NAME, JournalDirectory, build_target
+from response_store.journal.private_files import prepare_folder
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
     ProxyJournal,

@@ -17,7 +17,7 @@ import zlib
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.frames import FrameKind
 from response_store.journal.receipts import Receipt
 from response_store.journal.writer import JournalWriter

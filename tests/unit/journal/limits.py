@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.frames import FrameKind
 from response_store.journal.writer import JournalWriter
 from tests.unit.journal.making import make_journal

@@ -9,11 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counters
-from response_store.journal.cleaned import CleanedWriter
+from response_store.diagnostics import Counters
 from response_store.journal.directory import Header, JournalDirectory, Target
 from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.reader import JournalReader
+from response_store.journal.segments import CleanedWriter
 from response_store.journal.writer import JournalWriter
 
 TARGET = Target("sqlite", "/data/responses.db", {"exchanges": "openai_exchanges"})

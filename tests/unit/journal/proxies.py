@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 from response_store.config import Durability
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory, list_journals
 from response_store.journal.errors import JournalError
 from response_store.journal.frames import FrameKind

@@ -8,13 +8,12 @@ import threading
 
 import pytest
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal import large_frames
-from response_store.journal.backlog import WaitingFrame
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.frames import Frame, FrameKind
 from response_store.journal.large_frames import LargeFrames
-from response_store.journal.receipts import Receipt, Receipts
+from response_store.journal.receipts import Receipt, Receipts, WaitingFrame
 from tests.unit.journal.making import EventLoop, read_all
 
 BODY = os.urandom(3 << 20)
@@ -81,7 +80,7 @@ class Failing:
 def failing(monkeypatch):
     """Let writes of segments fail with ENOSPC after 1.5 MB, until `is_over`."""
     failing = Failing(errno.ENOSPC, 1_500_000)
-    monkeypatch.setattr("response_store.journal.segment_file.os.write", failing)
+    monkeypatch.setattr("response_store.journal.segments.os.write", failing)
     return failing
 
 

@@ -17,13 +17,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.config import Durability
-from response_store.counts import Counters
-from response_store.journal import cleaned, reader
-from response_store.journal.cleaned import CleanedWriter
+from response_store.diagnostics import Counters
+from response_store.journal import reader
+from response_store.journal import segments as cleaned
 from response_store.journal.directory import JournalDirectory, SegmentKind, format_segment_name
 from response_store.journal.errors import DamagedFrameError, JournalError, JournalWriteError
 from response_store.journal.frames import CARRIED, FrameKind, FrameRef, encode
 from response_store.journal.reader import JournalReader
+from response_store.journal.segments import CleanedWriter
 from tests.unit.journal import appender
 from tests.unit.journal.making import clean, make_journal, open_files, read_all, seqs
 

@@ -7,11 +7,11 @@ import threading
 
 import pytest
 
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal import sync_thread
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.receipts import Receipt, Receipts
-from response_store.journal.segment_file import SegmentFile
+from response_store.journal.segments import SegmentFile
 from response_store.journal.sync_thread import SyncThread
 from tests.unit.journal.making import EventLoop
 

@@ -20,15 +20,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.config import Durability
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.journal import large_frames
 from response_store.journal import writer as writer_module
-from response_store.journal.backlog import Backlog
-from response_store.journal.cleaned import CleanedWriter
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import HEADER_SIZE, MAX_HEAD_BYTES, Frame, FrameKind
 from response_store.journal.reader import JournalReader
-from response_store.journal.segment_file import SegmentFile
+from response_store.journal.receipts import Backlog
+from response_store.journal.segments import CleanedWriter, SegmentFile
 from response_store.journal.writer import JournalWriter, choose_segment_size
 from tests.unit.journal import appender
 from tests.unit.journal.making import (
@@ -461,7 +460,7 @@ def test_a_reader_sees_nothing_of_what_was_cut_off(
         return written
 
     monkeypatch.setattr(os, "writev", write_half)
-    monkeypatch.setattr("response_store.journal.segment_file.write_all", fail)
+    monkeypatch.setattr("response_store.journal.segments.write_all", fail)
     assert put(writer, 2, b"another body").done
     assert seen == []
     [ref] = reader.next(9)
@@ -475,7 +474,7 @@ def test_a_file_that_cannot_be_cut_back_is_left(new_writer, journal, monkeypatch
     put(writer, 1)
     with monkeypatch.context() as broken:
         broken.setattr(os, "ftruncate", fail)
-        broken.setattr("response_store.journal.segment_file.write_all", fail)
+        broken.setattr("response_store.journal.segments.write_all", fail)
         writev = os.writev
 
         def half(fd: int, buffers) -> int:

@@ -14,12 +14,11 @@ from mitmproxy.log import ALERT
 from mitmproxy.test import taddons
 from mitmproxy.tools.web.master import WebMaster
 
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
-from response_store.ingest.channel import FAILED, LATE, OK, WrittenRow
-from response_store.ingest.supervisor import GONE, IngesterReply
+from response_store.diagnostics import Counters, ErrorReporter
+from response_store.ingest.channel import FAILED, GONE, LATE, OK, IngesterReply
 from response_store.mitmweb.commands import ALL_WRITTEN, LATER, LOOK, NOT_RUNNING, Commands
-from response_store.mitmweb.marks import Marks
+from response_store.mitmweb.flow_marks import Marks
+from response_store.model.records import WrittenRow
 
 
 class Session:

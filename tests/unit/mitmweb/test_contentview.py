@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.mitmweb.contentview import NAME
-from response_store.mitmweb.recognising import MessageKind, RecognizedMessage
-from response_store.mitmweb.rendering import render_message
-from response_store.store.records import Api
+from response_store.mitmweb.recognise import MessageKind, RecognizedMessage
+from response_store.mitmweb.render import render_message
+from response_store.model.records import Api
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
 from tests.sampling import examples

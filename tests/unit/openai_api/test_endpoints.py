@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from response_store.model.records import Api
 from response_store.openai_api.endpoints import (
     Skip,
     _classify_cached,
@@ -14,7 +15,6 @@ from response_store.openai_api.endpoints import (
     find_target_id,
     strip_query,
 )
-from response_store.store.records import Api
 from tests.sampling import examples
 
 JSON = "application/json"

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from response_store.model.records import State
 from response_store.openai_api.outcome import ParsedResponse
-from response_store.openai_api.response_events import accumulate
+from response_store.openai_api.responses_stream import accumulate
 from response_store.openai_api.sse import Event
-from response_store.store.records import State
 from tests.sampling import examples
 
 Json = dict[str, Any]

@@ -7,15 +7,13 @@ from typing import TypeAlias
 
 import pytest
 
+from response_store.backends.registry import open_database
 from response_store.config import SqliteTarget
-from response_store.pruning.database import PruneTarget, open_database
+from response_store.pruning.batch import PruneTarget
 from tests.harness.postgres_shared import target_of
-from tests.unit.query.conftest import Anywhere, anywhere, stored
-from tests.unit.query.stored import NAMES, Stored
-from tests.unit.query.stored_in_postgres import (
-    session_stored,
-    stored_in_postgres,
-)
+from tests.unit.queries.conftest import Anywhere, anywhere, stored
+from tests.unit.queries.stored import NAMES, Stored
+from tests.unit.queries.stored_in_postgres import session_stored, stored_in_postgres
 
 __all__ = ["anywhere", "session_stored", "stored", "stored_in_postgres"]
 

@@ -12,13 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from response_store.backends.registry import open_database
 from response_store.config import load_config
-from response_store.counts import Counters
-from response_store.faults import ErrorReporter
-from response_store.pruning.database import open_database
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.pruning.retention import Retention, Times
 from tests.unit.pruning.conftest import Anywhere, ids
-from tests.unit.query.stored import Stored
+from tests.unit.queries.stored import Stored
 
 HOUR, DAY = 3600.0, 86_400.0
 NOW = 20_000 * DAY
@@ -195,7 +194,7 @@ def test_an_error_of_its_own(stored: Stored, keep: Keep, monkeypatch: pytest.Mon
     stored.exchange("new", started_at=NOW - HOUR)
     keeping = keep(stored, max_age_days=1)
     with monkeypatch.context() as patched:
-        patched.setattr("response_store.pruning.sweep._choose_batch_size", lambda *_: 1 / 0)
+        patched.setattr("response_store.pruning.prune._choose_batch_size", lambda *_: 1 / 0)
         keeping.look()
     assert keeping.counters.snapshot() == {"pruned": 1, "fault.retention": 1}
     keeping.look()

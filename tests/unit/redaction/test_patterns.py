@@ -9,8 +9,7 @@ import pytest
 
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns, find_secrets, mask_matches
-
-from .keys import A20, A40, KEYS, PEM, said
+from tests.unit.redaction.keys import A20, A40, KEYS, PEM, said
 
 ALL = Patterns(KNOWN, {})
 

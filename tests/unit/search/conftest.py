@@ -7,14 +7,13 @@ from typing import TypeAlias
 
 import pytest
 
+from response_store.backends.registry import open_index
 from response_store.config import SqliteTarget
-from response_store.search.asking import search
-from response_store.search.catching_up import index_missing
-from response_store.search.index import Index, count_unindexed
-from response_store.search.terms import parse_terms
-from response_store.store.backends import open_index
-from response_store.store.query import Query
-from response_store.store.selection import Selection
+from response_store.model.selection import Selection
+from response_store.queries.exchanges import Query
+from response_store.search.index import Index, count_unindexed, index_missing
+from response_store.search.query import search
+from response_store.search.tokenizer import parse_terms
 from tests.harness.postgres_shared import target_of
 from tests.unit.cli.conftest import (
     Anywhere,
@@ -26,7 +25,7 @@ from tests.unit.cli.conftest import (
     stored,
     stored_in_postgres,
 )
-from tests.unit.query.stored import NAMES, Stored
+from tests.unit.queries.stored import NAMES, Stored
 
 __all__ = [
     "anywhere", "configured", "place", "run", "session_stored", "stored", "stored_in_postgres",

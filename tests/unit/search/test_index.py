@@ -10,11 +10,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from response_store.search.index import Entry, index_exchange
-from response_store.search.index_text import Row
-from response_store.search.segments import normalize, tokenize
+from response_store.search.texts import Row
+from response_store.search.tokenizer import normalize, tokenize
 from tests.sampling import examples
 from tests.unit.search.conftest import Searching
-from tests.unit.search.test_segments import TEXTS
+from tests.unit.search.test_tokenizer import TEXTS
 
 pytestmark = pytest.mark.one_python
 

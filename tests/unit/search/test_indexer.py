@@ -11,22 +11,20 @@ from typing import Any
 
 import pytest
 
+from response_store.backends.registry import open_index
 from response_store.config import SqliteTarget
-from response_store.counts import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import (
     PermanentStoreError,
     RowRefusedError,
     StoppedError,
     TransientStoreError,
 )
-from response_store.faults import ErrorReporter
-from response_store.search.catching_up import index_missing
-from response_store.search.index import Index
+from response_store.search.index import Index, index_missing
 from response_store.search.indexer import Indexer
-from response_store.store.backends import open_index
 from tests.harness.postgres_shared import target_of
 from tests.unit.cli.conftest import Anywhere
-from tests.unit.query.stored import NAMES, Stored
+from tests.unit.queries.stored import NAMES, Stored
 
 LONG = " ".join(f"w{number}" for number in range(100_000))
 INTERVAL = 300.0

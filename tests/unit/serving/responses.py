@@ -7,10 +7,9 @@ from typing import Any
 
 import zstandard
 
-from response_store.serving.answer import ServedAnswer
-from response_store.serving.request import GetInputItems, GetResponse, parse_request
-from response_store.serving.serve import build_answer
-from response_store.serving.stored import ServedResponse
+from response_store.serving.answers import build_answer
+from response_store.serving.http_response import ServedAnswer
+from response_store.serving.request import GetInputItems, GetResponse, ServedResponse, parse_request
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI, Dialect
 

@@ -9,18 +9,22 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from response_store.backends.postgres.reader import PostgresReader
+from response_store.backends.sqlite.reader import SqliteReader
+from response_store.backends.sqlite.store import SqliteStore
 from response_store.config import Durability, SqliteTarget
-from response_store.serving.answer import ServedAnswer, build_deleted
-from response_store.serving.request import DeleteResponse, StoreRequest, parse_request
-from response_store.serving.serve import serve
-from response_store.serving.stored import Fields, ServedResponse
-from response_store.store.kept_reading import KeptReader, Pause
-from response_store.store.postgres.reading import PostgresReader
-from response_store.store.reading import Reader
-from response_store.store.records import Change, Deletion
-from response_store.store.serving_reads import ServingReads
-from response_store.store.sqlite.reading import SqliteReader
-from response_store.store.sqlite.store import SqliteStore
+from response_store.model.records import Change, Deletion
+from response_store.queries.lookup import KeptReader, Pause
+from response_store.queries.reader import Reader
+from response_store.serving.answers import ServingReads, serve
+from response_store.serving.http_response import ServedAnswer, build_deleted
+from response_store.serving.request import (
+    DeleteResponse,
+    Fields,
+    ServedResponse,
+    StoreRequest,
+    parse_request,
+)
 from tests.fakes.recordings import TAG
 from tests.harness.ports import free_port
 from tests.harness.postgres_shared import target_of

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.serving.stored import ServedResponse
+from response_store.serving.request import ServedResponse
 from tests.sampling import examples
 from tests.unit.serving.responses import ITEMS, get, listed, message
 

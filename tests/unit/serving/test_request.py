@@ -7,6 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.endpoints import Skip, classify, find_target_id
+from response_store.serving.answers import build_answer
 from response_store.serving.request import (
     BadRequest,
     DeleteResponse,
@@ -15,7 +16,6 @@ from response_store.serving.request import (
     Order,
     parse_request,
 )
-from response_store.serving.serve import build_answer
 from tests.sampling import examples
 from tests.unit.serving.responses import AT, ITEMS
 

@@ -11,14 +11,12 @@ import msgspec
 import pytest
 
 from response_store.config import Serve
-from response_store.counts import Counters
+from response_store.diagnostics import Counters
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
-from response_store.ingest.channel import FAILED, LATE, OK, UNKNOWN
-from response_store.ingest.supervisor import GONE, IngesterReply
-from response_store.serving.request import StoreRequest, parse_request
-from response_store.serving.serve import serve_if_better
+from response_store.ingest.channel import FAILED, GONE, LATE, OK, UNKNOWN, IngesterReply
+from response_store.serving.answers import serve_if_better
+from response_store.serving.request import Fields, ServedResponse, StoreRequest, parse_request
 from response_store.serving.service import KIND, SECONDS, Service, StoreQuery, StoreReply, encode
-from response_store.serving.stored import Fields, ServedResponse
 from tests.unit.serving.responses import AT, ITEMS, found
 from tests.unit.serving.responses import response as whole_response
 

@@ -12,13 +12,13 @@ from typing import Any, TypeAlias
 import psycopg
 from psycopg.rows import dict_row
 
+from response_store.backends.postgres.store import PostgresStore
+from response_store.backends.registry import open_source, open_target
+from response_store.backends.sqlite.store import SqliteStore
 from response_store.config import Durability, SqliteTarget
 from response_store.config.postgres_target import PostgresTarget
-from response_store.store.postgres.store import PostgresStore
-from response_store.store.reading import Reader
-from response_store.store.sqlite.store import SqliteStore
-from response_store.transfer.ends import open_source, open_target
-from response_store.transfer.writing import BulkWriter
+from response_store.queries.reader import Reader
+from response_store.transfer.bulk_writer import BulkWriter
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES

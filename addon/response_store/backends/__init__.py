@@ -1,0 +1,1 @@
+"""Two databases with the same file names: `registry` alone knows both."""

@@ -1,0 +1,1 @@
+"""Rows and what can be said of them: states, which row wins, selections. No database."""

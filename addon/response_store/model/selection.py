@@ -1,0 +1,102 @@
+"""Selection of exchanges by tenant, model, state, host, client and time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from response_store.model.records import State
+
+HOST_PORT = """CASE
+    WHEN port IS NULL OR port = CASE scheme WHEN 'http' THEN 80 WHEN 'https' THEN 443 END THEN host
+    WHEN replace(host, ':', '') = host THEN host || ':' || CAST(port AS TEXT)
+    ELSE '[' || host || ']:' || CAST(port AS TEXT) END"""
+"""The server of an exchange, as SQL: with its port, unless that goes without saying."""
+
+_WITH_PORT = re.compile(r"(\[[^]]*\]|[^:]*)(?::([0-9]{1,5}|\*))?")
+
+
+class Condition(NamedTuple):
+    """What stands behind WHERE, in the words of `queries/reader.py`, and the values of its `?`."""
+
+    sql: str
+    values: tuple[object, ...]
+
+
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """Exchanges that pass every filter; a filter that is not set passes all.
+
+    `models`, `hosts` and `clients` are names in which `*` stands for anything; letters of either
+    case are alike. A model is the one that answered or, where none did, the one that was asked
+    for; a client is the product that `user-agent` names first. A host may be followed by a port, as
+    in a URL; without one it stands for all of them.
+    `since` and `until` are Unix seconds of the start; `until` itself is out. `ended` leaves out
+    what is still open.
+    """
+
+    tenant: str | None = None
+    models: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
+    clients: tuple[str, ...] = ()
+    since: float | None = None
+    until: float | None = None
+    ended: bool = False
+
+    def condition(self) -> Condition:
+        """Return the filters as SQL; always true where there are none."""
+        parts = list(self._parts())
+        sql = " AND ".join(part.sql for part in parts) or "1 = 1"
+        return Condition(sql, tuple(value for part in parts for value in part.values))
+
+    def _parts(self) -> Iterator[Condition]:
+        if self.tenant is not None:
+            yield Condition("tenant_id = ?", (self.tenant,))
+        if self.since is not None:
+            yield Condition("started_at >= ?", (self.since,))
+        if self.until is not None:
+            yield Condition("started_at < ?", (self.until,))
+        if self.states:
+            places = ", ".join("?" * len(self.states))
+            yield Condition(f"state IN ({places})", self.states)
+        if self.ended:
+            yield Condition("state <> ?", (State.OPEN.value,))
+        if self.models:
+            yield _match_names("coalesce(model, requested_model)", self.models)
+        if self.hosts:
+            yield _match_hosts(self.hosts)
+        if self.clients:
+            yield _match_names("{client}", self.clients)
+
+
+def _match_names(column: str, names: Sequence[str]) -> Condition:
+    # Only a database knows which letters it has two cases of.
+    one = f"lower({column}) LIKE lower(?) ESCAPE '!'"
+    sql = " OR ".join([one] * len(names))
+    return Condition(f"({sql})", tuple(_build_pattern(name) for name in names))
+
+
+def _match_hosts(names: Sequence[str]) -> Condition:
+    parts = [_match_host(name) for name in names]
+    values = tuple(value for part in parts for value in part.values)
+    return Condition(f"({' OR '.join(part.sql for part in parts)})", values)
+
+
+def _match_host(name: str) -> Condition:
+    """Return the condition of a host with or without a port; one of IPv6 may stand in brackets."""
+    split = _WITH_PORT.fullmatch(name)
+    host, port = split.groups() if split else (name, None)
+    named = _match_names("host", (host.removeprefix("[").removesuffix("]"),))
+    if port is None or port == "*":
+        return named
+    return Condition(f"({named.sql} AND port = ?)", (*named.values, int(port)))
+
+
+def _build_pattern(name: str) -> str:
+    """Return the LIKE pattern of a name in which `*` stands for anything; `!` escapes wildcards."""
+    for special in "!%_":
+        name = name.replace(special, f"!{special}")
+    return name.replace("*", "%")

@@ -1,0 +1,1 @@
+"""One SQL for both databases, over a `Reader`: exchanges, threads, statistics, and what follows."""

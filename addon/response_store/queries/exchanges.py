@@ -1,0 +1,256 @@
+"""List what was captured, newest first in pages, by id, or as it ends.
+
+Everything is asked for one tenant, and every statement finds its rows through an index
+(`queries/statistics.py` alone counts whole tables, through their indexes where it can). A page ends
+where the next one begins: at a `Cursor`, the pair (started_at, exchange_id) that orders the
+exchanges, so that pages neither repeat nor skip a row while new ones are written.
+
+A follower looks again and again, and each look gives what has ended since the one before. An
+exchange is told once, at its end; one whose answer is yet to come (`queued`, `in_progress`) once
+more with each further state that its row reaches, as the polls of a background response share one.
+
+How a database tells what is new in it differs, and so there are two followers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from response_store.errors import TransientStoreError
+from response_store.model.records import UNFINISHED, ExchangeRow, StoredResponse
+from response_store.model.selection import Selection
+from response_store.queries.reader import Closes, Reader
+from response_store.queries.statistics import (
+    By,
+    Statistics,
+    StoreStatus,
+    compute_statistics,
+    read_status,
+)
+from response_store.queries.threads import ThreadLookup
+
+if TYPE_CHECKING:
+    from response_store.queries.lookup import LookupResult
+
+OPENING_CHARACTERS = 200
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """An exchange in a list: all columns but its bodies, and `output_start` of its output text."""
+
+    exchange_id: str
+    response_id: str | None
+    started_at: float
+    state: str
+    ended_by: str | None
+    status_code: int | None
+    error_code: str | None
+    error_message: str | None
+    api: str
+    transport: str
+    requested_model: str | None
+    model: str | None
+    input_tokens: int | None
+    cached_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    first_event_ms: float | None
+    duration_ms: float | None
+    method: str
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    user_agent: str | None
+    tenant_id: str
+    previous_response_id: str | None
+    conversation_id: str | None
+    reasoning_tokens: int | None
+    upstream_request_id: str | None
+    recorder_id: str
+    output_start: str | None
+
+    @property
+    def ended_at(self) -> float:
+        """Return the end in Unix seconds; the start where the end is not known."""
+        return self.started_at + (self.duration_ms or 0) / 1000
+
+
+COLUMNS = ", ".join(
+    (*Summary.__struct_fields__[:-1], f"substr(output_text, 1, {OPENING_CHARACTERS})")
+)
+"""What is selected for a `Summary`."""
+
+
+class Cursor(msgspec.Struct, frozen=True):
+    """A place in the order of exchanges. Its text is `started_at,exchange_id`."""
+
+    started_at: float
+    exchange_id: str
+
+    def __str__(self) -> str:
+        return f"{self.started_at!r},{self.exchange_id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Cursor:
+        """Return the cursor that `str` gave. Raises ValueError."""
+        started_at, comma, exchange_id = text.partition(",")
+        if not comma:
+            raise ValueError("a cursor reads TIME,EXCHANGE_ID")
+        return cls(float(started_at), exchange_id)
+
+
+class Page(msgspec.Struct, frozen=True):
+    """Some exchanges, newest first; `next` is None where there are no older ones."""
+
+    exchanges: tuple[Summary, ...]
+    next: Cursor | None
+
+
+_ID = "exchange_id COLLATE {bytewise}"
+_NEWEST = f"ORDER BY started_at DESC, {_ID} DESC LIMIT ?"
+
+
+def select_newest(condition: str) -> str:
+    """Return the statement for the newest exchanges under a
+    condition; it takes its values, a limit.
+    """
+    return f"SELECT {COLUMNS} FROM {{exchanges}} WHERE {condition} {_NEWEST}"
+
+
+BEFORE_CURSOR = f"(started_at, {_ID}) < (?, ?)"
+"""The condition that an exchange stands before a cursor; values: its two parts."""
+
+RECENT = select_newest("tenant_id = ?")
+BEFORE = select_newest(f"tenant_id = ? AND {BEFORE_CURSOR}")
+ALL = Selection()
+
+
+class Query(Closes):
+    """The reading side of a store, for one thread. A context manager."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self._lookup = ThreadLookup(reader)
+
+    @property
+    def reader(self) -> Reader:
+        """Return the connection that it reads through."""
+        return self._reader
+
+    def recent(
+        self, tenant: str, *, limit: int, before: Cursor | None = None, selection: Selection = ALL
+    ) -> Page:
+        """Return the newest `limit` exchanges of a selection, all older
+        than `before` if that is given.
+
+        The tenant is always the one that is given here.
+        """
+        sql, values = msgspec.structs.replace(selection, tenant=tenant).condition()
+        if before is not None:
+            sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
+        rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
+        shown = tuple(Summary(*row) for row in rows[:limit])
+        if len(rows) <= limit:
+            return Page(shown, None)
+        return Page(shown, Cursor(shown[-1].started_at, shown[-1].exchange_id))
+
+    def statistics(self, selection: Selection, by: By) -> Statistics:
+        """Return the exchanges of a selection in groups, as numbers."""
+        with self._reader.snapshot():
+            return compute_statistics(self._reader, selection, by)
+
+    def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
+        """Return the exchange with exactly this id."""
+        return self._lookup.exchange(tenant, exchange_id)
+
+    def response(self, tenant: str, response_id: str) -> StoredResponse | None:
+        """Return the response with exactly this id."""
+        return self._lookup.response(tenant, response_id)
+
+    def find(self, tenant: str, identifier: str) -> LookupResult:
+        """Return the exchange or response with an id, or with the only id that begins so.
+
+        Raises StoreError where there is none, or more than one.
+        """
+        with self.snapshot() as lookup:
+            return lookup.find(tenant, identifier)
+
+    @contextmanager
+    def snapshot(self) -> Iterator[ThreadLookup]:
+        """Look up several things, threads among them, in one state of the database."""
+        with self._reader.snapshot():
+            yield self._lookup
+
+    def status(self) -> StoreStatus:
+        """Return what the whole database holds, all tenants together."""
+        with self._reader.snapshot():
+            return read_status(self._reader)
+
+    def close(self) -> None:
+        """Close the database; closing twice is fine."""
+        self._reader.close()
+
+
+MAX_REPORTED = 20_000  # that are remembered
+
+
+class ReplacedError(TransientStoreError):
+    """Another file stands where the database was: open it anew."""
+
+
+class Follower(Protocol):
+    """Reports each exchange as it ends. Methods may raise StoreError; call again then."""
+
+    @property
+    def poll_interval(self) -> float:
+        """Return the seconds between two calls of `look`."""
+
+    def begin(self, reader: Reader, limit: int) -> list[Summary]:
+        """Return the last `limit` exchanges that have ended, the oldest first."""
+
+    def look(self, reader: Reader) -> list[Summary]:
+        """Return what has ended since the last call; `reader` may be another one than then."""
+
+
+def list_last_ended(reader: Reader, selection: Selection, limit: int) -> list[Summary]:
+    """Return the last `limit` exchanges of a selection that have ended, the oldest first."""
+    sql, values = msgspec.structs.replace(selection, ended=True).condition()
+    rows = reader.rows(select_newest(sql), (*values, limit))
+    return [Summary(*row) for row in reversed(rows)]
+
+
+class ReportedExchanges:
+    """The exchanges that were reported, the newest `MAX_REPORTED`, with their states."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, str] = {}
+
+    def select_unreported(self, exchanges: Iterable[Summary]) -> list[Summary]:
+        """Return the exchanges that were not reported in their state
+        yet, by their end, and note them.
+        """
+        new = {one.exchange_id: one for one in exchanges if self._is_new(one)}
+        self.add(new.values())
+        return sorted(new.values(), key=lambda one: (one.ended_at, one.exchange_id))
+
+    def add(self, exchanges: Iterable[Summary]) -> None:
+        """Note exchanges as reported in their states."""
+        for one in exchanges:
+            self._states.pop(one.exchange_id, None)
+            self._states[one.exchange_id] = one.state
+        for oldest in [*islice(self._states, max(len(self._states) - MAX_REPORTED, 0))]:
+            del self._states[oldest]
+
+    def list_unfinished(self, limit: int) -> list[str]:
+        """Return the newest exchanges that were reported before they had a final state."""
+        return [name for name, state in self._states.items() if state in UNFINISHED][-limit:]
+
+    def _is_new(self, one: Summary) -> bool:
+        reported = self._states.get(one.exchange_id)
+        return reported is None or (reported in UNFINISHED and reported != one.state)

@@ -1,1 +1,0 @@
-"""A command that is run with a proxy of its own, which captures the command's traffic."""

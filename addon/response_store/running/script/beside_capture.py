@@ -1,5 +1,0 @@
-"""The script that mitmproxy loads beside the capturing one where a command has its own proxy."""
-
-from response_store.running.companion import Companion
-
-addons = [Companion()]

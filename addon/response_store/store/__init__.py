@@ -1,1 +1,0 @@
-"""From records to databases, and back. Knows nothing of HTTP."""

@@ -1,1 +1,0 @@
-"""Formatting of what is stored: numbers, tokens, bodies and conversations as text."""

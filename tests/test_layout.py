@@ -1,0 +1,184 @@
+"""The layout holds: layers, circles, sizes, words, where tests are, and what a start imports."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.house import ROOT, House, Module
+
+MOST_LINES = 450
+FEWEST_LINES = 60
+WHOLE = {
+    "backoff": "one value, of use to every layer",
+    "cli.apply_journals": "asks quickly whether there are journals; what applies them is heavy",
+    "cli.completion": "a command",
+    "cli.script_path": "a command",
+    "errors": "the tree of all errors",
+    "ingester": "where the process is put together",
+    "links": "one check, of use to the journal and to the database",
+    "resources": "where the files are that are no modules",
+}
+"""Modules that are shorter, each with the reason why it is whole."""
+
+BANNED = frozenset(
+    """
+    Bounded Bringer ChatChunks Counts Deletions Fault Faults Found FrameSplitter Gone Heads Lane
+    Made Outcome Passed PassingStoreError Place Reach Reading Recorders Refused ResponseEvents
+    Seeker Shelf Stored Sweep Tables Tally Tee Told WELL Wanted Writing accused adapt behind
+    beyond breathe bring catch_up errors_told everywhere fold found give_back gone hide humps
+    in_force judge lacking legible lent longest lowered made made_stream mask_echoes meant mend
+    mended most replayed said standing suspect tell tidy told told_when_interrupted translated
+    undecodable unsafe wanted whose
+    """.split()
+)
+"""Names of our own language, for which the glossary has the field's word."""
+
+MITMPROXY = ("addon", "hooks", "exposure", "capture.flow_facts", "capture.websockets", "mitmweb",
+             "run.companion")  # fmt: skip
+PSYCOPG = ("backends.postgres", "config.postgres_url", "config.postgres_target", "config.tls")
+
+
+@pytest.fixture(scope="module")
+def house() -> House:
+    """All modules of the source."""
+    return House()
+
+
+def test_layers(house: House) -> None:
+    """What is lower imports nothing that is higher, not even for its types."""
+    assert house.unplaced == []
+    assert house.against_layers == []
+
+
+def test_circles(house: House) -> None:
+    """No file imports, by whatever way, a file that imports it."""
+    assert house.circles == []
+
+
+def test_sizes(house: House) -> None:
+    """A module is one behaviour: neither a section of one, nor several."""
+    names = {short(module): module.lines for module in house.modules}
+    assert {name for name, lines in names.items() if lines > MOST_LINES} == set()
+    assert {name for name, lines in names.items() if lines < FEWEST_LINES} == set(WHOLE)
+
+
+def test_class_names(house: House) -> None:
+    """The name of a public class is that of one class."""
+    assert house.shared_classes == {}
+
+
+def test_words(house: House) -> None:
+    """What is defined has a name of the field."""
+    found: dict[str, list[str]] = {}
+    for module in house.all.values():
+        for name in defined(module.tree):
+            if name in BANNED:
+                found.setdefault(name, []).append(short(module))
+    assert found == {}
+
+
+@pytest.mark.parametrize(
+    ("library", "places"),
+    [("mitmproxy", MITMPROXY), ("psycopg", PSYCOPG)],
+    ids=["mitmproxy", "psycopg"],
+)
+def test_who_imports(house: House, library: str, places: tuple[str, ...]) -> None:
+    """What is large is imported in few places, which are known."""
+    importers = {
+        short(module)
+        for module in house.all.values()
+        for node in ast.walk(module.tree)
+        if library in (name.split(".")[0] for name in names_of(node))
+    }
+    assert {name for name in importers if not name.startswith(places)} == set()
+
+
+def test_tests_mirror_the_source(house: House) -> None:
+    """A file in `tests/unit` stands where its module does, and begins with its name."""
+    modules = {short(module) for module in house.modules}
+    strangers = []
+    for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py")):
+        *folders, name = path.relative_to(ROOT / "tests" / "unit").with_suffix("").parts
+        words = name.removeprefix("test_").split("_")
+        begins = ("_".join(words[:number]) for number in range(1, len(words) + 1))
+        if not any(".".join([*folders, begin]) in modules for begin in (*begins, f"{words[0]}_")):
+            strangers.append(str(path.relative_to(ROOT)))
+    assert strangers == []
+
+
+def test_ways_of_the_data(house: House) -> None:
+    """The files on each way are there, and that of a JSON body is short."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    ways = page.partition("## Ways of the data")[2].partition("\n## ")[0].split("\n- **")[1:]
+    files = [re.findall(r"`([a-z_0-9]+(?:/[a-z_0-9*]+)*)`", way) for way in ways]
+    known = {short(module).replace(".", "/") for module in house.modules}
+    known.add("backends/*/search_index")
+    assert len(files) == 6
+    assert {name for way in files for name in way} <= known
+    assert len(files[0]) <= 25
+
+
+LISTING = """
+import sys
+from response_store.cli import main
+try:
+    main(["list", "--database", sys.argv[1]])
+except SystemExit:
+    pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "heavy"),
+    [
+        (LISTING, "mitmproxy psycopg rich re2 response_store.backends.postgres"),
+        (
+            "import response_store.addon",
+            "psycopg rich re2 jsonschema sqlite3 response_store.cli response_store.ingest.loop",
+        ),
+    ],
+    ids=["list", "addon"],
+)
+def test_what_a_start_imports(code: str, heavy: str, tmp_path: Path) -> None:
+    """What is heavy is imported where it is used."""
+    code = f"{code}\nprint('imported:', *[name for name in {heavy.split()} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\n{code}", str(tmp_path / "none.db")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def short(module: Module) -> str:
+    """Return a module's name within the package."""
+    return module.name.partition(".")[2]
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """Yield the names of the functions, classes and constants that a module defines."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name
+    for node in tree.body:
+        if isinstance(node, ast.Assign):
+            yield from (one.id for one in node.targets if isinstance(one, ast.Name))
+
+
+def names_of(node: ast.AST) -> list[str]:
+    """Return the modules that a statement imports."""
+    if isinstance(node, ast.Import):
+        return [one.name for one in node.names]
+    if isinstance(node, ast.ImportFrom) and not node.level:
+        return [node.module or ""]
+    return []

@@ -1,1 +1,0 @@
-"""Tests of the check that goes to a PostgreSQL database."""
