@@ -22,7 +22,7 @@ from benchmarks.postgres_ingester import postgres_ingester, postgres_lag
 from benchmarks.postgres_outage import postgres_outage
 from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
-from benchmarks.reader import reading_postgres, reading_sqlite
+from benchmarks.reading import reading_postgres, reading_sqlite
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
 from benchmarks.serving import (

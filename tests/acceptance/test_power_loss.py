@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from response_store.problems import ErrorReporter
 
 from response_store.backends.registry import build_store
 from response_store.config import load_config
-from response_store.diagnostics import Counters
+from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.takeover import Fate, take_over
 from response_store.journal.directory import build_target
 from tests.fakes import bodies
