@@ -44,7 +44,7 @@ READ_SECONDS = 3.0
 """Processor time for reading or cleaning one body in the ingester; what comes after it waits."""
 DEPTH = 200_000
 """Brackets that may be open at once where a text is walked for credentials: they take 30 MB."""
-READ_BYTES = 40 << 20
+READ_BYTES = 42 << 20
 """Bytes of an answer, with its request, that are read: a row holds them up to three times, and to
 write it takes twice as much. Of what is larger the bytes are kept, and the beginning is read."""
 LARGE_TEXT = 1 << 22
