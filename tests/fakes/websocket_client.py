@@ -90,6 +90,15 @@ class WebSocketClient:
         """Read until so many messages of that type have come; returns the last one."""
         return self.until_any(lambda message: message.get("type") == kind, count)
 
+    def until_raw(self, mark: str) -> None:
+        """Read without keeping anything, until a message that holds a mark has come."""
+        while True:
+            data = self._socket.recv(1 << 18)
+            assert data, "the socket has ended"
+            for content in self.wire.receive(data):
+                if isinstance(content, str) and mark in content[:200]:
+                    return
+
     def until_any(self, wanted: Callable[[Json], Any], count: int = 1) -> Json:
         """Read until so many messages have come that are wanted."""
         while True:
