@@ -29,7 +29,6 @@ from msgspec import Raw
 from response_store import jsontext
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.result_state import ClassifiedResponse
-from response_store.jsontext import ABSENT
 from response_store.model.records import Api, Deletion, EndedBy, State, Transport
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.outcome import ParsedResponse, Usage
@@ -39,7 +38,7 @@ _NAMESPACE = uuid.UUID("c1b0b6a5-1a5c-5d0e-8f43-6f0a5f1e7d2b")
 
 
 class _Background(msgspec.Struct):
-    background: Raw = ABSENT
+    background: Raw = jsontext.ABSENT
 
 
 def normalize_poll(
@@ -152,7 +151,7 @@ _MAX_EXCHANGES = 64  # that one stream is put together of
 
 
 class _Numbered(msgspec.Struct):
-    sequence_number: Raw = ABSENT
+    sequence_number: Raw = jsontext.ABSENT
 
 
 class ResumableStream(NamedTuple):

@@ -15,7 +15,6 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.ingest.draft import EMPTY_ARRAY, ReadRequest, Request
-from response_store.jsontext import ABSENT
 from response_store.model.records import Api
 from response_store.openai_api.credentials import Masked, UncleanableError, mask
 from response_store.openai_api.endpoints import find_model
@@ -27,17 +26,17 @@ NOT_KEPT = "request body: not kept"
 
 
 class _Body(msgspec.Struct):
-    model: Raw = ABSENT
-    input: Raw = ABSENT
-    messages: Raw = ABSENT
-    response: Raw = ABSENT
-    previous_response_id: Raw = ABSENT
-    conversation: Raw = ABSENT
-    store: Raw = ABSENT
+    model: Raw = jsontext.ABSENT
+    input: Raw = jsontext.ABSENT
+    messages: Raw = jsontext.ABSENT
+    response: Raw = jsontext.ABSENT
+    previous_response_id: Raw = jsontext.ABSENT
+    conversation: Raw = jsontext.ABSENT
+    store: Raw = jsontext.ABSENT
 
 
 class _Steer(msgspec.Struct):
-    input: Raw = ABSENT
+    input: Raw = jsontext.ABSENT
 
 
 def read_request(request: Request) -> ReadRequest:
@@ -121,7 +120,7 @@ def _read_members(body: bytes) -> _Body:
         return seen
     inner = jsontext.slice_members(seen.response, _Body)
     for name in _Body.__struct_fields__:
-        if getattr(seen, name) is not ABSENT:
+        if getattr(seen, name) is not jsontext.ABSENT:
             setattr(inner, name, getattr(seen, name))
     return inner
 

@@ -15,7 +15,6 @@ from typing import TypeVar
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.jsontext import ABSENT
 from response_store.model.records import State
 from response_store.openai_api.chat_completions import (
     ContentParts,
@@ -134,13 +133,13 @@ class _ChoiceParts:
     has_lost: bool = False
 
     def feed(self, fields: Members) -> None:
-        message = fields.pop("message", ABSENT)
-        if delta := _read_members(fields.pop("delta", ABSENT)):
+        message = fields.pop("message", jsontext.ABSENT)
+        if delta := _read_members(fields.pop("delta", jsontext.ABSENT)):
             self.message.grow(delta)
             self.has_delta = self.has_delta or _has_text(delta)
         elif whole := _read_members(message):
             self._take_message(whole)
-        if logprobs := _read_members(fields.get("logprobs", ABSENT)):
+        if logprobs := _read_members(fields.get("logprobs", jsontext.ABSENT)):
             self.logprobs.grow(logprobs)
             del fields["logprobs"]
         self.members.update({k: v for k, v in fields.items() if not _is_empty(v)})
@@ -152,7 +151,7 @@ class _ChoiceParts:
             return
         accumulated = jsontext.slice_all_members(self.message.text())
         for name, value in message.items():
-            if _is_empty(accumulated.get(name, ABSENT)):
+            if _is_empty(accumulated.get(name, jsontext.ABSENT)):
                 self.message.grow({name: value})
             elif name in _CONTENT and jsontext.read_text(value) != jsontext.read_text(
                 accumulated[name]
@@ -185,8 +184,8 @@ class ChatAccumulator:
         self._held = Held()
         self._members: Members = {}
         self._choices: dict[int, _ChoiceParts] = {}
-        self._usage = ABSENT  # wherever it stood
-        self._stated_usage = ABSENT  # beside the choices
+        self._usage = jsontext.ABSENT  # wherever it stood
+        self._stated_usage = jsontext.ABSENT  # beside the choices
         self._api_error: ApiError | None = None
         self._done = False
         self._parse_error: str | None = None
@@ -241,7 +240,7 @@ class ChatAccumulator:
         self._feed_chunk(event, jsontext.slice_all_members(inner) if inner is not None else chunk)
 
     def _feed_chunk(self, event: Event, chunk: Members) -> None:
-        choices = _read_choices(chunk.get("choices", ABSENT))
+        choices = _read_choices(chunk.get("choices", jsontext.ABSENT))
         if not choices or not _ODD.isdisjoint(chunk) or any("error" in one for one in choices):
             self._note_error(event, chunk)
             if "choices" not in chunk and self._api_error is not None:
@@ -250,11 +249,11 @@ class ChatAccumulator:
             self._note_error(event, chunk)
         self._count(chunk, choices)
         for name, value in chunk.items():
-            if name != "choices" and _replaces(value, self._members.get(name, ABSENT)):
+            if name != "choices" and _replaces(value, self._members.get(name, jsontext.ABSENT)):
                 self._held.add(name not in self._members)
                 self._members[name] = value
         for choice in choices:
-            self._choice(jsontext.read_int(choice.get("index", ABSENT)) or 0).feed(choice)
+            self._choice(jsontext.read_int(choice.get("index", jsontext.ABSENT)) or 0).feed(choice)
 
     def _choice(self, index: int) -> _ChoiceParts:
         if index not in self._choices:
@@ -276,7 +275,7 @@ class ChatAccumulator:
         if not beside and not any("usage" in one for one in choices):
             return
         self._usage = merge_usage(self._usage, find_usage(chunk, choices))
-        self._stated_usage = merge_usage(self._stated_usage, chunk.get("usage", ABSENT))
+        self._stated_usage = merge_usage(self._stated_usage, chunk.get("usage", jsontext.ABSENT))
 
     def _feed_unreadable(self, event: Event, error: jsontext.UnreadableError) -> None:
         if event.name in _ERRORS:
@@ -312,7 +311,7 @@ def accumulate(events: Iterable[Event]) -> ParsedResponse:
 def read_index(element: Raw) -> int | None:
     """Return the `index` of a list's element; None where it has none."""
     try:
-        return jsontext.read_int(jsontext.slice_all_members(element).get("index", ABSENT))
+        return jsontext.read_int(jsontext.slice_all_members(element).get("index", jsontext.ABSENT))
     except jsontext.UnreadableError:
         return None
 

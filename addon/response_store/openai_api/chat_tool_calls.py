@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.jsontext import ABSENT
 from response_store.openai_api.outcome import PLACE, Held
 
 Members = dict[str, Raw]
@@ -31,7 +30,7 @@ class _Call:
 
     @property
     def id(self) -> str:
-        return jsontext.read_text(self.members.get("id", ABSENT)) or ""
+        return jsontext.read_text(self.members.get("id", jsontext.ABSENT)) or ""
 
     @property
     def has_arguments(self) -> bool:
@@ -121,7 +120,7 @@ class ToolCalls:
         return Raw(jsontext.encode_array([call.text() for call in calls]))
 
     def _add_piece(self, piece: Members, fed: list[_Call]) -> _Call:
-        index = _read_index(piece.get("index", ABSENT))
+        index = _read_index(piece.get("index", jsontext.ABSENT))
         call = self._target(index, piece)
         is_fed = any(call is one for one in fed) and bool(_read_id(piece) or _read_name(piece))
         if call is None or is_fed or _is_another_call(call, piece):
@@ -171,19 +170,19 @@ def _is_continuation(call: _Call, piece: Members) -> bool:
 
 def _has_arguments(piece: Members) -> bool:
     body = _find_body(piece)
-    return any(not _is_empty(body.get(name, ABSENT)) for name in _GROWING)
+    return any(not _is_empty(body.get(name, jsontext.ABSENT)) for name in _GROWING)
 
 
 def _read_id(piece: Members) -> str:
-    return jsontext.read_text(piece.get("id", ABSENT)) or ""
+    return jsontext.read_text(piece.get("id", jsontext.ABSENT)) or ""
 
 
 def _read_name(piece: Members) -> str:
-    return jsontext.read_text(_find_body(piece).get("name", ABSENT)) or ""
+    return jsontext.read_text(_find_body(piece).get("name", jsontext.ABSENT)) or ""
 
 
 def _find_body(piece: Members) -> Members:
-    bodies = (piece[name] for name in _BODIES if _is_object(piece.get(name, ABSENT)))
+    bodies = (piece[name] for name in _BODIES if _is_object(piece.get(name, jsontext.ABSENT)))
     return next(map(jsontext.slice_all_members, bodies), piece)
 
 

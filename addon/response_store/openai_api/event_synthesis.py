@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.jsontext import ABSENT
 from response_store.model.records import State
 from response_store.openai_api.responses import read_response
 from response_store.openai_api.sse import Event
@@ -39,31 +38,31 @@ def read_members(text: jsontext.Text) -> Members:
 
 def get_object(members: Members, name: str) -> Members:
     """Return the members of the object that is a member; none where it is no object."""
-    return read_members(members.get(name, ABSENT))
+    return read_members(members.get(name, jsontext.ABSENT))
 
 
 def get_array(members: Members, name: str) -> list[Raw]:
     """Return the elements of the array that is a member; none where it is no array."""
     try:
-        return jsontext.slice_elements(members.get(name, ABSENT))
+        return jsontext.slice_elements(members.get(name, jsontext.ABSENT))
     except jsontext.UnreadableError:
         return []
 
 
 def get_text(members: Members, name: str) -> str | None:
     """Return the value of the string that is a member, else None."""
-    return jsontext.read_text(members.get(name, ABSENT))
+    return jsontext.read_text(members.get(name, jsontext.ABSENT))
 
 
 def get_string(members: Members, name: str) -> Raw | None:
     """Return the JSON string that is a member, as it came, else None."""
-    text = members.get(name, ABSENT)
+    text = members.get(name, jsontext.ABSENT)
     return text if bytes(memoryview(text)[:1]) == b'"' else None
 
 
 def is_present(members: Members, name: str) -> bool:
     """Return whether a member is there and is not null."""
-    return jsontext.is_present(members.get(name, ABSENT))
+    return jsontext.is_present(members.get(name, jsontext.ABSENT))
 
 
 EventFields = dict[str, Any]
@@ -117,7 +116,7 @@ def synthesize_text_events(
     name: str, member: str, members: Members, place: EventFields
 ) -> Iterator[SyntheticEvent]:
     """Yield the events of the text in a member: `<name>.delta`, repeated, then `<name>.done`."""
-    yield from _synthesize_deltas(name, members.get(member, ABSENT), place)
+    yield from _synthesize_deltas(name, members.get(member, jsontext.ABSENT), place)
     yield _build_done(name, member, members, place)
 
 
@@ -149,7 +148,7 @@ def synthesize_content_part_events(part: Raw, place: EventFields) -> Iterator[Sy
 def _synthesize_output_text(members: Members, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a text with its annotations; its log probabilities come with the end."""
     no_logprobs = {**place, "logprobs": EMPTY_LIST}
-    yield from _synthesize_deltas(_OUTPUT_TEXT, members.get("text", ABSENT), no_logprobs)
+    yield from _synthesize_deltas(_OUTPUT_TEXT, members.get("text", jsontext.ABSENT), no_logprobs)
     for index, annotation in enumerate(get_array(members, "annotations")):
         fields = {**place, "annotation_index": index, "annotation": annotation}
         yield SyntheticEvent(f"{_OUTPUT_TEXT}.annotation.added", fields)

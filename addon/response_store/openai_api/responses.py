@@ -15,7 +15,6 @@ import msgspec
 from msgspec import Meta, Raw
 
 from response_store import jsontext
-from response_store.jsontext import ABSENT
 from response_store.limits import LARGE_TEXT
 from response_store.model.records import State
 from response_store.openai_api.error_body import read_error_value
@@ -70,10 +69,10 @@ class _PlainResponse(msgspec.Struct):
     model: str | None = None
     status: str | None = None
     usage: _Usage | None = None
-    error: Raw = ABSENT
-    incomplete_details: Raw = ABSENT
+    error: Raw = jsontext.ABSENT
+    incomplete_details: Raw = jsontext.ABSENT
     previous_response_id: str | None = None
-    conversation: Raw = ABSENT
+    conversation: Raw = jsontext.ABSENT
 
 
 COMMENTARY = "commentary"
@@ -145,36 +144,36 @@ _ENVELOPES = ("response", "data", "result", "body")
 
 
 class _Response(msgspec.Struct):
-    object: Raw = ABSENT
-    id: Raw = ABSENT
-    created_at: Raw = ABSENT
-    model: Raw = ABSENT
-    status: Raw = ABSENT
-    output: Raw = ABSENT
-    usage: Raw = ABSENT
-    error: Raw = ABSENT
-    incomplete_details: Raw = ABSENT
-    previous_response_id: Raw = ABSENT
-    conversation: Raw = ABSENT
+    object: Raw = jsontext.ABSENT
+    id: Raw = jsontext.ABSENT
+    created_at: Raw = jsontext.ABSENT
+    model: Raw = jsontext.ABSENT
+    status: Raw = jsontext.ABSENT
+    output: Raw = jsontext.ABSENT
+    usage: Raw = jsontext.ABSENT
+    error: Raw = jsontext.ABSENT
+    incomplete_details: Raw = jsontext.ABSENT
+    previous_response_id: Raw = jsontext.ABSENT
+    conversation: Raw = jsontext.ABSENT
 
 
 class _Incomplete(msgspec.Struct):
-    reason: Raw = ABSENT
+    reason: Raw = jsontext.ABSENT
 
 
 class _Named(msgspec.Struct):
-    id: Raw = ABSENT
+    id: Raw = jsontext.ABSENT
 
 
 class _Item(msgspec.Struct):
-    type: Raw = ABSENT
-    content: Raw = ABSENT
-    phase: Raw = ABSENT
+    type: Raw = jsontext.ABSENT
+    content: Raw = jsontext.ABSENT
+    phase: Raw = jsontext.ABSENT
 
 
 class _Part(msgspec.Struct):
-    type: Raw = ABSENT
-    text: Raw = ABSENT
+    type: Raw = jsontext.ABSENT
+    text: Raw = jsontext.ABSENT
 
 
 def read_response(text: jsontext.Text, more_items: tuple[bytes, ...] = ()) -> ParsedResponse:
@@ -221,7 +220,7 @@ def unwrap_response(members: dict[str, Raw]) -> Raw | None:
     if "output" in members or "id" in members:
         return None
     for name in _ENVELOPES:
-        value = members.get(name, ABSENT)
+        value = members.get(name, jsontext.ABSENT)
         if bytes(memoryview(value)[:1]) == b"{" and is_response(value):
             return value
     return None

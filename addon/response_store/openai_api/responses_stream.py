@@ -19,7 +19,6 @@ import msgspec
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.jsontext import ABSENT
 from response_store.model.records import State
 from response_store.openai_api.error_body import read_error_body
 from response_store.openai_api.outcome import PLACE, ApiError, Held, ParsedResponse
@@ -84,9 +83,9 @@ class _Seen:
 
     def __init__(self, item: bytes) -> None:
         members = read_members(item)
-        self.type = jsontext.read_text(members.get("type", ABSENT))
-        self.id = jsontext.read_text(members.get("id", ABSENT))
-        self.call_id = jsontext.read_text(members.get("call_id", ABSENT))
+        self.type = jsontext.read_text(members.get("type", jsontext.ABSENT))
+        self.id = jsontext.read_text(members.get("id", jsontext.ABSENT))
+        self.call_id = jsontext.read_text(members.get("call_id", jsontext.ABSENT))
         self.content_key = _build_comparison_text(
             {name: members[name] for name in _CONTENT_MEMBERS if name in members}
         )
@@ -146,26 +145,26 @@ _LOST = "a part of the stream is in none of the row's columns"
 
 
 class _Data(msgspec.Struct):
-    type: Raw = ABSENT
-    response: Raw = ABSENT
-    output_index: Raw = ABSENT
-    content_index: Raw = ABSENT
-    summary_index: Raw = ABSENT
-    command_index: Raw = ABSENT
-    item_id: Raw = ABSENT
-    item: Raw = ABSENT
-    part: Raw = ABSENT
-    delta: Raw = ABSENT
-    annotation: Raw = ABSENT
-    text: Raw = ABSENT
-    refusal: Raw = ABSENT
-    transcript: Raw = ABSENT
-    arguments: Raw = ABSENT
-    input: Raw = ABSENT
-    code: Raw = ABSENT
-    command: Raw = ABSENT
-    diff: Raw = ABSENT
-    error: Raw = ABSENT
+    type: Raw = jsontext.ABSENT
+    response: Raw = jsontext.ABSENT
+    output_index: Raw = jsontext.ABSENT
+    content_index: Raw = jsontext.ABSENT
+    summary_index: Raw = jsontext.ABSENT
+    command_index: Raw = jsontext.ABSENT
+    item_id: Raw = jsontext.ABSENT
+    item: Raw = jsontext.ABSENT
+    part: Raw = jsontext.ABSENT
+    delta: Raw = jsontext.ABSENT
+    annotation: Raw = jsontext.ABSENT
+    text: Raw = jsontext.ABSENT
+    refusal: Raw = jsontext.ABSENT
+    transcript: Raw = jsontext.ABSENT
+    arguments: Raw = jsontext.ABSENT
+    input: Raw = jsontext.ABSENT
+    code: Raw = jsontext.ABSENT
+    command: Raw = jsontext.ABSENT
+    diff: Raw = jsontext.ABSENT
+    error: Raw = jsontext.ABSENT
 
 
 class ResponseAccumulator:
@@ -373,7 +372,7 @@ def _unwrap_delta(delta: Raw) -> Raw:
     if bytes(memoryview(delta)[:1]) != b"{":
         return delta
     members = read_members(delta)
-    return next((members[name] for name in _DONE_MEMBERS if name in members), ABSENT)
+    return next((members[name] for name in _DONE_MEMBERS if name in members), jsontext.ABSENT)
 
 
 def _get_whole_text(data: _Data) -> bytes:
@@ -382,12 +381,12 @@ def _get_whole_text(data: _Data) -> bytes:
         if text := jsontext.strip_quotes(getattr(data, name)):
             return text
     part = read_members(data.part)
-    texts = (jsontext.strip_quotes(part.get(name, ABSENT)) for name in _DONE_MEMBERS)
+    texts = (jsontext.strip_quotes(part.get(name, jsontext.ABSENT)) for name in _DONE_MEMBERS)
     return next(filter(None, texts), b"")
 
 
 def _choose_part_type(part: ContentPart) -> tuple[str, str]:
     """Return the kind of a part and its text's member, by what was said when it was added."""
-    kind = jsontext.read_text(part.others.get("type", ABSENT)) or part.kind
+    kind = jsontext.read_text(part.others.get("type", jsontext.ABSENT)) or part.kind
     member = {"refusal": "refusal", "output_audio": "transcript"}.get(kind, "text")
     return kind, member

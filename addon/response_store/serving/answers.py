@@ -21,7 +21,6 @@ from response_store.format.exchange import add_calls, format_list_line, format_p
 from response_store.format.text import escape_controls
 from response_store.ingest.channel import OK
 from response_store.ingest.questions import AnswerFunction
-from response_store.jsontext import ABSENT
 from response_store.model.records import EndedBy, Transport
 from response_store.model.selection import HOST_PORT
 from response_store.openai_api.items import build_accumulated_sql, complete_output, read_accumulated
@@ -79,8 +78,8 @@ class StoredAnswers:
 
 
 class _ResponseMembers(msgspec.Struct):
-    status: Raw = ABSENT
-    output: Raw = ABSENT
+    status: Raw = jsontext.ABSENT
+    output: Raw = jsontext.ABSENT
 
 
 def serve(lookup: ResponseLookup, tenant: str, request: StoreRequest) -> ServedAnswer | None:

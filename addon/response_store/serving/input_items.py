@@ -24,7 +24,6 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.ingest import request_reader as creation
-from response_store.jsontext import ABSENT
 from response_store.serving.request import GetInputItems, Order, parse_digits
 
 _MAX = 2**64 - 1
@@ -66,10 +65,10 @@ _SAID = {"type": "output_text", "annotations": []}
 
 
 class _InputItem(msgspec.Struct):
-    id: Raw = ABSENT
-    type: Raw = ABSENT
-    role: Raw = ABSENT
-    content: Raw = ABSENT
+    id: Raw = jsontext.ABSENT
+    type: Raw = jsontext.ABSENT
+    role: Raw = jsontext.ABSENT
+    content: Raw = jsontext.ABSENT
 
 
 class _ItemId(msgspec.Struct):
