@@ -254,7 +254,7 @@ class Traffic:
             request,
             body,
             live=bool(flow.live),
-            credentials=flow_facts.read_credentials(flow),
+            credentials=flow_facts.read_credentials(flow, self.counters),
         )
         self._flows[flow.id] = flow
         self._done.discard(flow)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import re
 from collections.abc import Awaitable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from mitmproxy.http import Headers, HTTPFlow
 
     from response_store.capture.exchange import Exchange
+    from response_store.diagnostics import Counters
 
 LEFT_ALONE = "response_store.left_alone"
 """In a flow's metadata: it was answered by us, and makes no row."""
@@ -104,10 +105,15 @@ _CREDENTIAL_HEADERS = frozenset(
     {
         b"authorization", b"proxy-authorization", b"api-key", b"x-api-key", b"x-goog-api-key",
         b"ocp-apim-subscription-key", b"x-auth-token", b"chatgpt-account-id",
+        b"sec-websocket-protocol",
     }
 )  # fmt: skip
 # Of headers that gateways have of their own.
-_CREDENTIAL_PARTS = (b"api-key", b"apikey", b"authorization", b"-auth", b"token", b"secret")
+_credential_part = re.compile(rb"api-?key|authorization|-auth|token|secret").search
+# `openai-insecure-api-key.KEY`, and what others make of that.
+_protocol_keys = re.compile(
+    r"(?:key|token|bearer|auth(?:orization)?)\.([^\s,]+)", re.IGNORECASE
+).findall
 _CREDENTIAL_NAMES = ("key", "token", "secret", "password", "auth", "code", "sig")
 _MAX_CREDENTIALS = 16
 STREAMED_PAST = "request body: mitmproxy streamed it past (stream_large_bodies)"
@@ -136,23 +142,27 @@ def read_request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
     return HeaderMap(flow.request.headers, names)
 
 
-def read_credentials(flow: HTTPFlow) -> tuple[bytes, ...]:
+def read_credentials(flow: HTTPFlow, counters: Counters) -> tuple[bytes, ...]:
     """Return the client's credentials, in the spellings in which an answer may repeat them.
 
-    They live as long as the exchange, for this alone.
+    They live as long as the exchange, for this alone. Counts what is too much to be looked at.
     """
+    fields = flow.request.headers.fields
+    if len(fields) > HEADER_FIELDS:
+        counters.add("limited.header_fields")
     values = [
-        value.decode("utf-8", "replace")
-        for name, value in flow.request.headers.fields[:HEADER_FIELDS]
+        one
+        for name, value in fields[:HEADER_FIELDS]
         if _is_credential_header(name.lower())
+        for one in _read_header(name, value.decode("utf-8", "replace"))
     ]
-    values += [one for value in values if (one := _basic_password(value))]
     query = flow.request.path.partition("?")[2]
-    with suppress(ValueError):
-        parameters = (
-            parse_qsl(query.replace(";", "&"), max_num_fields=QUERY_PARAMETERS) if query else ()
-        )
-        values += [value for name, value in parameters if _is_credential(name.lower())]
+    if query:
+        parameters = query.replace(";", "&").split("&", QUERY_PARAMETERS)
+        if len(parameters) > QUERY_PARAMETERS:
+            counters.add("limited.query_parameters")
+        pairs = parse_qsl("&".join(parameters[:QUERY_PARAMETERS]))
+        values += [value for name, value in pairs if _is_credential(name.lower())]
     return list_spellings([value[:_MAX_CHARS] for value in values[:_MAX_CREDENTIALS]])
 
 
@@ -248,7 +258,15 @@ def find_end_time(flow: HTTPFlow) -> float:
 
 
 def _is_credential_header(name: bytes) -> bool:
-    return name in _CREDENTIAL_HEADERS or any(part in name for part in _CREDENTIAL_PARTS)
+    return name in _CREDENTIAL_HEADERS or _credential_part(name) is not None
+
+
+def _read_header(name: bytes, value: str) -> list[str]:
+    """Return the credentials in a header; of protocols the keys that browsers put there."""
+    if name.lower() == b"sec-websocket-protocol":
+        return _protocol_keys(value)
+    password = _basic_password(value)
+    return [value, password] if password else [value]
 
 
 def _basic_password(value: str) -> str:

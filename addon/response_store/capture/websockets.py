@@ -221,7 +221,7 @@ class Sockets:
             counters=self._counters,
             limit=self._config.capture.max_body_bytes,
             live=bool(flow.live),
-            credentials=flow_facts.read_credentials(flow),
+            credentials=flow_facts.read_credentials(flow, self._counters),
         )
 
     def _reason_against(self, flow: HTTPFlow) -> Skip | None:

@@ -39,6 +39,7 @@ _MAX_NAME = 104  # bytes of one, with its quotes
 _colon = re.compile(rb"\s*+:").match
 SLICE_BYTES = 64 * 1024  # take 0.2 ms to look at, and at most 4 ms where all is quotes and escapes
 _LONG_SECRET = 24  # bytes; ordinary words are shorter
+_find_digit = re.compile(rb"[0-9]").search
 _CLOCK_INTERVAL = 1024  # tokens
 _MIN_REPEATED = 8  # shorter secrets are not looked for elsewhere: they would hit ordinary words
 # Of Azure's data sources.
@@ -147,7 +148,7 @@ def list_spellings(credentials: Iterable[str]) -> tuple[bytes, ...]:
 
 def is_ordinary(secret: bytes) -> bool:
     """Return whether a credential may be an ordinary word, as those for local servers are."""
-    return len(secret) < _LONG_SECRET and not any(char in b"0123456789" for char in secret)
+    return len(secret) < _LONG_SECRET and _find_digit(secret) is None
 
 
 def _spell(secret: bytes) -> Iterator[bytes]:

@@ -14,6 +14,7 @@ from mitmproxy.test import tflow, tutils
 from response_store.capture import flow_facts
 from response_store.capture.draft import RequestHead, encode_head
 from response_store.config import TenantConfig
+from response_store.diagnostics import Counters
 from response_store.model.records import HEADER_COLUMNS, Api
 
 SECRETS = [
@@ -211,7 +212,7 @@ def test_credentials_of_a_client() -> None:
         (b"Proxy-Authorization", b"Basic dXNlcjpwYXNzd29yZC0wMTIzNDU2Nzg5"),
         path=b"/v1/responses?api-version=1;api-key=query-0123456789&code=code-0123456789&x=plain-012345",
     )
-    found = b" ".join(flow_facts.read_credentials(flow))
+    found = b" ".join(flow_facts.read_credentials(flow, Counters()))
     for secret in (
         b"header-0123456789",
         b"query-0123456789",
@@ -222,6 +223,38 @@ def test_credentials_of_a_client() -> None:
         assert secret in found
     assert b"other" not in found
     assert b"plain" not in found
+
+
+@pytest.mark.parametrize(
+    ("offered", "keys"),
+    [
+        ("realtime, openai-insecure-api-key.sk-0123456789, openai-beta.v1", ["sk-0123456789"]),
+        (
+            "openai-insecure-api-key.sk-a-b_c.0123456789,Bearer.other-0123456789",
+            ["other-0123456789", "sk-a-b_c.0123456789"],
+        ),
+        ("realtime-0123456789, openai-beta.realtime-v1", []),
+    ],
+)
+def test_keys_among_the_protocols_of_a_socket(offered: str, keys: list[str]) -> None:
+    """Browsers can't set headers: their keys stand among the protocols, and are credentials too."""
+    request = tutils.treq(headers=Headers(((b"Sec-WebSocket-Protocol", offered.encode()),)))
+    found = flow_facts.read_credentials(tflow.tflow(req=request), Counters())
+    assert sorted(found) == sorted(key.encode() for key in keys)
+
+
+def test_fields_and_parameters_beyond_the_bounds_are_counted() -> None:
+    """The first 1,000 header fields and 100 parameters are looked at; what is beyond is counted."""
+    counters = Counters()
+    key, late = b"early-0123456789", b"late-0123456789"
+    for before, path in ((998, b"/v1/responses?a=b"), (1000, b"/v1/responses?" + b"a=b&" * 100)):
+        filling = ((b"x-a", b"b"),) * before
+        headers = Headers(((b"api-key", key), *filling, (b"x-token", late)))
+        request = tutils.treq(path=path + b"&key=parameter-0123456789", headers=headers)
+        found = flow_facts.read_credentials(tflow.tflow(req=request), counters)
+        assert key in found
+        assert (late in found) == (b"parameter-0123456789" in found) == (before == 998)
+    assert counters.snapshot() == {"limited.header_fields": 1, "limited.query_parameters": 1}
 
 
 def test_columns_that_headers_fill() -> None:
