@@ -239,6 +239,33 @@ async def test_a_file_with_an_answer_and_an_error(hooked: Hooked) -> None:
     assert hooked.end.head.ended_by == "client"
 
 
+@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(
+    ("message", "by"),
+    [
+        ("Client disconnected.", "client"),
+        ("client closed connection", "client"),
+        ("peer closed connection without sending complete message body", "upstream"),
+        ("server closed connection", "upstream"),
+        ("stream reset by client (CANCEL)", "client"),
+        (Error.KILLED_MESSAGE, "proxy"),
+    ],
+)
+async def test_a_cut_flow_of_a_file(
+    hooked: Hooked, message: str, by: str, *, answered: bool
+) -> None:
+    """Its connections are closed all, so its error says who ended it."""
+    flow = flow_of(live=False)
+    flow.client_conn.state = flow.server_conn.state = ConnectionState.CLOSED
+    flow.client_conn.alpn, flow.server_conn.alpn = b"h2", b"http/1.1"
+    flow.error = Error(message)
+    flow.response = flow.response if answered else None
+    for hook in ("request", "responseheaders", "response") if answered else ("request",):
+        await hooked.call(hook, flow)
+    await hooked.call("error", flow)
+    assert hooked.end.head.ended_by == by
+
+
 async def test_a_flow_that_is_sent_again(hooked: Hooked) -> None:
     """It is an exchange of its own each time."""
     flow = flow_of()
