@@ -19,7 +19,6 @@ import pytest
 
 pytest.register_assert_rewrite("tests.harness")
 
-from tests import sampling
 from tests.fakes.certificates import Certificates, make_certificates
 from tests.fakes.model_server import ModelServer
 from tests.harness.ignored_signals import heed_signals
@@ -38,19 +37,6 @@ os.environ.pop("STATE_DIRECTORY", None)
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
 
 heed_signals()
-
-
-def pytest_report_header() -> str:
-    """Say when this is not the whole."""
-    one = sampling.one_of()
-    return f"a sample: 1 of {one} cases of a table" if one > 1 else "all tests"
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what only one Python runs."""
-    if (one := sampling.one_of()) > 1:
-        items[:], left = sampling.part(items, one)
-        config.hook.pytest_deselected(items=left)
 
 
 MakeProxy = Callable[..., Proxy]

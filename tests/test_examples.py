@@ -20,7 +20,6 @@ DOCKERFILE = (EXAMPLES / "Dockerfile").read_text()
 ANALYZE = shutil.which("systemd-analyze")
 
 
-@pytest.mark.one_python
 @pytest.mark.skipif(ANALYZE is None, reason="no systemd-analyze on this machine")
 def test_systemd_takes_the_unit() -> None:
     """It is right as a unit, and names no setting that systemd does not know."""

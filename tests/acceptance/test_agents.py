@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 CLIENT = Path(__file__).with_name("agents_client.py")
 PYTHON = os.environ.get("TEST_AGENTS_PYTHON")
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(
         not PYTHON,
         reason="openai-agents and mitmproxy can't be installed together: install openai-agents in "

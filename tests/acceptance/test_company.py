@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.fakes.requests import Request
 
-pytestmark = pytest.mark.one_python
 
 CHAINED = Path(harness.__file__).with_name("chained.py")
 AT_ONCE = 16

@@ -114,7 +114,6 @@ def test_shown(client: Client) -> None:
     )
 
 
-@pytest.mark.one_python
 def test_deleted_before_it_is_heard_of(
     make_proxy: MakeProxy, model_server: ModelServer, tenant: str
 ) -> None:
@@ -186,7 +185,6 @@ def test_a_poll_that_was_under_way(client: Client) -> None:
     assert client.stored() == []
 
 
-@pytest.mark.one_python
 def test_from_a_flow_file(make_proxy: MakeProxy, model_server: ModelServer, tenant: str) -> None:
     """A flow file that tells of a deletion leaves the response out, however often it is read."""
     with make_proxy("live", arguments=["-w", "flows"]) as live:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 STOPPED = {"state": "interrupted", "ended_by": "proxy_stopped"}
 

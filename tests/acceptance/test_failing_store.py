@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 FROZEN = 5.0
 STREAMS = 8

@@ -25,7 +25,6 @@ from tests.harness.proxy import Proxy, wait_until
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-pytestmark = pytest.mark.one_python
 
 PATIENCE = 1.5  # seconds that no answer takes, on a machine that is busy
 GONE = "is an older or a new one"

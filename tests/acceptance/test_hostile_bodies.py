@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tests.fakes.websocket import ServerSocket
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="costs are looked up in /proc"),
 ]
 LOOP_TIME = Path(__file__).parents[1] / "harness" / "loop_time.py"

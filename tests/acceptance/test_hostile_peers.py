@@ -96,7 +96,6 @@ BOMBS: dict[str, tuple[str, Callable[[], bytes]]] = {
 }
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("kind", ["application/json", EVENT_STREAM])
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs(
@@ -116,7 +115,6 @@ def test_bombs(
     assert waited < STALL
 
 
-@pytest.mark.one_python
 def test_a_request_of_many_codings(attacked: Proxy, tenant: str) -> None:
     """A request's codings are bounded as well; what can't be decoded is not kept."""
     codings = ",".join(["gzip"] * 8_000)
@@ -128,7 +126,6 @@ def test_a_request_of_many_codings(attacked: Proxy, tenant: str) -> None:
     assert row["error_message"] is not None
 
 
-@pytest.mark.one_python
 def test_many_values(attacked: Proxy, model_server: ModelServer, tenant: str) -> None:
     """Megabytes of values are not decoded: they are kept as they came, and nobody waits."""
     body = b'{"id":"r","object":"response","output":[' + b"0," * 8_000_000 + b"0]}"
@@ -140,7 +137,6 @@ def test_many_values(attacked: Proxy, model_server: ModelServer, tenant: str) ->
     assert waited < STALL
 
 
-@pytest.mark.one_python
 def test_an_endless_name(attacked: Proxy, model_server: ModelServer, tenant: str) -> None:
     """An id of megabytes is no line of megabytes, in the log or in a list."""
     body = b'{"id":"' + b"A" * 8_000_000 + b'","object":"response","output":[]}'

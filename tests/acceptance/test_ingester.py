@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from tests.fakes.requests import Request
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are found in /proc"),
 ]
 

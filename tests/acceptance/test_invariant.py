@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.conftest import MakeProxy
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
-
 
 @pytest.mark.timeout(600)
 def test_mix(make_proxy: MakeProxy) -> None:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tests.fakes.requests import Request
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(not Path("/proc/self").exists(), reason="memory is looked up in /proc"),
 ]
 

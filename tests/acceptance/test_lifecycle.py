@@ -259,7 +259,6 @@ def test_passed_over(proxy: Proxy, tenant: str, model_server: ModelServer, name:
     assert counted(proxy, reason) == before + 1
 
 
-@pytest.mark.one_python
 def test_survives_a_restart(make_proxy: MakeProxy, tenant: str, model_server: ModelServer) -> None:
     """Another proxy on the same store brings the response to its end."""
     play = Background(f"resp_{tenant}", "in_progress")

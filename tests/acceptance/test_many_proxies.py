@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
 
-pytestmark = [pytest.mark.one_python, pytest.mark.soak, pytest.mark.timeout(7200)]
+pytestmark = [pytest.mark.soak, pytest.mark.timeout(7200)]
 HOW_MANY = int(os.environ.get("MANY_PROXIES", "40"))
 AT_ONCE = 8
 

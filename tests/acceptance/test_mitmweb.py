@@ -218,7 +218,6 @@ def test_commands_without_a_list(make_proxy: MakeProxy) -> None:
         assert proxy.command("response_store.show.options") == []
 
 
-@pytest.mark.one_python
 def test_commands_hold_nothing_up(make_proxy: MakeProxy) -> None:
     """While the database takes nothing, a command comes back at once, and traffic goes on."""
     with make_proxy(config={"completion_wait_ms": 0}) as proxy:
@@ -233,7 +232,6 @@ def test_commands_hold_nothing_up(make_proxy: MakeProxy) -> None:
             wait_until(lambda: "may be missing here" in proxy.output(), "what is known is told")
 
 
-@pytest.mark.one_python
 def test_saved_flows(make_proxy: MakeProxy, tenant: str) -> None:
     """What mitmweb saves can be read again.
 
@@ -258,7 +256,6 @@ def test_saved_flows(make_proxy: MakeProxy, tenant: str) -> None:
 BROWSER = find_browser()
 
 
-@pytest.mark.one_python
 @pytest.mark.skipif(
     BROWSER is None,
     reason="no Chromium: set TEST_CHROMIUM to one, or put it on PATH, to look at the real page",

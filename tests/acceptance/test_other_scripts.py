@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 MINE = Path(__file__).resolve().parents[2] / "docs" / "examples" / "mine.py"
 BEFORE, AFTER = (Path(harness.__file__).with_name(f"meddling_{w}.py") for w in ("before", "after"))

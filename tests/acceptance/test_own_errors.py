@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 BREAKING = Path(harness.__file__).with_name("breaking.py")
 PACKAGE = "response_store."

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tests.fakes.requests import Request
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(bool(cannot_trace()), reason=f"no trace: {cannot_trace()}"),
 ]
 

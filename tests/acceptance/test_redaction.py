@@ -45,7 +45,6 @@ def redacting(
         yield proxy
 
 
-@pytest.mark.one_python
 def test_no_byte_of_a_secret(redacting: Proxy, model_server: ModelServer, tenant: str) -> None:
     """HTTP, streams, chats and sockets: whole, in pieces, cut off and refused."""
     for sent in send_all(redacting, model_server, tenant):
@@ -73,7 +72,6 @@ def test_no_byte_of_a_secret(redacting: Proxy, model_server: ModelServer, tenant
     assert "redaction.failed" not in told
 
 
-@pytest.mark.one_python
 def test_what_is_kept_is_whole(redacting: Proxy, model_server: ModelServer, tenant: str) -> None:
     """Requests are JSON of the same shape, and what is served is as the API has it."""
     next(iter(send_all(redacting, model_server, tenant)))

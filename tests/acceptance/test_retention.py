@@ -8,8 +8,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests import harness
 from tests.conftest import BY_TENANT
 from tests.harness.clients import asking, fetch
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from tests.conftest import MakeProxy
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 HASTY = Path(harness.__file__).with_name("hasty.py")
 DAY = 86_400

@@ -130,7 +130,6 @@ print(json.dumps([sys.argv[1:], dict(os.environ)]))
 """
 
 
-@pytest.mark.one_python
 def test_base_url_and_postgres(
     stage: Stage, model_server: ModelServer, plain_postgres: Postgres
 ) -> None:
@@ -177,7 +176,6 @@ while True:
 """
 
 
-@pytest.mark.one_python
 def test_signals_without_a_terminal(stage: Stage) -> None:
     """Signals that are sent to `run` alone reach the command, once; one ends it, as 143 says."""
     process = stage.start(*python(SIGNALLED))
@@ -207,7 +205,6 @@ print("count", count)
 """
 
 
-@pytest.mark.one_python
 def test_a_terminal(stage: Stage, model_server: ModelServer) -> None:
     """Ctrl-C is the command's, once; the table that follows fits into a narrow terminal."""
     master, slave = pty.openpty()
@@ -269,7 +266,6 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.one_python
 def test_a_proxy_that_is_killed(stage: Stage) -> None:
     """It is told at once and the command goes on; its success is none, as 125 says."""
     process = stage.start(*python(WAITING))
@@ -299,7 +295,6 @@ def test_a_run_that_is_killed(stage: Stage) -> None:
     stage.assert_nothing_left()
 
 
-@pytest.mark.one_python
 def test_a_store_that_can_not_be_opened(stage: Stage) -> None:
     """The proxy's own words are shown, and the command is never started."""
     stage.database.path.mkdir()
@@ -311,7 +306,6 @@ def test_a_store_that_can_not_be_opened(stage: Stage) -> None:
     stage.assert_nothing_left()
 
 
-@pytest.mark.one_python
 def test_a_signal_before_the_command(stage: Stage) -> None:
     """While the proxy starts, a signal ends everything; the command is never started."""
     process = stage.start("--", "touch", "started")
@@ -323,7 +317,6 @@ def test_a_signal_before_the_command(stage: Stage) -> None:
     stage.assert_nothing_left()
 
 
-@pytest.mark.one_python
 def test_a_program_that_can_not_be_executed(stage: Stage) -> None:
     """What only the attempt shows is told with a shell's status, and the proxy ends."""
     script = stage.work / "script"
@@ -360,7 +353,6 @@ print(first, answer.read())
 """
 
 
-@pytest.mark.one_python
 def test_a_stream_of_another_service(stage: Stage) -> None:
     """It goes on while it comes, though nobody captures it."""
     finished = stage.run("--local", *python(LIVE))
@@ -375,7 +367,6 @@ with socket.create_connection(("127.0.0.1", int(os.environ["PORT"]))):
 """
 
 
-@pytest.mark.one_python
 @pytest.mark.skipif(sys.platform != "linux", reason="connections are seen in /proc")
 def test_a_connection_past_the_proxy(stage: Stage) -> None:
     """A command that goes to the server by itself is told of, with the option that captures it."""
@@ -398,7 +389,6 @@ print(sorted(name for name in os.environ if name.endswith("DATABASE_URL")))
 """
 
 
-@pytest.mark.one_python
 def test_a_place_of_another_kind(
     stage: Stage, tls_server: ModelServer, certificates: Certificates
 ) -> None:
@@ -430,7 +420,6 @@ def test_a_place_of_another_kind(
     stage.assert_nothing_left()
 
 
-@pytest.mark.one_python
 def test_company_proxy(stage: Stage) -> None:
     """A proxy that the environment names is gone on through, with its user and password."""
     heads: list[bytes] = []

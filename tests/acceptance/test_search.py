@@ -8,8 +8,6 @@ import sys
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-import pytest
-
 from response_store.backends.sqlite.schema import fill
 from response_store.queries.schema_state import MIGRATIONS
 from response_store.resources import read_schema
@@ -26,7 +24,6 @@ if TYPE_CHECKING:
     from tests.conftest import MakeProxy
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 ENTRIES = "SELECT exchange_id FROM openai_exchanges_search"
 PARTS = "SELECT rowid FROM openai_exchanges_search_words"

@@ -158,7 +158,6 @@ def line(status: str, name: str) -> str:
     return dict(one.partition(": ")[::2] for one in status.splitlines()).get(name, "0")
 
 
-@pytest.mark.one_python
 def test_what_waits_for_the_disk(make_proxy: MakeProxy, tenant: str) -> None:
     """An answer whose commit nobody waited for is found by whoever asks for it at once.
 
@@ -276,7 +275,6 @@ def asked_while_broken(
 # To whom
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("how", [{"listen_host": "0.0.0.0"}, {"mode": "regular@0.0.0.0:0"}])
 def test_not_to_other_machines(make_proxy: MakeProxy, how: dict[str, str]) -> None:
     """mitmdump ends with status 1, says why, and has served nothing and made no database."""
@@ -290,7 +288,6 @@ def test_not_to_other_machines(make_proxy: MakeProxy, how: dict[str, str]) -> No
     assert not proxy.database.path.exists()
 
 
-@pytest.mark.one_python
 def test_to_other_machines_with_leave(make_proxy: MakeProxy, tenant: str) -> None:
     """With `serve_remote` it starts, and warns; while it listens so, that can't be taken back."""
     config = PREFER | {"serve_remote": True}
@@ -307,7 +304,6 @@ def test_to_other_machines_with_leave(make_proxy: MakeProxy, tenant: str) -> Non
         assert get(proxy, tenant, name).json["id"] == name
 
 
-@pytest.mark.one_python
 def test_not_later_either(make_proxy: MakeProxy, tenant: str) -> None:
     """While it is served, mitmproxy can't be made to listen to other machines."""
     with make_proxy(config=ONLY) as proxy:

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 PATIENCE = 1.0  # seconds that nobody waits for, on a machine that is busy
 STOPPED = {"state": "interrupted", "ended_by": "proxy_stopped", "output_text": HALF_TEXT}

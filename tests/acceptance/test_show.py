@@ -6,7 +6,6 @@ import json
 import re
 from typing import TYPE_CHECKING
 
-import pytest
 from click.testing import CliRunner
 
 from response_store.cli import main
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 ALWAYS = {"tenant": {"header": "x-tenant"}, "capture": {"raw_bodies": "always"}}
 

@@ -91,7 +91,6 @@ BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
 }
 
 
-@pytest.mark.one_python
 def test_a_file_that_others_may_read(make_proxy: MakeProxy, tenant: str) -> None:
     """A database that a clone has left readable is closed to others first, and the log says it."""
     proxy = make_proxy()
@@ -108,7 +107,6 @@ def test_a_file_that_others_may_read(make_proxy: MakeProxy, tenant: str) -> None
         wait_until(lambda: "readable by other users" in proxy.output(), "it is said")
 
 
-@pytest.mark.one_python
 def test_a_log_that_waits_for_its_database(make_proxy: MakeProxy) -> None:
     """A -wal that lies there before its database ends mitmdump at once, and is left as it is."""
     proxy = make_proxy(control=False)
@@ -120,7 +118,6 @@ def test_a_log_that_waits_for_its_database(make_proxy: MakeProxy) -> None:
     assert not (proxy.folder / "responses.db").exists()
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_database(make_proxy: MakeProxy, name: str) -> None:
     """A file that is no database of ours ends mitmdump at once, and is left as it is."""
@@ -134,7 +131,6 @@ def test_broken_database(make_proxy: MakeProxy, name: str) -> None:
     assert contents(path) == before
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("where", ["file", "folder"])
 def test_read_only(make_proxy: MakeProxy, tmp_path: Path, where: str) -> None:
     """A file or a folder that can't be written ends mitmdump at once."""
@@ -237,7 +233,6 @@ def test_checked_configuration(tmp_path: Path, name: str) -> None:
     assert "Traceback" not in text
 
 
-@pytest.mark.one_python
 def test_missing_configuration(make_proxy: MakeProxy) -> None:
     """A configuration file that is not there is an error, not the defaults."""
     options = {"response_store_config": "nowhere.yaml"}
@@ -245,7 +240,6 @@ def test_missing_configuration(make_proxy: MakeProxy) -> None:
     assert_refused(proxy.run(), "nowhere.yaml")
 
 
-@pytest.mark.one_python
 def test_configuration_from_the_environment(make_proxy: MakeProxy, tenant: str) -> None:
     """The file and the database may be named in the environment."""
     environment = {

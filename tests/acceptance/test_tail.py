@@ -12,8 +12,6 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.fakes.answers import Gate
 from tests.harness.clients import RawClient, asking, fetch
 from tests.harness.following import PROGRAM, Tail, surroundings
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
     from tests.conftest import MakeProxy
     from tests.fakes.model_server import ModelServer
     from tests.harness.proxy import Proxy
-
-pytestmark = pytest.mark.one_python
 
 
 def options(proxy: Proxy, tenant: str) -> list[str]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import PostgresDatabase
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 PROGRAM = [sys.executable, "-c", "from response_store.cli import main; main()"]
 PACKAGE = str(Path(response_store.__file__).parents[1])

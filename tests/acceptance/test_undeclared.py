@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
-
 
 def test_a_stream_without_a_type(proxy: Proxy, model_server: ModelServer, tenant: str) -> None:
     """What was asked to stream is passed on as it comes, and its row is that of a stream."""

@@ -344,7 +344,6 @@ def test_warm_up_is_chained(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     assert len(proxy.database.responses(tenant)) == 2
 
 
-@pytest.mark.one_python
 def test_committed_before_the_terminal_message(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
@@ -358,7 +357,6 @@ def test_committed_before_the_terminal_message(
             assert states == ["completed"] * number
 
 
-@pytest.mark.one_python
 def test_kept_before_the_terminal_message(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
@@ -489,7 +487,6 @@ def test_secrets_are_masked(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     assert [secret for secret in secrets if secret in dump] == []
 
 
-@pytest.mark.one_python
 def test_socket_outlives_a_configuration(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
@@ -505,7 +502,6 @@ def test_socket_outlives_a_configuration(
             assert_holds(row, WELL)
 
 
-@pytest.mark.one_python
 def test_stopped_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> None:
     """A proxy that is stopped closes the turns that run."""
     with make_proxy() as proxy:
@@ -519,7 +515,6 @@ def test_stopped_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: s
     assert_holds(row, HALF | {"ended_by": "proxy_stopped", "transport": "websocket"})
 
 
-@pytest.mark.one_python
 def test_killed_proxy(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> None:
     """The open turn of a proxy that was killed is closed by the next one."""
     with make_proxy() as proxy:
@@ -549,7 +544,6 @@ def strict(
         yield proxy
 
 
-@pytest.mark.one_python
 def test_large_answer(strict: Proxy, switch: WebSocketSwitch, tenant: str) -> None:
     """An answer above the limit passes, its row says so, and the next turn is whole."""
     sizes = iter([LIMIT, 10])
@@ -633,7 +627,6 @@ def counting(tmp_path: Path) -> Path:
     return script
 
 
-@pytest.mark.one_python
 def test_handled_messages_are_let_go(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str, counting: Path
 ) -> None:
@@ -721,7 +714,6 @@ def test_reject(make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str) -> 
 PARTS = ("traffic.", "runtime.", "session.", "capture.")
 
 
-@pytest.mark.one_python
 @pytest.mark.timeout(180)
 def test_any_function_may_raise(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str, tmp_path: Path

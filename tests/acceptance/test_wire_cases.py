@@ -20,7 +20,6 @@ from tests.harness.on_databases import BACKENDS, Stage, proxy_on
 if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
 
-pytestmark = pytest.mark.one_python
 
 CASES = load_cases()
 

@@ -12,7 +12,6 @@ from tests.contract.contents import Contents
 from tests.harness.pgbouncer import PROGRAM
 
 POOLED = [
-    pytest.mark.one_python,
     pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine"),
 ]
 

@@ -22,7 +22,6 @@ from tests.contract.contents import Contents
 from tests.contract.test_monotonic import snapshot
 from tests.harness.postgres_backend import PostgresDatabase
 from tests.harness.records import ANSWER, QUESTION, numbered, record, response
-from tests.sampling import examples
 
 GONE = Deletion("t1", "r1")
 WHOLE = response(asked=[QUESTION], answered=[ANSWER])
@@ -168,7 +167,7 @@ def test_any_batching_is_as_one_by_one(contents: Contents) -> None:
     """
     most = 25 if isinstance(contents.backend, PostgresDatabase) else 60
 
-    @settings(max_examples=examples(most), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data: st.DataObject) -> None:
         made = data.draw(st.lists(changes, min_size=1, max_size=10))

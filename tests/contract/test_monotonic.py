@@ -14,7 +14,6 @@ from response_store.model.records import Record, ResponseRow
 from tests.contract.contents import Contents
 from tests.harness.postgres_backend import PostgresDatabase
 from tests.harness.records import ANSWER, QUESTION, exchange, record, response
-from tests.sampling import examples
 
 ENDED = ("completed", "incomplete", "failed", "cancelled", "refused", "queued", "in_progress")
 CUT = ("interrupted", "unreadable", "too_large")
@@ -201,7 +200,7 @@ def test_any_order_ends_alike(contents: Contents) -> None:
     # One there takes as long as ten in SQLite.
     most = 25 if isinstance(contents.backend, PostgresDatabase) else 100
 
-    @settings(max_examples=examples(most), deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=most, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.data())
     def check(data: st.DataObject) -> None:
         base = data.draw(st.lists(records, min_size=1, max_size=6))

@@ -16,8 +16,6 @@ from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_fixtures import MakeLine
 from tests.harness.proxy import wait_until
 
-pytestmark = pytest.mark.one_python
-
 QUIET = 0.1
 DATA = bytes(range(256)) * 4096
 

@@ -12,8 +12,6 @@ from tests.harness import postgres_programs
 from tests.harness.postgres import Template
 from tests.harness.postgres_programs import NoServerError, find_programs
 
-pytestmark = pytest.mark.one_python
-
 
 def test_a_missing_server_is_an_error_that_says_how_to_get_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -12,8 +12,6 @@ from psycopg import errors
 from tests.harness.postgres import Postgres, PostgresDatabase, children_of
 from tests.harness.postgres_fixtures import MakePostgres
 
-pytestmark = pytest.mark.one_python
-
 PASSWORD = "p@ss:/?#[]%&='\\ é"
 SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 

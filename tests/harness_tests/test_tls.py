@@ -11,8 +11,6 @@ from tests.harness.postgres import Postgres
 from tests.harness.postgres_certificates import PostgresCertificates
 from tests.harness.postgres_fixtures import MakePostgres
 
-pytestmark = pytest.mark.one_python
-
 
 @dataclass(frozen=True)
 class Shown:

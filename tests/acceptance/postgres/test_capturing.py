@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.postgres.looking import (
     STAYS,
     ask,
@@ -74,7 +72,6 @@ def test_what_is_unsafe(on_postgres: OnPostgres, plain_database: PostgresDatabas
     assert "response_store: " in warned
 
 
-@pytest.mark.one_python
 def test_flow_file(on_postgres: OnPostgres, plain_database: PostgresDatabase, tenant: str) -> None:
     """Reading a flow file ends when the database has all of it; once more changes nothing."""
     with on_postgres(plain_database.url(), "live", how={"arguments": ["-w", "flows"]}) as proxy:
@@ -98,7 +95,6 @@ def test_flow_file(on_postgres: OnPostgres, plain_database: PostgresDatabase, te
         copy.drop()
 
 
-@pytest.mark.one_python
 def test_two_proxies_on_one_folder(
     on_postgres: OnPostgres, plain_database: PostgresDatabase, tenant: str
 ) -> None:

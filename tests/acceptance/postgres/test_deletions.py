@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.postgres.looking import (
     ask,
     assert_nothing_waits,
@@ -23,8 +21,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.postgres_fixtures import MakeLine
     from tests.harness.proxy import Proxy
-
-pytestmark = pytest.mark.one_python
 
 
 def delete(proxy: Proxy, server: ModelServer, tenant: str, response_id: str) -> None:

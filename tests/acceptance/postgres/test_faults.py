@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres
     from tests.harness.postgres_fixtures import MakeLine
 
-pytestmark = pytest.mark.one_python
 
 INSIDE = Path(__file__).with_name("inside.py")
 IMPATIENT = Path(__file__).with_name("impatient.py")

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import PostgresDatabase
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
-
 
 @pytest.mark.timeout(600)
 def test_mix(on_postgres: OnPostgres, plain_database: PostgresDatabase) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from tests.acceptance.postgres.looking import (
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.postgres_fixtures import MakeLine
 
-pytestmark = pytest.mark.one_python
 
 PROMPT = 2.0  # seconds within which every answer ends: nobody waits for the change
 

@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.postgres_fixtures import MakeLine
 
-pytestmark = pytest.mark.one_python
 
 STOPPED = {"state": "interrupted", "ended_by": "proxy_stopped"}
 

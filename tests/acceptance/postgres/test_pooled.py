@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine"),
 ]
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.postgres.looking import rows_of, wait_for_store
 from tests.acceptance.redacting import CANARY, CLEAN, CONFIG, send_all
 from tests.acceptance.test_redaction import files
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from tests.acceptance.postgres.conftest import OnPostgres
     from tests.fakes.model_server import ModelServer
     from tests.harness.postgres import PostgresDatabase
-
-pytestmark = pytest.mark.one_python
 
 
 def test_no_byte_of_a_secret(

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres_certificates import PostgresCertificates
     from tests.harness.postgres_fixtures import MakeLine
 
-pytestmark = pytest.mark.one_python
 
 NAME = "db.example.com"
 PUBLIC = "2001:1::1"  # public by the registry; nothing here connects to it

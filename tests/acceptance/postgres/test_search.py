@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 import yaml
 
 from tests.acceptance.postgres.looking import rows_of
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.harness.postgres import PostgresDatabase
 
-pytestmark = pytest.mark.one_python
 
 ENTRIES = "SELECT exchange_id FROM openai_exchanges_search"
 

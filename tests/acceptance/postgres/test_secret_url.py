@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
-import pytest
 
 from tests.acceptance.postgres.looking import ask, rows_of, wait_for_store
 from tests.harness.journals import journal_files
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 CANARY = "canary-password"
 DEBUG = {"options": {"termlog_verbosity": "debug"}}

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres_fixtures import MakeLine
     from tests.harness.proxy import Proxy
 
-pytestmark = pytest.mark.one_python
 
 ENDINGS = ["", "?stream=true", "/input_items"]
 MOMENT = 4.5  # seconds: the store is waited for 3 s long

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.postgres.looking import ask, wait_for_store
 from tests.harness.following import Tail
 
@@ -17,7 +15,6 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres, PostgresDatabase
     from tests.harness.postgres_fixtures import MakeLine
 
-pytestmark = pytest.mark.one_python
 
 SETTINGS = "database_url: {url}\nssl_mode: disable\nallow_private_database_url: true\n"
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.acceptance.trespassing import Trespasser
 from tests.fakes.websocket import WebSocketSwitch
 from tests.fakes.websocket_plays import usual
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from tests.acceptance.postgres.conftest import OnPostgres
     from tests.fakes.model_server import ModelServer
     from tests.harness.postgres import PostgresDatabase
-
-pytestmark = pytest.mark.one_python
 
 
 def test_every_endpoint_and_command(

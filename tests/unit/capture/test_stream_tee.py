@@ -17,7 +17,6 @@ from response_store.openai_api.sse import parse_stream
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, Coding, at_random
 from tests.fakes.dialects import BOM, CHAT, DIALECTS, OPENAI
-from tests.sampling import examples
 
 LIMIT = 1 << 20
 PLAIN: tuple[str, Coding] = ("", list)
@@ -161,7 +160,7 @@ def test_completing_chunk(dialect: str, split: str) -> None:
     assert body.is_terminated
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     longest=st.integers(1, 3000),
@@ -224,7 +223,7 @@ def test_first_event() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["", "gzip", "deflate", "br", "zstd", "gzip, br", "xz"])
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(chunks=st.lists(st.binary(max_size=60), max_size=8))
 def test_any_bytes(encoding: str, chunks: list[bytes]) -> None:
     """Arbitrary bytes never raise, and are kept as they came."""
@@ -364,7 +363,7 @@ def test_staying_from_the_middle_on() -> None:
 NEWLINES = [b"\n", b"\r\n", b"\r"]
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     lines=st.lists(st.tuples(st.sampled_from([b"data: x", b": c", b"id"]), st.booleans())),
     newline=st.sampled_from(NEWLINES),
@@ -460,7 +459,7 @@ def test_a_body_that_breaks() -> None:
     assert body.chunks == [good, b"\xff" * 10, b"more"]
 
 
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     plain=st.lists(st.integers(0, 300), max_size=12),
     encoding=st.sampled_from(["", "gzip"]),

@@ -66,7 +66,6 @@ def test_no_folder(tmp_path: Path) -> None:
     assert not may_have_journals(tmp_path / "file", {})
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("command", ["list", "stats", "status", "show"])
 def test_nothing_is_imported_for_nothing(stored: Stored, command: str) -> None:
     """Where there is no journal, a command imports nothing that reads one."""

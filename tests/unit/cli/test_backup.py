@@ -10,15 +10,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.unit.cli import rows
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
     from tests.unit.queries.stored import Stored
-
-pytestmark = pytest.mark.one_python
 
 
 def listed(run: Command, *options: str) -> str:

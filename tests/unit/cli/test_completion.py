@@ -149,7 +149,6 @@ def test_a_captured_name_is_never_a_command(stored: Stored) -> None:
     assert told["told"] == "completed x\u241b[2J y 2026-01-01 02:00:00"
 
 
-@pytest.mark.one_python
 def test_a_real_process(stored: Stored) -> None:
     """Each shell's script gets lines as it reads them, and nothing on standard error."""
     rows.chat(stored)
@@ -164,7 +163,6 @@ def test_a_real_process(stored: Stored) -> None:
         assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.one_python
 def test_a_look_at_a_file_is_quick(stored: Stored) -> None:
     """Nothing that takes long to import is imported for it."""
     rows.chat(stored)
@@ -182,7 +180,6 @@ def test_a_look_at_a_file_is_quick(stored: Stored) -> None:
     assert done.stdout == "plain,e-chat\nset()\n"
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("fault", ["missing", "damaged", "configuration", "locked away"])
 def test_a_prompt_gets_no_error(place: Path, fault: str) -> None:
     """Where the database can't be read nothing is offered, and nothing else is written."""
@@ -197,7 +194,6 @@ def test_a_prompt_gets_no_error(place: Path, fault: str) -> None:
     assert [path.name for path in place.iterdir()] in ([], ["responses.db"], ["proxy.yaml"])
 
 
-@pytest.mark.one_python
 def test_a_server_that_does_not_answer_holds_up_no_prompt(place: Path) -> None:
     """After half a second the look is given up; the process ends, though the line is open."""
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -229,7 +225,6 @@ def test_another_shell_is_refused(run: Command) -> None:
     assert "'bash', 'zsh', 'fish'" in done.stderr
 
 
-@pytest.mark.one_python
 @pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
 def test_a_real_bash(stored: Stored, place: Path) -> None:
     """The line of --help, in a file that bash reads at its start; then what TAB would show."""

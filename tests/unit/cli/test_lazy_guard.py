@@ -16,7 +16,6 @@ from tests.unit.cli.test_lazy_process import DEADLINE, PROGRAM, environment
 if TYPE_CHECKING:
     from tests.unit.queries.stored import Stored
 
-pytestmark = pytest.mark.one_python
 
 CANARY = "S3cretCanary"
 URL = f"postgres://u:{CANARY}@db.example.invalid/x"

@@ -21,7 +21,6 @@ from tests.unit.cli import rows
 if TYPE_CHECKING:
     from tests.unit.queries.stored import Stored
 
-pytestmark = pytest.mark.one_python
 
 PROGRAM = [sys.executable, "-c", "from response_store.cli import main; main()"]
 DEADLINE = 20

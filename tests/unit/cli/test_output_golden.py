@@ -71,7 +71,6 @@ def test_nothing_to_list_names_the_next_command(stored: Stored) -> None:
     assert "response-store status" in shown
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize(
     ("command", "table", "words"),
     [

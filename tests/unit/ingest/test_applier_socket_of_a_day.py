@@ -11,7 +11,6 @@ import pytest
 from tests.unit.ingest.socket_of_a_day import Day, check
 
 
-@pytest.mark.one_python
 def test_a_day(tmp_path: Path) -> None:
     """Beside three times what the journal may hold."""
     day = Day(tmp_path, 200 << 20)

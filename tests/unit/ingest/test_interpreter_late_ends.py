@@ -159,7 +159,6 @@ def compare(make: Callable[[str], tuple[Config, Read]], points: Collection[str])
     assert found[2] == found[0], "killed when all was applied, and segments were dropped"
 
 
-@pytest.mark.one_python
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("points", POINTS)
 def test_sqlite(tmp_path: Path, points: Collection[str]) -> None:
@@ -173,7 +172,6 @@ def test_sqlite(tmp_path: Path, points: Collection[str]) -> None:
     compare(make, points)
 
 
-@pytest.mark.one_python
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("points", POINTS)
 def test_postgres(tmp_path: Path, plain_postgres: Postgres, points: Collection[str]) -> None:

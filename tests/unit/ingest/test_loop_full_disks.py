@@ -86,7 +86,6 @@ def test_at_every_page_of_the_database(bench: Bench) -> None:
     assert bench.rows("SELECT count(*) FROM openai_exchanges") == [(201,)]
 
 
-@pytest.mark.one_python
 @pytest.mark.timeout(120)
 def test_an_ingester_whose_disk_is_full(tmp_path: Path) -> None:
     """Neither its database nor its part of the journal takes anything: it says so and goes on.

@@ -128,7 +128,6 @@ def measure(name: str, line: Any) -> None:
     line.send((peak() - before, took, row.state, bool(row.raw_response or row.request_body)))
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("name", CASES)
 def test_memory_and_time(name: str) -> None:
     """Whatever a body holds, reading it takes at most 256 MB and 5 seconds, and its row is made."""

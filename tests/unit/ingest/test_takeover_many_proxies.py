@@ -14,7 +14,7 @@ import pytest
 from tests.harness.postgres import PostgresDatabase
 from tests.unit.ingest.proxy_side import id_of, rows
 
-pytestmark = [pytest.mark.one_python, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).parents[3]
 ROWS = "SELECT exchange_id, state, response_id FROM openai_exchanges"
 

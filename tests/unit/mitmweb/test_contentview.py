@@ -16,7 +16,6 @@ from response_store.mitmweb.render import render_message
 from response_store.model.records import Api
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
-from tests.sampling import examples
 from tests.unit.mitmweb.flows import CHAT, RESPONSES, SECRET, STREAM, flow_of, shown, socket_of
 
 if TYPE_CHECKING:
@@ -310,7 +309,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=100)
 @given(
     body=st.binary(max_size=60)
     | st.dictionaries(NAMES, JSON, max_size=6).map(lambda value: json.dumps(value).encode()),

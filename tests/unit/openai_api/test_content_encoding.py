@@ -23,7 +23,6 @@ from response_store.openai_api.content_encoding import (
     decode,
     read_brotli_window,
 )
-from tests.sampling import examples
 
 PLAIN = random.Random(7).randbytes(3000) + b"data: x\n\n" * 9000
 
@@ -85,7 +84,7 @@ def test_cut_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
-@settings(max_examples=examples(60), deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(body=st.binary(max_size=200))
 def test_any_bytes(encoding: str, body: bytes) -> None:
     """Bytes that are encoded otherwise are decoded or refused, nothing else."""

@@ -15,7 +15,6 @@ from response_store.openai_api.endpoints import (
     find_target_id,
     strip_query,
 )
-from tests.sampling import examples
 
 JSON = "application/json"
 REQUESTS = [
@@ -147,7 +146,7 @@ def test_paths(path: str, kept: str) -> None:
     assert strip_query(path) == kept
 
 
-@settings(max_examples=examples(100))
+@settings(max_examples=100)
 @given(
     st.text(st.characters(exclude_categories=[]), max_size=15), st.text("=&;?%#s\ud83d", max_size=9)
 )

@@ -25,8 +25,6 @@ from tests.fakes.variants import CHATS, RESPONSES
 Json = dict[str, Any]
 _ODD_NULLS = (None, [], {})  # which the SDK's models add
 
-pytestmark = pytest.mark.one_python
-
 
 def asked(**fields: Any) -> Request:
     """A request for a stream."""

@@ -206,7 +206,6 @@ def test_a_role_that_may_not_remove(stored_in_postgres: StoredInPostgres) -> Non
     assert ids(stored) == ["e"]
 
 
-@pytest.mark.one_python
 def test_writers_get_through_at_once(stored: Stored, opened: Open) -> None:
     """While much is removed, a writer waits for a batch at most."""
     body = b"x" * 20_000

@@ -12,8 +12,6 @@ from response_store.queries.exchanges import Query
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
-pytestmark = pytest.mark.one_python
-
 ROWS = 20_000
 FILL = """
 INSERT INTO openai_exchanges (exchange_id, tenant_id, response_id, previous_response_id,

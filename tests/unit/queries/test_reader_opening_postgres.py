@@ -25,8 +25,6 @@ from tests.harness.postgres_shared import target_of
 from tests.unit.queries.stored import NAMES
 from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
-pytestmark = pytest.mark.one_python
-
 CANARY = "c4n4ry-p4ssword"
 
 

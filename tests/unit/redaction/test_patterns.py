@@ -136,7 +136,6 @@ def test_lines_have_ends() -> None:
     assert cleaned("a\nsecret\nb", Patterns((), {"l": "^secret$"})) == "a\n[redacted:l]\nb"
 
 
-@pytest.mark.one_python
 def test_no_pattern_runs_away() -> None:
     """What takes other engines for ever is done in a moment: time is linear in the text."""
     own = Patterns(KNOWN, {"evil": "(a+)+b", "more": r"(x+x+)+y"})
@@ -168,7 +167,6 @@ def seconds(text: bytes) -> float:
     return time.thread_time() - start
 
 
-@pytest.mark.one_python
 @pytest.mark.parametrize("name", MARKS)
 def test_time_is_linear(name: str) -> None:
     """Four times as many marks take about four times as long, whatever the mark."""

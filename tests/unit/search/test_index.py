@@ -12,11 +12,8 @@ from hypothesis import strategies as st
 from response_store.search.index import Entry, index_exchange
 from response_store.search.texts import Row
 from response_store.search.tokenizer import normalize, tokenize
-from tests.sampling import examples
 from tests.unit.search.conftest import Searching
 from tests.unit.search.test_tokenizer import TEXTS
-
-pytestmark = pytest.mark.one_python
 
 
 def no_pause() -> None:
@@ -176,7 +173,7 @@ def test_two_at_once(searching: Searching) -> None:
     assert all(searching.ids(f"n{number}") == {f"e{number}"} for number in range(4))
 
 
-@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS, asked=st.lists(TEXTS, min_size=1, max_size=3))
 def test_any_text_and_any_question(searching: Searching, text: str, asked: list[str]) -> None:
     """Every word of any text is found in it, and no question is an error."""

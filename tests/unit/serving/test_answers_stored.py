@@ -235,7 +235,6 @@ INSERT INTO openai_responses
 SELECT tenant_id, response_id, 1, 'm', '{}', '[]', '[]' FROM openai_exchanges"""
 
 
-@pytest.mark.one_python
 def test_postgresql_goes_by_an_index(plain_postgres: Postgres) -> None:
     """Nor there, with and without statistics."""
     database = plain_postgres.create_database()

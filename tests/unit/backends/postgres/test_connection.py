@@ -21,8 +21,6 @@ from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES, record
 from tests.unit.backends.postgres.stores import ids, opened, store_on
 
-pytestmark = pytest.mark.one_python
-
 CANARY = "c4n4ry-p4ssword"
 
 

@@ -21,7 +21,6 @@ from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES, record
 
 pytestmark = [
-    pytest.mark.one_python,
     pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine"),
 ]
 

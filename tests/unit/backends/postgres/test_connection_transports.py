@@ -15,8 +15,6 @@ from tests.harness.postgres_shared import shared_template
 from tests.harness.records import numbered
 from tests.unit.backends.postgres.stores import SHORT, ids, opened, store_on
 
-pytestmark = pytest.mark.one_python
-
 ENCRYPTED = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE usename = 'owner'"
 
 

@@ -18,8 +18,6 @@ from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import build_postgres_target
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 
-pytestmark = pytest.mark.one_python
-
 TEXTS = [
     tuple(line.split("\t"))
     for line in Path(__file__).with_name("fatal_texts.tsv").read_text("utf-8").splitlines()

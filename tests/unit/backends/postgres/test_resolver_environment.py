@@ -16,7 +16,6 @@ from tests.harness.postgres_certificates import PostgresCertificates, make_postg
 from tests.harness.postgres_shared import shared_template
 from tests.unit.backends.postgres.stores import opened, store_on
 
-pytestmark = pytest.mark.one_python
 PASSWORD = "p4ssword-of-the-role"
 
 

@@ -13,8 +13,6 @@ from tests.harness.records import NAMES
 from tests.unit.backends.postgres.conftest import Check, Told
 from tests.unit.backends.postgres.stores import opened, store_on
 
-pytestmark = pytest.mark.one_python
-
 CASES = [("LATIN1", False), ("EUC_JP", False), ("SQL_ASCII", True), ("UTF8", True)]
 
 

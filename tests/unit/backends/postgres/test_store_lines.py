@@ -19,8 +19,6 @@ from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.harness.records import numbered, record, response
 from tests.unit.backends.postgres.stores import SHORT, hang_up, ids, opened, store_on
 
-pytestmark = pytest.mark.one_python
-
 PATIENT = BatchDeadline(seconds=0.5, min_rate=1024)
 
 

@@ -17,8 +17,6 @@ from response_store.model.records import Record
 from tests.harness.records import NAMES, numbered, record
 from tests.unit.backends.sqlite.files import opened, rows
 
-pytestmark = pytest.mark.one_python
-
 MEGABYTE = 1024 * 1024
 BOUND = 100 * MEGABYTE
 COUNT = "SELECT count(*) FROM openai_exchanges"
