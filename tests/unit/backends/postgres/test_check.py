@@ -80,7 +80,7 @@ def test_a_certificate(
     assert told.facts["resolved to"] == f"{LOOPBACK}, as the URL says"
     names = MADE_OUT_TO[case.certificate]
     assert told.facts["made out to"] == names
-    assert told.facts["certificate"] == f"CN={names.split(', ')[0]}"
+    assert told.facts["certificate"].split(",")[0] == f"CN={names.split(', ')[0]}"
     assert told.facts["valid"].endswith(": expired") == (case.certificate == "expired")
     own = told.facts["certificate"] == told.facts["signed by"]
     assert own == (case.certificate == "self_signed")
