@@ -57,7 +57,7 @@ class TooLargeZstdError(DamagedZstdError):
 
 
 def unpack(frame: bytes, limit: int = STORED_BYTES) -> bytes:
-    """Return the bytes in a zstd frame. Raises DamagedFrameError, TooLargeFrameError."""
+    """Return the bytes in a zstd frame. Raises DamagedZstdError, TooLargeZstdError."""
     if _read_stated_size(frame) <= limit:
         try:
             return zstandard.ZstdDecompressor().decompress(frame)
@@ -67,7 +67,7 @@ def unpack(frame: bytes, limit: int = STORED_BYTES) -> bytes:
 
 
 def check_size(frame: bytes, limit: int) -> None:
-    """Raise TooLargeFrameError where a frame comes to more than `limit` bytes; keep nothing."""
+    """Raise TooLargeZstdError where a frame comes to more than `limit` bytes; keep nothing."""
     if _read_stated_size(frame) <= limit:
         return  # zstd gives no more than that
     try:

@@ -23,17 +23,9 @@ from response_store.model.zstd import (
 )
 from response_store.serving.replay import read_recording
 from response_store.transfer.jsonl import BadLineError, ExportLine
+from tests.fakes.frames import endless
 
 PLAIN = random.Random(5).randbytes(300_000)
-
-
-def endless(size: int, *, stated: int | None = None) -> bytes:
-    """Return a frame of one byte over and over; it states no size, or a wrong one."""
-    blocks, rest = divmod(size, 1 << 17)
-    block = (1 << 17 << 3 | 1 << 1).to_bytes(3, "little") + b"a"
-    last = (rest << 3 | 1 << 1 | 1).to_bytes(3, "little") + b"a"
-    head = b"\x00\x58" if stated is None else b"\xa0" + stated.to_bytes(4, "little")
-    return b"\x28\xb5\x2f\xfd" + head + block * blocks + last
 
 
 @pytest.mark.parametrize("size", [0, 1, 4096, 4097, 300_000])

@@ -11,6 +11,7 @@ import openai
 import pytest
 
 from tests.fakes import bodies
+from tests.fakes.frames import endless
 from tests.harness.clients import sdk
 from tests.harness.records import record, response
 from tests.unit.serving.outputs import OUTPUTS
@@ -96,6 +97,13 @@ def test_a_recorded_stream(shelf: SqliteShelf, client: openai.OpenAI) -> None:
         got = [event.to_dict() for event in stream]
     plain = [{k: v for k, v in event.items() if k != "obfuscation"} for event in events[6:]]
     assert got == plain
+
+
+def test_a_recording_of_gigabytes(shelf: SqliteShelf, client: openai.OpenAI) -> None:
+    """A frame that others have written is passed over: the stream is made of the object."""
+    keep(shelf, EVERYTHING, packed=endless(1 << 32))
+    with client.responses.retrieve(ID, stream=True) as stream:
+        assert list(stream)[-1].response.to_dict() == EVERYTHING
 
 
 def test_going_on(shelf: SqliteShelf, client: openai.OpenAI) -> None:

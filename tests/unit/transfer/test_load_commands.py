@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
 import zstandard
 
+from response_store.limits import STORED_BYTES
+from tests.fakes.frames import endless
 from tests.unit.transfer.conftest import Command
 from tests.unit.transfer.databases import AnyDatabase, PostgresTables, SqliteFile
 
@@ -277,6 +281,27 @@ def test_bodies_packed_otherwise_are_no_difference(
     run("import", "all.jsonl", "--database", "other.db")
     assert other.contents() != sqlite.contents()
     assert run("copy", "--to", "other.db").exit_code == 0
+
+
+def test_a_stored_frame_of_gigabytes(
+    anywhere: AnyDatabase, other: SqliteFile, run: Command, place: Path
+) -> None:
+    """What others wrote into a shared database is handed on as it is stored, memory is bounded."""
+    frame = endless(1 << 32)
+    anywhere.exchange("e1", request_body=frame, raw_response=frame)
+    anywhere.exchange("e2")
+    config = anywhere.configure(place / "here.yaml")
+    tracemalloc.start()
+    try:
+        assert run("export", "--config", config, "--output", "all.jsonl").exit_code == 0
+        assert run("copy", "--config", config, "--to", "other.db").exit_code == 0
+        assert tracemalloc.get_traced_memory()[1] < 2 * STORED_BYTES + (64 << 20)
+    finally:
+        tracemalloc.stop()
+    lines = [json.loads(line) for line in Path("all.jsonl").read_text().splitlines()]
+    (line,) = [line for line in lines if line.get("exchange_id") == "e1"]
+    assert base64.b64decode(line["raw_response_stored_base64"]) == frame
+    assert [row["raw_response"] for row in other.contents()["openai_exchanges"]] == [frame, None]
 
 
 @pytest.mark.parametrize(
