@@ -12,7 +12,7 @@ import pytest
 
 from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoppedError
-from response_store.ingest.chores import Chores
+from response_store.ingest.chores import ACTIVE_SECONDS, Chores
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.conftest import MakeBench
 from tests.unit.ingest.proxy_side import ProxyJournal, id_of
@@ -146,29 +146,32 @@ def test_a_database_in_memory_has_no_chores(make_bench: MakeBench) -> None:
     setting.chores.stop()
 
 
-def test_a_server_may_sleep(setting: Setting) -> None:
+def test_a_server_may_sleep(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
     """A quarter of an hour after the last write nothing is asked of it, until the next one."""
     chores = setting.chores
     chores._lets_sleep = True  # as of PostgreSQL
     setting.work()
     asked: list[float] = []
-    held = chores._role.is_held
+    for holder, name in (
+        (chores._role._lock, "acquire"),  # the lease
+        (chores._indexer, "step"),
+        (chores._retention, "step"),
+    ):
+        function = getattr(holder, name)
+        monkeypatch.setattr(holder, name, lambda f=function: (asked.append(setting.now), f())[1])
 
-    def noted() -> bool:
-        asked.append(setting.now)
-        return held()
+    def pass_time(seconds: float) -> None:
+        end = setting.now + seconds
+        while setting.now < end:
+            setting.now += 7
+            setting.work()
 
-    chores._role.is_held = noted  # type: ignore[method-assign]
-    for _ in range(200):
-        due = chores.due_at()
-        if due is None:
-            break
-        setting.now = max(setting.now + 0.1, due)
-        setting.work()
-    assert chores.due_at() is None
-    assert len(asked) < 20
+    written = setting.now
+    pass_time(3 * ACTIVE_SECONDS)
+    assert written + ACTIVE_SECONDS / 2 < max(asked) < written + ACTIVE_SECONDS + 10
     setting.now += 100_000
     asked.clear()
+    pass_time(100)
     assert chores.due_at() is None
     assert not asked
     setting.bench.proxy.exchange(1)
@@ -176,6 +179,7 @@ def test_a_server_may_sleep(setting: Setting) -> None:
     chores.note_written(setting.bench.written)
     setting.work()
     assert setting.indexed() == 1
+    assert asked
 
 
 def test_old_exchanges_are_pruned(make_bench: MakeBench, tmp_path: Path) -> None:
