@@ -52,3 +52,18 @@ def test_every_bound_is_tested() -> None:
 def test_no_bound_admits_a_known_hole(name: str, safe: tuple[int, ...]) -> None:
     """Each lower bound is at least the release that has closed what is known."""
     assert version(lower_bounds()[name]) >= safe
+
+
+def test_the_pythons_are_everywhere_the_same() -> None:
+    """What may be installed, is said, and is tested where it is there: the same Pythons."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    first, behind = map(int, re.findall(r"3\.(\d+)", project["requires-python"]))
+    pythons = [f"3.{minor}" for minor in range(first, behind)]
+    classified = [entry.rpartition(" ")[2] for entry in project["classifiers"] if ":: 3." in entry]
+    (tested,) = re.findall(r"\nenv_list = (.*)\n", (ROOT / "tox.ini").read_text())
+    (looked_for,) = re.findall(r"\nfor version in (.*); do\n", (ROOT / ".ci" / "run").read_text())
+    (named,) = re.findall(r"with Python (3[^)]*) and nothing", (ROOT / "README.md").read_text())
+    assert classified == pythons
+    assert sorted(re.findall(r"py3(\d+)", tested)) == [one[2:] for one in pythons]
+    assert looked_for.split() == pythons
+    assert re.findall(r"3\.\d+", named) == pythons

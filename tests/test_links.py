@@ -40,3 +40,17 @@ def test_the_index_of_decisions() -> None:
     index = (DECISIONS / "README.md").read_text(encoding="utf-8")
     pages = sorted(page.name for page in DECISIONS.glob("*.md") if page.name != "README.md")
     assert re.findall(r"^- \[[^]]+\]\(([^)]+)\): ", index, re.MULTILINE) == pages
+
+
+def test_each_guarantee_names_its_tests() -> None:
+    """The table of README names files and folders that are there, in each of its rows."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Guarantees")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\|.*\| ([^|]+) \|$", section, re.MULTILINE)[2:]
+    named = [re.findall(r"`([^`]+)`", row) for row in rows]
+    known = {path.name for path in (ROOT / "tests").rglob("test_*.py")}
+    assert len(named) > 10
+    assert all(named)
+    assert [
+        name for row in named for name in row if name not in known and not (ROOT / name).exists()
+    ] == []

@@ -109,3 +109,22 @@ def test_the_sections_are_in_the_order_of_the_help() -> None:
 def test_the_introduction_begins_with_capturing() -> None:
     """Whoever reads the first lines knows how to get something to look at."""
     assert "response-store run -- " in PAGE[: PAGE.index("\n## ")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "`ws`",
+        "Node before version 24",
+        "aiohttp",
+        "`WSS_PROXY`",
+        "urllib3",
+        "superagent",
+        "`NO_PROXY`",
+    ],
+)
+def test_what_goes_around_the_proxy_is_named(name: str) -> None:
+    """Who uses one of these learns it from the section about `run`, and what to do instead."""
+    (point,) = re.findall(r"\n- (Some clients go around(?:.|\n)*?)\n- ", SECTIONS["run"])
+    assert name in point
+    assert "`--base-url`" in point
