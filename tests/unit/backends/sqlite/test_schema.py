@@ -164,12 +164,13 @@ def make_version(path: Path, version: int) -> None:
         "INSERT INTO openai_responses_schema_version VALUES (1)",
         f"INSERT INTO openai_exchanges_schema_version VALUES ({version})",
     ]
-    columns = [name for name in EXCHANGE_COLUMNS if name != "port"]
-    marks = ", ".join("?" * len(columns))
-    insert = f"INSERT INTO openai_exchanges ({', '.join(columns)}) VALUES ({marks})"
     with closing(sqlite3.connect(path)) as connection, connection:
         for statement in made:
             connection.execute(statement)
+        described = connection.execute("SELECT * FROM openai_exchanges").description
+        columns = [name for name, *_ in described if name in EXCHANGE_COLUMNS]
+        marks = ", ".join("?" * len(columns))
+        insert = f"INSERT INTO openai_exchanges ({', '.join(columns)}) VALUES ({marks})"
         for row in (exchange("done"), exchange("left", "open")):
             connection.execute(insert, [getattr(row, name) for name in columns])
 
