@@ -11,7 +11,7 @@ import pytest
 
 from response_store.cli.apply_journals import may_have_journals
 from response_store.journal.private_files import prepare_folder
-from tests.unit.cli.test_lazy_process import environment
+from tests.harness.commands import environment
 from tests.unit.queries.stored import Stored
 
 ID = "0e1c5a0e-8f43-4a51-9d0e-0b7f3f3c1d52"

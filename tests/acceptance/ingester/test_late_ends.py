@@ -15,9 +15,9 @@ from response_store.config import Config
 from response_store.ingest.channel import Accepted
 from response_store.journal.directory import SegmentKind
 from response_store.journal.frames import FrameKind
+from tests.acceptance.ingester.late_ends import EXCHANGES, RESPONSES, STEPS, Rows, check, dirty_end
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.ingest.bench import Bench
-from tests.unit.ingest.late_ends import EXCHANGES, RESPONSES, STEPS, Rows, check, dirty_end
 from tests.unit.ingest.proxy_side import Ingester, ProxyJournal, make_config
 
 PRIVATE = "allow_private_database_url: true\nssl_mode: disable\n"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.ingest.socket_of_a_day import Day, check
+from tests.acceptance.ingester.socket_of_a_day import Day, check
 
 
 def test_a_day(tmp_path: Path) -> None:

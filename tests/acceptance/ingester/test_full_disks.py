@@ -8,9 +8,9 @@ import pytest
 
 from response_store.errors import TransientStoreError
 from response_store.ingest.channel import Accepted
+from tests.acceptance.ingester.full_disks import Disks
 from tests.harness.outages import no_file_beyond
 from tests.unit.ingest.bench import Bench
-from tests.unit.ingest.full_disks import Disks
 from tests.unit.ingest.proxy_side import (
     Ingester,
     ProxyJournal,

@@ -1,6 +1,6 @@
 """A WebSocket that is open for a day, beside traffic of many times what its journal may hold.
 
-    python -m tests.unit.ingest.socket_of_a_day FOLDER BYTES
+    python -m tests.acceptance.ingester.socket_of_a_day FOLDER BYTES
 
 The day passes on a clock of its own. Prints what the journal held, as JSON.
 """

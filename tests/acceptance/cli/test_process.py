@@ -3,65 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
-import select
 import subprocess
 import sys
-import termios
-import time
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-import response_store
+from tests.harness.commands import DEADLINE, PROGRAM, environment, on_terminal, piped
 from tests.unit.cli import rows
 
 if TYPE_CHECKING:
     from tests.unit.queries.stored import Stored
-
-
-PROGRAM = [sys.executable, "-c", "from response_store.cli import main; main()"]
-DEADLINE = 20
-
-
-def environment(**more: str) -> dict[str, str]:
-    package = str(Path(response_store.__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": package, "TERM": "xterm-256color", **more}
-
-
-def piped(*arguments: str, **more: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [*PROGRAM, *arguments],
-        capture_output=True,
-        check=False,
-        env=environment(**more),
-        timeout=DEADLINE,
-    )
-
-
-def on_terminal(*arguments: str, columns: int = 80) -> tuple[int, str]:
-    """The exit status and all that a command writes to a terminal of that many columns."""
-    master, slave = pty.openpty()
-    termios.tcsetwinsize(slave, (24, columns))
-    process = subprocess.Popen(
-        [*PROGRAM, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment()
-    )
-    os.close(slave)
-    written, deadline = b"", time.monotonic() + DEADLINE
-    try:
-        while time.monotonic() < deadline:
-            if select.select([master], [], [], 0.05)[0]:
-                data = os.read(master, 65536)
-                if not data:
-                    break
-                written += data
-    except OSError:  # the terminal has no other end any more
-        pass
-    finally:
-        os.close(master)
-    return process.wait(DEADLINE), written.decode()
 
 
 @pytest.mark.parametrize("columns", [40, 120])

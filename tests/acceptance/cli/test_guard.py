@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import response_store
+from tests.harness.commands import DEADLINE, PROGRAM, environment
 from tests.unit.cli import rows
-from tests.unit.cli.test_lazy_process import DEADLINE, PROGRAM, environment
 
 if TYPE_CHECKING:
     from tests.unit.queries.stored import Stored

@@ -16,13 +16,14 @@ from tests.unit.ingest.proxy_side import id_of, rows
 
 pytestmark = [pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).parents[3]
+PROXIES = "tests.acceptance.ingester.many_proxies"
 ROWS = "SELECT exchange_id, state, response_id FROM openai_exchanges"
 
 
 def run(folder: Path, how_many: int, *more: str) -> list[int]:
     """Run the proxies; return the keys of exchanges that were acknowledged."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.ingest.many_proxies", str(folder), str(how_many), *more],
+        [sys.executable, "-m", PROXIES, str(folder), str(how_many), *more],
         cwd=REPOSITORY, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

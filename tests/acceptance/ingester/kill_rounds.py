@@ -1,6 +1,6 @@
 """Rounds of an ingester that is killed at random moments, beside a proxy that goes on.
 
-    python -m tests.unit.ingest.kill_rounds FOLDER SEED ROUNDS [DURABILITY]
+    python -m tests.acceptance.ingester.kill_rounds FOLDER SEED ROUNDS [DURABILITY]
 
 Between the kills rows are deleted, as a prune does. What was acknowledged must be there at the end,
 each exchange once, and what was deleted must not come back.

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance.ingester.kill_rounds import Rounds, sqlite_file
 from tests.harness.postgres import PostgresDatabase
-from tests.unit.ingest.kill_rounds import Rounds, sqlite_file
 from tests.unit.ingest.proxy_side import make_config
 
 PRIVATE = "allow_private_database_url: true\nssl_mode: disable\n"

@@ -10,7 +10,7 @@ import pytest
 from rich.cells import cell_len
 
 from response_store import __version__
-from tests.unit.cli.test_lazy_process import on_terminal
+from tests.harness.commands import on_terminal
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,6 +1,6 @@
 """Run many proxies of one exchange each on one database, some of them killed.
 
-    python -m tests.unit.ingest.many_proxies FOLDER HOW_MANY SEED [DATABASE_URL]
+    python -m tests.acceptance.ingester.many_proxies FOLDER HOW_MANY SEED [DATABASE_URL]
 
 Every other proxy empties its journal itself, as its ingester would; two more processes take over
 whatever nobody owns, as commands do. One in five of all is killed on its way. Prints the keys of
