@@ -202,16 +202,20 @@ def test_a_key_that_a_stream_spells(
     assert not any(key in text for text in written)
 
 
+@pytest.mark.parametrize(
+    ("header", "before"),
+    [("authorization", "Bearer "), ("sec_websocket_protocol", "v1, openai-insecure-api-key.")],
+)
 def test_a_key_that_a_socket_spells(
-    attacked: Proxy, model_server: ModelServer, tenant: str
+    attacked: Proxy, model_server: ModelServer, tenant: str, header: str, before: str
 ) -> None:
-    """So it is over a WebSocket, whose messages are joined as well."""
+    """So it is over a WebSocket, whose messages are joined as well, and where browsers put it."""
     key = f"c4n4ry-0123456789-{tenant}"
     messages = [frame.removeprefix("data: ") for frame in spelled(key).split("\n\n")[:-1]]
     switch = WebSocketSwitch(model_server, usual)
     scenario = switch.play(instead(lambda _: messages))
     with WebSocketClient(
-        attacked.port, tenant, scenario=scenario, authorization=f"Bearer {key}"
+        attacked.port, tenant, scenario=scenario, **{header: before + key}
     ) as client:
         client.send({"type": "response.create", "model": "m", "input": "Hi"})
         client.until("response.completed")
