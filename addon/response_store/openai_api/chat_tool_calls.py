@@ -26,11 +26,8 @@ class _Call:
     body_name: str = ""
     body: Members = field(default_factory=dict)
     name: str = ""
+    id: str = ""
     pieces: dict[str, list[bytes]] = field(default_factory=dict)
-
-    @property
-    def id(self) -> str:
-        return jsontext.read_text(self.members.get("id", jsontext.ABSENT)) or ""
 
     @property
     def has_arguments(self) -> bool:
@@ -55,6 +52,7 @@ class _Call:
                 self.add_body({name: value})
             elif name not in self.members or not _is_empty(value):
                 self.members[name] = value
+        self.id = _read_id(self.members)
 
     def add_body(self, body: Members) -> None:
         """Take more of what is called, and with what."""
@@ -105,9 +103,9 @@ class ToolCalls:
     def add(self, pieces: Raw) -> None:
         """Take the `tool_calls` of a delta; raises UnreadableError where it is no list."""
         elements = [pieces] if _is_object(pieces) else jsontext.slice_elements(pieces)
-        fed: list[_Call] = []  # by this list, which has one piece of a call at most
+        fed: set[int] = set()  # the calls in this list, which has one piece of a call at most
         for piece in filter(_is_object, elements):
-            fed.append(self._add_piece(jsontext.slice_all_members(piece), fed))
+            fed.add(id(self._add_piece(jsontext.slice_all_members(piece), fed)))
 
     @property
     def has_come(self) -> bool:
@@ -119,10 +117,10 @@ class ToolCalls:
         calls = sorted(self._calls, key=lambda call: call.index)
         return Raw(jsontext.encode_array([call.text() for call in calls]))
 
-    def _add_piece(self, piece: Members, fed: list[_Call]) -> _Call:
+    def _add_piece(self, piece: Members, fed: set[int]) -> _Call:
         index = _read_index(piece.get("index", jsontext.ABSENT))
         call = self._target(index, piece)
-        is_fed = any(call is one for one in fed) and bool(_read_id(piece) or _read_name(piece))
+        is_fed = id(call) in fed and bool(_read_id(piece) or _read_name(piece))
         if call is None or is_fed or _is_another_call(call, piece):
             last = self._calls[-1].index if self._calls else 0
             self._held.add(PLACE)

@@ -14,6 +14,7 @@ import pytest
 from response_store.config import load_config
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request
 from response_store.ingest.record_builder import RecordBuilder
+from response_store.limits import PLACES
 from response_store.model.records import Api, EndedBy, Record, Transport
 
 SIZE = 12 << 20
@@ -161,6 +162,36 @@ def test_what_has_too_many_values_keeps_its_bytes(kind: str) -> None:
     assert (row.state, row.response_id, row.model) == ("too_large", "r", "m")
     assert row.raw_response
     assert change.response is None
+
+
+PLACES_OF = {
+    "output indexes": b'data: {"type":"response.output_text.delta","output_index":%d,"delta":"x"}',
+    "content indexes": b'data: {"type":"response.output_text.delta","output_index":0,'
+    b'"content_index":%d,"delta":"x"}',
+    "choices": b'data: {"choices":[{"index":%d,"delta":{"content":"x"}}]}',
+    "tool calls": b'data: {"choices":[{"delta":{"tool_calls":[{"index":%d,"id":"c%d"}]}}]}',
+}
+
+
+@pytest.mark.parametrize("name", PLACES_OF)
+def test_places_are_counted(name: str) -> None:
+    """A stream may number 10,000 items, parts, choices or calls; one of more keeps its bytes."""
+    is_chat = name in ("choices", "tool calls")
+    begin = (
+        b'{"id":"r","model":"m","choices":[]}'
+        if is_chat
+        else b'{"type":"response.created","response":{"id":"r","model":"m"}}'
+    )
+    for number, is_too_large in ((PLACES // 2 - 10, False), (PLACES + 1, True)):
+        events = [PLACES_OF[name].replace(b"%d", b"%d" % n) for n in range(number)]
+        body = b"\n\n".join([b"data: " + begin, *events, b""])
+        change = RecordBuilder(load_config(None, {}).capture, "x").build(
+            draft_of("chat" if is_chat else "stream", body)
+        )
+        assert isinstance(change, Record)
+        row = change.exchange
+        assert (row.state == "too_large", row.response_id, row.model) == (is_too_large, "r", "m")
+        assert row.raw_response or not is_too_large
 
 
 def test_a_request_with_too_many_values_keeps_its_bytes() -> None:
