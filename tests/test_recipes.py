@@ -93,7 +93,7 @@ from response_store.model.records import Api
 from response_store.transfer.jsonl import ExportLine, export
 from response_store.model.selection import Selection
 
-Path("store.yaml").write_text("database_url: sqlite:///new.db")
+Path("store.yaml").write_text("database_url: sqlite://new.db")
 config = load_config(Path("store.yaml"), {})
 flow = tflow.tflow()
 flow.request.headers["x-example"] = "kept"

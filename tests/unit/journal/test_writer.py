@@ -801,7 +801,7 @@ def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
     folder.mkdir(mode=0o700)
     chance = random.Random(7)
     total = 0
-    for seed in range(6):
+    for seed in range(3):
         with appender.start(folder, seed, durability, reserved=0.05) as child:
             journal_id = child.stdout.readline().strip()
             time.sleep(0.02 + chance.random() * 0.15)
@@ -818,4 +818,4 @@ def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
             assert zlib.crc32(frames[seq].body) == checksum
         assert counters.snapshot() == {}
         total += len(lines)
-    assert total > 60
+    assert total > 30

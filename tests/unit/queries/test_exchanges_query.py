@@ -55,7 +55,9 @@ def test_the_newest_comes_first(anywhere: Anywhere, reader: Query) -> None:
     assert page.next is None
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+)
 @given(
     times=st.lists(st.sampled_from([0.0, 1.5, 1.5000000000000002, 1e9 + 0.1]), max_size=12),
     limit=st.integers(1, 5),

@@ -100,7 +100,7 @@ def watchdog() -> Iterator[Watchdog]:
 def connections(server: Server, watchdog: Watchdog, mode: str = "prefer") -> PostgresConnections:
     url = f"postgres://u:{CANARY}@127.0.0.1:{server.port}/rs?sslmode={mode}"
     target = build_postgres_target(url, HostPolicy.PRIVATE)
-    return PostgresConnections(target, watchdog, PoolLimits(acquire_timeout_secs=1))
+    return PostgresConnections(target, watchdog, PoolLimits(acquire_timeout_secs=2))
 
 
 def refusal(server: Server, watchdog: Watchdog, mode: str = "prefer") -> StoreError:

@@ -1,0 +1,1 @@
+"""Real proxies that write to real PostgreSQL servers."""
