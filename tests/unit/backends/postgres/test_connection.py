@@ -111,7 +111,8 @@ def test_an_open_store_connects_to_nothing(database: PostgresDatabase) -> None:
         for _ in range(100):
             store.open()
         after = database.execute("SELECT pid FROM pg_stat_activity WHERE usename = 'owner'")
-    assert before == after
+    assert after
+    assert [one for one in after if one not in before] == []  # an earlier test's may end meanwhile
 
 
 def test_each_connection_is_checked(database: PostgresDatabase) -> None:
