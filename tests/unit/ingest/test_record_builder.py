@@ -326,7 +326,7 @@ UNREADABLE: dict[str, tuple[bytes, str]] = {
         "a JSON object, but not one of this API",
     ),
     "too deep": (
-        b'{"object":"response","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"object":"response","a":' + b"[" * 400_000 + b"]" * 400_000 + b"}",
         "nested too deeply at character 25",
     ),
 }

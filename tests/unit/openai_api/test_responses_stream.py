@@ -296,7 +296,7 @@ def test_what_is_no_event() -> None:
 
 def test_nested_too_deep() -> None:
     """An item that is too deep to look into loses no other."""
-    deep = b"[" * 100_000 + b"]" * 100_000
+    deep = b"[" * 400_000 + b"]" * 400_000
     odd = b'{"type":"response.output_item.done","output_index":0,"item":{"a":' + deep + b"}}"
     outcome = accumulate([Event(b"", odd), event(delta("output_text", "Hi", at=1))])
     assert outcome.output_text == "Hi"

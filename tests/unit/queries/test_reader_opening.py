@@ -39,7 +39,9 @@ def test_a_folder_is_no_database(tmp_path: Path) -> None:
 
 def test_an_impossible_path_is_an_error(tmp_path: Path) -> None:
     """What the system says of a path is told in our words around."""
-    assert "too long" in refusal(tmp_path / ("x" * 300)).lower()
+    said = refusal(tmp_path / ("x" * 300)).lower()
+    # From Python 3.14 on such a name is one under which there is nothing.
+    assert "too long" in said or "name the file with --database" in said
 
 
 def test_an_empty_file_has_no_tables(tmp_path: Path) -> None:
