@@ -184,6 +184,13 @@ TENANTS = f"""{_TENANT}
 SELECT tenant_id, count(*) {_OURS}
 GROUP BY 1"""
 
+UNSEEN = f"""{_TENANT}
+SELECT count(DISTINCT previous_response_id)
+{_OURS} AND previous_response_id IS NOT NULL AND NOT EXISTS (
+    SELECT 1 FROM {{exchanges}} AS earlier
+    WHERE earlier.tenant_id = {{exchanges}}.tenant_id
+      AND earlier.response_id = {{exchanges}}.previous_response_id)"""
+
 
 class CapturedGroup(msgspec.Struct, frozen=True):
     """Exchanges of one model that ended alike; an error without a code is its message.
@@ -222,6 +229,11 @@ def list_captured_tenants(reader: Reader, recorder_id: str, since: float) -> lis
     """
     rows = reader.rows(TENANTS, (since, recorder_id))
     return [tenant for tenant, _ in sorted(rows, key=lambda row: (-row[1], row[0]))]
+
+
+def count_unseen_turns(reader: Reader, recorder_id: str, since: float) -> int:
+    """Return how many responses were gone on from since then that are in no exchange."""
+    return int(reader.rows(UNSEEN, (since, recorder_id))[0][0])
 
 
 _TOKENS_FROM = 50
@@ -275,6 +287,10 @@ BYPASSED = (
     "the command connected to {hosts} without the proxy: what it asked that way is not captured."
     " Clients that ignore proxies come through with --base-url"
 )
+UNSEEN_TURNS = (
+    "{number} of the responses that it went on from are not stored: they went past the proxy,"
+    " or were made before it. Clients that ignore proxies come through with --base-url"
+)
 _MAX_WARNINGS = 5
 _MAX_TENANTS = 3
 _CLOSING = re.compile(
@@ -300,7 +316,7 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
     if outcome.bypassed:
         note(f"response-store: {BYPASSED.format(hosts=', '.join(outcome.bypassed))}")
     try:
-        groups, whose = _read_captured(source, outcome)
+        groups, whose, unseen = _read_captured(source, outcome)
     except StoreError as error:
         note(f"response-store: what was captured can't be counted now: {error}")
         return
@@ -311,6 +327,8 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
     elif not groups:
         note(f"response-store: {NOTHING}")
     else:
+        if unseen:
+            note(f"response-store: {UNSEEN_TURNS.format(number=unseen)}")
         others = [one if one != source.tenant else None for one in whose]
         _write(groups, [build_next_command(outcome.since, config, one) for one in others])
 
@@ -378,14 +396,21 @@ def _list_next(commands: Sequence[str]) -> Iterator[str]:
 
 def _read_captured(
     source: Source, outcome: RunOutcome
-) -> tuple[list[CapturedGroup] | None, list[str]]:
-    """Return what was captured, and of which tenants; None for a database in memory."""
+) -> tuple[list[CapturedGroup] | None, list[str], int]:
+    """Return what was captured, of which tenants, and how many turns before it are not stored.
+
+    None for a database in memory.
+    """
     if source.target.is_in_memory:
-        return None, []
+        return None, [], 0
     apply_journals(source)
     ours = outcome.recorder_id, outcome.since
     with source.open() as query:
-        return list_captured(query.reader, *ours), list_captured_tenants(query.reader, *ours)
+        return (
+            list_captured(query.reader, *ours),
+            list_captured_tenants(query.reader, *ours),
+            count_unseen_turns(query.reader, *ours),
+        )
 
 
 def _list_warnings(log: str) -> Iterator[str]:

@@ -188,6 +188,19 @@ def test_a_client_that_went_past_the_proxy(
     assert "1 captured" in told
 
 
+def test_turns_that_are_missing(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where a turn goes on from a response that nobody has seen, some went past the proxy."""
+    anywhere.exchange("e1", response_id="resp_1")
+    anywhere.exchange("e2", response_id="resp_2", previous_response_id="resp_1")
+    run_summary.summarize(find_source(None, None), ended(since=0.0), None)
+    assert "are not stored" not in capsys.readouterr().err
+    anywhere.exchange("e3", previous_response_id="resp_unseen")
+    run_summary.summarize(find_source(None, None), ended(since=0.0), None)
+    told = capsys.readouterr().err
+    assert "1 of the responses that it went on from are not stored" in told
+    assert "--base-url" in told
+
+
 def test_an_error_without_a_code(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:
     """A refusal that has only a message shows it."""
     anywhere.exchange("e1", state="refused", error_message="You are not allowed here")
