@@ -125,7 +125,8 @@ def _write_responses(
     groups = group_by_response(changes)
     first = {key: row for key, group in groups.items() if (row := get_first_row(group))}
     exchanges = {key: values for key, values in _select_exchanges(changes).items() if key in first}
-    rows, results = resolve_responses(groups, _lock_responses(cursor, statements, first, exchanges))
+    stored, replaced = _lock_responses(cursor, statements, first, exchanges)
+    rows, results = resolve_responses(groups, stored)
     for is_deletion, run in groupby(rows.items(), lambda end: end[1] is None):
         if is_deletion:
             cursor.executemany(statements.delete_response, (_prepare_values(key) for key, _ in run))
@@ -134,14 +135,13 @@ def _write_responses(
                 _prepare_values(list_response_values(row)) for _, row in run if row is not None
             )
             cursor.executemany(statements.replace_response, values)
-    written = {values[0] for values in exchanges.values()}
     late = [
         _prepare_values((result, change.exchange.exchange_id))
         for place, result in results.items()
-        if isinstance(change := changes[place], Record) and change.exchange.exchange_id in written
+        if isinstance(change := changes[place], Record) and change.exchange.exchange_id in replaced
     ]
     cursor.executemany(statements.set_result, late)
-    return written, results
+    return {values[0] for values in exchanges.values()}, results
 
 
 def _select_exchanges(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
@@ -199,17 +199,18 @@ def _lock_responses(
     statements: Statements,
     first: Mapping[Key, ResponseRow],
     exchanges: Mapping[Key, tuple[Any, ...]],
-) -> dict[Key, ResponseRow]:
-    """Return the stored rows, locked until the end of the
-    transaction; `first` where there was none.
+) -> tuple[dict[Key, ResponseRow], set[str]]:
+    """Return the stored rows, locked to the end of the transaction; `first` where was none.
 
-    `exchanges` are written in the same statements.
+    Also the ids of the `exchanges`, written along, that were new or replaced what was stored.
     """
     rows: dict[Key, ResponseRow] = {}
+    replaced: set[str] = set()
     while waiting := sorted(first.keys() - rows.keys()):  # again for what was deleted meanwhile
-        rows |= {
-            key: first[key] for key in _add_responses(cursor, statements, waiting, first, exchanges)
-        }
+        added = _add_responses(cursor, statements, waiting, first, exchanges)
+        for key, is_new, is_replaced in added:
+            rows |= {key: first[key]} if is_new else {}
+            replaced |= {exchanges[key][0]} if is_replaced else set()
         present = [key for key in waiting if key not in rows]
         keys = [_prepare_values(key) for key in present]
         for key, row in zip(
@@ -217,7 +218,7 @@ def _lock_responses(
         ):
             if row is not None:
                 rows[key] = ResponseRow(*row)
-    return rows
+    return rows, replaced
 
 
 def _add_responses(
@@ -226,12 +227,13 @@ def _add_responses(
     keys: Sequence[Key],
     first: Mapping[Key, ResponseRow],
     exchanges: Mapping[Key, tuple[Any, ...]],
-) -> Iterator[Key]:
-    """Put rows where there are none; yield the keys of those that were put there."""
+) -> Iterator[tuple[Key, bool, bool]]:
+    """Put rows where there are none; yield for each key whether, and whether its exchange too."""
     # A statement for both rows takes the driver a third less than one for each, measured.
     add_both = (
-        f"WITH added AS ({statements.add_response}), recorded AS ({statements.record_exchange}) "
-        "SELECT count(*) FROM added"
+        f"WITH added AS ({statements.add_response}),"
+        f" recorded AS ({statements.record_exchange} RETURNING 1)"
+        " SELECT (SELECT count(*) FROM added), (SELECT count(*) FROM recorded)"
     )
     for alone, run in groupby(keys, lambda key: key not in exchanges):
         some = list(run)
@@ -241,8 +243,11 @@ def _add_responses(
         ]
         statement = statements.add_response if alone else add_both
         for key, row in zip(some, execute_returning(cursor, statement, values), strict=True):
-            if row is not None and row[0]:
-                yield key
+            yield (
+                key,
+                row is not None and bool(row[0]),
+                row is not None and bool(row[1:] and row[1]),
+            )
 
 
 def _open_text_cursor(connection: Connection) -> _Cursor:
