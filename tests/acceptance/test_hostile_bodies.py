@@ -127,7 +127,6 @@ class Stage:
         self.costs = {"proxy": Costs(proxy.process.pid), "ingester": Costs(ingester)}
         assert bare.process is not None
         self._bare_costs = Costs(bare.process.pid)
-        self._without: dict[str, dict[str, float]] = {}
 
     def begin(self) -> None:
         """Measure from here on."""
@@ -135,22 +134,21 @@ class Stage:
             costs.begin()
         self.proxy.command("harness.longest")
 
-    def costs_without(self, kind: str, play: Callable[[Proxy], Any]) -> dict[str, float]:
-        """Return what it costs a proxy without the addon; played once for each kind."""
-        if kind not in self._without:
-            self._bare_costs.begin()
-            self.bare.command("harness.longest")
-            play(self.bare)
-            self._without[kind] = {
-                "stall": float(self.bare.command("harness.longest")),
-                "proxy MB": self._bare_costs.megabytes(),
-                "proxy s": self._bare_costs.seconds(),
-            }
-        return self._without[kind]
+    def costs_without(self, play: Callable[[Proxy], Any]) -> dict[str, float]:
+        """Return what it costs a proxy without the addon."""
+        self._bare_costs.begin()
+        self.bare.command("harness.longest")
+        play(self.bare)
+        return {
+            # Those of mitmproxy itself, up to 200 ms, differ by so much from time to time.
+            "stall": 1.5 * float(self.bare.command("harness.longest")),
+            "proxy MB": self._bare_costs.megabytes(),
+            "proxy s": self._bare_costs.seconds(),
+        }
 
-    def costs_of(self, kind: str, play: Callable[[Proxy], Any]) -> dict[str, float]:
+    def costs_of(self, play: Callable[[Proxy], Any]) -> dict[str, float]:
         """Return what exceeds its bound while something passes, over what it costs anyway."""
-        without = self.costs_without(kind, play)
+        without = self.costs_without(play)
         self.begin()
         play(self.proxy)
         self.proxy.flush(60)
@@ -216,7 +214,7 @@ def test_bodies(stage: Stage, model_server: ModelServer, tenant: str, name: str)
     """Whatever a body holds, its row is made within the bounds."""
     case = CASES[name]
     request = request_of(case, case.make(), model_server, tenant)
-    assert stage.costs_of(case.kind, lambda proxy: send(proxy.port, request)) == {}
+    assert stage.costs_of(lambda proxy: send(proxy.port, request)) == {}
     row = stage.proxy.database.ended(tenant)
     assert row["state"] in case.states
     if row["state"] == "too_large" and case.keeps_bytes:
@@ -277,6 +275,6 @@ def on_socket(name: str, tenant: str, switch: WebSocketSwitch) -> Callable[[Prox
 def test_messages(stage: Stage, model_server: ModelServer, tenant: str, name: str) -> None:
     """Nor do messages of a socket, packed ones, or very many, and it goes on all the while."""
     talk = on_socket(name, tenant, WebSocketSwitch(model_server, usual))
-    assert stage.costs_of(f"socket, {name}", talk) == {}
+    assert stage.costs_of(talk) == {}
     rows = stage.proxy.database.exchanges(tenant)
     assert any(row["response_id"] == "r1" or row["state"] == "too_large" for row in rows)
