@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 import threading
@@ -141,9 +140,14 @@ def test_the_pool_says_it_as_well(server: Server, watchdog: Watchdog) -> None:
     pool = connections(server, watchdog)
     pool.open()
     with closing(pool), pytest.raises(PermanentStoreError, match="password has expired"):
-        for _ in range(5):  # until its thread has come to ask the server, on a busy machine
-            with contextlib.suppress(TransientStoreError):
-                pool.connection().__enter__()
+        connect_patiently(pool)
+
+
+def connect_patiently(pool: PostgresConnections) -> None:
+    """Ask for a connection until the pool's thread has come to ask the server."""
+    for _ in range(5):
+        with suppress(TransientStoreError):
+            pool.connection().__enter__()
 
 
 @pytest.mark.parametrize("mode", ["disable", "prefer", "require"])
