@@ -147,7 +147,16 @@ class Stage:
         }
 
     def costs_of(self, play: Callable[[Proxy], Any]) -> dict[str, float]:
-        """Return what exceeds its bound while something passes, over what it costs anyway."""
+        """Return what exceeds its bound each time that something passes; it may pass three times.
+
+        What the machine does beside it, or a pass of the collector, does not come each time.
+        """
+        for _ in range(3):
+            if not (exceeding := self._costs_of(play)):
+                break
+        return exceeding
+
+    def _costs_of(self, play: Callable[[Proxy], Any]) -> dict[str, float]:
         without = self.costs_without(play)
         self.begin()
         play(self.proxy)
@@ -215,7 +224,7 @@ def test_bodies(stage: Stage, model_server: ModelServer, tenant: str, name: str)
     case = CASES[name]
     request = request_of(case, case.make(), model_server, tenant)
     assert stage.costs_of(lambda proxy: send(proxy.port, request)) == {}
-    row = stage.proxy.database.ended(tenant)
+    row = stage.proxy.database.exchanges(tenant)[0]
     assert row["state"] in case.states
     if row["state"] == "too_large" and case.keeps_bytes:
         assert row["raw_response"] is not None
