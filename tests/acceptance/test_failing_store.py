@@ -79,6 +79,8 @@ def test_waiting_for_the_database(make_proxy: MakeProxy, tenant: str) -> None:
     """With `acknowledge: database` it waits for its commit as long as is configured, and once."""
     config = {**BY_TENANT, "acknowledge": "database", "completion_wait_ms": 600}
     with make_proxy(config=config) as proxy:
+        fetch(proxy.port, asking(), f"{tenant}-first")
+        proxy.flush()  # whose database is open from here on
         for _ in range(5):  # each is there as soon as its client has the answer
             fetch(proxy.port, asking(), f"{tenant}-before")
             assert proxy.database.exchanges(f"{tenant}-before")[-1]["state"] == "completed"
