@@ -118,7 +118,8 @@ def test_deleted_before_it_is_heard_of(
     make_proxy: MakeProxy, model_server: ModelServer, tenant: str
 ) -> None:
     """With `acknowledge: database` the row is gone before the client hears that it is deleted."""
-    with make_proxy(config=BY_TENANT | {"acknowledge": "database"}) as proxy:
+    config = BY_TENANT | {"acknowledge": "database", "completion_wait_ms": 20_000}
+    with make_proxy(config=config) as proxy:
         client = Client(proxy, model_server, tenant, f"resp_{tenant}")
         for _ in range(10):
             client.create()

@@ -348,7 +348,7 @@ def test_committed_before_the_terminal_message(
     make_proxy: MakeProxy, switch: WebSocketSwitch, tenant: str
 ) -> None:
     """With `acknowledge: database` the row is there when the client has the terminal message."""
-    config = BY_TENANT | {"acknowledge": "database"}
+    config = BY_TENANT | {"acknowledge": "database", "completion_wait_ms": 20_000}
     with make_proxy(config=config) as proxy, WebSocketClient(proxy.port, tenant) as client:
         for number in range(1, 31):
             client.send(creating())
