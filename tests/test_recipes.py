@@ -123,8 +123,10 @@ def test_add_a_column(copy: Copy) -> None:
     )
     for kind in ("sqlite", "postgres"):
         copy.write(f"schemas/{kind}/exchanges_{last + 1:03}.sql", block(steps, "sql"))
-    copy.insert("schemas/export.schema.json", r'"port": \{[^}]*\}', f",\n{block(steps, 'json')}")
-    copy.insert("docs/tables.md", r"^\| `port` .*?\n", "| `x_example` | TEXT | of the client |\n")
+    last_property = r'"context_digest": \{[^}]*\}'
+    copy.insert("schemas/export.schema.json", last_property, f",\n{block(steps, 'json')}")
+    line = "| `x_example` | TEXT | of the client |\n"
+    copy.insert("docs/tables.md", r"^\| `context_digest` .*?\n", line)
     assert copy.touched == named_files(steps, NNN=f"{last + 1:03}")
     assert len(copy.touched) <= 6
 

@@ -76,7 +76,7 @@ def test_frozen_store_and_json(make_proxy: MakeProxy, tenant: str) -> None:
 
 
 def test_waiting_for_the_database(make_proxy: MakeProxy, tenant: str) -> None:
-    """With `acknowledge: database` an answer waits for its commit as long as is configured, and once."""
+    """With `acknowledge: database` an answer waits for its commit as configured, and once."""
     config = {**BY_TENANT, "acknowledge": "database", "completion_wait_ms": 600}
     with make_proxy(config=config) as proxy:
         fetch(proxy.port, asking(), f"{tenant}-first")

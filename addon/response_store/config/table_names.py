@@ -86,6 +86,14 @@ class TableNames:
         return f"idx_{self.exchanges}_state"
 
     @property
+    def exchanges_session_index(self) -> str:
+        return f"idx_{self.exchanges}_session_id"
+
+    @property
+    def exchanges_context_index(self) -> str:
+        return f"idx_{self.exchanges}_context_digest"
+
+    @property
     def exchanges_journals(self) -> str:
         return f"{self.exchanges}_journals"
 
@@ -190,7 +198,10 @@ def _list_names(
         yield key, "version table", version
         yield key, "version table's primary key", f"{version}_pkey"
     yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
-    for column in ("started_at", "response_id", "previous_response_id", "conversation_id", "state"):
+    for column in (
+        "started_at", "response_id", "previous_response_id", "conversation_id", "state",
+        "session_id", "context_digest",
+    ):  # fmt: skip
         yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"
     for what in ("journals", "search", "search_words"):
         yield "exchanges_table", f"{what} table", f"{exchanges}_{what}"

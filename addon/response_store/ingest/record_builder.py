@@ -125,6 +125,7 @@ class RowFiller:
             output_tokens=usage.output_tokens,
             reasoning_tokens=usage.reasoning_tokens,
             total_tokens=usage.total_tokens,
+            cache_write_tokens=usage.cache_write_tokens,
             method=facts.method,
             scheme=facts.scheme,
             host=facts.host,

@@ -165,6 +165,16 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     raw_response: bytes | None = None
     recorder_id: str
     port: int | None = None
+    session_id: str | None = None
+    parent_exchange_id: str | None = None
+    agent: str | None = None
+    label: str | None = None
+    question: str | None = None
+    service_tier: str | None = None
+    cache_write_tokens: int | None = None
+    incomplete_reason: str | None = None
+    rate_limits: str | None = None
+    context_digest: str | None = None
 
 
 HEADER_COLUMNS: dict[str, bytes] = {

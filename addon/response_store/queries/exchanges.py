@@ -73,6 +73,15 @@ class Summary(msgspec.Struct, frozen=True):
     reasoning_tokens: int | None
     upstream_request_id: str | None
     recorder_id: str
+    session_id: str | None
+    parent_exchange_id: str | None
+    agent: str | None
+    label: str | None
+    question: str | None
+    service_tier: str | None
+    cache_write_tokens: int | None
+    incomplete_reason: str | None
+    rate_limits: str | None
     output_start: str | None
 
     @property

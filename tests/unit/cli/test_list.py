@@ -75,7 +75,7 @@ def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
     assert oldest["exchange_id"] == rows.EXCHANGE_ID
     assert oldest["started_at"] == 1767225600.25
     assert oldest["cached_tokens"] == 64
-    bodies = {"request_body", "result", "output_text", "raw_response"}
+    bodies = {"request_body", "result", "output_text", "raw_response", "context_digest"}
     assert oldest.keys() - {"output_start"} == set(ExchangeRow.__struct_fields__) - bodies
     assert oldest["output_start"] == "Sunny:\tand\n東京 \x1b[31mred\x1b[0m"
 

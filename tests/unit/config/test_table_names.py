@@ -28,6 +28,8 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_previous_index": "idx_e_previous_response_id",
         "exchanges_conversation_index": "idx_e_conversation_id",
         "exchanges_state_index": "idx_e_state",
+        "exchanges_session_index": "idx_e_session_id",
+        "exchanges_context_index": "idx_e_context_digest",
         "exchanges_journals": "e_journals",
         "exchanges_search": "e_search",
         "exchanges_leases": "e_leases",
@@ -42,7 +44,7 @@ def test_every_derived_name_follows_its_table() -> None:
 def test_the_sql_files_name_only_known_placeholders() -> None:
     """Every placeholder of the SQL files has a name, and SQLite accepts the result."""
     files = "shared_tables", "exchanges_001", "exchanges_002", "exchanges_003", "exchanges_004"
-    files = *files, "exchanges_005", "exchanges_006", "search_words"
+    files = *files, "exchanges_005", "exchanges_006", "exchanges_007", "search_words"
     with sqlite3.connect(":memory:") as connection:
         for file in files:
             sql = read_schema(f"sqlite/{file}.sql").format_map(NAMES.by_placeholder())
