@@ -70,6 +70,12 @@ def check_size(text: bytes, beside: int = 0) -> None:
         raise TooManyValuesError(f"more than {READ_BYTES >> 20} MiB to be read")
 
 
+def check_readable(text: bytes) -> None:
+    """Raise TooManyValuesError where a text is larger, or may have more values, than is read."""
+    check_size(text)
+    check_values(text)
+
+
 def check_values(text: bytes, limit: int = VALUES) -> None:
     """Raise TooManyValuesError unless a JSON text is sure to have few values.
 
@@ -105,7 +111,7 @@ def repair_utf8(body: bytes) -> tuple[bytes, str | None]:
     body = body.removeprefix(_BOM)
     if body.isascii():
         return body, None
-    end, is_cut_off = valid_utf8(body)
+    end, is_cut_off = measure_utf8(body)
     if end == len(body):
         return body, None
     if is_cut_off:
@@ -116,7 +122,7 @@ def repair_utf8(body: bytes) -> tuple[bytes, str | None]:
     return body.decode(errors="replace").encode(), problem
 
 
-def valid_utf8(text: bytes) -> tuple[int, bool]:
+def measure_utf8(text: bytes) -> tuple[int, bool]:
     """Return how many bytes are UTF-8, and whether what follows is a character that is cut off.
 
     It is decoded in pieces: all at once it would take up to four times its size.
@@ -196,7 +202,7 @@ def read_text(text: Text) -> str | None:
     """Return the value of a JSON string, fit for a text column; None for anything else.
 
     Of one that is large there is the beginning, and a hash of it all: it is no name. See
-    `as_long_text`.
+    `read_long_text`.
     """
     if bytes(memoryview(text)[:1]) != b'"':
         return None
@@ -213,7 +219,7 @@ def read_text(text: Text) -> str | None:
     return replace_unstorable(value)
 
 
-def as_long_text(text: Text) -> LongText | None:
+def read_long_text(text: Text) -> LongText | None:
     """Return the value of a JSON string that may be a long one; None for anything else."""
     if len(memoryview(text)) <= LARGE_TEXT or bytes(memoryview(text)[:1]) != b'"':
         return read_text(text)
@@ -221,14 +227,14 @@ def as_long_text(text: Text) -> LongText | None:
     return b"".join(_text_pieces(inner)) if _is_escaped(inner) else bytes(inner)
 
 
-def joined_text(texts: Sequence[LongText]) -> LongText:
+def join_texts(texts: Sequence[LongText]) -> LongText:
     """Return texts as one."""
     if all(isinstance(text, str) for text in texts) and sum(map(len, texts)) <= LARGE_TEXT:
         return "".join(texts)  # type: ignore[arg-type]
     return b"".join(map(as_utf8, texts))
 
 
-def column(text: bytes) -> LongText:
+def decode_column(text: bytes) -> LongText:
     """Return UTF-8 as a text for a column."""
     return text if len(text) > LARGE_TEXT else text.decode()
 

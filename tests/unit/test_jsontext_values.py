@@ -148,7 +148,7 @@ def test_a_large_text_is_the_same_in_pieces(text: str, is_ascii: bool) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsontext, "LARGE_TEXT", 16)
         patch.setattr(jsontext, "TEXT_PIECE", 13)
-        long = jsontext.as_long_text(Raw(encoded))
+        long = jsontext.read_long_text(Raw(encoded))
     assert long is not None
     found = jsontext.as_utf8(long).decode()
     assert found.replace("\ufffd\ufffd", "\ufffd") == expected.replace("\ufffd\ufffd", "\ufffd")
@@ -165,7 +165,7 @@ def test_what_is_utf8_is_found_in_pieces(text: bytes) -> None:
         expected = error.start, error.reason == "unexpected end of data"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(jsontext, "TEXT_PIECE", 5)
-        assert jsontext.valid_utf8(text) == expected
+        assert jsontext.measure_utf8(text) == expected
 
 
 @pytest.mark.usefixtures("small_pieces")

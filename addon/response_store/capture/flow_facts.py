@@ -102,13 +102,9 @@ _REQUEST_HEADERS = frozenset(
 _ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
 _MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
 _CREDENTIAL_HEADERS = frozenset(
-    {
-        b"authorization", b"proxy-authorization", b"api-key", b"x-api-key", b"x-goog-api-key",
-        b"ocp-apim-subscription-key", b"x-auth-token", b"chatgpt-account-id",
-        b"sec-websocket-protocol",
-    }
-)  # fmt: skip
-# Of headers that gateways have of their own.
+    {b"ocp-apim-subscription-key", b"chatgpt-account-id", b"sec-websocket-protocol"}
+)
+"""Those that do not say so by a part of their name."""
 _credential_part = re.compile(rb"api-?key|authorization|-auth|token|secret").search
 # `openai-insecure-api-key.KEY`, and what others make of that.
 _protocol_keys = re.compile(

@@ -74,8 +74,8 @@ class RowFiller:
             id=limit_name(outcome.response_id),
             created_at=_find_created_at(facts, outcome),
             model=outcome.model or request.model or "",
-            response_object=jsontext.column(text),
-            input=jsontext.column(request.input),
+            response_object=jsontext.decode_column(text),
+            input=jsontext.decode_column(request.input),
             messages=_join_items(request.input, outcome.items),
             final=outcome.response is not None and state.is_final,
             has_input=request.has_input,
@@ -133,7 +133,7 @@ class RowFiller:
             path=facts.path,
             upstream_request_id=answer.upstream_request_id if answer else None,
             request_body=self._pack(request.body) if request.body else None,
-            result=jsontext.column(result) if result else None,
+            result=jsontext.decode_column(result) if result else None,
             output_text=outcome.output_text,
             raw_response=self._raw(classified),
             recorder_id=self._recorder_id,
@@ -208,7 +208,7 @@ def _join_items(items: bytes, output: tuple[bytes, ...]) -> jsontext.LongText:
     """Return input items, then output items, as one JSON array."""
     inner = jsontext.strip_brackets(items)
     parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
-    return jsontext.column(b"".join((b"[", *parts[1:], b"]")))
+    return jsontext.decode_column(b"".join((b"[", *parts[1:], b"]")))
 
 
 _NO_BODY = ReadRequest(None)  # of a request that asks after a response

@@ -51,8 +51,7 @@ def read_request(request: Request) -> ReadRequest:
     if request.api not in (Api.RESPONSES, Api.CHAT_COMPLETIONS):
         return _read_other(request, masked, model)
     try:
-        jsontext.check_size(masked.body)
-        jsontext.check_values(masked.body)
+        jsontext.check_readable(masked.body)
         read = _read_body(request.api, masked)
     except jsontext.UnreadableError as error:
         reason = f"request body: {error}"
@@ -70,13 +69,12 @@ def read_steering(
     try:
         masked = [mask(message) for message in messages]
         whole = b"\n".join(message for message, _ in masked)
-        jsontext.check_size(whole)
-        jsontext.check_values(whole)
+        jsontext.check_readable(whole)
     except (UncleanableError, jsontext.UnreadableError) as error:
         return ReadRequest(None, reason=f"request body: {error}")
     items = [items for message, _ in masked if (items := _read_steering_items(message))]
     return ReadRequest(
-        body=b"\n".join(message for message, _ in masked) or None,
+        body=whole or None,
         secrets=tuple(secret for _, secrets in masked for secret in secrets),
         input=jsontext.encode_array(items) if items else EMPTY_ARRAY,
         has_input=bool(items),

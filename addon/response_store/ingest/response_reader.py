@@ -33,8 +33,8 @@ from response_store.jsontext import (
     TooManyValuesError,
     UnreadableError,
     as_utf8,
-    column,
-    valid_utf8,
+    decode_column,
+    measure_utf8,
 )
 from response_store.limits import READ_BYTES
 from response_store.model.records import Api, State, Transport
@@ -121,13 +121,13 @@ def _read_part(api: Api, transport: Transport, body: bytes) -> ParsedResponse:
 
 
 def _drop_half_character(body: bytes) -> bytes:
-    end, is_cut_off = valid_utf8(body)
+    end, is_cut_off = measure_utf8(body)
     return body[:end] if is_cut_off else body
 
 
 def _drop_last_word(text: LongText) -> LongText | None:
     whole = as_utf8(text)
-    return column(whole[: max(map(whole.rfind, _BLANKS)) + 1]) or None
+    return decode_column(whole[: max(map(whole.rfind, _BLANKS)) + 1]) or None
 
 
 _escaped_characters = b"\\u00"

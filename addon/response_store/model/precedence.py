@@ -129,7 +129,7 @@ def _replace_input(row: ResponseRow, items: LongText) -> ResponseRow:
     """Return a row with another input; `messages` is that input and the row's own output items."""
     parts = (jsontext.strip_brackets(as_utf8(items)), _slice_output(row))
     messages = b"[" + b",".join(part for part in parts if part) + b"]"
-    return msgspec.structs.replace(row, input=items, messages=jsontext.column(messages))
+    return msgspec.structs.replace(row, input=items, messages=jsontext.decode_column(messages))
 
 
 def _slice_output(row: ResponseRow) -> bytes:

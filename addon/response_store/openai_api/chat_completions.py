@@ -150,7 +150,7 @@ def extract_answer_text(content: jsontext.Text) -> jsontext.LongText | None:
     """Return the answer in a content: a text, or the texts of its parts, but no thinking."""
     start = bytes(memoryview(content)[:1])
     if start == b'"':
-        return jsontext.as_long_text(content)
+        return jsontext.read_long_text(content)
     if start == b"[":
         parts = jsontext.slice_elements(content)
     elif start == b"{":
@@ -158,17 +158,17 @@ def extract_answer_text(content: jsontext.Text) -> jsontext.LongText | None:
     else:
         return None
     texts = [text for part in parts if (text := _extract_part_text(part))]
-    return jsontext.joined_text(texts) or None
+    return jsontext.join_texts(texts) or None
 
 
 def _extract_part_text(part: Raw) -> jsontext.LongText | None:
     if bytes(memoryview(part)[:1]) == b'"':
-        return jsontext.as_long_text(part)
+        return jsontext.read_long_text(part)
     members = jsontext.slice_all_members(part)
     if jsontext.read_text(members.get("type", ABSENT)) not in _ANSWERS:
         return None
     text = members.get("text", ABSENT)
-    return jsontext.as_long_text(text) or extract_answer_text(text)
+    return jsontext.read_long_text(text) or extract_answer_text(text)
 
 
 def _encode_part(part: list[bytes] | _Part | Raw) -> bytes:

@@ -34,8 +34,7 @@ def read_other_request(body: bytes, path: str) -> OtherRequest:
     members, problem = {}, None
     if body.strip():
         try:
-            jsontext.check_size(body)
-            jsontext.check_values(body)
+            jsontext.check_readable(body)
             members = jsontext.slice_all_members(jsontext.check_utf8(body))
         except jsontext.UnreadableError as error:
             problem = f"request body: {error}"

@@ -69,7 +69,7 @@ def mask_joined_credentials(outcome: ParsedResponse, secrets: tuple[bytes, ...])
         error=error,
         partial=mask_repeated(outcome.partial, secrets) if outcome.partial else None,
         items=tuple(mask_repeated(item, secrets) for item in outcome.items),
-        output_text=jsontext.column(mask_repeated(jsontext.as_utf8(text), secrets))
+        output_text=jsontext.decode_column(mask_repeated(jsontext.as_utf8(text), secrets))
         if text
         else text,
     )

@@ -246,16 +246,16 @@ def join_output_text(items: tuple[bytes, ...] | list[bytes]) -> jsontext.LongTex
     for item in items:
         seen, parts = _read_item_texts(item)
         if parts and jsontext.read_text(seen.phase) == COMMENTARY:
-            comments.append(jsontext.joined_text(parts))
+            comments.append(jsontext.join_texts(parts))
         else:
             texts += parts
     if not (texts or comments):
         return None
     parted: list[jsontext.LongText] = []
-    for block in (jsontext.joined_text(texts), *comments):
+    for block in (jsontext.join_texts(texts), *comments):
         if block:
             parted += ["\n\n", block] if parted else [block]
-    return jsontext.joined_text(parted)
+    return jsontext.join_texts(parted)
 
 
 def _slice_items(output: Raw) -> tuple[bytes, ...]:
@@ -279,7 +279,7 @@ def _read_item_texts(item: bytes) -> tuple[_Item, list[jsontext.LongText]]:
     except jsontext.UnreadableError:
         return _Item(), []
     shown = (part for part in parts if jsontext.read_text(part.type) == "output_text")
-    texts = (jsontext.as_long_text(part.text) for part in shown)
+    texts = (jsontext.read_long_text(part.text) for part in shown)
     return seen, [text for text in texts if text is not None]
 
 

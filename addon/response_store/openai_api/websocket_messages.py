@@ -163,7 +163,7 @@ def _read_carefully(content: bytes) -> ServerMessage:
 def decode_binary(content: bytes) -> bytes | None:
     """Return a binary message as text; None where it is none. Of a large one the start tells."""
     start = content[:OUTLINED]
-    end, is_cut_off = jsontext.valid_utf8(start)
+    end, is_cut_off = jsontext.measure_utf8(start)
     return content if end == len(start) or (is_cut_off and start != content) else None
 
 

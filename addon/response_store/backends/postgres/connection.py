@@ -27,7 +27,7 @@ from response_store.backends.postgres.resolver import (
 from response_store.backends.postgres.watchdog import Watchdog
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
-from response_store.jsontext import LongText, column
+from response_store.jsontext import LongText, decode_column
 
 Connection: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 
@@ -52,7 +52,7 @@ class LargeTextLoader(Loader):
     """Text; a large one stays UTF-8."""
 
     def load(self, data: Buffer) -> LongText:
-        return column(bytes(data))
+        return decode_column(bytes(data))
 
 
 class BytesDumper(Dumper):
