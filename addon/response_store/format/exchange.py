@@ -23,7 +23,7 @@ from response_store.format.text import (
 from response_store.jsontext import LongText
 from response_store.model.records import Api, ExchangeRow, State, StoredResponse, WrittenRow
 from response_store.openai_api.item_kinds import CALL, LabelledTurn
-from response_store.openai_api.item_texts import as_fields, as_list
+from response_store.openai_api.item_texts import Fields, as_fields, as_list
 from response_store.openai_api.items import (
     TurnItem,
     choose_fuller,
@@ -82,13 +82,21 @@ def list_facts(entry: LookupResult) -> list[tuple[str, str]]:
     return [(name, value) for name, value in exchanged if value and value != NONE]
 
 
+_NOTHING: Fields = {}
+
+
 class Exchanged(NamedTuple):
-    """What both sides said. A warm-up asks for no answer."""
+    """What both sides said. A warm-up asks for no answer.
+
+    `request` and `answer` are the members of their bodies, as far as these could be read.
+    """
 
     instructions: str
     inputs: list[TurnItem]
     answered: list[TurnItem]
     warm_up: bool = False
+    request: Fields = _NOTHING
+    answer: Fields = _NOTHING
 
 
 def read_exchanged(entry: LookupResult) -> Exchanged:
@@ -99,8 +107,10 @@ def read_exchanged(entry: LookupResult) -> Exchanged:
     instructions, items = find_instructions(request), read_request_items(request)
     if not (instructions or items):
         items = read_input_items(parse_document(response.input if response else None))
-    warm_up = isinstance(request, dict) and request.get("generate") is False
-    return Exchanged(instructions, items, _list_answered(entry), warm_up)
+    fields = as_fields(request)
+    answer = as_fields(parse_document(_get_answer(entry)))
+    warm_up = fields.get("generate") is False
+    return Exchanged(instructions, items, _list_answered(entry), warm_up, fields, answer)
 
 
 def list_turns(entry: LookupResult) -> list[LabelledTurn]:
@@ -182,6 +192,12 @@ def _list_answered(entry: LookupResult) -> list[TurnItem]:
 def _as_str(text: LongText | None) -> str | None:
     """Return a text of a row that was read, which is a `str` always."""
     return text.decode(errors="replace") if isinstance(text, bytes) else text
+
+
+def _get_answer(entry: LookupResult) -> str | None:
+    if entry.response is not None:
+        return entry.response.response_object
+    return _as_str(entry.exchange.result) if entry.exchange else None
 
 
 def _list_output(response: StoredResponse) -> list[TurnItem]:

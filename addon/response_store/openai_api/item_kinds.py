@@ -27,6 +27,7 @@ from response_store.openai_api.item_texts import (
 )
 
 CALL, RESULT, ERROR, REASONING = "tool call", "tool result", "tool error", "reasoning"
+CITATIONS = "citations"
 _WITHOUT = frozenset({"id", "type", "status", "encrypted_content", "object", "fingerprint"})
 
 
@@ -35,7 +36,7 @@ class LabelledTurn(NamedTuple):
 
     `source` is a role, `tool call`, `tool result`, `tool error`, `reasoning` or the kind of item.
     `title` stands for it in the label where that says more, and `name` behind it. Who sends an item
-    back may leave out what is `aside`.
+    back may leave out what is `aside`. `call` is the id of the call in a message of several.
     """
 
     source: str
@@ -43,6 +44,7 @@ class LabelledTurn(NamedTuple):
     name: str = ""
     title: str = ""
     aside: bool = False
+    call: str = ""
 
     @property
     def label(self) -> str:
@@ -50,12 +52,13 @@ class LabelledTurn(NamedTuple):
         return f"{self.title or self.source} {self.name}".rstrip()
 
 
-def read_function_call(call: Fields) -> Iterator[LabelledTurn]:
+def read_function_call(call: Fields, call_id: str = "") -> Iterator[LabelledTurn]:
     """Return the turns of a call by name, with its result where the server has added that."""
     arguments = call.get("arguments", call.get("input"))
     place = as_name(call.get("namespace") or call.get("server_label"))
     name = as_name(call.get("name")) or "(unnamed)"
-    yield LabelledTurn(CALL, extract_text(arguments), f"{place}.{name}" if place else name)
+    name = f"{place}.{name}" if place else name
+    yield LabelledTurn(CALL, extract_text(arguments), name, call=call_id)
     if call.get("output") is not None:
         yield LabelledTurn(RESULT, extract_result(call["output"]))
     if call.get("error"):

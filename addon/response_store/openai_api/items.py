@@ -19,6 +19,7 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.openai_api.item_kinds import (
+    CITATIONS,
     FROM_MODEL,
     REASONING,
     RESULT,
@@ -53,6 +54,7 @@ class TurnItem:
     call: str | None = None
     identifier: str | None = field(default=None, compare=False)
     refers: bool = field(default=False, compare=False)  # to the item that has the identifier
+    fields: Fields = field(default_factory=dict, compare=False, repr=False)  # as they came
     content: tuple[tuple[str, str, str], ...] = field(default=(), init=False)
 
     def __post_init__(self) -> None:
@@ -107,6 +109,7 @@ def to_item(value: object, speaker: str) -> TurnItem:
         call=as_name(item.get("call_id")) or None,
         identifier=as_name(item.get("id")) or None,
         refers=item.get("type") == "item_reference",
+        fields=item,
     )
 
 
@@ -154,13 +157,14 @@ def _read_message(item: Fields, speaker: str) -> Iterator[LabelledTurn]:
         source = RESULT if role in ("tool", "function") else role
         phase = as_name(item.get("phase"))
         title = f"{source} ({phase.replace('_', ' ')})" if phase not in ("", _FINAL) else ""
-        yield LabelledTurn(source, text, title=title)
+        yield LabelledTurn(source, text, title=title, call=as_name(item.get("tool_call_id")))
     if function := as_fields(item.get("function_call")):  # before there were tools
         yield from read_function_call(function)
     for call in map(as_fields, as_list(item.get("tool_calls"))):
-        yield from read_function_call(as_fields(call.get("function") or call.get("custom")))
+        function = as_fields(call.get("function") or call.get("custom"))
+        yield from read_function_call(function, as_name(call.get("id")))
     if sources := _format_citations(item):
-        yield LabelledTurn("citations", sources, aside=True)
+        yield LabelledTurn(CITATIONS, sources, aside=True)
 
 
 _FINAL = "final_answer"
