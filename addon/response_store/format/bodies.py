@@ -7,6 +7,8 @@ import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
+
 from response_store.errors import StoreError
 from response_store.format.text import format_number
 from response_store.jsontext import check_values
@@ -47,6 +49,25 @@ def is_json(text: str) -> bool:
     except RecursionError:
         return text.lstrip(" \t\r\n")[:1] in ("[", "{")
     return True
+
+
+MAX_INDENTED = 1 << 20
+"""Characters of JSON that is indented: what is longer is shown as it came."""
+_ONE_LINE = 60  # characters
+
+
+def indent_json(text: str) -> str:
+    """Return JSON text with its numbers and strings as they are and a line for each member.
+
+    What fits into one line is one; what is too long, too deep or no JSON is returned as it is.
+    """
+    if len(text) > MAX_INDENTED:
+        return text
+    try:
+        line = msgspec.json.format(text, indent=0)
+        return line if len(line) <= _ONE_LINE else msgspec.json.format(text, indent=2)
+    except (ValueError, RecursionError):
+        return text
 
 
 def parse_document(text: str | None) -> object:

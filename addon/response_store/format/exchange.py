@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import msgspec
 
 from response_store import jsontext
 from response_store.errors import StoreError
-from response_store.format.bodies import Tokens, count_tokens, is_json, parse_document, unpack_body
+from response_store.format.bodies import Tokens, is_json, parse_document, unpack_body
+from response_store.format.facts import list_facts
 from response_store.format.text import (
     NONE,
     escape_controls,
     format_duration,
-    format_host,
-    format_number,
     format_time,
     put_on_one_line,
 )
 from response_store.jsontext import LongText
-from response_store.model.records import Api, ExchangeRow, State, StoredResponse, WrittenRow
+from response_store.model.records import ExchangeRow, State, StoredResponse, WrittenRow
 from response_store.openai_api.item_kinds import CALL, LabelledTurn
 from response_store.openai_api.item_texts import Fields, as_fields, as_list
 from response_store.openai_api.items import (
@@ -69,17 +68,6 @@ def get_raw_response(entry: LookupResult) -> bytes:
             " configuration keeps them from now on."
         )
     return unpack_body(frame)
-
-
-def list_facts(entry: LookupResult) -> list[tuple[str, str]]:
-    """Name and value of what is known about the exchange, without the conversation."""
-    if entry.exchange is None:
-        return [(name, value) for name, value in _list_response_facts(entry) if value != NONE]
-    exchanged = [
-        *_list_exchange_facts(entry.exchange, entry),
-        ("stored", _explain_missing(entry.exchange, entry)),
-    ]
-    return [(name, value) for name, value in exchanged if value and value != NONE]
 
 
 _NOTHING: Fields = {}
@@ -207,58 +195,6 @@ def _list_output(response: StoredResponse) -> list[TurnItem]:
     streamed = [parse_document(jsontext.read_slice(item)) for item in read_accumulated(text)]
     output = as_list(as_fields(body).get("output"))
     return read_response_items({**as_fields(body), "output": choose_fuller(output, streamed)})
-
-
-def _list_response_facts(entry: LookupResult) -> Iterator[tuple[str, str]]:
-    if entry.response is not None:
-        yield "response", entry.response.id
-        yield "tenant", entry.response.tenant_id
-        yield "model", entry.response.model
-        yield "tokens", str(count_tokens(entry)) or NONE
-        yield "created", format_time(entry.response.created_at)
-
-
-def _list_exchange_facts(row: ExchangeRow, entry: LookupResult) -> Iterator[tuple[str, str | None]]:
-    yield "response", row.response_id
-    yield "exchange", row.exchange_id
-    yield "tenant", row.tenant_id
-    yield "state", f"{row.state}, ended by {row.ended_by}" if row.ended_by else row.state
-    yield "error", ": ".join(filter(None, (row.error_code, row.error_message)))
-    yield "model", _describe_model(row)
-    yield "tokens", str(count_tokens(entry))
-    yield "time", format_time(row.started_at)
-    yield "took", _describe_times(row)
-    server = format_host(row.scheme, row.host, row.port)
-    yield "request", f"{row.method} {row.scheme}://{server}{row.path}"
-    yield "status", format_number(row.status_code)
-    yield "api", f"{row.api} over {row.transport}"
-    yield "client", row.user_agent
-    yield "previous", row.previous_response_id
-    yield "conversation", row.conversation_id
-    yield "upstream id", row.upstream_request_id
-
-
-def _explain_missing(row: ExchangeRow, entry: LookupResult) -> str | None:
-    """Return what to say of a response that the exchange names and nobody has stored."""
-    if entry.id_was_taken:
-        return "with this exchange only: another response has its id already"
-    if entry.response or row.result or not row.response_id or row.api != Api.RESPONSES:
-        return None
-    return "no: the response was deleted, or never stored"
-
-
-def _describe_model(row: ExchangeRow) -> str | None:
-    if row.model and row.requested_model and row.model != row.requested_model:
-        return f"{row.model} (asked for {row.requested_model})"
-    return row.model or row.requested_model
-
-
-def _describe_times(row: ExchangeRow) -> str:
-    first = row.first_event_ms
-    exchanged = format_duration(row.duration_ms)
-    if first is not None:
-        return f"{exchanged}, first event after {format_duration(first)}"
-    return "" if exchanged == NONE else exchanged
 
 
 def format_plain(entry: LookupResult) -> str:

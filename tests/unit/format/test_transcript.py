@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from response_store.cli.show import Transcript
 from response_store.format.exchange import Exchanged
+from response_store.format.transcript import Transcript
 from response_store.openai_api.items import read_request_items, read_response_items
 
 
@@ -135,14 +135,14 @@ def test_nothing_is_shown_twice(name: str) -> None:
         told = Exchanged(
             "", read_request_items({"input": content}), read_response_items({"output": output})
         )
-        assert "|".join(turn.text for turn in transcript.add(told)) == new
+        assert "|".join(turn.text for turn in transcript.add(told).turns) == new
 
 
 def test_instructions_are_shown_where_they_change() -> None:
     """Requests repeat them, as they do not carry over; a request without any says nothing."""
     transcript = Transcript()
     shown = [
-        [turn.text for turn in transcript.add(Exchanged(text, [], []))]
+        [turn.text for turn in transcript.add(Exchanged(text, [], [])).turns]
         for text in ("Be brief.", "Be brief.", "", "Be brief.", "Be kind.", "Be brief.")
     ]
     assert shown == [["Be brief."], [], [], [], ["Be kind."], ["Be brief."]]

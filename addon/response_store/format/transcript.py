@@ -1,0 +1,174 @@
+"""Follow a thread of exchanges: of each, what is new, under a heading.
+
+Some clients send the whole conversation again with every request. What stands in an input before
+the last item that the model has said in this thread is history: of that, only what has not been
+shown yet is new. Behind it a text may be said twice, as people do say "go on" twice; but what was
+asked and has got no answer yet (of a warm-up, or of a request that failed) is not asked anew by
+being repeated, and a call or the result of a call is one thing wherever it stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from response_store.format.bodies import Tokens, count_tokens, sum_tokens
+from response_store.format.exchange import Exchanged, read_exchanged
+from response_store.format.text import NONE, escape_controls, format_time, put_on_one_line
+from response_store.openai_api.item_kinds import LabelledTurn
+from response_store.openai_api.items import TurnItem, join_turns
+
+if TYPE_CHECKING:
+    from response_store.queries.lookup import LookupResult
+    from response_store.queries.threads import Thread, ThreadNode
+
+
+class NewItems(NamedTuple):
+    """What an exchange adds to a thread: instructions where they change, and items."""
+
+    instructions: str
+    items: tuple[TurnItem, ...]
+
+    @property
+    def turns(self) -> list[LabelledTurn]:
+        """Return them as turns."""
+        first = [LabelledTurn("instructions", self.instructions)] if self.instructions else []
+        return [*first, *join_turns(self.items)]
+
+
+class Transcript:
+    """What has been shown of a thread so far."""
+
+    def __init__(self) -> None:
+        self._instructions = ""
+        self._shown: set[TurnItem] = set()
+        self._said: set[TurnItem] = set()  # by the model
+        self._unanswered: list[TurnItem] = []
+        self._named: dict[str, TurnItem] = {}
+
+    def add(self, exchanged: Exchanged) -> NewItems:
+        """Return what is new in the next exchange."""
+        inputs = [self._meant(item) for item in exchanged.inputs]
+        fresh = self._fresh([item for item in inputs if item.turns])
+        outputs = [item for item in exchanged.answered if item.turns]
+        self._remember(fresh, outputs)
+        return NewItems(self._instructed(exchanged.instructions), (*fresh, *outputs))
+
+    def _instructed(self, instructions: str) -> str:
+        """Return instructions that are new; each request repeats the old ones."""
+        if not instructions or instructions == self._instructions:
+            return ""
+        self._instructions = instructions
+        return instructions
+
+    def _meant(self, item: TurnItem) -> TurnItem:
+        return self._named.get(item.identifier or "", item) if item.refers else item
+
+    def _fresh(self, inputs: list[TurnItem]) -> list[TurnItem]:
+        behind = 1 + max((at for at, item in enumerate(inputs) if item in self._said), default=-1)
+        history, rest = inputs[:behind], inputs[behind:]
+        repeated = len(self._unanswered)
+        if rest[:repeated] == self._unanswered:
+            rest = rest[repeated:]
+        return [
+            *(item for item in history if item not in self._shown),
+            *(item for item in rest if item.call is None or item not in self._shown),
+        ]
+
+    def _remember(self, inputs: list[TurnItem], outputs: Iterable[TurnItem]) -> None:
+        outputs = [*outputs]
+        self._said.update(outputs)
+        self._shown.update(inputs, outputs)
+        self._unanswered = [] if outputs else [*self._unanswered, *inputs]
+        for item in (*inputs, *outputs):
+            if item.identifier:
+                self._named[item.identifier] = item
+
+
+BRANCHES = 10  # that are named where responses part
+
+
+class Section(NamedTuple):
+    """One exchange of a thread: the columns of its line, what is new, and where it parts.
+
+    `branches` names what continues it, where that is more than one.
+    """
+
+    heading: tuple[str, ...]
+    state: str
+    new: NewItems
+    branches: tuple[LabelledTurn, ...]
+    tokens: Tokens
+
+    @property
+    def turns(self) -> list[LabelledTurn]:
+        """Return what is new as turns, the branches last."""
+        return [*self.new.turns, *self.branches]
+
+
+def format_plain_thread(thread: Thread) -> Iterator[str]:
+    """Yield a line with tabs for each response, then what is new in it under its speaker."""
+    if thread.continues is not None:
+        yield f"=== {put_on_one_line(describe_continued(thread))}\n\n"
+    counted = []
+    for section in list_sections(thread):
+        counted.append(section.tokens)
+        yield "=== " + "\t".join(section.heading) + "\n"
+        for turn in section.turns:
+            yield f"\n--- {put_on_one_line(turn.label)}\n{escape_controls(turn.text)}\n"
+        yield "\n"
+    yield "=== " + "\t".join(format_sums(counted)) + "\n"
+
+
+def list_sections(thread: Thread) -> Iterator[Section]:
+    """Yield the responses of a thread, from the oldest."""
+    transcript, ids = Transcript(), {*thread.ids}
+    for node in thread.nodes():
+        exchanged = read_exchanged(node.entry)
+        state = _describe_state(node.entry, exchanged)
+        counted = count_tokens(node.entry)
+        heading = _list_heading(node.entry, counted, state)
+        branches = tuple(_list_branches(node, ids))
+        yield Section(heading, state, transcript.add(exchanged), branches, counted)
+
+
+def describe_continued(thread: Thread) -> str:
+    """Return what the oldest response continues."""
+    why = "which is further back than is shown" if thread.cut else "which is not stored"
+    return f"continues {thread.continues}, {why}"
+
+
+def format_sums(counted: list[Tokens]) -> tuple[str, str]:
+    """Return how many responses there are, and their tokens."""
+    count = "1 response" if len(counted) == 1 else f"{len(counted)} responses"
+    return count, str(sum_tokens(counted)) or NONE
+
+
+def _list_heading(entry: LookupResult, counted: Tokens, state: str) -> tuple[str, ...]:
+    exchange, response = entry.exchange, entry.response
+    name = response.id if response else (exchange.response_id if exchange else None)
+    model = response.model if response else ""
+    if exchange is not None:
+        name = name or exchange.exchange_id
+        model = exchange.model or exchange.requested_model or model
+    began = exchange.started_at if exchange else response.created_at if response else None
+    columns = (name, model, str(counted), format_time(began), state)
+    return tuple(put_on_one_line(column or NONE) for column in columns)
+
+
+def _describe_state(entry: LookupResult, exchanged: Exchanged) -> str:
+    exchange = entry.exchange
+    if exchange is None:
+        return NONE
+    why = exchange.error_code or (exchange.state != "completed" and exchange.ended_by)
+    warm_up = "warm-up" if exchanged.warm_up else None
+    return ", ".join(filter(None, (exchange.state, why or None, warm_up)))
+
+
+def _list_branches(node: ThreadNode, ids: set[str]) -> list[LabelledTurn]:
+    """Return the turns that name the branches, where more than one response continues this one."""
+    if not node.branches:
+        return []
+    ways = [f"{one} (shown)" if one in ids else one for one in node.branches[-BRANCHES:]]
+    more = ["..."] if len(node.branches) > BRANCHES else []
+    return [LabelledTurn(f"{len(node.branches)} branches", "\n".join([*more, *ways]))]
