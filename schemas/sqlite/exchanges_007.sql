@@ -20,7 +20,10 @@ ALTER TABLE {exchanges} ADD COLUMN incomplete_reason TEXT;
 ALTER TABLE {exchanges} ADD COLUMN rate_limits TEXT;
 -- Of input and answer, by which what continues them is known.
 ALTER TABLE {exchanges} ADD COLUMN context_digest TEXT;
-CREATE INDEX {exchanges_session_index} ON {exchanges} (session_id)
+-- The first turn of a session, and the last one, come by it as well.
+CREATE INDEX {exchanges_session_index} ON {exchanges} (session_id, started_at)
     WHERE session_id IS NOT NULL;
 CREATE INDEX {exchanges_context_index} ON {exchanges} (context_digest)
     WHERE context_digest IS NOT NULL;
+CREATE INDEX {exchanges_label_index} ON {exchanges} (label, started_at)
+    WHERE label IS NOT NULL;

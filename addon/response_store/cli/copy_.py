@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from response_store.backends.registry import (
     are_one_file,
@@ -91,14 +90,13 @@ def copy_command(
     as_json: bool,
 ) -> None:
     """Copy what is stored to another database."""
-    selection = msgspec.structs.replace(selection, tenant=tenant)
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        source = find_source(config, database)
+        source = find_source(config, database, tenant)
         target, tables = _choose_target(source, to, to_config)
         if are_one_file(source.target, target) and are_same_names(source.tables, tables):
             raise click.UsageError(_SAME)
         apply_journals(source)
-        counts_by_table = _copy(source, target, tables, selection)
+        counts_by_table = _copy(source, target, tables, selection, tenant)
     note_problems(counts_by_table)
     is_well = all(counts.is_complete for counts in counts_by_table.values())
     write_counts(counts_by_table, as_json, verified=is_well)
@@ -137,6 +135,7 @@ def _copy(
     target: SqliteTarget | PostgresTarget,
     tables: TableNames,
     selection: Selection,
+    tenant: str | None,
 ) -> CountsByTable:
     with (
         open_source(source.target, source.tables) as reader,
@@ -144,6 +143,7 @@ def _copy(
     ):
         if are_one_server(reader, target_reader):
             raise click.UsageError(_SAME)
+        selection = source.resolve_for_all(reader, selection, tenant)
         total = sum(count_selected(reader, table, selection) for table in TABLES)
         copy = Copy(reader, target_reader, writing, selection)
         with show_progress(total, "copying") as so_far:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from response_store.backends.registry import are_one_file, open_source
 from response_store.cli import output
@@ -75,13 +74,13 @@ def export_command(
     as_json: bool,  # noqa: ARG001
 ) -> None:
     """Write what is stored as JSON Lines."""
-    selection = msgspec.structs.replace(selection, tenant=tenant)
     with handle_errors(), resumable_on_interrupt(_AGAIN):
-        source = find_source(config, database)
+        source = find_source(config, database, tenant)
         if path is not None and are_one_file(source.target, SqliteTarget(path)):
             raise click.UsageError(f"{path} is the database that is exported: name another file")
         apply_journals(source)
         with open_source(source.target, source.tables) as reader:
+            selection = source.resolve_for_all(reader, selection, tenant)
             total = sum(count_selected(reader, table, selection) for table in TABLES)
             with open_destination(path) as write, show_progress(total, "exporting") as so_far:
                 counts = export(reader, selection, write, so_far.advance)

@@ -11,6 +11,7 @@ import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.list_sessions import write_sessions
 from response_store.cli.options import add_selection_options, limit_option
 from response_store.cli.output import choose_style
 from response_store.cli.source import (
@@ -33,6 +34,7 @@ from response_store.format.text import (
 from response_store.limits import NAME, shorten_name
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import OPENING_CHARACTERS, Cursor, Page, Summary
+from response_store.queries.sessions import list_sessions
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -67,6 +69,10 @@ for what is not known.
 A filter that is given several times takes any of what it names; of different filters all count.
 Times are local, and those of the start.
 
+With --sessions a line is a session: what belongs together, such as a run of a tool. A pipe gets
+the time of its last exchange, id, turns, errors, tokens of input, cached and output, agents,
+models, label and the first question.
+
 A note on standard error says what running proxies have not written to the database yet.
 
 \b
@@ -77,6 +83,8 @@ Examples:
   response-store list --since '3 days ago' --until 2h --host api.openai.com
   response-store list --database ~/captures/responses.db --json
   response-store list --before 1767225600.25,6f1c5a0e-8f43-5a51-9d0e-0b7f
+  response-store list --sessions
+  response-store list --run last
 """
 
 
@@ -90,6 +98,7 @@ Examples:
     "--before", callback=_parse_cursor, metavar="CURSOR",
     help="Older ones only: the cursor that the page before ended with.",
 )  # fmt: skip
+@click.option("--sessions", "as_sessions", is_flag=True, help="Sessions instead of exchanges.")
 @json_option
 def list_command(
     *,
@@ -99,17 +108,25 @@ def list_command(
     selection: Selection,
     limit: int,
     before: Cursor | None,
+    as_sessions: bool,
     as_json: bool,
 ) -> None:
     """List captured exchanges, newest first."""
+    narrowed = selection != Selection()
     with handle_errors():
         source = find_source(config, database, tenant)
         apply_journals(source)
         with source.open() as query:
+            selection = source.resolve(query.reader, selection)
+            if as_sessions:
+                with query.snapshot():
+                    sessions = list_sessions(query.reader, selection, limit=limit, before=before)
+                write_sessions(sessions, as_json, narrowed=narrowed)
+                return
             page = query.recent(source.tenant, limit=limit, before=before, selection=selection)
             if not as_json:
                 page = Page(tuple(add_calls(query, page.exchanges)), page.next)
-        _write(page, as_json, narrowed=selection != Selection())
+        _write(page, as_json, narrowed=narrowed)
 
 
 def _write(page: Page, as_json: bool, narrowed: bool) -> None:

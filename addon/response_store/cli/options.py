@@ -153,6 +153,27 @@ _OPTIONS = (
         help="Begun at this time or later: 2h, yesterday, '3 days ago', 2026-11-01.",
     ),
     click.option("--until", type=PastTime(), metavar="TIME", help="Begun before this time."),
+    click.option(
+        "--session", "sessions", multiple=True, metavar="ID",
+        shell_complete=source.complete_sessions,
+        help="Only this session: its id, the beginning of it, or an exchange or response in it;"
+        " last is the newest.",
+    ),
+    click.option(
+        "--label", "labels", multiple=True, metavar="NAME",
+        shell_complete=source.complete_labels,
+        help="Only what has this label, which run gives to what it captures; * stands for"
+        " anything.",
+    ),
+    click.option(
+        "--run", "runs", multiple=True, metavar="ID",
+        help="Only this run of a proxy: last is the newest that has a label, else a recorder's id.",
+    ),
+    click.option(
+        "--agent", "agents", multiple=True, metavar="NAME",
+        shell_complete=source.complete_agents,
+        help="Only this agent of a tool, such as a subagent; * stands for anything.",
+    ),
 )  # fmt: skip
 
 
@@ -167,7 +188,10 @@ def limit_option(
 
 
 def add_selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options. The command gets `selection`, a `Selection` without a tenant."""
+    """Add the options. The command gets `selection`, a `Selection` without a tenant.
+
+    Sessions in it are as they were typed: `Source.resolve` looks them up.
+    """
 
     @functools.wraps(command)
     def selecting(
@@ -178,6 +202,10 @@ def add_selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
         clients: tuple[str, ...],
         since: float | None,
         until: float | None,
+        sessions: tuple[str, ...],
+        labels: tuple[str, ...],
+        runs: tuple[str, ...],
+        agents: tuple[str, ...],
         **others: Any,
     ) -> Any:
         if since is not None and until is not None and since >= until:
@@ -185,8 +213,9 @@ def add_selection_options(command: Callable[..., Any]) -> Callable[..., Any]:
                 "--since must be earlier than --until: nothing can begin between them."
             )
         selection = Selection(
-            models=models, states=states, hosts=hosts, clients=clients, since=since, until=until
-        )
+            models=models, states=states, hosts=hosts, clients=clients, since=since, until=until,
+            sessions=sessions, labels=labels, recorder_ids=runs, agents=agents,
+        )  # fmt: skip
         return command(selection=selection, **others)
 
     for option in reversed(_OPTIONS):

@@ -95,9 +95,9 @@ def search_command(
         raise click.UsageError(_NO_WORDS)
     with handle_errors():
         source = find_source(config, database, tenant)
-        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
         apply_journals(source)
         with source.open() as query:
+            chosen = source.resolve(query.reader, selection)
             answer = _answer(source, query.reader, looked_for, chosen, limit)
         _write(answer, as_json)
 

@@ -18,11 +18,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
+from msgspec import structs
 
 from response_store.backends.registry import DatabaseTarget, open_query
 from response_store.config import Backend, Config, SqliteTarget, TableNames, load_config
@@ -30,6 +31,10 @@ from response_store.config.secret import is_url, mask_credentials, mask_urls
 from response_store.errors import ConfigError, ResponseStoreError
 from response_store.format.text import escape_controls, format_host, format_time, put_on_one_line
 from response_store.queries.exchanges import Query
+
+if TYPE_CHECKING:
+    from response_store.model.selection import Selection
+    from response_store.queries.reader import Reader
 
 SECONDS = 0.5
 NEWEST = 500  # exchanges that are looked at
@@ -39,7 +44,7 @@ MAX_OFFERED = 100  # names that are offered
 _HARMLESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+-]*")
 _ROWS = """
 SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), host, state,
-    started_at, scheme, port
+    started_at, scheme, port, coalesce(session_id, exchange_id), label, agent
 FROM {exchanges} WHERE tenant_id = ? ORDER BY started_at DESC LIMIT ?"""
 
 Offers: TypeAlias = Iterable[tuple[str, str | None]]
@@ -65,6 +70,27 @@ def complete_hosts(
 ) -> list[CompletionItem]:
     """Return the hosts of the newest exchanges."""
     return _offer(context, incomplete, _list_hosts)
+
+
+def complete_sessions(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the newest sessions; older ones if none of those begins so."""
+    return _offer(context, incomplete, lambda source: _list_sessions(source, incomplete))
+
+
+def complete_labels(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the labels of the newest exchanges."""
+    return _offer(context, incomplete, lambda source: _list_column(source, 8))
+
+
+def complete_agents(
+    context: click.Context, _: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Return the agents of the newest exchanges."""
+    return _offer(context, incomplete, lambda source: _list_column(source, 9))
 
 
 def complete_tenants(
@@ -121,8 +147,23 @@ def _list_column(source: Source, place: int) -> Offers:
 def _list_hosts(source: Source) -> Offers:
     return [
         (format_host(scheme, host, port), None)
-        for _, _, host, *_, scheme, port in _read_rows(source)
+        for _, _, host, _, _, scheme, port, *_ in _read_rows(source)
     ]
+
+
+def _list_sessions(source: Source, incomplete: str) -> Offers:
+    from response_store.queries.session_turns import list_beginning  # noqa: PLC0415 (only here)
+
+    newest: list[tuple[str, str | None]] = [
+        (str(name), f"{model or ''} {format_time(began)}")
+        for _, model, _, _, began, _, _, name, *_ in _read_rows(source)
+        if str(name).startswith(incomplete)
+    ]
+    if newest or not incomplete:
+        return newest[::-1]  # of a session the newest exchange describes it
+    with source.open() as query:
+        older = list_beginning(query.reader, source.tenant, incomplete, MAX_OFFERED)
+    return [(key.id, None) for key in older]
 
 
 def _list_tenants(source: Source) -> Offers:
@@ -132,7 +173,7 @@ def _list_tenants(source: Source) -> Offers:
         return [(name, None) for name in all_tenants(query.reader)]
 
 
-def _read_rows(source: Source) -> list[tuple[str, str | None, str, str, float, str, int | None]]:
+def _read_rows(source: Source) -> list[tuple[Any, ...]]:
     with source.open() as query:
         return list(query.reader.rows(_ROWS, (source.tenant, NEWEST)))
 
@@ -284,6 +325,28 @@ class Source:
     def open(self) -> Query:
         """Open the database for reading. Raises StoreError."""
         return open_query(self.target, self.tables, shown_as=self.shown_as)
+
+    def resolve(self, reader: Reader, selection: Selection) -> Selection:
+        """Return a selection of this tenant's exchanges, its sessions and runs looked up.
+
+        Raises StoreError where an id means none or several.
+        """
+        from response_store.queries.session_turns import resolve_selection  # noqa: PLC0415
+
+        resolved = resolve_selection(reader, self.tenant, selection)
+        return structs.replace(resolved, tenant=self.tenant)
+
+    def resolve_for_all(
+        self, reader: Reader, selection: Selection, tenant: str | None
+    ) -> Selection:
+        """Return the same for every tenant's exchanges, unless one was named.
+
+        A session or a run is one tenant's: that of the configuration.
+        """
+        resolved = self.resolve(reader, selection)
+        if tenant is not None or selection.sessions or selection.recorder_ids:
+            return resolved
+        return structs.replace(resolved, tenant=None)
 
     def config(self) -> Config:
         """Return the configuration of a proxy that writes to this database."""

@@ -82,9 +82,9 @@ def stats_command(
     """Count exchanges, tokens, times and errors."""
     with handle_errors():
         source = find_source(config, database, tenant)
-        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
         apply_journals(source)
         with source.open() as query:
+            chosen = source.resolve(query.reader, selection)
             statistics = query.statistics(chosen, By(by))
         groups = (
             statistics.groups[-limit:]

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-import msgspec
 
 from response_store.backends.registry import build_follower
 from response_store.cli import output
@@ -82,7 +81,7 @@ def watch(
     """
     query = source.open()
     try:
-        following = build_follower(query.reader, selection)
+        following = build_follower(query.reader, source.resolve(query.reader, selection))
         write(following.begin(query.reader, limit))
     except BaseException:
         query.close()
@@ -205,13 +204,12 @@ def tail_command(
         )
     with _exit_on_interrupt(), handle_errors():
         source, out = find_source(config, database, tenant), TailWriter(as_json)
-        chosen = msgspec.structs.replace(selection, tenant=source.tenant)
         apply_journals(source)
         if follow:
-            watch(source, chosen, lines, out.write)
+            watch(source, selection, lines, out.write)
             return
         with source.open() as query:
-            last = list_last_ended(query.reader, chosen, lines)
+            last = list_last_ended(query.reader, source.resolve(query.reader, selection), lines)
         out.write(last)
 
 

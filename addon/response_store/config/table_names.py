@@ -90,6 +90,10 @@ class TableNames:
         return f"idx_{self.exchanges}_session_id"
 
     @property
+    def exchanges_label_index(self) -> str:
+        return f"idx_{self.exchanges}_label"
+
+    @property
     def exchanges_context_index(self) -> str:
         return f"idx_{self.exchanges}_context_digest"
 
@@ -200,7 +204,7 @@ def _list_names(
     yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
     for column in (
         "started_at", "response_id", "previous_response_id", "conversation_id", "state",
-        "session_id", "context_digest",
+        "session_id", "label", "context_digest",
     ):  # fmt: skip
         yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"
     for what in ("journals", "search", "search_words"):

@@ -163,7 +163,7 @@ def _translate(label: str, error: sqlite3.Error) -> StoreError:
 Row: TypeAlias = tuple[Any, ...]
 Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
-ID_COLUMNS = ("exchange_id", "response_id", "id")
+ID_COLUMNS = ("exchange_id", "response_id", "id", "session_id")
 MEASURES = ("first_event_ms", "duration_ms")
 CLIENT = "^([^ /]+(/[^0-9 /][^ /]*|))"
 """A regular expression whose first group is the client that a user agent begins with: `codex` of

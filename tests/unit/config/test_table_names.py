@@ -29,6 +29,7 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_conversation_index": "idx_e_conversation_id",
         "exchanges_state_index": "idx_e_state",
         "exchanges_session_index": "idx_e_session_id",
+        "exchanges_label_index": "idx_e_label",
         "exchanges_context_index": "idx_e_context_digest",
         "exchanges_journals": "e_journals",
         "exchanges_search": "e_search",

@@ -7,7 +7,14 @@ from contextlib import closing
 
 import pytest
 
-from response_store.queries import exchanges, lookup, statistics, threads
+from response_store.queries import (
+    exchanges,
+    lookup,
+    session_turns,
+    sessions,
+    statistics,
+    threads,
+)
 from response_store.queries.exchanges import Query
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.queries.stored_in_postgres import StoredInPostgres
@@ -16,11 +23,11 @@ ROWS = 20_000
 FILL = """
 INSERT INTO openai_exchanges (exchange_id, tenant_id, response_id, previous_response_id,
     conversation_id, api, transport, state,
-    started_at, method, scheme, host, path, recorder_id, output_text)
+    started_at, method, scheme, host, path, recorder_id, output_text, session_id, label)
 SELECT md5(n::text), 'default', 'resp_' || md5((n + 1)::text), 'resp_' || md5(n::text),
     'conv_' || n / 100, 'responses', 'http',
     CASE WHEN n %% 1000 = 0 THEN 'open' ELSE 'completed' END, n, 'POST', 'https', 'h', '/', 'r1',
-    repeat('said ', 40)
+    repeat('said ', 40), md5((n / 30)::text), 'run-' || n / 1000
 FROM generate_series(1, %s) AS n"""
 FILL_RESPONSES = """
 INSERT INTO openai_responses
@@ -74,6 +81,18 @@ PLANS = {
         threads.select_responses(100),
         ("default", *(f"r{at}" for at in range(100))),
         "openai_responses_pkey",
+    ),
+    "turns": (session_turns.TURNS, ("s", "default", 9), "idx_openai_exchanges_session_id"),
+    "sessions from": (
+        session_turns.BEGINNING,
+        ("abc%", "default", 11),
+        "idx_openai_exchanges_session_id",
+    ),
+    "labels": (session_turns.LABELS, (9,), "idx_openai_exchanges_label"),
+    "usage": (
+        sessions.USAGE.format(condition="session_id IN (?, ?)"),
+        ("s", "t", "default"),
+        "idx_openai_exchanges_session_id",
     ),
     "oldest open": (statistics.OLDEST_OPEN, ("open",), "idx_openai_exchanges_state"),
     "span": (statistics.SPAN, (), "idx_openai_exchanges_started_at"),
