@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,10 +27,12 @@ from response_store.cli.source import (
     json_option,
     note,
 )
+from response_store.errors import StoreError
 from response_store.format.text import format_size, format_time, put_on_one_line
 from response_store.model.records import State
 from response_store.model.selection import Selection
 from response_store.pruning import batch
+from response_store.queries.lookup import Lookup
 
 if TYPE_CHECKING:
     from response_store.pruning.batch import PruneTarget, Survey
@@ -77,8 +80,17 @@ def build_rule(
     tenant: str | None,
     all_tenants: bool,
     default_tenant: str,
+    identifiers: tuple[str, ...] = (),
 ) -> PruneRule | None:
-    """Return what the options select; None where they name nothing to remove."""
+    """Return what the options select; None where they name nothing to remove.
+
+    Ids in it are as they were typed.
+    """
+    if identifiers:
+        if selection != Selection() or (older_than, max_bytes) != (None, None) or all_tenants:
+            raise click.UsageError("An ID names what is to go: it goes with no filter.")
+        whose = default_tenant if tenant is None else tenant
+        return PruneRule(Selection(exchange_ids=identifiers), (whose,))
     if tenant is not None and all_tenants:
         raise click.UsageError("--tenant and --all-tenants exclude each other.")
     if State.OPEN.value in selection.states:
@@ -86,6 +98,8 @@ def build_rule(
             "Exchanges that are open are still written; those of a proxy that was killed are"
             " closed when the next one starts. Prune them then."
         )
+    if all_tenants and (selection.sessions or selection.recorder_ids):
+        raise click.UsageError("A session or run is one tenant's: it goes with no --all-tenants.")
     filtered = selection != Selection() or older_than is not None
     if max_bytes is not None:
         if filtered or tenant is not None:
@@ -107,11 +121,15 @@ Facts: TypeAlias = list[tuple[str, str]]
 INTERRUPTED = 130
 _LEAST_REST = 0.001  # seconds, in which others get at the database
 _NOTHING_ASKED = (
-    "Say what is to go: --older-than 30d, --max-bytes 2GB, or a filter such as --state failed."
+    "Say what is to go: --older-than 30d, --max-bytes 2GB, a filter such as --state failed, or an"
+    " ID."
     " With --dry-run nothing is removed."
 )
 _NOBODY_TO_ASK = "Nobody is there to be asked: add --yes, or --dry-run to see what would go."
-HELP = """Remove exchanges: by age, by size, or whatever the filters mean.
+HELP = """Remove exchanges: by id, by age, by size, or whatever the filters mean.
+
+ID is an exchange's id, a response's, which means all exchanges that it came in, or the beginning of
+either.
 
 Says what would go and asks, unless --yes. An exchange takes its response along, unless another
 exchange names it; what is open stays. Removing goes in small batches, so that proxies can go on
@@ -126,12 +144,19 @@ Examples:
   response-store prune --older-than 30d --yes
   response-store prune --max-bytes 2GB
   response-store prune --state failed --state refused --until 2026-01-01
+  response-store prune resp_68a1
+  response-store prune --session 019a2b7c
+  response-store prune --label nightly-20261128-020000 --yes
   response-store prune --older-than 90d --all-tenants --yes --json
   response-store prune --vacuum
 """
 
 
 @click.command("prune", help=HELP)
+@click.argument(
+    "identifiers", metavar="[ID]...", nargs=-1,
+    shell_complete=completion_values.complete_identifiers,
+)  # fmt: skip
 @config_option
 @database_option
 @click.option(
@@ -158,6 +183,7 @@ Examples:
 @json_option
 def prune_command(
     *,
+    identifiers: tuple[str, ...],
     config: Path | None,
     database: Path | None,
     older_than: float | None,
@@ -175,11 +201,12 @@ def prune_command(
         source = find_source(config, database, tenant)
         rule = build_rule(
             selection, older_than=older_than, max_bytes=max_bytes, tenant=tenant,
-            all_tenants=all_tenants, default_tenant=source.tenant,
+            all_tenants=all_tenants, default_tenant=source.tenant, identifiers=identifiers,
         )  # fmt: skip
         if rule is None and not (vacuum and not dry_run):
             raise click.UsageError(_NOTHING_ASKED)
         apply_journals(source)
+        rule = _resolve(source, rule) if rule else None
         survey_result = _survey(source, rule) if rule else None
         if survey_result is not None and (dry_run or not survey_result.exchanges):
             _write(
@@ -198,6 +225,43 @@ def prune_command(
             vacuum,
             as_json,
         )
+
+
+def _resolve(source: Source, rule: PruneRule) -> PruneRule:
+    """Return a rule whose ids, sessions and runs are looked up. Raises StoreError."""
+    typed = rule.selection
+    if not (typed.exchange_ids or typed.sessions or typed.recorder_ids):
+        return rule
+    reader = open_reader(source.target, source.tables, shown_as=source.shown_as)
+    with closing(reader), reader.snapshot():
+        ids = [
+            name
+            for identifier in typed.exchange_ids
+            for name in find_exchanges(reader, source.tenant, identifier)
+        ]
+        selection = msgspec.structs.replace(typed, exchange_ids=tuple(ids))
+        resolved = source.resolve(reader, selection)
+    return replace(rule, selection=msgspec.structs.replace(resolved, tenant=None))
+
+
+_OF_RESPONSE = "SELECT exchange_id FROM {exchanges} WHERE response_id = ? AND tenant_id || '' = ?"
+
+
+def find_exchanges(reader: Reader, tenant: str, identifier: str) -> list[str]:
+    """Return the exchange of an id or its beginning; of a response all that it came in.
+
+    Raises StoreError where it means none or several.
+    """
+    entry = Lookup(reader).find(tenant, identifier)
+    if entry.exchange is None:
+        raise StoreError(
+            f"{reader.name}: {identifier!r} is a response without an exchange: another program has"
+            " written it, and prune removes exchanges."
+        )
+    one = entry.exchange
+    if one.response_id is None or one.exchange_id.startswith(identifier):
+        return [one.exchange_id]
+    return [name for (name,) in reader.rows(_OF_RESPONSE, (one.response_id, tenant))]
 
 
 def _survey(source: Source, rule: PruneRule) -> Survey:

@@ -34,6 +34,7 @@ from response_store.format.transcript import (
     format_sums,
     list_sections,
 )
+from response_store.queries.session_turns import find_session_thread
 from response_store.queries.threads import Thread, find_thread
 
 if TYPE_CHECKING:
@@ -44,10 +45,15 @@ if TYPE_CHECKING:
     from response_store.queries.lookup import LookupResult
 
 
-def show_thread(query: Query, tenant: str, identifier: str, as_json: bool) -> None:
-    """Print the thread that an identifier is of. Raises StoreError."""
+def show_thread(
+    query: Query, tenant: str, identifier: str, as_json: bool, *, session: bool = False
+) -> None:
+    """Print the thread, or the session, that an identifier is of. Raises StoreError."""
     with query.snapshot() as lookup:
-        thread = find_thread(lookup, tenant, identifier)
+        if session:
+            thread = find_session_thread(query.reader, tenant, identifier)
+        else:
+            thread = find_thread(lookup, tenant, identifier)
         if as_json:
             _write_json(thread)
         elif output.is_terminal():
@@ -82,17 +88,24 @@ It goes by previous_response_id and conversation, up to the first response that 
 to the newest; where it parts, along the branch that was begun last. With --json: a list of what
 --json gives for each response.
 
+With --session in the place of ID: the same of a whole session, with all its agents and branches, in
+the order of time.
+
 \b
 Examples:
   response-store show resp_68a1
   response-store show resp_68a1 --json | jq .response.usage
   response-store show resp_68a1 --raw > answer.sse
   response-store show --thread resp_68a1
+  response-store show --session last
 """
 
 
 @click.command("show", help=HELP)
-@click.argument("identifier", metavar="ID", shell_complete=completion_values.complete_identifiers)
+@click.argument(
+    "identifier", metavar="[ID]", required=False,
+    shell_complete=completion_values.complete_identifiers,
+)  # fmt: skip
 @config_option
 @database_option
 @tenant_option
@@ -102,31 +115,42 @@ Examples:
     help="The whole conversation that it is part of, oldest first.",
 )  # fmt: skip
 @click.option(
+    "--session", metavar="ID", shell_complete=completion_values.complete_sessions,
+    help="A whole session: its id, the beginning of it, or what is in it; last is the newest.",
+)  # fmt: skip
+@click.option(
     "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
 )
 def show_command(
     *,
-    identifier: str,
+    identifier: str | None,
     config: Path | None,
     database: Path | None,
     tenant: str | None,
     as_json: bool,
     whole_thread: bool,
+    session: str | None,
     raw: bool,
 ) -> None:
     """Show one exchange: what was asked, what was answered, what it cost."""
     if as_json and raw:
         raise click.UsageError("--json and --raw exclude each other.")
-    if whole_thread and raw:
-        raise click.UsageError("--thread and --raw exclude each other.")
+    if (identifier is None) == (session is None):
+        raise click.UsageError("Name an exchange or response by its ID, or a session: --session ID")
+    if (whole_thread or session) and raw:
+        raise click.UsageError(
+            "--raw is of one exchange: it goes with neither --thread nor --session."
+        )
     if raw and output.is_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
     with handle_errors():
-        source, wanted = find_source(config, database, tenant), identifier.removesuffix(_CUT)
+        source = find_source(config, database, tenant)
+        wanted = (identifier or session or "").removesuffix(_CUT)
         apply_journals(source)
         with source.open() as query:
-            if whole_thread:
-                show_thread(query, source.tenant, wanted, as_json)
+            if whole_thread or session is not None:
+                is_session = session is not None
+                show_thread(query, source.tenant, wanted, as_json, session=is_session)
             else:
                 _write(query.find(source.tenant, wanted), as_json, raw)
 

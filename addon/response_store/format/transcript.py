@@ -9,6 +9,7 @@ being repeated, and a call or the result of a call is one thing wherever it stan
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -121,15 +122,18 @@ def format_plain_thread(thread: Thread) -> Iterator[str]:
 
 
 def list_sections(thread: Thread) -> Iterator[Section]:
-    """Yield the responses of a thread, from the oldest."""
-    transcript, ids = Transcript(), {*thread.ids}
+    """Yield the responses of a thread, from the oldest; what is new, of each agent by itself."""
+    ids = {*thread.ids}
+    transcripts: defaultdict[str | None, Transcript] = defaultdict(Transcript)
     for node in thread.nodes():
         exchanged = read_exchanged(node.entry)
         state = _describe_state(node.entry, exchanged)
         counted = count_tokens(node.entry)
         heading = _list_heading(node.entry, counted, state)
         branches = tuple(_list_branches(node, ids))
-        yield Section(heading, state, transcript.add(exchanged), branches, counted)
+        agent = node.entry.exchange.agent if node.entry.exchange else None
+        new = transcripts[agent].add(exchanged)
+        yield Section(heading, state, new, branches, counted)
 
 
 def describe_continued(thread: Thread) -> str:
@@ -162,7 +166,8 @@ def _describe_state(entry: LookupResult, exchanged: Exchanged) -> str:
         return NONE
     why = exchange.error_code or (exchange.state != "completed" and exchange.ended_by)
     warm_up = "warm-up" if exchanged.warm_up else None
-    return ", ".join(filter(None, (exchange.state, why or None, warm_up)))
+    agent = f"agent {exchange.agent}" if exchange.agent else None
+    return ", ".join(filter(None, (exchange.state, why or None, warm_up, agent)))
 
 
 def _list_branches(node: ThreadNode, ids: set[str]) -> list[LabelledTurn]:

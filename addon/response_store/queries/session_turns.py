@@ -8,14 +8,17 @@ the agent changes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from response_store.errors import StoreError
 from response_store.model.selection import Selection
-from response_store.queries.exchanges import COLUMNS, Summary, select_newest
+from response_store.queries.exchanges import Summary, select_newest
+from response_store.queries.lookup import LookupResult
 from response_store.queries.reader import Reader
+from response_store.queries.threads import Thread, ThreadLookup, ThreadNode
 
 LAST = "last"
 """Stands for the newest session, and the newest run."""
@@ -38,9 +41,6 @@ SELECT exchange_id FROM {exchanges} WHERE {begins[exchange_id]} AND session_id I
 _NEWEST = """
 SELECT session_id, exchange_id FROM {exchanges} WHERE tenant_id = ?
 ORDER BY started_at DESC, exchange_id COLLATE {bytewise} DESC LIMIT 1"""
-TURNS = f"""
-SELECT {COLUMNS} FROM {{exchanges}} WHERE session_id = ? AND tenant_id || '' = ?
-ORDER BY started_at, exchange_id COLLATE {{bytewise}} LIMIT ?"""
 # From label to label: of labels there are as many as runs, of exchanges many more.
 LABELS = """
 WITH RECURSIVE name (label) AS (
@@ -183,13 +183,13 @@ def resolve_selection(reader: Reader, tenant: str, selection: Selection) -> Sele
 
 
 def list_turns(reader: Reader, tenant: str, key: SessionKey) -> list[SessionTurn]:
-    """Return the turns of a session, the oldest first; of a very long one the first `MAX_TURNS`."""
-    if key.is_lone:
-        condition = key.select(tenant).condition()
-        rows = reader.rows(select_newest(condition.sql), (*condition.values, 1))
-    else:
-        rows = reader.rows(TURNS, (key.id, tenant, MAX_TURNS))
-    return [*link_turns([Summary(*row) for row in rows])]
+    """Return the turns of a session, the oldest first.
+
+    Where there are more than `MAX_TURNS`, it is so many of the newest ones, and one more.
+    """
+    condition = key.select(tenant).condition()
+    rows = reader.rows(select_newest(condition.sql), (*condition.values, MAX_TURNS + 1))
+    return [*link_turns([Summary(*row) for row in reversed(rows)])]
 
 
 def link_turns(exchanges: Sequence[Summary]) -> Iterator[SessionTurn]:
@@ -209,3 +209,61 @@ def link_turns(exchanges: Sequence[Summary]) -> Iterator[SessionTurn]:
         parent_id = parent.exchange.exchange_id if parent else None
         known[one.exchange_id] = turn = SessionTurn(one, parent_id, depth, is_fork)
         yield turn
+
+
+class SessionNodes(ThreadLookup):
+    """A `ThreadLookup` of one session's turns, whose branches are those of its tree.
+
+    A turn without a response has its exchange's id.
+    """
+
+    def __init__(self, reader: Reader, turns: Sequence[SessionTurn]) -> None:
+        super().__init__(reader)
+        self._unnamed = {
+            turn.exchange.exchange_id for turn in turns if turn.exchange.response_id is None
+        }
+        self._names = {turn.exchange.exchange_id: get_turn_name(turn) for turn in turns}
+        self._followers: defaultdict[str, dict[str | None, list[str]]] = defaultdict(dict)
+        for turn in turns:
+            if turn.parent is not None:
+                parts = self._followers[self._names[turn.parent]]
+                names = parts.setdefault(turn.exchange.agent, [])
+                if get_turn_name(turn) not in names:
+                    names.append(get_turn_name(turn))
+
+    def nodes(self, tenant: str, response_ids: Sequence[str]) -> dict[str, ThreadNode]:
+        """Return what is known of each of at most `BATCH` turns, without the missing ones."""
+        named = [name for name in response_ids if name not in self._unnamed]
+        nodes = super().nodes(tenant, named) if named else {}
+        exchanges = self._exchanges([name for name in response_ids if name in self._unnamed])
+        nodes |= {name: ThreadNode(LookupResult(row, None)) for name, row in exchanges.items()}
+        return {
+            name: msgspec.structs.replace(node, branches=self._list_branches(name))
+            for name, node in nodes.items()
+        }
+
+    def _list_branches(self, name: str) -> tuple[str, ...]:
+        parts = self._followers.get(name, {}).values()
+        return tuple(one for names in parts if len(names) > 1 for one in names)
+
+
+def get_turn_name(turn: SessionTurn) -> str:
+    """Return the id of a turn's response, else that of its exchange."""
+    return turn.exchange.response_id or turn.exchange.exchange_id
+
+
+def find_session_thread(reader: Reader, tenant: str, identifier: str) -> Thread:
+    """Return a session as a thread: its turns in the order of time, whatever agent's they are.
+
+    Raises StoreError as `find_session` does.
+    """
+    turns = list_turns(reader, tenant, find_session(reader, tenant, identifier))
+    earlier, turns = turns[:-MAX_TURNS], turns[-MAX_TURNS:]
+    return Thread(
+        ids=tuple(dict.fromkeys(get_turn_name(turn) for turn in turns)),
+        last=None,
+        continues=get_turn_name(earlier[-1]) if earlier else None,
+        cut=bool(earlier),
+        _lookup=SessionNodes(reader, turns),
+        _tenant=tenant,
+    )

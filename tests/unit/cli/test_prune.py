@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from response_store.cli import main
 from response_store.cli.options import parse_size
 from tests.unit.cli import rows
+from tests.unit.queries.sessions_stored import work
 from tests.unit.queries.stored import Stored
 
 if TYPE_CHECKING:
@@ -61,6 +62,39 @@ def test_what_is_old_goes(anywhere: Anywhere, run: Command) -> None:
     assert result.stdout.splitlines()[0] == "removed\t2 exchanges, 2 responses"
     assert left(anywhere) == ["c"]
     assert run("prune", "--older-than", "30d", "--yes").stdout == "would go\tnothing\n"
+
+
+def test_one_exchange_goes_by_its_id(anywhere: Anywhere, run: Command) -> None:
+    """An exchange by its own id, a response with all exchanges that it came in, each asked for."""
+    for name, response in (("a1", "resp_a"), ("a2", "resp_a"), ("b1", "resp_b"), ("c1", None)):
+        anywhere.exchange(name, response_id=response)
+    for name in ("resp_a", "resp_b", "resp_alone"):
+        anywhere.response(name)
+    assert "1 exchanges" in run("prune", "c", "--dry-run").stdout
+    assert run("prune", "c1").exit_code == 2  # nobody is there to be asked
+    assert "removed\t1 exchanges, 0 responses" in run("prune", "a1", "--yes").stdout
+    assert left(anywhere) == ["c1", "b1", "a2"]
+    assert "removed\t2 exchanges, 2 responses" in run("prune", "resp_b", "resp_a", "--yes").stdout
+    assert left(anywhere) == ["c1"]
+    for identifier, says in (("resp_alone", "without an exchange"), ("zzz", "is not found")):
+        result = run("prune", identifier, "--yes")
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert says in result.stderr
+    for others in (["--state", "failed"], ["--all-tenants"], ["--older-than", "1d"]):
+        assert run("prune", "c1", *others).exit_code == 2
+
+
+def test_a_session_goes(anywhere: Anywhere, run: Command) -> None:
+    """By its id or the beginning of it, or by its label; another tenant's of that id stays."""
+    work(anywhere)
+    assert "7 exchanges" in run("prune", "--session", "s-w", "--dry-run").stdout
+    assert run("prune", "--session", "s-w", "--all-tenants", "--yes").exit_code == 2
+    assert run("prune", "--session", "nothing", "--yes").exit_code == 1
+    assert "2 exchanges" in run("prune", "--session", "s-w", "--agent", "review", "--yes").stdout
+    assert "5 exchanges" in run("prune", "--label", "tidy-1", "--yes").stdout
+    assert left(anywhere) == ["alone", "o1"]
+    assert "1 exchanges" in run("prune", "--session", "alone", "--yes").stdout
+    assert run("list", "--tenant", "another").stdout.count("\n") == 1
 
 
 def test_json(anywhere: Anywhere, run: Command) -> None:

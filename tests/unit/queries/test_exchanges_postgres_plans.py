@@ -82,7 +82,6 @@ PLANS = {
         ("default", *(f"r{at}" for at in range(100))),
         "openai_responses_pkey",
     ),
-    "turns": (session_turns.TURNS, ("s", "default", 9), "idx_openai_exchanges_session_id"),
     "sessions from": (
         session_turns.BEGINNING,
         ("abc%", "default", 11),
