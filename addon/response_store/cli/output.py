@@ -34,8 +34,17 @@ def open_console(*, stderr: bool = False) -> Console:
     """Return Rich's console; COLUMNS and LINES too small to show anything are ignored."""
     from rich.console import Console  # noqa: PLC0415 (slow to load)
 
+    from response_store.format.terminal_markdown import build_theme  # noqa: PLC0415
+
     environ = {name: value for name, value in os.environ.items() if not _is_no_size(name, value)}
-    return Console(stderr=stderr, markup=False, emoji=False, highlight=False, _environ=environ)
+    return Console(
+        stderr=stderr,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        theme=build_theme(),
+        _environ=environ,
+    )
 
 
 _LEAST_SIZE = 10  # columns or lines
@@ -94,7 +103,7 @@ _STATES = {
     "refused": "red",
     "unreadable": "red",
 }
-_CUT_SHORT = "yellow"
+_CUT_SHORT = "magenta"
 
 
 def choose_style(state: str) -> str:

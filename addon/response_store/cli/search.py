@@ -185,7 +185,7 @@ def _list_fields(hit: Hit) -> tuple[str, ...]:
     )
 
 
-_FOUND = "bold black on yellow"
+_FOUND = "reverse"
 _INDENT = (0, 0, 0, 2)
 NOTHING = "No exchange has all of these words. Try fewer, or the beginning of one: 'begin*'."
 
@@ -203,7 +203,7 @@ def print_hits(console: Console, answer: SearchResult) -> None:
         if hit.snippet is not None:
             console.print(Padding(_highlight(hit), _INDENT))
         console.print()
-    console.print(Text(_count(answer), style="dim"), soft_wrap=True)
+    console.print(Text(_count(answer), style="italic"), soft_wrap=True)
 
 
 def _build_heading(hit: Hit) -> Text:

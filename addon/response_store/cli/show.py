@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from response_store.cli import output
 from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.output import ERROR, LABEL, choose_style, print_facts
+from response_store.cli.identifiers import NEWEST, PlaceCommand, find_entry, resolve_identifier
+from response_store.cli.output import choose_style
+from response_store.cli.pager import print_paged
+from response_store.cli.show_forms import (
+    write_answer,
+    write_curl,
+    write_html,
+    write_request,
+    write_thread_html,
+)
 from response_store.cli.source import (
+    FilePath,
     config_option,
     database_option,
     find_source,
@@ -20,13 +32,12 @@ from response_store.cli.source import (
     tenant_option,
 )
 from response_store.format import exchange
+from response_store.format.conversation import BlockBuilder, build_conversation
 from response_store.format.exchange import format_plain
-from response_store.format.facts import list_facts
-from response_store.format.text import (
-    escape_controls,
-    escape_json,
-    put_on_one_line,
-)
+from response_store.format.facts import list_facts, list_head
+from response_store.format.terminal import draw_beside, draw_blocks, draw_facts, draw_head
+from response_store.format.terminal_text import WrappedText
+from response_store.format.text import escape_json, put_on_one_line
 from response_store.format.transcript import (
     Section,
     describe_continued,
@@ -38,27 +49,171 @@ from response_store.queries.session_turns import find_session_thread
 from response_store.queries.threads import Thread, find_thread
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.text import Text
+    from rich.console import Console, RenderableType
 
-    from response_store.queries.exchanges import Query
     from response_store.queries.lookup import LookupResult
 
+HELP = """Show one exchange: what was asked, what was answered, what it cost.
 
-def show_thread(
-    query: Query, tenant: str, identifier: str, as_json: bool, *, session: bool = False
+ID is a response's id, an exchange's id, or the beginning of either, if no other begins so. Without
+ID it is the newest exchange; -2 is the one before it, -3 the one before that.
+
+A terminal shows a line of facts, then the conversation; -v shows all facts, all settings, and
+instructions as long as they are. A pipe gets all of it as plain text.
+
+With --json: every column of the exchange, the request's body, and the response as the API
+sent it, to the letter.
+
+With --thread: the whole conversation that the response is part of, oldest first, each item once.
+It goes by previous_response_id and conversation, up to the first response that is stored and on
+to the newest; where it parts, along the branch that was begun last. With --json: a list of what
+--json gives for each response.
+
+With --session in the place of ID: the same of a whole session, with all its agents and branches, in
+the order of time.
+
+\b
+Examples:
+  response-store show
+  response-store show -2
+  response-store show resp_68a1 --json | jq .response.usage
+  response-store show resp_68a1 --answer > answer.md
+  response-store show resp_68a1 --curl | sh
+  response-store show --thread resp_68a1 --html talk.html --open
+  response-store show --session last
+  response-store show resp_68a1 --raw > answer.sse
+"""
+_FORMS = {
+    "as_json": "--json", "raw": "--raw", "answer": "--answer", "request": "--request",
+    "curl": "--curl", "html": "--html",
+}  # fmt: skip
+_OF_THREADS = ("as_json", "html")
+
+
+class ShowOptions(NamedTuple):
+    """How it is shown: in which form, where a page goes to and whether it is opened, how much."""
+
+    form: str
+    html: Path | None
+    opens: bool
+    verbose: bool
+    paged: bool
+
+
+@click.command("show", help=HELP, cls=PlaceCommand)
+@click.argument(
+    "identifier", metavar="[ID]", default=NEWEST,
+    shell_complete=completion_values.complete_identifiers,
+)  # fmt: skip
+@config_option
+@database_option
+@tenant_option
+@click.option("--last", is_flag=True, help="The newest exchange, as without ID.")
+@click.option(
+    "--thread", "whole_thread", is_flag=True,
+    help="The whole conversation that it is part of, oldest first.",
+)  # fmt: skip
+@click.option(
+    "--session", metavar="ID", shell_complete=completion_values.complete_sessions,
+    help="A whole session: its id, the beginning of it, or what is in it; last is the newest.",
+)  # fmt: skip
+@click.option("-v", "--verbose", is_flag=True, help="All facts, and nothing cut short.")
+@json_option
+@click.option("--answer", is_flag=True, help="The text of the answer alone.")
+@click.option("--request", is_flag=True, help="The body of the request, as it came.")
+@click.option("--curl", is_flag=True, help="A command that sends the request once more.")
+@click.option(
+    "--html", type=FilePath(allow_dash=True), metavar="FILE",
+    help="Write a page to share, which needs nothing else; - is standard output.",
+)  # fmt: skip
+@click.option("--open", "opens", is_flag=True, help="Open that page in the browser.")
+@click.option(
+    "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
+)
+@click.option("--no-pager", is_flag=True, help="Print at once what is longer than the screen.")
+def show_command(
+    *,
+    identifier: str,
+    config: Path | None,
+    database: Path | None,
+    tenant: str | None,
+    last: bool,
+    whole_thread: bool,
+    session: str | None,
+    verbose: bool,
+    html: Path | None,
+    opens: bool,
+    no_pager: bool,
+    **forms: bool,
 ) -> None:
-    """Print the thread, or the session, that an identifier is of. Raises StoreError."""
-    with query.snapshot() as lookup:
-        if session:
-            thread = find_session_thread(query.reader, tenant, identifier)
-        else:
-            thread = find_thread(lookup, tenant, identifier)
-        if as_json:
+    """Show one exchange: what was asked, what was answered, what it cost."""
+    several = "--session" if session is not None else "--thread" if whole_thread else ""
+    form = _choose_form({**forms, "html": html is not None or opens}, several)
+    if (last or session is not None) and identifier != NEWEST:
+        raise click.UsageError(f"{'--last' if last else '--session'} and ID exclude each other.")
+    if opens and str(html) == "-":
+        raise click.UsageError("--open wants a file: name one with --html FILE, or none.")
+    if form == "raw" and output.is_terminal():
+        raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
+    how = ShowOptions(form, html, opens, verbose, paged=not no_pager)
+    with handle_errors():
+        source = find_source(config, database, tenant)
+        apply_journals(source)
+        with source.open() as query:
+            if several:
+                named = identifier if session is None else session
+                name = resolve_identifier(query, source.tenant, named)
+                with query.snapshot() as lookup:
+                    if session is None:
+                        thread = find_thread(lookup, source.tenant, name)
+                    else:
+                        thread = find_session_thread(query.reader, source.tenant, name)
+                    _write_thread(thread, how)
+            else:
+                entry = find_entry(query, source.tenant, identifier)
+                _write(entry, how)
+
+
+def _choose_form(given: dict[str, bool], several: str) -> str:
+    """Return the one form that is wanted; none is what people read. Raises UsageError."""
+    forms = [name for name in _FORMS if given[name]]
+    if len(forms) > 1:
+        raise click.UsageError(f"{' and '.join(map(_FORMS.get, forms))} exclude each other.")  # type: ignore[arg-type]
+    form = forms[0] if forms else ""
+    if several and form and form not in _OF_THREADS:
+        raise click.UsageError(f"{_FORMS[form]} is of one exchange: it goes not with {several}.")
+    return form
+
+
+def _write(entry: LookupResult, how: ShowOptions) -> None:
+    match how.form:
+        case "raw":
+            output.write_bytes(exchange.get_raw_response(entry))
+        case "as_json":
+            output.write_json(exchange.build_object(entry))
+        case "answer":
+            write_answer(entry)
+        case "request":
+            write_request(entry, paged=how.paged)
+        case "curl":
+            write_curl(entry)
+        case "html":
+            write_html(entry, how.html, opens=how.opens)
+        case _ if output.is_terminal():
+            print_exchange(output.open_terminal(), entry, verbose=how.verbose, paged=how.paged)
+        case _:
+            output.write_text(format_plain(entry))
+
+
+def _write_thread(thread: Thread, how: ShowOptions) -> None:
+    match how.form:
+        case "as_json":
             _write_json(thread)
-        elif output.is_terminal():
-            print_thread(output.open_terminal(), thread)
-        else:
+        case "html":
+            write_thread_html(thread, how.html, opens=how.opens)
+        case _ if output.is_terminal():
+            print_thread(output.open_terminal(), thread, verbose=how.verbose, paged=how.paged)
+        case _:
             for text in format_plain_thread(thread):
                 output.write_text(text)
 
@@ -75,148 +230,59 @@ def _write_json(thread: Thread) -> None:
     output.write_bytes(b"]\n")
 
 
-_CUT = "\u2026"  # where a table has cut an id short
-HELP = """Show one exchange: what was asked, what was answered, what it cost.
-
-ID is a response's id, an exchange's id, or the beginning of either, if no other begins so.
-
-With --json: every column of the exchange, the request's body, and the response as the API
-sent it, to the letter.
-
-With --thread: the whole conversation that the response is part of, oldest first, each item once.
-It goes by previous_response_id and conversation, up to the first response that is stored and on
-to the newest; where it parts, along the branch that was begun last. With --json: a list of what
---json gives for each response.
-
-With --session in the place of ID: the same of a whole session, with all its agents and branches, in
-the order of time.
-
-\b
-Examples:
-  response-store show resp_68a1
-  response-store show resp_68a1 --json | jq .response.usage
-  response-store show resp_68a1 --raw > answer.sse
-  response-store show --thread resp_68a1
-  response-store show --session last
-"""
-
-
-@click.command("show", help=HELP)
-@click.argument(
-    "identifier", metavar="[ID]", required=False,
-    shell_complete=completion_values.complete_identifiers,
-)  # fmt: skip
-@config_option
-@database_option
-@tenant_option
-@json_option
-@click.option(
-    "--thread", "whole_thread", is_flag=True,
-    help="The whole conversation that it is part of, oldest first.",
-)  # fmt: skip
-@click.option(
-    "--session", metavar="ID", shell_complete=completion_values.complete_sessions,
-    help="A whole session: its id, the beginning of it, or what is in it; last is the newest.",
-)  # fmt: skip
-@click.option(
-    "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
-)
-def show_command(
-    *,
-    identifier: str | None,
-    config: Path | None,
-    database: Path | None,
-    tenant: str | None,
-    as_json: bool,
-    whole_thread: bool,
-    session: str | None,
-    raw: bool,
+def print_exchange(
+    console: Console, entry: LookupResult, *, verbose: bool = False, paged: bool = False
 ) -> None:
-    """Show one exchange: what was asked, what was answered, what it cost."""
-    if as_json and raw:
-        raise click.UsageError("--json and --raw exclude each other.")
-    if (identifier is None) == (session is None):
-        raise click.UsageError("Name an exchange or response by its ID, or a session: --session ID")
-    if (whole_thread or session) and raw:
-        raise click.UsageError(
-            "--raw is of one exchange: it goes with neither --thread nor --session."
-        )
-    if raw and output.is_terminal():
-        raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
-    with handle_errors():
-        source = find_source(config, database, tenant)
-        wanted = (identifier or session or "").removesuffix(_CUT)
-        apply_journals(source)
-        with source.open() as query:
-            if whole_thread or session is not None:
-                is_session = session is not None
-                show_thread(query, source.tenant, wanted, as_json, session=is_session)
-            else:
-                _write(query.find(source.tenant, wanted), as_json, raw)
+    """Print a line of facts, then the conversation."""
+    print_paged(console, draw_exchange(entry, verbose=verbose), paged=paged)
 
 
-def _write(entry: LookupResult, as_json: bool, raw: bool) -> None:
-    if raw:
-        output.write_bytes(exchange.get_raw_response(entry))
-    elif as_json:
-        output.write_json(exchange.build_object(entry))
-    elif output.is_terminal():
-        print_exchange(output.open_terminal(), entry)
-    else:
-        output.write_text(format_plain(entry))
+def draw_exchange(
+    entry: LookupResult, *, verbose: bool = False, now: float | None = None
+) -> Iterator[RenderableType]:
+    """Yield what is printed of an exchange; times are seen from `now`, else from this moment."""
+    conversation = build_conversation(entry)
+    state = entry.exchange.state if entry.exchange else ""
+    head = list_head(entry, now=time.time() if now is None else now)
+    yield draw_head(head, choose_style(state) if state else "")
+    if verbose:
+        yield from draw_facts(list_facts(entry))
+    yield from draw_beside(conversation, whole=verbose)
+    yield from draw_blocks(conversation.blocks, whole=verbose)
 
 
-_HEADING = "bold"
+def print_thread(
+    console: Console, thread: Thread, *, verbose: bool = False, paged: bool = False
+) -> None:
+    """Print a line for each response, then what is new in it."""
+    print_paged(console, draw_thread(thread, verbose=verbose), paged=paged)
 
 
-def print_thread(console: Console, thread: Thread) -> None:
-    """Print a line for each response, then what is new in it; the
-    terminal itself wraps the text.
-    """
+def draw_thread(thread: Thread, *, verbose: bool = False) -> Iterator[RenderableType]:
+    """Yield what is printed of a thread, response by response."""
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     if thread.continues is not None:
-        console.print(
-            Text(f"{put_on_one_line(describe_continued(thread))}\n", style="dim"), soft_wrap=True
-        )
-    counted = []
+        continued = put_on_one_line(describe_continued(thread))
+        yield WrappedText(Text(f"{continued}\n", style="italic"))
+    counted, builder = [], BlockBuilder()
     for section in list_sections(thread):
         counted.append(section.tokens)
-        console.print(_build_heading(section), soft_wrap=True)
-        for turn in section.turns:
-            console.print()
-            console.print(Text(put_on_one_line(turn.label), style=LABEL), soft_wrap=True)
-            console.print(Text(escape_controls(turn.text)), soft_wrap=True)
-        console.print()
-    console.print(Text("  ".join(format_sums(counted)), style=_HEADING), soft_wrap=True)
+        yield _draw_heading(section)
+        blocks = builder.add(section.new.instructions, section.new.items)
+        yield from draw_blocks(blocks, whole=verbose)
+        for turn in section.branches:
+            yield Text.assemble(
+                "\n", (turn.label, "bold cyan"), f"\n{turn.text}", overflow="ignore"
+            )
+        yield ""
+    yield WrappedText(Text(" \u00b7 ".join(format_sums(counted)), style="bold"))
 
 
-def _build_heading(section: Section) -> Text:
+def _draw_heading(section: Section) -> WrappedText:
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     *columns, state = section.heading
     style = choose_style(section.state.partition(",")[0])
-    return Text.assemble(("  ".join([*columns, ""]), _HEADING), (state, style))
-
-
-def print_exchange(console: Console, entry: LookupResult) -> None:
-    """Print facts, then each turn under its speaker; the terminal itself wraps the text."""
-    from rich.text import Text  # noqa: PLC0415 (slow to load)
-
-    print_facts(console, [(name, put_on_one_line(value)) for name, value in list_facts(entry)])
-    for turn in exchange.list_turns(entry):
-        console.print()
-        console.print(Text(put_on_one_line(turn.label), style=LABEL), soft_wrap=True)
-        console.print(Text(escape_controls(turn.text)), soft_wrap=True)
-    for line in _end(entry):
-        console.print(line, soft_wrap=True)
-
-
-def _end(entry: LookupResult) -> list[Text]:
-    from rich.text import Text  # noqa: PLC0415 (slow to load)
-
-    row = entry.exchange
-    if row is None or row.state == "completed":
-        return []
-    told = put_on_one_line(f"{row.state}, ended by {row.ended_by}" if row.ended_by else row.state)
-    return [Text(f"\n{told}", style=ERROR if row.error_code else choose_style(row.state))]
+    heading = Text.assemble((" \u00b7 ".join([*columns, ""]), "bold"), (state, f"bold {style}"))
+    return WrappedText(heading)

@@ -274,4 +274,4 @@ def _show_course(console: Console, course: Course) -> None:
     line = draw_sparkline(course.counts, console.width)
     console.print(Text(line, style=_BAR), soft_wrap=True)
     period = f"{format_time(course.since, form)} - {format_time(course.until, form)}"
-    console.print(Text(f"{period}\n", style="dim"), soft_wrap=True)
+    console.print(Text(f"{period}\n", style="italic"), soft_wrap=True)

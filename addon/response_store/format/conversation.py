@@ -182,8 +182,9 @@ def build_end(row: ExchangeRow | None, exchanged: Exchanged) -> list[Block]:
     if any(words):
         text = ": ".join(filter(None, words))
         blocks.append(Block(BlockKind.ERROR, "error", text))
-    if row is not None and row.state != State.COMPLETED:
-        blocks.append(Block(BlockKind.CUT_OFF, row.state, _explain_end(row, exchanged)))
+    is_explained = bool(blocks) and row is not None and row.state in (State.REFUSED, State.FAILED)
+    if row is not None and row.state != State.COMPLETED and not is_explained:
+        blocks.append(Block(BlockKind.CUT_OFF, _explain_end(row, exchanged), ""))
     return blocks
 
 

@@ -124,5 +124,5 @@ def test_the_newest_of_very_many(
 
 def test_wrong_usage(run: Command) -> None:
     """An id and a session exclude each other; the bytes of an answer are one exchange's."""
-    for arguments in (("a", "--session", "b"), (), ("--session", "b", "--raw")):
+    for arguments in (("a", "--session", "b"), ("--session", "b", "--raw")):
         assert run("show", *arguments).exit_code == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from typing import Any
 
 import pytest
@@ -232,9 +233,10 @@ def test_a_terminal_gets_colours_and_no_tricks(stored: Stored, width: int) -> No
     with open_file(stored.path, NAMES) as query, query.snapshot() as tables:
         print_thread(console, threads.find_thread(tables, "default", rows.RESPONSE_ID))
     shown = file.getvalue()
-    assert "continues resp_before, which is not stored" in shown
+    words = " ".join(re.sub(r"\x1b\[[0-9;]*m", "", shown).split())
+    assert "continues resp_before, which is not stored" in words
     assert rows.RESPONSE_ID in shown
-    assert "\x1b[32mcompleted\x1b[0m" in shown
-    assert "120 in (64 cached), 45 out (20 reasoning)" in shown.splitlines()[-1]
+    assert "\x1b[1;32mcompleted\x1b[0m" in shown
+    assert words.endswith("1 response · 120 in (64 cached), 45 out (20 reasoning)")
     assert not set(shown) & {"\x00"}
     assert "\x1b[2J" not in shown

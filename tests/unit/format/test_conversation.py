@@ -161,13 +161,14 @@ def test_pictures_come_with_their_block() -> None:
 def test_an_end_that_was_none() -> None:
     """Errors, and states that are no regular end, stand behind the rest."""
     got = build({"input": "Hi"}, state="failed", error_code="oops", error_message="Broke.")
-    assert kinds(got) == ["user", "error", "cut off"]
+    assert kinds(got) == ["user", "error"]
     assert got.blocks[1].text == "oops: Broke."
+    assert kinds(build({"input": "Hi"}, state="refused")) == ["user", "cut off"]
     cut = build({"input": "Hi"}, state="interrupted", ended_by="client", output_text="Hal")
-    assert (cut.blocks[1].text, cut.blocks[2].text) == ("Hal", "interrupted, ended by client")
+    assert (cut.blocks[1].text, cut.blocks[2].label) == ("Hal", "interrupted, ended by client")
     limit = '{"incomplete_details":{"reason":"max_output_tokens"}}'
     (end,) = build(None, state="incomplete", result=limit).blocks
-    assert end.text == "incomplete, max_output_tokens"
+    assert end.label == "incomplete, max_output_tokens"
 
 
 def test_tools_and_settings() -> None:
