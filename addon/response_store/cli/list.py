@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.exchange_table import TableLook, build_table, explain_error
 from response_store.cli.list_sessions import write_sessions
 from response_store.cli.options import add_selection_options, limit_option
-from response_store.cli.output import choose_style
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -38,8 +39,8 @@ from response_store.queries.sessions import list_sessions
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
+
+    from response_store.queries.exchanges import Query
 
 DEFAULT_LIMIT = 20
 MAX_LIMIT = 100_000
@@ -62,9 +63,11 @@ def _parse_cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cu
 
 HELP = """List captured exchanges, newest first.
 
-A terminal shows a table. A pipe gets a line an exchange with tabs between time, state, model,
-input tokens, output tokens, duration, host, id and the first words of the answer; "-" stands
-for what is not known.
+A terminal shows a table: when, a mark for the state (● well, ✗ error, … open, ◐ cut short or
+incomplete), the model, what was asked → what was answered or called, and an id for "show". A pipe
+gets a line an exchange with tabs between time, state, model, input tokens, output tokens,
+duration, host, id, the first words of the answer and those of the question; "-" stands for what
+is not known.
 
 A filter that is given several times takes any of what it names; of different filters all count.
 Times are local, and those of the start.
@@ -116,6 +119,7 @@ def list_command(
     with handle_errors():
         source = find_source(config, database, tenant)
         apply_journals(source)
+        ids: dict[str, str] = {}
         with source.open() as query:
             selection = source.resolve(query.reader, selection)
             if as_sessions:
@@ -126,14 +130,22 @@ def list_command(
             page = query.recent(source.tenant, limit=limit, before=before, selection=selection)
             if not as_json:
                 page = Page(tuple(add_calls(query, page.exchanges)), page.next)
-        _write(page, as_json, narrowed=narrowed)
+                if output.is_terminal():
+                    ids = shorten_page_ids(query, source.tenant, page)
+        _write(page, ids, as_json, narrowed=narrowed)
 
 
-def _write(page: Page, as_json: bool, narrowed: bool) -> None:
+def shorten_page_ids(query: Query, tenant: str, page: Page) -> dict[str, str]:
+    """Return the beginnings of the exchanges' ids by which `show` finds them, by the whole ids."""
+    with query.snapshot() as lookup:
+        return lookup.shorten(tenant, [one.exchange_id for one in page.exchanges])
+
+
+def _write(page: Page, ids: Mapping[str, str], as_json: bool, narrowed: bool) -> None:
     if as_json:
         output.write_json(build_page_object(page))
     elif output.is_terminal():
-        show_table(output.open_terminal(), page, narrowed=narrowed)
+        show_table(output.open_terminal(), page, ids, narrowed=narrowed)
     else:
         output.write_text(format_plain(page.exchanges))
 
@@ -154,15 +166,26 @@ def format_plain(exchanges: Iterable[Summary]) -> str:
     return "".join("\t".join(_list_fields(one)) + "\n" for one in exchanges)
 
 
-def show_table(console: Console, page: Page, *, narrowed: bool = False) -> None:
+def show_table(
+    console: Console,
+    page: Page,
+    ids: Mapping[str, str],
+    *,
+    narrowed: bool = False,
+    now: float | None = None,
+) -> None:
     """Print the table, as wide as the terminal, and how to get to older exchanges.
 
-    `narrowed` says that filters may have left something out.
+    `ids` are short ones by the whole ones, `narrowed` says that filters may have left something
+    out; times are seen from `now`, in Unix seconds.
     """
     if not page.exchanges:
         console.print(NOTHING_LEFT if narrowed else NOTHING, soft_wrap=True)
         return
-    console.print(build_table(page.exchanges, console.width))
+    look = TableLook(
+        time.time() if now is None else now, ids, ascii_only=console.options.ascii_only
+    )
+    console.print(build_table(page.exchanges, console.width, look))
     if page.next is not None:
         same = "the same with " if narrowed else ""
         console.print(f"older ones: {same}--before {page.next}", soft_wrap=True)
@@ -179,6 +202,7 @@ def _list_fields(one: Summary) -> tuple[str, ...]:
         put_on_one_line(shorten_name(format_host(one.scheme, one.host, one.port))),
         put_on_one_line(shorten_name(choose_identifier(one), NAME)),
         put_on_one_line(choose_words(one)),
+        put_on_one_line(one.question or NONE),
     )
 
 
@@ -189,84 +213,4 @@ def choose_identifier(one: Summary) -> str:
 
 def choose_words(one: Summary) -> str:
     """Return how the answer begins, else why there is none."""
-    why = ": ".join(filter(None, (one.error_code, one.error_message)))
-    return one.output_start or why[:OPENING_CHARACTERS] or NONE
-
-
-class ListColumn(NamedTuple):
-    """A column: from which width of the terminal it is there, and how wide it may get.
-
-    A column with a `ratio` shares what the others leave.
-    """
-
-    name: str
-    text: Callable[[Summary], str]
-    from_width: int = 0
-    max_width: int | None = None
-    ratio: int | None = None
-    right: bool = False
-
-
-def _format_tokens(one: Summary) -> str:
-    return f"{format_number(one.input_tokens)}/{format_number(one.output_tokens)}"
-
-
-COLUMNS = (
-    ListColumn("time", lambda one: format_time(one.started_at, "%m-%d %H:%M"), max_width=11),
-    ListColumn("state", lambda one: one.state, max_width=11),
-    ListColumn(
-        "model", lambda one: one.model or one.requested_model or NONE, from_width=60, max_width=18
-    ),
-    ListColumn("in/out", _format_tokens, from_width=70, max_width=15, right=True),
-    ListColumn(
-        "took",
-        lambda one: format_duration(one.duration_ms),
-        from_width=90,
-        max_width=12,
-        right=True,
-    ),
-    ListColumn(
-        "host",
-        lambda one: format_host(one.scheme, one.host, one.port),
-        from_width=130,
-        max_width=24,
-    ),
-    ListColumn("id", choose_identifier, ratio=1),
-    ListColumn("answer", choose_words, from_width=100, ratio=2),
-)
-
-
-def build_table(
-    exchanges: Sequence[Summary], width: int, *, header: bool = True, steady: bool = False
-) -> Table:
-    """Return a table that fits into `width` cells; a row is one line.
-
-    With `steady` the columns have the same places whatever they contain, so that tables of one
-    width continue one another.
-    """
-    from rich.table import Table  # noqa: PLC0415 (slow to load)
-
-    shown = [column for column in COLUMNS if width >= column.from_width]
-    drawn = Table(
-        box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold", show_header=header
-    )
-    for column in shown:
-        drawn.add_column(
-            column.name,
-            no_wrap=True,
-            overflow="ellipsis",
-            min_width=column.max_width if steady else None,
-            max_width=column.max_width,
-            ratio=column.ratio,
-            justify="right" if column.right else "left",
-        )
-    for one in exchanges:
-        drawn.add_row(*(_build_cell(column, one) for column in shown))
-    return drawn
-
-
-def _build_cell(column: ListColumn, one: Summary) -> Text:
-    from rich.text import Text  # noqa: PLC0415 (slow to load)
-
-    style = choose_style(one.state) if column.name == "state" else ""
-    return Text(put_on_one_line(column.text(one)), style=style)
+    return one.output_start or explain_error(one)[:OPENING_CHARACTERS] or NONE

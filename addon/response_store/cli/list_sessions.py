@@ -8,9 +8,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from response_store.cli import output
-from response_store.cli.output import ERROR
-from response_store.cli.stats import shorten_count
-from response_store.format.text import NONE, format_number, format_time, put_on_one_line
+from response_store.cli.output import ERROR, MUTED
+from response_store.format.text import (
+    NONE,
+    format_number,
+    format_time,
+    put_on_one_line,
+    shorten_count,
+)
 from response_store.limits import NAME, shorten_name
 from response_store.queries.sessions import SessionPage, SessionSummary
 
@@ -119,7 +124,7 @@ COLUMNS = (
     SessionColumn("model", lambda one: _join_names(one.models), from_width=80, max_width=18),
     SessionColumn("agents", lambda one: _join_names(one.agents), from_width=120, max_width=20),
     SessionColumn("label", lambda one: one.label or NONE, from_width=140, max_width=24),
-    SessionColumn("session", lambda one: one.session_id, ratio=1, style="dim"),
+    SessionColumn("session", lambda one: one.session_id, ratio=1, style=MUTED),
     SessionColumn("first question", lambda one: one.question or NONE, from_width=60, ratio=2),
 )  # fmt: skip
 

@@ -92,23 +92,29 @@ def _replace_unencodable() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-LABEL = "bold cyan"
-ERROR = "red"
+# Numbers of the 256 colours: alike on every terminal, each with a contrast of about 4 to white and
+# to black. Faint, yellow and what a terminal calls cyan are illegible on one or the other.
+_GREEN, _BLUE, _RED, _AMBER, _GREY = (f"color({one})" for one in (28, 31, 160, 130, 244))
+ACCENT = _BLUE
+LABEL = f"bold {_BLUE}"
+ERROR = _RED
+CUT = _AMBER
+MUTED = _GREY
 _STATES = {
-    "completed": "green",
-    "open": "cyan",
-    "queued": "cyan",
-    "in_progress": "cyan",
-    "failed": "red",
-    "refused": "red",
-    "unreadable": "red",
+    "completed": _GREEN,
+    "open": _BLUE,
+    "queued": _BLUE,
+    "in_progress": _BLUE,
+    "failed": ERROR,
+    "refused": ERROR,
+    "unreadable": ERROR,
+    "too_large": ERROR,
 }
-_CUT_SHORT = "magenta"
 
 
 def choose_style(state: str) -> str:
     """Return the colour of a state."""
-    return _STATES.get(state, _CUT_SHORT)
+    return _STATES.get(state, CUT)
 
 
 def print_facts(console: Console, facts: Sequence[tuple[str, str]]) -> None:

@@ -13,7 +13,7 @@ import msgspec
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.options import add_selection_options, limit_option
-from response_store.cli.output import ERROR, choose_style
+from response_store.cli.output import ACCENT, ERROR, MUTED, choose_style
 from response_store.cli.source import (
     config_option,
     database_option,
@@ -28,6 +28,7 @@ from response_store.format.text import (
     format_number,
     format_time,
     put_on_one_line,
+    shorten_count,
 )
 from response_store.queries.statistics import By, Course, Statistics, StatisticsGroup
 
@@ -171,10 +172,7 @@ def _choose_block(count: int, maximum: int) -> str:
 
 
 NOTHING = "No exchange to count. See what is there with: response-store list"
-_BAR = "cyan"
 _BAR_WIDTH, _BAR_FROM = 10, 60
-_UNITS = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
-_SPELT_OUT = 10_000
 
 
 def _format_errors(one: StatisticsGroup) -> str:
@@ -183,16 +181,6 @@ def _format_errors(one: StatisticsGroup) -> str:
 
 def _format_pair(median: float | None, p95: float | None) -> str:
     return NONE if median is None else f"{format_duration(median)}/{format_duration(p95)}"
-
-
-def shorten_count(count: int | None) -> str:
-    """Return a count as `9999`, `12.3k`, `4.5M`."""
-    if count is None:
-        return NONE
-    for unit, name in _UNITS:
-        if count >= max(unit, _SPELT_OUT):
-            return f"{count / unit:.1f}{name}"
-    return str(count)
 
 
 class StatisticsColumn(NamedTuple):
@@ -249,7 +237,7 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
     for group in statistics.groups:
         cells: list[RenderableType] = [_build_key(statistics.by, group)]
         if bars:
-            cells.append(Bar(p95, 0, group.count, width=_BAR_WIDTH, color=_BAR))
+            cells.append(Bar(p95, 0, group.count, width=_BAR_WIDTH, color=ACCENT))
         drawn.add_row(*cells, *(_build_cell(column, group) for column in shown))
     return drawn
 
@@ -272,6 +260,6 @@ def _show_course(console: Console, course: Course) -> None:
 
     form = "%Y-%m-%d %H:%M"
     line = draw_sparkline(course.counts, console.width)
-    console.print(Text(line, style=_BAR), soft_wrap=True)
+    console.print(Text(line, style=ACCENT), soft_wrap=True)
     period = f"{format_time(course.since, form)} - {format_time(course.until, form)}"
-    console.print(Text(f"{period}\n", style="italic"), soft_wrap=True)
+    console.print(Text(f"{period}\n", style=MUTED), soft_wrap=True)

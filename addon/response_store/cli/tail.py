@@ -16,7 +16,8 @@ import click
 from response_store.backends.registry import build_follower
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.list import build_object, build_table, format_plain
+from response_store.cli.exchange_table import TableLook, build_table
+from response_store.cli.list import build_object, format_plain
 from response_store.cli.options import add_selection_options
 from response_store.cli.source import (
     Source,
@@ -65,7 +66,8 @@ class TailWriter:
     def _draw(self, exchanges: Sequence[Summary]) -> None:
         first, console = self._console is None, self._console or output.open_terminal()
         self._console = console
-        console.print(build_table(exchanges, console.width, header=first, steady=True))
+        look = TableLook(time.time(), {}, steady=True, ascii_only=console.options.ascii_only)
+        console.print(build_table(exchanges, console.width, look, header=first))
 
 
 MAX_PAUSE = 5.0  # seconds, while the database is away

@@ -53,6 +53,20 @@ def format_number(value: int | None) -> str:
     return NONE if value is None else str(value)
 
 
+_LARGE = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
+_SPELT_OUT = 10_000
+
+
+def shorten_count(count: int | None) -> str:
+    """Return a count as `9999`, `12.3k`, `4.5M`."""
+    if count is None:
+        return NONE
+    for unit, name in _LARGE:
+        if count >= max(unit, _SPELT_OUT):
+            return f"{count / unit:.1f}{name}"
+    return str(count)
+
+
 def format_host(scheme: str, host: str, port: int | None) -> str:
     """Return the server of a URL: its port only where that is not the scheme's own."""
     if port is None or port == _PORTS.get(scheme):

@@ -11,7 +11,8 @@ exchange at all where another program has written it.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -29,6 +30,9 @@ from response_store.model.records import (
 from response_store.queries.reader import Reader
 
 CANDIDATES = 10
+LEAST, STEP = 6, 2  # characters of a short id, and by how many it grows
+MAX_SHORTENED = 1_000
+BATCH = 100  # beginnings that are looked at in one statement, three times each
 _FINAL = frozenset({State.COMPLETED, State.INCOMPLETE, State.FAILED, State.CANCELLED})
 
 BY_EXCHANGE = f"""
@@ -42,10 +46,10 @@ SELECT {", ".join(StoredResponse.__struct_fields__)} FROM {{responses}}
 WHERE tenant_id = ? AND id = ?"""
 
 EXCHANGES_FROM = """
-SELECT exchange_id FROM {exchanges}
+SELECT exchange_id AS id FROM {exchanges}
 WHERE {begins[exchange_id]} AND tenant_id || '' = ? ORDER BY exchange_id LIMIT ?"""
 NAMED_FROM = """
-SELECT DISTINCT response_id FROM {exchanges}
+SELECT DISTINCT response_id AS id FROM {exchanges}
 WHERE {begins[response_id]} AND tenant_id || '' = ? ORDER BY response_id LIMIT ?"""
 RESPONSES_FROM = """
 SELECT id FROM {responses}
@@ -94,6 +98,43 @@ class Lookup:
             for statement in (EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM)
             for (identifier,) in self._reader.rows(statement, (*values, tenant, limit + 1))
         }
+
+    def shorten(self, tenant: str, identifiers: Sequence[str]) -> dict[str, str]:
+        """Return the beginning of each id by which `find` has it, of at least `LEAST` characters.
+
+        Looks at the first `MAX_SHORTENED`; the others are whole.
+        """
+        short: dict[str, str] = {}
+        pending, length = list(dict.fromkeys(identifiers))[:MAX_SHORTENED], LEAST
+        while pending:
+            counts = self._count_beginnings(tenant, {name[:length] for name in pending})
+            short.update(
+                (name, name[:length])
+                for name in pending
+                if len(name) <= length or counts.get(name[:length]) == 1
+            )
+            pending = [name for name in pending if name not in short]
+            length += STEP
+        return {name: short.get(name, name) for name in identifiers}
+
+    def _count_beginnings(self, tenant: str, beginnings: Iterable[str]) -> Counter[str]:
+        """Return how many ids of either kind begin so, counted up to two of a kind."""
+        ids: set[tuple[str, str]] = set()
+        names = sorted(beginnings)
+        for first in range(0, len(names), BATCH):
+            bound = [(name, self._reader.bind_prefix(name)) for name in names[first:][:BATCH]]
+            parts = [
+                (f"SELECT {at}, id FROM ({statement}) AS at{at}_{kind}", (*values, tenant, 2))
+                for at, (_, values) in enumerate(bound)
+                if values is not None
+                for kind, statement in enumerate((EXCHANGES_FROM, NAMED_FROM, RESPONSES_FROM))
+            ]
+            if parts:
+                statement = " UNION ALL ".join(part for part, _ in parts)
+                values = [value for _, values in parts for value in values]
+                rows = self._reader.rows(statement, values)
+                ids.update((bound[at][0], identifier) for at, identifier in rows)
+        return Counter(beginning for beginning, _ in ids)
 
     def find(self, tenant: str, identifier: str) -> LookupResult:
         """Return the one thing that an identifier means.

@@ -33,7 +33,7 @@ def whole(stored: Anywhere) -> None:
         first_event_ms=312.4, duration_ms=1834.2, requested_model="gpt-5.1",
         model="gpt-5.1-2025-11-13", input_tokens=120, cached_tokens=64, output_tokens=45,
         reasoning_tokens=20, total_tokens=165, user_agent="codex/0.169",
-        upstream_request_id="req_1", request_body=packed(REQUEST),
+        upstream_request_id="req_1", question="Weather?\n21 degrees", request_body=packed(REQUEST),
         output_text="Sunny:\tand\n東京 \x1b[31mred\x1b[0m",
         raw_response=packed(b"data: {}\n\n\xff"),
     )  # fmt: skip
@@ -62,8 +62,8 @@ def chat(stored: Anywhere) -> None:
     """A chat completion: it has no response, its object is in `result`."""
     stored.exchange(
         "e-chat", started_at=1767225900.0, api="chat_completions", path="/v1/chat/completions",
-        ended_by="body", status_code=200, model="gpt-4.1", input_tokens=7, output_tokens=3,
-        output_text="Hi there", request_body=packed(
+        ended_by="body", status_code=200, model="gpt-4.1", question="Wave",
+        input_tokens=7, output_tokens=3, output_text="Hi there", request_body=packed(
             b'{"messages":[{"role":"system","content":"Be kind."},{"role":"user","content":"Hi"},'
             b'{"role":"tool","tool_call_id":"c","content":"42"}]}'),
         result='{"id":"chatcmpl-1","choices":[{"index":0,"message":{"role":"assistant","content":'

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.backends.registry import open_file
-from response_store.cli.list import show_table
+from response_store.cli.list import shorten_page_ids, show_table
 from response_store.model.records import ExchangeRow
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import ALL
@@ -21,14 +21,15 @@ from tests.unit.queries.stored import NAMES, Stored
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
 
+NOW = 1767226012.0
 GOLDEN = """\
-2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-
-2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there
-2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans
+2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-\t-
+2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there\tWave
+2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans\t-
 2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\t\
-invalid_api_key: Incorrect API key. See the docs.
+invalid_api_key: Incorrect API key. See the docs.\t-
 2026-01-01 02:00:00\tcompleted\tgpt-5.1-2025-11-13\t120\t45\t1.8 s\tapi.openai.com\t\
-resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m
+resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m\tWeather? 21 degrees
 """
 
 
@@ -38,7 +39,8 @@ def drawn(stored: Stored, width: int, limit: int = 20, selection: Selection = AL
     console = Console(file=file, width=width, markup=False, highlight=False, emoji=False)
     with open_file(stored.path, NAMES) as query:
         page = query.recent("default", limit=limit, selection=selection)
-    show_table(console, page, narrowed=selection != ALL)
+        ids = shorten_page_ids(query, "default", page)
+    show_table(console, page, ids, narrowed=selection != ALL, now=NOW)
     return file.getvalue()
 
 
@@ -118,7 +120,7 @@ def test_a_value_cannot_break_the_columns(anywhere: Anywhere, run: Command) -> N
     anywhere.exchange("a\tb", model="m\n\r\x0b\x0c\x1c\x85\u2028x", host="h\ti", output_text="\t\n")
     (line,) = run("list").stdout.split("\n")[:-1]
     assert line.split("\t")[2:8:5] == ["m x", "a b"]
-    assert len(line.split("\t")) == 9
+    assert len(line.split("\t")) == 10
 
 
 @pytest.mark.parametrize("started_at", [1e300, -1e300, float("inf"), -1.0, 0.0])
@@ -139,20 +141,13 @@ def test_a_row_is_a_line_at_any_width(stored: Stored, width: int) -> None:
     assert max(map(cell_len, lines)) <= width
 
 
-def test_forty_columns_show_what_matters(stored: Stored) -> None:
-    """A narrow terminal gets the time, the state and the beginning of the id."""
+def test_a_short_id_is_shown(stored: Stored, run: Command) -> None:
+    """The id of a table is as short as `show` takes it, whatever else begins so."""
     rows.whole(stored)
-    head, row = (line.rstrip() for line in drawn(stored, 40).splitlines())
-    assert head.split() == ["time", "state", "id"]
-    assert row.startswith("01-01 02:00  completed  resp_68a1b2c3")
-
-
-def test_a_wide_terminal_shows_everything(stored: Stored) -> None:
-    """A wide terminal has room for the whole id and the first words."""
-    rows.whole(stored)
-    shown = drawn(stored, 200)
-    for word in ("gpt-5.1-2025-11-13", "120/45", "1.8 s", rows.RESPONSE_ID, "Sunny: and 東京"):
-        assert word in shown
+    stored.exchange(rows.EXCHANGE_ID[:8] + "-other", response_id=rows.EXCHANGE_ID[:7])
+    ids = [line.split()[-1] for line in drawn(stored, 80).splitlines()[1:]]
+    assert ids == ["0e1c5a0e-o", "0e1c5a0e-8"]
+    assert rows.RESPONSE_ID in run("show", ids[1]).stdout
 
 
 def test_a_terminal_says_how_to_go_on(stored: Stored) -> None:

@@ -13,7 +13,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from response_store.cli.stats import draw_sparkline, shorten_count, show
+from response_store.cli.stats import draw_sparkline, show
+from response_store.format.text import shorten_count
 from response_store.model.records import State
 from response_store.model.selection import Selection
 from response_store.queries.statistics import By
