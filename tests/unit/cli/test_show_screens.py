@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING
 import pytest
 from rich.console import Console
 
-from response_store.cli.output import choose_style
 from response_store.cli.pager import render
 from response_store.cli.show import draw_exchange, draw_thread
 from response_store.format.terminal import list_styles
 from response_store.format.terminal_markdown import STYLES, build_theme
 from response_store.format.terminal_text import CODE_STYLES
-from response_store.model.records import State
 from response_store.queries.threads import find_thread
 from tests.unit.cli import conversations, rows
 
@@ -103,8 +101,7 @@ def test_what_is_captured_gives_no_orders(stored: Stored) -> None:
 
 def test_colours_are_legible_on_light_and_on_dark(stored: Stored) -> None:
     """No style is dim, yellow, black or white, bright, or has a background."""
-    states = map(choose_style, State)
-    styles = [*list_styles(), *STYLES.values(), *CODE_STYLES.values(), *states]
+    styles = [*list_styles(), *STYLES.values(), *CODE_STYLES.values()]
     assert {word for style in styles for word in style.split()} <= LEGIBLE
     conversations.travel(stored)
     codes = {code for codes in re.findall(r"\x1b\[([0-9;]*)m", draw_travel(stored, 80))
