@@ -28,10 +28,12 @@ from tests.hypothesis_profiles import load_profile
 
 load_profile()
 
-# Where proxies and commands that tests start have their journals: one folder a test process.
+# Where proxies and commands that tests start have their journals, and a database that nobody named:
+# one folder a test process.
 STATE = tempfile.mkdtemp(prefix="response-store-state-")
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 os.environ["XDG_STATE_HOME"] = STATE
+os.environ["XDG_DATA_HOME"] = f"{STATE}/data"
 os.environ.pop("STATE_DIRECTORY", None)
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}

@@ -61,12 +61,16 @@ class Stage:
         return self.folder / "state"
 
     @property
+    def data(self) -> Path:
+        return self.folder / "data"
+
+    @property
     def work(self) -> Path:
         return self.folder / "work"
 
     @property
     def database(self) -> Database:
-        return Database(self.work / "responses.db")
+        return Database(self.data / "response-store" / "responses.db")
 
     def start(self, *arguments: str, through: tuple[str, ...] = (), **how: Any) -> Any:
         """Start `response-store run` with pipes; `environment` adds variables to it."""
@@ -138,7 +142,12 @@ class Stage:
             for name, value in os.environ.items()
             if not name.upper().startswith(dropped)
         }
-        folders = {"HOME": self.home, "TMPDIR": self.temporary, "XDG_STATE_HOME": self.state}
+        folders = {
+            "HOME": self.home,
+            "TMPDIR": self.temporary,
+            "XDG_STATE_HOME": self.state,
+            "XDG_DATA_HOME": self.data,
+        }
         ours = {name: str(folder) for name, folder in folders.items()}
         more = {"PYTHONPATH": str(PACKAGE), "PYTHONUNBUFFERED": "1", "TERM": "xterm-256color"}
         return kept | ours | more

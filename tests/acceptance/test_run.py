@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres
 
 NEXT = re.compile(
-    r"^next: response-store (list( --config \S+)? --since [0-9T:-]{19})$", re.MULTILINE
+    r"^next: response-store (list( --config \S+)? --since [0-9T:-]{19})\ndatabase: \S+$",
+    re.MULTILINE,
 )
 CAPTURED_TWO = (
     "response-store: 2 captured, 62 tokens in (16 cached), 34 out\n"
@@ -220,7 +221,7 @@ def test_a_terminal(stage: Stage, model_server: ModelServer) -> None:
     os.write(master, b"\x03")
     shown.until("interrupted")
     os.write(master, b"\n")
-    text = shown.until("next: response-store list --since ")
+    text = shown.until("database: ")
     assert process.wait(SECONDS) == 0
     shown.close()
     stage.assert_nothing_left()
@@ -228,7 +229,7 @@ def test_a_terminal(stage: Stage, model_server: ModelServer) -> None:
     after = text.partition("count 1\r\n")[2]
     assert "response-store: 2 captured" in after
     assert re.search(r"\x1b\[32mcompleted *\x1b\[0m +gpt-5-2025-08-07 +2 ", after)
-    table = after.split("\r\n")[1:-2]  # the last line is whole, to be copied
+    table = after.split("\r\n")[1:-3]  # the last lines are whole, to be copied
     drawn = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in table]
     assert max(map(len, drawn)) <= 40, drawn
 
@@ -297,7 +298,7 @@ def test_a_run_that_is_killed(stage: Stage) -> None:
 
 def test_a_store_that_can_not_be_opened(stage: Stage) -> None:
     """The proxy's own words are shown, and the command is never started."""
-    stage.database.path.mkdir()
+    stage.database.path.mkdir(parents=True)
     finished = stage.run("--", "touch", "started")
     assert (finished.returncode, finished.stdout) == (1, "")
     assert finished.stderr.startswith("Error: the proxy did not start.\nSQLite ")

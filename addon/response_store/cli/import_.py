@@ -107,6 +107,7 @@ def import_command(
     """Bring the rows of an export into the database."""
     with handle_errors(), resumable_on_interrupt(_AGAIN):
         source = find_source(config, database)
+        source.prepare_folder()
         apply_journals(source)
         with read_lines(path) as lines, open_target(source.target, source.tables) as ends:
             importing = Import(*ends)

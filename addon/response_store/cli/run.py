@@ -32,6 +32,7 @@ from response_store.cli.source import (
     handle_errors,
     note,
 )
+from response_store.config.load import URL_VARIABLE
 from response_store.errors import StoreError
 from response_store.format.text import (
     NONE,
@@ -128,7 +129,9 @@ def run_command(
                 local=local,
                 web=web,
                 open_browser=open_browser,
+                for_proxy={URL_VARIABLE: source.default_url} if source.default_url else {},
             )
+            source.prepare_folder()
             _note_ways(plan.base_url is not None, plan.company_proxy is not None)
             if plan.base_url is None and (hidden := find_hidden(os.environ)):
                 note(
@@ -330,7 +333,8 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
         if unseen:
             note(f"response-store: {UNSEEN_TURNS.format(number=unseen)}")
         others = [one if one != source.tenant else None for one in whose]
-        _write(groups, [build_next_command(outcome.since, config, one) for one in others])
+        commands = [build_next_command(outcome.since, config, one) for one in others]
+        _write(groups, source.shown_as, commands)
 
 
 def build_next_command(since: float, config: Path | None, tenant: str | None = None) -> str:
@@ -373,8 +377,8 @@ def _list_fields(one: CapturedGroup) -> tuple[str, ...]:
     )
 
 
-def _write(groups: Sequence[CapturedGroup], commands: Sequence[str]) -> None:
-    then = "\n".join(_list_next(commands))
+def _write(groups: Sequence[CapturedGroup], database: str, commands: Sequence[str]) -> None:
+    then = "\n".join([*_list_next(commands), f"database: {escape_controls(database)}"])
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():

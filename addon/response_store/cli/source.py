@@ -2,7 +2,8 @@
 
 The database is found as the addon finds it: `--config`, else RESPONSE_STORE_CONFIG, and
 RESPONSE_STORE_DATABASE_URL wins over the file; neither given, `responses.db` in the working
-directory. `--database` names another SQLite file and leaves the rest as configured.
+directory where that is there, else that in the user's data folder, to which `run` writes then.
+`--database` names another SQLite file and leaves the rest as configured.
 
 A prompt must not wait, and must not be written to. So the look at the database is read-only, is
 given up after half a second, and whatever goes wrong means that nothing is offered. psycopg takes
@@ -19,7 +20,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
-from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
@@ -27,6 +27,11 @@ from msgspec import structs
 
 from response_store.backends.registry import DatabaseTarget, open_query
 from response_store.config import Backend, Config, SqliteTarget, TableNames, load_config
+from response_store.config.database_url import (
+    IN_WORKING_DIRECTORY,
+    build_sqlite_url,
+    find_default_database,
+)
 from response_store.config.secret import is_url, mask_credentials, mask_urls
 from response_store.errors import ConfigError, ResponseStoreError
 from response_store.format.text import escape_controls, format_host, format_time, put_on_one_line
@@ -314,6 +319,7 @@ class Source:
     """Which database is asked, and whose rows are asked for. Nothing is open yet.
 
     `settings` is the configuration as it was loaded; `target` and `tables` say where the rows are.
+    `default_url` is the URL of the target where it is the file in the user's data folder.
     """
 
     target: DatabaseTarget
@@ -321,6 +327,12 @@ class Source:
     tenant: str
     shown_as: str
     settings: Config
+    default_url: str | None = None
+
+    def prepare_folder(self) -> None:
+        """Make the user's data folder, readable by its owner alone, if the database is in it."""
+        if self.default_url is not None and self.target.path is not None:
+            self.target.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def open(self) -> Query:
         """Open the database for reading. Raises StoreError."""
@@ -353,7 +365,7 @@ class Source:
         if self.target is self.settings.database:
             return self.settings
         assert self.target.path is not None
-        url = f"sqlite://{quote(os.fsencode(self.target.path))}"
+        url = build_sqlite_url(self.target.path)
         settings = {**self.settings.settings, "backend": Backend.SQLITE.value, "database_url": url}
         config = Config.from_settings(settings, self.settings.source, self.settings.directory)
         return replace(config, database=self.target)
@@ -361,14 +373,27 @@ class Source:
 
 def find_source(config: Path | None, database: Path | None, tenant: str | None = None) -> Source:
     """Return what the options and the configuration name. Raises ConfigError."""
-    settings = load_config(config or find_config())
+    default_url = _choose_default_url()
+    settings = load_config(config or find_config(), default_url=default_url)
     tenant_id = settings.tenant.id if tenant is None else tenant
     target = settings.database
     if database is not None:
         target = SqliteTarget(database)
         return Source(target, settings.tables, tenant_id, str(database.absolute()), settings)
     shown_as = _describe(target)
-    return Source(target, settings.tables, tenant_id, shown_as, settings)
+    if settings.database_url.reveal() != default_url:
+        default_url = None
+    return Source(target, settings.tables, tenant_id, shown_as, settings, default_url)
+
+
+def _choose_default_url() -> str | None:
+    """Return the URL of the file in the data folder, unless one is in the working directory."""
+    if os.path.lexists(IN_WORKING_DIRECTORY):  # also a link that leads nowhere
+        return None
+    try:
+        return build_sqlite_url(find_default_database(os.environ))
+    except RuntimeError:  # a user without a home
+        return None
 
 
 def _describe(target: DatabaseTarget) -> str:

@@ -12,11 +12,13 @@ relative path: there is no host in these URLs. The text of the URL never becomes
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import unquote, unquote_to_bytes
+from urllib.parse import quote, unquote, unquote_to_bytes
 
 from response_store.config.model import Backend, SqliteTarget
 from response_store.config.problems import Problem, climbs
@@ -379,3 +381,27 @@ def _choose_host_policy(settings: Mapping[str, Any]) -> HostPolicy:
         allow_dns=settings["allow_dns_database_url"],
         allow_private=settings["allow_private_database_url"],
     )
+
+
+IN_WORKING_DIRECTORY = "responses.db"
+_FOLDER = "response-store"
+
+
+def find_default_database(environ: Mapping[str, str]) -> Path:
+    """Return the file in the user's data folder, for who names none; its folder may be missing.
+
+    Raises RuntimeError where the user has no home.
+    """
+    if sys.platform == "linux":  # known without platformdirs, which takes a while to load
+        data = environ.get("XDG_DATA_HOME", "")
+        folder = (Path(data) if data.strip() else Path("~/.local/share").expanduser()) / _FOLDER
+    else:
+        import platformdirs  # noqa: PLC0415
+
+        folder = platformdirs.user_data_path(_FOLDER, appauthor=False)
+    return folder / IN_WORKING_DIRECTORY
+
+
+def build_sqlite_url(path: Path) -> str:
+    """Return the URL of a file by its absolute path."""
+    return f"sqlite://{quote(os.fsencode(path.absolute()))}"

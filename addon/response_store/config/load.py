@@ -241,15 +241,22 @@ DEFAULTS = "defaults"
 
 
 def load_config(
-    path: str | os.PathLike[str] | None = None, environ: Mapping[str, str] = os.environ
+    path: str | os.PathLike[str] | None = None,
+    environ: Mapping[str, str] = os.environ,
+    *,
+    default_url: str | None = None,
 ) -> Config:
     """Return the configuration in a YAML file, or the defaults where `path` is None.
 
     `RESPONSE_STORE_DATABASE_URL` in `environ`, unless it is empty, wins over `database_url` in the
-    file. Opens nothing but the file and the schema. Raises `ConfigError` with every problem.
+    file. `default_url` counts where neither names a database, in the place of `responses.db` in the
+    working directory. Opens nothing but the file and the schema. Raises `ConfigError` with every
+    problem.
     """
     document = Document(DEFAULTS) if path is None else read_document(path)
     url = environ.get(URL_VARIABLE) or None
+    if default_url is not None and url is None and document.values.get("backend") != "postgres":
+        document.values.setdefault("database_url", default_url)
     settings, problems = _check(document, url, environ)
     if problems:
         raise ConfigError(format_problems(problems))

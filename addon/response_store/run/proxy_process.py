@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -111,9 +111,18 @@ _COMPANION = Path(__file__).parent / "script" / "beside_capture.py"
 
 
 class ProxyProcess:
-    """One mitmdump or mitmweb with the addon. `close` ends it, and may be called at any time."""
+    """One mitmdump or mitmweb with the addon. `close` ends it, and may be called at any time.
 
-    def __init__(self, program: str, arguments: Sequence[str], settings: ProxySettings) -> None:
+    `environ` is what it has in its environment beside ours.
+    """
+
+    def __init__(
+        self,
+        program: str,
+        arguments: Sequence[str],
+        settings: ProxySettings,
+        environ: Mapping[str, str],
+    ) -> None:
         self._command = [
             # Not by the program's file: it need not be beside the interpreter, nor on the PATH.
             *(sys.executable, "-P", "-c", f"from mitmproxy.tools import main; main.{program}()"),
@@ -121,6 +130,7 @@ class ProxyProcess:
             *arguments,
         ]
         self._settings = settings
+        self._environ = environ
         self._log = Path(settings.folder, "mitmproxy.log")
         self._process: subprocess.Popen[bytes] | None = None
         self._end: socket.socket | None = None
@@ -133,7 +143,7 @@ class ProxyProcess:
         with closing(theirs), open_private_file(self._log) as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter
                 self._command,
-                env={**os.environ, FILE_NUMBER: str(theirs.fileno())},
+                env={**os.environ, **self._environ, FILE_NUMBER: str(theirs.fileno())},
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

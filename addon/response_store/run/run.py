@@ -14,7 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
@@ -134,7 +134,10 @@ _LOOPBACK_BY_NAME = "localhost:0"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is started around a command. `environ` is the environment without the proxy."""
+    """What is started around a command. `environ` is the environment without the proxy.
+
+    `for_proxy` is what the proxy's process has in its environment beside ours.
+    """
 
     environ: Mapping[str, str]
     config: Path | None = None
@@ -143,6 +146,7 @@ class Plan:
     local: bool = False
     web: bool = False
     open_browser: bool = False
+    for_proxy: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +182,7 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             "mitmweb" if plan.web else "mitmdump",
             [*_list_modes(plan), *_list_options(plan, folder)],
             _build_settings(plan, folder, authorities, password),
+            plan.for_proxy,
         )
         with closing(proxy):
             with signals.held():

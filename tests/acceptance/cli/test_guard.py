@@ -79,7 +79,8 @@ def test_a_working_directory_that_was_removed(tmp_path: Path, command: tuple[str
     result = run(*command, shell=f'mkdir {tmp_path}/d; cd {tmp_path}/d; rmdir {tmp_path}/d; "$@"')
     if command != ("config", "check"):
         assert result.returncode == 1
-        assert b"has been removed" in result.stderr or b"there is no database" in result.stderr
+        said = result.stdout + result.stderr
+        assert b"has been removed" in said or b"there is no database" in said
 
 
 @pytest.mark.parametrize("columns", ["0", "-1", "x", "1"])

@@ -239,7 +239,7 @@ def test_what_is_missing(run: Command, place: Path) -> None:
     """As the other commands have it."""
     result = run("prune", "--older-than", "1d", "--yes")
     assert result.exit_code == 1
-    assert str(place / "responses.db") in result.stderr
+    assert str(place / "data" / "response-store" / "responses.db") in result.stderr
 
 
 @pytest.mark.parametrize(

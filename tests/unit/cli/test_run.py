@@ -107,6 +107,7 @@ def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[s
         "refused\tgpt-5.1\t1\t-\t-\tno way: Go.\n"
         "next: response-store list --since 2026-01-01T02:00:00\n"
         "next: response-store list --tenant another --since 2026-01-01T02:00:00\n"
+        f"database: {anywhere.shown}\n"
     )
 
 
@@ -117,7 +118,7 @@ def test_the_next_commands_list_what_was_captured(
     for number, tenant in enumerate(["one", "two 'x'", "one", "-three", "vier"]):
         anywhere.exchange(f"e{number}", tenant_id=tenant, started_at=SINCE + 1)
     run_summary.summarize(find_source(None, None), ended(), None)
-    *_, first, second, third, last = capsys.readouterr().err.splitlines()
+    *_, first, second, third, last, _ = capsys.readouterr().err.splitlines()
     assert last == "and the same with 1 more tenants"
     listed = [shlex.split(line.removeprefix("next: response-store ")) for line in (first, third)]
     assert [run(*words).stdout.count("\n") for words in listed] == [2, 1]

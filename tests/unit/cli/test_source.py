@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -113,8 +114,42 @@ def test_a_missing_database_ends_with_1(
     place: Path, run: Command, command: tuple[str, ...]
 ) -> None:
     """The error names the whole path, and no file is made."""
-    assert f"{place / 'responses.db'}: there is no database." in refusal(run, command)
+    default = place / "data" / "response-store" / "responses.db"
+    assert f"{default}: there is no database." in refusal(run, command)
     assert list(place.iterdir()) == []
+
+
+def test_one_known_place(place: Path, run: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a database in the working directory it is the one in the user's data folder."""
+    folder = place / "data" / "response-store"
+    folder.mkdir(parents=True)
+    Stored(folder / "responses.db").exchange("in-data-folder")
+    (place / "proxy.yaml").write_text("durability: power\n")
+    (place / "other.yaml").write_text("database_url: sqlite://other.db\n")
+    Stored(place / "other.db").exchange("in-other")
+    for options in ([], ["--config", "proxy.yaml"]):
+        assert "in-data-folder" in run("list", *options).stdout
+    assert "in-other" in run("list", "--config", "other.yaml").stdout
+    assert json.loads(run("status", "--json").stdout)["database"] == str(folder / "responses.db")
+    Stored(place / "responses.db").exchange("in-working-directory")
+    assert "in-working-directory" in run("list").stdout
+    monkeypatch.setenv("XDG_DATA_HOME", " ")
+    monkeypatch.setenv("HOME", str(place / "home"))
+    (place / "responses.db").unlink()
+    expected = place / "home" / ".local" / "share" / "response-store" / "responses.db"
+    assert f"{expected}: there is no database." in run("list").stderr
+
+
+def test_the_place_is_made_by_who_writes(place: Path, run: Command) -> None:
+    """`import` makes the folder, for its owner alone; what only reads makes nothing."""
+    export = Stored(place / "other.db")
+    export.exchange("e1")
+    lines = run("export", "--database", "other.db").stdout
+    (place / "lines.jsonl").write_text(lines)
+    assert run("import", "lines.jsonl").exit_code == 0
+    folder = place / "data" / "response-store"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert "e1" in run("list").stdout
 
 
 @pytest.mark.parametrize("command", COMMANDS)
