@@ -26,6 +26,7 @@ Examples:
         "config": "response_store.cli.config:config_group",
         "copy": "response_store.cli.copy_:copy_command",
         "dead-letters": "response_store.cli.dead_letters:dead_letters_command",
+        "diff": "response_store.cli.diff:diff_command",
         "export": "response_store.cli.export:export_command",
         "flush": "response_store.cli.flush:flush_command",
         "import": "response_store.cli.import_:import_command",
@@ -47,6 +48,7 @@ Examples:
         "Look": {
             "list": "List exchanges, newest first.",
             "show": "Show one exchange, or a whole conversation.",
+            "diff": "Say what changed between two exchanges, and why a cache missed.",
             "search": "Find words in what was asked and answered.",
             "stats": "Count exchanges, tokens, times and errors.",
             "tail": "Show the last exchanges, and with -f new ones live.",

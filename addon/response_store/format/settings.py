@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from response_store.openai_api.item_texts import (
     Fields,
@@ -25,7 +25,11 @@ _TEXTS = frozenset(
 
 def list_tools(request: Fields) -> tuple[str, ...]:
     """Return the names of the tools that a request offers; a kind of tool where it has no name."""
-    tools = [*as_list(request.get("tools")), *as_list(request.get("functions"))]
+    return name_tools([*as_list(request.get("tools")), *as_list(request.get("functions"))])
+
+
+def name_tools(tools: Iterable[object]) -> tuple[str, ...]:
+    """Return the names of tools, those within others too."""
     return tuple(name for tool in tools for name in _list_names(as_fields(tool)))
 
 
@@ -48,16 +52,17 @@ def list_settings(request: Fields) -> tuple[tuple[str, str], ...]:
     settings: list[tuple[str, str]] = []
     for name, value in request.items():
         if name not in _TEXTS:
-            settings.extend(_flatten(name, value, 0))
+            settings.extend(flatten_setting(name, value))
     return tuple(settings[:MAX_SETTINGS])
 
 
-def _flatten(name: str, value: object, depth: int) -> Iterator[tuple[str, str]]:
+def flatten_setting(name: str, value: object, depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield name and value of a setting, or of each that is within it."""
     if value is None or value in ({}, []):
         return
     if isinstance(value, dict) and depth < _DEPTH and not _is_schema(value):
         for inner, each in value.items():
-            yield from _flatten(f"{name}.{inner}", each, depth + 1)
+            yield from flatten_setting(f"{name}.{inner}", each, depth + 1)
     else:
         yield name, _format_value(value)
 
