@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from enum import StrEnum
+from os.path import commonprefix
 from typing import NamedTuple
 
 from response_store.format.bodies import Tokens
@@ -41,7 +42,7 @@ def list_lines(difference: Difference, before: Tokens, after: Tokens) -> Iterato
     yield from _list_tools(difference)
     if difference.instructions:
         yield DifferenceLine(LineKind.HEADING, "instructions")
-        yield from map(_mark_line, difference.instructions)
+        yield from map(_mark_line, _cut_lines(difference.instructions))
     yield DifferenceLine(LineKind.HEADING, "items")
     if difference.is_carried and not difference.same_items:
         carried = "those before are carried by the response or conversation that is named"
@@ -82,8 +83,23 @@ def _list_tools(difference: Difference) -> Iterator[DifferenceLine]:
 
 def _mark_line(line: str) -> DifferenceLine:
     kinds = {"+": LineKind.ADDED, "-": LineKind.REMOVED, "@": LineKind.SAME}
-    text = line if len(line) <= _MAX_LINE else f"{line[:_MAX_LINE]}\u2026"
-    return DifferenceLine(kinds.get(line[:1], LineKind.PLAIN), escape_controls(text))
+    return DifferenceLine(kinds.get(line[:1], LineKind.PLAIN), escape_controls(line))
+
+
+def _cut_lines(lines: Sequence[str]) -> Iterator[str]:
+    """Yield the lines of a diff; of a long one the piece that differs from the other of a pair."""
+    for at, line in enumerate(lines):
+        if len(line) <= _MAX_LINE:
+            yield line
+            continue
+        step = {"-": 1, "+": -1}.get(line[0], 0)
+        other = lines[at + step] if step and 0 <= at + step < len(lines) else ""
+        pair = f"{line[0]}{other[1:]}" if other[:1] == {"-": "+", "+": "-"}.get(line[0]) else ""
+        same = len(commonprefix([line, pair]))  # noqa: RUF071 - of characters
+        start = max(1, same - _MAX_LINE // 4)
+        cut = line[start : start + _MAX_LINE]
+        more = ("\u2026" if start > 1 else "", "\u2026" if start + len(cut) < len(line) else "")
+        yield f"{line[0]}{more[0]}{cut}{more[1]}"
 
 
 def _describe_change(change: ItemChange) -> DifferenceLine:
@@ -119,13 +135,13 @@ def _list_cache(difference: Difference, before: Tokens, after: Tokens) -> Iterat
 def _list_composition(before: Composition, after: Composition) -> Iterator[DifferenceLine]:
     if not (before.total or after.total):
         return
-    yield DifferenceLine(LineKind.HEADING, f"{'request':<11}{'before':>16}{'after':>20}")
+    yield DifferenceLine(LineKind.HEADING, f"{'request':<11}{'before':>14} {'after':>14}")
     names = (*Composition._fields, "total")
     for name in names:
         old, new = getattr(before, name), getattr(after, name)
         if old or new:
             parts = (_weigh(old, before.total), _weigh(new, after.total))
-            yield DifferenceLine(LineKind.PLAIN, f"  {name:<9}{parts[0]:>16}{parts[1]:>20}")
+            yield DifferenceLine(LineKind.PLAIN, f"  {name:<9}{parts[0]:>14} {parts[1]:>14}")
 
 
 def _weigh(count: int, total: int) -> str:

@@ -50,10 +50,10 @@ cache
   before  0 of 2,000 input tokens (0 %)
   after   1,920 of 2,100 input tokens (91 %)
   nothing differs up to the end of the earlier one
-request              before               after
-  messages       29 B  78 %          58 B  88 %
-  settings        8 B  22 %           8 B  12 %
-  total          37 B 100 %          66 B 100 %
+request            before          after
+  messages     29 B  78 %     58 B  88 %
+  settings      8 B  22 %      8 B  12 %
+  total        37 B 100 %     66 B 100 %
 """
 
 

@@ -44,8 +44,12 @@ cache
   before  900 of 1,000 input tokens (90 %)
   after   0 of 2,000 input tokens (0 %)
   differs first in tools: plant was changed
-request              before               after
-  system        25 B  14 %          25 B   5 %
+request            before          after
+  system       25 B  14 %     25 B   5 %
+  tools        51 B  29 %     51 B  11 %
+  messages     72 B  41 %    361 B  78 %
+  settings     28 B  16 %     28 B   6 %
+  total       176 B 100 %    465 B 100 %
 """
 
 
@@ -56,11 +60,21 @@ def write(before: dict[str, Any], after: dict[str, Any], *tokens: Tokens) -> str
 
 def test_the_lines() -> None:
     """What has changed, what became of the cache, what the requests are made of."""
-    shown = write(BEFORE, AFTER, Tokens(1000, 900), Tokens(2000, 0))
-    assert shown.startswith(SHOWN)
-    assert [line.split()[0] for line in shown.splitlines()[-5:]] == [
-        "system", "tools", "messages", "settings", "total",
-    ]  # fmt: skip
+    assert write(BEFORE, AFTER, Tokens(1000, 900), Tokens(2000, 0)) == SHOWN
+
+
+def test_long_lines_are_cut_to_what_differs() -> None:
+    """Of a line as long as some instructions the piece is shown in which the two differ."""
+    long = "x" * 5000
+    before, after = ({"instructions": f"{long}{word}{long}"} for word in ("12:01", "12:05"))
+    shown = write(before, after, Tokens(), Tokens()).splitlines()
+    removed, added = (line for line in shown if line[:2] in ("-\u2026", "+\u2026"))
+    assert removed == f"-\u2026{'x' * 96}12:01{'x' * 299}\u2026"
+    assert added == f"+\u2026{'x' * 96}12:05{'x' * 299}\u2026"
+    (alone,) = (
+        line for line in write({}, after, Tokens(), Tokens()).splitlines() if line[:2] == "+x"
+    )
+    assert alone == f"+{'x' * 400}\u2026"
 
 
 @pytest.mark.parametrize(
