@@ -29,7 +29,7 @@ LAYERS = (
     "backends",
     "ingest",
     "serving session runtime",
-    "run ingester mitmweb cli web hooks addon exposure",
+    "run ingester mitmweb cli web hooks addon exposure sql_functions",
 )
 """Packages and modules at the top, the lowest first: what is lower never imports what is higher."""
 

@@ -23,6 +23,7 @@ WHOLE = {
     "errors": "the tree of all errors",
     "ingester": "where the process is put together",
     "links": "one check, of use to the journal and to the database",
+    "sql_functions": "a plugin of other tools",
     "resources": "where the files are that are no modules",
 }
 """Modules that are shorter, each with the reason why it is whole."""

@@ -27,3 +27,44 @@ CREATE INDEX {exchanges_context_index} ON {exchanges} (context_digest)
     WHERE context_digest IS NOT NULL;
 CREATE INDEX {exchanges_label_index} ON {exchanges} (label, started_at)
     WHERE label IS NOT NULL;
+-- For people who ask by SQL: times, which psql shows as local ones, and texts short enough for a line.
+CREATE VIEW {exchanges_view} AS
+SELECT
+    CASE WHEN started_at BETWEEN 0 AND 1e11 THEN to_timestamp(started_at) END AS time,
+    state,
+    coalesce(model, requested_model) AS model,
+    question,
+    substr(output_text, 1, 500) AS answer,
+    input_tokens,
+    cached_tokens,
+    output_tokens,
+    round(duration_ms) AS ms,
+    coalesce(error_code || ': ' || error_message, error_code, error_message) AS error,
+    session_id,
+    agent,
+    label,
+    host,
+    tenant_id,
+    response_id,
+    exchange_id,
+    started_at
+FROM {exchanges};
+-- What belongs together, an exchange of which no session is known by itself.
+CREATE VIEW {exchanges_sessions_view} AS
+SELECT
+    coalesce(session_id, exchange_id) AS session_id,
+    CASE WHEN min(started_at) BETWEEN 0 AND 1e11 THEN to_timestamp(min(started_at)) END AS began,
+    CASE WHEN max(started_at) BETWEEN 0 AND 1e11 THEN to_timestamp(max(started_at)) END AS last,
+    (array_agg(question ORDER BY started_at) FILTER (WHERE question IS NOT NULL))[1] AS question,
+    count(DISTINCT coalesce(response_id, exchange_id)) AS turns,
+    count(*) FILTER (
+        WHERE state IN ('failed', 'refused', 'interrupted', 'unreadable', 'too_large')) AS errors,
+    CAST(sum(input_tokens) AS BIGINT) AS input_tokens,
+    CAST(sum(cached_tokens) AS BIGINT) AS cached_tokens,
+    CAST(sum(output_tokens) AS BIGINT) AS output_tokens,
+    string_agg(DISTINCT coalesce(model, requested_model), ',') AS models,
+    string_agg(DISTINCT agent, ',') AS agents,
+    max(label) AS label,
+    tenant_id
+FROM {exchanges}
+GROUP BY tenant_id, coalesce(session_id, exchange_id);

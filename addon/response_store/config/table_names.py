@@ -129,11 +129,24 @@ class TableNames:
     def exchanges_search_words_trigger(self) -> str:
         return f"{self.exchanges}_search_words_delete"
 
+    @property
+    def exchanges_view(self) -> str:
+        return "exchanges" if self._are_default else f"{self.exchanges}_view"
+
+    @property
+    def exchanges_sessions_view(self) -> str:
+        return "sessions" if self._are_default else f"{self.exchanges}_sessions"
+
+    @property
+    def _are_default(self) -> bool:
+        return self.exchanges.lower() == "openai_exchanges"
+
     def by_placeholder(self) -> dict[str, str]:
         """Return every name by the placeholder that stands for it in the SQL files."""
         own = [field.name for field in fields(self)]
         derived = [name for name, value in vars(type(self)).items() if isinstance(value, property)]
-        return {name: getattr(self, name) for name in own + derived}
+        named = {name: getattr(self, name) for name in own + derived}
+        return {key: name for key, name in named.items() if isinstance(name, str)}
 
 
 def find_name_problems(name: str) -> Iterator[Problem]:

@@ -6,8 +6,9 @@ The shared tables keep praxis-proxy/ai's version; ours has its own, with ordered
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -16,6 +17,7 @@ from response_store.errors import PermanentStoreError
 from response_store.model.tables import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
 from response_store.resources import find_schema, read_schema
 
+logger = logging.getLogger(__name__)
 SHARED_VERSION = 1
 MIGRATIONS = tuple(
     sorted(path.name for path in find_schema("sqlite").glob("exchanges_[0-9][0-9][0-9].sql"))
@@ -36,6 +38,9 @@ class Catalogue(Protocol):
 
     def highest(self, table: str) -> object:
         """Return the highest `version` in a table that is there; None where it is empty."""
+
+    def is_taken(self, name: str) -> bool:
+        """Return whether something has a name, in whatever letters, that a view would have."""
 
 
 def read_version(catalogue: Catalogue, table: str) -> Version:
@@ -62,6 +67,30 @@ def list_pending_migrations(catalogue: Catalogue, tables: TableNames) -> Iterato
     """Return the migrations that are still to be made, as version and file, in order."""
     stored = int(read_version(catalogue, tables.exchanges_version) or 0)
     return enumerate(MIGRATIONS[stored:], start=stored + 1)
+
+
+_read_view = re.compile(r'CREATE VIEW "(\w+)"').match
+
+
+def list_possible(
+    catalogue: Catalogue, statements: Iterable[str], where: str
+) -> Iterator[tuple[str, str | None]]:
+    """Yield the statements of a migration, each with the name of the view that it makes, if any.
+
+    A view whose name something else has is left out, with a warning: nothing of ours needs it.
+    """
+    for statement in statements:
+        match = _read_view(statement)
+        view = match[1] if match else None
+        if view is not None and catalogue.is_taken(view):
+            logger.warning(
+                "response_store: %s: something is called %s already, so the view of that name is"
+                " left out, which is there for people alone",
+                where,
+                view,
+            )
+        else:
+            yield statement, view
 
 
 def _find_version_problems(catalogue: Catalogue, tables: TableNames) -> list[str]:

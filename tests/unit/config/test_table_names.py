@@ -31,6 +31,8 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_session_index": "idx_e_session_id",
         "exchanges_label_index": "idx_e_label",
         "exchanges_context_index": "idx_e_context_digest",
+        "exchanges_view": "e_view",
+        "exchanges_sessions_view": "e_sessions",
         "exchanges_journals": "e_journals",
         "exchanges_search": "e_search",
         "exchanges_leases": "e_leases",
@@ -40,6 +42,12 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_search_trigger": "e_search_delete",
         "exchanges_search_words_trigger": "e_search_words_delete",
     }
+
+
+def test_the_views_of_the_default_tables_have_short_names() -> None:
+    """Whoever asks by SQL types `exchanges`; two stores in one schema have views of their own."""
+    names = TableNames("openai_responses", "openai_conversations", "OpenAI_Exchanges")
+    assert (names.exchanges_view, names.exchanges_sessions_view) == ("exchanges", "sessions")
 
 
 def test_the_sql_files_name_only_known_placeholders() -> None:

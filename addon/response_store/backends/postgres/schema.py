@@ -120,6 +120,7 @@ def _find_missing_functions(connection: Connection) -> Iterator[str]:
 
 
 _LOCK = 0x7265_7370_6F6E_7365  # any number that all of us have in common
+_INVOKERS_SINCE = 150_000  # of the server: views with the rights of those who read them
 _COLUMNS = """
 SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"""
@@ -138,7 +139,7 @@ def prepare(connection: Connection, tables: TableNames, where: str) -> str:
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
         schema_state.check_schema(catalogue, tables, where)
         _make_shared_tables(catalogue, tables)
-        _migrate_own_tables(catalogue, tables)
+        _migrate_own_tables(catalogue, tables, where)
         return _get_or_set_database_id(connection, tables)
 
 
@@ -153,6 +154,12 @@ class _PostgresCatalogue:
         row = self.connection.execute(f"SELECT max(version) FROM {quote_name(table)}").fetchone()
         return row[0] if row else None
 
+    def is_taken(self, name: str) -> bool:
+        # A view is a type as well.
+        statement = "SELECT to_regclass(%(name)s) IS NOT NULL OR to_regtype(%(name)s) IS NOT NULL"
+        row = self.connection.execute(statement, {"name": quote_name(name)}).fetchone()
+        return bool(row and row[0])
+
 
 def _make_shared_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> None:
     _make_if_missing(catalogue, tables, tables.responses, "responses.sql")
@@ -162,12 +169,15 @@ def _make_shared_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> No
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _migrate_own_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> None:
+def _migrate_own_tables(catalogue: _PostgresCatalogue, tables: TableNames, where: str) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
     _make_if_missing(catalogue, tables, version, "exchanges_version.sql")
     for number, name in schema_state.list_pending_migrations(catalogue, tables):
-        for statement in fill(name, tables):
+        for statement, view in schema_state.list_possible(catalogue, fill(name, tables), where):
             connection.execute(statement)
+            if view is not None and connection.info.server_version >= _INVOKERS_SINCE:
+                # Else whoever may read the view sees all rows, also where policies hide some.
+                connection.execute(f"ALTER VIEW {quote_name(view)} SET (security_invoker = true)")
         connection.execute(f"DELETE FROM {quote_name(version)}")
         _stamp(connection, version, number)
 

@@ -98,10 +98,14 @@ def _list_known_statements(tables: TableNames) -> frozenset[str]:
 
 @functools.lru_cache(maxsize=8)
 def _list_our_tables(tables: TableNames) -> frozenset[str]:
-    """Return the names of our tables, in lower case, those of the full-text index among them."""
+    """Return the names of our tables, in lower case, those of the full-text index among them.
+
+    What has the name of a view may be anybody's: nothing here reads it.
+    """
     words = tables.exchanges_search_words
     shadows = (f"{words}_{part}" for part in ("data", "idx", "content", "docsize", "config"))
-    return frozenset(name.lower() for name in (*tables.by_placeholder().values(), *shadows))
+    names = [name for key, name in tables.by_placeholder().items() if not key.endswith("_view")]
+    return frozenset(name.lower() for name in (*names, *shadows))
 
 
 def _normalize(sql: str) -> str:
@@ -128,7 +132,7 @@ def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> s
     with begin_immediate(connection):
         schema_state.check_schema(catalogue, tables, where)
         _make_shared_tables(catalogue, tables)
-        _migrate_own_tables(catalogue, tables)
+        _migrate_own_tables(catalogue, tables, where)
         _update_search_words(connection, tables)
         return _get_or_set_database_id(connection, tables)
 
@@ -169,6 +173,10 @@ class _SqliteCatalogue:
         (stored,) = self.connection.execute(statement).fetchone()
         return stored
 
+    def is_taken(self, name: str) -> bool:
+        statement = "SELECT 1 FROM sqlite_master WHERE lower(name) = lower(?)"
+        return self.connection.execute(statement, (name,)).fetchone() is not None
+
 
 def _make_shared_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None:
     for statement in fill("shared_tables.sql", tables):
@@ -177,13 +185,13 @@ def _make_shared_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _migrate_own_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None:
+def _migrate_own_tables(catalogue: _SqliteCatalogue, tables: TableNames, where: str) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {quote_name(version)} (version BIGINT NOT NULL PRIMARY KEY)"
     )
     for number, name in schema_state.list_pending_migrations(catalogue, tables):
-        for statement in fill(name, tables):
+        for statement, _ in schema_state.list_possible(catalogue, fill(name, tables), where):
             connection.execute(statement)
         connection.execute(f"DELETE FROM {quote_name(version)}")
         _stamp(connection, version, number)

@@ -283,3 +283,44 @@ def test_eight_start_at_once(database: PostgresDatabase) -> None:
         thread.join()
     assert errors == []
     assert len(ids(database)) == 40
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "CREATE TABLE exchanges (a INT)",
+        "CREATE VIEW exchanges AS SELECT 1 AS a",
+        "CREATE TYPE exchanges AS ENUM ('a')",
+    ],
+)
+def test_a_name_that_is_taken_costs_a_view(
+    database: PostgresDatabase, taken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has the name of a view stays, the view is left out, and that is said."""
+    database.execute(taken)
+    with opened(database) as store:
+        store.write([record()])
+    assert database.execute("SELECT count(*) FROM sessions") == [{"count": 1}]
+    assert "something is called exchanges already" in caplog.text
+
+
+def test_two_stores_have_views_of_their_own(database: PostgresDatabase) -> None:
+    """Stores with other tables in one schema have views that are named after these."""
+    for names in (NAMES, TableNames("a", "b", "C")):
+        store = store_on(database, names=names)
+        store.open()
+        store.close()
+    found = database.execute("SELECT viewname FROM pg_views WHERE schemaname = 'public'")
+    assert sorted(row["viewname"] for row in found) == [
+        "c_sessions", "c_view", "exchanges", "sessions",
+    ]  # fmt: skip
+
+
+def test_a_view_hides_what_policies_hide(database: PostgresDatabase) -> None:
+    """Since PostgreSQL 15 a view has the rights of who reads it, not those of its owner."""
+    with opened(database) as store:
+        store.write([record()])
+    (row,) = database.execute("SELECT reloptions FROM pg_class WHERE relname = 'exchanges'")
+    (version,) = database.execute("SELECT current_setting('server_version_num')::int AS number")
+    expected = ["security_invoker=true"] if version["number"] >= 150_000 else None
+    assert row["reloptions"] == expected

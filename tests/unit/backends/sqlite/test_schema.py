@@ -240,3 +240,38 @@ def test_two_sets_of_tables_in_one_file(path: Path) -> None:
         two.write([record("e2", response("r2"))])
     assert rows(path, "SELECT exchange_id FROM c") == [("e2",)]
     assert rows(path, "SELECT exchange_id FROM openai_exchanges") == [("e1",)]
+
+
+@pytest.mark.parametrize(
+    "taken",
+    [
+        "CREATE TABLE Exchanges (a)",
+        "CREATE VIEW exchanges AS SELECT 1 AS a",
+        "CREATE TABLE a (b); CREATE INDEX exchanges ON a (b)",
+    ],
+)
+def test_a_name_that_is_taken_costs_a_view(
+    path: Path, taken: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What has the name of a view stays, the view is left out, and that is said."""
+    script(path, taken)
+    before = rows(path, "SELECT sql FROM sqlite_master")
+    with opened(path) as store:
+        store.write([record()])
+    assert set(before) <= set(rows(path, "SELECT sql FROM sqlite_master"))
+    assert rows(path, "SELECT count(*) FROM sessions") == [(1,)]
+    assert "something is called exchanges already" in caplog.text
+    with opened(path):
+        pass
+
+
+def test_a_store_may_have_the_names_of_views(path: Path) -> None:
+    """Where a table of the store itself has such a name, the table counts."""
+    names = TableNames("exchanges", "sessions", "openai_exchanges")
+    for _ in range(2):
+        store = store_on(path, names=names)
+        store.open()
+        store.write([record(answer=response())])
+        store.close()
+    assert rows(path, "SELECT count(*) FROM exchanges") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM sqlite_master WHERE type = 'view'") == [(0,)]
