@@ -31,7 +31,7 @@ from response_store.format.difference_lines import (
     list_lines,
 )
 from response_store.format.exchange import read_exchanged
-from response_store.format.terminal_text import WrappedText
+from response_store.format.terminal_text import GREEN, RED, WrappedText
 from response_store.format.text import format_time, put_on_one_line
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import Cursor
@@ -165,13 +165,14 @@ def _get_identifier(entry: LookupResult) -> str:
     return entry.response.id if entry.response else ""
 
 
-_STYLES = {
+LINE_STYLES = {
     LineKind.HEADING: "bold",
     LineKind.SAME: "italic",
-    LineKind.ADDED: "green",
-    LineKind.REMOVED: "red",
+    LineKind.ADDED: GREEN,
+    LineKind.REMOVED: RED,
     LineKind.PLAIN: "",
 }
+"""The styles of lines."""
 
 
 def print_difference(console: Console, pair: ComparedPair, *, paged: bool = False) -> None:
@@ -184,4 +185,4 @@ def draw_lines(lines: Iterator[DifferenceLine]) -> Iterator[RenderableType]:
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     for line in lines:
-        yield WrappedText(Text(line.text, style=_STYLES[line.kind]))
+        yield WrappedText(Text(line.text, style=LINE_STYLES[line.kind]))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from response_store.format.terminal_text import AMBER, BLUE, GREEN, GREY, RED
 from response_store.format.text import escape_json
 
 if TYPE_CHECKING:
@@ -92,19 +93,16 @@ def _replace_unencodable() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
-# Numbers of the 256 colours: alike on every terminal, each with a contrast of about 4 to white and
-# to black. Faint, yellow and what a terminal calls cyan are illegible on one or the other.
-_GREEN, _BLUE, _RED, _AMBER, _GREY = (f"color({one})" for one in (28, 31, 160, 130, 244))
-ACCENT = _BLUE
-LABEL = f"bold {_BLUE}"
-ERROR = _RED
-CUT = _AMBER
-MUTED = _GREY
+ACCENT = BLUE
+LABEL = f"bold {BLUE}"
+ERROR = RED
+CUT = AMBER
+MUTED = GREY
 _STATES = {
-    "completed": _GREEN,
-    "open": _BLUE,
-    "queued": _BLUE,
-    "in_progress": _BLUE,
+    "completed": GREEN,
+    "open": BLUE,
+    "queued": BLUE,
+    "in_progress": BLUE,
     "failed": ERROR,
     "refused": ERROR,
     "unreadable": ERROR,

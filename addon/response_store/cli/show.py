@@ -13,7 +13,7 @@ from response_store.cli import output
 from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
 from response_store.cli.identifiers import NEWEST, PlaceCommand, find_entry, resolve_identifier
-from response_store.cli.output import choose_style
+from response_store.cli.output import LABEL, choose_style
 from response_store.cli.pager import print_paged
 from response_store.cli.show_forms import (
     write_answer,
@@ -272,9 +272,7 @@ def draw_thread(thread: Thread, *, verbose: bool = False) -> Iterator[Renderable
         blocks = builder.add(section.new.instructions, section.new.items)
         yield from draw_blocks(blocks, whole=verbose)
         for turn in section.branches:
-            yield Text.assemble(
-                "\n", (turn.label, "bold cyan"), f"\n{turn.text}", overflow="ignore"
-            )
+            yield Text.assemble("\n", (turn.label, LABEL), f"\n{turn.text}", overflow="ignore")
         yield ""
     yield WrappedText(Text(" \u00b7 ".join(format_sums(counted)), style="bold"))
 

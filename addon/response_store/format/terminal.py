@@ -1,7 +1,6 @@
 """Draw conversations in a terminal: what Rich prints, wrapped at words, in colours for any ground.
 
-Colours are of the eight that each terminal has chosen for its ground, and never yellow, white,
-black or a dim one; what counts is bold or underlined as well. A word that is wider than the
+What counts is bold or underlined as well as coloured. A word that is wider than the
 terminal stays in one piece, so that a URL or an id can be copied: the terminal itself breaks it.
 """
 
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from response_store.format.bodies import indent_json
 from response_store.format.conversation import Block, BlockKind, Conversation, Syntax
 from response_store.format.terminal_markdown import draw_markdown
-from response_store.format.terminal_text import WrappedText, colour_code
+from response_store.format.terminal_text import BLUE, GREEN, PURPLE, RED, WrappedText, colour_code
 from response_store.format.text import escape_controls, put_on_one_line
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ _INDENT = 2
 _HEADING = "bold"
 _LABELS = {
     BlockKind.USER: "bold underline",
-    BlockKind.ANSWER: "bold green",
-    BlockKind.CALL: "bold magenta",
-    BlockKind.RESULT: "bold magenta",
-    BlockKind.ERROR: "bold red",
-    BlockKind.CUT_OFF: "bold red",
+    BlockKind.ANSWER: f"bold {GREEN}",
+    BlockKind.CALL: f"bold {PURPLE}",
+    BlockKind.RESULT: f"bold {PURPLE}",
+    BlockKind.ERROR: f"bold {RED}",
+    BlockKind.CUT_OFF: f"bold {RED}",
 }
-_LABEL = "bold cyan"
+_LABEL = f"bold {BLUE}"
 
 
 def draw_head(head: Iterable[Fact], state_style: str) -> WrappedText:
@@ -121,7 +120,7 @@ def draw_text(text: str, syntax: Syntax, indent: int = 0) -> RenderableType:
 
 
 def _draw_result(result: CallResult) -> Iterator[RenderableType]:
-    label, style = ("error", "bold red") if result.is_error else ("result", _LABEL)
+    label, style = ("error", f"bold {RED}") if result.is_error else ("result", _LABEL)
     yield _wrap(label, style, _INDENT)
     if result.text:
         yield draw_text(result.text, result.syntax, _INDENT)

@@ -10,7 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from response_store.format.markdown import parse_markdown
-from response_store.format.terminal_text import WrappedText, colour_code
+from response_store.format.terminal_text import BLUE, WrappedText, colour_code
 from response_store.format.text import escape_controls
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.theme import Theme
 
 STYLES = {
-    "markdown.code": "cyan",
+    "markdown.code": BLUE,
     "markdown.code_block": "none",
     "markdown.block_quote": "italic",
     "markdown.item.number": "bold",
@@ -36,7 +36,7 @@ STYLES = {
     "markdown.h7": "italic",
     "markdown.list": "none",
     "markdown.link": "underline",
-    "markdown.link_url": "cyan",
+    "markdown.link_url": BLUE,
     "markdown.table.border": "none",
     "markdown.table.header": "bold",
     "markdown.kbd": "bold",

