@@ -33,6 +33,7 @@ from response_store.format.difference_lines import (
 from response_store.format.exchange import read_exchanged
 from response_store.format.terminal_text import GREEN, RED, WrappedText
 from response_store.format.text import format_time, put_on_one_line
+from response_store.format.turn_differences import list_thread_lines, list_turn_differences
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import Cursor
 
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from response_store.queries.exchanges import Query
     from response_store.queries.lookup import LookupResult
+    from response_store.queries.threads import Thread
 
 HELP = """Say what has changed between two exchanges: model, settings, tools, instructions, items.
 
@@ -163,6 +165,21 @@ def _get_identifier(entry: LookupResult) -> str:
     if entry.exchange is not None:
         return entry.exchange.response_id or entry.exchange.exchange_id
     return entry.response.id if entry.response else ""
+
+
+def write_thread_differences(thread: Thread, *, as_json: bool, paged: bool) -> None:
+    """Write what has changed from turn to turn. Raises StoreError."""
+    if as_json:
+        before = b"["
+        for turn in list_turn_differences(thread):
+            output.write_bytes(before + output.encode_shown(turn.to_object()))
+            before = b",\n"
+        output.write_bytes(b"]\n")
+    elif output.is_terminal():
+        print_paged(output.open_terminal(), draw_lines(list_thread_lines(thread)), paged=paged)
+    else:
+        for line in list_thread_lines(thread):
+            output.write_text(f"{line.text}\n")
 
 
 LINE_STYLES = {

@@ -70,10 +70,13 @@ def write_bytes(data: bytes) -> None:
 
 def write_json(document: Mapping[str, object]) -> None:
     """Write one JSON object on one line. A `msgspec.Raw` value is embedded as it stands."""
+    write_bytes(encode_shown(document) + b"\n")
+
+
+def encode_shown(document: Mapping[str, object]) -> bytes:
+    """Return a JSON object as bytes that are safe where they are written to."""
     data = encode_object(document)
-    if is_terminal():
-        data = escape_json(data.decode("utf-8", "replace")).encode()
-    write_bytes(data + b"\n")
+    return escape_json(data.decode("utf-8", "replace")).encode() if is_terminal() else data
 
 
 def encode_object(document: Mapping[str, object]) -> bytes:

@@ -12,6 +12,7 @@ import click
 from response_store.cli import output
 from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
+from response_store.cli.diff import write_thread_differences
 from response_store.cli.identifiers import NEWEST, PlaceCommand, find_entry, resolve_identifier
 from response_store.cli.output import LABEL, choose_style
 from response_store.cli.pager import print_paged
@@ -37,7 +38,7 @@ from response_store.format.exchange import format_plain
 from response_store.format.facts import list_facts, list_head
 from response_store.format.terminal import draw_beside, draw_blocks, draw_facts, draw_head
 from response_store.format.terminal_text import WrappedText
-from response_store.format.text import escape_json, put_on_one_line
+from response_store.format.text import put_on_one_line
 from response_store.format.transcript import (
     Section,
     describe_continued,
@@ -72,6 +73,8 @@ to the newest; where it parts, along the branch that was begun last. With --json
 With --session in the place of ID: the same of a whole session, with all its agents and branches, in
 the order of time.
 
+With --diff: what has changed from turn to turn, as `response-store diff` has it.
+
 \b
 Examples:
   response-store show
@@ -81,6 +84,7 @@ Examples:
   response-store show resp_68a1 --curl | sh
   response-store show --thread resp_68a1 --html talk.html --open
   response-store show --session last
+  response-store show --session last --diff
   response-store show resp_68a1 --raw > answer.sse
 """
 _FORMS = {
@@ -98,6 +102,7 @@ class ShowOptions(NamedTuple):
     opens: bool
     verbose: bool
     paged: bool
+    differences: bool
 
 
 @click.command("show", help=HELP, cls=PlaceCommand)
@@ -116,6 +121,10 @@ class ShowOptions(NamedTuple):
 @click.option(
     "--session", metavar="ID", shell_complete=completion_values.complete_sessions,
     help="A whole session: its id, the beginning of it, or what is in it; last is the newest.",
+)  # fmt: skip
+@click.option(
+    "--diff", "differences", is_flag=True,
+    help="Of --thread or --session: what has changed from turn to turn, and what was cached.",
 )  # fmt: skip
 @click.option("-v", "--verbose", is_flag=True, help="All facts, and nothing cut short.")
 @json_option
@@ -140,6 +149,7 @@ def show_command(
     last: bool,
     whole_thread: bool,
     session: str | None,
+    differences: bool,
     verbose: bool,
     html: Path | None,
     opens: bool,
@@ -151,11 +161,13 @@ def show_command(
     form = _choose_form({**forms, "html": html is not None or opens}, several)
     if (last or session is not None) and identifier != NEWEST:
         raise click.UsageError(f"{'--last' if last else '--session'} and ID exclude each other.")
+    if differences and (not several or form == "html"):
+        raise click.UsageError("--diff is of --thread or --session, as text or with --json.")
     if opens and str(html) == "-":
         raise click.UsageError("--open wants a file: name one with --html FILE, or none.")
     if form == "raw" and output.is_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
-    how = ShowOptions(form, html, opens, verbose, paged=not no_pager)
+    how = ShowOptions(form, html, opens, verbose, not no_pager, differences)
     with handle_errors():
         source = find_source(config, database, tenant)
         apply_journals(source)
@@ -207,6 +219,8 @@ def _write(entry: LookupResult, how: ShowOptions) -> None:
 
 def _write_thread(thread: Thread, how: ShowOptions) -> None:
     match how.form:
+        case form if how.differences:
+            write_thread_differences(thread, as_json=form == "as_json", paged=how.paged)
         case "as_json":
             _write_json(thread)
         case "html":
@@ -222,10 +236,7 @@ def _write_json(thread: Thread) -> None:
     """Print the list of the objects that `show --json` prints, in order, each on a new line."""
     before = b"["
     for node in thread.nodes():
-        data = output.encode_object(exchange.build_object(node.entry))
-        if output.is_terminal():
-            data = escape_json(data.decode("utf-8", "replace")).encode()
-        output.write_bytes(before + data)
+        output.write_bytes(before + output.encode_shown(exchange.build_object(node.entry)))
         before = b",\n"
     output.write_bytes(b"]\n")
 

@@ -38,6 +38,12 @@ class DifferenceLine(NamedTuple):
 
 def list_lines(difference: Difference, before: Tokens, after: Tokens) -> Iterator[DifferenceLine]:
     """Yield the lines: what has changed, then what became of the cache, then what is sent."""
+    yield from list_changes(difference, before, after)
+    yield from _list_composition(difference.before, difference.after)
+
+
+def list_changes(difference: Difference, before: Tokens, after: Tokens) -> Iterator[DifferenceLine]:
+    """Yield what has changed, then what became of the cache."""
     yield from _list_settings(difference.settings)
     yield from _list_tools(difference)
     if difference.instructions:
@@ -53,7 +59,6 @@ def list_lines(difference: Difference, before: Tokens, after: Tokens) -> Iterato
         text = f"  of the same ones, {_count(difference.from_answer)} had been answered"
         yield DifferenceLine(LineKind.SAME, text)
     yield from _list_cache(difference, before, after)
-    yield from _list_composition(difference.before, difference.after)
 
 
 def _list_settings(settings: tuple[SettingChange, ...]) -> Iterator[DifferenceLine]:

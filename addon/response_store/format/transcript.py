@@ -92,7 +92,8 @@ BRANCHES = 10  # that are named where responses part
 class Section(NamedTuple):
     """One exchange of a thread: the columns of its line, what is new, and where it parts.
 
-    `branches` names what continues it, where that is more than one.
+    `branches` names what continues it, where that is more than one. `exchanged` is all that was
+    said, new or not.
     """
 
     heading: tuple[str, ...]
@@ -100,6 +101,16 @@ class Section(NamedTuple):
     new: NewItems
     branches: tuple[LabelledTurn, ...]
     tokens: Tokens
+    entry: LookupResult
+    exchanged: Exchanged
+
+    @property
+    def identifier(self) -> str:
+        """Return the id to look it up by: the response's, else the exchange's."""
+        row, response = self.entry.exchange, self.entry.response
+        if row is not None:
+            return row.response_id or row.exchange_id
+        return response.id if response else ""
 
     @property
     def turns(self) -> list[LabelledTurn]:
@@ -133,7 +144,7 @@ def list_sections(thread: Thread) -> Iterator[Section]:
         branches = tuple(_list_branches(node, ids))
         agent = node.entry.exchange.agent if node.entry.exchange else None
         new = transcripts[agent].add(exchanged)
-        yield Section(heading, state, new, branches, counted)
+        yield Section(heading, state, new, branches, counted, node.entry, exchanged)
 
 
 def describe_continued(thread: Thread) -> str:

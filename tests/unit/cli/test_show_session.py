@@ -126,3 +126,47 @@ def test_wrong_usage(run: Command) -> None:
     """An id and a session exclude each other; the bytes of an answer are one exchange's."""
     for arguments in (("a", "--session", "b"), ("--session", "b", "--raw")):
         assert run("show", *arguments).exit_code == 2
+
+
+CHANGES = """\
+=== a1  gpt-5.1  -  2026-01-01 02:00:00  completed
+
+=== b1  gpt-5.1  -  2026-01-01 02:01:00  completed, agent review
+instructions
+@@ -0,0 +1 @@
++Be strict.
+items
+- 1 user: Hi
++ 1 user: Check it
+cache
+  differs first in instructions, character 1: '' → 'Be strict.'
+
+=== a2  gpt-5.1  -  2026-01-01 02:02:00  completed
+items
+  2 items the same
++ 3 user: Do it
+  of the same ones, 1 item had been answered
+cache
+  nothing differs up to the end of the earlier one
+
+=== resp_3  gpt-5.1  -  2026-01-01 02:03:00  completed
+items
+  2 items the same
++ 3 user: Do it gently
+  of the same ones, 1 item had been answered
+cache
+  nothing differs up to the end of the earlier one
+
+"""
+
+
+def test_changes_from_turn_to_turn(anywhere: Anywhere, run: Command) -> None:
+    """Each turn has what differs from its parent; programs get the same as a list."""
+    talk(anywhere)
+    assert run("show", "--session", "s-1", "--diff").stdout == CHANGES
+    given = json.loads(run("show", "--session", "s-1", "--diff", "--json").stdout)
+    pairs = [(one["before"], one["after"]) for one in given]
+    assert pairs == [(None, "a1"), ("a1", "b1"), ("a1", "a2"), ("a1", "resp_3")]
+    assert given[2]["same_items_from_answer"] == 1
+    for arguments in (("a1", "--diff"), ("--session", "s-1", "--diff", "--html", "-")):
+        assert run("show", *arguments).exit_code == 2
