@@ -74,8 +74,8 @@ def test_nothing_to_list_names_the_next_command(stored: Stored) -> None:
 @pytest.mark.parametrize(
     ("command", "table", "words"),
     [
-        (["list"], True, "resp_東京"),
-        (["tail"], True, "resp_"),
+        (["list"], True, "晴れ"),
+        (["tail"], True, "晴れ"),
         (["stats"], True, "通义"),
         (["stats", "--by", "client"], True, "工具"),
         (["search", "晴れ"], False, "晴れ 🌞"),

@@ -22,9 +22,9 @@ def test_a_terminal_gets_a_table_that_fits(stored: Stored, columns: int) -> None
     rows.all_kinds(stored)
     status, shown = on_terminal("list", columns=columns)
     assert status == 0
-    assert "\x1b[32mcompleted" in shown
+    assert "\x1b[38;5;28m●" in shown
     assert "\x1b[31mred" not in shown
-    assert ("answer" in shown) == (columns == 120)
+    assert ("took" in shown) == (columns == 120)
 
 
 @pytest.mark.parametrize("command", [("show", rows.RESPONSE_ID), ("status",)])
