@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from response_store.cli import output
 from response_store.cli.apply_journals import apply_journals
@@ -39,20 +40,57 @@ if TYPE_CHECKING:
 
     from response_store.model.selection import Selection
 
+MAX_GROUPINGS = 2
+
+
+class Grouping(click.ParamType):  # type: ignore[type-arg]  # older releases have no argument
+    """What exchanges are grouped by, on the command line; becomes a tuple of `By`."""
+
+    name = "grouping"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[By, ...]:
+        """Return one or two things to group by, or fail with a message that names them all."""
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip().lower() for name in str(value).split(",")]
+        if unknown := [name for name in names if name not in {*By}]:
+            self.fail(f"{unknown[0]!r} is no group. There are: {', '.join(By)}.", param, ctx)
+        if len(names) > MAX_GROUPINGS or len({*names}) < len(names):
+            self.fail("Name one group, or two different ones: day,model.", param, ctx)
+        return tuple(map(By, names))
+
+    def shell_complete(
+        self,
+        ctx: click.Context,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """Return the groups that begin so; behind a comma those that are not named yet."""
+        first, comma, begun = incomplete.lower().rpartition(",")
+        names = [by.value for by in By if by.value != first and by.value.startswith(begun)]
+        return [CompletionItem(f"{first}{comma}{name}") for name in names]
+
+
 HELP = """Count exchanges, tokens, times and errors, by model unless --by names something else.
 
-A pipe gets a line a group with tabs between: the group, exchanges, tokens of input, cached, output,
+A terminal gets a table, with a last row for all of them. A pipe gets a line a group with tabs
+between: the group (with --by day,model two columns), exchanges, tokens of input, cached, output,
 reasoning and total, the cached part of the input, the time to the first event that half of all and
 95 % stay below, the same of the whole duration, both in milliseconds, errors, and their part.
 
 Errors are exchanges that failed, were refused or interrupted, or whose answer was unreadable or too
-large to keep. Of a response that came in several exchanges the tokens count once. A client is what
-its User-Agent names first. Days are local.
+large to keep. A model is one with whatever date behind its name. A response in the background is
+one exchange, with its polls; of a response that came in several exchanges the tokens count once.
+Times are those of answers: polls and refusals have none. A client is what its User-Agent names
+first. Days and hours are local.
 
 \b
 Examples:
   response-store stats
   response-store stats --by day --since '30 days ago'
+  response-store stats --by day,model --since '7 days ago'
   response-store stats --by client --model 'gpt-5*'
   response-store stats --by state --since today | cut -f 1,2
   response-store stats --json | jq '.groups[] | {key, total_tokens}'
@@ -64,8 +102,8 @@ Examples:
 @database_option
 @tenant_option
 @click.option(
-    "--by", type=click.Choice([by.value for by in By], case_sensitive=False), metavar="GROUP",
-    default=By.MODEL.value, show_default=True, help=f"What to group by: {', '.join(By)}.",
+    "--by", type=Grouping(), metavar="GROUP[,GROUP]", default=By.MODEL.value, show_default=True,
+    help=f"What to group by, one thing or two: {', '.join(By)}.",
 )  # fmt: skip
 @limit_option("groups ", maximum=100_000, default=None)
 @add_selection_options
@@ -75,7 +113,7 @@ def stats_command(
     config: Path | None,
     database: Path | None,
     tenant: str | None,
-    by: str,
+    by: tuple[By, ...],
     limit: int | None,
     selection: Selection,
     as_json: bool,
@@ -86,14 +124,11 @@ def stats_command(
         apply_journals(source)
         with source.open() as query:
             chosen = source.resolve(query.reader, selection)
-            statistics = query.statistics(chosen, By(by))
-        groups = (
-            statistics.groups[-limit:]
-            if limit and statistics.by is By.DAY
-            else statistics.groups[:limit]
-        )
-        statistics = msgspec.structs.replace(statistics, groups=groups)
-        _write(statistics, as_json)
+            statistics = query.statistics(chosen, *by)
+        groups = statistics.groups
+        if limit:
+            groups = groups[-limit:] if by[0].seconds else groups[:limit]
+        _write(msgspec.structs.replace(statistics, groups=groups), as_json)
 
 
 def _write(statistics: Statistics, as_json: bool) -> None:
@@ -106,16 +141,22 @@ def _write(statistics: Statistics, as_json: bool) -> None:
 
 
 def build_object(statistics: Statistics) -> dict[str, object]:
-    """Return the statistics as one JSON object: `by`, `groups` and `course`."""
-    groups = [
-        msgspec.Raw(output.encode_object(_build_group_object(one))) for one in statistics.groups
-    ]
-    return {"by": statistics.by.value, "groups": groups, "course": statistics.course}
+    """Return the statistics as one JSON object: `by`, `groups`, `total` and `course`."""
+    return {
+        "by": ",".join(statistics.by),
+        "groups": [_encode_group(one) for one in statistics.groups],
+        "total": statistics.total and _encode_group(statistics.total),
+        "course": statistics.course,
+    }
 
 
-def _build_group_object(one: StatisticsGroup) -> dict[str, object]:
+def _encode_group(one: StatisticsGroup) -> msgspec.Raw:
+    """Return a group with its keys as `key` and, where there are two, `second_key`."""
+    names = ("key", "second_key")
+    numbers = msgspec.structs.asdict(one)
+    keys = dict(zip(names, numbers.pop("keys"), strict=False))
     shares = {"cached_share": one.cached_share, "error_share": one.error_share}
-    return msgspec.structs.asdict(one) | shares
+    return msgspec.Raw(output.encode_object(keys | numbers | shares))
 
 
 def format_plain(statistics: Statistics) -> str:
@@ -125,7 +166,7 @@ def format_plain(statistics: Statistics) -> str:
 
 def _list_fields(one: StatisticsGroup) -> tuple[str, ...]:
     return (
-        put_on_one_line(one.key or NONE),
+        *(put_on_one_line(key or NONE) for key in one.keys),
         format_number(one.count),
         format_number(one.input_tokens),
         format_number(one.cached_tokens),
@@ -173,6 +214,7 @@ def _choose_block(count: int, maximum: int) -> str:
 
 NOTHING = "No exchange to count. See what is there with: response-store list"
 _BAR_WIDTH, _BAR_FROM = 10, 60
+_SECOND_KEY = 20  # cells that a second key takes from the columns
 
 
 def _format_errors(one: StatisticsGroup) -> str:
@@ -225,28 +267,44 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
     from rich.bar import Bar  # noqa: PLC0415 (slow to load)
     from rich.table import Table  # noqa: PLC0415 (slow to load)
 
-    shown = [column for column in COLUMNS if width >= column.from_width]
-    bars = bars and width >= _BAR_FROM
-    drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), header_style="bold")
-    drawn.add_column(statistics.by.value, no_wrap=True, overflow="ellipsis", min_width=6)
+    wide = width - _SECOND_KEY * (len(statistics.by) - 1)
+    shown = [column for column in COLUMNS if wide >= column.from_width]
+    bars = bars and wide >= _BAR_FROM
+    drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    for by in statistics.by:
+        drawn.add_column(by.value, no_wrap=True, overflow="ellipsis", min_width=6)
     if bars:
         drawn.add_column("", width=_BAR_WIDTH)
     for column in shown:
         drawn.add_column(column.name, no_wrap=True, overflow="ellipsis", justify="right")
-    p95 = max(group.count for group in statistics.groups)
+    largest = max(group.count for group in statistics.groups)
+    before: tuple[str | None, ...] | None = None
     for group in statistics.groups:
-        cells: list[RenderableType] = [_build_key(statistics.by, group)]
+        cells: list[RenderableType] = _build_keys(statistics.by, group, before)
         if bars:
-            cells.append(Bar(p95, 0, group.count, width=_BAR_WIDTH, color=ACCENT))
+            cells.append(Bar(largest, 0, group.count, width=_BAR_WIDTH, color=ACCENT))
         drawn.add_row(*cells, *(_build_cell(column, group) for column in shown))
+        before = group.keys
+    if statistics.total is not None and len(statistics.groups) > 1:
+        blank = [""] * (len(statistics.by) - 1 + bars)
+        cells = ["total", *blank, *(_build_cell(column, statistics.total) for column in shown)]
+        drawn.add_row(*cells, style="bold")
     return drawn
 
 
-def _build_key(by: By, group: StatisticsGroup) -> Text:
+def _build_keys(
+    by: Sequence[By], group: StatisticsGroup, before: tuple[str | None, ...] | None
+) -> list[RenderableType]:
+    """Return the keys of a group; the first of two only where it changes."""
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
-    key = put_on_one_line(group.key or NONE)
-    return Text(key, style=choose_style(key) if by is By.STATE else "")
+    keys = [put_on_one_line(key or NONE) for key in group.keys]
+    if len(keys) > 1 and before is not None and before[0] == group.keys[0]:
+        keys[0] = ""
+    return [
+        Text(key, style=choose_style(key) if one is By.STATE else "")
+        for one, key in zip(by, keys, strict=True)
+    ]
 
 
 def _build_cell(column: StatisticsColumn, group: StatisticsGroup) -> Text:

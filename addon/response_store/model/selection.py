@@ -30,9 +30,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that pass every filter; a filter that is not set passes all.
 
     `models`, `hosts` and `clients` are names in which `*` stands for anything; letters of either
-    case are alike. A model is the one that answered or, where none did, the one that was asked
-    for; a client is the product that `user-agent` names first. A host may be followed by a port, as
-    in a URL; without one it stands for all of them.
+    case are alike. A model is the one that answered or the one that was asked for, with a date
+    behind its name or not; a client is the product that `user-agent` names first. A host may be
+    followed by a port, as in a URL; without one it stands for all of them.
     `since` and `until` are Unix seconds of the start; `until` itself is out. `ended` leaves out
     what is still open.
 
@@ -60,13 +60,16 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         """Return whether an index other than that of tenants and times finds the exchanges."""
         return bool(self.sessions or self.exchange_ids or self.labels)
 
-    def condition(self) -> Condition:
-        """Return the filters as SQL; always true where there are none."""
-        parts = list(self._parts())
+    def condition(self, *, state: str = "state") -> Condition:
+        """Return the filters as SQL; always true where there are none.
+
+        `state` is the expression for the state of a row.
+        """
+        parts = list(self._parts(state))
         sql = " AND ".join(part.sql for part in parts) or "1 = 1"
         return Condition(sql, tuple(value for part in parts for value in part.values))
 
-    def _parts(self) -> Iterator[Condition]:
+    def _parts(self, state: str) -> Iterator[Condition]:
         if self.tenant is not None:
             # `|| ''` keeps planners from the index of tenants, which would walk all rows.
             column = "tenant_id || ''" if self.is_narrow else "tenant_id"
@@ -77,11 +80,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             yield Condition("started_at < ?", (self.until,))
         if self.states:
             places = ", ".join("?" * len(self.states))
-            yield Condition(f"state IN ({places})", self.states)
+            yield Condition(f"{state} IN ({places})", self.states)
         if self.ended:
             yield Condition("state <> ?", (State.OPEN.value,))
         if self.models:
-            yield _match_names("coalesce(model, requested_model)", self.models)
+            yield _match_models(self.models)
         if self.hosts:
             yield _match_hosts(self.hosts)
         if self.clients:
@@ -97,6 +100,13 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             yield _match_ids({"recorder_id": self.recorder_ids})
         if self.agents:
             yield _match_names("agent", self.agents)
+
+
+def _match_models(models: Sequence[str]) -> Condition:
+    columns = ("model", "requested_model", "{undated[model]}", "{undated[requested_model]}")
+    parts = [_match_names(column, models) for column in columns]
+    values = tuple(value for part in parts for value in part.values)
+    return Condition(f"({' OR '.join(part.sql for part in parts)})", values)
 
 
 def _match_ids(ids_by_column: Mapping[str, tuple[str, ...]]) -> Condition:

@@ -14,7 +14,7 @@ How a database tells what is new in it differs, and so there are two followers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +24,7 @@ import msgspec
 from response_store.errors import TransientStoreError
 from response_store.model.records import UNFINISHED, ExchangeRow, StoredResponse
 from response_store.model.selection import Selection
+from response_store.queries.follow_ups import FOLLOWING, UNSETTLED, select_begun
 from response_store.queries.reader import Closes, Reader
 from response_store.queries.statistics import (
     By,
@@ -140,6 +141,40 @@ BEFORE = select_newest(f"tenant_id = ? AND {BEFORE_CURSOR}")
 ALL = Selection()
 
 
+_ID_BATCH_SIZE = 500
+_OUTCOME = ("state", "ended_by", "error_code", "error_message", "incomplete_reason")
+_BROUGHT = (
+    "model", "input_tokens", "cached_tokens", "output_tokens", "total_tokens", "reasoning_tokens",
+    "service_tier", "cache_write_tokens", "output_start",
+)  # fmt: skip
+
+
+def add_following(reader: Reader, tenant: str, exchanges: Sequence[Summary]) -> Iterator[Summary]:
+    """Yield exchanges with what later requests have brought of their responses, if there is any."""
+    names = [one.response_id for one in exchanges if one.response_id and one.state in UNSETTLED]
+    furthest: dict[str | None, Summary] = {}
+    for first in range(0, len(names), _ID_BATCH_SIZE):
+        ids = names[first:][:_ID_BATCH_SIZE]
+        statement = FOLLOWING.format(columns=COLUMNS, ids=", ".join("?" * len(ids)))
+        for row in reader.rows(statement, (*ids, tenant)):
+            later = Summary(*row)
+            furthest.setdefault(later.response_id, later)
+    for one in exchanges:
+        end = furthest.get(one.response_id) if one.state in UNSETTLED else None
+        yield one if end is None or end.exchange_id == one.exchange_id else _merge(one, end)
+
+
+def _merge(one: Summary, end: Summary) -> Summary:
+    """Return an exchange that ends as a later one of its response does."""
+    known = {name: value for name in _BROUGHT if (value := getattr(end, name)) is not None}
+    return msgspec.structs.replace(
+        one,
+        **{name: getattr(end, name) for name in _OUTCOME},
+        **known,
+        duration_ms=max(1000 * (end.ended_at - one.started_at), 0.0),
+    )
+
+
 class Query(Closes):
     """The reading side of a store, for one thread. A context manager."""
 
@@ -158,19 +193,22 @@ class Query(Closes):
         """Return the newest `limit` exchanges of a selection, all older
         than `before` if that is given.
 
-        The tenant is always the one that is given here.
+        The tenant is always the one that is given here. A response that several requests brought
+        is one exchange (`queries/follow_ups.py`), from its beginning to its end.
         """
-        sql, values = msgspec.structs.replace(selection, tenant=tenant).condition()
+        sql, values = select_begun(msgspec.structs.replace(selection, tenant=tenant))
         if before is not None:
             sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
-        rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
-        shown = tuple(Summary(*row) for row in rows[:limit])
+        with self._reader.snapshot():
+            rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
+            begun = [Summary(*row) for row in rows[:limit]]
+            shown = tuple(add_following(self._reader, tenant, begun))
         if len(rows) <= limit:
             return Page(shown, None)
         return Page(shown, Cursor(shown[-1].started_at, shown[-1].exchange_id))
 
-    def statistics(self, selection: Selection, by: By) -> Statistics:
-        """Return the exchanges of a selection in groups, as numbers."""
+    def statistics(self, selection: Selection, *by: By) -> Statistics:
+        """Return the exchanges of a selection as numbers, in groups by one thing or several."""
         with self._reader.snapshot():
             return compute_statistics(self._reader, selection, by)
 

@@ -8,8 +8,9 @@ in braces for the rest:
 - `{bytewise}`: the name of the collation that compares texts by their bytes;
 - `{by_state}`: what keeps SQLite's planner with the index on states;
 - `{floor_of} ... {floor_end}`: the largest whole number that is not above one that is not negative;
-- `{p50[duration_ms]}`, `{p95[duration_ms]}`: what half of the column's values do not exceed, and
-  what 95 % of them do not;
+- `{quantiles[duration_ms]}`: what half of the column's values do not exceed, and what 95 % of them
+  do not, for `join_quantiles`;
+- `{undated[model]}`: the column without a date at the end of a model's name;
 - `{client}`: the product that the column `user_agent` names first.
 """
 
@@ -17,8 +18,10 @@ from __future__ import annotations
 
 import sqlite3
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import chain
+from math import ceil
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
@@ -165,10 +168,28 @@ Dialect: TypeAlias = Literal["sqlite", "postgresql"]
 
 ID_COLUMNS = ("exchange_id", "response_id", "id", "session_id")
 MEASURES = ("first_event_ms", "duration_ms")
+QUANTILES = (0.5, 0.95)
+MODELS = ("model", "requested_model")
 CLIENT = "^([^ /]+(/[^0-9 /][^ /]*|))"
 """A regular expression whose first group is the client that a user agent begins with: `codex` of
 `codex/0.36 (linux)`, `OpenAI/Python` of `OpenAI/Python 2.6.1`. PostgreSQL reads it as Python does.
 """
+
+
+def join_quantiles(values: Iterable[Any]) -> tuple[float | None, float | None] | None:
+    """Return both quantiles over what `{quantiles[...]}` gave for some groups; None for no value.
+
+    SQLite gives all values, sorted, as other functions are no quicker there. Of several groups of
+    PostgreSQL, which gives their quantiles, only it knows those of all: then there is no answer.
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return None, None
+    if isinstance(known[0], bytes):
+        numbers = sorted(chain.from_iterable(memoryview(one).cast("d") for one in known))
+        median, p95 = (numbers[max(ceil(part * len(numbers)) - 1, 0)] for part in QUANTILES)
+        return median, p95
+    return tuple(known[0]) if len(known) == 1 else None
 
 
 class SqliteLocation(msgspec.Struct, frozen=True, kw_only=True):

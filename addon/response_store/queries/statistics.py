@@ -1,84 +1,45 @@
-"""Count exchanges, tokens, times and errors, in groups and by local days, and what a database
-holds.
+"""Count exchanges, tokens, times and errors, in groups, and what a database holds.
 
 A response can have several exchanges (a stream in the background that is cut and resumed, or
 polled), each of which may tell its tokens. They are counted once: with the exchange that has them
-and has come furthest. So the tokens of the others are taken off again; those are few, and found
-through the index on response ids.
+and has come furthest, in the group of the one that began the response, which alone is an exchange
+here (`queries/follow_ups.py`). So what the others add to the sums of all rows is taken off again;
+those are few, and found through the index on response ids.
 """
 
 from __future__ import annotations
 
 import time
-from bisect import bisect_left
 from collections import Counter
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain
+from typing import Any
 
 import msgspec
 
 from response_store.model.precedence import order_by_tokens
 from response_store.model.records import State
 from response_store.model.selection import HOST_PORT, Condition, Selection
-from response_store.queries.reader import DatabaseLocation, Reader, Row
-
-_DAY = 86_400
-_LOOK_EVERY = 7 * _DAY  # no zone changes its offset twice a week
-_FIRST, _LAST = 946_684_800, 4_102_444_800  # the years 2000 to 2099
-_IMPOSSIBLE = 1e11  # seconds: the year 5138
-
-
-def build_day_number(first: float, last: float) -> Condition:
-    """Return an expression for the local day of `started_at`, exact from `first` to `last`.
-
-    Its value is what `format_day` takes; null where the time is beyond any calendar.
-    """
-    start, end = (int(min(_LAST, max(_FIRST, time))) for time in (first, last))
-    changes = _find_changes(start, end)
-    cases = " ".join(["WHEN started_at < ? THEN CAST(? AS DOUBLE PRECISION)"] * len(changes))
-    shifted = "started_at + CASE {} ELSE CAST(? AS DOUBLE PRECISION) END".format(
-        cases or "WHEN 1 = 0 THEN 0"
-    )
-    values = [value for at, before in changes for value in (float(at), float(before))]
-    sql = (
-        f"CASE WHEN started_at BETWEEN -{_IMPOSSIBLE:.0f} AND {_IMPOSSIBLE:.0f}"
-        f" THEN {{floor_of}} ({shifted}) / {_DAY} {{floor_end}} END"
-    )
-    return Condition(sql, (*values, float(_compute_offset(end))))
-
-
-def format_day(number: float) -> str:
-    """Return a day as `2026-01-31`, or its number where no calendar has it."""
-    try:
-        return date.fromordinal(int(number) + date(1970, 1, 1).toordinal()).isoformat()
-    except (ValueError, OverflowError):
-        return str(int(number))
-
-
-def _find_changes(start: int, end: int) -> list[tuple[int, int]]:
-    """Return the times at which the offset from UTC changes, each with the offset before it."""
-    looks = [*range(start, end, _LOOK_EVERY), end]
-    return [
-        (_find_change(earlier, later), _compute_offset(earlier))
-        for earlier, later in pairwise(looks)
-        if _compute_offset(earlier) != _compute_offset(later)
-    ]
-
-
-def _find_change(earlier: int, later: int) -> int:
-    """Return the first second that has the offset of `later`."""
-    old = _compute_offset(earlier)
-    return earlier + bisect_left(
-        range(later - earlier + 1), True, key=lambda after: _compute_offset(earlier + after) != old
-    )
-
-
-def _compute_offset(seconds: int) -> int:
-    """Return by how many seconds local time is ahead of UTC at that time."""
-    offset = datetime.fromtimestamp(seconds, tz=UTC).astimezone().utcoffset()
-    return int(offset.total_seconds()) if offset else 0
-
+from response_store.queries.follow_ups import (
+    FOLLOWS,
+    LATEST_STATE,
+    build_latest,
+    select_with_following,
+)
+from response_store.queries.local_time import (
+    DAY,
+    HOUR,
+    build_time_number,
+    format_time_number,
+)
+from response_store.queries.reader import (
+    MEASURES,
+    DatabaseLocation,
+    Reader,
+    Row,
+    join_quantiles,
+)
 
 STEPS = 48
 
@@ -88,19 +49,29 @@ class By(StrEnum):
 
     MODEL = "model"
     DAY = "day"
+    HOUR = "hour"
     HOST = "host"
     CLIENT = "client"
+    AGENT = "agent"
+    SESSION = "session"
+    LABEL = "label"
     STATE = "state"
+    ERROR = "error"
+
+    @property
+    def seconds(self) -> int:
+        """Return how long a group lasts; 0 where it is not one of time."""
+        return {By.DAY: DAY, By.HOUR: HOUR}.get(self, 0)
 
 
 class StatisticsGroup(msgspec.Struct, frozen=True, kw_only=True):
-    """Exchanges that have something in common; `key` is None where it is not known.
+    """Exchanges that have something in common; a key is None where it is not known.
 
-    Times are milliseconds. Tokens are None where no exchange tells any; cached ones are part of
-    the input, reasoning of the output.
+    Times are milliseconds, of what was answered. Tokens are None where no exchange tells any;
+    cached ones are part of the input, reasoning of the output.
     """
 
-    key: str | None
+    keys: tuple[str | None, ...]
     count: int
     errors: int
     input_tokens: int | None
@@ -135,84 +106,205 @@ class Course(msgspec.Struct, frozen=True):
 
 
 class Statistics(msgspec.Struct, frozen=True):
-    """All groups: days in their order, everything else by count. No course without exchanges."""
+    """All groups: days and hours in their order, everything else by count, and all of them as one.
 
-    by: By
+    No total and no course without exchanges.
+    """
+
+    by: tuple[By, ...]
     groups: tuple[StatisticsGroup, ...]
+    total: StatisticsGroup | None
     course: Course | None
 
 
 _TOKENS = tuple(name for name in StatisticsGroup.__struct_fields__ if name.endswith("_tokens"))
-_SUMS = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _TOKENS)
+_TIMES = tuple(name for name in StatisticsGroup.__struct_fields__ if "_ms_" in name)
+_ERROR_STATES = ", ".join(f"'{state.value}'" for state in State if state.is_error)
+_IS_ERROR = f"CASE WHEN {LATEST_STATE} IN ({_ERROR_STATES}) THEN 1 ELSE 0 END"
 _KEYS = {
-    By.MODEL: "coalesce(model, requested_model)",
+    By.MODEL: "coalesce({undated[model]}, {undated[requested_model]})",
     By.HOST: HOST_PORT,
     By.CLIENT: "{client}",
-    By.STATE: "state",
+    By.AGENT: "agent",
+    By.SESSION: "session_id",
+    By.LABEL: "label",
+    By.STATE: LATEST_STATE,
+    By.ERROR: f"coalesce({build_latest('error_code')},"
+    f" CASE WHEN {_IS_ERROR} = 1 THEN {LATEST_STATE} END)",
 }
-_ERROR_STATES = ", ".join(f"'{state.value}'" for state in State if state.is_error)
-_GROUPS = f"""
-SELECT {{key}}, count(*), sum(CASE WHEN state IN ({_ERROR_STATES}) THEN 1 ELSE 0 END), {_SUMS},
-    {{{{p50[first_event_ms]}}}}, {{{{p95[first_event_ms]}}}},
-    {{{{p50[duration_ms]}}}}, {{{{p95[duration_ms]}}}}
-FROM {{{{exchanges}}}} WHERE {{condition}} GROUP BY 1"""
-_AGAIN = f"""
-SELECT {{key}}, {_SUMS} FROM (
-    SELECT *, row_number() OVER (
-        PARTITION BY tenant_id, response_id ORDER BY {order_by_tokens(", ".join(_TOKENS))}) AS place
-    FROM (
-        SELECT exchange_id, tenant_id, response_id, started_at, state, model, requested_model,
-            scheme, host, port, user_agent, {", ".join(_TOKENS)}
-        FROM {{{{exchanges}}}}
-        WHERE response_id IN (
-            SELECT response_id FROM {{{{exchanges}}}} WHERE response_id IS NOT NULL
-            GROUP BY response_id HAVING count(*) > 1)
-        AND {{condition}}) AS told
-    ) AS ranked
-WHERE place > 1 GROUP BY 1"""
-_SPAN = "SELECT min(started_at), max(started_at) FROM {{exchanges}} WHERE {condition}"
+# How long a poll took, a refusal or a promise to answer later says nothing of answers.
+_IS_ANSWER = f"state NOT IN ('open', 'queued', 'in_progress', 'refused') AND NOT {FOLLOWS}"
+_QUANTILES = ", ".join(f"{{quantiles[{name}]}} FILTER (WHERE {_IS_ANSWER})" for name in MEASURES)
+_SUMS = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _TOKENS)
+_NAMES = ", ".join(_TOKENS)
+_FURTHER = f"""
+WITH several AS (
+    SELECT %(keys)s, exchange_id, tenant_id, response_id, started_at, state, {_NAMES},
+        CASE WHEN {FOLLOWS} THEN 1 ELSE 0 END AS follows, {_IS_ERROR} AS failed
+    FROM {{exchanges}}
+    WHERE response_id IN (
+        SELECT response_id FROM {{exchanges}} WHERE response_id IS NOT NULL
+        GROUP BY response_id HAVING count(*) > 1)
+    AND %(condition)s
+), placed AS (
+    SELECT several.*, %(firsts)s,
+        follows - first_value(follows) OVER response AS spare,
+        row_number() OVER (
+            PARTITION BY tenant_id, response_id ORDER BY {order_by_tokens(_NAMES)}) AS place
+    FROM several
+    WINDOW response AS (
+        PARTITION BY tenant_id, response_id ORDER BY follows, started_at, exchange_id)
+)
+SELECT %(names)s, CAST(sum(fewer) AS BIGINT), CAST(sum(fewer * failed) AS BIGINT), {_SUMS}
+FROM (
+    SELECT %(names)s, -spare AS fewer, failed, {", ".join(f"-{one} AS {one}" for one in _TOKENS)}
+    FROM placed
+    UNION ALL
+    SELECT %(homes)s, 0, 0, {_NAMES} FROM placed WHERE place = 1) AS changes
+GROUP BY %(names)s"""
+"""What responses that came in several exchanges change of the sums of all rows.
+
+Their tokens count once, where they stand first; rows that follow what began a response are none by
+themselves, and their tokens are those of its group.
+"""
+_SPAN = "SELECT min(started_at), max(started_at) FROM {exchanges} WHERE %s"
 _COURSE = """
-SELECT {{floor_of}} (started_at - ?) / CAST(? AS DOUBLE PRECISION) {{floor_end}}, count(*)
-FROM {{exchanges}} WHERE {condition} GROUP BY 1"""
+SELECT {floor_of} (started_at - ?) / CAST(? AS DOUBLE PRECISION) {floor_end}, count(*)
+FROM {exchanges} WHERE %s GROUP BY 1"""
 
 
-def compute_statistics(reader: Reader, selection: Selection, by: By) -> Statistics:
-    """Return the exchanges of a selection, grouped."""
-    condition = selection.condition()
-    first, last = reader.rows(_fill(_SPAN, condition), condition.values)[0]
+def compute_statistics(reader: Reader, selection: Selection, by: Sequence[By]) -> Statistics:
+    """Return the exchanges of a selection, grouped by one thing or by several."""
+    condition = select_with_following(selection)
+    first, last = reader.rows(_SPAN % condition.sql, condition.values)[0]
     if first is None:
-        return Statistics(by, (), None)
-    key = build_day_number(first, last) if by is By.DAY else Condition(_KEYS[by], ())
-    values = (*key.values, *condition.values)
-    again = {
-        row[0]: dict(zip(_TOKENS, row[1:], strict=True))
-        for row in reader.rows(_fill(_AGAIN, condition, key), values)
+        return Statistics((*by,), (), None, None)
+    keys = [_build_key(one, first, last) for one in by]
+    changes = _read_changes(reader, condition, keys)
+    rows = _read_groups(reader, condition, keys)
+    built = (_build_group(by, row, changes.get(row[: len(keys)])) for row in rows)
+    groups = [group for group in built if group is not None]
+    measures = [[row[at] for row in rows] for at in range(-len(MEASURES), 0)]
+    total = _sum_groups(groups, _join_measures(reader, condition, measures))
+    return Statistics(
+        (*by,),
+        tuple(_sort_groups(by, groups)),
+        total,
+        _build_course(reader, selection, condition, first, last),
+    )
+
+
+def _build_key(by: By, first: float, last: float) -> Condition:
+    return build_time_number(by.seconds, first, last) if by.seconds else Condition(_KEYS[by], ())
+
+
+def _read_groups(reader: Reader, condition: Condition, keys: Sequence[Condition]) -> list[Row]:
+    """Return a row a group: its keys, exchanges, errors, tokens, and measures."""
+    columns = "".join(f"{key.sql}, " for key in keys)
+    grouped = f" GROUP BY {', '.join(str(at) for at in range(1, len(keys) + 1))}" if keys else ""
+    statement = (
+        f"SELECT {columns}count(*), sum({_IS_ERROR}), {_SUMS}, {_QUANTILES}"
+        f" FROM {{exchanges}} WHERE {condition.sql}{grouped}"
+    )
+    return reader.rows(statement, _join_values(keys, condition))
+
+
+def _read_changes(
+    reader: Reader, condition: Condition, keys: Sequence[Condition]
+) -> dict[Row, Sequence[int | None]]:
+    """Return by its keys what a group has more: exchanges, errors and tokens."""
+    names = [f"key{at}" for at in range(len(keys))]
+    homes = (f"CASE WHEN spare = 1 THEN first_{name} ELSE {name} END" for name in names)
+    statement = _FURTHER % {
+        "keys": ", ".join(f"{key.sql} AS {name}" for key, name in zip(keys, names, strict=True)),
+        "firsts": ", ".join(f"first_value({one}) OVER response AS first_{one}" for one in names),
+        "names": ", ".join(names),
+        "homes": ", ".join(homes),
+        "condition": condition.sql,
     }
-    rows = reader.rows(_fill(_GROUPS, condition, key), values)
-    groups = [_build_group(by, row, again.get(row[0], {})) for row in rows]
-    groups.sort(key=lambda one: (0 if by is By.DAY else -one.count, one.key is None, one.key or ""))
-    return Statistics(by, tuple(groups), _build_course(reader, selection, first, last))
+    rows = reader.rows(statement, _join_values(keys, condition))
+    return {row[: len(keys)]: row[len(keys) :] for row in rows}
 
 
-def _fill(statement: str, condition: Condition, key: Condition | None = None) -> str:
-    return statement.format(condition=condition.sql, key=key.sql if key else "")
+def _join_values(keys: Sequence[Condition], condition: Condition) -> tuple[object, ...]:
+    return (*(value for key in keys for value in key.values), *condition.values)
 
 
-def _build_group(by: By, row: Row, again: dict[str, int | None]) -> StatisticsGroup:
-    key, count, errors, *numbers = row
-    sums, measures = numbers[: len(_TOKENS)], numbers[len(_TOKENS) :]
-    if by is By.DAY and key is not None:
-        key = format_day(key)
-    tokens = {
-        name: None if total is None else total - (again.get(name) or 0)
-        for name, total in zip(_TOKENS, sums, strict=True)
+def _build_group(
+    by: Sequence[By], row: Row, changes: Sequence[int | None] | None
+) -> StatisticsGroup | None:
+    """Return a group; None where it is only of rows that belong to others."""
+    keys, (count, errors, *others) = row[: len(by)], row[len(by) :]
+    sums, measures = others[: len(_TOKENS)], others[len(_TOKENS) :]
+    if changes is not None:
+        more = [change or 0 for change in changes]
+        count, errors = count + more[0], errors + more[1]
+        sums = [
+            known if change is None else (known or 0) + change
+            for known, change in zip(sums, changes[2:], strict=True)
+        ]
+    if not count:
+        return None
+    return StatisticsGroup(
+        keys=tuple(_format_key(one, key) for one, key in zip(by, keys, strict=True)),
+        count=count,
+        errors=errors,
+        **dict(zip(_TOKENS, sums, strict=True)),
+        **_name_times(join_quantiles([one]) for one in measures),
+    )
+
+
+def _join_measures(
+    reader: Reader, condition: Condition, measures: Sequence[Sequence[Any]]
+) -> dict[str, Any]:
+    """Return the times of all groups together, from what is known of each of them."""
+    joined = [join_quantiles(values) for values in measures]
+    if None in joined:
+        statement = f"SELECT {_QUANTILES} FROM {{exchanges}} WHERE {condition.sql}"
+        joined = [join_quantiles([value]) for value in reader.rows(statement, condition.values)[0]]
+    return _name_times(joined)
+
+
+def _name_times(pairs: Iterable[tuple[float | None, float | None] | None]) -> dict[str, Any]:
+    return dict(zip(_TIMES, chain.from_iterable(pair or () for pair in pairs), strict=True))
+
+
+def _format_key(by: By, key: Any) -> str | None:
+    return format_time_number(by.seconds, key) if by.seconds and key is not None else key
+
+
+def _sum_groups(groups: Sequence[StatisticsGroup], times: dict[str, Any]) -> StatisticsGroup:
+    """Return all groups as one."""
+    known = {
+        name: [count for one in groups if (count := getattr(one, name)) is not None]
+        for name in _TOKENS
     }
-    names = [name for name in StatisticsGroup.__struct_fields__ if "_ms_" in name]
-    percentiles = dict(zip(names, measures, strict=True))
-    return StatisticsGroup(key=key, count=count, errors=errors, **tokens, **percentiles)
+    return StatisticsGroup(
+        keys=(),
+        count=sum(one.count for one in groups),
+        errors=sum(one.errors for one in groups),
+        **{name: sum(counts) if counts else None for name, counts in known.items()},
+        **times,
+    )
 
 
-def _build_course(reader: Reader, selection: Selection, first: float, last: float) -> Course | None:
+def _sort_groups(by: Sequence[By], groups: Sequence[StatisticsGroup]) -> list[StatisticsGroup]:
+    """Return groups in their order: by each thing in turn, times as they come, else by count."""
+    counts = Counter[tuple[str | None, ...]]()
+    for group in groups:
+        counts.update({group.keys[:at]: group.count for at in range(1, len(by) + 1)})
+    return sorted(
+        groups,
+        key=lambda one: [
+            (0 if kind.seconds else -counts[one.keys[: at + 1]], key is None, key or "")
+            for at, (kind, key) in enumerate(zip(by, one.keys, strict=True))
+        ],
+    )
+
+
+def _build_course(
+    reader: Reader, selection: Selection, condition: Condition, first: float, last: float
+) -> Course | None:
     """Return the course over the period that was asked for, or over that of the exchanges."""
     since = first if selection.since is None else selection.since
     until = last if selection.since is None else max(last, time.time())
@@ -221,9 +313,8 @@ def _build_course(reader: Reader, selection: Selection, first: float, last: floa
     step = (until - since) / STEPS
     if not 0 < step < float("inf"):
         return None
-    condition = selection.condition()
     counts = [0] * STEPS
-    rows = reader.rows(_fill(_COURSE, condition), (since, step, *condition.values))
+    rows = reader.rows(_COURSE % condition.sql, (since, step, *condition.values))
     for place, count in rows:
         counts[min(max(int(place), 0), STEPS - 1)] += count
     return Course(since, until, tuple(counts))

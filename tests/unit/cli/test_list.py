@@ -184,7 +184,7 @@ def several(stored: Anywhere) -> None:
 
 FILTERS: list[tuple[list[str], str]] = [
     (["--model", "gpt-5.1"], "0"),
-    (["--model", "gpt-5"], ""),
+    (["--model", "gpt-5"], "0"),
     (["--model", "GPT-5*"], "10"),
     (["--model", "o3", "--model", "gpt-5-mini"], "21"),
     (["--model", "*%*"], "3"),
@@ -219,6 +219,64 @@ def test_filters(anywhere: Anywhere, run: Command) -> None:
         assert (result.exit_code, result.stderr) == (0, ""), filters
         listed = [line.split("\t")[7] for line in result.stdout.splitlines()]
         assert listed == [f"e{at}" for at in found], filters
+
+
+def test_a_model_matches_by_either_name_and_any_date(anywhere: Anywhere, run: Command) -> None:
+    """What was asked for or what answered; a name stands for its versions as well."""
+    anywhere.exchange("e3", started_at=3.0, requested_model="gpt-5.1", model="gpt-5.1-2026-01-01")
+    anywhere.exchange("e2", started_at=2.0, requested_model="gpt-5.1-2026-01-01", state="refused")
+    anywhere.exchange("e1", started_at=1.0, requested_model="latest", model="GPT-5.1-mini")
+    for name, ids in [
+        ("gpt-5.1", ["e3", "e2"]), ("gpt-5.1-2026-01-01", ["e3", "e2"]), ("latest", ["e1"]),
+        ("*-mini", ["e1"]), ("gpt-5.1-2026", []), ("*5.1", ["e3", "e2"]),
+    ]:  # fmt: skip
+        listed = [line.split("\t")[7] for line in run("list", "--model", name).stdout.splitlines()]
+        assert listed == ids, name
+
+
+def background(stored: Anywhere) -> None:
+    """Responses in the background: ended, polled once, resumed, cancelled, and only polled."""
+    began = {"path": "/v1/responses", "model": "gpt-5.1-2025-11-13", "question": "Prove it"}
+    polled = {"method": "GET", "model": "gpt-5.1-2025-11-13"}
+
+    def add(name: str, at: float, path: str, state: str, **columns: object) -> None:
+        identifier = f"resp_{name[0]}"
+        known = polled | {"path": f"/v1/responses/{identifier}{path}"} if path else began
+        columns = known | {"started_at": at, "state": state} | columns
+        stored.exchange(name, response_id=identifier, **columns)
+
+    add("a1", 10.0, "", "queued", duration_ms=100.0)
+    add("a2", 60.0, "?", "completed", duration_ms=500.0, input_tokens=7, output_text="QED")
+    add("b1", 11.0, "", "queued")
+    add("b2", 61.0, "?", "in_progress")
+    add("c1", 12.0, "", "interrupted", error_message="cut", output_text="Q")
+    add("c2", 62.0, "?stream=true", "interrupted")
+    add("c3", 63.0, "?stream=true", "completed", output_text="QED")
+    add("d1", 13.0, "", "queued")
+    add("d2", 64.0, "/cancel", "cancelled", method="POST")
+    add("e2", 65.0, "?", "failed", error_code="server_error")
+    stored.exchange("x", started_at=66.0, response_id="resp_a", tenant_id="other")
+
+
+def test_a_background_response_is_one_line(anywhere: Anywhere, run: Command) -> None:
+    """From its beginning to its end: with the state, the words and the tokens of what came last."""
+    background(anywhere)
+    listed = json.loads(run("list", "--json").stdout)["exchanges"]
+    assert [(one["exchange_id"], one["state"]) for one in listed] == [
+        ("e2", "failed"), ("d1", "cancelled"), ("c1", "completed"), ("b1", "in_progress"),
+        ("a1", "completed"),
+    ]  # fmt: skip
+    ended = listed[-1]
+    assert (ended["question"], ended["output_start"], ended["input_tokens"]) == (
+        "Prove it", "QED", 7,
+    )  # fmt: skip
+    assert (ended["started_at"], ended["duration_ms"]) == (10.0, 50_500.0)
+    assert (listed[2]["error_message"], listed[2]["output_start"]) == (None, "QED")
+    for state, ids in [("completed", ["c1", "a1"]), ("queued", []), ("interrupted", []),
+                       ("in_progress", ["b1"]), ("failed", ["e2"])]:  # fmt: skip
+        found = json.loads(run("list", "--json", "--state", state).stdout)["exchanges"]
+        assert [one["exchange_id"] for one in found] == ids, state
+    assert run("list", "--since", "1970-01-01T00:00:55Z").stdout.count("\n") == 1
 
 
 def servers(stored: Anywhere) -> None:

@@ -13,7 +13,7 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from response_store.cli.stats import draw_sparkline, show
+from response_store.cli.stats import build_table, draw_sparkline, show
 from response_store.format.text import shorten_count
 from response_store.model.records import State
 from response_store.model.selection import Selection
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 MIDNIGHT = 1767218400.0  # of the first day of 2026, where the tests are
 GOLDEN = """\
-gpt-5.1	4	1100	300	100	20	1200	27.3%	100	300	1000	4000	2	50.0%
+gpt-5.1	4	1100	300	100	20	1200	27.3%	100	300	2000	4000	2	50.0%
 o3	1	-	-	-	-	-	-	-	-	-	-	0	0.0%
 -	1	-	-	-	-	-	-	-	-	-	-	0	0.0%
 """
@@ -82,6 +82,18 @@ def test_a_pipe_gets_plain_columns(anywhere: Anywhere, run: Command) -> None:
             [("codex_cli", "2"), ("OpenAI/JS", "1"), ("OpenAI/Python", "1"), ("curl", "1"),
              ("-", "1")],
         ),
+        (
+            "error",
+            [("-", "4"), ("interrupted", "1"), ("refused", "1")],
+        ),
+        ("session", [("-", "6")]),
+        ("agent", [("-", "6")]),
+        ("label", [("-", "6")]),
+        (
+            "hour",
+            [("2025-12-31 23:00", "1"), ("2026-01-01 11:00", "1"), ("2026-01-01 23:00", "1"),
+             ("2026-01-02 11:00", "1"), ("2026-01-02 23:00", "1"), ("2026-01-03 11:00", "1")],
+        ),
         # Each second one began a second before midnight.
         ("day", [("2025-12-31", "1"), ("2026-01-01", "2"), ("2026-01-02", "2"),
                  ("2026-01-03", "1")]),
@@ -126,11 +138,15 @@ def test_json_has_numbers(anywhere: Anywhere, run: Command) -> None:
     assert first == {
         "key": "gpt-5.1", "count": 4, "errors": 2, "input_tokens": 1100, "cached_tokens": 300,
         "output_tokens": 100, "reasoning_tokens": 20, "total_tokens": 1200,
-        "first_event_ms_p50": 100.4, "first_event_ms_p95": 300.0, "duration_ms_p50": 1000.0,
+        "first_event_ms_p50": 100.4, "first_event_ms_p95": 300.0, "duration_ms_p50": 2000.0,
         "duration_ms_p95": 4000.0, "cached_share": 300 / 1100, "error_share": 0.5,
     }  # fmt: skip
     assert last["key"] is last["cached_share"] is last["duration_ms_p50"] is None
     assert found["by"] == "model"
+    total = found["total"]
+    assert (total["count"], total["errors"], total["input_tokens"]) == (6, 2, 1100)
+    assert (total["duration_ms_p50"], total["first_event_ms_p95"]) == (2000.0, 300.0)
+    assert "key" not in total
     course = found["course"]
     assert (course["since"], course["until"]) == (MIDNIGHT - 1, MIDNIGHT + 43200 * 5 - 1)
     assert (sum(course["counts"]), course["counts"][0], course["counts"][-1]) == (6, 1, 1)
@@ -141,7 +157,7 @@ def test_an_empty_store_has_no_numbers(anywhere: Anywhere, run: Command) -> None
     result = run("stats")
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads(run("stats", "--json").stdout) == {
-        "by": "model", "groups": [], "course": None,
+        "by": "model", "groups": [], "total": None, "course": None,
     }  # fmt: skip
 
 
@@ -248,7 +264,9 @@ def test_everything_fits(stored: Stored, width: int, by: By) -> None:
     some(stored)
     stored.exchange("w", model="模型" * 40, host="主机" * 40, user_agent="客户" * 40)
     lines = drawn(stored, width, by).splitlines()
-    assert len(lines) == 3 + 1 + {"host": 3, "day": 4, "state": 5, "client": 6, "model": 4}[by]
+    groups = {"host": 3, "day": 4, "hour": 7, "state": 5, "client": 6, "model": 4, "error": 3}
+    count = groups.get(by, 1)
+    assert len(lines) == 3 + count + (2 if count > 1 else 1)
     if width >= 40:
         assert max(map(cell_len, lines)) <= width
 
@@ -265,7 +283,7 @@ def test_a_wide_terminal_shows_everything(stored: Stored) -> None:
     """A wide one gets tokens, times, bars and the course of time."""
     some(stored)
     shown = drawn(stored, 160)
-    for words in ("1100/100", "27.3%", "100 ms/300 ms", "1.0 s/4.0 s", "██████████", "2 50.0%"):
+    for words in ("1100/100", "27.3%", "100 ms/300 ms", "2.0 s/4.0 s", "██████████", "2 50.0%"):
         assert words in shown
     spark, period = shown.splitlines()[:2]
     assert spark[0] == spark[-1] == "█"
@@ -316,7 +334,7 @@ def test_large_columns_are_not_touched(stored: Stored) -> None:
         statements = [one for one in asked if "openai_exchanges" in one]
         assert len(statements) == 4
         connection.create_function("response_store_client", 1, len)
-        connection.create_aggregate("response_store_percentile", 2, io.StringIO)  # type: ignore[arg-type]
+        connection.create_aggregate("response_store_values", 1, io.StringIO)  # type: ignore[arg-type]
         for statement in statements:
             for column in ("request_body", "raw_response", "output_text", "result", "recorder_id"):
                 assert column not in statement
@@ -324,3 +342,84 @@ def test_large_columns_are_not_touched(stored: Stored) -> None:
             steps = [step for step in plan if "openai_exchanges" in step]
             assert steps
             assert all("SEARCH" in step for step in steps), plan
+
+
+def test_two_groups_at_once(anywhere: Anywhere, run: Command) -> None:
+    """Each thing has a column; days in their order, of one day the largest first."""
+    some(anywhere)
+    anywhere.exchange("m", started_at=MIDNIGHT + 3600, model="o3-2025-04-16")
+    anywhere.exchange("n", started_at=MIDNIGHT + 7200, model=None, requested_model="o3")
+    groups = [line[:3] for line in fields(run("stats", "--by", "day,model").stdout)]
+    assert groups == [
+        ["2025-12-31", "gpt-5.1", "1"], ["2026-01-01", "gpt-5.1", "2"], ["2026-01-01", "o3", "2"],
+        ["2026-01-02", "gpt-5.1", "1"], ["2026-01-02", "o3", "1"], ["2026-01-03", "-", "1"],
+    ]  # fmt: skip
+    found = json.loads(run("stats", "--by", "Model, day", "--json", "-n", "2").stdout)
+    assert found["by"] == "model,day"
+    keys = [(one["key"], one["second_key"]) for one in found["groups"]]
+    assert keys == [("gpt-5.1", "2025-12-31"), ("gpt-5.1", "2026-01-01")]
+    assert found["total"]["count"] == 8
+
+
+@pytest.mark.parametrize("by", ["moon", "day,day", "day,model,host", "", "day,"])
+def test_wrong_groups_end_with_2(stored: Stored, run: Command, by: str) -> None:
+    """The error says what there is."""
+    result = run("stats", "--by", by)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "day" in result.stderr
+
+
+def test_a_model_is_one_whatever_its_date(anywhere: Anywhere, run: Command) -> None:
+    """The name that is asked for, and those of its versions, are one group."""
+    names = ["gpt-5.1", "gpt-5.1-2025-11-13", "gpt-5.1-2026-01-01", "gpt-5.1-mini", "-2026-01-01",
+             "gpt-5.1-2026-01-1x", "gpt-5.1-2026-01-01-x"]  # fmt: skip
+    for at, name in enumerate(names):
+        anywhere.exchange(f"e{at}", model=name)
+    found = {one[0]: one[1] for one in fields(run("stats").stdout)}
+    assert found == {
+        "gpt-5.1": "3", "gpt-5.1-mini": "1", "-2026-01-01": "1", "gpt-5.1-2026-01-1x": "1",
+        "gpt-5.1-2026-01-01-x": "1",
+    }  # fmt: skip
+
+
+def test_a_background_response_counts_once(anywhere: Anywhere, run: Command) -> None:
+    """Its polls are no exchanges; what they brought is of the group that it began in."""
+    began = {"response_id": "resp_a", "requested_model": "alias", "label": "nightly",
+             "session_id": "s", "model": None}  # fmt: skip
+    poll = {"response_id": "resp_a", "method": "GET", "path": "/v1/responses/resp_a", "model": "m",
+            "input_tokens": 100, "output_tokens": 10, "duration_ms": 3.0}  # fmt: skip
+    anywhere.exchange("a1", started_at=MIDNIGHT - 5, state="queued", duration_ms=300.0, **began)
+    anywhere.exchange("a2", started_at=MIDNIGHT + 5, **poll)
+    anywhere.exchange("b1", started_at=MIDNIGHT + 5, **(poll | {"response_id": "resp_b"}))
+    anywhere.exchange("c1", model="m", started_at=MIDNIGHT, duration_ms=900.0)
+    anywhere.exchange("c2", model="m", state="refused", duration_ms=1.0)
+    found = {}
+    for by in ("model", "day", "session", "label", "state"):
+        groups = json.loads(run("stats", "--json", "--by", by).stdout)
+        assert (groups["total"]["count"], groups["total"]["input_tokens"]) == (4, 200), by
+        assert groups["total"]["duration_ms_p95"] == 900.0
+        found[by] = {one["key"]: (one["count"], one["input_tokens"]) for one in groups["groups"]}
+    assert found["model"] == {"alias": (1, 100), "m": (3, 100)}
+    assert found["day"] == {"2025-12-31": (1, 100), "2026-01-01": (3, 100)}
+    assert found["session"] == {"s": (1, 100), None: (3, 100)}
+    assert found["label"] == {"nightly": (1, 100), None: (3, 100)}
+    assert found["state"] == {"completed": (3, 200), "refused": (1, None)}
+    for options in (["--model", "alias"], ["--state", "completed", "--model", "alias"]):
+        (only,) = json.loads(run("stats", "--json", *options).stdout)["groups"]
+        assert (only["count"], only["input_tokens"]) == (1, 100), options
+    assert run("stats", "--state", "queued").stdout == ""
+
+
+def test_a_total_stands_last(stored: Stored) -> None:
+    """Where there are several groups; the first of two keys is not repeated."""
+    some(stored)
+    last = drawn(stored, 120).splitlines()[-1].split()
+    assert (last[0], last[1], last[2]) == ("total", "6", "1100/100")
+    with stored.open() as query:
+        statistics = query.statistics(Selection(tenant="default"), By.STATE, By.MODEL)
+    console = Console(file=io.StringIO(), width=100)
+    console.print(build_table(statistics, 100))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert [line[:11].strip() for line in shown.splitlines()] == [
+        "state", "completed", "incomplete", "interrupted", "open", "refused", "total",
+    ]  # fmt: skip

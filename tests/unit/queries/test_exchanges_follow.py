@@ -146,7 +146,7 @@ def test_only_what_is_selected_is_told(anywhere: Anywhere) -> None:
         followed.add("a2", state="completed", model="gpt-5.1")
         assert followed.begin() == ["a1"]
         followed.add("b1", state="failed", requested_model="gpt-5")
-        followed.add("b2", state="failed", model="o3", requested_model="gpt-5")
+        followed.add("b2", state="failed", model="o3", requested_model="o3-mini")
         followed.add("b3", state="failed", model="gpt-5", tenant_id="other")
         followed.add("b4", state="open", requested_model="gpt-5")
         assert followed.look() == ["b1"]

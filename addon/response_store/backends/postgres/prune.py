@@ -14,6 +14,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from response_store.backends.postgres.connection import PostgresConnections
 from response_store.backends.postgres.errors import translate_errors
+from response_store.backends.postgres.reader import UNDATED
 from response_store.backends.postgres.schema import fold_names
 from response_store.backends.postgres.watchdog import Watchdog
 from response_store.config import TableNames
@@ -44,6 +45,7 @@ class PostgresRemover:
             "by_time": "",
             "lock": "FOR UPDATE SKIP LOCKED",
             "client": f"substring(user_agent FROM '{CLIENT}')",
+            "undated": UNDATED,
         }
         self._watchdog = Watchdog(self._where)
         self._connection = PostgresConnections(target, self._watchdog).connect()

@@ -36,6 +36,8 @@ from response_store.queries.reader import (
     CLIENT,
     ID_COLUMNS,
     MEASURES,
+    MODELS,
+    QUANTILES,
     Dialect,
     PostgresLocation,
     Row,
@@ -99,6 +101,11 @@ _GRACE = 5.0  # that the server has for saying itself that the time is over
 _LOCK_SECONDS = 5.0
 _LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
 _NO_ENCODING = "SQL_ASCII"
+UNDATED = {
+    column: f"regexp_replace({column}, '^(.+)-[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$', '\\1')"
+    for column in MODELS
+}
+"""The words `{undated[...]}`."""
 
 
 class PostgresReader:
@@ -129,8 +136,8 @@ class PostgresReader:
             "by_state": "",
             "floor_of": "floor(",
             "floor_end": ")",
-            "p50": {column: _build_percentile(column, 0.5) for column in MEASURES},
-            "p95": {column: _build_percentile(column, 0.95) for column in MEASURES},
+            "quantiles": {column: _build_quantiles(column) for column in MEASURES},
+            "undated": UNDATED,
             "client": f"substring(user_agent FROM '{CLIENT}')",
         }
         self._watchdog = Watchdog(self.name, BatchDeadline(seconds + _GRACE))
@@ -227,8 +234,9 @@ class PostgresReader:
         self.versions = read_versions(self, self._names)
 
 
-def _build_percentile(column: str, part: float) -> str:
-    return f"percentile_disc({part}) WITHIN GROUP (ORDER BY {column})"
+def _build_quantiles(column: str) -> str:
+    parts = ", ".join(map(str, QUANTILES))
+    return f"percentile_disc(ARRAY[{parts}]) WITHIN GROUP (ORDER BY {column})"
 
 
 def _set_up(connection: Connection) -> None:

@@ -48,6 +48,7 @@ class SqliteRemover:
             "by_time": f"INDEXED BY {quote_name(names.exchanges_started_index)}",
             "lock": "",
             "client": connection.WORDS["client"],
+            "undated": connection.WORDS["undated"],
         }
         with translate_errors(self._where):
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
