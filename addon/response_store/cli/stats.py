@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 import msgspec
@@ -43,23 +43,21 @@ if TYPE_CHECKING:
 MAX_GROUPINGS = 2
 
 
-class Grouping(click.ParamType):  # type: ignore[type-arg]  # older releases have no argument
-    """What exchanges are grouped by, on the command line; becomes a tuple of `By`."""
+class Grouping(click.Choice):  # type: ignore[type-arg]  # older releases have no argument
+    """What exchanges are grouped by, on the command line: one thing, or two behind a comma."""
 
-    name = "grouping"
+    def __init__(self) -> None:
+        super().__init__([by.value for by in By], case_sensitive=False)
 
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[By, ...]:
-        """Return one or two things to group by, or fail with a message that names them all."""
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a tuple of `By`, or fail with a message that names them all."""
         if isinstance(value, tuple):
             return value
-        names = [name.strip().lower() for name in str(value).split(",")]
-        if unknown := [name for name in names if name not in {*By}]:
-            self.fail(f"{unknown[0]!r} is no group. There are: {', '.join(By)}.", param, ctx)
-        if len(names) > MAX_GROUPINGS or len({*names}) < len(names):
+        names = str(value).split(",")
+        groups = tuple(By(super(Grouping, self).convert(one.strip(), param, ctx)) for one in names)
+        if len(groups) > MAX_GROUPINGS or len({*groups}) < len(groups):
             self.fail("Name one group, or two different ones: day,model.", param, ctx)
-        return tuple(map(By, names))
+        return groups
 
     def shell_complete(
         self,

@@ -44,7 +44,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
         (["config", ""], ["check"]),
         (["list", "--si"], ["--since"]),
         (["list", "--state", "c"], ["completed", "cancelled"]),
-        (["stats", "--by", ""], ["model", "day", "host", "client", "state"]),
+        (["stats", "--by", "h"], ["hour", "host"]),
+        (["stats", "--by", "hour,h"], ["hour,host"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
     ],
 )
