@@ -24,6 +24,7 @@ from response_store.queries.exchanges import Follower, Query
 if TYPE_CHECKING:
     from response_store.config.postgres_target import PostgresTarget
     from response_store.model.selection import Selection
+    from response_store.pruning.redact import Rewriter
     from response_store.queries.reader import Reader
     from response_store.queries.schema_state import Findings
     from response_store.search.index import Index
@@ -142,6 +143,20 @@ def open_remover(target: DatabaseTarget, tables: TableNames, *, busy_ms: int) ->
         from response_store.backends.sqlite.prune import SqliteRemover  # noqa: PLC0415
 
         return SqliteRemover(target, tables, busy_ms=busy_ms)
+    from response_store.backends.postgres.prune import PostgresRemover  # noqa: PLC0415
+
+    return PostgresRemover(target, tables)
+
+
+def open_rewriter(target: DatabaseTarget, tables: TableNames) -> Rewriter:
+    """Open a database that is there to write rows anew. Raises StoreError.
+
+    A SQLite file is waited for `BUSY_MS` where another process writes to it.
+    """
+    if isinstance(target, SqliteTarget):
+        from response_store.backends.sqlite.prune import SqliteRemover  # noqa: PLC0415
+
+        return SqliteRemover(target, tables, busy_ms=BUSY_MS)
     from response_store.backends.postgres.prune import PostgresRemover  # noqa: PLC0415
 
     return PostgresRemover(target, tables)

@@ -7,7 +7,7 @@ column that could not be searched is left out, and counted.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote_plus, unquote_plus
 
@@ -86,10 +86,56 @@ class Redactor:
         exchange = self._redact_exchange(change.exchange, redactor)
         response = self._redact_response(change.response, redactor) if change.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
-            for name, _ in redactor.matches:
-                self._counters.add(f"redacted.{name}")
+            self._count(redactor)
         conversation = self._redact_conversation(change.conversation, redactor)
         return Record(exchange, response, conversation)
+
+    def redact_stored_exchange(self, row: ExchangeRow) -> dict[str, Any]:
+        """Return the columns of a stored exchange that change; None: what can't be searched.
+
+        Its bodies are unpacked.
+        """
+        ids = (getattr(row, name) for name in _IDS)
+        redactor = _TextRedactor(
+            self._patterns, self._times, frozenset(id_.encode() for id_ in ids if id_)
+        )
+        redacted = self._redact_exchange(row, redactor)
+        return self._list_changes(row, redacted, redactor)
+
+    def redact_stored_response(self, row: ResponseRow) -> dict[str, Any]:
+        """Return the columns of a stored response that change; None: what can't be searched."""
+        redactor = _TextRedactor(self._patterns, self._times, frozenset({row.id.encode()}))
+        redacted = {
+            name: self._redact_value(name, change, getattr(row, name))
+            for name, change in _list_response_columns(redactor)
+        }
+        self._count(redactor)
+        return {name: value for name, value in redacted.items() if value != getattr(row, name)}
+
+    def redact_stored_texts(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return the texts, JSON each, that change; None: what can't be searched."""
+        redactor = _TextRedactor(self._patterns, self._times, frozenset())
+        redacted = {
+            name: self._redact_value(name, redactor.json, text) for name, text in texts.items()
+        }
+        self._count(redactor)
+        return {name: text for name, text in redacted.items() if text != texts[name]}
+
+    def _list_changes(
+        self, row: ExchangeRow, redacted: ExchangeRow, redactor: _TextRedactor
+    ) -> dict[str, Any]:
+        """Return the columns that differ, those alone that were left out where nothing matched."""
+        self._count(redactor)
+        return {
+            name: value
+            for name in row.__struct_fields__
+            if (value := getattr(redacted, name)) != getattr(row, name)
+            and (redactor.matches or value is None)
+        }
+
+    def _count(self, redactor: _TextRedactor) -> None:
+        for name, _ in redactor.matches:
+            self._counters.add(f"redacted.{name}")
 
     def _is_clean(self, record: Record) -> bool:
         """Return whether one search of all of it tells that there is no secret, as nearly
@@ -155,13 +201,7 @@ class Redactor:
         """Return the row of a response; None where one of its columns could not be searched."""
         redacted = {
             name: self._redact_value(name, change, getattr(row, name))
-            for name, change in (
-                ("id", redactor.id),
-                ("model", redactor.text),
-                ("response_object", redactor.json),
-                ("input", redactor.json),
-                ("messages", redactor.json),
-            )
+            for name, change in _list_response_columns(redactor)
         }
         if None in redacted.values():
             return None
@@ -323,6 +363,16 @@ class _TextRedactor:
             (name, _strip_line_ends(text[start:end])) for name, start, end in matches
         )
         return mask_matches(text, matches) if matches else text
+
+
+def _list_response_columns(redactor: _TextRedactor) -> Iterable[tuple[str, Callable[[Any], Any]]]:
+    return (
+        ("id", redactor.id),
+        ("model", redactor.text),
+        ("response_object", redactor.json),
+        ("input", redactor.json),
+        ("messages", redactor.json),
+    )
 
 
 def _list_bodies(record: Record) -> list[Any]:

@@ -28,6 +28,7 @@ from response_store.pruning.batch import (
     remove_batch,
     select_batch,
 )
+from response_store.pruning.redact import RowChange, rewrite_rows
 from response_store.queries.reader import CLIENT, Row, name_tables
 
 
@@ -64,6 +65,18 @@ class PostgresRemover:
                 self._execute, tenant, selection, rows, before_responses=self._locked
             )
 
+    def rewrite(self, changes: Sequence[RowChange]) -> tuple[list[RowChange], list[str]]:
+        with (
+            translate_errors(self._where),
+            self._watchdog.watching(self._connection),
+            self._permitted(),
+            self._connection.transaction(),
+        ):
+            return rewrite_rows(self._execute, changes)
+
+    def purge_words(self) -> None:
+        """Do nothing: words go with their rows, and these with the server's autovacuum."""
+
     def checkpoint(self) -> None:
         """Do nothing: the server looks after its files."""
 
@@ -84,8 +97,8 @@ class PostgresRemover:
         except InsufficientPrivilege:
             tables = f"{self._names.exchanges}, {self._names.responses}"
             raise PermanentStoreError(
-                f"{self._where}: the role may not remove rows:"
-                f" GRANT SELECT, UPDATE, DELETE ON {tables} to it, or prune as another role"
+                f"{self._where}: the role may not remove or change rows:"
+                f" GRANT SELECT, UPDATE, DELETE ON {tables} to it, or do it as another role"
             ) from None
 
     def _locked(self, tenant: str, ids: Sequence[str]) -> Sequence[str]:

@@ -10,6 +10,7 @@ from typing import Any
 from response_store.backends.sqlite import connection
 from response_store.backends.sqlite.connection import BUSY_TIMEOUT_MS, connect
 from response_store.backends.sqlite.errors import begin_immediate, translate_errors
+from response_store.backends.sqlite.schema import has_fts5, has_search_words
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.model.selection import Selection
 from response_store.model.tables import quote_name
@@ -20,12 +21,17 @@ from response_store.pruning.batch import (
     remove_batch,
     select_batch,
 )
+from response_store.pruning.redact import RowChange, rewrite_rows
 from response_store.queries.reader import Row, name_tables
 
 _CHECKPOINT_INTERVAL = 64  # batches
 _SHRINK_BATCH_SIZE = 64  # given back while others wait
 _PATIENCE_MS = 200  # that the end of it all waits for readers
 
+_MERGED_PAGES = 64  # while others wait
+_MERGED_LITTLE = 2  # changes, where there is nothing left to merge
+_MERGE = """
+INSERT INTO {exchanges_search_words} ({exchanges_search_words}, rank) VALUES ('merge', ?)"""
 _HAS_JOURNALS = "SELECT 1 FROM {exchanges_journals} WHERE journal_id <> '' LIMIT 1"
 
 
@@ -41,6 +47,7 @@ class SqliteRemover:
     ) -> None:
         self._where = f"SQLite {target.describe()}"
         self._path = target.path
+        self._names = names
         self._batches = 0
         self._words: dict[str, Any] = {
             **name_tables(names),
@@ -68,6 +75,27 @@ class SqliteRemover:
                 return PrunedBatch(0, 0, None)
             with begin_immediate(self._connection):
                 return remove_batch(self._execute, tenant, selection, rows)
+
+    def rewrite(self, changes: Sequence[RowChange]) -> tuple[list[RowChange], list[str]]:
+        with translate_errors(self._where):
+            # What was there is overwritten in the file, not merely free.
+            self._connection.execute("PRAGMA secure_delete = ON")
+            with begin_immediate(self._connection):
+                return rewrite_rows(self._execute, changes)
+
+    def purge_words(self) -> None:
+        """Merge the parts of the index, some pages at a time: until then they hold old words."""
+        with translate_errors(self._where):
+            if not (has_fts5(self._connection) and has_search_words(self._connection, self._names)):
+                return
+            pages = -_MERGED_PAGES  # of all parts at first, whatever their number
+            while True:
+                before = self._connection.total_changes
+                self._execute(_MERGE, (pages,))
+                if self._connection.total_changes - before < _MERGED_LITTLE:
+                    break
+                pages = _MERGED_PAGES
+        self.truncate()
 
     def checkpoint(self) -> None:
         """Keep the write-ahead log short, without waiting for anybody."""
