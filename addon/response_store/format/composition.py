@@ -68,8 +68,6 @@ def classify_item(item: TurnItem) -> str:
     sources = [turn.source for turn in item.turns if not turn.aside]
     if not sources and as_name(item.fields.get("type")) == REASONING:
         return REASONING
-    if CALL in sources:
-        return "calls"
     return next((_SOURCES[source] for source in sources if source in _SOURCES), "messages")
 
 

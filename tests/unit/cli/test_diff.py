@@ -26,7 +26,7 @@ def ask(*texts: str, **more: Any) -> bytes:
 
 
 def talk(anywhere: Anywhere) -> None:
-    """Four turns, of which each has been begun a second after the one before it."""
+    """Turns, of which most have been begun a second after the one before, and one that is alone."""
     for number, columns in enumerate(
         (
             {"request_body": ask("a"), "session_id": "s", "input_tokens": 2000},
@@ -38,6 +38,7 @@ def talk(anywhere: Anywhere) -> None:
     ):  # fmt: skip
         row = {"started_at": BEGAN + number, "response_id": f"r{number}"}
         anywhere.exchange(f"e{number}", **row | columns)
+    anywhere.exchange("fork", started_at=BEGAN + 2.5, parent_exchange_id="e0", session_id="s")
     anywhere.exchange("lone", started_at=BEGAN - 1, request_body=ask("z"))
 
 
@@ -58,7 +59,7 @@ request            before          after
 """
 
 
-@pytest.mark.parametrize("arguments", [("r0", "r1"), ("-4", "-3"), ("e1",), ("r1",), ("-3",)])
+@pytest.mark.parametrize("arguments", [("r0", "r1"), ("-5", "-4"), ("e1",), ("r1",), ("-4",)])
 def test_two_exchanges(anywhere: Anywhere, run: Command, arguments: tuple[str, ...]) -> None:
     """By ids, by places, and one alone against its parent: the same lines in a pipe."""
     talk(anywhere)
@@ -67,7 +68,9 @@ def test_two_exchanges(anywhere: Anywhere, run: Command, arguments: tuple[str, .
     assert result.stdout == SHOWN
 
 
-@pytest.mark.parametrize(("name", "before"), [("r1", "r0"), ("r2", "r1"), ("r3", "r0")])
+@pytest.mark.parametrize(
+    ("name", "before"), [("r1", "r0"), ("r2", "r1"), ("r3", "r0"), ("fork", "r0")]
+)
 def test_what_one_goes_on_from(anywhere: Anywhere, run: Command, name: str, before: str) -> None:
     """Its parent, else the response that it names, else the exchange before it in its session."""
     talk(anywhere)
@@ -80,7 +83,7 @@ def test_a_parent_that_is_not_there(anywhere: Anywhere, run: Command) -> None:
     talk(anywhere)
     anywhere.exchange("e9", started_at=BEGAN + 9, session_id="s", parent_exchange_id="gone",
                       previous_response_id="gone as well")  # fmt: skip
-    assert json.loads(run("diff", "--json").stdout)["before"] == "r2"
+    assert json.loads(run("diff", "--json").stdout)["before"] == "fork"
 
 
 def test_nothing_to_compare_with(anywhere: Anywhere, run: Command) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
 
@@ -125,7 +126,7 @@ def test_a_long_text_is_no_markdown() -> None:
 def test_code_has_colours() -> None:
     """Code in an answer, JSON of a call, commands and diffs have their kinds of words marked."""
     assert '<span class="h-k">def</span>' in render_markdown("```python\ndef f(): ...\n```")
-    assert 'class="h-nt">"a"</span>' in render_text('{"a":1.50}', Syntax.JSON)
+    assert 'class="h-nt">"a"</span>' in unescape(render_text('{"a":1.50}', Syntax.JSON))
     assert '<span class="h-gi">+new' in render_text("+new", Syntax.DIFF)
     assert "1.50" in render_text('{"a":1.50}', Syntax.JSON)
 

@@ -12,7 +12,14 @@ from markdown_it.token import Token
 from response_store.format.markdown import MAX_CHARACTERS, is_web_url, parse_markdown
 from response_store.format.text import escape_controls
 
-PIECES = [*"*_`~[]()<>!#|-\n &;x1:/%", "&#x202e;", "http://a/%1b", "\x1b", "\u202e"]
+PIECES = [
+    *"*_`~[]()<>!#|-\n &;x1:/%",
+    "&#x202e;",
+    "![x](http://a)",
+    "http://a/%1b",
+    "\x1b",
+    "\u202e",
+]
 WRITTEN = st.lists(st.sampled_from(PIECES), max_size=60).map("".join)
 
 
