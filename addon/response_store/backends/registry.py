@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
@@ -186,6 +186,27 @@ def build_follower(reader: Reader, selection: Selection) -> Follower:
     from response_store.backends.postgres.follow import PostgresFollower  # noqa: PLC0415
 
     return PostgresFollower(ended)
+
+
+class DatabaseState(NamedTuple):
+    """What tells one state of a database from the next, for the connection that read it alone.
+
+    `identity` tells a SQLite file from another one in its place.
+    """
+
+    identity: object
+    version: object
+
+
+def read_state(reader: Reader) -> DatabaseState:
+    """Return which state a database is in, which costs next to nothing. Raises StoreError."""
+    if reader.dialect == "sqlite":
+        from response_store.backends.sqlite.follow import read_file_state  # noqa: PLC0415
+
+        return DatabaseState(*read_file_state(reader))
+    from response_store.backends.postgres.follow import read_snapshot  # noqa: PLC0415
+
+    return DatabaseState(None, read_snapshot(reader))
 
 
 def build_role_lock(config: Config, folder: Path) -> RoleLock:

@@ -40,6 +40,7 @@ Examples:
         "stats": "response_store.cli.stats:stats_command",
         "status": "response_store.cli.status:status_command",
         "tail": "response_store.cli.tail:tail_command",
+        "web": "response_store.cli.web:web_command",
     },
     sections={
         "Capture": {
@@ -53,6 +54,7 @@ Examples:
             "search": "Find words in what was asked and answered.",
             "stats": "Count exchanges, tokens, times and errors.",
             "tail": "Show the last exchanges, and with -f new ones live.",
+            "web": "Show it all on a page, which follows what is captured.",
             "status": "Say what the database holds, and what waits for it.",
         },
         "Keep": {

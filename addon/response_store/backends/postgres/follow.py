@@ -47,7 +47,7 @@ class PostgresFollower:
     def begin(self, reader: Reader, limit: int) -> list[Summary]:
         """Return the last exchanges that have ended, and remember the position."""
         with reader.snapshot():
-            self._seen = self._seen_whole = _read_snapshot(reader)
+            self._seen = self._seen_whole = read_snapshot(reader)
             last = list_last_ended(reader, self._selection, limit)
         self._whole_at = time.monotonic() + WHOLE_PAUSE
         self._reported.add(last)
@@ -56,7 +56,7 @@ class PostgresFollower:
     def look(self, reader: Reader) -> list[Summary]:
         """Return what has ended since the last call."""
         with reader.snapshot():
-            now = _read_snapshot(reader)
+            now = read_snapshot(reader)
             if now < self._seen:  # another server
                 self._seen = self._seen_whole = now
             if time.monotonic() >= self._whole_at:
@@ -89,7 +89,7 @@ class PostgresFollower:
         return [Summary(*columns) for columns in rows]
 
 
-def _read_snapshot(reader: Reader) -> tuple[int, int]:
+def read_snapshot(reader: Reader) -> tuple[int, int]:
     """Return the numbers of the first transaction still running, and of the first not begun."""
     running, unborn = reader.rows(SNAPSHOT)[0]
     return running, unborn

@@ -136,6 +136,11 @@ class SqliteFollower:
         return [Summary(*columns) for columns in reader.rows(statement, (*names, *values))]
 
 
+def read_file_state(reader: Reader) -> tuple[FileIdentity, object]:
+    """Return which file stands in a reader's path, and which state of its own file it sees."""
+    return _identify(reader), reader.rows(VERSION)
+
+
 def _identify(reader: Reader) -> FileIdentity:
     assert isinstance(reader, SqliteReader)
     rows = identify_file(reader.path)

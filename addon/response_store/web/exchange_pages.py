@@ -1,0 +1,168 @@
+"""One exchange: what was said, its bodies as trees, its stream, and what else is known of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from response_store.errors import StoreError
+from response_store.format.exchange import get_raw_response, read_exchanged
+from response_store.format.facts import list_facts
+from response_store.format.settings import list_settings, list_tools
+from response_store.web.blocks import (
+    MAX_BLOCKS,
+    build_blocks,
+    find_parent,
+    find_text,
+    list_pictures,
+    show_blocks,
+)
+from response_store.web.bodies import Body, DocumentCache, cut_part, decode_body
+from response_store.web.events import list_events
+from response_store.web.json_tree import find_value, list_nodes
+from response_store.web.page import PLAIN, Answer, PageError, PageRequest, render
+
+if TYPE_CHECKING:
+    from response_store.format.conversation import Block
+    from response_store.queries.exchanges import Query
+    from response_store.queries.lookup import LookupResult
+
+_MAX_PLACE = 1 << 30
+_documents = DocumentCache()
+
+
+def show_exchange(request: PageRequest, query: Query) -> Answer:
+    """Return the page of an exchange: what it adds to the one before, or with `whole` everything."""
+    entry, parent = _find(request, query)
+    blocks = build_blocks(entry, None if request.get("whole") else parent)
+    start = 0 if request.get("early") else max(len(blocks) - MAX_BLOCKS, 0)
+    exchanged = read_exchanged(entry)
+    return render(
+        "exchange.html",
+        request,
+        tab="conversation",
+        blocks=show_blocks(blocks[start:], start),
+        left_out=start,
+        has_parent=parent is not None,
+        tools=list_tools(exchanged.request or exchanged.answer),
+        settings=list_settings(exchanged.request),
+        **_describe(request, entry, parent),
+    )
+
+
+def show_body(request: PageRequest, query: Query) -> Answer:
+    """Return the page of a body as a tree; as text where it is no JSON."""
+    entry, parent = _find(request, query)
+    body = Body(request.parts[1])
+    try:
+        nodes, following = list_nodes(_documents.read(entry, body), "")
+        part = None
+    except PageError:
+        nodes, following, part = [], 0, cut_part(decode_body(entry, body), 0)
+    return render(
+        "exchange_body.html",
+        request,
+        tab=body.value,
+        nodes=nodes,
+        following=following,
+        tree_path="",
+        part=part,
+        **_describe(request, entry, parent),
+    )
+
+
+def show_nodes(request: PageRequest, query: Query) -> Answer:
+    """Return a level of a tree, for the page that has the levels above."""
+    entry = query.find(request.source.tenant, request.parts[0])
+    path, start = request.get("path"), request.get_number("start", at_most=_MAX_PLACE)
+    document = _documents.read(entry, Body(request.parts[1]))
+    nodes, following = list_nodes(document, path, start)
+    return render(
+        "tree.html", request, nodes=nodes, following=following, tree_path=path,
+        identifier=request.parts[0], tab=request.parts[1],
+    )  # fmt: skip
+
+
+def show_text(request: PageRequest, query: Query) -> Answer:
+    """Return the next part of a long text: of a body, of a value in its tree, or of a block."""
+    start = request.get_number("start", at_most=_MAX_PLACE)
+    part = cut_part(_find_text(request, query), start)
+    return render("text_part.html", request, part=part)
+
+
+def _find_text(request: PageRequest, query: Query) -> str:
+    entry, parent = _find(request, query)
+    name = request.parts[1]
+    if name != "block":
+        if not request.get("path"):
+            return decode_body(entry, Body(name))
+        value = find_value(_documents.read(entry, Body(name)), request.get("path"))
+        return value if isinstance(value, str) else ""
+    return find_text(_find_block(request, entry, parent), request.get("result"))
+
+
+def _find_block(request: PageRequest, entry: LookupResult, parent: LookupResult | None) -> Block:
+    blocks = build_blocks(entry, None if request.get("whole") else parent)
+    number = request.get_number("number", at_most=_MAX_PLACE)
+    if number >= len(blocks):
+        raise PageError("number: there is no such block.", 404)
+    return blocks[number]
+
+
+def show_picture(request: PageRequest, query: Query) -> Answer:
+    """Return a picture of a block as a `data:` URL, in a text: a document it never is."""
+    entry, parent = _find(request, query)
+    pictures = list_pictures(_find_block(request, entry, parent))
+    number = request.get_number("picture", at_most=_MAX_PLACE)
+    if number >= len(pictures):
+        raise PageError("picture: there is no such picture.", 404)
+    return Answer(pictures[number].url.encode(), PLAIN)
+
+
+def show_stream(request: PageRequest, query: Query) -> Answer:
+    """Return the page of the events of an answer as they came."""
+    entry, parent = _find(request, query)
+    start = request.get_number("start", at_most=_MAX_PLACE)
+    try:
+        events, following, why_not = *list_events(get_raw_response(entry), start), ""
+    except StoreError as error:
+        events, following, why_not = [], 0, str(error)
+    return render(
+        "exchange_stream.html",
+        request,
+        tab="stream",
+        events=events,
+        older=request.link_here(start=0) if start else "",
+        next_page=request.link_here(start=following) if following else "",
+        why_not=why_not,
+        **_describe(request, entry, parent),
+    )
+
+
+def show_facts(request: PageRequest, query: Query) -> Answer:
+    """Return the page of everything else that is known, and of the command that asks again."""
+    entry, parent = _find(request, query)
+    return render(
+        "exchange_facts.html", request, tab="facts", facts=list_facts(entry), curl="",
+        **_describe(request, entry, parent),
+    )  # fmt: skip
+
+
+def _find(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResult | None]:
+    """Return what an address names, and what that continues. Raises StoreError."""
+    tenant = request.source.tenant
+    with query.snapshot() as lookup:
+        entry = lookup.find(tenant, request.parts[0])
+        return entry, find_parent(lookup, tenant, entry)
+
+
+def _describe(
+    request: PageRequest, entry: LookupResult, parent: LookupResult | None
+) -> dict[str, object]:
+    """Return what all tabs of an exchange show."""
+    row = entry.exchange
+    return {
+        "identifier": request.parts[0],
+        "row": row,
+        "response": entry.response,
+        "parent": parent.exchange if parent else None,
+    }

@@ -1,0 +1,107 @@
+"""Run queries in a few threads, each with a reader of its own, so that the event loop never waits.
+
+A reader is opened by the first query of its thread. After an error it is closed, and the next query
+opens another: a database that was away, or a file in the place of an older one, is read again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
+from response_store.queries.exchanges import Query
+
+_T = TypeVar("_T")
+THREADS = 4
+_BROKEN = (TransientStoreError, PermanentStoreError)  # not where an id is just not there
+_STOPPED = "The page is being closed."
+
+
+class _Job:
+    """A query that waits for a thread, and where its result is awaited."""
+
+    def __init__(self, run: Callable[[Query], Any], loop: asyncio.AbstractEventLoop) -> None:
+        self.run = run
+        self.loop = loop
+        self.future: asyncio.Future[Any] = loop.create_future()
+
+    def resolve(self, result: Any, error: BaseException | None) -> None:
+        """Hand the result over. For any thread."""
+        with suppress(RuntimeError):  # the loop has ended
+            self.loop.call_soon_threadsafe(self._set, result, error)
+
+    def _set(self, result: Any, error: BaseException | None) -> None:
+        if self.future.done():  # nobody waits any more
+            return
+        if error is None:
+            self.future.set_result(result)
+        else:
+            self.future.set_exception(error)
+
+
+class ReaderPool:
+    """Threads that answer queries. `run` is for the event loop, the rest for any thread."""
+
+    def __init__(self, open_query: Callable[[], Query], threads: int = THREADS) -> None:
+        self._open_query = open_query
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._generation = 0
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"response-store-web-{number}", daemon=True)
+            for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    async def run(self, job: Callable[[Query], _T]) -> _T:
+        """Return what a job returns that is run with a reader. Raises what it raises."""
+        if self._is_closed:
+            raise TransientStoreError(_STOPPED)
+        waiting = _Job(job, asyncio.get_running_loop())
+        self._jobs.put(waiting)
+        result: _T = await waiting.future
+        return result
+
+    def reopen(self) -> None:
+        """Have each thread open the database anew: another file stands in its place."""
+        self._generation += 1
+
+    def close(self) -> None:
+        """Close all readers, after what they do now. Idempotent."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        for _ in self._threads:
+            self._jobs.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        query: Query | None = None
+        generation = 0
+        while (job := self._jobs.get()) is not None:
+            if query is not None and generation != self._generation:
+                query = _close(query)
+            try:
+                if query is None:
+                    generation, query = self._generation, self._open_query()
+                result, error = job.run(query), None
+            except BaseException as raised:  # noqa: BLE001 (it is raised where the job was given)
+                result, error = None, raised
+                if isinstance(raised, _BROKEN) and query is not None:
+                    query = _close(query)
+            job.resolve(result, error)
+            del job, result, error  # they may hold megabytes
+        if query is not None:
+            _close(query)
+
+
+def _close(query: Query) -> None:
+    with suppress(StoreError):
+        query.close()

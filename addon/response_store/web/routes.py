@@ -1,0 +1,46 @@
+"""Which page is at which address, and which files belong to the pages."""
+
+from __future__ import annotations
+
+from response_store.format.html_style import STYLE
+from response_store.web.exchange_pages import (
+    show_body,
+    show_exchange,
+    show_facts,
+    show_nodes,
+    show_picture,
+    show_stream,
+    show_text,
+)
+from response_store.web.list_pages import show_exchanges, show_search
+from response_store.web.page import FOLDER, Answer, Page
+
+_ID = "([^/]+)"
+PAGES: tuple[tuple[str, Page], ...] = (
+    ("", show_exchanges),
+    ("exchanges", show_exchanges),
+    ("search", show_search),
+    (f"exchange/{_ID}", show_exchange),
+    (f"exchange/{_ID}/(request|answer)", show_body),
+    (f"exchange/{_ID}/(request|answer)/nodes", show_nodes),
+    (f"exchange/{_ID}/(request|answer|block)/text", show_text),
+    (f"exchange/{_ID}/picture", show_picture),
+    (f"exchange/{_ID}/stream", show_stream),
+    (f"exchange/{_ID}/facts", show_facts),
+)
+"""Paths below that of the server, as regular expressions, and the page at each."""
+
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+}
+
+
+def read_static_files() -> dict[str, Answer]:
+    """Return the files of the pages by name; the style of conversations is that of `show --html`."""
+    files = {
+        path.name: Answer(path.read_bytes(), _TYPES[path.suffix])
+        for path in (FOLDER / "static").iterdir()
+        if path.suffix in _TYPES
+    }
+    return {**files, "conversation.css": Answer(STYLE.encode(), _TYPES[".css"])}
