@@ -1,1 +1,1 @@
-"""A page for people to look at what is stored: `response-store web`. Nothing else imports tornado."""
+"""A page for people to look at what is stored: `response-store web`. Only it imports tornado."""

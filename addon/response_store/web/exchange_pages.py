@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from response_store.errors import StoreError
+from response_store.format.curl import format_curl
 from response_store.format.exchange import get_raw_response, read_exchanged
 from response_store.format.facts import list_facts
 from response_store.format.settings import list_settings, list_tools
@@ -16,7 +17,7 @@ from response_store.web.blocks import (
     list_pictures,
     show_blocks,
 )
-from response_store.web.bodies import Body, DocumentCache, cut_part, decode_body
+from response_store.web.bodies import Body, DocumentCache, cut_part, decode_body, read_body
 from response_store.web.events import list_events
 from response_store.web.json_tree import find_value, list_nodes
 from response_store.web.page import PLAIN, Answer, PageError, PageRequest, render
@@ -27,11 +28,13 @@ if TYPE_CHECKING:
     from response_store.queries.lookup import LookupResult
 
 _MAX_PLACE = 1 << 30
+MAX_CURL = 200_000
+"""Bytes of a request up to which its command is shown."""
 _documents = DocumentCache()
 
 
 def show_exchange(request: PageRequest, query: Query) -> Answer:
-    """Return the page of an exchange: what it adds to the one before, or with `whole` everything."""
+    """Return the page of an exchange: what it adds to the one before, or all with `whole`."""
     entry, parent = _find(request, query)
     blocks = build_blocks(entry, None if request.get("whole") else parent)
     start = 0 if request.get("early") else max(len(blocks) - MAX_BLOCKS, 0)
@@ -142,9 +145,23 @@ def show_facts(request: PageRequest, query: Query) -> Answer:
     """Return the page of everything else that is known, and of the command that asks again."""
     entry, parent = _find(request, query)
     return render(
-        "exchange_facts.html", request, tab="facts", facts=list_facts(entry), curl="",
+        "exchange_facts.html",
+        request,
+        tab="facts",
+        facts=list_facts(entry),
+        curl=_write_curl(entry),
         **_describe(request, entry, parent),
-    )  # fmt: skip
+    )
+
+
+def _write_curl(entry: LookupResult) -> str:
+    if entry.exchange is None:
+        return ""
+    try:
+        body = read_body(entry, Body.REQUEST)
+        return format_curl(entry.exchange, body) if len(body) <= MAX_CURL else ""
+    except StoreError:  # no JSON
+        return ""
 
 
 def _find(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResult | None]:

@@ -121,6 +121,7 @@ def open_templates() -> Environment:
         "took": format_duration,
         "size": format_size,
         "count": shorten_count,
+        "arrowless": lambda text: text.removeprefix("\u2192 "),  # the page has one of its own
     }
     return templates
 

@@ -14,12 +14,15 @@ from response_store.web.exchange_pages import (
 )
 from response_store.web.list_pages import show_exchanges, show_search
 from response_store.web.page import FOLDER, Answer, Page
+from response_store.web.session_pages import show_session, show_sessions, show_turns
 
 _ID = "([^/]+)"
 PAGES: tuple[tuple[str, Page], ...] = (
-    ("", show_exchanges),
+    ("", show_sessions),
     ("exchanges", show_exchanges),
     ("search", show_search),
+    (f"session/{_ID}", show_session),
+    (f"session/{_ID}/turns", show_turns),
     (f"exchange/{_ID}", show_exchange),
     (f"exchange/{_ID}/(request|answer)", show_body),
     (f"exchange/{_ID}/(request|answer)/nodes", show_nodes),
@@ -37,7 +40,7 @@ _TYPES = {
 
 
 def read_static_files() -> dict[str, Answer]:
-    """Return the files of the pages by name; the style of conversations is that of `show --html`."""
+    """Return the files of the pages by name; that of conversations is the style of `show --html`."""
     files = {
         path.name: Answer(path.read_bytes(), _TYPES[path.suffix])
         for path in (FOLDER / "static").iterdir()

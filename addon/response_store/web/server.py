@@ -192,12 +192,14 @@ class ChangesHandler(GuardedHandler):
     async def get(self) -> None:
         """Send an event a change, and a comment now and then, which finds out who has gone."""
         self.set_header("Content-Type", "text/event-stream")
-        with suppress(tornado.iostream.StreamClosedError):
-            with self.server.feed.subscribe() as subscription:
-                await self._send_event("retry: 2000\n\n")
-                while not subscription.is_closed:
-                    changed = await subscription.wait(_PING_SECONDS)
-                    await self._send_event("event: change\ndata: 1\n\n" if changed else ":\n\n")
+        with (
+            suppress(tornado.iostream.StreamClosedError),
+            self.server.feed.subscribe() as subscription,
+        ):
+            await self._send_event("retry: 2000\n\n")
+            while not subscription.is_closed:
+                changed = await subscription.wait(_PING_SECONDS)
+                await self._send_event("event: change\ndata: 1\n\n" if changed else ":\n\n")
 
     async def _send_event(self, text: str) -> None:
         self.write(text)

@@ -32,12 +32,18 @@ async function loadPart(button, address, place) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   if (!button) return;
-  const { more, next, picture } = button.dataset;
+  const { more, next, picture, following } = button.dataset;
   if (more) {
     loadPart(button, more, (html) => button.replaceWith(...parse(html).childNodes));
   } else if (next) {
     loadPart(button, next, (html) => {
       button.closest("li").replaceWith(...$$(":scope > li", $("ul", parse(html))));
+    });
+  } else if (following) {
+    loadPart(button, following, (html) => {
+      button.closest("p").replaceWith(...parse(html).childNodes);
+      watchEnd();
+      listen();
     });
   } else if (picture) {
     loadPart(button, picture, (address) => {
@@ -61,12 +67,24 @@ document.addEventListener("toggle", (event) => {
   );
 }, true);
 
+// Turns come as one scrolls to the end of those that are there.
+const ends = new IntersectionObserver((entries) => {
+  for (const entry of entries) if (entry.isIntersecting && !entry.target.disabled) entry.target.click();
+}, { rootMargin: "800px" });
+
+function watchEnd() {
+  ends.disconnect();
+  $$("[data-following]").forEach((button) => ends.observe(button));
+}
+
+watchEnd();
+
 // --- rows: the whole row leads to its page, and one is the current one
 
 let current = null;
 
 function rows() {
-  return $$("[data-id]", $("#main"));
+  return $$("[data-href], [data-open], .entry", $("#main")).filter((one) => !one.closest(".turn .entry"));
 }
 
 function select(row, scroll = true) {
@@ -107,7 +125,8 @@ function follow(selector) {
 function open() {
   const row = rows().find((one) => one.dataset.id === current);
   const fold = row && $("summary", row);
-  if (row && row.dataset.href) location.href = row.dataset.href;
+  const address = row && (row.dataset.href || row.dataset.open);
+  if (address) location.href = address;
   else if (fold) fold.click();
 }
 
@@ -164,7 +183,6 @@ $$("form.filters, form.find").forEach((form) => form.addEventListener("formdata"
 
 // --- what is new, while the page is seen
 
-const live = $("#live[data-live]");
 const pulse = $("#pulse");
 let source = null;
 let waiting = false;
@@ -175,7 +193,9 @@ async function refresh() {
   waiting = true;
   due = false;
   try {
-    const fresh = $("#live", parse(await load(location.href)));
+    const region = $("#live[data-live]");
+    const page = region && parse(await load(region.dataset.address || location.href));
+    const fresh = page && ($("#live", page) || $(".turns", page));
     if (fresh) show(fresh);
   } catch { /* the next change tries again */ }
   setTimeout(() => { waiting = false; if (due) refresh(); }, 700);
@@ -192,8 +212,13 @@ function show(fresh) {
     if (opened.has(row.dataset.id)) $$("details", row).forEach((one) => { one.open = true; });
   }
   const height = document.documentElement.scrollHeight;
+  const more = fresh.parentNode && $("[data-following]", fresh.parentNode);
   region.replaceChildren(...fresh.childNodes);
-  if (!("live" in fresh.dataset)) { delete region.dataset.live; stop(); }
+  if (more) { region.after(more.closest("p")); watchEnd(); }
+  if (!("live" in fresh.dataset)) {
+    delete region.dataset.live;
+    stop();
+  }
   // Whoever reads further down keeps the place.
   if (region.querySelector("table.list") && scrollY > 200) {
     scrollBy(0, document.documentElement.scrollHeight - height);
@@ -212,16 +237,12 @@ function stop() {
 }
 
 function listen() {
-  if (!live || !("live" in live.dataset) || document.hidden) { stop(); return; }
+  if (!$("#live[data-live]") || document.hidden) { stop(); return; }
   if (source) return;
   source = new EventSource(`${base}changes`);
-  let first = true;
   source.addEventListener("open", () => { pulse.hidden = false; pulse.textContent = "live"; });
   source.addEventListener("error", () => { pulse.textContent = "waiting"; });
-  source.addEventListener("change", () => {
-    if (first && !source.wasHidden) first = false;
-    refresh();
-  });
+  source.addEventListener("change", refresh);
 }
 
 document.addEventListener("visibilitychange", listen);

@@ -1,0 +1,157 @@
+"""Draw charts as SVG on the server: shapes with classes, which the page's style colours.
+
+No element has a style of its own, as the page's policy forbids those; what a shape stands for is
+its `title`, which is escaped as all that is captured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from markupsafe import Markup
+
+from response_store.format.text import format_duration, put_on_one_line
+from response_store.model.records import State
+from response_store.web.page import shorten_count
+
+if TYPE_CHECKING:
+    from response_store.queries.exchanges import Summary
+    from response_store.web.page import PageRequest
+
+WIDTH = 1000.0
+"""Units of a chart's width: it is drawn as wide as there is room."""
+_MAX_IDLE = 0.06  # share of the busy time that a pause takes at most
+_LANES = 60  # turns up to which each has a line of its own
+_LANE, _BAR = 9.0, 6.0
+_MAX_TITLE = 80
+_MAX_STEP = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TimeScale:
+    """Where times stand in a chart, pauses made short: pairs of a time and its place."""
+
+    stops: tuple[tuple[float, float], ...]
+
+    def place(self, seconds: float) -> float:
+        """Return where a time stands, from 0 to `WIDTH`."""
+        for (earlier, low), (later, high) in pairwise(self.stops):
+            if seconds <= later:
+                share = (seconds - earlier) / (later - earlier) if later > earlier else 0.0
+                return low + max(share, 0.0) * (high - low)
+        return self.stops[-1][1]
+
+
+def build_scale(spans: Iterable[tuple[float, float]]) -> TimeScale:
+    """Return a scale over some spans of time, in which nothing happens for a short while only."""
+    merged: list[list[float]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1][1] = max(merged[-1][1], end)
+        else:
+            merged.append([start, end])
+    busy = sum(end - start for start, end in merged) or 1.0
+    stops, place = [], 0.0
+    for at, (start, end) in enumerate(merged):
+        if at:
+            place += min(start - merged[at - 1][1], _MAX_IDLE * busy)
+        stops.append((start, place))
+        place += end - start
+        stops.append((end, place))
+    factor = WIDTH / (place or 1.0)
+    return TimeScale(tuple((seconds, at * factor) for seconds, at in stops))
+
+
+def draw_waterfall(request: PageRequest, turns: Sequence[Summary]) -> Markup:
+    """Return when each turn ran, and when its answer began; empty for a single turn."""
+    if len(turns) < 2:
+        return Markup()
+    scale = build_scale((one.started_at, one.ended_at) for one in turns)
+    agents = [*dict.fromkeys(one.agent for one in turns)]
+    is_spread = len(turns) <= _LANES
+    lanes = len(turns) if is_spread else len(agents)
+    bars = Markup().join(
+        _draw_turn(request, one, at, scale, at if is_spread else agents.index(one.agent))
+        for at, one in enumerate(turns)
+    )
+    return _draw_svg(bars, lanes * _LANE, "waterfall", f"When each of {len(turns)} turns ran")
+
+
+def _draw_turn(
+    request: PageRequest, one: Summary, number: int, scale: TimeScale, lane: int
+) -> Markup:
+    top = lane * _LANE + (_LANE - _BAR) / 2
+    left, right = scale.place(one.started_at), scale.place(one.ended_at)
+    first = one.started_at + (one.first_event_ms or 0) / 1000
+    begun = min(max(scale.place(first), left), right)
+    kind = "error" if is_error(one) else "agent" if one.agent else "turn"
+    title = (
+        f"{number + 1}. {_cut(one.question or one.state)} \u00b7 {format_duration(one.duration_ms)}"
+    )
+    return Markup('<a href="{}"><title>{}</title>{}{}</a>').format(
+        f"{request.path}#turn-{number}",
+        title,
+        _draw_bar(left, top, begun - left, _BAR, f"{kind} waiting"),
+        _draw_bar(begun, top, max(right - begun, 1.5), _BAR, kind),
+    )
+
+
+def draw_context(turns: Sequence[Summary]) -> Markup:
+    """Return how many tokens each turn read, and how many of these were cached."""
+    known = [one for one in turns if one.input_tokens]
+    if len(known) < 2:
+        return Markup()
+    height, step = 60.0, min(WIDTH / len(turns), _MAX_STEP)
+    largest = max(one.input_tokens or 0 for one in known)
+    bars = []
+    for at, one in enumerate(turns):
+        whole, cached = one.input_tokens or 0, min(one.cached_tokens or 0, one.input_tokens or 0)
+        title = (
+            f"{at + 1}. {shorten_count(whole)} tokens in, {shorten_count(cached)} of them cached"
+        )
+        tall, low = height * whole / largest, height * cached / largest
+        width = max(step * 0.8, min(step, 1.0))
+        bars.append(
+            Markup("<g><title>{}</title>{}{}</g>").format(
+                title,
+                _draw_bar(at * step, height - tall, width, tall - low, "fresh"),
+                _draw_bar(at * step, height - low, width, low, "cached"),
+            )
+        )
+    label = f"Tokens that each turn read, at most {shorten_count(largest)}"
+    return _draw_svg(Markup().join(bars), height, "context", label)
+
+
+def is_error(one: Summary) -> bool:
+    """Return whether an exchange has ended as an error."""
+    return one.state in _ERRORS
+
+
+_ERRORS = frozenset(state.value for state in State if state.is_error)
+
+
+def _cut(text: str) -> str:
+    line = put_on_one_line(text[: 4 * _MAX_TITLE])
+    return line if len(line) <= _MAX_TITLE else f"{line[:_MAX_TITLE]}\u2026"
+
+
+def _draw_bar(left: float, top: float, width: float, height: float, kind: str) -> Markup:
+    if width <= 0 or height <= 0:
+        return Markup()
+    return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
+        kind, _round(left), _round(top), _round(width), _round(height)
+    )
+
+
+def _round(number: float) -> str:
+    return f"{number:.1f}".removesuffix(".0")
+
+
+def _draw_svg(inner: Markup, height: float, kind: str, label: str) -> Markup:
+    return Markup(
+        '<svg class="chart {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
+        ' aria-label="{}">{}</svg>'
+    ).format(kind, _round(WIDTH), _round(height), label, inner)
