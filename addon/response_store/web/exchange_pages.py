@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from response_store.errors import StoreError
 from response_store.format.curl import format_curl
@@ -174,7 +174,7 @@ def _find(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResul
 
 def _describe(
     request: PageRequest, entry: LookupResult, parent: LookupResult | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """Return what all tabs of an exchange show."""
     row = entry.exchange
     return {

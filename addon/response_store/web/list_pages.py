@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from response_store.format.exchange import add_calls
 from response_store.queries.exchanges import Cursor
@@ -35,7 +35,7 @@ def show_exchanges(request: PageRequest, query: Query) -> Answer:
     )
 
 
-def describe_filters(request: PageRequest, values: dict[str, str]) -> dict[str, object]:
+def describe_filters(request: PageRequest, values: dict[str, str]) -> dict[str, Any]:
     """Return what the template of filters needs."""
     return {
         "filters": values,

@@ -87,7 +87,8 @@ class ReaderPool:
         generation = 0
         while (job := self._jobs.get()) is not None:
             if query is not None and generation != self._generation:
-                query = _close(query)
+                _close(query)
+                query = None
             try:
                 if query is None:
                     generation, query = self._generation, self._open_query()
@@ -95,7 +96,8 @@ class ReaderPool:
             except BaseException as raised:  # noqa: BLE001 (it is raised where the job was given)
                 result, error = None, raised
                 if isinstance(raised, _BROKEN) and query is not None:
-                    query = _close(query)
+                    _close(query)
+                    query = None
             job.resolve(result, error)
             del job, result, error  # they may hold megabytes
         if query is not None:

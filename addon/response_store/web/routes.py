@@ -40,7 +40,7 @@ _TYPES = {
 
 
 def read_static_files() -> dict[str, Answer]:
-    """Return the files of the pages by name; that of conversations is the style of `show --html`."""
+    """Return the files of the pages by name; conversations look as those of `show --html`."""
     files = {
         path.name: Answer(path.read_bytes(), _TYPES[path.suffix])
         for path in (FOLDER / "static").iterdir()

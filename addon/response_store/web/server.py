@@ -119,7 +119,7 @@ class GuardedHandler(tornado.web.RequestHandler):
 
     def log_exception(self, *_: object) -> None:
         """Say where a page failed, without what was captured or looked for."""
-        kind, _, trace = sys.exc_info()
+        kind, trace = sys.exc_info()[0], sys.exc_info()[2]
         lines = "".join(traceback.format_tb(trace))
         name = kind.__name__ if kind else ""
         sys.stderr.write(f"response-store web: {type(self).__name__}: {name}\n{lines}")

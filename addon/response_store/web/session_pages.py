@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from response_store.errors import StoreError
 from response_store.format.exchange import Exchanged, read_exchanged
@@ -89,7 +89,7 @@ def _read_session(
 
 def _describe_part(
     request: PageRequest, query: Query, turns: Sequence[SessionTurn]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     start = request.get_number("start", at_most=_MAX_START)
     with query.snapshot() as lookup:
         shown = [*read_turns(lookup, request.source.tenant, turns, start, TURNS)]
