@@ -19,8 +19,8 @@ from response_store.model.records import ExchangeRow, Record, ResponseRow
 NAMES = TableNames("openai_responses", "openai_conversations", "openai_exchanges")
 CODEX, SDK, CURL = "codex_cli_rs/0.169.0 (Ubuntu 24.04)", "OpenAI/Python 3.54.0", "curl/8.5.0"
 INSTRUCTIONS = (
-    "You are a coding agent. Work in small steps, run the tests after each change, and say at the end"
-    " what was changed and why. Never touch files outside of the project.\n" * 3
+    "You are a coding agent. Work in small steps, run the tests after each change, and say at the"
+    " end what was changed and why. Never touch files outside of the project.\n" * 3
 )
 TOOLS = [
     {"type": "function", "name": name, "parameters": {"type": "object", "properties": {}}}
@@ -88,6 +88,13 @@ ______________________________ test_delay_is_bound _____________________________
 >       assert delay(20) <= 30.0
 E       assert 52428.8 <= 30.0
 =========================== 1 failed, 41 passed in 2.31s ==========================="""
+SOURCE = """BASE = 0.05
+MAX_DELAY = 30.0
+
+
+def delay(attempt: int) -> float:
+    return BASE * 2 ** attempt
+"""
 SUMMARY = """The retry delay is bounded now.
 
 - **Cause**: `delay()` doubled without an upper bound, so attempt 20 waited for 14 hours.
@@ -122,12 +129,12 @@ def list_scripts() -> list[Script]:
         ),
         Step(
             [call("shell", 2, command=["bash", "-lc", "sed -n 1,40p src/retry.py"])],
-            "BASE = 0.05\nMAX_DELAY = 30.0\n\n\ndef delay(attempt: int) -> float:\n    return BASE * 2 ** attempt\n",
+            SOURCE,
         ),
         Step(
             [
                 think(
-                    "There is a constant that nobody uses. A cap with jitter is what it was meant for."
+                    "There is a constant that nobody uses: a cap, with jitter, is what it is for."
                 ),
                 call("apply_patch", 3, input=PATCH),
             ],
@@ -145,8 +152,8 @@ def list_scripts() -> list[Script]:
         Step(
             [
                 say(
-                    "The change is sound. One remark: `random.uniform` is not seeded in the tests, so"
-                    " a bound on the mean would be flaky; the test asserts the maximum only."
+                    "The change is sound. One remark: `random.uniform` is not seeded in the tests,"
+                    " so a bound on the mean would be flaky; the test asserts the maximum only."
                 )
             ]
         ),
@@ -155,14 +162,14 @@ def list_scripts() -> list[Script]:
         Step([think("First find out which columns are read."),
               call("shell", 21 + at, command=["bash", "-lc", command])], result)
         for at, (command, result) in enumerate([
-            ("rg -n 'created_at' src", "src/db.py:14:    created_at TIMESTAMP\nsrc/api.py:88:    row.created_at"),
+            ("rg -n 'created_at' src", "src/db.py:14:    created_at TIMESTAMP\nsrc/api.py:88:"),
             ("cat src/db.py", "CREATE TABLE jobs (id INTEGER PRIMARY KEY, created_at TIMESTAMP);"),
             ("python manage.py migrate --dry-run", "1 migration would be applied"),
             ("python manage.py migrate", "sqlite3.OperationalError: database is locked"),
             ("lsof app.db", "COMMAND  PID USER\npython  4711 dev"),
             ("python manage.py migrate", "1 migration applied"),
         ])
-    ] + [Step([say("The column is there and filled: 18,204 rows, none without a value.")])]  # fmt: skip
+    ] + [Step([say("The column is there and filled: 18,204 rows.")])]  # fmt: skip
     chat = [
         Step(
             [
@@ -178,8 +185,8 @@ def list_scripts() -> list[Script]:
         Script("nightly", "Summarise the open issues by component", [Step([
             say("Three components have most of them: *ingest* (14), *search* (9), *docs* (6).")])],
             model="gpt-5.2-mini", label="nightly", client=SDK, instructions="Be brief."),
-        Script("migrate", "Add a NOT NULL column created_at to jobs, and fill it from the log", migrate,
-               label="migration"),
+        Script("migrate", "Add a NOT NULL column created_at to jobs, and fill it from the log",
+               migrate, label="migration"),
         Script("kyoto", "Two days in Kyōto in November: what should I see?", chat,
                model="gpt-5.2", client=SDK, instructions="You are a friendly guide. Use Markdown."),
         Script("fix", "The test test_delay_is_bound fails. Find out why and fix it.", fix),
@@ -187,14 +194,15 @@ def list_scripts() -> list[Script]:
     ]  # fmt: skip
 
 
+ASKED_AGAIN = {"model": "gpt-5.2-codex", "input": "Now write the changelog entry"}
+
+
 def build_records(now: float, seed: int = 1) -> Iterator[Record]:
     """Yield the rows, so that the last ends just before `now` (Unix seconds)."""
     chance = random.Random(seed)
     began = now - 6 * 86_400
-    number = 0
-    for day in range(1, 160):  # what was before
-        at = began + (day / 160) ** 0.9 * 6 * 86_400 - 9_000
-        number += 1
+    for number in range(1, 160):  # what was before
+        at = began + (number / 160) ** 0.9 * 6 * 86_400 - 9_000
         yield _background(number, at, chance)
     starts = {
         "nightly": now - 30_000,
@@ -205,22 +213,20 @@ def build_records(now: float, seed: int = 1) -> Iterator[Record]:
     last: dict[str, str] = {}
     for script in list_scripts():
         at = starts[script.name] + (120 if script.agent else 0)
-        for record in _play(script, at, chance, last):
-            yield record
+        yield from _play(script, at, chance, last)
     yield Record(_row("e-refused", now - 300, chance, state="refused", status_code=429,
                       error_code="rate_limit_exceeded", requested_model="gpt-5.2-codex",
                       error_message="Rate limit reached for gpt-5.2-codex: try again in 4.2 s.",
                       question="Now write the changelog entry", client=CODEX, ended_by="body",
-                      request_body=_pack({"model": "gpt-5.2-codex", "input": "Now write the changelog entry"})))  # fmt: skip
+                      request_body=_pack(ASKED_AGAIN)))  # fmt: skip
     yield Record(_row("e-cut", now - 200, chance, state="interrupted", ended_by="client",
                       model="gpt-5.2-codex", question="Now write the changelog entry",
                       output_text="### Fixed\n\n- Retries no longer wait", client=CODEX,
                       duration_ms=2210.0, first_event_ms=480.0, response_id="resp_cut",
-                      request_body=_pack({"model": "gpt-5.2-codex", "input": "Now write the changelog entry"})))  # fmt: skip
+                      request_body=_pack(ASKED_AGAIN)))  # fmt: skip
     yield Record(_row("e-open", now - 4, chance, state="open", requested_model="gpt-5.2-codex",
                       question="Now write the changelog entry, shorter", client=CODEX,
-                      request_body=_pack({"model": "gpt-5.2-codex", "stream": True,
-                                          "input": "Now write the changelog entry, shorter"})))  # fmt: skip
+                      request_body=_pack(ASKED_AGAIN | {"stream": True})))  # fmt: skip
 
 
 _ASKED = (

@@ -16,6 +16,7 @@ SAFE = {
     "h11": (0, 16),  # CVE-2025-43859
     "h2": (4, 3),  # CVE-2025-57804
     "tornado": (6, 5, 5),  # CVE-2025-47287 and later ones
+    "jinja2": (3, 1, 6),  # CVE-2025-27516
     "cryptography": (46, 0, 7),
     "brotli": (1, 2),  # CVE-2025-6176
 }

@@ -16,6 +16,7 @@ from tests.house import ROOT, House, Module
 MOST_LINES = 450
 FEWEST_LINES = 60
 WHOLE = {
+    "web.routes": "which page is where, and nothing else",
     "backoff": "one value, of use to every layer",
     "cli.apply_journals": "asks quickly whether there are journals; what applies them is heavy",
     "cli.completion": "a command",
@@ -88,8 +89,13 @@ def test_words(house: House) -> None:
 
 @pytest.mark.parametrize(
     ("library", "places"),
-    [("mitmproxy", MITMPROXY), ("psycopg", PSYCOPG)],
-    ids=["mitmproxy", "psycopg"],
+    [
+        ("mitmproxy", MITMPROXY),
+        ("psycopg", PSYCOPG),
+        ("tornado", ("web", "run.companion")),
+        ("jinja2", ("web",)),
+    ],
+    ids=["mitmproxy", "psycopg", "tornado", "jinja2"],
 )
 def test_who_imports(house: House, library: str, places: tuple[str, ...]) -> None:
     """What is large is imported in few places, which are known."""

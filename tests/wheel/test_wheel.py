@@ -48,6 +48,16 @@ def test_the_schemas_are_inside() -> None:
     assert (PACKAGE / "py.typed").is_file()
 
 
+def test_the_pages_are_inside() -> None:
+    """The page's templates, style and script came along."""
+    files = {
+        path.name
+        for folder in ("static", "templates")
+        for path in (PACKAGE / "web" / folder).iterdir()
+    }
+    assert {"page.css", "page.js", "base.html", "exchange.html"} <= files
+
+
 def test_the_command_prints_the_script_s_path(tmp_path: Path) -> None:
     """An installed user can give the script to mitmproxy."""
     done = run("script-path", cwd=tmp_path)

@@ -43,8 +43,8 @@ Examples:
     help="Listen at this port; else at any that is free.",
 )  # fmt: skip
 @click.option(
-    "--host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
-    help="Another address of this machine alone: ::1.",
+    "--listen-host", "host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
+    help="An address of this machine alone; ::1 is another.",
 )  # fmt: skip
 def web_command(
     *,

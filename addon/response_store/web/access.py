@@ -39,7 +39,7 @@ class NotLoopbackError(ResponseStoreError):
     """An address that others could reach was asked for."""
 
 
-class Verdict(Enum):
+class AccessVerdict(Enum):
     """What becomes of a request. `WELCOME` has a token: it gets the cookie."""
 
     ALLOWED = "allowed"
@@ -73,17 +73,17 @@ class Access:
 
     def check_request(
         self, path: str, headers: Mapping[str, str], cookie: str, token: str
-    ) -> Verdict:
+    ) -> AccessVerdict:
         """Return what becomes of a request; a token that is good once is used up by it."""
         if not self._is_from_here(headers):
-            return Verdict.FOREIGN
+            return AccessVerdict.FOREIGN
         if token:
             is_good = path == self.path and self._accept_token(token)
-            return Verdict.WELCOME if is_good else Verdict.NO_KEY
+            return AccessVerdict.WELCOME if is_good else AccessVerdict.NO_KEY
         if headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            return Verdict.FOREIGN
+            return AccessVerdict.FOREIGN
         is_ours = path.startswith(self.path) and _are_equal(cookie, self.cookie)
-        return Verdict.ALLOWED if is_ours else Verdict.NO_KEY
+        return AccessVerdict.ALLOWED if is_ours else AccessVerdict.NO_KEY
 
     def _is_from_here(self, headers: Mapping[str, str]) -> bool:
         host, origin = headers.get("Host", "").lower(), headers.get("Origin")
@@ -110,9 +110,9 @@ def require_loopback(host: str) -> str:
         address = None
     if address is None or not address.is_loopback:
         raise NotLoopbackError(
-            f"--host {host!r}: this is no address of this machine alone. Prompts and answers are"
-            " shown to whoever has the page's address, so only loopback is listened to: 127.0.0.1"
-            " or ::1. From another machine, bring the port over: ssh -L PORT:127.0.0.1:PORT HOST"
+            f"--listen-host {host!r}: this is no address of this machine alone. Prompts and answers"
+            " are shown to whoever has the page's address, so only loopback is listened to:"
+            " 127.0.0.1 or ::1. From another machine, bring the port over: ssh -L PORT:127.0.0.1:PORT HOST"
         )
     return str(address)
 

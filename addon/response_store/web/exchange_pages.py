@@ -17,8 +17,14 @@ from response_store.web.blocks import (
     list_pictures,
     show_blocks,
 )
-from response_store.web.bodies import Body, DocumentCache, cut_part, decode_body, read_body
-from response_store.web.events import list_events
+from response_store.web.bodies import (
+    Body,
+    DocumentCache,
+    cut_part,
+    decode_body,
+    list_events,
+    read_body,
+)
 from response_store.web.json_tree import find_value, list_nodes
 from response_store.web.page import PLAIN, Answer, PageError, PageRequest, render
 

@@ -16,7 +16,7 @@ import tornado.netutil
 import tornado.web
 
 from response_store.errors import ResponseStoreError, StoreError, TransientStoreError
-from response_store.web.access import HEADERS, Access, Verdict
+from response_store.web.access import HEADERS, Access, AccessVerdict
 from response_store.web.changes import ChangeFeed
 from response_store.web.page import HTML, Answer, Page, PageError, PageRequest, render
 from response_store.web.reader_pool import ReaderPool
@@ -87,15 +87,15 @@ class GuardedHandler(tornado.web.RequestHandler):
         cookie = self.get_cookie(access.cookie_name) or ""
         token = self.get_query_argument("token", "")
         verdict = access.check_request(self.request.path, headers, cookie, token)
-        if verdict is Verdict.FOREIGN:
+        if verdict is AccessVerdict.FOREIGN:
             self._refuse(_FOREIGN, "text/plain")
-        elif verdict is Verdict.NO_KEY:
+        elif verdict is AccessVerdict.NO_KEY:
             self._refuse(_NO_KEY, HTML)
         elif self.request.method != "GET":
             self.set_status(405)
             self.set_header("Allow", "GET")
             self.finish()
-        elif verdict is Verdict.WELCOME:
+        elif verdict is AccessVerdict.WELCOME:
             self._welcome(access)
 
     def _refuse(self, text: str, media_type: str) -> None:

@@ -58,7 +58,7 @@ def test_a_section_names_each_option(name: str) -> None:
 
 SELECTING = {"--model", "--state", "--host", "--client", "--since", "--until"}
 SHORT = {"-n": "--limit", "-f": "--follow"}
-WITHOUT_JSON = {"completion", "script-path", "run", "flush"}
+WITHOUT_JSON = {"completion", "script-path", "run", "flush", "web"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
