@@ -12,17 +12,9 @@ import click
 from response_store.cli import output
 from response_store.cli import source as completion_values
 from response_store.cli.apply_journals import apply_journals
-from response_store.cli.diff import write_thread_differences
 from response_store.cli.identifiers import NEWEST, PlaceCommand, find_entry, resolve_identifier
 from response_store.cli.output import LABEL, choose_style
 from response_store.cli.pager import print_paged
-from response_store.cli.show_forms import (
-    write_answer,
-    write_curl,
-    write_html,
-    write_request,
-    write_thread_html,
-)
 from response_store.cli.source import (
     FilePath,
     config_option,
@@ -203,27 +195,27 @@ def _write(entry: LookupResult, how: ShowOptions) -> None:
             output.write_bytes(exchange.get_raw_response(entry))
         case "as_json":
             output.write_json(exchange.build_object(entry))
-        case "answer":
-            write_answer(entry)
-        case "request":
-            write_request(entry, paged=how.paged)
-        case "curl":
-            write_curl(entry)
-        case "html":
-            write_html(entry, how.html, opens=how.opens)
-        case _ if output.is_terminal():
+        case "" if output.is_terminal():
             print_exchange(output.open_terminal(), entry, verbose=how.verbose, paged=how.paged)
-        case _:
+        case "":
             output.write_text(format_plain(entry))
+        case form:
+            from response_store.cli.show_forms import write_form  # noqa: PLC0415 (few want one)
+
+            write_form(entry, form, html=how.html, opens=how.opens, paged=how.paged)
 
 
 def _write_thread(thread: Thread, how: ShowOptions) -> None:
     match how.form:
         case form if how.differences:
+            from response_store.cli.diff import write_thread_differences  # noqa: PLC0415 (as above)
+
             write_thread_differences(thread, as_json=form == "as_json", paged=how.paged)
         case "as_json":
             _write_json(thread)
         case "html":
+            from response_store.cli.show_forms import write_thread_html  # noqa: PLC0415 (as above)
+
             write_thread_html(thread, how.html, opens=how.opens)
         case _ if output.is_terminal():
             print_thread(output.open_terminal(), thread, verbose=how.verbose, paged=how.paged)

@@ -37,6 +37,21 @@ if TYPE_CHECKING:
 _LESS = "See what is stored with: response-store show ID --json"
 
 
+def write_form(
+    entry: LookupResult, form: str, *, html: Path | None, opens: bool, paged: bool
+) -> None:
+    """Write an exchange in a form that `show` has an option for. Raises StoreError, FileError."""
+    match form:
+        case "answer":
+            write_answer(entry)
+        case "request":
+            write_request(entry, paged=paged)
+        case "curl":
+            write_curl(entry)
+        case _:
+            write_html(entry, html, opens=opens)
+
+
 def write_answer(entry: LookupResult) -> None:
     """Write the text of an answer; a pipe gets it as it came. Raises StoreError without any."""
     text = find_answer(build_conversation(entry))
