@@ -24,6 +24,7 @@ LAYERS = (
     "openai_api",
     "config redaction",
     "capture journal",
+    "pricing",
     "queries",
     "search pruning transfer format",
     "backends",

@@ -43,6 +43,7 @@ def list_effective_settings(config: Config) -> dict[str, str]:
         "retention.max_age_days": str(config.retention.max_age_days or "none"),
         "retention.max_bytes": str(config.retention.max_bytes or "none"),
         "redact": _describe_redaction(config.redact),
+        "prices": ", ".join(one.model for one in config.prices) or "none",
     } | _list_postgres_settings(config)
 
 

@@ -23,6 +23,7 @@ from response_store.config.model import (
     Durability,
     JournalConfig,
     OnStoreFailure,
+    OwnPrice,
     PoolConfig,
     RawBodies,
     RedactConfig,
@@ -33,7 +34,12 @@ from response_store.config.model import (
     TenantConfig,
 )
 from response_store.config.problems import LocatedProblem, Problem, format_problems
-from response_store.config.rules import TABLE_KEYS, build_redact_config, find_rule_problems
+from response_store.config.rules import (
+    TABLE_KEYS,
+    build_own_prices,
+    build_redact_config,
+    find_rule_problems,
+)
 from response_store.config.schema import fill_defaults, find_schema_problems, format_key
 from response_store.config.secret import Secret
 from response_store.config.table_names import TableNames
@@ -71,6 +77,7 @@ class Config:
     serve_token: Secret | None
     retention: RetentionConfig
     redact: RedactConfig
+    prices: tuple[OwnPrice, ...]
     pool: PoolConfig
     acknowledge: Acknowledge
     journal: JournalConfig
@@ -101,6 +108,7 @@ class Config:
             serve_token=settings["serve_token"] and Secret(settings["serve_token"]),
             retention=RetentionConfig(**settings["retention"]),
             redact=build_redact_config(settings["redact"]),
+            prices=build_own_prices(settings["prices"]),
             pool=PoolConfig(**settings["pool"]),
             acknowledge=Acknowledge(settings["acknowledge"]),
             journal=JournalConfig(

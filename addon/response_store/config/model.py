@@ -5,6 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar, Literal
@@ -174,3 +175,19 @@ class RedactConfig:
 
     def __bool__(self) -> bool:
         return bool(self.patterns or self.custom)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnPrice:
+    """What tokens of a model cost as the user says, in USD per million; None: not given.
+
+    `model` is a pattern as in `fnmatch`, without character classes; `service_tier` None is the
+    standard one.
+    """
+
+    model: str
+    input: Decimal
+    service_tier: str | None = None
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+    output: Decimal | None = None

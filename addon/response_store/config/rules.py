@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
-from response_store.config.model import RedactConfig
+from response_store.config.model import OwnPrice, RedactConfig
 from response_store.config.problems import Problem
 from response_store.config.table_names import find_collisions, find_name_problems
 from response_store.config.yaml_reader import KeyPath
@@ -110,6 +112,7 @@ def find_rule_problems(settings: dict[str, Any]) -> LocatedProblems:
     yield from _check_journal(settings["journal"]["path"])
     yield from _check_serving(settings)
     yield from find_redact_problems(settings["redact"])
+    yield from _check_prices(settings["prices"])
 
 
 def _check_tables(settings: dict[str, Any]) -> LocatedProblems:
@@ -195,3 +198,45 @@ _TOKEN = re.compile(r"[!-~]{16,256}")
 
 
 _SERVING = ("prefer", "only")
+
+
+PRICE_KEYS = ("input", "cached_input", "cache_write", "output")
+
+
+def build_own_prices(entries: Iterable[Mapping[str, Any]]) -> tuple[OwnPrice, ...]:
+    """Return the prices that entries without faults give, in their order."""
+    return tuple(
+        OwnPrice(
+            model=entry["model"],
+            service_tier=entry.get("service_tier"),
+            **{key: Decimal(str(entry[key])) for key in PRICE_KEYS if entry.get(key) is not None},
+        )
+        for entry in entries
+    )
+
+
+def _check_prices(entries: Sequence[Mapping[str, Any]]) -> LocatedProblems:
+    if len(entries) > _MAX_PRICES:
+        rule = f"the list holds more than {_MAX_PRICES} prices"
+        yield ("prices",), Problem(rule, "Put models of one price together: gpt-5.1*.")
+    known: set[tuple[str, str | None]] = set()
+    for at, entry in enumerate(entries):
+        path: KeyPath = ("prices", at)
+        for key in ("model", "service_tier"):
+            name = entry.get(key)
+            if name is not None and (not name or len(name) > _MAX_NAME or not name.isprintable()):
+                rule = f"the name must be 1 to {_MAX_NAME} printable characters"
+                yield (*path, key), Problem(rule, "Write a name, such as gpt-5.1* or flex.")
+        for key in PRICE_KEYS:
+            if (price := entry.get(key)) is not None and not math.isfinite(price):
+                rule = "the price is no finite number"
+                yield (*path, key), Problem(rule, "Write USD per million tokens, such as 1.25.")
+        identity = (entry["model"].lower(), entry.get("service_tier"))
+        if identity in known:
+            rule = "the model has a price for this tier already, and the first one counts"
+            yield (*path, "model"), Problem(rule, "Take one of the two out.")
+        known.add(identity)
+
+
+_MAX_PRICES = 500
+_MAX_NAME = 200

@@ -128,6 +128,7 @@ def _describe_error(error: _SchemaError) -> Problem:
 _TYPE_NAMES = {
     "string": "a string",
     "integer": "an integer",
+    "number": "a number",
     "object": "a mapping",
     "array": "a list",
     "boolean": "a boolean",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from decimal import Decimal
 
 NONE = "-"
 _SECOND = 1000  # milliseconds
@@ -51,6 +52,26 @@ def format_duration(milliseconds: float | None) -> str:
 def format_number(value: int | None) -> str:
     """Return a count without grouping."""
     return NONE if value is None else str(value)
+
+
+_DOLLAR, _SMALLEST = Decimal(1), Decimal("0.0001")
+
+
+def format_money(usd: Decimal | float | None) -> str:
+    """Return USD as `$12.30`, less than one as `$0.0123`, the least as `< $0.0001`."""
+    if usd is None:
+        return NONE
+    amount = Decimal(str(usd))
+    if amount >= _DOLLAR or not amount:
+        return f"${amount:.2f}"
+    return f"< ${_SMALLEST}" if amount < _SMALLEST else f"${amount:.4f}"
+
+
+def format_cost(usd: Decimal | float | None, unknown: int) -> str:
+    """Return a sum with how many parts of it are not known: `$1.20, 3 unknown`."""
+    if not unknown:
+        return format_money(usd)
+    return f"{unknown} unknown" if usd is None else f"{format_money(usd)}, {unknown} unknown"
 
 
 _LARGE = ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k"))
