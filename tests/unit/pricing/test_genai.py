@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-from genai_prices import Usage, data_snapshot
 
 from response_store.pricing.cost import PriceKey, TokenCounts, compute_cost
 from response_store.pricing.genai import GenaiPrices
+
+genai_prices = pytest.importorskip("genai_prices", reason="is not for Python 3.11")
 
 OPENAI = "api.openai.com"
 NOVEMBER = datetime(2026, 11, 20, tzinfo=UTC).timestamp()
@@ -109,7 +110,7 @@ def test_an_unknown_host_counts_by_name_where_one_vendor_has_the_model(
 
 def test_every_price_is_the_one_of_the_package() -> None:
     """Its own function, asked for each model of OpenAI at each tier, day and length."""
-    provider = data_snapshot.get_snapshot().find_provider(None, "openai", None)
+    provider = genai_prices.data_snapshot.get_snapshot().find_provider(None, "openai", None)
     days = [datetime(2025, 1, 1, tzinfo=UTC), datetime(2026, 11, 20, tzinfo=UTC)]
     compared = 0
     for model in provider.models:
@@ -120,7 +121,7 @@ def test_every_price_is_the_one_of_the_package() -> None:
                     ours = price(key, TokenCounts(length, 500, 400, 100), day.timestamp())
                     if ours is None or provider.find_model(model.id) is not model:
                         continue
-                    usage = Usage(
+                    usage = genai_prices.Usage(
                         input_tokens=length, output_tokens=500, cache_read_tokens=400,
                         cache_write_tokens=100,
                     )  # fmt: skip

@@ -61,11 +61,13 @@ def row(name: str, model: str | None, started_at: float = BEGAN, **columns: Any)
     return {**REQUIRED, **dict.fromkeys(COLUMNS), **numbers, **usual, **columns}
 
 
-def costs(stored: Anywhere, prices: Prices | None = None) -> dict[Any, CostSum]:
+def costs(
+    stored: Anywhere, by: tuple[Condition, ...] = BY_MODEL, prices: Prices | None = None
+) -> dict[Any, CostSum]:
     with stored.open() as query:
         condition = Selection(tenant="default").condition()
-        found = compute_costs(query.reader, condition, BY_MODEL, prices or Prices([PriceList()]))
-    return {key: cost for (key,), cost in found.items()}
+        found = compute_costs(query.reader, condition, by, prices or Prices([PriceList()]))
+    return {key if len(key) != 1 else key[0]: cost for key, cost in found.items()}
 
 
 def test_sums_are_cut_where_the_price_changes(anywhere: Anywhere) -> None:
@@ -121,6 +123,32 @@ def test_a_response_of_several_exchanges_costs_once(anywhere: Anywhere) -> None:
         row("f", "even", BEGAN + 1, response_id="r3", state="interrupted", **none),
     ])  # fmt: skip
     assert costs(anywhere) == {"even": CostSum(Decimal("0.004"), 1)}
+
+
+def test_a_response_costs_where_it_began(anywhere: Anywhere) -> None:
+    """Its polls are no exchanges by themselves, whichever of them brings the tokens."""
+    none = {"input_tokens": None, "output_tokens": None}
+    poll = {"method": "GET", "path": "/v1/responses/r1"}
+    anywhere.exchanges([
+        row("a", "even", response_id="r1", state="queued", **none),
+        row("b", "even", BEGAN + 9, response_id="r1", state="in_progress", **poll, **none),
+        row("c", "even", BEGAN + 9, response_id="r1", **poll),
+        row("d", "even", BEGAN + 9),
+        row("e", "even", response_id="r2", state="queued", **none),
+        row("f", "even", BEGAN + 9, response_id="r2", state="failed", **poll, **none),
+        row("g", "even", BEGAN + 9, response_id="r3", **poll),
+        row("h", "even", BEGAN + 9, response_id="r3", **poll),
+    ])  # fmt: skip
+    time = Condition("CASE WHEN started_at < ? THEN 'first' ELSE 'second' END", (BEGAN + 5,))
+    assert costs(anywhere, (time,)) == {
+        "first": CostSum(Decimal("0.002"), 1),
+        "second": CostSum(Decimal("0.004"), 0),
+    }
+    assert costs(anywhere, (*BY_MODEL, time)) == {
+        ("even", "first"): CostSum(Decimal("0.002"), 1),
+        ("even", "second"): CostSum(Decimal("0.004"), 0),
+    }
+    assert costs(anywhere, ()) == {(): CostSum(Decimal("0.006"), 1)}
 
 
 @pytest.mark.parametrize("seed", range(3))
