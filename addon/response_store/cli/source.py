@@ -159,13 +159,12 @@ def _list_hosts(source: Source) -> Offers:
 def _list_sessions(source: Source, incomplete: str) -> Offers:
     from response_store.queries.session_turns import list_beginning  # noqa: PLC0415 (only here)
 
-    newest: list[tuple[str, str | None]] = [
-        (str(name), f"{model or ''} {format_time(began)}")
-        for _, model, _, _, began, _, _, name, *_ in _read_rows(source)
-        if str(name).startswith(incomplete)
-    ]
+    newest: dict[str, str | None] = {}
+    for _, model, _, _, began, _, _, name, *_ in _read_rows(source):
+        if str(name).startswith(incomplete):
+            newest.setdefault(str(name), f"{model or ''} {format_time(began)}")
     if newest or not incomplete:
-        return newest[::-1]  # of a session the newest exchange describes it
+        return newest.items()
     with source.open() as query:
         older = list_beginning(query.reader, source.tenant, incomplete, MAX_OFFERED)
     return [(key.id, None) for key in older]

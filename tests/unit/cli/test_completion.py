@@ -10,6 +10,7 @@ from click.shell_completion import CompletionItem, get_completion_class
 from response_store.cli import main, source
 from response_store.cli.completion import PROGRAM, SHELLS, VARIABLE
 from tests.unit.cli import rows
+from tests.unit.queries.sessions_stored import work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +92,19 @@ def test_stored_names(anywhere: Anywhere) -> None:
         assert names(command, "--tenant", "") == ["default", "team-b"]
     told = {item.value: item.help for item in offered("show", "")}
     assert told["e-chat"] == "completed gpt-4.1 2026-01-01 02:05:00"
+
+
+@pytest.mark.usefixtures("patient")
+def test_names_of_sessions(anywhere: Anywhere, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sessions, the newest first and older ones by their beginning, labels and agents."""
+    work(anywhere)
+    assert names("show", "--session", "") == ["alone", "s-work", "s-other"]
+    for command in ("list", "search", "stats", "tail", "export", "copy", "prune"):
+        assert names(command, "--session", "s-w") == ["s-work"]
+        assert names(command, "--label", "") == ["tidy-1"]
+        assert names(command, "--agent", "r") == ["review"]
+    monkeypatch.setattr(source, "NEWEST", 1)
+    assert names("list", "--session", "s-o") == ["s-other"]
 
 
 @pytest.mark.usefixtures("patient")
