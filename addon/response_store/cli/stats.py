@@ -212,6 +212,7 @@ def _choose_block(count: int, maximum: int) -> str:
 
 NOTHING = "No exchange to count. See what is there with: response-store list"
 _BAR_WIDTH, _BAR_FROM = 10, 60
+_GAP, _LEAST_KEY = 2, 6
 _SECOND_KEY = 20  # cells that a second key takes from the columns
 
 
@@ -269,8 +270,8 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
     shown = [column for column in COLUMNS if wide >= column.from_width]
     bars = bars and wide >= _BAR_FROM
     drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for by in statistics.by:
-        drawn.add_column(by.value, no_wrap=True, overflow="ellipsis", min_width=6)
+    for by, most in zip(statistics.by, _measure_keys(statistics, shown, width, bars), strict=True):
+        drawn.add_column(by.value, no_wrap=True, overflow="ellipsis", min_width=6, max_width=most)
     if bars:
         drawn.add_column("", width=_BAR_WIDTH)
     for column in shown:
@@ -288,6 +289,28 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
         cells = ["total", *blank, *(_build_cell(column, statistics.total) for column in shown)]
         drawn.add_row(*cells, style="bold")
     return drawn
+
+
+def _measure_keys(
+    statistics: Statistics, shown: Sequence[StatisticsColumn], width: int, bars: bool
+) -> list[int]:
+    """Return how wide each key may get, so that no number is cut; times have what they need."""
+    from rich.cells import cell_len  # noqa: PLC0415 (slow to load)
+
+    groups = [*statistics.groups, *([statistics.total] if statistics.total else [])]
+    numbers = sum(
+        max(cell_len(column.name), *(cell_len(column.text(one)) for one in groups)) + _GAP
+        for column in shown
+    )
+    room = width - numbers - (_BAR_WIDTH + _GAP if bars else 0) - _GAP * (len(statistics.by) - 1)
+    longest = [
+        max(cell_len(put_on_one_line(one.keys[at] or NONE)) for one in statistics.groups)
+        for at in range(len(statistics.by))
+    ]
+    times = sum(one for one, by in zip(longest, statistics.by, strict=True) if by.seconds)
+    others = max(sum(not by.seconds for by in statistics.by), 1)
+    share = max((room - times) // others, _LEAST_KEY)
+    return [one if by.seconds else share for one, by in zip(longest, statistics.by, strict=True)]
 
 
 def _build_keys(
