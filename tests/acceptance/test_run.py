@@ -228,10 +228,32 @@ def test_a_terminal(stage: Stage, model_server: ModelServer) -> None:
     assert "count 1\r\n" in text
     after = text.partition("count 1\r\n")[2]
     assert "response-store: 2 captured" in after
-    assert re.search(r"\x1b\[32mcompleted *\x1b\[0m +gpt-5-2025-08-07 +2 ", after)
+    assert re.search(r"\x1b\[38;5;28mcompleted *\x1b\[0m +gpt-5-2025-08-07 +2 ", after)
     table = after.split("\r\n")[1:-3]  # the last lines are whole, to be copied
     drawn = [re.sub(r"\x1b\[[0-9;]*m", "", line) for line in table]
     assert max(map(len, drawn)) <= 40, drawn
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="mitmproxy 11.0.2's mitmweb is refused")
+def test_a_page_waits_for_enter(stage: Stage) -> None:
+    """On a terminal the page goes on after the command, with comments in its list, until Enter."""
+    master, slave = os.openpty()
+    process = stage.start(
+        "--web", *python("print('done')"),
+        through=tuple(ON_TERMINAL), stdin=slave, stdout=slave, stderr=slave,
+    )  # fmt: skip
+    os.close(slave)
+    shown = Shown(master)
+    text = shown.until("Enter ends the page")
+    assert "done" in text
+    (page,) = set(re.findall(r"http://\S+", text))
+    options = httpx.get(page.replace("/?", "/options?"), trust_env=False).json()
+    assert "comment" in options["web_columns"]["value"]
+    os.write(master, b"\n")
+    assert "nothing captured" in shown.until("nothing captured")
+    assert process.wait(SECONDS) == 0
+    shown.close()
+    stage.assert_nothing_left()
 
 
 class Shown:

@@ -92,6 +92,9 @@ Examples:
 @click.option("--local", is_flag=True, help="Also capture what is asked of this machine itself.")
 @click.option("--web", is_flag=True, help="Show the traffic on a page of mitmweb while it lasts.")
 @click.option("--open", "open_browser", is_flag=True, help="With --web: open the page.")
+@click.option(
+    "--no-wait", is_flag=True, help="With --web: end the page with the command, not at Enter."
+)
 @click.option("--quiet", is_flag=True, help="No table at the end.")
 @click.argument(
     "command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion_values.complete_programs
@@ -105,6 +108,7 @@ def run_command(
     local: bool,
     web: bool,
     open_browser: bool,
+    no_wait: bool,
     quiet: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -115,6 +119,8 @@ def run_command(
         raise click.UsageError("No command. Write it after --: response-store run -- COMMAND")
     if open_browser and not web:
         raise click.UsageError("--open opens the page of mitmweb: add --web")
+    if no_wait and not web:
+        raise click.UsageError("--no-wait is about the page of mitmweb: add --web")
     with handle_errors():
         source = find_source(config, None)
         try:
@@ -129,6 +135,7 @@ def run_command(
                 local=local,
                 web=web,
                 open_browser=open_browser,
+                wait=web and not no_wait and sys.stdin.isatty() and sys.stderr.isatty(),
                 for_proxy={URL_VARIABLE: source.default_url} if source.default_url else {},
             )
             source.prepare_folder()

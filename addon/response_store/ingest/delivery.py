@@ -247,6 +247,7 @@ def _build_written_row(item: PendingChange, row: ExchangeRow) -> WrittenRow:
         cached_tokens=row.cached_tokens,
         output_tokens=row.output_tokens,
         duration_ms=row.duration_ms,
+        question=row.question,
     )
 
 

@@ -115,9 +115,15 @@ class Commands:
         raise NotImplementedError
 
     def name_for_mitmweb(self, loader: Any) -> None:
-        """Name the commands anew for mitmweb, whose command bar knows no underscore."""
+        """Name the commands anew for mitmweb, whose command bar knows no underscore.
+
+        Its page shows turns from then on.
+        """
         if not is_mitmweb(loader.master):
             return
+        from response_store.mitmweb.turns_page import add_turns_page  # noqa: PLC0415 (mitmweb's)
+
+        add_turns_page(loader.master)
         named: tuple[Any, ...] = (
             self.status,
             self.flush,

@@ -6,7 +6,7 @@ the view of the highest priority where a user has chosen none.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mitmproxy import contentviews
@@ -16,6 +16,8 @@ from response_store.mitmweb.recognise import recognize
 NAME = "OpenAI"
 _PRIORITY = 3.0  # above JSON (1) and GraphQL (2), which may claim the same bodies
 _NOT_OURS = -1.0
+ALL_MESSAGES = "all_messages_of_response_store"
+"""The attribute with all messages of a WebSocket of which a page shows some."""
 
 
 class OpenAIContentview:
@@ -82,5 +84,7 @@ def _render(data: bytes, flow: Any, http_message: Any, websocket_message: Any) -
 
     ours = recognize(flow, http_message, websocket_message, data)
     socket = getattr(flow, "websocket", None)
-    before = socket.messages if socket is not None and websocket_message is not None else ()
+    before: Sequence[Any] = ()
+    if socket is not None and websocket_message is not None:
+        before = getattr(socket, ALL_MESSAGES, socket.messages)
     return render_message(data, ours, before, websocket_message)

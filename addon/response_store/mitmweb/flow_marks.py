@@ -16,6 +16,7 @@ from typing import Any
 from mitmproxy.flow import Flow
 from mitmproxy.hooks import UpdateHook
 
+from response_store.format.text import NONE, format_duration, put_on_one_line
 from response_store.model.records import State, WrittenRow
 
 MARKS = {
@@ -57,22 +58,51 @@ class Marks:
         mark = MARKS.get(State(row.state))
         if mark is None:
             return
-        from response_store.format.exchange import (  # noqa: PLC0415 (only with a view)
-            choose_identifier,
-            format_exchange,
-        )
+        from response_store.format.exchange import choose_identifier  # noqa: PLC0415
 
         self.ids.append(choose_identifier(row))
         flow = self._find(row.flow_id)
         if flow is None:
             return
         ours = self._ours.setdefault(flow, _MarkedFlow())
-        comment = format_exchange(row)
+        comment = format_comment(row)
         if row.turn:
             ours.turns = max(ours.turns, row.turn)
             comment += f" (turn {row.turn} of {ours.turns})"
         if _put(flow, "marked", mark, ours) | _put(flow, "comment", comment, ours):
             self._updated(flow)
+
+
+_MAX_NAME, _MAX_WORDS = 60, 60  # characters
+_APART = " · "
+
+
+def format_comment(row: WrittenRow) -> str:
+    """Return what differs from row to row, then the question, then model, state and id."""
+    from response_store.format.exchange import choose_identifier  # noqa: PLC0415 (only with a view)
+
+    took = format_duration(row.duration_ms)
+    came = "" if row.output_tokens is None else f"{row.output_tokens} out"
+    ended = row.error_code or ("" if row.state == State.COMPLETED else row.state)
+    cached = f" ({row.cached_tokens} cached)" if row.cached_tokens else ""
+    facts = (
+        row.model or row.requested_model or "unknown model",
+        "" if row.input_tokens is None else f"{row.input_tokens} in{cached}",
+        f"{row.state} ({row.error_code})" if row.error_code else row.state,
+        choose_identifier(row),
+    )
+    first = (_cut_short(ended, _MAX_NAME), came, "" if took == NONE else took)
+    parts = (
+        " ".join(part for part in first if part),
+        _cut_short(row.question or "", _MAX_WORDS),
+        ", ".join(_cut_short(fact, _MAX_NAME) for fact in facts if fact),
+    )
+    return _APART.join(part for part in parts if part)
+
+
+def _cut_short(text: str, limit: int) -> str:
+    line = put_on_one_line(text)
+    return line if len(line) <= limit else f"{line[:limit].rstrip()}…"
 
 
 def _put(flow: Flow, name: str, value: str, ours: _MarkedFlow) -> bool:

@@ -119,13 +119,18 @@ def read_answer(data: bytes, api: Api | None) -> ShownAnswer | None:
 
 
 def read_message(data: bytes, messages: Sequence[Any], message: Any) -> ShownAnswer:
-    """Read a message of a socket; the end of a response may need those before it."""
+    """Read a message of a socket; the end of a response may need those before it.
+
+    So does the last message of all, which says how far a response has come.
+    """
     body = parse_shortened(data)
     if body is None:
         return ShownAnswer(accumulate([]))
     event = Event(b"", data)
     outcome = accumulate([event])
-    if not outcome.items and is_terminal(event) and isinstance(body, dict):
+    is_last = len(messages) > 0 and message is messages[-1]
+    is_end = not outcome.items if is_terminal(event) else is_last
+    if is_end and isinstance(body, dict):
         outcome = accumulate(
             [*_list_events_before(messages, message, body.get("stream_id")), event]
         )

@@ -304,3 +304,4 @@ class WrittenRow(msgspec.Struct, array_like=True, frozen=True):
     cached_tokens: int | None = None
     output_tokens: int | None = None
     duration_ms: float | None = None
+    question: str | None = None

@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hmac
+import logging
 import os
 import shutil
 import socket
@@ -92,6 +93,22 @@ def find_page_url(master: Any, options: Any) -> str | None:
         options.update(web_port=_find_port())
     with_token = getattr(master, "web_url", None)  # since mitmweb 11.1.2
     return with_token or f"http://{options.web_host}:{options.web_port}/"
+
+
+def set_up_page(options: Any) -> None:
+    """Have mitmweb's list show comments, where the user has not chosen its columns.
+
+    Its server keeps to itself what its page asks for and what is not there.
+    """
+    if "web_port" not in options:
+        return
+    for name in ("tornado.access", "tornado.general"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    if "web_columns" in options and not options.has_changed("web_columns"):
+        options.update(web_columns=list(_WEB_COLUMNS))
+
+
+_WEB_COLUMNS = ("icon", "path", "comment", "status", "time")
 
 
 def open_in_browser(page: str) -> None:
@@ -179,6 +196,7 @@ class Companion:
 
     def running(self) -> None:
         self._trust(ctx.options)
+        set_up_page(ctx.options)
         asyncio.get_running_loop().call_soon(self._tell)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import signal
 import subprocess
+import sys
+import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -83,6 +86,16 @@ class Signals:
         while self._early:
             self._pass_on(self._early.pop(0))
 
+    def ended(self) -> None:
+        """Pass on nothing any more: the command has ended. What comes from now on is `stopped`."""
+        self._child = None
+        self._early.clear()
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether a signal came after the command had ended."""
+        return bool(self._early)
+
     def __enter__(self) -> Self:
         for number in self._before:
             signal.signal(number, self._received)
@@ -146,6 +159,7 @@ class Plan:
     local: bool = False
     web: bool = False
     open_browser: bool = False
+    wait: bool = False
     for_proxy: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -197,7 +211,11 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             proxy.watch(lambda: notify(_LOST))
             watch = BypassWatch(child.pid, find_servers(plan.environ, *_list_replaced(plan)))
             returncode = child.wait()
+            signals.ended()
             bypassed = watch.end()
+            if plan.wait and not proxy.has_ended:
+                notify(_WAITS.format(page=ready.page))
+                wait_for_enter(lambda: signals.stopped or proxy.has_ended)
             lost = proxy.has_ended
         return RunOutcome(
             status=_choose_status(returncode, proxy_lost=lost),
@@ -208,6 +226,24 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             log=proxy.log(),
             bypassed=bypassed,
         )
+
+
+def wait_for_enter(is_over: Callable[[], bool]) -> None:
+    """Wait for a line or the end of standard input, or until `is_over`.
+
+    What was typed before is nobody's any more.
+    """
+    with suppress(OSError, termios.error):
+        termios.tcflush(sys.stdin, termios.TCIFLUSH)
+    while not is_over():
+        if select.select([sys.stdin], [], [], _LOOK_SECONDS)[0]:
+            os.read(sys.stdin.fileno(), _LINE)
+            return
+
+
+_LOOK_SECONDS = 0.1  # between two looks whether to wait at all
+_LINE = 4096  # bytes that a terminal gives at once
+_WAITS = "response-store: the command has ended; Enter ends the page as well: {page}"
 
 
 def _list_replaced(plan: Plan) -> list[str]:

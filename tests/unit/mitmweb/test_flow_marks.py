@@ -22,7 +22,7 @@ ROW = {
     "response_id": "resp_1", "model": "gpt-5", "input_tokens": 120, "cached_tokens": 64,
     "output_tokens": 45, "duration_ms": 1234.0,
 }  # fmt: skip
-COMMENT = "gpt-5, 120 in (64 cached), 45 out, 1.2 s, completed, resp_1"
+COMMENT = "45 out 1.2 s · gpt-5, 120 in (64 cached), completed, resp_1"
 
 
 def row(flow: Flow, **changes: Any) -> WrittenRow:
@@ -62,13 +62,31 @@ def test_every_state_has_a_mark(state: State) -> None:
 
 
 def test_comment() -> None:
-    """The comment tells model, tokens, time, state and id; the same again changes nothing."""
+    """The comment tells tokens, time, model, state and id; the same again changes nothing."""
     looked = Looked()
     for _ in range(2):
         looked.written()
     assert (looked.flow.marked, looked.flow.comment) == (":white_check_mark:", COMMENT)
     assert looked.told == 1
     assert list(looked.marks.ids)[-1] == "resp_1"
+
+
+@pytest.mark.parametrize(
+    ("changes", "beginning"),
+    [
+        ({"question": "Write\nsome code: " + "x" * 60}, "45 out 1.2 s · Write some code: xxxx"),
+        ({"state": "incomplete"}, "incomplete 45 out 1.2 s · gpt-5"),
+        ({"state": "refused", "error_code": "rate_limit", "output_tokens": None},
+         "rate_limit 1.2 s · gpt-5, 120 in (64 cached), refused (rate_limit), resp_1"),
+        ({"duration_ms": None, "output_tokens": None, "input_tokens": None}, "gpt-5, completed, "),
+    ],
+)  # fmt: skip
+def test_a_comment_begins_with_what_differs(changes: dict[str, Any], beginning: str) -> None:
+    """What came and how long it took, or what went wrong; then the question, shortened."""
+    looked = Looked()
+    looked.written(**changes)
+    assert looked.flow.comment.startswith(beginning)
+    assert len(looked.flow.comment) < 150
 
 
 def test_open_exchanges_have_none() -> None:
