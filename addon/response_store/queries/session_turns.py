@@ -8,12 +8,13 @@ the agent changes.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from response_store.errors import StoreError
+from response_store.model.records import Api
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import Summary, select_newest
 from response_store.queries.lookup import LookupResult
@@ -201,7 +202,8 @@ def link_turns(exchanges: Sequence[Summary]) -> Iterator[SessionTurn]:
         depth, is_fork = 0, False
         if parent is not None:
             place = parent.exchange.exchange_id, one.agent
-            name = one.response_id or one.exchange_id
+            name = one.response_id if one.api == Api.RESPONSES else None
+            name = name or one.exchange_id
             is_fork = first.setdefault(place, name) != name
             depth = parent.depth + (is_fork or one.agent != parent.exchange.agent)
         elif one.agent is not None and exchanges[0].agent != one.agent:
@@ -214,29 +216,44 @@ def link_turns(exchanges: Sequence[Summary]) -> Iterator[SessionTurn]:
 class SessionNodes(ThreadLookup):
     """A `ThreadLookup` of one session's turns, whose branches are those of its tree.
 
-    A turn without a response has its exchange's id.
+    A turn is named by its response, which may have come in several exchanges. Other APIs than the
+    Responses API have no such thing, and some of their servers give every answer one id: there a
+    turn is its exchange, and has that one's id where several of the session share a response's.
     """
 
     def __init__(self, reader: Reader, turns: Sequence[SessionTurn]) -> None:
         super().__init__(reader)
-        self._unnamed = {
-            turn.exchange.exchange_id for turn in turns if turn.exchange.response_id is None
-        }
-        self._names = {turn.exchange.exchange_id: get_turn_name(turn) for turn in turns}
+        times = Counter(turn.exchange.response_id for turn in turns)
+        self.names: dict[str, str] = {}
+        self._exchange_ids: dict[str, str] = {}
+        for one in (turn.exchange for turn in turns):
+            is_response = one.response_id is not None and one.api == Api.RESPONSES
+            has_name = is_response or times[one.response_id] == 1
+            name = one.response_id if has_name and one.response_id else one.exchange_id
+            self.names[one.exchange_id] = name
+            if not is_response:
+                self._exchange_ids[name] = one.exchange_id
         self._followers: defaultdict[str, dict[str | None, list[str]]] = defaultdict(dict)
         for turn in turns:
             if turn.parent is not None:
-                parts = self._followers[self._names[turn.parent]]
+                parts = self._followers[self.names[turn.parent]]
                 names = parts.setdefault(turn.exchange.agent, [])
-                if get_turn_name(turn) not in names:
-                    names.append(get_turn_name(turn))
+                if (name := self.names[turn.exchange.exchange_id]) not in names:
+                    names.append(name)
 
     def nodes(self, tenant: str, response_ids: Sequence[str]) -> dict[str, ThreadNode]:
         """Return what is known of each of at most `BATCH` turns, without the missing ones."""
-        named = [name for name in response_ids if name not in self._unnamed]
+        alone = {
+            name: self._exchange_ids[name] for name in response_ids if name in self._exchange_ids
+        }
+        named = [name for name in response_ids if name not in alone]
         nodes = super().nodes(tenant, named) if named else {}
-        exchanges = self._exchanges([name for name in response_ids if name in self._unnamed])
-        nodes |= {name: ThreadNode(LookupResult(row, None)) for name, row in exchanges.items()}
+        exchanges = self._exchanges([*alone.values()])
+        nodes |= {
+            name: ThreadNode(LookupResult(exchanges[exchange_id], None))
+            for name, exchange_id in alone.items()
+            if exchange_id in exchanges
+        }
         return {
             name: msgspec.structs.replace(node, branches=self._list_branches(name))
             for name, node in nodes.items()
@@ -247,23 +264,19 @@ class SessionNodes(ThreadLookup):
         return tuple(one for names in parts if len(names) > 1 for one in names)
 
 
-def get_turn_name(turn: SessionTurn) -> str:
-    """Return the id of a turn's response, else that of its exchange."""
-    return turn.exchange.response_id or turn.exchange.exchange_id
-
-
 def find_session_thread(reader: Reader, tenant: str, identifier: str) -> Thread:
     """Return a session as a thread: its turns in the order of time, whatever agent's they are.
 
     Raises StoreError as `find_session` does.
     """
     turns = list_turns(reader, tenant, find_session(reader, tenant, identifier))
-    earlier, turns = turns[:-MAX_TURNS], turns[-MAX_TURNS:]
+    nodes = SessionNodes(reader, turns)
+    names = [nodes.names[turn.exchange.exchange_id] for turn in turns]
     return Thread(
-        ids=tuple(dict.fromkeys(get_turn_name(turn) for turn in turns)),
+        ids=tuple(dict.fromkeys(names[-MAX_TURNS:])),
         last=None,
-        continues=get_turn_name(earlier[-1]) if earlier else None,
-        cut=bool(earlier),
-        _lookup=SessionNodes(reader, turns),
+        continues=names[-MAX_TURNS - 1] if len(names) > MAX_TURNS else None,
+        cut=len(names) > MAX_TURNS,
+        _lookup=nodes,
         _tenant=tenant,
     )

@@ -8,9 +8,10 @@ of tenants and times, until there are enough sessions or `MAX_WALKED` exchanges 
 a page costs what its sessions have of turns, whatever else is stored. A session that began again
 and again stands at its newest exchange alone, on whatever page that is.
 
-Its numbers are those of all its exchanges, also where filters have chosen it. A response that came
-in several exchanges (polls, a stream that was cut and resumed) is one turn, and its tokens count
-once, as in `queries/statistics.py`.
+Its numbers are those of all its exchanges, also where filters have chosen it. A response of the
+Responses API that came in several exchanges (polls, a stream that was cut and resumed) is one turn,
+and its tokens count once. Of other APIs each exchange is a turn: some of their servers give every
+answer the same id.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 import msgspec
 
 from response_store.model.precedence import order_by_tokens
-from response_store.model.records import State
+from response_store.model.records import Api, State
 from response_store.model.selection import Condition, Selection
 from response_store.queries.exchanges import BEFORE_CURSOR, Cursor
 from response_store.queries.reader import Reader
@@ -38,7 +39,7 @@ class SessionUsage(msgspec.Struct, frozen=True, kw_only=True):
     """The turns of a session that one model answered, at one tier, for one agent.
 
     Tokens are sums of what is known, or None; cached ones are part of the input, reasoning of the
-    output. What they cost depends on no more than this.
+    output.
     """
 
     model: str | None
@@ -190,7 +191,8 @@ WITH turns AS (
     SELECT coalesce(session_id, exchange_id) AS session, coalesce(model, requested_model) AS model,
         service_tier, agent, label, state, started_at,
         started_at + coalesce(duration_ms, 0) / 1000 AS ended_at, {", ".join(_TOKENS)},
-        CASE WHEN response_id IS NULL THEN 1 ELSE row_number() OVER (
+        CASE WHEN response_id IS NULL OR api <> '{Api.RESPONSES.value}' THEN 1
+        ELSE row_number() OVER (
             PARTITION BY session_id, response_id ORDER BY {order_by_tokens(", ".join(_TOKENS))})
         END AS place
     FROM {{{{exchanges}}}} WHERE {{condition}} AND tenant_id || '' = ?)

@@ -170,3 +170,21 @@ def test_changes_from_turn_to_turn(anywhere: Anywhere, run: Command) -> None:
     assert given[2]["same_items_from_answer"] == 1
     for arguments in (("a1", "--diff"), ("--session", "s-1", "--diff", "--html", "-")):
         assert run("show", *arguments).exit_code == 2
+
+
+def test_answers_of_one_id_are_turns_of_their_own(anywhere: Anywhere, run: Command) -> None:
+    """Those of this session, whatever other sessions have under that id."""
+    same = {"api": "chat_completions", "response_id": "chatcmpl-1"}
+    anywhere.exchanges(
+        [
+            chat("a1", 0, "One.", request_body=say("Hi")) | same,
+            chat("a2", 1, "Two.", request_body=say("Hi", "One.", "More"), parent_exchange_id="a1")
+            | same,
+            chat("b1", 2, "Theirs.", request_body=say("Else")) | same | {"session_id": "s-2"},
+        ]
+    )
+    lines = run("show", "--session", "s-1").stdout.splitlines()
+    assert [line for line in lines if line and line[:3] not in ("===", "---")] == [
+        "Hi", "One.", "More", "Two.",
+    ]  # fmt: skip
+    assert "Theirs." in run("show", "--session", "s-2").stdout

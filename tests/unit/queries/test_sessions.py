@@ -109,3 +109,11 @@ def test_filters_choose_sessions(
         listed_now = listed(anywhere, chosen, limit)
         assert [one.session_id for one in listed_now] == found
         assert {one.turns for one in listed_now if one.session_id == "s-work"} <= {6}
+
+
+def test_answers_of_one_id_are_turns_of_their_own(anywhere: Anywhere) -> None:
+    """Some servers of Chat Completions give every answer the same id."""
+    columns = {"api": "chat_completions", "response_id": "chatcmpl-1", "input_tokens": 5}
+    anywhere.exchanges([turn(f"e{at}", at, "s") | columns for at in range(3)])
+    (found,) = listed(anywhere)
+    assert (found.turns, found.sum_tokens("input_tokens")) == (3, 15)
