@@ -14,8 +14,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli import run as run_summary
-from response_store.cli.run import CapturedGroup, build_table
+from response_store.cli.run import build_table
 from response_store.cli.source import find_source
+from response_store.queries.captured import CapturedGroup
 from response_store.run.command import require_safe_mitmweb
 from response_store.run.run import RunOutcome
 
