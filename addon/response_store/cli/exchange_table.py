@@ -21,7 +21,7 @@ from response_store.format.text import (
     put_on_one_line,
     shorten_count,
 )
-from response_store.model.records import State
+from response_store.model.records import Api, State
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -155,7 +155,7 @@ COLUMNS = (
     ),
     ExchangeColumn(_WORDS, lambda _one, _look: ""),
     ExchangeColumn("in/out", _format_tokens, 90, (12, 12), right=True),
-    ExchangeColumn("took", _format_took, 100, (12, 12), right=True),
+    ExchangeColumn("took", _format_took, 110, (12, 12), right=True),
     ExchangeColumn(
         "host", lambda one, _: format_host(one.scheme, one.host, one.port), 160, (24, 24)
     ),
@@ -261,10 +261,17 @@ def _choose_answer(one: Summary) -> tuple[str, str]:
     if start:
         return start, ""
     if one.state == State.COMPLETED:
-        return NONE, ""
+        return (NONE, "") if one.api in _TALKING else (_name_api(one.api), MUTED)
     status = one.status_code if one.state == State.REFUSED else None
     words = put_on_one_line(one.state).replace("_", " ")
     return f"{words} ({status})" if status else words, choose_style(one.state)
+
+
+_TALKING = (Api.RESPONSES, Api.CHAT_COMPLETIONS, Api.COMPLETIONS)
+
+
+def _name_api(api: str) -> str:
+    return put_on_one_line(api).replace("_", " ")
 
 
 def _is_error(state: str) -> bool:
