@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 import webbrowser
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,20 +13,19 @@ from response_store.cli.pager import print_paged
 from response_store.cli.source import note
 from response_store.errors import StoreError
 from response_store.format.bodies import is_json, unpack_body
-from response_store.format.conversation import BlockBuilder, Syntax, build_conversation, find_answer
+from response_store.format.conversation import Syntax, build_conversation, find_answer
 from response_store.format.curl import format_curl
 from response_store.format.facts import list_facts, list_head
 from response_store.format.html import (
     choose_title,
-    escape_html,
     render_beside,
     render_blocks,
     render_head,
     render_page,
+    render_thread,
 )
 from response_store.format.terminal import draw_text
 from response_store.format.text import escape_controls, escape_json
-from response_store.format.transcript import describe_continued, format_sums, list_sections
 from response_store.transfer.files import STANDARD, write_file
 
 if TYPE_CHECKING:
@@ -109,23 +107,9 @@ def write_html(entry: LookupResult, path: Path | None, *, opens: bool) -> None:
 
 def write_thread_html(thread: Thread, path: Path | None, *, opens: bool) -> None:
     """Write a thread as a page. Raises StoreError and FileError."""
-    parts = list(_render_thread(thread))
+    parts = [*render_thread(thread)]
     first = thread.ids[0] if thread.ids else "thread"
     _write_page(render_page(f"Thread of {first}", parts), path, opens=opens)
-
-
-def _render_thread(thread: Thread) -> Iterator[str]:
-    if thread.continues is not None:
-        yield f'<p class="head">{escape_html(describe_continued(thread))}</p>'
-    counted, builder = [], BlockBuilder()
-    for section in list_sections(thread):
-        counted.append(section.tokens)
-        heading = " \u00b7 ".join(section.heading)
-        yield f'<h2 class="exchange head">{escape_html(heading)}</h2>'
-        yield render_blocks(builder.add(section.new.instructions, section.new.items))
-        for turn in section.branches:
-            yield f'<p class="aside plain">{escape_html(turn.label)}\n{escape_html(turn.text)}</p>'
-    yield f"<footer>{escape_html(', '.join(format_sums(counted)))}</footer>"
 
 
 def _write_page(page: str, path: Path | None, *, opens: bool) -> None:

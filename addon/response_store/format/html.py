@@ -7,20 +7,29 @@ folded by `details`, pictures stand in the page itself, and links tell nobody wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
 from response_store.format.bodies import indent_json
-from response_store.format.conversation import Block, BlockKind, CallResult, Conversation, Syntax
+from response_store.format.conversation import (
+    Block,
+    BlockBuilder,
+    BlockKind,
+    CallResult,
+    Conversation,
+    Syntax,
+)
 from response_store.format.html_style import STYLE, build_policy
 from response_store.format.markdown import is_web_url, open_parser, parse_markdown
 from response_store.format.text import escape_controls, put_on_one_line
+from response_store.format.transcript import describe_continued, format_sums, list_sections
 
 if TYPE_CHECKING:
     from response_store.format.conversation import Citation
     from response_store.format.facts import Fact
     from response_store.openai_api.item_images import ItemImage
+    from response_store.queries.threads import Thread
 
 MAX_HIGHLIGHTED = 50_000
 """Characters of code that get colours."""
@@ -166,6 +175,21 @@ def render_beside(conversation: Conversation, facts: Iterable[tuple[str, str]]) 
             f'<details class="aside"><summary>all facts</summary><dl>{rows}</dl></details>'
         )
     return "".join(parts)
+
+
+def render_thread(thread: Thread) -> Iterator[str]:
+    """Yield the exchanges of a thread as HTML. Only while the lookup's snapshot lasts."""
+    if thread.continues is not None:
+        yield f'<p class="head">{escape_html(describe_continued(thread))}</p>'
+    counted, builder = [], BlockBuilder()
+    for section in list_sections(thread):
+        counted.append(section.tokens)
+        heading = " \u00b7 ".join(section.heading)
+        yield f'<h2 class="exchange head">{escape_html(heading)}</h2>'
+        yield render_blocks(builder.add(section.new.instructions, section.new.items))
+        for turn in section.branches:
+            yield f'<p class="aside plain">{escape_html(turn.label)}\n{escape_html(turn.text)}</p>'
+    yield f"<footer>{escape_html(', '.join(format_sums(counted)))}</footer>"
 
 
 def choose_title(conversation: Conversation, otherwise: str) -> str:

@@ -77,7 +77,9 @@ def draw_waterfall(request: PageRequest, turns: Sequence[Summary]) -> Markup:
         _draw_turn(request, one, at, scale, at if is_spread else agents.index(one.agent))
         for at, one in enumerate(turns)
     )
-    return _draw_svg(bars, lanes * _LANE, "waterfall", f"When each of {len(turns)} turns ran")
+    height = lanes * _LANE
+    svg = build_svg(bars, height, "waterfall", f"When each of {len(turns)} turns ran")
+    return svg.replace("<svg ", Markup('<svg height="{}" ').format(format_place(height)), 1)
 
 
 def _draw_turn(
@@ -94,8 +96,8 @@ def _draw_turn(
     return Markup('<a href="{}"><title>{}</title>{}{}</a>').format(
         f"{request.path}#turn-{number}",
         title,
-        _draw_bar(left, top, begun - left, _BAR, f"{kind} waiting"),
-        _draw_bar(begun, top, max(right - begun, 1.5), _BAR, kind),
+        build_bar(left, top, begun - left, _BAR, f"{kind} waiting"),
+        build_bar(begun, top, max(right - begun, 1.5), _BAR, kind),
     )
 
 
@@ -117,12 +119,12 @@ def draw_context(turns: Sequence[Summary]) -> Markup:
         bars.append(
             Markup("<g><title>{}</title>{}{}</g>").format(
                 title,
-                _draw_bar(at * step, height - tall, width, tall - low, "fresh"),
-                _draw_bar(at * step, height - low, width, low, "cached"),
+                build_bar(at * step, height - tall, width, tall - low, "fresh"),
+                build_bar(at * step, height - low, width, low, "cached"),
             )
         )
     label = f"Tokens that each turn read, at most {shorten_count(largest)}"
-    return _draw_svg(Markup().join(bars), height, "context", label)
+    return build_svg(Markup().join(bars), height, "context", label)
 
 
 def is_error(one: Summary) -> bool:
@@ -138,20 +140,23 @@ def _cut(text: str) -> str:
     return line if len(line) <= _MAX_TITLE else f"{line[:_MAX_TITLE]}\u2026"
 
 
-def _draw_bar(left: float, top: float, width: float, height: float, kind: str) -> Markup:
+def build_bar(left: float, top: float, width: float, height: float, kind: str) -> Markup:
+    """Return a bar; nothing where it would have no area."""
     if width <= 0 or height <= 0:
         return Markup()
     return Markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"/>').format(
-        kind, _round(left), _round(top), _round(width), _round(height)
+        kind, *map(format_place, (left, top, width, height))
     )
 
 
-def _round(number: float) -> str:
+def format_place(number: float) -> str:
+    """Return a place or a length, as exact as can be seen."""
     return f"{number:.1f}".removesuffix(".0")
 
 
-def _draw_svg(inner: Markup, height: float, kind: str, label: str) -> Markup:
+def build_svg(inner: Markup, height: float, kind: str, label: str) -> Markup:
+    """Return a chart, which is stretched to the room that there is; `label` says what it shows."""
     return Markup(
         '<svg class="chart {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
         ' aria-label="{}">{}</svg>'
-    ).format(kind, _round(WIDTH), _round(height), label, inner)
+    ).format(kind, format_place(WIDTH), format_place(height), label, inner)

@@ -41,7 +41,7 @@ _documents = DocumentCache()
 
 def show_exchange(request: PageRequest, query: Query) -> Answer:
     """Return the page of an exchange: what it adds to the one before, or all with `whole`."""
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     blocks = build_blocks(entry, None if request.get("whole") else parent)
     start = 0 if request.get("early") else max(len(blocks) - MAX_BLOCKS, 0)
     exchanged = read_exchanged(entry)
@@ -54,13 +54,13 @@ def show_exchange(request: PageRequest, query: Query) -> Answer:
         has_parent=parent is not None,
         tools=list_tools(exchanged.request or exchanged.answer),
         settings=list_settings(exchanged.request),
-        **_describe(request, entry, parent),
+        **describe_exchange(request, entry, parent),
     )
 
 
 def show_body(request: PageRequest, query: Query) -> Answer:
     """Return the page of a body as a tree; as text where it is no JSON."""
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     body = Body(request.parts[1])
     try:
         nodes, following = list_nodes(_documents.read(entry, body), "")
@@ -75,7 +75,7 @@ def show_body(request: PageRequest, query: Query) -> Answer:
         following=following,
         tree_path="",
         part=part,
-        **_describe(request, entry, parent),
+        **describe_exchange(request, entry, parent),
     )
 
 
@@ -99,7 +99,7 @@ def show_text(request: PageRequest, query: Query) -> Answer:
 
 
 def _find_text(request: PageRequest, query: Query) -> str:
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     name = request.parts[1]
     if name != "block":
         if not request.get("path"):
@@ -119,7 +119,7 @@ def _find_block(request: PageRequest, entry: LookupResult, parent: LookupResult 
 
 def show_picture(request: PageRequest, query: Query) -> Answer:
     """Return a picture of a block as a `data:` URL, in a text: a document it never is."""
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     pictures = list_pictures(_find_block(request, entry, parent))
     number = request.get_number("picture", at_most=_MAX_PLACE)
     if number >= len(pictures):
@@ -129,7 +129,7 @@ def show_picture(request: PageRequest, query: Query) -> Answer:
 
 def show_stream(request: PageRequest, query: Query) -> Answer:
     """Return the page of the events of an answer as they came."""
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     start = request.get_number("start", at_most=_MAX_PLACE)
     try:
         events, following, why_not = *list_events(get_raw_response(entry), start), ""
@@ -143,20 +143,20 @@ def show_stream(request: PageRequest, query: Query) -> Answer:
         older=request.link_here(start=0) if start else "",
         next_page=request.link_here(start=following) if following else "",
         why_not=why_not,
-        **_describe(request, entry, parent),
+        **describe_exchange(request, entry, parent),
     )
 
 
 def show_facts(request: PageRequest, query: Query) -> Answer:
     """Return the page of everything else that is known, and of the command that asks again."""
-    entry, parent = _find(request, query)
+    entry, parent = find_exchange(request, query)
     return render(
         "exchange_facts.html",
         request,
         tab="facts",
         facts=list_facts(entry),
         curl=_write_curl(entry),
-        **_describe(request, entry, parent),
+        **describe_exchange(request, entry, parent),
     )
 
 
@@ -170,7 +170,7 @@ def _write_curl(entry: LookupResult) -> str:
         return ""
 
 
-def _find(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResult | None]:
+def find_exchange(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResult | None]:
     """Return what an address names, and what that continues. Raises StoreError."""
     tenant = request.source.tenant
     with query.snapshot() as lookup:
@@ -178,7 +178,7 @@ def _find(request: PageRequest, query: Query) -> tuple[LookupResult, LookupResul
         return entry, find_parent(lookup, tenant, entry)
 
 
-def _describe(
+def describe_exchange(
     request: PageRequest, entry: LookupResult, parent: LookupResult | None
 ) -> dict[str, Any]:
     """Return what all tabs of an exchange show."""

@@ -15,7 +15,15 @@ if TYPE_CHECKING:
 
 NAMES = ("since", "until", "model", "host", "client", "state", "label", "agent")
 """Arguments of an address that are filters."""
-PERIODS = (("1h", "1 hour"), ("24h", "24 hours"), ("7d", "7 days"), ("30d", "30 days"), ("", "all"))
+EVER = "all"
+"""A `since` that leaves nothing out."""
+PERIODS = (
+    ("1h", "1 hour"),
+    ("24h", "24 hours"),
+    ("7d", "7 days"),
+    ("30d", "30 days"),
+    (EVER, "all"),
+)
 STATES = tuple(state.value for state in State)
 ERRORS = tuple(state.value for state in State if state.is_error)
 ANY_ERROR = "errors"
@@ -29,11 +37,6 @@ class Filters:
 
     selection: Selection
     values: dict[str, str]
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Return whether anything is left out."""
-        return any(self.values.values())
 
 
 def read_filters(request: PageRequest, *, since: str = "") -> Filters:
@@ -78,7 +81,7 @@ def _read_states(text: str) -> tuple[str, ...]:
 
 
 def _read_time(name: str, text: str) -> float | None:
-    if not text:
+    if text in ("", EVER):
         return None
     try:
         return parse_past_time(text)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from response_store.format.exchange import add_calls
 from response_store.queries.exchanges import Cursor
-from response_store.web.filters import PERIODS, STATES, read_filters
+from response_store.web.filters import EVER, NAMES, PERIODS, STATES, read_filters
 from response_store.web.page import Answer, PageError, PageRequest, render
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def describe_filters(request: PageRequest, values: dict[str, str]) -> dict[str, 
         "periods": PERIODS,
         "states": STATES,
         "is_live": not request.get("before"),
-        "is_narrowed": any(values.values()),
+        "is_narrowed": any(request.get(name) not in ("", EVER) for name in NAMES),
     }
 
 

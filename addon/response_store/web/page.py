@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import quote, urlencode
 
 from response_store.errors import ResponseStoreError
@@ -46,12 +46,13 @@ class PageError(ResponseStoreError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is sent. `filename` has a browser save it."""
+    """What is sent. `filename` has a browser save it; a `file` stands in for the body."""
 
     body: bytes
     media_type: str = HTML
     status: int = 200
     filename: str = ""
+    file: IO[bytes] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ def open_templates() -> Environment:
         "took": format_duration,
         "size": format_size,
         "count": shorten_count,
+        "percent": format_percent,
         "arrowless": lambda text: text.removeprefix("\u2192 "),  # the page has one of its own
     }
     return templates
@@ -149,3 +151,8 @@ def shorten_count(count: float | None) -> str:
         if count >= unit:
             return f"{count / unit:.1f}".removesuffix(".0") + name
     return f"{count:g}"
+
+
+def format_percent(share: float | None) -> str:
+    """Return a share in percent; a dash for None."""
+    return "\u2013" if share is None else f"{100 * share:.0f}%"

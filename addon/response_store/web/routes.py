@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 from response_store.format.html_style import STYLE
+from response_store.web.change_pages import (
+    save_session_lines,
+    save_session_page,
+    show_changes,
+)
 from response_store.web.exchange_pages import (
     show_body,
     show_exchange,
@@ -15,6 +20,7 @@ from response_store.web.exchange_pages import (
 from response_store.web.list_pages import show_exchanges, show_search
 from response_store.web.page import FOLDER, Answer, Page
 from response_store.web.session_pages import show_session, show_sessions, show_turns
+from response_store.web.statistics_page import show_statistics
 
 _ID = "([^/]+)"
 PAGES: tuple[tuple[str, Page], ...] = (
@@ -22,12 +28,16 @@ PAGES: tuple[tuple[str, Page], ...] = (
     ("exchanges", show_exchanges),
     ("search", show_search),
     (f"session/{_ID}", show_session),
+    ("statistics", show_statistics),
     (f"session/{_ID}/turns", show_turns),
+    (f"session/{_ID}/export.html", save_session_page),
+    (f"session/{_ID}/export.jsonl", save_session_lines),
     (f"exchange/{_ID}", show_exchange),
     (f"exchange/{_ID}/(request|answer)", show_body),
     (f"exchange/{_ID}/(request|answer)/nodes", show_nodes),
     (f"exchange/{_ID}/(request|answer|block)/text", show_text),
     (f"exchange/{_ID}/picture", show_picture),
+    (f"exchange/{_ID}/changes", show_changes),
     (f"exchange/{_ID}/stream", show_stream),
     (f"exchange/{_ID}/facts", show_facts),
 )

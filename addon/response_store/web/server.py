@@ -8,10 +8,10 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import tornado.httpserver
-import tornado.httputil
+import tornado.iostream
 import tornado.netutil
 import tornado.web
 
@@ -34,6 +34,7 @@ _NO_KEY = (
 _FOREIGN = "This request comes from another page or name, and is refused.\n"
 _PING_SECONDS = 20.0
 _MAX_BODY = 1024
+_PIECE = 1 << 20  # bytes of a file that are sent at once
 
 
 class WebServer:
@@ -127,10 +128,14 @@ class GuardedHandler(tornado.web.RequestHandler):
     def send(self, answer: Answer) -> None:
         """Send an answer."""
         self.set_status(answer.status)
+        self.set_type(answer)
+        self.finish(answer.body)
+
+    def set_type(self, answer: Answer) -> None:
+        """Set the headers that say what an answer is."""
         self.set_header("Content-Type", answer.media_type)
         if answer.filename:
             self.set_header("Content-Disposition", f'attachment; filename="{answer.filename}"')
-        self.finish(answer.body)
 
 
 class PageHandler(GuardedHandler):
@@ -150,7 +155,19 @@ class PageHandler(GuardedHandler):
             parts,
             {name: self.get_query_argument(name) for name in self.request.query_arguments},
         )
-        self.send(await self._answer(request))
+        answer = await self._answer(request)
+        if answer.file is None:
+            self.send(answer)
+        else:
+            with answer.file:
+                await self._send_file(answer, answer.file)
+
+    async def _send_file(self, answer: Answer, file: IO[bytes]) -> None:
+        self.set_type(answer)
+        with suppress(tornado.iostream.StreamClosedError):
+            while piece := file.read(_PIECE):
+                self.write(piece)
+                await self.flush()
 
     async def _answer(self, request: PageRequest) -> Answer:
         page = self.page

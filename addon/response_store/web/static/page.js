@@ -130,6 +130,24 @@ function open() {
   else if (fold) fold.click();
 }
 
+// The first call names what was before, the second what came after.
+let before = null;
+
+function compare() {
+  const own = location.pathname.match(/\/exchange\/([^/]+)/);
+  const row = rows().find((one) => one.dataset.id === current && (one.dataset.href || one.dataset.open || "").includes("/exchange/"));
+  const name = row ? row.dataset.id : own && decodeURIComponent(own[1]);
+  if (!name) return false;
+  if (before && before !== name) {
+    location.href = `${base}exchange/${encodeURIComponent(name)}/changes?before=${encodeURIComponent(before)}`;
+  } else {
+    before = before ? null : name;
+    $$(".compared").forEach((one) => one.classList.remove("compared"));
+    if (row && before) row.classList.add("compared");
+  }
+  return true;
+}
+
 function foldAll() {
   const all = $$(".conversation details");
   const open = all.some((one) => !one.open);
@@ -152,6 +170,7 @@ function act(key) {
     case "u": return follow("#up") || (history.back(), true);
     case "[": return follow("#previous");
     case "]": return follow("#next");
+    case "d": return compare();
     case "o": foldAll(); return true;
     default: {
       const tab = /^[1-9]$/.test(key) && $$(".tabs > a")[Number(key) - 1];

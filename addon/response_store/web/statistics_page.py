@@ -1,0 +1,122 @@
+"""The page of numbers: exchanges, tokens, times and errors over time, by model or another thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from response_store.format.text import format_duration
+from response_store.queries.statistics import By, Statistics, StatisticsGroup
+from response_store.web.filters import read_filters
+from response_store.web.list_pages import describe_filters
+from response_store.web.page import (
+    Answer,
+    PageError,
+    PageRequest,
+    format_percent,
+    render,
+    shorten_count,
+)
+from response_store.web.time_charts import (
+    OTHERS,
+    Measure,
+    TimeChart,
+    TimeSteps,
+    choose_kinds,
+    draw_bars,
+    draw_lines,
+    list_steps,
+)
+
+if TYPE_CHECKING:
+    from response_store.queries.exchanges import Query
+
+DEFAULT_PERIOD = "7d"
+GROUPINGS = (By.MODEL, By.HOST, By.CLIENT, By.AGENT, By.LABEL, By.STATE, By.ERROR)
+"""What numbers can be grouped by."""
+MAX_ROWS = 50
+"""Rows of the table."""
+_HOURLY = 3.5 * 86_400  # seconds up to which a step is an hour
+
+
+def show_statistics(request: PageRequest, query: Query) -> Answer:
+    """Return the page of numbers."""
+    filters = read_filters(request, since=DEFAULT_PERIOD)
+    by = _read_grouping(request)
+    grouped = query.statistics(filters.selection, by)
+    charts, kinds, ends = [], [], ("", "")
+    if grouped.groups:
+        unit = By.HOUR if _is_short(grouped) else By.DAY
+        over_time = query.statistics(filters.selection, unit)
+        both = query.statistics(filters.selection, unit, by)
+        kinds = choose_kinds(grouped.groups)
+        steps = list_steps([one.keys[0] for one in over_time.groups], hourly=unit is By.HOUR)
+        charts = draw_charts(steps, over_time.groups, both.groups, kinds)
+        ends = (steps.names[0], steps.names[-1]) if steps.names else ends
+    return render(
+        "statistics.html",
+        request,
+        by=by.value,
+        groupings=[one.value for one in GROUPINGS],
+        rows=grouped.groups[:MAX_ROWS],
+        more_rows=max(len(grouped.groups) - MAX_ROWS, 0),
+        total=grouped.total,
+        charts=charts,
+        kinds=_name_kinds(kinds, grouped.groups),
+        ends=ends,
+        **describe_filters(request, filters.values),
+    )
+
+
+def _read_grouping(request: PageRequest) -> By:
+    text = request.get("by") or By.MODEL.value
+    for one in GROUPINGS:
+        if one.value == text:
+            return one
+    raise PageError(f"by: {text!r} is none of {', '.join(GROUPINGS)}.")
+
+
+def _is_short(statistics: Statistics) -> bool:
+    course = statistics.course
+    return course is None or course.until - course.since <= _HOURLY
+
+
+def draw_charts(
+    steps: TimeSteps,
+    over_time: Sequence[StatisticsGroup],
+    both: Sequence[StatisticsGroup],
+    kinds: Sequence[str | None],
+) -> list[TimeChart]:
+    """Return the charts that have something to show."""
+    charts = (
+        *(draw_bars(measure, steps, both, kinds) for measure in _COUNTS),
+        draw_lines("first event", _FIRST_EVENT, steps, over_time),
+        draw_lines("took", _TOOK, steps, over_time),
+        draw_lines("cached", _CACHED, steps, over_time, at_most=1.0),
+    )
+    return [chart for chart in charts if chart.svg]
+
+
+_COUNTS = (
+    Measure("exchanges", lambda one: one.count, shorten_count),
+    Measure("tokens read", lambda one: one.input_tokens, shorten_count),
+    Measure("tokens written", lambda one: one.output_tokens, shorten_count),
+    Measure("errors", lambda one: one.errors, shorten_count),
+)
+_FIRST_EVENT = (
+    Measure("half", lambda one: one.first_event_ms_p50, format_duration),
+    Measure("95 %", lambda one: one.first_event_ms_p95, format_duration),
+)
+_TOOK = (
+    Measure("half", lambda one: one.duration_ms_p50, format_duration),
+    Measure("95 %", lambda one: one.duration_ms_p95, format_duration),
+)
+_CACHED = (Measure("share", lambda one: one.cached_share, format_percent),)
+
+
+def _name_kinds(
+    kinds: Sequence[str | None], groups: Sequence[StatisticsGroup]
+) -> list[dict[str, Any]]:
+    """Return what the legend says: a class of colour and a name each."""
+    named = [{"kind": f"k{at}", "name": name or "unknown"} for at, name in enumerate(kinds)]
+    return [*named, {"kind": "others", "name": OTHERS}] if len(groups) > len(kinds) else named

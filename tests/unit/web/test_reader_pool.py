@@ -1,0 +1,62 @@
+"""The threads that answer queries."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
+from response_store.web.reader_pool import ReaderPool
+from tests.unit.queries.stored import Stored
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from response_store.queries.exchanges import Query
+
+
+async def test_a_reader_is_opened_again_after_it_broke(tmp_path: Path) -> None:
+    """What fails is raised where it was asked; a broken reader is replaced, a sound one is kept."""
+    stored, opened = Stored(tmp_path / "responses.db"), []
+
+    def open_query() -> Query:
+        opened.append(threading.current_thread())
+        return stored.open()
+
+    def fail(error: StoreError) -> None:
+        raise error
+
+    pool = ReaderPool(open_query, threads=1)
+    try:
+        for error, count in ((StoreError("x"), 1), (PermanentStoreError("x"), 1)):
+            with pytest.raises(type(error)):
+                await pool.run(lambda _, error=error: fail(error))
+            assert len(opened) == count
+        assert await pool.run(lambda query: query.reader.dialect) == "sqlite"
+        assert len(opened) == 2
+        pool.reopen()
+        await pool.run(lambda query: query.reader.dialect)
+        assert len(opened) == 3
+        assert threading.current_thread() not in opened
+    finally:
+        pool.close()
+    with pytest.raises(TransientStoreError):
+        await pool.run(lambda query: query)
+
+
+async def test_nobody_waits_for_another(tmp_path: Path) -> None:
+    """A query that takes long holds up neither the loop nor the next query."""
+    stored, go_on = Stored(tmp_path / "responses.db"), threading.Event()
+    pool = ReaderPool(stored.open, threads=2)
+    try:
+        slow = asyncio.ensure_future(pool.run(lambda _: go_on.wait(20)))
+        assert await pool.run(lambda query: query.reader.dialect) == "sqlite"
+        assert not slow.done()
+        go_on.set()
+        assert await slow
+    finally:
+        go_on.set()
+        pool.close()
