@@ -132,7 +132,7 @@ class Traffic:
     ) -> None:
         """Answer a request, or let it pass. What is answered here is not captured again."""
         try:
-            headers = flow_facts.read_request_headers(flow, session.config.tenant)
+            headers = flow_facts.read_request_headers(flow, session.config)
             tenant = flow_facts.find_tenant(headers, session.config.tenant)
             reply = await serving.answer(
                 tenant, store_request, flow.request.method, flow.request.path
@@ -221,7 +221,7 @@ class Traffic:
             self.errors.guard("request", self._request, flow, session)
 
     def _request(self, flow: http.HTTPFlow, session: Session) -> Exchange | None:
-        headers = flow_facts.read_request_headers(flow, session.config.tenant)
+        headers = flow_facts.read_request_headers(flow, session.config)
         api = classify(
             flow.request.method,
             flow.request.path,
@@ -247,7 +247,7 @@ class Traffic:
             if _may_be_ours(flow):
                 self._done.add(flow)
             return None
-        request = flow_facts.build_request_head(flow, api, headers, session.config.tenant)
+        request = flow_facts.build_request_head(flow, api, headers, session.config)
         body = flow.request.data.content
         exchange = session.recorder.begin(
             flow.id,

@@ -23,7 +23,7 @@ ALTER TABLE {exchanges} ADD COLUMN context_digest TEXT;
 -- The first turn of a session, and the last one, come by it as well.
 CREATE INDEX {exchanges_session_index} ON {exchanges} (session_id, started_at)
     WHERE session_id IS NOT NULL;
-CREATE INDEX {exchanges_context_index} ON {exchanges} (context_digest)
+CREATE INDEX {exchanges_context_index} ON {exchanges} (context_digest, started_at)
     WHERE context_digest IS NOT NULL;
 CREATE INDEX {exchanges_label_index} ON {exchanges} (label, started_at)
     WHERE label IS NOT NULL;

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from filelock import FileLock, Timeout
 
@@ -37,6 +37,13 @@ class Checkpoint:
     journal_id: str
     position: int
     expected: int | None
+
+
+class Turn(NamedTuple):
+    """An exchange that another one may continue."""
+
+    exchange_id: str
+    session_id: str | None
 
 
 class CheckpointMovedError(TransientStoreError):
@@ -77,6 +84,15 @@ class Store(Protocol):
         Return how many final responses have the id of another one, which stays as it is stored.
         Raises RowRefusedError where the database will never take one of the rows, and
         CheckpointMovedError where the journal does not stand at `expected`.
+        """
+
+    def find_turns(
+        self, names: Sequence[tuple[str, str]], *, by_response: bool
+    ) -> list[Turn | None]:
+        """Return the exchange that each pair of a name and a tenant means, in their order.
+
+        A name is the digest of a context, of which the newest exchange counts; or, `by_response`,
+        the id of a response, whose first exchange has made it.
         """
 
     def sync(self) -> None:

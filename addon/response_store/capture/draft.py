@@ -63,6 +63,7 @@ class AnswerHead(msgspec.Struct, array_like=True):
     is_terminated: bool = False
     too_large: bool = False
     decode_error: str | None = None
+    limits: dict[str, str] = {}  # what the headers say of rate limits
 
 
 class PartHead(msgspec.Struct, array_like=True):

@@ -152,6 +152,8 @@ class Exchange:
         named = head.upstream_request_id
         if named and self._masked(named) != named:
             head = msgspec.structs.replace(head, upstream_request_id=MASKED)
+        if any(self._masked(value) != value for value in head.limits.values()):
+            head = msgspec.structs.replace(head, limits={})
         self.answer = head
 
     def start_stream(self) -> StreamTee:

@@ -10,6 +10,7 @@ import asyncio
 import base64
 import re
 from collections.abc import Awaitable
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
@@ -18,7 +19,7 @@ from mitmproxy.connection import Connection, ConnectionState
 
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.outbox import LARGE
-from response_store.config import TenantConfig
+from response_store.config import Config, TenantConfig
 from response_store.jsontext import replace_unstorable
 from response_store.limits import HEADER_FIELDS, QUERY_PARAMETERS, limit_name
 from response_store.model.records import HEADER_COLUMNS, Api, EndedBy, Transport
@@ -97,9 +98,15 @@ async def _await_in_turn(awaitables: list[Awaitable[None]]) -> None:
 
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
 _REQUEST_HEADERS = frozenset(
-    {b"content-type", b"upgrade", b"content-encoding", *HEADER_COLUMNS.values()}
+    {b"content-type", b"upgrade", b"content-encoding", *chain(*HEADER_COLUMNS.values())}
 )
-_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
+_LIMIT_HEADERS = (
+    b"retry-after", b"retry-after-ms", b"x-ratelimit-limit-requests",
+    b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-requests",
+    b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-requests",
+    b"x-ratelimit-reset-tokens",
+)  # fmt: skip
+_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS, *_LIMIT_HEADERS})
 _MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
 _CREDENTIAL_HEADERS = frozenset(
     {b"ocp-apim-subscription-key", b"chatgpt-account-id", b"sec-websocket-protocol"}
@@ -132,10 +139,11 @@ class HeaderMap:
         return value.decode("utf-8", "replace") if value else ""
 
 
-def read_request_headers(flow: HTTPFlow, tenant: TenantConfig) -> HeaderMap:
+def read_request_headers(flow: HTTPFlow, config: Config) -> HeaderMap:
     """Return the headers of a request that matter."""
-    names = _REQUEST_HEADERS | {tenant.header.encode()} if tenant.header else _REQUEST_HEADERS
-    return HeaderMap(flow.request.headers, names)
+    named = (config.tenant.header, config.capture.session_header)
+    more = {name.encode() for name in named if name}
+    return HeaderMap(flow.request.headers, _REQUEST_HEADERS | more if more else _REQUEST_HEADERS)
 
 
 def read_credentials(flow: HTTPFlow, counters: Counters) -> tuple[bytes, ...]:
@@ -168,16 +176,14 @@ def find_tenant(headers: HeaderMap, tenant: TenantConfig) -> str:
     return limit_name(replace_unstorable(named)) or tenant.id
 
 
-def build_request_head(
-    flow: HTTPFlow, api: Api, headers: HeaderMap, tenant: TenantConfig
-) -> RequestHead:
+def build_request_head(flow: HTTPFlow, api: Api, headers: HeaderMap, config: Config) -> RequestHead:
     """Return what is kept of a request, but for its body."""
     data = flow.request.data
     target = find_target_id(flow.request.path)
     return RequestHead(
         flow_id=flow.id,
         turn=0,
-        tenant_id=find_tenant(headers, tenant),
+        tenant_id=find_tenant(headers, config.tenant),
         api=api.value,
         method=flow.request.method,
         scheme=data.scheme.decode("ascii", "replace"),
@@ -190,18 +196,27 @@ def build_request_head(
         transport=Transport.HTTP.value,
         missing=STREAMED_PAST if data.content is None and target is None else None,
         port=port(flow),
-        headers={
-            column: _clip(value)
-            for column, header in HEADER_COLUMNS.items()
-            if (value := headers.get(header))
-        },
+        headers=_read_columns(headers, config.capture.session_header),
     )
+
+
+def _read_columns(headers: HeaderMap, session_header: str | None) -> dict[str, str]:
+    """Return the columns that headers fill."""
+    columns = {
+        column: _clip(value)
+        for column, names in HEADER_COLUMNS.items()
+        if (value := next(filter(None, map(headers.get, names)), ""))
+    }
+    if session_header and (value := headers.get(session_header.encode())):
+        columns["session_id"] = _clip(value)
+    return columns
 
 
 def build_answer_head(flow: HTTPFlow) -> AnswerHead:
     """Return what is kept of an answer's head."""
     assert flow.response is not None
     headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
+    limits = {name: value for name in _LIMIT_HEADERS if (value := headers.get(name))}
     request_id = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
     content_type = headers.get(b"content-type")
     streams = content_type.lower().startswith("text/event-stream")
@@ -211,6 +226,7 @@ def build_answer_head(flow: HTTPFlow) -> AnswerHead:
         content_type=_clip(content_type),
         content_encoding=_clip(headers.get(b"content-encoding")),
         upstream_request_id=_clip(request_id) or None,
+        limits={name.decode(): _clip(value) for name, value in limits.items()},
     )
 
 

@@ -206,8 +206,7 @@ class Sockets:
             return self._sockets.setdefault(flow.id, followed)
 
     def _socket(self, flow: HTTPFlow) -> Socket:
-        tenant = self._config.tenant
-        headers = flow_facts.read_request_headers(flow, tenant)
+        headers = flow_facts.read_request_headers(flow, self._config)
         head = msgspec.structs.replace(
             flow_facts.build_answer_head(flow),
             transport=Transport.SSE.value,  # the form in which messages of a turn are kept
@@ -215,7 +214,7 @@ class Sockets:
         )
         return Socket(
             flow.id,
-            flow_facts.build_request_head(flow, Api.RESPONSES, headers, tenant),
+            flow_facts.build_request_head(flow, Api.RESPONSES, headers, self._config),
             head,
             exchanges=self._recorder,
             counters=self._counters,

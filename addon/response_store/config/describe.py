@@ -26,6 +26,8 @@ def list_effective_settings(config: Config) -> dict[str, str]:
         "capture.hosts": ", ".join(capture.hosts),
         "capture.apis": ", ".join(sorted(capture.apis)),
         "capture.store_false": capture.store_false,
+        "capture.label": capture.label or "none",
+        "capture.session_header": capture.session_header or "none",
         "capture.raw_bodies": capture.raw_bodies,
         "capture.max_body_bytes": str(capture.max_body_bytes),
         "tenant.id": tenant.id,

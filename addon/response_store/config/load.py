@@ -180,6 +180,8 @@ def _build_capture(settings: Mapping[str, Any]) -> CaptureConfig:
         store_false=StoreFalse(settings["store_false"]),
         raw_bodies=RawBodies(settings["raw_bodies"]),
         max_body_bytes=settings["max_body_bytes"],
+        label=settings["label"],
+        session_header=settings["session_header"] and settings["session_header"].lower(),
     )
 
 

@@ -113,6 +113,8 @@ class CaptureConfig:
     store_false: StoreFalse
     raw_bodies: RawBodies
     max_body_bytes: int
+    label: str | None = None
+    session_header: str | None = None  # in lower case
     _admitted: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

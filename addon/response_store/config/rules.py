@@ -107,6 +107,7 @@ def find_rule_problems(settings: dict[str, Any]) -> LocatedProblems:
     """Yield what is wrong with settings that obey the schema."""
     yield from _check_tables(settings)
     yield from _check_hosts(settings["capture"]["hosts"])
+    yield from _check_label(settings["capture"])
     yield from _check_tenant(settings["tenant"])
     yield from _check_pool(settings["pool"])
     yield from _check_journal(settings["journal"]["path"])
@@ -143,15 +144,33 @@ def _check_tenant(tenant: dict[str, Any]) -> LocatedProblems:
     if not tenant["id"] or not tenant["id"].isprintable() or len(tenant["id"]) > _MAX_TENANT_LENGTH:
         rule = f"the tenant must be 1 to {_MAX_TENANT_LENGTH} printable characters"
         yield ("tenant", "id"), Problem(rule, "Write a name, such as team-a.")
-    header = tenant["header"]
+    yield from _check_header(("tenant", "header"), tenant["header"], "a tenant", "x-tenant-id")
+
+
+def _check_label(capture: dict[str, Any]) -> LocatedProblems:
+    label = capture["label"]
+    if label is not None and not (label and label.isprintable() and len(label) <= _MAX_LABEL):
+        rule = f"the label must be 1 to {_MAX_LABEL} printable characters"
+        yield ("capture", "label"), Problem(rule, "Write a word or two, such as nightly.")
+    place = ("capture", "session_header")
+    yield from _check_header(place, capture["session_header"], "a session", "x-session-id")
+
+
+_MAX_LABEL = 200
+
+
+def _check_header(
+    place: tuple[str, str], header: str | None, what: str, example: str
+) -> LocatedProblems:
+    """Yield what is wrong with the name of a header whose value is stored."""
     if header is None:
         return
     if not _HEADER_TOKEN.fullmatch(header) or len(header) > _MAX_HEADER_LENGTH:
         rule = "this can't be the name of a header"
-        yield ("tenant", "header"), Problem(rule, "Write a header's name, such as x-tenant-id.")
+        yield place, Problem(rule, f"Write a header's name, such as {example}.")
     elif header.lower() in SECRET_HEADERS or _SECRET_PART.search(header.lower()):
-        rule = "this header carries credentials, and what names a tenant is stored"
-        yield ("tenant", "header"), Problem(rule, "Take a header that holds no secret.")
+        rule = f"this header carries credentials, and what names {what} is stored"
+        yield place, Problem(rule, "Take a header that holds no secret.")
 
 
 _MAX_TENANT_LENGTH = 255

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from response_store.backends.base import Checkpoint, Health, Store
 from response_store.diagnostics import ErrorReporter
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
+from response_store.ingest.lineage import Lineage
 from response_store.journal.directory import POSITION, JournalDirectory
 from response_store.journal.private_files import open_private
 from response_store.limits import shorten_name
@@ -96,6 +97,7 @@ class Delivery:
         on_written: Callable[[Sequence[PendingChange]], None],
     ) -> None:
         self._store = store
+        self._lineage = Lineage(store)
         self._journal_id = journal_id
         self._health = health
         self._errors = errors
@@ -153,7 +155,8 @@ class Delivery:
         self._attempt = position
         self._health.busy()
         try:
-            conflicts = self._store.write([item.change for item in items], checkpoint)
+            changes = self._lineage.link([item.change for item in items])
+            conflicts = self._store.write(changes, checkpoint)
         finally:
             self._health.idle()
         if conflicts:

@@ -50,7 +50,8 @@ class AnswerDraft:
     """What came back. `body` is decoded; None where it was not kept.
 
     `is_terminated` says that the terminal event has passed, `decode_error` why the rest of the
-    body could not be decoded; `raw` is the whole as it came then, where that was kept.
+    body could not be decoded; `raw` is the whole as it came then, where that was kept. `limits`
+    are the headers that tell of rate limits.
     """
 
     transport: Transport
@@ -61,6 +62,7 @@ class AnswerDraft:
     too_large: bool = False
     decode_error: str | None = None
     raw: bytes | None = None
+    limits: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,4 +116,5 @@ class ReadRequest:
     previous_response_id: str | None = None
     conversation_id: str | None = None
     store: bool = True
+    session_id: str | None = None  # as the body names it
     reason: str | None = None  # why it could not be read

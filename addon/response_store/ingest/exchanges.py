@@ -257,6 +257,7 @@ def build_answer(
         too_large=head.too_large,
         decode_error=damage or head.decode_error,
         raw=raw,
+        limits=head.limits,
     )
 
 

@@ -6,8 +6,9 @@ kept as raw bytes with the reason. One that asked for a deletion gives that.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -33,6 +34,7 @@ from response_store.model.records import (
     Transport,
 )
 from response_store.model.zstd import Compressor
+from response_store.openai_api.context import ContextReader, shorten_question, slice_messages
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
 from response_store.openai_api.outcome import ApiError, ParsedResponse
@@ -41,7 +43,9 @@ if TYPE_CHECKING:
     from response_store.redaction.redactor import Redactor
 
 _NAMES = ("requested_model", "model", "error_code")
-_TEXTS = ("host", "path", *HEADER_COLUMNS, "upstream_request_id")
+_TEXTS = (
+    "host", "path", *HEADER_COLUMNS, "upstream_request_id", "service_tier", "incomplete_reason",
+)  # fmt: skip
 UNREADABLE_REQUEST = "unreadable_request"
 
 
@@ -87,6 +91,8 @@ class RowFiller:
         facts: Request,
         request: ReadRequest,
         classified: ClassifiedResponse,
+        *,
+        place: ConversationPlace,
         stored: bool = False,
     ) -> ExchangeRow:
         """Return the row of an exchange; `stored` says that its response has one of its own."""
@@ -137,7 +143,15 @@ class RowFiller:
             output_text=outcome.output_text,
             raw_response=self._raw(classified),
             recorder_id=self._recorder_id,
-            **facts.headers,
+            label=self._capture.label,
+            question=place.question,
+            service_tier=outcome.service_tier,
+            incomplete_reason=(
+                api_error.code if api_error and classified.state is State.INCOMPLETE else None
+            ),
+            rate_limits=_find_rate_limits(answer, outcome),
+            context_digest=place.digest,
+            **_find_header_columns(facts, request),
         )
 
     def _clipped(self, message: str | None) -> str | None:
@@ -162,11 +176,72 @@ def limit_names(change: Change) -> Change:
     }
     if response is not None and len(response.model) > NAME:
         response = msgspec.structs.replace(response, model=limit_name(response.model))
+    if row.question is not None:
+        long["question"] = shorten_question(row.question)
     exchange = msgspec.structs.replace(row, **long) if long else row
     conversation = change.conversation
     if conversation is not None:
         conversation = msgspec.structs.replace(conversation, id=limit_name(conversation.id))
-    return Record(exchange, response, conversation)
+    return Record(exchange, response, conversation, change.beginnings)
+
+
+class ConversationPlace(NamedTuple):
+    """Where an exchange stands in its conversation, by its content.
+
+    `beginnings` and `digest` are what it may continue, and what may continue it.
+    """
+
+    question: str | None = None
+    beginnings: tuple[str, ...] = ()
+    digest: str | None = None
+
+
+_NO_PLACE = ConversationPlace()
+_WHOLE = (State.COMPLETED, State.INCOMPLETE)
+
+
+def find_place(
+    facts: Request, request: ReadRequest, classified: ClassifiedResponse
+) -> ConversationPlace:
+    """Return where an exchange stands in its conversation, as far as its bodies show it.
+
+    What names the response or the conversation that it continues has only the rest in its input,
+    from which nothing is to be known of that.
+    """
+    if facts.api is Api.RESPONSES_COMPACT:  # what goes on from here begins with its output
+        context = ContextReader().read_input(request.input)
+        digest = ContextReader().read_answer(classified.outcome.items)
+        return ConversationPlace(context.question, context.beginnings, digest)
+    if facts.target_response_id is not None or facts.api not in _WITH_INPUT:
+        return _NO_PLACE
+    reader = ContextReader()
+    context = reader.read_input(request.input)
+    named = request.previous_response_id or request.conversation_id
+    if named or classified.state not in _WHOLE:
+        return ConversationPlace(context.question, () if named else context.beginnings)
+    outcome = classified.outcome
+    items = outcome.items or slice_messages(outcome.partial or b"")
+    return ConversationPlace(context.question, context.beginnings, reader.read_answer(items))
+
+
+_WITH_INPUT = (Api.RESPONSES, Api.CHAT_COMPLETIONS)
+
+
+def _find_header_columns(facts: Request, request: ReadRequest) -> dict[str, str]:
+    if request.session_id is None or "session_id" in facts.headers:
+        return facts.headers
+    return {**facts.headers, "session_id": request.session_id}
+
+
+_MAX_LIMITS = 1000  # bytes
+
+
+def _find_rate_limits(answer: AnswerDraft | None, outcome: ParsedResponse) -> str | None:
+    """Return what an answer says of rate limits, as JSON: its headers, else its stream."""
+    if answer is not None and answer.limits:
+        return json.dumps(answer.limits)
+    limits = outcome.rate_limits
+    return limits.decode() if limits is not None and len(limits) <= _MAX_LIMITS else None
 
 
 def _limit_name(name: str | None) -> str | None:
@@ -285,7 +360,9 @@ class RecordBuilder:
             return request
         if draft.ending is None:
             opened = ClassifiedResponse(ParsedResponse(), State.OPEN)
-            return Record(self._rows.exchange(None, facts, request, opened))
+            place = find_place(facts, request, opened)
+            row = self._rows.exchange(None, facts, request, opened, place=place)
+            return Record(row, beginnings=place.beginnings)
         return self._ended(facts, draft.ending, request)
 
     def _delete(self, facts: Request, ending: Ending) -> Deletion | Skip:
@@ -316,9 +393,11 @@ class RecordBuilder:
         stored = response is not None and classified.outcome.response is not None
         if response is not None and self.covers((facts.tenant_id, response.id), facts.started_at):
             response = None
-        row = self._rows.exchange(ending, facts, request, classified, stored=stored)
+        place = find_place(facts, request, classified)
+        row = self._rows.exchange(ending, facts, request, classified, place=place, stored=stored)
         self.incomplete += classified.outcome.lost is not None
-        return Record(row, response, _build_conversation_change(facts, request, classified))
+        conversation = _build_conversation_change(facts, request, classified)
+        return Record(row, response, conversation, place.beginnings)
 
 
 def _build_conversation_change(

@@ -7,6 +7,7 @@ the URL of a socket; a socket's message may hold its members in `response`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -33,6 +34,15 @@ class _Body(msgspec.Struct):
     previous_response_id: Raw = jsontext.ABSENT
     conversation: Raw = jsontext.ABSENT
     store: Raw = jsontext.ABSENT
+    metadata: Raw = jsontext.ABSENT
+    client_metadata: Raw = jsontext.ABSENT
+    prompt_cache_key: Raw = jsontext.ABSENT
+
+
+class _Named(msgspec.Struct):
+    session_id: Raw = jsontext.ABSENT
+    thread_id: Raw = jsontext.ABSENT
+    conversation_id: Raw = jsontext.ABSENT
 
 
 class _Steer(msgspec.Struct):
@@ -85,9 +95,13 @@ def read_steering(
 
 def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequest:
     seen = read_other_request(masked.body, request.path)
+    items = None
+    if request.api is Api.RESPONSES_COMPACT and seen.problem is None and masked.body.strip():
+        items = read_input_items(_read_members(jsontext.check_utf8(masked.body)).input)
     return ReadRequest(
         body=masked.body or None,
         secrets=masked.secrets,
+        input=items or EMPTY_ARRAY,
         model=seen.model or model,
         previous_response_id=seen.previous_response_id,
         conversation_id=seen.conversation_id,
@@ -108,7 +122,28 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest:
         previous_response_id=jsontext.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
         store=bytes(seen.store) != b"false",
+        session_id=_find_session(seen),
     )
+
+
+# Some clients have one key for all that they ask: only what is sure to be of one session counts.
+_is_unique = re.compile(
+    r"(?:\w{1,12}[_-])?(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|[0-9A-HJKMNP-TV-Z]{26})",
+    re.IGNORECASE,
+).fullmatch
+_is_opencode = re.compile(r"ses_\w{16,}").fullmatch
+
+
+def _find_session(seen: _Body) -> str | None:
+    """Return the session that a body names: in its metadata, or by the key of its cache."""
+    for value in (seen.metadata, seen.client_metadata):
+        if bytes(memoryview(value)[:1]) == b"{":
+            named = jsontext.slice_members(value, _Named)
+            for one in (named.session_id, named.thread_id, named.conversation_id):
+                if text := jsontext.read_text(one):
+                    return text
+    key = jsontext.read_text(seen.prompt_cache_key) or ""
+    return key if _is_unique(key) or _is_opencode(key) else None
 
 
 def _read_members(body: bytes) -> _Body:

@@ -119,9 +119,18 @@ class ResponseRow(msgspec.Struct, frozen=True):
     has_input: bool = True
 
 
-def _from_header(name: str) -> msgspec.Meta:
-    """Mark a column as what a request's header says, which is kept as far as it fits."""
-    return msgspec.Meta(extra={"header": name})
+def _from_header(*names: str) -> msgspec.Meta:
+    """Mark a column as what the first of these headers of a request says that it has.
+
+    It is kept as far as it fits.
+    """
+    return msgspec.Meta(extra={"headers": names})
+
+
+_SESSION_HEADERS = (
+    "session-id", "session_id", "thread-id", "x-litellm-session-id", "x-opencode-session",
+    "x-session-id", "helicone-session-id",
+)  # fmt: skip
 
 
 class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -165,9 +174,9 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     raw_response: bytes | None = None
     recorder_id: str
     port: int | None = None
-    session_id: str | None = None
+    session_id: Annotated[str | None, _from_header(*_SESSION_HEADERS)] = None
     parent_exchange_id: str | None = None
-    agent: str | None = None
+    agent: Annotated[str | None, _from_header("x-openai-subagent")] = None
     label: str | None = None
     question: str | None = None
     service_tier: str | None = None
@@ -177,13 +186,13 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     context_digest: str | None = None
 
 
-HEADER_COLUMNS: dict[str, bytes] = {
-    name: meta.extra["header"].encode()
+HEADER_COLUMNS: dict[str, tuple[bytes, ...]] = {
+    name: tuple(header.encode() for header in meta.extra["headers"])
     for name, annotation in get_type_hints(ExchangeRow, include_extras=True).items()
     for meta in getattr(annotation, "__metadata__", ())
-    if meta.extra and "header" in meta.extra
+    if meta.extra and "headers" in meta.extra
 }
-"""The columns of exchanges that a request's header fills, and the header of each."""
+"""The columns of exchanges that a request's headers fill, and the headers of each."""
 
 
 class ConversationChange(msgspec.Struct, frozen=True):
@@ -204,11 +213,15 @@ class ConversationChange(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """The rows that one exchange brings: its own, and those of a response and a conversation."""
+    """The rows that one exchange brings: its own, and those of a response and a conversation.
+
+    `beginnings` are the digests of what its input may continue, the longest first.
+    """
 
     exchange: ExchangeRow
     response: ResponseRow | None = None
     conversation: ConversationChange | None = None
+    beginnings: tuple[str, ...] = ()
 
 
 class Deletion(msgspec.Struct, frozen=True):

@@ -220,6 +220,7 @@ def read_completion(text: jsontext.Text, state: State | None = State.COMPLETED) 
         output_text=_read_first_text(choices),
         usage=read_usage(find_usage(members, choices)),
         error=api_error,
+        service_tier=jsontext.read_text(members.get("service_tier", ABSENT)) or None,
     )
 
 

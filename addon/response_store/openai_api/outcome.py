@@ -60,6 +60,8 @@ class ParsedResponse:
     error: ApiError | None = None
     previous_response_id: str | None = None
     conversation_id: str | None = None
+    service_tier: str | None = None
+    rate_limits: bytes | None = None  # as a stream tells of them
     terminal: bool = False  # a terminal event said so
     parse_error: str | None = None  # why part of the answer could not be read, where one could not
     lost: str | None = None  # why something that came is in no column, where that is so
@@ -75,6 +77,7 @@ _CACHED = (
     "cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens",
     "cachedContentTokenCount",
 )  # fmt: skip
+_CACHE_WRITE = ("cache_write_tokens", "cache_creation_input_tokens", "cache_creation_tokens")
 _REASONING = ("reasoning_tokens", "thoughtsTokenCount")
 _DEPTH = 3  # of details that are merged
 
@@ -90,6 +93,7 @@ def read_usage(text: Raw) -> Usage:
         output_tokens=_find_count([counts], _OUTPUT),
         reasoning_tokens=_find_count([*put_out, counts], _REASONING),
         total_tokens=_find_count([counts], _TOTAL),
+        cache_write_tokens=_find_count([*put_in, counts], _CACHE_WRITE),
     )
 
 

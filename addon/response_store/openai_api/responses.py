@@ -40,6 +40,7 @@ _Count = Annotated[int, Meta(ge=0, le=2**63 - 1)] | None
 class _Details(msgspec.Struct):
     cached_tokens: _Count = None
     reasoning_tokens: _Count = None
+    cache_write_tokens: _Count = None
 
 
 class _Usage(msgspec.Struct):
@@ -73,6 +74,7 @@ class _PlainResponse(msgspec.Struct):
     incomplete_details: Raw = jsontext.ABSENT
     previous_response_id: str | None = None
     conversation: Raw = jsontext.ABSENT
+    service_tier: str | None = None
 
 
 COMMENTARY = "commentary"
@@ -111,6 +113,7 @@ def read_plain(text: jsontext.Text) -> ParsedResponse | None:
         output_text=jsontext.replace_unstorable("".join(texts)) if texts else None,
         usage=_convert_usage(seen.usage) if seen.usage else _NONE,
         previous_response_id=_make_storable(seen.previous_response_id),
+        service_tier=_make_storable(seen.service_tier) or None,
     )
 
 
@@ -133,6 +136,7 @@ def _convert_usage(seen: _Usage) -> Usage:
         seen.output_tokens,
         put_out.reasoning_tokens if put_out else None,
         seen.total_tokens,
+        put_in.cache_write_tokens if put_in else None,
     )
 
 
@@ -155,6 +159,7 @@ class _Response(msgspec.Struct):
     incomplete_details: Raw = jsontext.ABSENT
     previous_response_id: Raw = jsontext.ABSENT
     conversation: Raw = jsontext.ABSENT
+    service_tier: Raw = jsontext.ABSENT
 
 
 class _Incomplete(msgspec.Struct):
@@ -203,6 +208,7 @@ def read_carefully(text: jsontext.Text, more_items: tuple[bytes, ...] = ()) -> P
         error=read_error_value(seen.error) or _read_incomplete(seen.incomplete_details),
         previous_response_id=jsontext.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
+        service_tier=jsontext.read_text(seen.service_tier) or None,
     )
 
 

@@ -25,10 +25,11 @@ class Statements:
     the values of an exchange, whose row is replaced only upwards (see `model/precedence.py`). Of a
     journal, `add_position` takes id, position and time, `move_position` position, time, id and the
     position before, `read_position` and `delete_position` its id. `set_result` takes a result and
-    the id of an exchange that has none. Of a conversation, `add_conversation` takes the values of a
-    row, `read_conversation`, `lock_conversation` and `delete_conversation` its key,
-    `set_conversation` metadata, messages and the key. `set_database_id` takes time and id, `touch`
-    a time.
+    the id of an exchange that has none. `find_turn` takes the digest of a context and a tenant,
+    `find_creating_turn` the id of a response and a tenant; they give an exchange and its session.
+    Of a conversation, `add_conversation` takes the values of a row, `read_conversation`,
+    `lock_conversation` and `delete_conversation` its key, `set_conversation` metadata, messages and
+    the key. `set_database_id` takes time and id, `touch` a time.
     """
 
     replace_response: str
@@ -43,6 +44,8 @@ class Statements:
     delete_conversation: str
     record_exchange: str
     set_result: str
+    find_turn: str
+    find_creating_turn: str
     close_abandoned: str
     read_position: str
     add_position: str
@@ -94,6 +97,14 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
         ),
         set_result=(
             f"UPDATE {exchanges} SET result = {large} WHERE exchange_id = {mark} AND result IS NULL"
+        ),
+        find_turn=(
+            f"SELECT exchange_id, session_id FROM {exchanges} WHERE context_digest = {mark} "
+            f"AND tenant_id = {mark} ORDER BY started_at DESC LIMIT 1"
+        ),
+        find_creating_turn=(
+            f"SELECT exchange_id, session_id FROM {exchanges} WHERE response_id = {mark} "
+            f"AND tenant_id || '' = {mark} ORDER BY started_at LIMIT 1"
         ),
         close_abandoned=(
             f"UPDATE {exchanges} SET state = '{State.INTERRUPTED}', "

@@ -50,7 +50,7 @@ _part = re.compile(r"[^/?&=]+")  # of a path
 _IDS = ("response_id", "previous_response_id", "conversation_id")
 _TEXTS = (
     "error_code", "error_message", "requested_model", "model", *HEADER_COLUMNS,
-    "upstream_request_id",
+    "upstream_request_id", "label", "question", "service_tier", "incomplete_reason", "rate_limits",
 )  # fmt: skip
 _SHORT = (*_IDS, *_TEXTS, "host", "path")
 _MAX_SEARCHED_AT_ONCE = 1 << 20  # characters
@@ -88,7 +88,7 @@ class Redactor:
         if exchange.state != State.OPEN:  # what it holds comes again with its end
             self._count(redactor)
         conversation = self._redact_conversation(change.conversation, redactor)
-        return Record(exchange, response, conversation)
+        return Record(exchange, response, conversation, change.beginnings)
 
     def redact_stored_exchange(self, row: ExchangeRow) -> dict[str, Any]:
         """Return the columns of a stored exchange that change; None: what can't be searched.
@@ -168,7 +168,7 @@ class Redactor:
         if message and len(message) > MESSAGE_CHARS:
             message = message[:MESSAGE_CHARS]
         row = msgspec.structs.replace(row, error_message=message, **packed)
-        return Record(row, record.response, record.conversation)
+        return Record(row, record.response, record.conversation, record.beginnings)
 
     def _redact_exchange(self, row: ExchangeRow, redactor: _TextRedactor) -> ExchangeRow:
         redacted: dict[str, Any] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from mitmproxy.test import tflow, tutils
 
 from response_store.capture import flow_facts
 from response_store.capture.draft import RequestHead, encode_head
-from response_store.config import TenantConfig
+from response_store.config import TenantConfig, load_config
 from response_store.diagnostics import Counters
 from response_store.model.records import HEADER_COLUMNS, Api
 
@@ -25,12 +26,17 @@ SECRETS = [
     (b"x-codex-turn-metadata", b"c4n4ry"),
 ]
 TENANT = TenantConfig("default", "x-tenant")
+CONFIG = load_config(environ={})
 
 
-def head_of(flow: HTTPFlow, tenant: TenantConfig = TENANT) -> RequestHead:
+def head_of(
+    flow: HTTPFlow, tenant: TenantConfig = TENANT, session_header: str | None = None
+) -> RequestHead:
     """What is kept of a request; it has no secret, and can be encoded."""
-    headers = flow_facts.read_request_headers(flow, tenant)
-    head = flow_facts.build_request_head(flow, Api.RESPONSES, headers, tenant)
+    capture = replace(CONFIG.capture, session_header=session_header)
+    config = replace(CONFIG, tenant=tenant, capture=capture)
+    headers = flow_facts.read_request_headers(flow, config)
+    head = flow_facts.build_request_head(flow, Api.RESPONSES, headers, config)
     assert b"c4n4ry" not in encode_head(head)
     return head
 
@@ -260,6 +266,23 @@ def test_fields_and_parameters_beyond_the_bounds_are_counted() -> None:
 def test_columns_that_headers_fill() -> None:
     """Each column that names a header is taken from it, and no other header is."""
     assert "user_agent" in HEADER_COLUMNS
-    named = [(header, b"said") for header in HEADER_COLUMNS.values()]
+    named = [(headers[-1], b"said") for headers in HEADER_COLUMNS.values()]
     head = head_of(flow_of(*named, (b"x-else", b"c4n4ry")))
     assert head.headers == dict.fromkeys(HEADER_COLUMNS, "said")
+
+
+def test_the_session_by_its_headers() -> None:
+    """The configured header counts first, then those that are known, in their order."""
+    codex, own = (b"session-id", b"s1"), (b"x-mine", b"s2")
+    assert head_of(flow_of((b"thread-id", b"t1"), codex)).headers["session_id"] == "s1"
+    assert head_of(flow_of(codex, own), session_header="x-mine").headers["session_id"] == "s2"
+    assert head_of(flow_of(codex), session_header="x-mine").headers["session_id"] == "s1"
+
+
+def test_rate_limits() -> None:
+    """What an answer's headers say of limits is kept, each by its name."""
+    flow = flow_of()
+    limits = {"retry-after": "2", "x-ratelimit-remaining-tokens": "150000"}
+    fields = [(name.encode(), value.encode()) for name, value in limits.items()]
+    flow.response = tutils.tresp(headers=Headers([*fields, (b"x-ratelimit-else", b"1")]))
+    assert flow_facts.build_answer_head(flow).limits == limits

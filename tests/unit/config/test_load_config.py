@@ -254,6 +254,8 @@ def test_what_shapes_a_row(load: Load) -> None:
             "store_false": "capture",
             "raw_bodies": "on_error",
             "max_body_bytes": 4096,
+            "label": None,
+            "session_header": None,
         },
         "tenant": {"id": "team-a", "header": "x-team"},
         "serve": "prefer",

@@ -192,7 +192,7 @@ def test_an_unknown_way_of_serving_is_told_the_known_ones(refusal: Refusal) -> N
         ("databse_url", "Did you mean database_url?"),
         ("DURABILITY", "Did you mean durability?"),
         ("capture.host", "Did you mean hosts?"),
-        ("capture.zzz", "The keys here are hosts, apis, store_false, raw_bodies, max_body_bytes."),
+        ("capture.zzz", "The keys here are hosts, apis, store_false, raw_bodies, max_body_bytes, "),
         ("tenant.ID", "Did you mean id?"),
     ],
 )

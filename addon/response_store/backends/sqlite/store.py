@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from response_store import jsontext
-from response_store.backends.base import Checkpoint, CheckpointMovedError
+from response_store.backends.base import Checkpoint, CheckpointMovedError, Turn
 from response_store.backends.sqlite import schema as sqlite_schema
 from response_store.backends.sqlite.connection import BUSY_TIMEOUT_MS, connect, set_synchronous
 from response_store.backends.sqlite.errors import (
@@ -128,6 +128,17 @@ class SqliteStore:
                 "was written: what is there now is looked at again"
             )
         return conflicts
+
+    def find_turns(
+        self, names: Sequence[tuple[str, str]], *, by_response: bool
+    ) -> list[Turn | None]:
+        """Return the exchange that each pair of a name and a tenant means."""
+        statement = (
+            self._statements.find_creating_turn if by_response else self._statements.find_turn
+        )
+        with self._use_connection() as connection:
+            rows = (connection.execute(statement, name).fetchone() for name in names)
+            return [Turn(*row) if row else None for row in rows]
 
     def sync(self) -> None:
         """Have the disk keep all that was committed, also with `durability: process`.

@@ -1,0 +1,228 @@
+"""Exchanges of one conversation get one session, and each the exchange that it continues."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from response_store.backends.base import Turn
+from response_store.ingest.draft import Draft
+from response_store.ingest.lineage import Lineage
+from response_store.model.records import Api, Record
+from tests.contract.backends import BACKENDS
+from tests.contract.contents import Contents
+from tests.unit.ingest.drafts import builder, request, whole
+
+CACHE_KEY = "0190a1b2-0000-7000-8000-00000000abcd"
+
+
+class Conversation:
+    """Exchanges one after the other, as a client sends them."""
+
+    def __init__(self) -> None:
+        self._number = 0
+
+    def responses(self, items: list[Any], answer: str, headers: Any = None, **body: Any) -> Record:
+        """A turn of the Responses API; the response has the exchange's number."""
+        number = self._number + 1
+        asked = {"model": "m", "input": items} | body
+        response = {
+            "id": f"resp_{number}", "object": "response", "status": "completed",
+            "output": [said(answer)], "created_at": 1,
+        }  # fmt: skip
+        return self._record(asked, response, Api.RESPONSES, headers or {})
+
+    def chat(self, messages: list[Any], answer: str) -> Record:
+        """A turn of Chat Completions."""
+        choice = {"index": 0, "message": {"role": "assistant", "content": answer}}
+        completion = {"id": "chatcmpl-1", "object": "chat.completion", "choices": [choice]}
+        return self._record({"model": "m", "messages": messages}, completion, Api.CHAT_COMPLETIONS)
+
+    def compact(self, items: list[Any], summary: str) -> Record:
+        """A compaction of a conversation."""
+        output = [items[0], {"type": "compaction", "id": "cmp_1", "encrypted_content": summary}]
+        answer = {"id": "c", "object": "response.compaction", "output": output}
+        return self._record({"model": "m", "input": items}, answer, Api.RESPONSES_COMPACT)
+
+    def _record(self, body: Any, answer: Any, api: Api, headers: Any = None) -> Record:
+        self._number += 1
+        facts = replace(
+            request(body, api),
+            exchange_id=f"e{self._number}",
+            started_at=float(self._number),
+            headers=headers or {},
+        )
+        record = builder().build(Draft(facts, whole(answer)))
+        assert isinstance(record, Record)
+        return record
+
+
+def said(text: str) -> dict[str, Any]:
+    return {
+        "type": "message", "role": "assistant", "id": f"msg_{text}",
+        "content": [{"type": "output_text", "text": text, "annotations": []}],
+    }  # fmt: skip
+
+
+def asked(text: str) -> dict[str, Any]:
+    return {"role": "user", "content": text}
+
+
+class NoStore:
+    """A store that is never asked, or that knows nothing."""
+
+    def __init__(self, *, knows: bool = False) -> None:
+        self.knows = knows
+
+    def find_turns(self, names: Sequence[Any], *, by_response: bool) -> list[Turn | None]:
+        assert self.knows, names
+        return [None for _ in names]
+
+
+@pytest.fixture
+def talk() -> Conversation:
+    """A client."""
+    return Conversation()
+
+
+def link(*records: Record) -> dict[str, tuple[str | None, str | None]]:
+    """Return session and parent of each exchange, all of one batch."""
+    store: Any = NoStore(knows=True)
+    return places(Lineage(store).link(records))
+
+
+def places(linked: Any) -> dict[str, tuple[str | None, str | None]]:
+    rows = [record.exchange for record in linked]
+    return {row.exchange_id: (row.session_id, row.parent_exchange_id) for row in rows}
+
+
+def test_a_stateless_conversation(talk: Conversation) -> None:
+    """Each request has the whole conversation; the first begins the session."""
+    first = talk.responses([asked("a")], "A", store=False)
+    second = talk.responses([asked("a"), said("A"), asked("b")], "B", store=False)
+    third = talk.responses([asked("a"), said("A"), asked("b"), said("B"), asked("c")], "C")
+    expected = {"e1": ("e1", None), "e2": ("e1", "e1"), "e3": ("e1", "e2")}
+    assert link(first, second, third) == expected
+
+
+def test_a_chat(talk: Conversation) -> None:
+    """Completions are linked as well, whatever the system prompt says each time."""
+    system = {"role": "system", "content": "It is noon."}
+    first = talk.chat([system, asked("a")], "A")
+    answered = [asked("a"), {"role": "assistant", "content": "A"}]
+    second = talk.chat([{**system, "content": "It is one."}, *answered, asked("b")], "B")
+    assert link(first, second) == {"e1": ("e1", None), "e2": ("e1", "e1")}
+
+
+def test_a_fork_and_a_retry(talk: Conversation) -> None:
+    """Two that go on from one answer have one parent, be it with another text or the same."""
+    first = talk.responses([asked("a")], "A")
+    before = [asked("a"), said("A")]
+    turns = [talk.responses([*before, asked(text)], "B") for text in ("b", "other", "b")]
+    assert link(first, *turns) == {
+        "e1": ("e1", None), **dict.fromkeys(("e2", "e3", "e4"), ("e1", "e1"))
+    }  # fmt: skip
+
+
+def test_two_that_begin_alike(talk: Conversation) -> None:
+    """What was asked twice, and answered alike, are two sessions; the newer one goes on."""
+    turns = [talk.responses([asked("hi")], "Hello") for _ in range(2)]
+    third = talk.responses([asked("hi"), said("Hello"), asked("b")], "B")
+    assert link(*turns, third) == {"e1": ("e1", None), "e2": ("e2", None), "e3": ("e2", "e2")}
+
+
+def test_a_compaction(talk: Conversation) -> None:
+    """What begins with a compacted conversation continues the compaction."""
+    first = talk.responses([asked("a")], "A")
+    compacted = talk.compact([asked("a"), said("A")], "summary")
+    output = [asked("a"), {"type": "compaction", "encrypted_content": "summary"}]
+    after = talk.responses([*output, asked("b")], "B")
+    linked = link(first, compacted, after)
+    assert linked["e2"] == ("e1", "e1")
+    assert linked["e3"] == ("e1", "e2")
+
+
+def test_what_the_request_names(talk: Conversation) -> None:
+    """A header counts before a conversation, that before a previous response, then metadata."""
+    headers = {"session_id": "codex-1"}
+    first = talk.responses([asked("a")], "A", headers)
+    second = talk.responses([asked("b")], "B", previous_response_id="resp_1")
+    third = talk.responses([asked("c")], "C", {"session_id": "x"}, previous_response_id="resp_1")
+    fourth = talk.responses([asked("d")], "D", conversation="conv_1")
+    fifth = talk.responses([asked("e")], "E", metadata={"session_id": "m1"})
+    sixth = talk.responses([asked("f")], "F", prompt_cache_key=CACHE_KEY)
+    seventh = talk.responses([asked("g")], "G", prompt_cache_key="my-app")
+    assert link(first, second, third, fourth, fifth, sixth, seventh) == {
+        "e1": ("codex-1", None),
+        "e2": ("codex-1", "e1"),
+        "e3": ("x", "e1"),
+        "e4": ("conv_1", None),
+        "e5": ("m1", None),
+        "e6": (CACHE_KEY, None),
+        "e7": ("e7", None),
+    }
+
+
+def test_a_batch_that_is_linked_again(talk: Conversation) -> None:
+    """Linking the same changes once more, or with other bounds, gives the same; nobody is asked."""
+    turns = [
+        talk.responses([asked("a")], "A"),
+        talk.responses([asked("a"), said("A"), asked("b")], "B"),
+    ]
+    store: Any = NoStore()
+    lineage = Lineage(store)
+    once = places(lineage.link(turns))
+    assert places(lineage.link(turns)) == once
+    assert places(lineage.link(turns[1:])) == {"e2": once["e2"]}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def contents(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Contents]:
+    """A database that outlives a process."""
+    backend = BACKENDS[request.param](tmp_path)
+    yield Contents(backend)
+    backend.close()
+
+
+def test_a_restart(contents: Contents, talk: Conversation) -> None:
+    """Another process finds in the database what it continues, and of its tenant alone."""
+    first = talk.responses([asked("a")], "A")
+    contents.store.write(Lineage(contents.store).link([first]))
+    by_content = talk.responses([asked("a"), said("A"), asked("b")], "B")
+    by_name = talk.responses([asked("c")], "C", previous_response_id="resp_1")
+    others = Record(
+        replace_tenant(by_content, "another").exchange, None, None, by_content.beginnings
+    )
+    assert places(Lineage(contents.store).link([by_content, by_name])) == {
+        "e2": ("e1", "e1"), "e3": ("e1", "e1")
+    }  # fmt: skip
+    assert places(Lineage(contents.store).link([others])) == {"e2": ("e2", None)}
+
+
+def replace_tenant(record: Record, tenant: str) -> Record:
+    row = {name: getattr(record.exchange, name) for name in record.exchange.__struct_fields__}
+    return Record(type(record.exchange)(**row | {"tenant_id": tenant}))
+
+
+def test_what_the_row_says(talk: Conversation) -> None:
+    """Question, tier, tokens written to the cache, and why an answer is incomplete."""
+    facts = request({"model": "m", "input": [asked("Why?")]})
+    answer = {
+        "id": "r", "object": "response", "status": "incomplete", "output": [],
+        "service_tier": "flex", "incomplete_details": {"reason": "max_output_tokens"},
+        "usage": {"input_tokens": 9, "output_tokens": 1, "total_tokens": 10,
+                  "input_tokens_details": {"cached_tokens": 0, "cache_write_tokens": 7}},
+    }  # fmt: skip
+    ending = whole(answer)
+    assert ending.answer is not None
+    ending = replace(ending, answer=replace(ending.answer, limits={"retry-after": "2"}))
+    record = builder().build(Draft(facts, ending))
+    assert isinstance(record, Record)
+    row = record.exchange
+    assert (row.question, row.service_tier, row.cache_write_tokens) == ("Why?", "flex", 7)
+    assert row.incomplete_reason == "max_output_tokens"
+    assert json.loads(row.rate_limits or "") == {"retry-after": "2"}
