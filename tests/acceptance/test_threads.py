@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from click.testing import CliRunner
 
@@ -62,3 +63,39 @@ def test_a_conversation_is_a_thread(proxy: Proxy, tenant: str) -> None:
     proxy.database.all_ended(tenant, 4)
     listed = json.loads(shown(proxy, tenant, names[1], "--json"))
     assert [one["response_id"] for one in listed] == names
+
+
+def test_clients_without_state_have_sessions(
+    proxy: Proxy, model_server: ModelServer, tenant: str
+) -> None:
+    """The real SDK, JSON and streams, of both APIs, and a socket with a header of Codex's.
+
+    Each sends all that was said before; a fork of the first has the same session and parent.
+    """
+    WebSocketSwitch(model_server, usual)
+    with sdk(proxy.url, tenant) as client:
+        first = client.responses.create(model="gpt-5", input="One?", store=False)
+        before: list[Any] = [{"role": "user", "content": "One?"}]
+        before += [item.model_dump(exclude_none=True) for item in first.output]
+        for text in ("Two?", "Or else?"):
+            asked = [*before, {"role": "user", "content": text}]
+            with client.responses.create(
+                model="gpt-5", input=asked, store=False, stream=True
+            ) as stream:
+                assert [event.type for event in stream][-1] == COMPLETED
+        chat: list[Any] = [{"role": "system", "content": "Be brief."}]
+        for text in ("Three?", "Four?"):
+            chat.append({"role": "user", "content": text})
+            answer = client.chat.completions.create(model="gpt-5", messages=chat)
+            chat.append(answer.choices[0].message.model_dump(exclude_none=True))
+            chat[0]["content"] += " And new."
+    with WebSocketClient(proxy.port, tenant, session_id="codex-1") as socket:
+        socket.send({"type": "response.create", "model": "gpt-5", "input": "Five?", "store": False})
+        socket.until(COMPLETED)
+    rows = proxy.database.all_ended(tenant, 6)
+    ids = [row["exchange_id"] for row in rows]
+    assert [row["session_id"] for row in rows] == [ids[0]] * 3 + [ids[3]] * 2 + ["codex-1"]
+    parents = [None, ids[0], ids[0], None, ids[3], None]
+    assert [row["parent_exchange_id"] for row in rows] == parents
+    questions = ["One?", "Two?", "Or else?", "Three?", "Four?", "Five?"]
+    assert [row["question"] for row in rows] == questions
