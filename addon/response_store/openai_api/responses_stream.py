@@ -139,6 +139,7 @@ def _drop_unstable(value: Any) -> Any:
 
 P = TypeVar("P", bound=Piecewise)
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
+_RATE_LIMITS = "codex.rate_limits"
 _ERRORS = frozenset({"error", "response.error"})
 _DONE_MEMBERS = ("text", "refusal", "transcript", "arguments", "input", "code", "command", "diff")
 _LOST = "a part of the stream is in none of the row's columns"
@@ -180,6 +181,7 @@ class ResponseAccumulator:
         self._items = OutputItems(self._held)
         self._api_error: ApiError | None = None
         self._parse_error: str | None = None
+        self._rate_limits: bytes | None = None
         self._lost = False
         self._unknown = False  # a delta of a type that is not known
 
@@ -198,6 +200,8 @@ class ResponseAccumulator:
             self._snapshot = read_members(data.response) or self._snapshot
         elif kind in _ERRORS:
             self._api_error = read_error_body(event.data) or ApiError()
+        elif kind == _RATE_LIMITS:
+            self._rate_limits = bytes(event.data)
         elif kind.startswith("response."):
             self._feed_item(kind, data)
         elif len(event.data) > 2 and (api_error := read_error_body(event.data)) is not None:
@@ -205,6 +209,10 @@ class ResponseAccumulator:
 
     def outcome(self) -> ParsedResponse:
         """Return what the events add up to."""
+        outcome = self._outcome()
+        return replace(outcome, rate_limits=self._rate_limits) if self._rate_limits else outcome
+
+    def _outcome(self) -> ParsedResponse:
         items = tuple(item.text() for item in self._items)
         if self._terminal is None:
             return self._partial(items)

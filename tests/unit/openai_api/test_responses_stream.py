@@ -332,3 +332,12 @@ def test_any_events(events: list[bytes]) -> None:
     for data in events:
         is_terminal(Event(b"", data))
         read_terminal(Event(b"x", data))
+
+
+def test_rate_limits() -> None:
+    """What Codex's backend says of limits is kept as it came; the last counts."""
+    limits = [{"type": "codex.rate_limits", "rate_limits": {"primary": n}} for n in (1, 2)]
+    outcome = outcome_of([limits[0], *bodies.stream_events({"model": "gpt-5"}), limits[1]])
+    assert json.loads(outcome.rate_limits or b"") == limits[1]
+    assert (outcome.state, outcome.lost) == (State.COMPLETED, None)
+    assert outcome_of([limits[0]]).rate_limits is not None
