@@ -33,7 +33,8 @@ def _build_same(row: str) -> str:
 FOLLOWS = _build_follows()
 """The condition that a row asks for a response by its id."""
 _BEGAN = f"{{exchanges}} AS began WHERE {_build_same('began')} AND NOT {_build_follows('began.')}"
-FOLLOWS_STORED = f"({FOLLOWS} AND EXISTS (SELECT 1 FROM {_BEGAN}))"
+# Not EXISTS, of which PostgreSQL makes a table of all rows that there are.
+FOLLOWS_STORED = f"({FOLLOWS} AND (SELECT 1 FROM {_BEGAN} LIMIT 1) IS NOT NULL)"
 """The condition that a row follows one that began its response, and is stored."""
 FURTHEST_FIRST = f"{build_rank('later.state')} DESC, later.started_at DESC"
 """The order in which the first of the rows `later` says how far their response has come."""
@@ -80,5 +81,6 @@ def select_with_following(selection: Selection) -> Condition:
     if others == Selection():
         return begun
     sql, values = others.condition(state=LATEST_STATE)
-    follows = f"{FOLLOWS} AND EXISTS (SELECT 1 FROM (SELECT * FROM {_BEGAN}) AS named WHERE {sql})"
+    named = f"(SELECT * FROM {_BEGAN}) AS named"
+    follows = f"{FOLLOWS} AND (SELECT 1 FROM {named} WHERE {sql} LIMIT 1) IS NOT NULL"
     return Condition(f"{begun.sql} AND (({sql}) OR {follows})", (*begun.values, *values, *values))
