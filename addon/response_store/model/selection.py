@@ -102,11 +102,20 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
             yield _match_names("agent", self.agents)
 
 
+_DATED = "%_-____-__-__"
+"""The LIKE pattern of names that may end in a date."""
+
+
 def _match_models(models: Sequence[str]) -> Condition:
-    columns = ("model", "requested_model", "{undated[model]}", "{undated[requested_model]}")
-    parts = [_match_names(column, models) for column in columns]
-    values = tuple(value for part in parts for value in part.values)
-    return Condition(f"({' OR '.join(part.sql for part in parts)})", values)
+    """Return the condition that either name of a model is one of these, dated or not."""
+    parts, values = [], list[object]()
+    for column in ("model", "requested_model"):
+        name = _match_names(column, models)
+        # The shape of a date is seen sooner than the date is taken off.
+        undated = _match_names(f"{{undated[{column}]}}", models)
+        parts.append(f"{name.sql} OR ({column} LIKE ? AND {undated.sql})")
+        values += [*name.values, _DATED, *undated.values]
+    return Condition(f"({' OR '.join(parts)})", tuple(values))
 
 
 def _match_ids(ids_by_column: Mapping[str, tuple[str, ...]]) -> Condition:

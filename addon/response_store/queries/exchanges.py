@@ -136,8 +136,9 @@ def select_newest(condition: str) -> str:
 BEFORE_CURSOR = f"(started_at, {_ID}) < (?, ?)"
 """The condition that an exchange stands before a cursor; values: its two parts."""
 
-RECENT = select_newest("tenant_id = ?")
-BEFORE = select_newest(f"tenant_id = ? AND {BEFORE_CURSOR}")
+_BEGUN = select_begun(Selection(tenant="")).sql
+RECENT = select_newest(_BEGUN)
+BEFORE = select_newest(f"{_BEGUN} AND {BEFORE_CURSOR}")
 ALL = Selection()
 
 

@@ -16,6 +16,7 @@ from response_store.queries import (
     threads,
 )
 from response_store.queries.exchanges import Query
+from response_store.queries.follow_ups import FOLLOWING
 from tests.harness.postgres import Postgres, PostgresDatabase
 from tests.unit.queries.stored_in_postgres import StoredInPostgres
 
@@ -44,6 +45,11 @@ NO_VIEWS = "DROP VIEW {exchanges_view}, {exchanges_sessions_view}"
 PLANS = {
     "recent": (exchanges.RECENT, ("default", 21), "idx_openai_exchanges_started_at"),
     "before": (exchanges.BEFORE, ("default", 777.0, "e", 21), "idx_openai_exchanges_started_at"),
+    "following": (
+        FOLLOWING.format(columns="later.state", ids="?, ?"),
+        ("r", "s", "default"),
+        "idx_openai_exchanges_response_id",
+    ),
     "by exchange": (lookup.BY_EXCHANGE, ("e", "default"), "openai_exchanges_pkey"),
     "by response": (lookup.BY_RESPONSE, ("r", "default"), "idx_openai_exchanges_response_id"),
     "response": (lookup.RESPONSE, ("default", "r"), "openai_responses_pkey"),

@@ -99,7 +99,10 @@ def _translate_for_reader(label: str, state: str) -> StoreError | None:
 SECONDS = 30.0
 _GRACE = 5.0  # that the server has for saying itself that the time is over
 _LOCK_SECONDS = 5.0
-_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true)"
+# Compiling what looks for a few rows takes longer than to find them.
+_LIMITS = """
+SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
+    set_config('jit', 'off', true)"""
 _NO_ENCODING = "SQL_ASCII"
 UNDATED = {
     column: f"regexp_replace({column}, '^(.+)-[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}$', '\\1')"
