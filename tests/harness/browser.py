@@ -60,6 +60,27 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer.get("result", {}).get("value")
 
+    def press(self, *keys: str) -> None:
+        """Press keys, one after the other, as a user does."""
+        for key in keys:
+            text = {"Enter": "\r"}.get(key, key if len(key) == 1 else "")
+            code = {"Enter": 13, "Escape": 27}.get(key, 0)
+            for kind in ("keyDown", "keyUp"):
+                written = {"text": text} if kind == "keyDown" and text else {}
+                self._ask(
+                    "Input.dispatchKeyEvent", type=kind, key=key, windowsVirtualKeyCode=code,
+                    **written,
+                )  # fmt: skip
+
+    def resize(self, width: int, height: int = 900, scheme: str = "light", scale: int = 1) -> None:
+        """Show the page in another size, and in light or dark."""
+        self._ask(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height,
+            deviceScaleFactor=scale, mobile=False,
+        )  # fmt: skip
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        self._ask("Emulation.setEmulatedMedia", features=features)
+
     def screenshot(self, path: Path) -> None:
         """Save what is to be seen, as PNG."""
         path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))

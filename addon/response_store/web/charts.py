@@ -77,9 +77,8 @@ def draw_waterfall(request: PageRequest, turns: Sequence[Summary]) -> Markup:
         _draw_turn(request, one, at, scale, at if is_spread else agents.index(one.agent))
         for at, one in enumerate(turns)
     )
-    height = lanes * _LANE
-    svg = build_svg(bars, height, "waterfall", f"When each of {len(turns)} turns ran")
-    return svg.replace("<svg ", Markup('<svg height="{}" ').format(format_place(height)), 1)
+    label = f"When each of {len(turns)} turns ran"
+    return build_svg(bars, lanes * _LANE, "waterfall", label, has_links=True)
 
 
 def _draw_turn(
@@ -154,9 +153,14 @@ def format_place(number: float) -> str:
     return f"{number:.1f}".removesuffix(".0")
 
 
-def build_svg(inner: Markup, height: float, kind: str, label: str) -> Markup:
+def build_svg(
+    inner: Markup, height: float, kind: str, label: str, *, has_links: bool = False
+) -> Markup:
     """Return a chart, which is stretched to the room that there is; `label` says what it shows."""
+    role = "group" if has_links else "img"
     return Markup(
-        '<svg class="chart {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img"'
-        ' aria-label="{}">{}</svg>'
-    ).format(kind, format_place(WIDTH), format_place(height), label, inner)
+        '<svg class="chart {}" height="{}" viewBox="0 0 {} {}" preserveAspectRatio="none"'
+        ' role="{}" aria-label="{}">{}</svg>'
+    ).format(
+        kind, format_place(height), format_place(WIDTH), format_place(height), role, label, inner
+    )

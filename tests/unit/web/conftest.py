@@ -40,31 +40,32 @@ def list_rows() -> list[dict[str, Any]]:
     answer_2 = [_say("**Because** the bound is `3`.")]
     stream = "".join(f'event: e{at}\ndata: {{"n":{at}}}\n\n' for at in range(250))
     return [
-        _row("t1", 0, session_id="s-one", question="Why does it fail?", response_id="resp_1",
+        build_row("t1", 0, session_id="s-one", question="Why does it fail?", response_id="resp_1",
              request_body=_pack(model="gpt-5.1", instructions="Be brief.", input=input_1,
                                 tools=[{"type": "function", "name": "read_file"}]),
              result=json.dumps({"id": "resp_1", "output": answer_1}),
              input_tokens=1200, cached_tokens=600, output_tokens=20, duration_ms=900.0),
-        _row("t2", 5, session_id="s-one", parent_exchange_id="t1", question="\u2190 MAX = 3",
+        build_row("t2", 5, session_id="s-one", parent_exchange_id="t1", question="\u2190 MAX = 3",
              response_id="resp_2", request_body=_pack(model="gpt-5.1", instructions="Be brief.",
                                                       input=input_2),
              result=json.dumps({"id": "resp_2", "output": answer_2}),
              output_text="**Because** the bound is `3`.", input_tokens=1400, cached_tokens=1200,
              output_tokens=30, duration_ms=1500.0, first_event_ms=300.0,
              raw_response=packed(stream.encode())),
-        _row(f"bad{HOSTILE}/..%2f\"", 10, question=HOSTILE, model=HOSTILE, label=HOSTILE,
+        build_row(f"bad{HOSTILE}/..%2f\"", 10, question=HOSTILE, model=HOSTILE, label=HOSTILE,
              agent=HOSTILE, session_id=f"s{HOSTILE}", error_code=HOSTILE, error_message=HOSTILE,
              host=HOSTILE, state="failed", response_id=f"r{HOSTILE}", user_agent=HOSTILE,
              output_text=f"{HOSTILE} [x](javascript:alert(1)) ![y](https://evil.example/y.png)",
              request_body=_pack(input=HOSTILE, **{HOSTILE: HOSTILE})),
-        _row("large", 20, question="Write a lot", output_text="x" * LONG,
+        build_row("large", 20, question="Write a lot", output_text="x" * LONG,
              result=json.dumps({"output": [_say("word " * (LONG // 5))],
                                 "list": list(range(1000))})),
-        _row("runs", 30, state="open", question="Still at it", model=None, duration_ms=None),
+        build_row("runs", 30, state="open", question="Still at it", model=None, duration_ms=None),
     ]  # fmt: skip
 
 
-def _row(name: str, seconds: float, **columns: Any) -> dict[str, Any]:
+def build_row(name: str, seconds: float, **columns: Any) -> dict[str, Any]:
+    """An exchange with every column that any of them has."""
     every: dict[str, Any] = dict.fromkeys(
         "session_id parent_exchange_id agent label question response_id request_body result"
         " output_text raw_response input_tokens cached_tokens output_tokens first_event_ms"
