@@ -11,6 +11,8 @@ from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 
 from benchmarks.postgres import postgres_server
+from benchmarks.reading_pages import PAGES, web_pages
+from benchmarks.reading_pages import RUNS as RUNS_OF_PAGES
 from benchmarks.reading_places import PostgresRows, SqliteRows
 from benchmarks.reading_rows import COMMON, RARE
 from benchmarks.results import Result, Results, Target
@@ -21,6 +23,7 @@ from response_store.cli import main
 
 ROWS = 100_000
 TARGET = Target(1.0, 0.5, higher_is_better=False)  # seconds, of a whole process
+FIRST_PAGE, FIRST_PAGE_OF_MANY = 0.15, 0.3  # seconds, of the smaller and the larger database
 FEWEST, LONGEST = 3, 20.0  # pairs that are timed, and seconds after which that is enough
 RUNS = 10  # of a process, with windows of a second
 PROGRAM = (sys.executable, "-c", "from response_store.cli import main; main()")
@@ -80,6 +83,8 @@ def _compared(settings: Settings, small: Rows, large: Rows) -> Results:
     for place in (small, large):
         label = f"search, {place.name}: exchanges/s indexed, with {place.rows:,}"
         yield Result(label, "/s", spread([place.fill()]))
+    for place, seconds in ((small, FIRST_PAGE), (large, FIRST_PAGE_OF_MANY)):
+        yield from _pages(place, Target(seconds, seconds, higher_is_better=False))
     for asked in _asked(small):
         yield _process(small, asked, max(3, int(RUNS * settings.seconds)))
     for asked in _asked(large):
@@ -108,6 +113,15 @@ SELECT * FROM openai_exchanges e JOIN openai_responses r
         Asked(("search", RARE), FOUND[place.name], (RARE,)),
         Asked(("search", COMMON), FOUND[place.name], (COMMON,)),
     ]  # fmt: skip
+
+
+def _pages(place: Rows, target: Target) -> Results:
+    """Seconds that the first page takes, as a browser gets it."""
+    with web_pages(place.config) as visitor:
+        for name, path in PAGES:
+            taken = [visitor.measure(path) for _ in range(RUNS_OF_PAGES)]
+            label = f"web: {name}, {place.name}, {place.rows:,} rows"
+            yield Result(label, "s", spread(taken), target, raw={"seconds": taken})
 
 
 def _process(place: Rows, asked: Asked, runs: int) -> Result:

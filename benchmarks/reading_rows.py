@@ -13,6 +13,7 @@ from response_store.model.records import Record, State
 COMMON = "fox"  # in every answer
 RARE = "quokka"  # in one of a thousand
 EVERY = 1000
+TURNS = 20  # of a session
 DAYS = 90
 _MODELS = ("gpt-5.2-2025-12-11", "gpt-5-mini-2025-08-07", "o4-mini", "llama3.3", "qwen3-coder")
 _HOSTS = ("api.openai.com", "openrouter.ai", "localhost")
@@ -44,5 +45,7 @@ def varied(count: int, seed: int) -> Iterator[Record]:
             input_tokens=chance.randrange(20_000),
             output_tokens=chance.randrange(2_000),
             output_text=text,
+            session_id=f"session-{number // TURNS}",
+            question=f"What is {vocabulary[number % len(vocabulary)]}?",
         )
         yield Record(exchange, record.response)

@@ -128,6 +128,13 @@ def open_templates() -> Environment:
     return templates
 
 
+def load_templates() -> None:
+    """Load what the first pages need, which takes a moment."""
+    templates = open_templates()
+    for name in templates.list_templates():
+        templates.get_template(name)
+
+
 def _show_line(text: object, limit: int = 200) -> str:
     """Return the beginning of a text as one line; nothing for None."""
     if text is None:

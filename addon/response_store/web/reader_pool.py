@@ -68,6 +68,13 @@ class ReaderPool:
         result: _T = await waiting.future
         return result
 
+    def prepare(self, load: Callable[[], None]) -> None:
+        """Have one thread load what takes a moment, and the others open the database."""
+        loop = asyncio.get_running_loop()
+        self._jobs.put(_Job(lambda _: load(), loop))
+        for _ in self._threads[1:]:
+            self._jobs.put(_Job(lambda _: None, loop))
+
     def reopen(self) -> None:
         """Have each thread open the database anew: another file stands in its place."""
         self._generation += 1

@@ -18,7 +18,15 @@ import tornado.web
 from response_store.errors import ResponseStoreError, StoreError, TransientStoreError
 from response_store.web.access import HEADERS, Access, AccessVerdict
 from response_store.web.changes import ChangeFeed
-from response_store.web.page import HTML, Answer, Page, PageError, PageRequest, render
+from response_store.web.page import (
+    HTML,
+    Answer,
+    Page,
+    PageError,
+    PageRequest,
+    load_templates,
+    render,
+)
 from response_store.web.reader_pool import ReaderPool
 from response_store.web.routes import PAGES, read_static_files
 
@@ -238,6 +246,7 @@ async def serve(
         server.build_application(), max_body_size=_MAX_BODY, idle_connection_timeout=300
     )
     http.add_sockets(sockets)
+    server.pool.prepare(load_templates)
     try:
         told = when_ready(access)
         if told is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -36,13 +37,15 @@ GROUPINGS = (By.MODEL, By.HOST, By.CLIENT, By.AGENT, By.LABEL, By.STATE, By.ERRO
 """What numbers can be grouped by."""
 MAX_ROWS = 50
 """Rows of the table."""
+_LIVE_SECONDS = 0.5
+"""Seconds that numbers may take which are counted anew whenever something is captured."""
 _HOURLY = 3.5 * 86_400  # seconds up to which a step is an hour
 
 
 def show_statistics(request: PageRequest, query: Query) -> Answer:
     """Return the page of numbers."""
     filters = read_filters(request, since=DEFAULT_PERIOD)
-    by = _read_grouping(request)
+    by, began = _read_grouping(request), time.monotonic()
     grouped = query.statistics(filters.selection, by)
     charts, kinds, ends = [], [], ("", "")
     if grouped.groups:
@@ -64,7 +67,10 @@ def show_statistics(request: PageRequest, query: Query) -> Answer:
         charts=charts,
         kinds=_name_kinds(kinds, grouped.groups),
         ends=ends,
-        **describe_filters(request, filters.values),
+        **{
+            **describe_filters(request, filters.values),
+            "is_live": time.monotonic() - began < _LIVE_SECONDS,
+        },
     )
 
 
