@@ -303,12 +303,15 @@ def test_a_proxy_that_is_killed(stage: Stage) -> None:
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="mitmproxy 11.0.2's mitmweb is refused")
 def test_a_run_that_is_killed(stage: Stage) -> None:
-    """With mitmweb, whose page is there until `run` is killed: then nothing of it stays."""
+    """With mitmweb and the store's page, which are there until it is killed: nothing stays then."""
     process = stage.start("--web", *python(WAITING))
+    stored = process.stderr.readline().decode().removeprefix("Response Store: ").strip()
     page = process.stderr.readline().decode().removeprefix("mitmweb: ").strip()
     assert process.stdout.readline() == b"ready\n"
     answer = httpx.get(page, trust_env=False, follow_redirects=True)
     assert (answer.status_code, "mitmproxy" in answer.text) == (200, True)
+    with httpx.Client(trust_env=False, follow_redirects=True) as client:
+        assert "Nothing is captured yet" in client.get(stored).text
     proxy = stage.proxy_id()
     process.kill()
     process.wait(SECONDS)

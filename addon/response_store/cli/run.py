@@ -9,6 +9,7 @@ import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -89,7 +90,11 @@ Examples:
     " OPENAI_BASE_URL names now, else OpenAI's.",
 )  # fmt: skip
 @click.option("--local", is_flag=True, help="Also capture what is asked of this machine itself.")
-@click.option("--web", is_flag=True, help="Show the traffic on a page of mitmweb while it lasts.")
+@click.option(
+    "--web",
+    is_flag=True,
+    help="Show traffic in mitmweb, and what is stored on a page, while it lasts.",
+)
 @click.option("--open", "open_browser", is_flag=True, help="With --web: open the page.")
 @click.option(
     "--no-wait", is_flag=True, help="With --web: end the page with the command, not at Enter."
@@ -144,7 +149,10 @@ def run_command(
                     f"Note: NO_PROXY keeps {', '.join(hidden)} from the proxy: what is asked there"
                     " is not captured. Take it out of NO_PROXY, or use --base-url."
                 )
-            outcome = run_with_proxy(command, plan, note)
+            with ExitStack() as stack:
+                if web:
+                    _offer_page(source, stack)
+                outcome = run_with_proxy(command, plan, note)
         except RunError as error:
             CliError(error).show()
             context.exit(error.status)
@@ -154,6 +162,16 @@ def run_command(
         if not quiet:
             summarize(source, outcome, config)
     context.exit(outcome.status)
+
+
+def _offer_page(source: Source, stack: ExitStack) -> None:
+    """Serve the page of `response-store web` as well, until the stack is closed."""
+    from response_store.web.beside import serve_beside  # noqa: PLC0415 (rarely needed)
+
+    if not source.target.is_in_memory:
+        with suppress(OSError):  # mitmweb's page is there all the same
+            access = stack.enter_context(serve_beside(source))
+            note(f"Response Store: {access.url}")
 
 
 def _note_ways(stands_in: bool, goes_on: bool) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -14,14 +12,12 @@ import httpx
 from response_store.backends.registry import open_index
 from response_store.cli.source import find_source
 from response_store.search.index import index_missing
-from response_store.web.server import serve
+from response_store.web.beside import serve_beside
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from response_store.web.access import Access
-
-SECONDS = 20.0
 
 
 @dataclass
@@ -52,26 +48,7 @@ def serving(config: Path | None, database: Path | None = None) -> Iterator[Serve
     with closing(open_index(source.target, source.tables)) as index:
         for _ in index_missing(index):
             pass
-    ready, access, loops, ends = threading.Event(), [], [], []
-
-    async def run() -> None:
-        loops.append(asyncio.get_running_loop())
-        ends.append(asyncio.Event())
-
-        def note(given: Access) -> None:
-            access.append(given)
-            ready.set()
-
-        await serve(source, "127.0.0.1", 0, note, ends[0])
-
-    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
-    thread.start()
-    assert ready.wait(SECONDS)
-    served = Served(access[0])
-    try:
+    with serve_beside(source) as access:
+        served = Served(access)
         yield served
-    finally:
         served.client.close()
-        loops[0].call_soon_threadsafe(ends[0].set)
-        thread.join(SECONDS)
-        assert not thread.is_alive()
