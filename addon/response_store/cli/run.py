@@ -93,7 +93,7 @@ Examples:
 @click.option(
     "--web",
     is_flag=True,
-    help="Show traffic in mitmweb, and what is stored on a page, while it lasts.",
+    help="Show mitmweb and the page of what is stored while it lasts.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="With --web: open the page.")
 @click.option(
