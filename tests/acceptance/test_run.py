@@ -246,7 +246,7 @@ def test_a_page_waits_for_enter(stage: Stage) -> None:
     shown = Shown(master)
     text = shown.until("Enter ends the page")
     assert "done" in text
-    (page,) = set(re.findall(r"http://\S+", text))
+    (page,) = set(re.findall(r"mitmweb: (http://\S+)", text))
     options = httpx.get(page.replace("/?", "/options?"), trust_env=False).json()
     assert "comment" in options["web_columns"]["value"]
     os.write(master, b"\n")

@@ -69,11 +69,15 @@ class ReaderPool:
         return result
 
     def prepare(self, load: Callable[[], None]) -> None:
-        """Have one thread load what takes a moment, and the others open the database."""
+        """Have one thread load what takes a moment, and the others open the database.
+
+        What fails is raised by the first query that fails so.
+        """
         loop = asyncio.get_running_loop()
-        self._jobs.put(_Job(lambda _: load(), loop))
-        for _ in self._threads[1:]:
-            self._jobs.put(_Job(lambda _: None, loop))
+        for job in (lambda _: load(), *[lambda _: None] * (len(self._threads) - 1)):
+            waiting = _Job(job, loop)
+            waiting.future.add_done_callback(asyncio.Future.exception)
+            self._jobs.put(waiting)
 
     def reopen(self) -> None:
         """Have each thread open the database anew: another file stands in its place."""

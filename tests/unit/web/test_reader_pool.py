@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from response_store.backends.registry import open_file
 from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
 from response_store.web.reader_pool import ReaderPool
-from tests.unit.queries.stored import Stored
+from tests.unit.queries.stored import NAMES, Stored
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,3 +62,21 @@ async def test_nobody_waits_for_another(tmp_path: Path) -> None:
     finally:
         go_on.set()
         pool.close()
+
+
+async def test_a_database_that_comes_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A database that is not there yet is opened by a query that comes after it."""
+    path = tmp_path / "responses.db"
+    pool = ReaderPool(lambda: open_file(path, NAMES), threads=2)
+    try:
+        pool.prepare(lambda: None)
+        with pytest.raises(PermanentStoreError, match="there is no database"):
+            await pool.run(lambda query: query)
+        Stored(path)
+        assert await pool.run(lambda query: query.reader.dialect) == "sqlite"
+    finally:
+        pool.close()
+    gc.collect()
+    assert caplog.text == ""
