@@ -94,7 +94,7 @@ def test_a_reader_that_goes_away_ends_it(proxy: Proxy, tenant: str, tmp_path: Pa
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().count(b"\t") == 8
+        assert process.stdout.readline().count(b"\t") == 9
         assert process.poll() is None
         process.stdout.close()
         process.wait(20)
@@ -116,17 +116,20 @@ def test_a_terminal_gets_one_table(proxy: Proxy, tenant: str, tmp_path: Path) ->
     )  # fmt: skip
     os.close(slave)
     try:
-        shown = read_until(master, b"completed", 1)
+        shown = read_until(master, MARK, 1)
         fetch(proxy.port, asking(), tenant)
-        shown += read_until(master, b"completed", 1)
+        shown += read_until(master, MARK, 1)
     finally:
         os.close(master)  # as if its window were closed
         status = process.wait(20)
     lines = shown.decode().splitlines()
-    assert "time" in lines[0]
-    assert sum("state" in line for line in lines) == 1
-    assert shown.count(b"\x1b[32mcompleted") == 2
+    assert "when" in lines[0]
+    assert sum("answer" in line for line in lines) == 1
+    assert shown.count(b"\x1b[38;5;28m" + MARK) == 2
     assert status == 0
+
+
+MARK = "●".encode()
 
 
 def read_until(terminal: int, words: bytes, times: int) -> bytes:
