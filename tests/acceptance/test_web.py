@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -204,6 +206,57 @@ def test_hostile_content_does_nothing(page: Page) -> None:
         loaded = page.browser.value("performance.getEntriesByType('resource').map(one => one.name)")
         assert all(one.startswith(page.base) or one == "data:," for one in loaded), loaded
         assert page.count("script:not([src]), style, [style], [onerror]") == 0
+
+
+ANOTHER_PAGE = """
+<!doctype html><title>another</title><body><script>
+const base = BASE, found = {};
+const pages = ["", "exchanges", "static/page.js"];
+Promise.all([
+  ...pages.map(path => fetch(base + path, {credentials: "include"})
+    .then(answer => answer.text()).then(text => { found["fetch " + path] = text; }, () => {})),
+  new Promise(done => {
+    const script = document.createElement("script");
+    script.src = base + "static/page.js"; script.onload = () => { found.script = 1; done(); };
+    script.onerror = done; document.body.append(script);
+  }),
+  new Promise(done => {
+    const frame = document.createElement("iframe");
+    frame.src = base; frame.onload = () => {
+      try { found.frame = frame.contentDocument.body.innerHTML; } catch {} done(); };
+    document.body.append(frame);
+  }),
+]).then(() => { window.found = JSON.stringify(found); });
+</script>
+"""
+
+
+class AnotherSite(BaseHTTPRequestHandler):
+    """Another server of this machine, whose page is after what the first one has."""
+
+    page = ""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(self.page.encode())
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+def test_another_site_reads_nothing(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page on another port of this machine gets nothing, though the browser has the cookie."""
+    page.open("exchanges")
+    monkeypatch.setattr(AnotherSite, "page", ANOTHER_PAGE.replace("BASE", json.dumps(page.base)))
+    with ThreadingHTTPServer(("127.0.0.1", 0), AnotherSite) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page.browser.open(f"http://127.0.0.1:{server.server_port}/")
+        page.holds("typeof window.found", "string")
+        assert json.loads(page.browser.value("window.found")) in ({}, {"frame": ""})
+        server.shutdown()
+    page.open("exchanges")
 
 
 AXE = os.environ.get("TEST_AXE")
