@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.harness.postgres import Postgres
 
 NEXT = re.compile(
-    r"^next: response-store (list( --config \S+)? --since [0-9T:-]{19})\ndatabase: \S+$",
+    r"^next: response-store (list( --config \S+)? --label [a-z0-9.-]+)\ndatabase: \S+$",
     re.MULTILINE,
 )
 CAPTURED_TWO = (
@@ -116,6 +116,8 @@ def test_sdk_and_curl_through_the_proxy(
     rows = type(stage.database)(stage.work / "canary.db").exchanges()
     assert [row["state"] for row in rows] == ["completed", "completed", "refused"]
     assert {row["scheme"] for row in rows} == {"https"}
+    (label,) = {row["label"] for row in rows}
+    assert f"list --label {label}\n" in finished.stderr
     assert not stage.database.path.exists()
 
 

@@ -23,11 +23,12 @@ from response_store.cli.source import (
     CliError,
     Source,
     config_option,
+    find_config,
     find_source,
     handle_errors,
     note,
 )
-from response_store.config.load import URL_VARIABLE
+from response_store.config.load import LABEL_VARIABLE, load_config
 from response_store.errors import StoreError
 from response_store.format.text import (
     NONE,
@@ -45,6 +46,7 @@ from response_store.queries.captured import (
 from response_store.run.command import (
     RunError,
     StoppedBySignal,
+    choose_label,
     require_command,
     require_safe_mitmweb,
 )
@@ -99,6 +101,11 @@ Examples:
 @click.option(
     "--no-wait", is_flag=True, help="With --web: end the page with the command, not at Enter."
 )
+@click.option(
+    "--label", metavar="NAME",
+    help="What its exchanges are called, to find them again; else that of the configuration, else"
+    " the command's name and the time.",
+)  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No table at the end.")
 @click.argument(
     "command", nargs=-1, type=click.UNPROCESSED, shell_complete=completion_values.complete_programs
@@ -113,6 +120,7 @@ def run_command(
     web: bool,
     open_browser: bool,
     no_wait: bool,
+    label: str | None,
     quiet: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -127,6 +135,7 @@ def run_command(
         raise click.UsageError("--no-wait is about the page of mitmweb: add --web")
     with handle_errors():
         source = find_source(config, None)
+        _check_label(label, config)
         try:
             require_command(command[0], os.environ)
             if web:
@@ -140,7 +149,8 @@ def run_command(
                 web=web,
                 open_browser=open_browser,
                 wait=web and not no_wait and sys.stdin.isatty() and sys.stderr.isatty(),
-                for_proxy={URL_VARIABLE: source.default_url} if source.default_url else {},
+                label=choose_label(label or source.settings.capture.label, command[0]),
+                database_url=source.default_url,
             )
             source.prepare_folder()
             _note_ways(plan.base_url is not None, plan.company_proxy is not None)
@@ -172,6 +182,12 @@ def _offer_page(source: Source, stack: ExitStack) -> None:
         with suppress(OSError):  # mitmweb's page is there all the same
             access = stack.enter_context(serve_beside(source))
             note(f"Response Store: {access.url}")
+
+
+def _check_label(label: str | None, config: Path | None) -> None:
+    """Raise ConfigError where a label is none that may be configured."""
+    if label is not None:
+        load_config(config or find_config(), {**os.environ, LABEL_VARIABLE: label})
 
 
 def _note_ways(stands_in: bool, goes_on: bool) -> None:
@@ -283,17 +299,21 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
         if unseen:
             note(f"response-store: {UNSEEN_TURNS.format(number=unseen)}")
         others = [one if one != source.tenant else None for one in whose]
-        commands = [build_next_command(outcome.since, config, one) for one in others]
+        commands = [build_next_command(outcome, config, one) for one in others]
         _write(groups, source.shown_as, commands)
 
 
-def build_next_command(since: float, config: Path | None, tenant: str | None = None) -> str:
-    """Return the command that lists what was captured, of a tenant
-    other than the configuration's.
+def build_next_command(outcome: RunOutcome, config: Path | None, tenant: str | None = None) -> str:
+    """Return the command that lists what was captured, of a tenant other than the configuration's.
+
+    A label that other runs may have as well goes with the time.
     """
-    named = f" --config {shlex.quote(str(config))}" if config is not None else ""
-    named += f" --tenant {shlex.quote(tenant)}" if tenant is not None else ""
-    return f"response-store list{named} --since {format_time(since, '%Y-%m-%dT%H:%M:%S')}"
+    options = [] if config is None else ["--config", str(config)]
+    options += [] if tenant is None else ["--tenant", tenant]
+    options += [] if outcome.label is None else ["--label", outcome.label.name]
+    if outcome.label is None or not outcome.label.is_unique:
+        options += ["--since", format_time(outcome.since, "%Y-%m-%dT%H:%M:%S")]
+    return f"response-store list {shlex.join(options)}"
 
 
 def format_headline(groups: Sequence[CapturedGroup]) -> str:

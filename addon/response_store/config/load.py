@@ -9,7 +9,7 @@ import copy
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -247,6 +247,7 @@ def _expand_home(text: str) -> str | Problem:
 
 
 URL_VARIABLE = "RESPONSE_STORE_DATABASE_URL"
+LABEL_VARIABLE = "RESPONSE_STORE_LABEL"
 DEFAULTS = "defaults"
 
 
@@ -258,16 +259,17 @@ def load_config(
 ) -> Config:
     """Return the configuration in a YAML file, or the defaults where `path` is None.
 
-    `RESPONSE_STORE_DATABASE_URL` in `environ`, unless it is empty, wins over `database_url` in the
-    file. `default_url` counts where neither names a database, in the place of `responses.db` in the
-    working directory. Opens nothing but the file and the schema. Raises `ConfigError` with every
-    problem.
+    `RESPONSE_STORE_DATABASE_URL` and `RESPONSE_STORE_LABEL` in `environ`, unless they are empty,
+    win over `database_url` and `capture.label` in the file. `default_url` counts where nothing
+    names a database, in the place of `responses.db` in the working directory. Opens nothing but the
+    file and the schema. Raises `ConfigError` with every problem.
     """
     document = Document(DEFAULTS) if path is None else read_document(path)
     url = environ.get(URL_VARIABLE) or None
+    label = environ.get(LABEL_VARIABLE) or None
     if default_url is not None and url is None and document.values.get("backend") != "postgres":
         document.values.setdefault("database_url", default_url)
-    settings, problems = _check(document, url, environ)
+    settings, problems = _check(document, url, environ, label)
     if problems:
         raise ConfigError(format_problems(problems))
     return Config.from_settings(settings, document.source)
@@ -295,7 +297,10 @@ _OTHER_KEYS = Problem(
 
 
 def _check(
-    document: Document, url: str | None, environ: Mapping[str, str] | None = None
+    document: Document,
+    url: str | None,
+    environ: Mapping[str, str] | None = None,
+    label: str | None = None,
 ) -> tuple[dict[str, Any], list[LocatedProblem]]:
     """Return the settings and what is wrong; variables are filled in where `environ` is given."""
     problems = [
@@ -309,11 +314,13 @@ def _check(
     settings = fill_defaults(_remove_broken(document.values, [path for path, _ in broken]))
     if url is not None:
         settings["database_url"] = url
+    if label is not None:
+        settings["capture"]["label"] = label
     unfilled = [] if environ is None else list(expand_settings(settings, environ))
     broken_rules = [*unfilled, *find_rule_problems(settings)]
     if not any(path == ("database_url",) for path, _ in unfilled):
         broken_rules += [((key,), problem) for key, problem in find_database_problems(settings)]
-    from_environment = url is not None
+    from_environment = {path for path, value in zip(_FROM, (url, label), strict=True) if value}
     problems += [
         _locate(document, path, problem, from_environment) for path, problem in broken_rules
     ]
@@ -340,9 +347,19 @@ def _select_under(key: str, paths: list[KeyPath]) -> list[KeyPath]:
     return [path[1:] for path in paths if path[:1] == (key,)]
 
 
+_FROM: dict[KeyPath, str] = {
+    ("database_url",): URL_VARIABLE,
+    ("capture", "label"): LABEL_VARIABLE,
+}
+"""The variables that win over a key."""
+
+
 def _locate(
-    document: Document, path: KeyPath, problem: Problem, from_environment: bool = False
+    document: Document,
+    path: KeyPath,
+    problem: Problem,
+    from_environment: Collection[KeyPath] = (),
 ) -> LocatedProblem:
-    if path == ("database_url",) and from_environment:
-        return LocatedProblem(URL_VARIABLE, None, "database_url", *problem)
+    if path in from_environment:
+        return LocatedProblem(_FROM[path], None, format_key(path), *problem)
     return LocatedProblem(document.source, document.line(path), format_key(path), *problem)

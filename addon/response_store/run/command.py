@@ -5,10 +5,14 @@ run.
 from __future__ import annotations
 
 import os
+import re
+import secrets
 import shutil
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from response_store.errors import ResponseStoreError
 
@@ -51,6 +55,24 @@ def require_safe_mitmweb(installed: str) -> None:
             " Use Python 3.12 or later, or leave --web out",
             NOT_CONFIGURED,
         )
+
+
+_NAME_CHARACTERS = 60
+
+
+class RunLabel(NamedTuple):
+    """What the exchanges of a run are called; other runs may have it too, unless it `is_unique`."""
+
+    name: str
+    is_unique: bool
+
+
+def choose_label(given: str | None, program: str) -> RunLabel:
+    """Return the label that was given, else one of the program's name, the time and a short id."""
+    if given is not None:
+        return RunLabel(given, False)
+    name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", Path(program).name).strip("-")[:_NAME_CHARACTERS]
+    return RunLabel(f"{name or 'run'}-{time.strftime('%m%d-%H%M')}-{secrets.token_hex(2)}", True)
 
 
 _CODEX = "codex"

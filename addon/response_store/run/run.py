@@ -17,17 +17,19 @@ import termios
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Self
 
+from response_store.config.load import LABEL_VARIABLE, URL_VARIABLE
 from response_store.run.bypass import BypassWatch, find_servers
 from response_store.run.command import (
     NOT_EXECUTABLE,
     NOT_FOUND,
     PROXY_LOST,
     RunError,
+    RunLabel,
     StoppedBySignal,
     adapt_command,
     compute_signal_status,
@@ -149,7 +151,7 @@ _LOOPBACK_BY_NAME = "localhost:0"
 class Plan:
     """What is started around a command. `environ` is the environment without the proxy.
 
-    `for_proxy` is what the proxy's process has in its environment beside ours.
+    `label` is what its exchanges are called; `database_url` wins over the configuration's.
     """
 
     environ: Mapping[str, str]
@@ -160,7 +162,8 @@ class Plan:
     web: bool = False
     open_browser: bool = False
     wait: bool = False
-    for_proxy: Mapping[str, str] = field(default_factory=dict)
+    label: RunLabel | None = None
+    database_url: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +181,7 @@ class RunOutcome:
     proxy_killed: bool
     log: str
     bypassed: Sequence[str] = ()
+    label: RunLabel | None = None
 
 
 def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], None]) -> RunOutcome:
@@ -196,7 +200,7 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             "mitmweb" if plan.web else "mitmdump",
             [*_list_modes(plan), *_list_options(plan, folder)],
             _build_settings(plan, folder, authorities, password),
-            plan.for_proxy,
+            _build_environment(plan),
         )
         with closing(proxy):
             with signals.held():
@@ -225,6 +229,7 @@ def run_with_proxy(command: Sequence[str], plan: Plan, notify: Callable[[str], N
             proxy_killed=proxy.was_killed,
             log=proxy.log(),
             bypassed=bypassed,
+            label=plan.label,
         )
 
 
@@ -280,6 +285,13 @@ def _list_options(plan: Plan, folder: Path) -> Iterator[str]:
         options.append("flow_detail=0")
     for option in options:
         yield from ("--set", option)
+
+
+def _build_environment(plan: Plan) -> dict[str, str]:
+    """Return what the proxy has in its environment beside ours."""
+    label = plan.label and plan.label.name
+    named = {LABEL_VARIABLE: label, URL_VARIABLE: plan.database_url}
+    return {variable: value for variable, value in named.items() if value is not None}
 
 
 def _build_settings(plan: Plan, folder: Path, authorities: Path, password: str) -> ProxySettings:

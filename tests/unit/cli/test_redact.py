@@ -136,6 +136,20 @@ def test_what_can_not_be_searched_goes(anywhere: Anywhere, run: Command, place: 
             assert (row.request_body, row.raw_response) == (None, None)
 
 
+def test_conversations(anywhere: Anywhere, run: Command, place: Path) -> None:
+    """What was said in a conversation is searched as well; its id stays."""
+    anywhere.configure(place / "proxy.yaml", redact="common")
+    anywhere.script("DELETE FROM {conversations}")
+    anywhere.script(
+        "INSERT INTO {conversations} (conversation_id, tenant_id, created_at, metadata, messages)"
+        f""" VALUES ('conv_1', 'default', 1, '{{{{"key":"{KEY}"}}}}', '[]')"""
+    )
+    assert redact(run, "--yes")["changed"]["conversations"] == 1
+    with anywhere.open() as query:
+        rows = query.reader.rows("SELECT conversation_id, metadata FROM {conversations}")
+    assert rows == [("conv_1", '{"key":"[redacted:github]"}')]
+
+
 def test_a_row_that_changes_meanwhile_is_read_again(
     with_secrets: Anywhere, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

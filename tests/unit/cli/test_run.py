@@ -18,7 +18,7 @@ from response_store.cli import run as run_summary
 from response_store.cli.run import build_table
 from response_store.cli.source import find_source
 from response_store.queries.captured import CapturedGroup
-from response_store.run.command import require_safe_mitmweb
+from response_store.run.command import RunLabel, require_safe_mitmweb
 from response_store.run.run import RunOutcome
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def ended(**how: object) -> RunOutcome:
         (["--", "no-such-command"], 127, "no such command"),
         (["--", "/"], 126, "can't be executed"),
         (["--config", "nowhere.yaml", "true"], 2, "nowhere.yaml"),
+        (["--label", "x" * 201, "true"], 2, "RESPONSE_STORE_LABEL"),
     ],
 )
 def test_refused(run: Command, place: Path, arguments: list[str], status: int, words: str) -> None:
@@ -226,9 +227,18 @@ def test_no_database(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_next_command() -> None:
-    """The configuration is named again, quoted for a shell."""
-    command = run_summary.build_next_command(SINCE, Path("my proxy.yaml"))
-    assert command.startswith("response-store list --config 'my proxy.yaml' --since 20")
+    """The configuration is named again, quoted for a shell; a label of its own needs no time."""
+    build = run_summary.build_next_command
+    since = "--since 2026-01-01T02:00:00"
+    assert build(ended(), Path("my proxy.yaml")) == (
+        f"response-store list --config 'my proxy.yaml' {since}"
+    )
+    own = ended(label=RunLabel("codex-0101-0200-0a1b", is_unique=True))
+    assert build(own, None) == "response-store list --label codex-0101-0200-0a1b"
+    shared = ended(label=RunLabel("every night", is_unique=False))
+    assert build(shared, None, "a b") == (
+        f"response-store list --tenant 'a b' --label 'every night' {since}"
+    )
 
 
 @pytest.mark.parametrize("columns", [40, 60, 80])

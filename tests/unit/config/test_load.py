@@ -295,3 +295,13 @@ def test_loading_opens_only_the_file_and_the_schema(
     )
     assert done.stdout.split("\n")[0] == f"{[str(path)]} False {imports}"
     assert [entry.name for entry in tmp_path.iterdir()] == ["store.yaml"]
+
+
+def test_a_label_of_the_environment(tmp_path: Path) -> None:
+    """RESPONSE_STORE_LABEL wins over the file, unless it is empty, and is judged as the key is."""
+    (tmp_path / "c.yaml").write_text("capture: {label: weekly}\n")
+    for label, expected in (("nightly", "nightly"), ("", "weekly")):
+        config = load_config(tmp_path / "c.yaml", {"RESPONSE_STORE_LABEL": label})
+        assert config.capture.label == expected
+    with pytest.raises(ConfigError, match="RESPONSE_STORE_LABEL"):
+        load_config(None, {"RESPONSE_STORE_LABEL": "a\nb"})

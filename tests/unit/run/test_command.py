@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from response_store.run.command import RunError, adapt_command, require_command
+from response_store.run.command import RunError, adapt_command, choose_label, require_command
 
 
 @pytest.fixture
@@ -74,3 +75,20 @@ def test_codex_serves_itself(tmp_path: Path) -> None:
         ["app-server", "daemon", "start"],
     ):
         assert adapt_command([codex, *chosen], None, {}) == [codex, *chosen]
+
+
+@pytest.mark.parametrize(
+    ("program", "name"),
+    [
+        ("/usr/bin/codex", "codex"),
+        ("my agent!.py", "my-agent-.py"),
+        ("ä", "run"),
+        ("x" * 99, "x" * 60),
+    ],
+)
+def test_a_label_of_its_own(program: str, name: str) -> None:
+    """A run without a label gets one of its command, the time and a short id, never twice."""
+    labels = [choose_label(None, program) for _ in range(2)]
+    assert all(label.is_unique for label in labels)
+    assert re.fullmatch(re.escape(name) + r"-\d{4}-\d{4}-[0-9a-f]{4}", labels[0].name)
+    assert choose_label("nightly", program) == ("nightly", False)
