@@ -9,6 +9,7 @@ from response_store.format.curl import format_curl
 from response_store.format.exchange import get_raw_response, read_exchanged
 from response_store.format.facts import list_facts
 from response_store.format.settings import list_settings, list_tools
+from response_store.model.records import State
 from response_store.web.blocks import (
     MAX_BLOCKS,
     build_blocks,
@@ -27,6 +28,7 @@ from response_store.web.bodies import (
 )
 from response_store.web.json_tree import find_value, list_nodes
 from response_store.web.page import PLAIN, Answer, PageError, PageRequest, render
+from response_store.web.running import POSITION, fill_in
 
 if TYPE_CHECKING:
     from response_store.format.conversation import Block
@@ -175,7 +177,17 @@ def find_exchange(request: PageRequest, query: Query) -> tuple[LookupResult, Loo
     tenant = request.source.tenant
     with query.snapshot() as lookup:
         entry = lookup.find(tenant, request.parts[0])
-        return entry, find_parent(lookup, tenant, entry)
+        parent = find_parent(lookup, tenant, entry)
+    return complete_running(request, query, entry), parent
+
+
+def complete_running(request: PageRequest, query: Query, entry: LookupResult) -> LookupResult:
+    """Return an exchange that runs with what has come of its answer; any other as it is."""
+    row = entry.exchange
+    if row is None or row.state != State.OPEN:
+        return entry
+    found = query.reader.row(POSITION, (row.recorder_id,))
+    return fill_in(request.source, entry, int(found[0]) if found else 0)
 
 
 def describe_exchange(

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from response_store.errors import StoreError
 from response_store.format.exchange import Exchanged, read_exchanged
+from response_store.model.records import State
 from response_store.queries.lookup import LookupResult
 from response_store.queries.session_turns import SessionKey, SessionTurn, find_session, list_turns
 from response_store.queries.sessions import SessionSummary, list_sessions, summarize_sessions
 from response_store.web.blocks import MAX_BLOCKS, ShownBlock, build_new_blocks, show_blocks
 from response_store.web.charts import draw_context, draw_waterfall
+from response_store.web.exchange_pages import complete_running
 from response_store.web.filters import read_filters
 from response_store.web.list_pages import PAGE_SIZE, describe_filters, read_cursor
 from response_store.web.page import Answer, PageRequest, render
@@ -92,16 +95,20 @@ def _describe_part(
 ) -> dict[str, Any]:
     start = request.get_number("start", at_most=_MAX_START)
     with query.snapshot() as lookup:
-        shown = [*read_turns(lookup, request.source.tenant, turns, start, TURNS)]
+        reader = TurnReader(lookup, request.source.tenant)
+        reader.complete = partial(complete_running, request, query)
+        shown = [*read_turns(reader, turns, start, TURNS)]
     end = start + len(shown)
-    return {"turns": shown, "start": start, "following": end if end < len(turns) else 0}
+    is_running = any(one.turn.exchange.state == State.OPEN for one in shown)
+    following = end if end < len(turns) else 0
+    return {"turns": shown, "start": start, "following": following, "is_running": is_running}
 
 
 def read_turns(
-    lookup: ThreadLookup, tenant: str, turns: Sequence[SessionTurn], start: int, count: int
+    reader: TurnReader, turns: Sequence[SessionTurn], start: int, count: int
 ) -> Iterator[ShownTurn]:
     """Yield some turns, each with what it adds to the one that it goes on from."""
-    reader, weight = TurnReader(lookup, tenant), 0
+    weight = 0
     for number in range(start, min(start + count, len(turns))):
         turn = turns[number]
         entry, own = reader.read(turn.exchange.exchange_id)
@@ -118,7 +125,9 @@ _NOTHING = Exchanged("", [], [])
 
 
 class TurnReader:
-    """Reads exchanges, the last ones of which it keeps."""
+    """Reads exchanges, the last ones of which it keeps. `complete` adds what still comes to one."""
+
+    complete: Callable[[LookupResult], LookupResult] = staticmethod(lambda entry: entry)
 
     def __init__(self, lookup: ThreadLookup, tenant: str) -> None:
         self._lookup = lookup
@@ -131,7 +140,7 @@ class TurnReader:
         if kept is None:
             entry = None
             with suppress(StoreError):
-                entry = self._lookup.find(self._tenant, exchange_id)
+                entry = self.complete(self._lookup.find(self._tenant, exchange_id))
             kept = entry, read_exchanged(entry) if entry else _NOTHING
         self._kept[exchange_id] = kept
         if len(self._kept) > _MAX_KEPT:

@@ -206,6 +206,7 @@ const pulse = $("#pulse");
 let source = null;
 let waiting = false;
 let due = false;
+let timer = 0;
 
 async function refresh() {
   if (waiting) { due = true; return; }
@@ -231,10 +232,16 @@ function show(fresh) {
     if (opened.has(row.dataset.id)) $$("details", row).forEach((one) => { one.open = true; });
   }
   const height = document.documentElement.scrollHeight;
+  if ("polled" in fresh.dataset !== "polled" in region.dataset) {
+    region.toggleAttribute("data-polled", "polled" in fresh.dataset);
+    stop();
+    listen();
+  }
   const more = fresh.parentNode && $("[data-following]", fresh.parentNode);
   region.replaceChildren(...fresh.childNodes);
   if (more) { region.after(more.closest("p")); watchEnd(); }
   if (!("live" in fresh.dataset)) {
+    if ("polled" in region.dataset) location.reload(); // its head has changed as well
     delete region.dataset.live;
     stop();
   }
@@ -250,6 +257,7 @@ function show(fresh) {
 }
 
 function stop() {
+  clearInterval(timer);
   if (source) source.close();
   source = null;
   pulse.hidden = true;
@@ -262,6 +270,8 @@ function listen() {
   source.addEventListener("open", () => { pulse.hidden = false; pulse.textContent = "live"; });
   source.addEventListener("error", () => { pulse.textContent = "waiting"; });
   source.addEventListener("change", refresh);
+  // What a running answer has so far is in a journal, of which no event tells.
+  if ($("#live[data-polled]")) timer = setInterval(refresh, 1000);
 }
 
 document.addEventListener("visibilitychange", listen);
