@@ -25,6 +25,7 @@ from benchmarks.profile import profile
 from benchmarks.reading import reading_postgres, reading_sqlite
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
+from benchmarks.room import room
 from benchmarks.serving import (
     serving_capture,
     serving_get,
@@ -56,6 +57,7 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "instructions": instructions,
     "profile": profile,
     "reading": reading_sqlite,
+    "room": room,
     "postgres-reading": reading_postgres,
     "postgres-throughput": postgres_throughput,
     "postgres-ingester": postgres_ingester,

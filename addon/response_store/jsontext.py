@@ -317,6 +317,17 @@ def strip_brackets(text: Text) -> bytes:
     return bytes(text).strip()[1:-1].strip()
 
 
+_is_empty_array = re.compile(rb"\s*\[\s*\]\s*\Z").match
+
+
+def is_empty_array(text: LongText) -> bool:
+    """Return whether a column holds an array without items."""
+    return _is_empty_array(as_utf8(text[:_LONGEST_EMPTY])) is not None
+
+
+_LONGEST_EMPTY = 64  # bytes of blanks and brackets
+
+
 def encode_array(items: Sequence[Text]) -> bytes:
     """Return a JSON array of already encoded items."""
     return b"[" + b",".join(items) + b"]"

@@ -91,6 +91,13 @@ QUERY_PARAMETERS = 100
 STORED_BYTES = 1 << 27
 """Bytes that a stored frame may come to where it is read: twice the default of
 `capture.max_body_bytes`. A larger one is exported as it is stored."""
+BASE_BYTES = 1 << 22
+"""Bytes of a body against which others are packed, and of these: so much is unpacked once more to
+read one, and beside it where a base is removed. What is larger stands alone."""
+BASED = 31
+"""Bodies that are packed against one: so many are packed anew where it is removed."""
+RECENT_BODIES = 1 << 24
+"""Bytes of the bodies that the ingester holds to pack later ones against them."""
 IMPORTED_BYTES = 1 << 29
 """Bytes that a frame may come to, and a line have, that is imported: the most that
 `capture.max_body_bytes` may be."""

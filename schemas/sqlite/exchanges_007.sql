@@ -1,5 +1,6 @@
 -- Version 7 of our own tables: what belongs together, what was new in a request, what its answer says
--- of tier, cache, limits and why it is incomplete. All null in rows of earlier versions.
+-- of tier, cache, limits and why it is incomplete, and what its body is packed against. All null in rows of
+-- earlier versions.
 -- What belongs together: a run of a tool, a conversation.
 ALTER TABLE {exchanges} ADD COLUMN session_id TEXT;
 -- What this one continues.
@@ -20,6 +21,8 @@ ALTER TABLE {exchanges} ADD COLUMN incomplete_reason TEXT;
 ALTER TABLE {exchanges} ADD COLUMN rate_limits TEXT;
 -- Of input and answer, by which what continues them is known.
 ALTER TABLE {exchanges} ADD COLUMN context_digest TEXT;
+-- The exchange whose body has to be at hand to unpack `request_body`; null where none has to.
+ALTER TABLE {exchanges} ADD COLUMN request_base_id TEXT;
 -- The first turn of a session, and the last one, come by it as well.
 CREATE INDEX {exchanges_session_index} ON {exchanges} (session_id, started_at)
     WHERE session_id IS NOT NULL;
@@ -27,6 +30,8 @@ CREATE INDEX {exchanges_context_index} ON {exchanges} (context_digest, started_a
     WHERE context_digest IS NOT NULL;
 CREATE INDEX {exchanges_label_index} ON {exchanges} (label, started_at)
     WHERE label IS NOT NULL;
+CREATE INDEX {exchanges_base_index} ON {exchanges} (request_base_id)
+    WHERE request_base_id IS NOT NULL;
 -- For people who ask by SQL: local times, and texts short enough for a line.
 CREATE VIEW {exchanges_view} AS
 SELECT

@@ -99,7 +99,7 @@ def test_encoded_requests(
     """A compressed request is read, streamed answers and all."""
     server = RESPONSES[name]
     model = model_server.play(server.play)
-    plain = json.dumps(asking(model, stream=True, store=False)).encode()
+    plain = json.dumps(asking(model, stream=True)).encode()
     packed = {"gzip": gzip.compress, "zstd": zstandard.ZstdCompressor().compress}[coding](plain)
     fetch(proxy.port, packed, tenant, path=server.path, content_encoding=coding)
     completed(proxy.database.ended(tenant), server.path, model)

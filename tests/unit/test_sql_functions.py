@@ -14,6 +14,7 @@ import zstandard
 
 from response_store import sql_functions
 from response_store.limits import STORED_BYTES
+from response_store.model.zstd import BasedCompressor
 from tests.house import ROOT
 
 if TYPE_CHECKING:
@@ -69,3 +70,17 @@ def test_both_tools_find_it() -> None:
     for group in ("datasette", "sqlite_utils"):
         (module,) = project["entry-points"][group].values()
         assert importlib.import_module(module) is sql_functions
+
+
+def test_a_body_on_another_one(connection: sqlite3.Connection) -> None:
+    """The frame of its base is the second argument; without it, or with another one, it is null."""
+    base = b"something that both of them have in common " * 200
+    frame, alone = BasedCompressor(base).frame(base + b"more"), zstandard.compress(base)
+
+    def ask(*values: object) -> object:
+        return connection.execute("SELECT unpack(?, ?)", values).fetchone()[0]
+
+    assert ask(frame, alone) == (base + b"more").decode()
+    assert ask(alone, None) == base.decode()
+    assert (ask(frame, None), ask(frame, b"damaged"), ask(frame, frame)) == (None, None, None)
+    assert unpacked(connection, frame) is None

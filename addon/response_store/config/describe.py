@@ -30,6 +30,7 @@ def list_effective_settings(config: Config) -> dict[str, str]:
         "capture.session_header": capture.session_header or "none",
         "capture.raw_bodies": capture.raw_bodies,
         "capture.max_body_bytes": str(capture.max_body_bytes),
+        "capture.input_columns": capture.input_columns,
         "tenant.id": tenant.id,
         "tenant.header": tenant.header or "none",
         "completion_wait_ms": str(config.completion_wait_ms),

@@ -21,6 +21,7 @@ from response_store.config.model import (
     Backend,
     CaptureConfig,
     Durability,
+    InputColumns,
     JournalConfig,
     OnStoreFailure,
     OwnPrice,
@@ -182,6 +183,7 @@ def _build_capture(settings: Mapping[str, Any]) -> CaptureConfig:
         max_body_bytes=settings["max_body_bytes"],
         label=settings["label"],
         session_header=settings["session_header"] and settings["session_header"].lower(),
+        input_columns=InputColumns(settings["input_columns"]),
     )
 
 

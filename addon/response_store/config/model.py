@@ -27,6 +27,16 @@ class StoreFalse(StrEnum):
     SKIP = "skip"
 
 
+class InputColumns(StrEnum):
+    """For which responses the columns `input` and `messages` are written.
+
+    `STORED`: those that the API stores as well. Of others both are made of the request when read.
+    """
+
+    STORED = "stored"
+    ALWAYS = "always"
+
+
 class RawBodies(StrEnum):
     """When the raw bytes of an answer are kept."""
 
@@ -115,6 +125,7 @@ class CaptureConfig:
     max_body_bytes: int
     label: str | None = None
     session_header: str | None = None  # in lower case
+    input_columns: InputColumns = InputColumns.STORED
     _admitted: re.Pattern[str] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

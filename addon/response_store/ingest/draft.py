@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from response_store.model.records import Api, EndedBy, Transport
+from response_store.openai_api.request_input import EMPTY_ARRAY
 
 if TYPE_CHECKING:
     from response_store.openai_api.endpoints import Skip
@@ -99,9 +100,6 @@ def build_exchange_id(flow_id: str, started_at: float, turn: int = 0) -> str:
     digest[8] = digest[8] & 0x3F | 0x80
     text = digest.hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
-
-
-EMPTY_ARRAY = b"[]"
 
 
 @dataclass(frozen=True, slots=True)

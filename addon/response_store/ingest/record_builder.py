@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from response_store import jsontext
-from response_store.config import CaptureConfig, StoreFalse
+from response_store.config import CaptureConfig, InputColumns, StoreFalse
 from response_store.ingest.background import Key, Tombstones, is_background, normalize_poll
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, ReadRequest, Request
 from response_store.ingest.request_reader import read_request
 from response_store.ingest.response_reader import AnswerReader, keeps_raw
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.limits import MESSAGE_CHARS, NAME, limit_name
+from response_store.model.precedence import slice_output
 from response_store.model.records import (
     HEADER_COLUMNS,
     Api,
@@ -36,8 +37,10 @@ from response_store.model.records import (
 from response_store.model.zstd import Compressor
 from response_store.openai_api.context import ContextReader, shorten_question, slice_messages
 from response_store.openai_api.endpoints import Skip
+from response_store.openai_api.items import slice_array
 from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
 from response_store.openai_api.outcome import ApiError, ParsedResponse
+from response_store.openai_api.request_input import EMPTY_ARRAY, join_messages
 
 if TYPE_CHECKING:
     from response_store.redaction.redactor import Redactor
@@ -52,13 +55,16 @@ UNREADABLE_REQUEST = "unreadable_request"
 class RowFiller:
     """Fills the rows of one recorder. Not thread-safe: it reuses one compressor.
 
-    Unless it `finishes` them, bodies are not packed yet and messages not clipped.
+    Unless it `finishes` them, bodies are not packed yet and messages not clipped. Those of requests
+    are in frames that the store still packs, against one another.
     """
 
     def __init__(self, capture: CaptureConfig, recorder_id: str, *, finishes: bool = True) -> None:
         self._capture = capture
         self._recorder_id = recorder_id
-        self._pack: Callable[[bytes], bytes] = Compressor().frame if finishes else bytes
+        compressor = Compressor()
+        self._pack: Callable[[bytes], bytes] = compressor.frame if finishes else bytes
+        self._pack_request: Callable[[bytes], bytes] = compressor.hold if finishes else bytes
         self._message_chars = MESSAGE_CHARS if finishes else None
 
     def response(
@@ -73,17 +79,29 @@ class RowFiller:
             return None
         if state in (State.REFUSED, State.UNREADABLE):
             return None
+        items, messages = self._list_items(request, outcome)
         return ResponseRow(
             tenant_id=facts.tenant_id,
             id=limit_name(outcome.response_id),
             created_at=_find_created_at(facts, outcome),
             model=outcome.model or request.model or "",
             response_object=jsontext.decode_column(text),
-            input=jsontext.decode_column(request.input),
-            messages=_join_items(request.input, outcome.items),
+            input=jsontext.decode_column(items),
+            messages=jsontext.decode_column(messages),
             final=outcome.response is not None and state.is_final,
             has_input=request.has_input,
         )
+
+    def _list_items(self, request: ReadRequest, outcome: ParsedResponse) -> tuple[bytes, bytes]:
+        """Return what the columns `input` and `messages` hold.
+
+        Left out is what the request's body, and the output of the response object, tell as well.
+        """
+        if request.store or self._capture.input_columns is InputColumns.ALWAYS:
+            return request.input, join_messages(request.input, outcome.items)
+        output = slice_array(slice_output(outcome.response or outcome.partial or b""))
+        is_told = [*map(bytes, output)] == [*map(bytes, outcome.items)]
+        return EMPTY_ARRAY, join_messages(EMPTY_ARRAY, () if is_told else outcome.items)
 
     def exchange(
         self,
@@ -138,7 +156,7 @@ class RowFiller:
             port=facts.port,
             path=facts.path,
             upstream_request_id=answer.upstream_request_id if answer else None,
-            request_body=self._pack(request.body) if request.body else None,
+            request_body=self._pack_request(request.body) if request.body else None,
             result=jsontext.decode_column(result) if result else None,
             output_text=outcome.output_text,
             raw_response=self._raw(classified),
@@ -277,13 +295,6 @@ def _find_request_error(request: ReadRequest) -> ApiError | None:
 
 def _find_created_at(facts: Request, outcome: ParsedResponse) -> int:
     return outcome.created_at if outcome.created_at is not None else int(facts.started_at)
-
-
-def _join_items(items: bytes, output: tuple[bytes, ...]) -> jsontext.LongText:
-    """Return input items, then output items, as one JSON array."""
-    inner = jsontext.strip_brackets(items)
-    parts = [part for item in ((inner, *output) if inner else output) for part in (b",", item)]
-    return jsontext.decode_column(b"".join((b"[", *parts[1:], b"]")))
 
 
 _NO_BODY = ReadRequest(None)  # of a request that asks after a response

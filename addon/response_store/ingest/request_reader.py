@@ -2,7 +2,7 @@
 
 Method and path have made them ours, so whatever the body looks like there is a row: one that can't
 be read is kept as it came, with the reason. The model may be in the path, as Azure has it, or in
-the URL of a socket; a socket's message may hold its members in `response`.
+the URL of a socket.
 """
 
 from __future__ import annotations
@@ -15,11 +15,17 @@ import msgspec
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.ingest.draft import EMPTY_ARRAY, ReadRequest, Request
+from response_store.ingest.draft import ReadRequest, Request
 from response_store.model.records import Api
 from response_store.openai_api.credentials import Masked, UncleanableError, mask
 from response_store.openai_api.endpoints import find_model
 from response_store.openai_api.other_requests import read_other_request
+from response_store.openai_api.request_input import (
+    EMPTY_ARRAY,
+    join_steering,
+    read_input_items,
+    slice_request,
+)
 from response_store.openai_api.responses import read_conversation
 
 NOT_KEPT = "request body: not kept"
@@ -43,10 +49,6 @@ class _Named(msgspec.Struct):
     session_id: Raw = jsontext.ABSENT
     thread_id: Raw = jsontext.ABSENT
     conversation_id: Raw = jsontext.ABSENT
-
-
-class _Steer(msgspec.Struct):
-    input: Raw = jsontext.ABSENT
 
 
 def read_request(request: Request) -> ReadRequest:
@@ -82,11 +84,11 @@ def read_steering(
         jsontext.check_readable(whole)
     except (UncleanableError, jsontext.UnreadableError) as error:
         return ReadRequest(None, reason=f"request body: {error}")
-    items = [items for message, _ in masked if (items := _read_steering_items(message))]
+    items = join_steering([message for message, _ in masked])
     return ReadRequest(
         body=whole or None,
         secrets=tuple(secret for _, secrets in masked for secret in secrets),
-        input=jsontext.encode_array(items) if items else EMPTY_ARRAY,
+        input=items or EMPTY_ARRAY,
         has_input=bool(items),
         previous_response_id=previous_response_id,
         store=stored,
@@ -97,7 +99,7 @@ def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequ
     seen = read_other_request(masked.body, request.path)
     items = None
     if request.api is Api.RESPONSES_COMPACT and seen.problem is None and masked.body.strip():
-        items = read_input_items(_read_members(jsontext.check_utf8(masked.body)).input)
+        items = read_input_items(slice_request(jsontext.check_utf8(masked.body), _Body).input)
     return ReadRequest(
         body=masked.body or None,
         secrets=masked.secrets,
@@ -111,7 +113,7 @@ def _read_other(request: Request, masked: Masked, model: str | None) -> ReadRequ
 
 
 def _read_body(api: Api, masked: Masked) -> ReadRequest:
-    seen = _read_members(jsontext.check_utf8(masked.body))
+    seen = slice_request(jsontext.check_utf8(masked.body), _Body)
     items = read_input_items(seen.input if api is Api.RESPONSES else seen.messages)
     return ReadRequest(
         body=masked.body,
@@ -144,43 +146,3 @@ def _find_session(seen: _Body) -> str | None:
                     return text
     key = jsontext.read_text(seen.prompt_cache_key) or ""
     return key if _is_unique(key) or _is_opencode(key) else None
-
-
-def _read_members(body: bytes) -> _Body:
-    """Return the members of a request, which a socket's message may have in `response`."""
-    seen = jsontext.slice_members(body, _Body)
-    if bytes(memoryview(seen.response)[:1]) != b"{":
-        return seen
-    inner = jsontext.slice_members(seen.response, _Body)
-    for name in _Body.__struct_fields__:
-        if getattr(seen, name) is not jsontext.ABSENT:
-            setattr(inner, name, getattr(seen, name))
-    return inner
-
-
-def read_input_items(text: Raw) -> bytes | None:
-    """Return the input as a JSON array of items; a string is one message of the user.
-
-    None where it is neither an array nor a string.
-    """
-    if not jsontext.is_present(text):
-        return None
-    start = bytes(memoryview(text)[:1])
-    if start == b"[":
-        return bytes(text)
-    if start == b'"':
-        content = jsontext.encode_array(
-            [jsontext.encode_object({"type": "input_text", "text": text})]
-        )
-        message = {"type": "message", "role": "user", "content": Raw(content)}
-        return jsontext.encode_array([jsontext.encode_object(message)])
-    return None
-
-
-def _read_steering_items(message: bytes) -> bytes:
-    """Return the items of a steering message, separated by commas; empty where there are none."""
-    try:
-        items = read_input_items(jsontext.slice_members(message, _Steer).input)
-    except jsontext.UnreadableError:
-        return b""
-    return jsontext.strip_brackets(items) if items is not None else b""

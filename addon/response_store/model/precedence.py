@@ -15,7 +15,6 @@ conversation begins, which have none yet, are put where there are none.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple, TypeAlias
@@ -37,7 +36,6 @@ from response_store.model.records import (
 )
 
 _FINAL = State.COMPLETED.rank
-_is_empty_array = re.compile(rb"\s*\[\s*\]\s*\Z").match
 
 
 class _Status(msgspec.Struct):
@@ -73,7 +71,7 @@ def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
         return False
     if len({_read_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:
         return True
-    is_known = _has_items(stored.input) and incoming.has_input
+    is_known = not jsontext.is_empty_array(stored.input) and incoming.has_input
     if is_known and not _are_equal(stored.input, incoming.input):
         return True
     if max(len(stored.messages), len(incoming.messages)) > LARGE_TEXT:
@@ -88,7 +86,7 @@ def merge(stored: ResponseRow, incoming: ResponseRow) -> ResponseRow | None:
     An empty stored input may be known or not: it counts as not known.
     """
     if _is_older(incoming, stored):
-        if _has_items(stored.input) or not incoming.has_input:
+        if not jsontext.is_empty_array(stored.input) or not incoming.has_input:
             return None
         merged = _replace_input(stored, incoming.input)
         return msgspec.structs.replace(merged, model=stored.model or incoming.model)
@@ -104,10 +102,6 @@ def _is_older(incoming: ResponseRow, stored: ResponseRow) -> bool:
     return min(rank_response(incoming.response_object), _FINAL - 1) < rank_response(
         stored.response_object
     )
-
-
-def _has_items(array: LongText) -> bool:
-    return _is_empty_array(as_utf8(array)) is None
 
 
 def _are_equal(one: LongText, other: LongText) -> bool:
@@ -133,12 +127,29 @@ def _replace_input(row: ResponseRow, items: LongText) -> ResponseRow:
 
 
 def _slice_output(row: ResponseRow) -> bytes:
-    """Return the output items: what stands in `messages` behind the input items."""
+    """Return the output items: what stands in `messages` behind the input items.
+
+    Where nothing stands there they are those of the object, which is all that may be written.
+    """
     head = jsontext.strip_brackets(as_utf8(row.input))
     whole = jsontext.strip_brackets(as_utf8(row.messages))
     if not whole.startswith(head):
         return whole
-    return whole[len(head) :].lstrip(b", \t\r\n")
+    items = whole[len(head) :].lstrip(b", \t\r\n")
+    return items or jsontext.strip_brackets(slice_output(as_utf8(row.response_object)))
+
+
+class _Output(msgspec.Struct):
+    output: Raw = ABSENT
+
+
+def slice_output(response_object: bytes) -> bytes:
+    """Return the output of a response object as JSON text; empty where it is no array."""
+    try:
+        output = jsontext.slice_members(response_object, _Output).output
+    except jsontext.UnreadableError:
+        return b""
+    return bytes(output) if bytes(memoryview(output)[:1]) == b"[" else b""
 
 
 def build_rank(column: str) -> str:
@@ -167,6 +178,22 @@ def build_supersedes(new: str, old: str) -> str:
 def supersedes(new: Mapping[str, Any], old: Mapping[str, Any]) -> bool:
     """Return whether the exchange `new` replaces the exchange `old`, by their columns."""
     return _measure_progress(new) > _measure_progress(old)
+
+
+def build_body_updates(old: str) -> dict[str, str]:
+    """Return what a stored body, and what it is packed against, become by a row that replaces it.
+
+    A row that others are packed against keeps its body, and one that has a body gets none that is
+    packed against another: so what is packed against it stays readable, and no base has a base.
+    """
+    keeps = (
+        f"{old}.request_body IS NOT NULL AND (excluded.request_base_id IS NOT NULL OR EXISTS ("
+        f"SELECT 1 FROM {old} AS based WHERE based.request_base_id = {old}.exchange_id))"
+    )
+    return {
+        name: f"CASE WHEN {keeps} THEN {old}.{name} ELSE excluded.{name} END"
+        for name in ("request_body", "request_base_id")
+    }
 
 
 def _build_progress(row: str) -> str:

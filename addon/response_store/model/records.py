@@ -186,6 +186,15 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     context_digest: str | None = None
 
 
+class PackedExchangeRow(ExchangeRow, frozen=True, kw_only=True):
+    """A row of the exchanges table as it is stored: `request_body` may need another exchange's.
+
+    `request_base_id` names that exchange, whose own body stands alone.
+    """
+
+    request_base_id: str | None = None
+
+
 HEADER_COLUMNS: dict[str, tuple[bytes, ...]] = {
     name: tuple(header.encode() for header in meta.extra["headers"])
     for name, annotation in get_type_hints(ExchangeRow, include_extras=True).items()
@@ -240,7 +249,8 @@ Change: TypeAlias = Record | Deletion
 """What a store is given, one after the other."""
 
 _NAMES = ExchangeRow.__struct_fields__
-EXCHANGE_COLUMNS = ", ".join(_NAMES)
+STORED_COLUMNS = ", ".join(PackedExchangeRow.__struct_fields__)
+"""The columns of exchanges, as they are selected for `queries.bodies.build_exchange`."""
 
 
 class StoredResponse(msgspec.Struct, frozen=True):
@@ -256,8 +266,20 @@ class StoredResponse(msgspec.Struct, frozen=True):
 
 
 def build_exchange_row(columns: tuple[Any, ...]) -> ExchangeRow:
-    """Return the exchange of a row that was selected as `EXCHANGE_COLUMNS`."""
+    """Return the exchange with these values of its columns."""
     return ExchangeRow(**dict(zip(_NAMES, columns, strict=True)))
+
+
+def pack_exchange_row(row: ExchangeRow, request_body: bytes, base_id: str) -> PackedExchangeRow:
+    """Return a row whose body is a frame that needs the body of another exchange."""
+    values = msgspec.structs.asdict(row) | {"request_body": request_body}
+    return PackedExchangeRow(**values, request_base_id=base_id)
+
+
+def list_stored_values(row: ExchangeRow) -> tuple[Any, ...]:
+    """Return the values of an exchange in the order of the columns in which it is stored."""
+    values = msgspec.structs.astuple(row)
+    return values if isinstance(row, PackedExchangeRow) else (*values, None)
 
 
 def weigh_large_columns(change: Change) -> int:

@@ -7,7 +7,7 @@ from enum import Enum
 from functools import cached_property
 from typing import Any, TypeAlias
 
-from response_store.model.records import ExchangeRow, ResponseRow
+from response_store.model.records import ExchangeRow, PackedExchangeRow, ResponseRow
 
 RESPONSE_COLUMNS = (
     "tenant_id",
@@ -20,6 +20,8 @@ RESPONSE_COLUMNS = (
 )
 CONVERSATION_COLUMNS = ("conversation_id", "tenant_id", "created_at", "metadata", "messages")
 EXCHANGE_COLUMNS = ExchangeRow.__struct_fields__
+STORED_EXCHANGE_COLUMNS = PackedExchangeRow.__struct_fields__
+"""With what only says how the row is stored, and does not travel with it."""
 LARGE_TEXTS = frozenset({"response_object", "input", "messages", "result", "output_text"})
 """Columns whose values may be UTF-8 instead of `str`."""
 

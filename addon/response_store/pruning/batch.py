@@ -19,6 +19,7 @@ import msgspec
 
 from response_store.model.records import State
 from response_store.model.selection import Condition, Selection
+from response_store.pruning.rebase import COUNT_BASED, MAX_BASED, Execute, release_bases
 from response_store.queries.reader import Closes, Reader, Row
 
 # Walks the index from tenant to tenant: there are few of them, and many rows.
@@ -180,20 +181,14 @@ class Remover(Protocol):
         """Close the connection; closing twice is fine."""
 
 
-class Execute(Protocol):
-    """Runs a statement in the words of `queries/reader.py`."""
-
-    def __call__(self, statement: str, values: Sequence[object]) -> tuple[list[Row], int]:
-        """Run a statement; return its rows, and how many were removed."""
-
-
 def select_batch(
     execute: Execute, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
 ) -> list[Row]:
     """Return the keys of the next exchanges: id, response, the response before it, start, body
-    bytes.
+    bytes, and how many have it as their base.
 
-    Bodies may be large: where the first ones are much to remove at once, there are fewer rows.
+    Bodies may be large: where the first ones are much to remove at once, there are fewer rows. So
+    there are where many bodies would have to be packed anew.
     """
     where = build_removable_condition(selection)
     # A file knows no infinite numbers.
@@ -204,15 +199,17 @@ def select_batch(
     )
     statement = (
         "SELECT exchange_id, response_id, previous_response_id, started_at,"
-        " coalesce(length(request_body), 0) + coalesce(length(raw_response), 0)"
+        f" coalesce(length(request_body), 0) + coalesce(length(raw_response), 0), {COUNT_BASED}"
         f" FROM {{exchanges}} {by_time} WHERE {of_tenant} = ?"
         " AND started_at >= ? AND (started_at, exchange_id COLLATE {bytewise}) > (?, ?)"
         f" AND {where.sql} ORDER BY started_at, exchange_id COLLATE {{bytewise}} LIMIT ? {{lock}}"
     )
     values = (tenant, started_at, started_at, after.exchange_id, *where.values, max_rows)
     rows = execute(statement, values)[0]
-    sizes = accumulate(row[-1] for row in rows)
-    return rows[: max(sum(size <= _BYTES for size in sizes), 1)]
+    sizes = accumulate(row[-2] for row in rows)
+    based = accumulate(row[-1] for row in rows)
+    fitting = min(sum(size <= _BYTES for size in sizes), sum(one <= MAX_BASED for one in based))
+    return rows[: max(fitting, 1)]
 
 
 def remove_batch(
@@ -230,7 +227,11 @@ def remove_batch(
     if not rows:
         return PrunedBatch(0, 0, None)
     where = build_removable_condition(selection)
-    ids = [row[0] for row in rows]
+    ids = release_bases(
+        execute, [row[0] for row in rows], lambda: _select_again(execute, rows, where)
+    )
+    if not ids:
+        return PrunedBatch(0, 0, PruneCursor(rows[-1][3], rows[-1][0]))
     _, exchanges = execute(
         f"DELETE FROM {{exchanges}} WHERE exchange_id IN ({build_placeholders(ids)})"
         f" AND {where.sql}",
@@ -251,6 +252,18 @@ def remove_batch(
         )
         _, responses = execute(statement, (tenant, *free, tenant, tenant))
     return PrunedBatch(exchanges, responses, PruneCursor(rows[-1][3], rows[-1][0]))
+
+
+def _select_again(execute: Execute, rows: Sequence[Row], where: Condition) -> list[str]:
+    """Return the ids of a batch that are still to be removed: since it was selected, some may have
+    changed.
+    """
+    ids = [row[0] for row in rows]
+    statement = (
+        f"SELECT exchange_id FROM {{exchanges}} WHERE exchange_id IN ({build_placeholders(ids)})"
+        f" AND {where.sql}"
+    )
+    return [one for (one,) in execute(statement, (*ids, *where.values))[0]]
 
 
 def build_placeholders(values: Sequence[object]) -> str:

@@ -5,6 +5,9 @@ that may take seconds; a row that holds something is written only where it is st
 else it is read again. The entry of its exchange in the search index goes in the same transaction,
 and is made anew of what is left.
 
+A body that is packed against another one stands alone once it is changed. What is packed against it
+is packed anew before.
+
 What can't be searched is not kept, as when it is captured: bodies that can't be unpacked, that take
 too long, and answers that nobody could decode. Exchanges that are open are still written, and stay.
 """
@@ -26,21 +29,27 @@ from response_store.model.tables import (
     CONVERSATIONS,
     EXCHANGES,
     RESPONSES,
+    STORED_EXCHANGE_COLUMNS,
     ColumnKind,
     Key,
     Row,
     Table,
 )
-from response_store.pruning.batch import Execute, build_placeholders
+from response_store.pruning.batch import build_placeholders
+from response_store.pruning.rebase import Execute, release_base
+from response_store.queries.bodies import complete_exchange
 from response_store.queries.reader import Reader
 from response_store.redaction.redactor import Redactor
-from response_store.transfer.pages import count_selected, list_key_pages, read_rows
+from response_store.transfer.pages import count_selected, list_key_pages, read_stored_rows
 
 _BATCH_ROWS = 20  # that others may wait for
 _ATTEMPTS = 6
 _BUSY_PAUSE = 0.1  # seconds, the first time
 _READ_AGAIN = 3  # times, where a row changes meanwhile
 _PACKED = tuple(column.name for column in EXCHANGES.columns if column.kind is ColumnKind.PACKED)
+
+
+_BODY, _BASE = "request_body", "request_base_id"
 
 
 class RowChange(NamedTuple):
@@ -79,6 +88,9 @@ def rewrite_rows(
         columns, table = ", ".join(change.before), f"{{{change.table.word}}}"
         rows, _ = execute(f"SELECT {columns} FROM {table} WHERE {where} {{lock}}", change.key)
         if not rows or tuple(rows[0]) != tuple(change.before.values()):
+            missed.append(change)
+            continue
+        if _BODY in change.after and not release_base(execute, change.key[0]):
             missed.append(change)
             continue
         places = ", ".join(f"{name} = ?" for name in change.after)
@@ -142,7 +154,7 @@ class StoredRedaction:
 
     def _redact_page(self, table: Table, keys: Sequence[Key]) -> None:
         for _ in range(_READ_AGAIN):
-            rows = read_rows(self._reader, table, keys)
+            rows = read_stored_rows(self._reader, table, keys)
             changes = [change for row in rows if (change := self._build_change(table, row))]
             missed = self._write(changes)
             self.changed[table.word] += len(changes) - len(missed)
@@ -177,9 +189,14 @@ class StoredRedaction:
         raise AssertionError("the last attempt returns or raises")
 
     def _build_change(self, table: Table, row: Row) -> RowChange | None:
-        """Return what becomes of a row; None where it holds nothing."""
-        columns = dict(zip(table.names, row, strict=True))
+        """Return what becomes of a stored row; None where it holds nothing."""
+        names = STORED_EXCHANGE_COLUMNS if table is EXCHANGES else table.names
+        columns = stored = dict(zip(names, row, strict=True))
         if table is EXCHANGES:
+            completed = complete_exchange(self._reader, row)
+            if completed is None:
+                return None
+            columns = dict(zip(table.names, completed, strict=True))
             redacted = self._redact_exchange(columns)
         elif table is RESPONSES:
             redacted = self._redactor.redact_stored_response(ResponseRow(**columns))
@@ -198,7 +215,9 @@ class StoredRedaction:
                 after[name] = None if _is_nullable(table, name) else _EMPTY.get(name, "")
         if not after:
             return None
-        return RowChange(table, table.key_of(row), {name: columns[name] for name in after}, after)
+        if _BODY in after:
+            after[_BASE] = None
+        return RowChange(table, table.key_of(row), {name: stored[name] for name in after}, after)
 
     def _redact_exchange(self, columns: dict[str, Any]) -> dict[str, Any]:
         if columns["state"] == State.OPEN:

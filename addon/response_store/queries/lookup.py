@@ -20,13 +20,8 @@ import msgspec
 
 from response_store.errors import StoreError
 from response_store.model.precedence import REPRESENTATIVE_FIRST
-from response_store.model.records import (
-    EXCHANGE_COLUMNS,
-    ExchangeRow,
-    State,
-    StoredResponse,
-    build_exchange_row,
-)
+from response_store.model.records import STORED_COLUMNS, ExchangeRow, State, StoredResponse
+from response_store.queries.bodies import build_exchange, complete_response
 from response_store.queries.reader import Reader
 
 CANDIDATES = 10
@@ -36,9 +31,9 @@ BATCH = 100  # beginnings that are looked at in one statement, three times each
 _FINAL = frozenset({State.COMPLETED, State.INCOMPLETE, State.FAILED, State.CANCELLED})
 
 BY_EXCHANGE = f"""
-SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND tenant_id || '' = ?"""
+SELECT {STORED_COLUMNS} FROM {{exchanges}} WHERE exchange_id = ? AND tenant_id || '' = ?"""
 BY_RESPONSE = f"""
-SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id = (
+SELECT {STORED_COLUMNS} FROM {{exchanges}} WHERE exchange_id = (
     SELECT exchange_id FROM {{exchanges}} WHERE response_id = ? AND tenant_id || '' = ?
     ORDER BY {REPRESENTATIVE_FIRST} LIMIT 1)"""
 RESPONSE = f"""
@@ -76,15 +71,15 @@ class Lookup:
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""
         row = self._reader.row(BY_EXCHANGE, (exchange_id, tenant))
-        return build_exchange_row(row) if row else None
+        return build_exchange(self._reader, row) if row else None
 
     def latest_exchange(self, tenant: str, response_id: str) -> ExchangeRow | None:
         """Return the exchange that stands for exactly this response."""
         row = self._reader.row(BY_RESPONSE, (response_id, tenant))
-        return build_exchange_row(row) if row else None
+        return build_exchange(self._reader, row) if row else None
 
     def response(self, tenant: str, response_id: str) -> StoredResponse | None:
-        """Return the response with exactly this id."""
+        """Return the response with exactly this id, as it is stored."""
         row = self._reader.row(RESPONSE, (tenant, response_id))
         return StoredResponse(*row) if row else None
 
@@ -154,6 +149,8 @@ class Lookup:
         response = self.response(tenant, response_id) if response_id else None
         if exchange and response and _met_a_taken_id(exchange, response):
             return LookupResult(exchange, None, id_was_taken=True)
+        if response is not None:
+            response = complete_response(self._reader, response)
         return LookupResult(exchange, response) if exchange or response else None
 
     def _completed(self, tenant: str, prefix: str) -> str:

@@ -14,7 +14,11 @@ from typing import Protocol, TypeAlias
 
 from response_store.config import TableNames
 from response_store.errors import PermanentStoreError
-from response_store.model.tables import CONVERSATION_COLUMNS, EXCHANGE_COLUMNS, RESPONSE_COLUMNS
+from response_store.model.tables import (
+    CONVERSATION_COLUMNS,
+    RESPONSE_COLUMNS,
+    STORED_EXCHANGE_COLUMNS,
+)
 from response_store.resources import find_schema, read_schema
 
 logger = logging.getLogger(__name__)
@@ -131,7 +135,7 @@ def _find_problems_of_own_tables(catalogue: Catalogue, tables: TableNames) -> li
         return []  # told already
     problems = []
     for table, expected, since in (
-        (tables.exchanges, EXCHANGE_COLUMNS, 1),
+        (tables.exchanges, STORED_EXCHANGE_COLUMNS, 1),
         (tables.exchanges_journals, _JOURNAL_COLUMNS, 3),
     ):
         columns = catalogue.columns(table)

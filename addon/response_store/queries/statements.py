@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from response_store.config import TableNames
-from response_store.model.precedence import build_supersedes
+from response_store.model.precedence import build_body_updates, build_supersedes
 from response_store.model.records import EndedBy, State
 from response_store.model.tables import (
     CONVERSATION_COLUMNS,
-    EXCHANGE_COLUMNS,
     LARGE_TEXTS,
     RESPONSE_COLUMNS,
+    STORED_EXCHANGE_COLUMNS,
     quote_name,
 )
 
@@ -22,7 +22,8 @@ class Statements:
 
     `replace_response` and `add_response` take the values of a response, `read_response`,
     `lock_response` (which SQLite has no need of) and `delete_response` its key; `record_exchange`
-    the values of an exchange, whose row is replaced only upwards (see `model/precedence.py`). Of a
+    the values of an exchange as it is stored, whose row is replaced only upwards (see
+    `model/precedence.py`), `lock_base` the id of one whose body has to stand alone. Of a
     journal, `add_position` takes id, position and time, `move_position` position, time, id and the
     position before, `read_position` and `delete_position` its id. `set_result` takes a result and
     the id of an exchange that has none. `find_turn` takes the digest of a context and a tenant,
@@ -46,6 +47,7 @@ class Statements:
     set_result: str
     find_turn: str
     find_creating_turn: str
+    lock_base: str
     close_abandoned: str
     read_position: str
     add_position: str
@@ -91,9 +93,9 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
         ),
         delete_conversation=f"DELETE FROM {conversations} {this_conversation}",
         record_exchange=(
-            f"{_build_insert(exchanges, EXCHANGE_COLUMNS, mark, large)} ON CONFLICT (exchange_id) "
-            f"DO UPDATE SET {_build_updates(EXCHANGE_COLUMNS, 'exchange_id')} "
-            f"WHERE {build_supersedes('excluded', exchanges)}"
+            f"{_build_insert(exchanges, STORED_EXCHANGE_COLUMNS, mark, large)}"
+            f" ON CONFLICT (exchange_id) DO UPDATE SET {_build_exchange_updates(exchanges)}"
+            f" WHERE {build_supersedes('excluded', exchanges)}"
         ),
         set_result=(
             f"UPDATE {exchanges} SET result = {large} WHERE exchange_id = {mark} AND result IS NULL"
@@ -105,6 +107,10 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
         find_creating_turn=(
             f"SELECT exchange_id, session_id FROM {exchanges} WHERE response_id = {mark} "
             f"AND tenant_id || '' = {mark} ORDER BY started_at LIMIT 1"
+        ),
+        lock_base=(
+            f"SELECT request_body FROM {exchanges} WHERE exchange_id = {mark}"
+            " AND request_base_id IS NULL"
         ),
         close_abandoned=(
             f"UPDATE {exchanges} SET state = '{State.INTERRUPTED}', "
@@ -134,6 +140,15 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
 def _build_insert(table: str, columns: tuple[str, ...], mark: str, large: str = "") -> str:
     values = ", ".join(large if large and name in LARGE_TEXTS else mark for name in columns)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
+
+
+def _build_exchange_updates(exchanges: str) -> str:
+    updates = build_body_updates(exchanges)
+    return ", ".join(
+        f"{name} = {updates.get(name, f'excluded.{name}')}"
+        for name in STORED_EXCHANGE_COLUMNS
+        if name != "exchange_id"
+    )
 
 
 def _build_updates(columns: tuple[str, ...], *key: str) -> str:

@@ -20,12 +20,8 @@ from dataclasses import dataclass
 import msgspec
 
 from response_store.model.precedence import REPRESENTATIVE_FIRST
-from response_store.model.records import (
-    EXCHANGE_COLUMNS,
-    ExchangeRow,
-    StoredResponse,
-    build_exchange_row,
-)
+from response_store.model.records import STORED_COLUMNS, ExchangeRow, StoredResponse
+from response_store.queries.bodies import build_exchange, complete_response
 from response_store.queries.lookup import Lookup, LookupResult
 
 DEPTH = 10_000
@@ -82,7 +78,7 @@ FROM wanted"""
 def select_exchanges(count: int) -> str:
     """Return a statement for `count` exchanges; it takes their ids."""
     marks = _repeat_mark(count)
-    return f"SELECT {EXCHANGE_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({marks})"
+    return f"SELECT {STORED_COLUMNS} FROM {{exchanges}} WHERE exchange_id IN ({marks})"
 
 
 def select_responses(count: int) -> str:
@@ -126,7 +122,8 @@ class ThreadLookup(Lookup):
         """Return what is known of each of at most `BATCH` responses, without the missing ones."""
         ids, count = tuple(response_ids), len(response_ids)
         rows = self._reader.rows(select_responses(count), (tenant, *ids))
-        stored = {row.id: row for row in (StoredResponse(*columns) for columns in rows)}
+        responses = (StoredResponse(*columns) for columns in rows)
+        stored = {row.id: complete_response(self._reader, row) for row in responses}
         places = self._reader.rows(select_representatives(count), (*ids, tenant, tenant))
         exchanges = self._exchanges([one for _, one, _ in places if one is not None])
         nodes: dict[str, ThreadNode] = {}
@@ -140,7 +137,8 @@ class ThreadLookup(Lookup):
 
     def _exchanges(self, ids: Sequence[str]) -> dict[str, ExchangeRow]:
         rows = self._reader.rows(select_exchanges(len(ids)), ids) if ids else ()
-        return {row.exchange_id: row for row in map(build_exchange_row, rows)}
+        exchanges = (build_exchange(self._reader, row) for row in rows)
+        return {row.exchange_id: row for row in exchanges if row is not None}
 
     def _ids(self, statement: str, *values: object) -> list[str]:
         return [name for (name,) in self._reader.rows(statement, values)]

@@ -9,16 +9,16 @@ slices that count are decoded.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import msgspec
-import zstandard
 from msgspec import Raw
 
 from response_store import jsontext
 from response_store.jsontext import ABSENT, UnreadableError
+from response_store.limits import BASE_BYTES
+from response_store.model.zstd import DamagedZstdError, unpack
 from response_store.openai_api.item_kinds import LabelledTurn
 from response_store.openai_api.item_texts import Fields, as_fields
 from response_store.openai_api.items import (
@@ -42,9 +42,12 @@ SELECT e.exchange_id, e.tenant_id, e.started_at, e.state, e.error_message,
     CASE WHEN length(e.result) <= {_MAX_BYTES} THEN e.result END,
     substr(e.output_text, 1, {MAX_CHARACTERS + 1}),
     CASE WHEN length(r.response_object) <= {_MAX_BYTES} THEN r.response_object END,
-    CASE WHEN length(r.messages) <= {_MAX_BYTES} THEN {build_accumulated_sql("r")} END
+    CASE WHEN length(r.messages) <= {_MAX_BYTES} THEN {build_accumulated_sql("r")} END,
+    e.request_base_id, base.request_body
 FROM {{exchanges}} e
 LEFT JOIN {{responses}} r ON r.tenant_id = e.tenant_id AND r.id = e.response_id
+LEFT JOIN {{exchanges}} base ON base.exchange_id = e.request_base_id
+    AND base.tenant_id || '' = e.tenant_id AND base.request_base_id IS NULL
 WHERE e.exchange_id = ?"""
 
 _REPEATED = ("system", "developer")
@@ -66,6 +69,8 @@ class Row(msgspec.Struct, frozen=True):
     output_text: str | None = None
     response_object: str | None = None
     accumulated: str | None = None
+    base_id: str | None = None
+    base: bytes | None = None  # the frame of the body that the request's is packed against
 
 
 class Text(NamedTuple):
@@ -104,7 +109,7 @@ def _extract_all(row: Row) -> Iterator[Text]:
     if row.error_message:
         yield Text("error", row.error_message)
     yield from _read_safely(lambda: _extract_answer(row))
-    yield from _read_safely(lambda: _extract_new_input(_decompress(row.request_body)))
+    yield from _read_safely(lambda: _extract_new_input(_unpack_request(row)))
 
 
 def _read_safely(read: Callable[[], Iterator[Text]]) -> list[Text]:
@@ -198,13 +203,12 @@ def _build_text(turn: LabelledTurn) -> Text:
     return Text(label, f"{turn.name} {turn.text}".strip() if turn.text or turn.name else "")
 
 
-def _decompress(frame: bytes | None) -> bytes:
-    """Return the body in a zstd frame; nothing where it is too large, damaged or not there."""
-    if frame is None:
+def _unpack_request(row: Row) -> bytes:
+    """Return the body of a request; nothing where it is too large, damaged or not there."""
+    if row.request_body is None:
         return b""
     try:
-        with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(frame)) as reader:
-            body: bytes = reader.read(_MAX_BYTES + 1)
-    except zstandard.ZstdError:
+        base = unpack(row.base or b"", BASE_BYTES) if row.base_id is not None else None
+        return unpack(row.request_body, _MAX_BYTES, base)
+    except DamagedZstdError:
         return b""
-    return body if len(body) <= _MAX_BYTES else b""

@@ -25,6 +25,7 @@ from response_store.model.records import EndedBy, Transport
 from response_store.model.selection import HOST_PORT
 from response_store.openai_api.items import build_accumulated_sql, complete_output, read_accumulated
 from response_store.openai_api.responses import STATES
+from response_store.queries.bodies import read_input
 from response_store.queries.exchanges import Query, Summary
 from response_store.queries.exchanges import select_newest as newest_that
 from response_store.queries.lookup import KeptReader, Lookup, Pause
@@ -212,15 +213,15 @@ class ServedLookup(Lookup):
 
     def find_served(self, tenant: str, response_id: str, fields: Fields) -> ServedResponse | None:
         """Return some fields of the response with exactly this id. Raises StoreError."""
-        streamed = fields is Fields.STREAM
-        with self._reader.snapshot() if streamed else nullcontext():
+        streamed, several = fields is Fields.STREAM, fields in (Fields.STREAM, Fields.INPUT)
+        with self._reader.snapshot() if several else nullcontext():
             row = self._reader.row(SERVED[fields], (tenant, response_id))
             if row is None:
                 return None
             recorded = self._find_recorded(tenant, response_id) if streamed else None
-        text = self._check_text(row[0])
-        if fields is Fields.INPUT:
-            return ServedResponse(input=text)
+            text = self._check_text(row[0])
+            if fields is Fields.INPUT:
+                return ServedResponse(input=read_input(self._reader, tenant, response_id, text))
         accumulated = row[1] if isinstance(row[1], str) else None
         return ServedResponse(text, recorded=recorded, accumulated=accumulated)
 

@@ -23,7 +23,7 @@ import msgspec
 from msgspec import Raw
 
 from response_store import jsontext
-from response_store.ingest import request_reader as creation
+from response_store.openai_api.request_input import read_input_items
 from response_store.serving.request import GetInputItems, Order, parse_digits
 
 _MAX = 2**64 - 1
@@ -102,7 +102,7 @@ def split_items(text: str) -> list[Raw]:
         raise jsontext.UnreadableError("not one JSON value")
     if not jsontext.is_present(slices[0]):
         return []
-    array = creation.read_input_items(slices[0])
+    array = read_input_items(slices[0])
     return slices if array is None else jsontext.slice_elements(array)
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from response_store import jsontext
 from response_store.model.precedence import (
+    build_body_updates,
     build_supersedes,
     is_another,
     is_final,
@@ -62,8 +63,11 @@ def build_upsert(table: Table, name: str, place: Callable[[TableColumn], str]) -
     `place` returns the parameter for a column.
     """
     places = ", ".join(place(column) for column in table.columns)
+    body = build_body_updates(quote_name(name)) if table is EXCHANGES else {}
+    columns = [column for column in table.names if column not in (*table.key, *body)]
     updates = ", ".join(
-        f"{column} = excluded.{column}" for column in table.names if column not in table.key
+        f"{column} = {value}"
+        for column, value in ({one: f"excluded.{one}" for one in columns} | body).items()
     )
     return (
         f"INSERT INTO {quote_name(name)} ({', '.join(table.names)}) VALUES ({places})"

@@ -373,10 +373,10 @@ def export(
     counts = dict.fromkeys((table.word for table in TABLES), 0)
     for table in TABLES:
         for keys in list_key_pages(reader, table, selection):
-            rows = read_rows(reader, table, keys)
-            write(b"".join(encode_row(table, row) for row in rows))
-            counts[table.word] += len(rows)
-            advance(len(rows))
+            for row in read_rows(reader, table, keys, packs=False):
+                write(encode_row(table, row))
+                counts[table.word] += 1
+                advance(1)
     write(encode_object({"row": "end", **counts}))
     return counts
 

@@ -27,6 +27,7 @@ from response_store.transfer.pages import (
     list_key_pages,
     read_digests,
     read_rows,
+    split_by_weight,
 )
 
 if TYPE_CHECKING:
@@ -271,8 +272,8 @@ class Copy:
             for keys in list_key_pages(self._source, table, self._selection):
                 source_digests = read_digests(self._source, table, keys)
                 missing = self._bringer.find_differing(table, source_digests)
-                rows = read_rows(self._source, table, missing)
-                self._bringer.send(table, rows, counts)
+                for rows in split_by_weight(read_rows(self._source, table, missing)):
+                    self._bringer.send(table, rows, counts)
                 counts.rows += len(source_digests)
                 counts.there += len(source_digests) - len(missing)
                 advance(len(keys))
@@ -287,9 +288,9 @@ class Copy:
                 unlike = self._bringer.find_differing(table, source_digests)
                 counts.rows += len(source_digests)
                 counts.there += len(source_digests) - len(unlike)
-                if unlike:
-                    rows = read_rows(self._source, table, unlike)
-                    counts.rows -= len(unlike) - len(rows)  # deleted at this moment
+                counts.rows -= len(unlike)
+                for rows in split_by_weight(read_rows(self._source, table, unlike)):
+                    counts.rows += len(rows)  # the others were deleted at this moment
                     self._judge(table, rows, counts)
                 advance(len(keys))
         return counts_by_table

@@ -1,7 +1,8 @@
 """Read a table's rows in pages, by key, with what each row holds as a digest.
 
 Each page is read by itself, so no transaction is open in between. Rows that come behind the place
-where the reading is are found, those that come before it are not.
+where the reading is are found, those that come before it are not. What is read stands alone: it
+needs no other row (`queries/bodies.py`).
 
 The SHA-256 of all columns one after the other, each with its length before it: text as UTF-8, whole
 numbers and floats as eight bytes, blobs as they are; a null has the length -1. PostgreSQL makes it
@@ -15,13 +16,25 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from response_store.model.records import StoredResponse
 from response_store.model.selection import Condition, Selection
-from response_store.model.tables import EXCHANGES, ColumnKind, Key, Row, Table, TableColumn
+from response_store.model.tables import (
+    EXCHANGES,
+    RESPONSES,
+    STORED_EXCHANGE_COLUMNS,
+    ColumnKind,
+    Key,
+    Row,
+    Table,
+    TableColumn,
+)
+from response_store.model.zstd import Compressor, build_raw_frame
+from response_store.queries.bodies import Pack, complete_exchange, complete_response
 
 if TYPE_CHECKING:
     from response_store.queries.reader import Reader
@@ -88,11 +101,56 @@ def list_key_pages(
         after = page[-1]
 
 
-def read_rows(reader: Reader, table: Table, keys: Sequence[Key]) -> list[Row]:
-    """Return the rows with these keys, in their order, without those that are gone."""
-    columns = ", ".join(f"{{{table.word}}}.{name}" for name in table.names)
+def read_rows(
+    reader: Reader, table: Table, keys: Sequence[Key], *, packs: bool = True
+) -> Iterator[Row]:
+    """Yield the rows with these keys, in their order, without those that are gone.
+
+    Each stands alone: bodies are packed against no other, or unless it `packs` them not at all;
+    input and messages are there, be they stored or not. So a row may be much larger than it is
+    stored, and is made when it is taken.
+    """
+    pack = _compressor.frame if packs else build_raw_frame
+    stored = read_stored_rows(reader, table, keys)
+    completed = (_complete_row(reader, table, row, pack) for row in stored)
+    return (row for row in completed if row is not None)
+
+
+def read_stored_rows(reader: Reader, table: Table, keys: Sequence[Key]) -> list[Row]:
+    """Return the rows with these keys, in their order, as they are stored."""
+    names = STORED_EXCHANGE_COLUMNS if table is EXCHANGES else table.names
+    columns = ", ".join(f"{{{table.word}}}.{name}" for name in names)
     rows = {table.key_of(row): row for row in select_by_keys(reader, table, columns, keys)}
     return [rows[key] for key in keys if key in rows]
+
+
+_compressor = Compressor()
+
+
+def _complete_row(reader: Reader, table: Table, row: Row, pack: Pack) -> Row | None:
+    if table is EXCHANGES:
+        return complete_exchange(reader, row, pack)
+    if table is RESPONSES and all(isinstance(row[at], str) for at in _COMPLETED):
+        return msgspec.structs.astuple(complete_response(reader, StoredResponse(*row)))
+    return row
+
+
+_COMPLETED = tuple(RESPONSES.names.index(name) for name in ("response_object", "input", "messages"))
+
+
+def split_by_weight(rows: Iterable[Row], max_weight: int = MAX_WEIGHT) -> Iterator[list[Row]]:
+    """Yield rows in lists that hold no more than a page; a list has one row at least."""
+    part: list[Row] = []
+    weight = 0
+    for row in rows:
+        heavy = sum(len(value) for value in row if isinstance(value, str | bytes))
+        if part and weight + heavy > max_weight:
+            yield part
+            part, weight = [], 0
+        part.append(row)
+        weight += heavy
+    if part:
+        yield part
 
 
 def select_by_keys(reader: Reader, table: Table, columns: str, keys: Sequence[Key]) -> list[Row]:
@@ -152,8 +210,20 @@ def read_digests(reader: Reader, table: Table, keys: Sequence[Key]) -> dict[Key,
         }
     name = f"{{{table.word}}}"
     key = ", ".join(f"{name}.{column}" for column in table.key)
-    rows = select_by_keys(reader, table, f"{key}, {_build_expression(table)}", keys)
-    return {tuple(row[:-1]): bytes(row[-1]) for row in rows}
+    expression = f"CASE WHEN {_build_whole_condition(table)} THEN {_build_expression(table)} END"
+    found = select_by_keys(reader, table, f"{key}, {expression}", keys)
+    digests = {tuple(row[:-1]): row[-1] and bytes(row[-1]) for row in found}
+    rest = [key for key, one in digests.items() if one is None]
+    made = {table.key_of(row): compute_digest(table, row) for row in read_rows(reader, table, rest)}
+    return {key: one for key, one in (digests | made).items() if one is not None}
+
+
+def _build_whole_condition(table: Table) -> str:
+    """Return the condition that a row stands alone as it is stored."""
+    name = f"{{{table.word}}}"
+    if table is EXCHANGES:
+        return f"{name}.request_base_id IS NULL"
+    return f"{name}.input <> '[]'" if table is RESPONSES else "1 = 1"
 
 
 def encode_canonical(kind: ColumnKind, value: Any) -> bytes:

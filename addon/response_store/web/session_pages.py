@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from response_store.errors import StoreError
 from response_store.format.exchange import Exchanged, read_exchanged
 from response_store.model.records import State
+from response_store.model.zstd import read_stated_size
 from response_store.queries.lookup import LookupResult
 from response_store.queries.session_turns import SessionKey, SessionTurn, find_session, list_turns
 from response_store.queries.sessions import SessionSummary, list_sessions, summarize_sessions
@@ -150,4 +151,7 @@ class TurnReader:
 
 def _weigh(entry: LookupResult | None) -> int:
     row = entry.exchange if entry else None
-    return len(row.request_body or b"") * 8 + len(row.result or "") if row else 0
+    if row is None:
+        return 0
+    body = row.request_body or b""
+    return min(len(body) * 8, read_stated_size(body)) + len(row.result or "")

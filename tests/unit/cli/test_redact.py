@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import zstandard
 
+from response_store.model.zstd import unpack
 from response_store.pruning import redact as stored_redaction
 from response_store.pruning.redact import RowChange
+from tests.harness.agent_session import Agent, Turn, build_records
 from tests.unit.queries.stored import Stored, packed
+from tests.unit.queries.test_bodies import fill
 from tests.unit.redaction.keys import KEYS
 
 if TYPE_CHECKING:
@@ -197,3 +200,19 @@ def test_what_is_refused(stored: Stored, run: Command, place: Path) -> None:
         assert (result.exit_code, result.stdout) == (2, "")
         assert says in " ".join(result.stderr.split())
     assert KEY in dump(stored)
+
+
+def test_a_session_whose_bodies_are_packed(anywhere: Anywhere, run: Command, place: Path) -> None:
+    """A secret goes from every turn that repeats it, and all else of these is as it was."""
+    anywhere.configure(place / "proxy.yaml", redact="common")
+    agent = Agent()
+    bodies = [agent.take().body for _ in range(3)]
+    agent.items.append({"role": "user", "content": f"use {KEY}"})
+    bodies += [agent.take().body for _ in range(5)]
+    fill(anywhere, [*build_records([Turn(body, b"{}") for body in bodies])])
+    assert redact(run, "--yes")["changed"]["exchanges"] == 5
+    clean = [body.replace(KEY.encode(), b"[redacted:github]") for body in bodies]
+    with anywhere.open() as query:
+        rows = [query.exchange("default", f"e{number:04}") for number in range(len(bodies))]
+    assert [unpack(row.request_body) for row in rows if row and row.request_body] == clean
+    assert redact(run, "--yes")["changed"]["exchanges"] == 0

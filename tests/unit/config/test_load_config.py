@@ -256,6 +256,7 @@ def test_what_shapes_a_row(load: Load) -> None:
             "max_body_bytes": 4096,
             "label": None,
             "session_header": None,
+            "input_columns": "stored",
         },
         "tenant": {"id": "team-a", "header": "x-team"},
         "serve": "prefer",

@@ -215,7 +215,14 @@ def test_null_is_the_default(key: str, load: Load) -> None:
 @pytest.mark.parametrize(
     "key",
     ["database_url", "capture.hosts", "capture.apis", "capture.store_false", "durability"]
-    + ["capture.raw_bodies", "capture.max_body_bytes", "tenant.id", "acknowledge", "serve"]
+    + [
+        "capture.raw_bodies",
+        "capture.max_body_bytes",
+        "capture.input_columns",
+        "tenant.id",
+        "acknowledge",
+        "serve",
+    ]
     + ["completion_wait_ms", "on_store_failure", "pool.max_connections", "journal.max_bytes"]
     + ["allow_dns_database_url", "allow_private_database_url", "serve_remote", "redact"],
 )

@@ -12,6 +12,7 @@ from response_store.config import (
     Acknowledge,
     Backend,
     Durability,
+    InputColumns,
     OnStoreFailure,
     RawBodies,
     Serve,
@@ -57,6 +58,7 @@ def test_no_mapping_takes_unknown_keys(key: str) -> None:
     [
         ("capture.store_false", StoreFalse),
         ("capture.raw_bodies", RawBodies),
+        ("capture.input_columns", InputColumns),
         ("durability", Durability),
         ("on_store_failure", OnStoreFailure),
         ("backend", Backend),

@@ -13,11 +13,13 @@ import zstandard
 
 from response_store.errors import StoreError
 from response_store.format import bodies
-from response_store.limits import IMPORTED_BYTES, STORED_BYTES
+from response_store.limits import BASE_BYTES, IMPORTED_BYTES, STORED_BYTES
 from response_store.model.zstd import (
+    BasedCompressor,
     Compressor,
     DamagedZstdError,
     TooLargeZstdError,
+    build_raw_frame,
     check_size,
     unpack,
 )
@@ -95,3 +97,42 @@ def test_streams_that_were_made_to_cost(unit: bytes) -> None:
     """A stored stream of no end of events, or lines, is not replayed."""
     frame = zstandard.ZstdCompressor().compress(unit * (24_000_000 // len(unit)))
     assert read_recording(frame, "r") is None
+
+
+@pytest.mark.parametrize("size", [5000, 300_000, 1 << 20, (1 << 20) + 1, BASE_BYTES])
+def test_a_body_against_another(size: int) -> None:
+    """What both have takes no room, also at the beginning of a large base; the base unpacks it."""
+    base = random.Random(6).randbytes(size)
+    half = size // 2
+    body = base[: half - 10] + b"something else in the middle" + base[half:-50]
+    frame = BasedCompressor(base).frame(body)
+    assert len(frame) < 1000 + size // 500
+    assert unpack(frame, base=base) == body
+
+
+@pytest.mark.parametrize("base", [None, b"", PLAIN[:-1], PLAIN[::-1]])
+def test_without_its_base(base: bytes | None) -> None:
+    """Nothing else unpacks it, and the reason says what it may be."""
+    frame = BasedCompressor(PLAIN).frame(PLAIN + b"more")
+    with pytest.raises(DamagedZstdError, match="packed against is missing or another one"):
+        unpack(frame, base=base)
+    with pytest.raises(TooLargeZstdError):
+        unpack(frame, len(PLAIN), PLAIN)
+
+
+@pytest.mark.parametrize("size", [0, 1, (1 << 17) - 1, 1 << 17, (1 << 17) + 1, 300_000])
+def test_raw_frames(size: int) -> None:
+    """A frame that saves no room is one all the same, for any program."""
+    body = PLAIN[:size]
+    frame = build_raw_frame(body)
+    assert unpack(frame) == zstandard.ZstdDecompressor().decompress(frame) == body
+    assert len(frame) <= size + 30
+
+
+def test_held_bodies() -> None:
+    """What a packer packs is not compressed before, unless it is too large for that."""
+    compressor = Compressor()
+    large = bytes(BASE_BYTES + 1)
+    assert len(compressor.hold(large[1:])) > BASE_BYTES
+    assert len(compressor.hold(large)) < 10_000
+    assert unpack(compressor.hold(large)) == large

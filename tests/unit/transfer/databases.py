@@ -90,9 +90,13 @@ class SqliteFile(Filled):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.target = SqliteTarget(path)
-        store = SqliteStore(self.target, NAMES, Durability.PROCESS)
+        store = self.store()
         store.open()
         store.close()
+
+    def store(self) -> SqliteStore:
+        """As an ingester writes it."""
+        return SqliteStore(self.target, NAMES, Durability.PROCESS)
 
     def insert(self, table: str, row: Values) -> None:
         row = REQUIRED[table] | row
@@ -119,10 +123,14 @@ class SqliteFile(Filled):
 class PostgresTables(Filled):
     """A PostgreSQL database."""
 
+    def store(self) -> PostgresStore:
+        """As an ingester writes it."""
+        return PostgresStore(self.target, NAMES)
+
     def __init__(self, database: PostgresDatabase) -> None:
         self.database = database
         self.target = target_of(database.url())
-        store = PostgresStore(self.target, NAMES)
+        store = self.store()
         store.open()
         store.close()
         self._connection = psycopg.connect(database.url(), autocommit=True, row_factory=dict_row)

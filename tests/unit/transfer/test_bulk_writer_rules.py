@@ -72,7 +72,7 @@ def test_one_batch_may_hold_a_response_twice(anywhere: AnyDatabase) -> None:
         for batch in ([first, late], [late, first], [first, first]):
             anywhere.execute("DELETE FROM openai_responses")
             writing.write(RESPONSES, batch)
-            assert read_rows(reader, RESPONSES, [("t1", "one")]) == [first]
+            assert [*read_rows(reader, RESPONSES, [("t1", "one")])] == [first]
 
 
 def test_open_rows_stay_open(anywhere: AnyDatabase) -> None:

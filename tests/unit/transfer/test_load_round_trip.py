@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from response_store.transfer.bulk_writer import BulkWriter
 from response_store.transfer.jsonl import encode_row, export, load_schema
 from response_store.transfer.load import Import
 from response_store.transfer.pages import read_rows
+from tests.harness.agent_session import build_records, take_turns
 from tests.unit.transfer.databases import AnyDatabase, PostgresTables, SqliteFile
 
 ODD = '{"id" : "r", "big": 1e400, "n":1.50, "b":1,"a":2, "e":"\\ud83d\\u0000", "c":"東京"}'
@@ -209,3 +211,39 @@ def test_a_line_is_what_people_expect(sqlite: SqliteFile) -> None:
         b'"request_body":{"input" :"hi"},"result":{"n":1.50},"raw_response":"data: {}\\n\\n",'
         b'"recorder_id":"recorder"}\n'
     )
+
+
+def test_a_session_is_exported_whole(anywhere: AnyDatabase, other: SqliteFile) -> None:
+    """An export says nothing of how rows are stored; what it makes elsewhere exports the same."""
+    turns = take_turns(12)
+    with closing(anywhere.store()) as store:
+        store.write([*build_records(turns)])
+    lines: list[bytes] = []
+    with anywhere.read() as reader:
+        export(reader, Selection(), lines.append, int)
+    with other.written() as (reader, writing):
+        taking = Import(reader, writing)
+        taking.take(lines, int, lambda *_: None)
+        assert taking.result.is_complete
+    again: list[bytes] = []
+    with other.read() as reader:
+        export(reader, Selection(), again.append, int)
+    assert again == lines
+    members = [json.loads(line) for line in lines]
+    requests = [one["request_body"] for one in members if one["row"] == "exchange"]
+    assert requests == [json.loads(turn.body) for turn in turns]
+    inputs = {one["id"]: one["input"] for one in members if one["row"] == "response"}
+    assert [inputs[f"resp_s1_{n}"] for n in range(12)] == [one["input"] for one in requests]
+
+
+def test_a_body_without_its_base_is_exported_as_it_is(anywhere: AnyDatabase) -> None:
+    """It is in the line as it is stored, and no reason to end an export."""
+    with closing(anywhere.store()) as store:
+        store.write([*build_records(take_turns(3))])
+    anywhere.execute("DELETE FROM openai_exchanges WHERE request_base_id IS NULL")
+    lines: list[bytes] = []
+    with anywhere.read() as reader:
+        export(reader, Selection(), lines.append, int)
+    members = [json.loads(line) for line in lines]
+    assert [one["row"] for one in members].count("exchange") == 2
+    assert all("request_body_stored_base64" in one for one in members if one["row"] == "exchange")

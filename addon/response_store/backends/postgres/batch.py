@@ -6,6 +6,7 @@ other rather than lock each other out.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,6 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-import msgspec
 import psycopg
 from psycopg.types.string import StrDumperUnknown
 
@@ -22,6 +22,7 @@ from response_store.backends.base import Checkpoint
 from response_store.backends.postgres.connection import Connection, LargeTextLoader
 from response_store.backends.postgres.schema import execute_returning
 from response_store.jsontext import LongText
+from response_store.model.body_packer import MissingBaseError, PackedChanges
 from response_store.model.precedence import (
     NO_MESSAGES,
     NO_METADATA,
@@ -34,7 +35,13 @@ from response_store.model.precedence import (
     group_by_response,
     resolve_responses,
 )
-from response_store.model.records import Change, Record, ResponseRow, weigh_large_columns
+from response_store.model.records import (
+    Change,
+    Record,
+    ResponseRow,
+    list_stored_values,
+    weigh_large_columns,
+)
 from response_store.model.tables import list_response_values
 from response_store.queries.statements import Statements
 
@@ -47,14 +54,15 @@ _ROW_OVERHEAD = 1024  # bytes on the wire beside the large columns, roughly
 def write_batch(
     connection: Connection,
     statements: Statements,
-    changes: Sequence[Change],
+    packed: PackedChanges,
     checkpoint: Checkpoint | None = None,
 ) -> int | None:
     """Write a batch in the caller's transaction; return how many final responses had a taken id.
 
     None where its journal stands elsewhere: the caller rolls back then. Raises the driver's errors,
-    and UnicodeEncodeError for a lone surrogate.
+    UnicodeEncodeError for a lone surrogate, and MissingBaseError.
     """
+    changes = packed.changes
     # The pipeline ends before the transaction does: what is refused is told by its end, which also
     # sends all that large rows left in the driver's buffer, as its `sync` would not.
     with connection.pipeline():
@@ -68,7 +76,26 @@ def write_batch(
             changes = list(attach_results(changes, results))
         _write_exchanges(cursor, statements, changes, written)
         _write_conversations(_open_text_cursor(connection), statements, changes)
+        held = _lock_bases(connection, statements, packed.bases)
+    if any(cursor.rowcount != 1 for cursor in held):
+        raise MissingBaseError
     return len(results) if moved is None or moved.rowcount == 1 else None
+
+
+def _lock_bases(
+    connection: Connection, statements: Statements, bases: Mapping[str, bytes]
+) -> list[_Cursor]:
+    """Have bases locked, so that nobody removes or replaces them before what is packed against them
+    is there; once the pipeline has ended, each cursor has a row if its base is as packed against.
+
+    They are compared where they are: a base may be large.
+    """
+    statement = f"{statements.lock_base} AND sha256(request_body) = %s FOR SHARE"
+    cursors = []
+    for exchange_id, frame in sorted(bases.items()):
+        digest = hashlib.sha256(frame).digest()
+        cursors.append(connection.cursor().execute(statement, (exchange_id, digest)))
+    return cursors
 
 
 def estimate_size(changes: Sequence[Change]) -> int:
@@ -128,7 +155,7 @@ def _select_exchanges(changes: Sequence[Change]) -> dict[Key, tuple[Any, ...]]:
     records = [change for change in changes if isinstance(change, Record)]
     times = Counter(record.exchange.exchange_id for record in records)
     return {
-        (record.response.tenant_id, record.response.id): msgspec.structs.astuple(record.exchange)
+        (record.response.tenant_id, record.response.id): list_stored_values(record.exchange)
         for record in records
         if record.response is not None and times[record.exchange.exchange_id] == 1
     }
@@ -142,7 +169,7 @@ def _write_exchanges(
     left = [exchange for exchange in exchanges if exchange.exchange_id not in written]
     if left:
         left.sort(key=attrgetter("exchange_id"))
-        rows = (_prepare_values(msgspec.structs.astuple(exchange)) for exchange in left)
+        rows = (_prepare_values(list_stored_values(exchange)) for exchange in left)
         cursor.executemany(statements.record_exchange, rows)
 
 

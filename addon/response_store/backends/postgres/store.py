@@ -26,6 +26,7 @@ from response_store.backends.postgres.watchdog import BatchDeadline, Watchdog
 from response_store.config import TableNames
 from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import RowRefusedError, TransientStoreError
+from response_store.model.body_packer import BodyPacker, MissingBaseError, PackedChanges
 from response_store.model.records import Change, build_probe
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class PostgresStore:
         self._statements = build_postgres_statements(self._tables)
         self._watchdog = Watchdog(self._where, deadline)
         self._connections = PostgresConnections(target, self._watchdog, limits, resolver)
+        self._packer = BodyPacker()
         self._is_open = False
         self._database_id = ""
 
@@ -95,21 +97,22 @@ class PostgresStore:
 
     def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
+        return self._packer.write(changes, lambda packed: self._write_packed(packed, checkpoint))
 
+    def _write_packed(self, packed: PackedChanges, checkpoint: Checkpoint | None) -> int:
         def commit(connection: Connection) -> int:
             with connection.transaction():
                 make_durable(connection)
-                conflicts = write_batch(connection, self._statements, changes, checkpoint)
+                conflicts = write_batch(connection, self._statements, packed, checkpoint)
                 if conflicts is None:
                     raise CheckpointMovedError(self._where)
                 return conflicts
 
+        size = estimate_size(packed.changes)
         try:
-            return self._once(commit, estimate_size(changes))
+            return self._once(commit, size)
         except WorthARetryError:
-            return (
-                0 if self._is_committed(checkpoint) else self._once(commit, estimate_size(changes))
-            )
+            return 0 if self._is_committed(checkpoint) else self._once(commit, size)
 
     def find_turns(
         self, names: Sequence[tuple[str, str]], *, by_response: bool
@@ -145,7 +148,7 @@ class PostgresStore:
         def attempt(connection: Connection) -> None:
             with connection.transaction(force_rollback=True):
                 connection.execute("SET CONSTRAINTS ALL IMMEDIATE")  # which wait for the commit
-                write_batch(connection, self._statements, [build_probe(change)])
+                write_batch(connection, self._statements, PackedChanges([build_probe(change)]))
 
         try:
             self._run(attempt)
@@ -197,7 +200,7 @@ class PostgresStore:
                 self._watchdog.watching(connection, sent),
             ):
                 return work(connection)
-        except (RowRefusedError, CheckpointMovedError):
+        except (RowRefusedError, CheckpointMovedError, MissingBaseError):
             raise
         except BaseException:
             self._leave()

@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-
-import msgspec
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from response_store import jsontext
 from response_store.backends.base import Checkpoint, CheckpointMovedError, Turn
@@ -24,6 +22,7 @@ from response_store.backends.sqlite.files import DatabaseFiles, FilesState
 from response_store.config import Durability, SqliteTarget, TableNames
 from response_store.errors import RowRefusedError, StoreError, TransientStoreError
 from response_store.limits import LARGE_TEXT
+from response_store.model.body_packer import BodyPacker, MissingBaseError, PackedChanges
 from response_store.model.precedence import (
     Key,
     apply_changes,
@@ -39,9 +38,14 @@ from response_store.model.records import (
     Record,
     ResponseRow,
     build_probe,
+    list_stored_values,
     weigh_large_columns,
 )
-from response_store.model.tables import EXCHANGE_COLUMNS, RESPONSE_COLUMNS, list_response_values
+from response_store.model.tables import (
+    RESPONSE_COLUMNS,
+    STORED_EXCHANGE_COLUMNS,
+    list_response_values,
+)
 from response_store.queries.statements import build_statements
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # a page that is written often is copied once
@@ -76,6 +80,7 @@ class SqliteStore:
         self._connection: sqlite3.Connection | None = None
         self._files: DatabaseFiles | None = None
         self._database_id = ""
+        self._packer = BodyPacker()
         self._written = 0  # bytes, roughly, since the last checkpoint
 
     def describe(self) -> str:
@@ -114,10 +119,15 @@ class SqliteStore:
 
     def write(self, changes: Sequence[Change], checkpoint: Checkpoint | None = None) -> int:
         """Commit a batch, and where its journal stands now."""
+        return self._packer.write(changes, lambda packed: self._write_packed(packed, checkpoint))
+
+    def _write_packed(self, packed: PackedChanges, checkpoint: Checkpoint | None) -> int:
+        changes = packed.changes
         with self._use_connection() as connection, begin_immediate(connection):
             if checkpoint is not None:
                 self._move(connection, checkpoint)
             conflicts = self._apply(connection, changes)
+            self._check_bases(connection, packed.bases)
             size = sum(map(weigh_large_columns, changes))
             if size > LARGE_TEXT:
                 self._let_go(connection)
@@ -233,9 +243,16 @@ class SqliteStore:
         if results:
             changes = list(attach_results(changes, results))
         exchanges = (change.exchange for change in changes if isinstance(change, Record))
-        connection.executemany(statements.record_exchange, map(msgspec.structs.astuple, exchanges))
+        connection.executemany(statements.record_exchange, map(list_stored_values, exchanges))
         self._apply_conversations(connection, changes)
         return len(results)
+
+    def _check_bases(self, connection: sqlite3.Connection, bases: Mapping[str, bytes]) -> None:
+        """Raise MissingBaseError unless each base stands there by itself, as packed against."""
+        for exchange_id, frame in bases.items():
+            row = connection.execute(self._statements.lock_base, (exchange_id,)).fetchone()
+            if row is None or row[0] != frame:
+                raise MissingBaseError
 
     def _let_go(self, connection: sqlite3.Connection) -> None:
         """Have the statements hold no large values: a cached one keeps them until the next."""
@@ -243,7 +260,7 @@ class SqliteStore:
         connection.execute("SAVEPOINT emptied")
         for statement, columns in (
             (statements.replace_response, RESPONSE_COLUMNS),
-            (statements.record_exchange, EXCHANGE_COLUMNS),
+            (statements.record_exchange, STORED_EXCHANGE_COLUMNS),
         ):
             with contextlib.suppress(sqlite3.IntegrityError):
                 connection.execute(statement, (None,) * len(columns))

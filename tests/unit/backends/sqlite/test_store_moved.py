@@ -7,15 +7,17 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
 from response_store.backends.base import Checkpoint, CheckpointMovedError
+from response_store.backends.sqlite import store as sqlite_store
 from response_store.backends.sqlite.store import SqliteStore
 from response_store.errors import TransientStoreError
+from response_store.model.precedence import Key, ResponseChanges, group_by_response
 from response_store.model.records import Change
 from tests.harness.records import record
 from tests.unit.backends.sqlite.files import opened, rows, store_on
@@ -243,26 +245,22 @@ def test_a_link_that_leads_elsewhere_now(tmp_path: Path) -> None:
     assert (ids(before), ids(after)) == (["e1", "e9"], ["e1"])
 
 
-class Removing(list[Change]):
-    """A batch that removes a file when it is looked at: after the store has looked at its files."""
-
-    def __init__(self, changes: list[Change], path: Path) -> None:
-        super().__init__(changes)
-        self.path = path
-
-    def __iter__(self) -> Iterator[Change]:
-        self.path.unlink(missing_ok=True)
-        return super().__iter__()
-
-
 @pytest.mark.parametrize("end", ["", "-wal", "-shm"])
-def test_a_file_that_goes_while_a_batch_is_written(path: Path, end: str) -> None:
+def test_a_file_that_goes_while_a_batch_is_written(
+    path: Path, end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The batch is not called done; `position` says whether it is there."""
+
+    def remove_and_group(changes: Sequence[Change]) -> dict[Key, ResponseChanges]:
+        beside(path, end).unlink(missing_ok=True)
+        return group_by_response(changes)
+
     with opened(path) as store:
         put(store, 1)
-        batch = Removing([record("e2")], beside(path, end))
+        # Which is called once the store has looked at its files.
+        monkeypatch.setattr(sqlite_store, "group_by_response", remove_and_group)
         with pytest.raises(TransientStoreError, match="was moved or removed"):
-            store.write(batch, Checkpoint("j", 2, 1))
+            store.write([record("e2")], Checkpoint("j", 2, 1))
         assert store.position("j") == (2 if end else None)
     assert ids(path) == (["e1", "e2"] if end else [])
 
