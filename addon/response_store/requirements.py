@@ -13,7 +13,7 @@ from pathlib import Path
 MODULES = (
     *("brotli", "certifi", "click", "cryptography", "dateparser", "filelock", "re2"),
     *("jsonschema", "msgspec", "platformdirs", "psycopg", "psycopg_pool", "yaml", "rich"),
-    "zstandard",
+    *("zstandard", "jinja2", "markdown_it", "pygments"),
 )
 """What pyproject.toml names, as modules."""
 

@@ -14,7 +14,12 @@ from response_store.requirements import MODULES, describe_installation, explain_
 
 ROOT = Path(__file__).parents[2]
 WITH_MITMPROXY = {"mitmproxy", "h11", "h2", "tornado"}  # not imported by us
-NAMES = {"google-re2": "re2", "pyyaml": "yaml", "psycopg": "psycopg"}
+NAMES = {
+    "google-re2": "re2",
+    "pyyaml": "yaml",
+    "psycopg": "psycopg",
+    "markdown-it-py": "markdown_it",
+}
 
 
 def test_here_is_everything() -> None:

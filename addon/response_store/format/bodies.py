@@ -66,7 +66,7 @@ def indent_json(text: str) -> str:
     try:
         line = msgspec.json.format(text, indent=0)
         return line if len(line) <= _ONE_LINE else msgspec.json.format(text, indent=2)
-    except (ValueError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return text
 
 

@@ -194,8 +194,8 @@ def limit_names(change: Change) -> Change:
     }
     if response is not None and len(response.model) > NAME:
         response = msgspec.structs.replace(response, model=limit_name(response.model))
-    if row.question is not None:
-        long["question"] = shorten_question(row.question)
+    if row.question is not None and (short := shorten_question(row.question)) != row.question:
+        long["question"] = short
     exchange = msgspec.structs.replace(row, **long) if long else row
     conversation = change.conversation
     if conversation is not None:

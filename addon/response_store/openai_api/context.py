@@ -19,6 +19,7 @@ import msgspec
 from msgspec import Raw
 
 from response_store import jsontext
+from response_store.limits import LARGE_TEXT
 from response_store.openai_api.item_texts import Fields, as_fields, extract_result, extract_text
 
 MAX_BEGINNINGS = 64
@@ -112,11 +113,34 @@ _encode = msgspec.msgpack.Encoder().encode
 def read_pieces(items: Iterable[bytes | Raw]) -> Iterator[Piece]:
     """Yield what items add, JSON text each; those that say nothing are left out."""
     for item in items:
+        if len(memoryview(item)) > LARGE_TEXT:
+            yield from _read_large(item)
+            continue
         try:
             yield from _read_plain(_decode(item))
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
             for piece in _read_odd(as_fields(_decode_any(item))):
                 yield Piece(*map(jsontext.replace_unstorable, piece))
+
+
+class _LargeItem(msgspec.Struct):
+    type: Raw = jsontext.ABSENT
+    role: Raw = jsontext.ABSENT
+
+
+def _read_large(item: bytes | Raw) -> Iterator[Piece]:
+    """Yield what an item of megabytes adds: it counts as it is spelled, without being decoded."""
+    try:
+        seen = jsontext.slice_members(item, _LargeItem)
+    except jsontext.UnreadableError:
+        return
+    role = jsontext.read_text(seen.role) or "user"
+    kind = jsontext.read_text(seen.type) or "message"
+    if role in _NO_CONTEXT or kind == "reasoning":
+        return
+    source = _CALL if kind in _CALLS else _RESULT if kind in _RESULTS else role
+    digest = hashlib.blake2b(memoryview(item), digest_size=_DIGEST_BYTES).hexdigest()
+    yield Piece(source, "[long text]", name=digest)
 
 
 def _decode_any(item: bytes | Raw) -> object:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from response_store.limits import LARGE_TEXT
 from response_store.openai_api.context import ContextReader, shorten_question, slice_messages
 
 HELLO: list[Any] = [{"role": "user", "content": "Look at a.py"}]
@@ -144,3 +145,12 @@ def test_anything(value: object, broken: str) -> None:
     one, other = (ContextReader().read_input(text) for _ in range(2))
     assert one == other
     assert ContextReader().read_answer([text]) == ContextReader().read_answer([text])
+
+
+def test_a_text_of_megabytes() -> None:
+    """It counts as it is spelled, without being decoded, and is named in the question."""
+    long = {"role": "user", "content": "\U0001f600" * (LARGE_TEXT // 4)}
+    assert question(long) == "[long text]"
+    assert beginnings([long, CALLED, RESULT]) == (digest([long], CALLED),)
+    assert digest([long], CALLED) != digest([long | {"content": long["content"] + "x"}], CALLED)
+    assert question({**long, "role": "system"}, *HELLO) == "Look at a.py"
