@@ -24,6 +24,7 @@ PNG = (
 )
 SVG = "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIG9ubG9hZD0iYWxlcnQoMSkiLz4="
 HOSTILE = "<img src=x onerror=alert(1)>"
+OTHERS = "What another tenant asks"
 LONG = 400_000  # characters of an answer
 
 
@@ -60,6 +61,8 @@ def list_rows() -> list[dict[str, Any]]:
         build_row("large", 20, question="Write a lot", output_text="x" * LONG,
              result=json.dumps({"output": [_say("word " * (LONG // 5))],
                                 "list": list(range(1000))})),
+        build_row("other", 40, tenant_id="another", question=OTHERS, response_id="resp_other",
+                  session_id="s-other"),
         build_row("runs", 30, state="open", question="Still at it", model=None, duration_ms=None),
     ]  # fmt: skip
 
@@ -72,7 +75,8 @@ def build_row(name: str, seconds: float, **columns: Any) -> dict[str, Any]:
         " error_code error_message user_agent".split()
     )
     return {
-        **every, "exchange_id": name, "started_at": BEGAN + seconds, "model": "gpt-5.1",
+        **every, "exchange_id": name, "tenant_id": "default",
+        "started_at": BEGAN + seconds, "model": "gpt-5.1",
         "duration_ms": 100.0, "state": "completed", "host": "api.openai.com", **columns,
     }  # fmt: skip
 

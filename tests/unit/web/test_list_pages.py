@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.web.conftest import HOSTILE
+from tests.unit.web.conftest import HOSTILE, OTHERS
 
 if TYPE_CHECKING:
     from tests.unit.web.serving import Served
@@ -71,3 +71,14 @@ def test_searches(served: Served) -> None:
     assert 'value="because bou*"' in page
     assert "1 found" in page
     assert "Nothing has all of these words" in served.get("search", q="quokka")
+
+
+def test_another_tenant(served: Served) -> None:
+    """Nothing of another tenant is on a page, nor behind an address that names it."""
+    for page in ("", "exchanges", "statistics"):
+        assert OTHERS not in served.get(page)
+    assert OTHERS not in served.get("search", q="tenant").replace(f'value="{OTHERS}"', "")
+    for address in ("exchange/other", "session/s-other", "session/s-other/export.jsonl"):
+        answer = served.client.get(address)
+        assert answer.status_code == 404, address
+        assert OTHERS not in answer.text
