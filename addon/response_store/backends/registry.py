@@ -22,6 +22,8 @@ from response_store.pruning.batch import PruneTarget, Remover
 from response_store.queries.exchanges import Follower, Query
 
 if TYPE_CHECKING:
+    from response_store.backends.postgres.prune import PostgresRemover
+    from response_store.backends.sqlite.prune import SqliteRemover
     from response_store.config.postgres_target import PostgresTarget
     from response_store.model.selection import Selection
     from response_store.pruning.redact import Rewriter
@@ -139,13 +141,7 @@ def open_remover(target: DatabaseTarget, tables: TableNames, *, busy_ms: int) ->
 
     A SQLite file is waited for `busy_ms` where another process writes to it.
     """
-    if isinstance(target, SqliteTarget):
-        from response_store.backends.sqlite.prune import SqliteRemover  # noqa: PLC0415
-
-        return SqliteRemover(target, tables, busy_ms=busy_ms)
-    from response_store.backends.postgres.prune import PostgresRemover  # noqa: PLC0415
-
-    return PostgresRemover(target, tables)
+    return _open_changer(target, tables, busy_ms)
 
 
 def open_rewriter(target: DatabaseTarget, tables: TableNames) -> Rewriter:
@@ -153,10 +149,16 @@ def open_rewriter(target: DatabaseTarget, tables: TableNames) -> Rewriter:
 
     A SQLite file is waited for `BUSY_MS` where another process writes to it.
     """
+    return _open_changer(target, tables, BUSY_MS)
+
+
+def _open_changer(
+    target: DatabaseTarget, tables: TableNames, busy_ms: int
+) -> SqliteRemover | PostgresRemover:
     if isinstance(target, SqliteTarget):
         from response_store.backends.sqlite.prune import SqliteRemover  # noqa: PLC0415
 
-        return SqliteRemover(target, tables, busy_ms=BUSY_MS)
+        return SqliteRemover(target, tables, busy_ms=busy_ms)
     from response_store.backends.postgres.prune import PostgresRemover  # noqa: PLC0415
 
     return PostgresRemover(target, tables)

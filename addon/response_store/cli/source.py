@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import click
 from click.shell_completion import CompletionItem
@@ -52,6 +52,22 @@ SELECT coalesce(response_id, exchange_id), coalesce(model, requested_model), hos
     started_at, scheme, port, coalesce(session_id, exchange_id), label, agent
 FROM {exchanges} WHERE tenant_id = ? ORDER BY started_at DESC LIMIT ?"""
 
+
+class _Recent(NamedTuple):
+    """What is offered of one of the newest exchanges."""
+
+    id: str
+    model: str | None
+    host: str
+    state: str
+    started_at: float
+    scheme: str
+    port: int | None
+    session: str
+    label: str | None
+    agent: str | None
+
+
 Offers: TypeAlias = Iterable[tuple[str, str | None]]
 """Names, each with what a shell may say of it."""
 
@@ -67,7 +83,7 @@ def complete_models(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the models of the newest exchanges."""
-    return _offer(context, incomplete, lambda source: _list_column(source, 1))
+    return _offer(context, incomplete, lambda source: _list_column(source, "model"))
 
 
 def complete_hosts(
@@ -88,14 +104,14 @@ def complete_labels(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the labels of the newest exchanges."""
-    return _offer(context, incomplete, lambda source: _list_column(source, 8))
+    return _offer(context, incomplete, lambda source: _list_column(source, "label"))
 
 
 def complete_agents(
     context: click.Context, _: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
     """Return the agents of the newest exchanges."""
-    return _offer(context, incomplete, lambda source: _list_column(source, 9))
+    return _offer(context, incomplete, lambda source: _list_column(source, "agent"))
 
 
 def complete_tenants(
@@ -132,11 +148,10 @@ def _list_programs(beginning: str) -> Iterator[str]:
 
 
 def _list_identifiers(source: Source, incomplete: str) -> Offers:
-    rows = _read_rows(source)
     found = [
-        (name, f"{state} {model or ''} {format_time(began)}")
-        for name, model, _, state, began, *_ in rows
-        if name.startswith(incomplete)
+        (row.id, f"{row.state} {row.model or ''} {format_time(row.started_at)}")
+        for row in _read_rows(source)
+        if row.id.startswith(incomplete)
     ]
     if found or not incomplete:
         return found
@@ -145,24 +160,22 @@ def _list_identifiers(source: Source, incomplete: str) -> Offers:
     return [(name, None) for name in sorted(older)]
 
 
-def _list_column(source: Source, place: int) -> Offers:
-    return [(str(row[place]), None) for row in _read_rows(source) if row[place]]
+def _list_column(source: Source, name: str) -> Offers:
+    values = (getattr(row, name) for row in _read_rows(source))
+    return [(str(value), None) for value in values if value]
 
 
 def _list_hosts(source: Source) -> Offers:
-    return [
-        (format_host(scheme, host, port), None)
-        for _, _, host, _, _, scheme, port, *_ in _read_rows(source)
-    ]
+    return [(format_host(row.scheme, row.host, row.port), None) for row in _read_rows(source)]
 
 
 def _list_sessions(source: Source, incomplete: str) -> Offers:
     from response_store.queries.session_turns import list_beginning  # noqa: PLC0415 (only here)
 
     newest: dict[str, str | None] = {}
-    for _, model, _, _, began, _, _, name, *_ in _read_rows(source):
-        if str(name).startswith(incomplete):
-            newest.setdefault(str(name), f"{model or ''} {format_time(began)}")
+    for row in _read_rows(source):
+        if str(row.session).startswith(incomplete):
+            newest.setdefault(str(row.session), f"{row.model or ''} {format_time(row.started_at)}")
     if newest or not incomplete:
         return newest.items()
     with source.open() as query:
@@ -177,9 +190,9 @@ def _list_tenants(source: Source) -> Offers:
         return [(name, None) for name in all_tenants(query.reader)]
 
 
-def _read_rows(source: Source) -> list[tuple[Any, ...]]:
+def _read_rows(source: Source) -> list[_Recent]:
     with source.open() as query:
-        return list(query.reader.rows(_ROWS, (source.tenant, NEWEST)))
+        return [_Recent(*row) for row in query.reader.rows(_ROWS, (source.tenant, NEWEST))]
 
 
 def _offer(

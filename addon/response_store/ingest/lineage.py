@@ -59,10 +59,11 @@ class Lineage:
 
     def _note(self, row: ExchangeRow) -> None:
         turn = Turn(row.exchange_id, row.session_id)
-        if row.context_digest is not None:
-            self._turns[_Key(row.tenant_id, row.context_digest, is_response=False)] = turn
-        if row.response_id is not None and _creates(row):
-            self._turns.setdefault(_Key(row.tenant_id, row.response_id, is_response=True), turn)
+        for key in _list_own_keys(row):
+            if key.is_response:
+                self._turns.setdefault(key, turn)  # the first has made it
+            else:
+                self._turns[key] = turn
         while len(self._turns) > _MAX_TURNS:
             self._turns.popitem(last=False)
 

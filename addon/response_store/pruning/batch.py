@@ -20,17 +20,9 @@ import msgspec
 from response_store.model.records import State
 from response_store.model.selection import Condition, Selection
 from response_store.pruning.rebase import COUNT_BASED, MAX_BASED, Execute, release_bases
-from response_store.queries.reader import Closes, Reader, Row
+from response_store.queries.reader import EACH_TENANT, Closes, Reader, Row
 
-# Walks the index from tenant to tenant: there are few of them, and many rows.
-_TENANTS = """
-WITH RECURSIVE tenant(id) AS (
-    SELECT min(tenant_id) FROM {exchanges}
-    UNION ALL
-    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
-    FROM tenant WHERE tenant.id IS NOT NULL
-)
-SELECT id FROM tenant WHERE id IS NOT NULL"""
+_TENANTS = f"{EACH_TENANT} SELECT id FROM tenant WHERE id IS NOT NULL"
 _COUNT = "SELECT count(*) FROM {exchanges}"
 _NTH = "SELECT started_at FROM {exchanges} ORDER BY started_at LIMIT 1 OFFSET ?"
 _PAGES = """

@@ -10,32 +10,27 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from response_store.queries.reader import EACH_TENANT
+
 if TYPE_CHECKING:
     from response_store.queries.reader import Reader
 
-# Walks the index from tenant to tenant, and of each only through what is new.
-_TENANT = """
-WITH RECURSIVE tenant(id) AS (
-    SELECT min(tenant_id) FROM {exchanges}
-    UNION ALL
-    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
-    FROM tenant WHERE tenant.id IS NOT NULL
-)"""
+# Of each tenant only what is new is looked through.
 _OURS = """
 FROM {exchanges}
 WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
-GROUPS = f"""{_TENANT}
+GROUPS = f"""{EACH_TENANT}
 SELECT state, coalesce(model, requested_model), coalesce(error_code, substr(error_message, 1, 60)),
        min(substr(error_message, 1, 200)), count(*),
        CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
        CAST(sum(output_tokens) AS BIGINT)
 {_OURS}
 GROUP BY 1, 2, 3"""
-TENANTS = f"""{_TENANT}
+TENANTS = f"""{EACH_TENANT}
 SELECT tenant_id, count(*) {_OURS}
 GROUP BY 1"""
 
-UNSEEN = f"""{_TENANT}
+UNSEEN = f"""{EACH_TENANT}
 SELECT count(DISTINCT previous_response_id)
 {_OURS} AND previous_response_id IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM {{exchanges}} AS earlier

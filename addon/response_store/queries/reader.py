@@ -176,6 +176,19 @@ CLIENT = "^([^ /]+(/[^0-9 /][^ /]*|))"
 """
 
 
+EACH_TENANT = """
+WITH RECURSIVE tenant(id) AS (
+    SELECT min(tenant_id) FROM {exchanges}
+    UNION ALL
+    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
+    FROM tenant WHERE tenant.id IS NOT NULL
+)"""
+"""The beginning of a statement that takes from `tenant` the ids of all tenants, and one null.
+
+It walks the index from tenant to tenant: there are few of them, and many rows.
+"""
+
+
 def join_quantiles(values: Iterable[Any]) -> tuple[float | None, float | None] | None:
     """Return both quantiles over what `{quantiles[...]}` gave for some groups; None for no value.
 

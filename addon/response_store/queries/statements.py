@@ -57,6 +57,10 @@ class Statements:
     set_database_id: str
     touch: str
 
+    def choose_turn_search(self, *, by_response: bool) -> str:
+        """Return the statement that finds a turn, by the response that it made or by a context."""
+        return self.find_creating_turn if by_response else self.find_turn
+
 
 def build_statements(tables: TableNames, mark: str, large: str = "") -> Statements:
     """Return the statements for these tables; `mark` stands for a value.

@@ -34,6 +34,7 @@ from response_store.queries.local_time import (
     format_time_number,
 )
 from response_store.queries.reader import (
+    EACH_TENANT,
     MEASURES,
     DatabaseLocation,
     Reader,
@@ -327,17 +328,11 @@ OLDEST_OPEN = """
 SELECT started_at FROM {exchanges} {by_state}
 WHERE state = ? ORDER BY started_at LIMIT 1"""
 
-# Walks the index from tenant to tenant: the first and the last time of all rows would need a scan.
-SPAN = """
-WITH RECURSIVE tenant(id) AS (
-    SELECT min(tenant_id) FROM {exchanges}
-    UNION ALL
-    SELECT (SELECT min(tenant_id) FROM {exchanges} WHERE tenant_id > tenant.id)
-    FROM tenant WHERE tenant.id IS NOT NULL
-)
+# The first and the last time of all rows would need a scan.
+SPAN = f"""{EACH_TENANT}
 SELECT count(id),
-       min((SELECT min(started_at) FROM {exchanges} WHERE tenant_id = tenant.id)),
-       max((SELECT max(started_at) FROM {exchanges} WHERE tenant_id = tenant.id))
+       min((SELECT min(started_at) FROM {{exchanges}} WHERE tenant_id = tenant.id)),
+       max((SELECT max(started_at) FROM {{exchanges}} WHERE tenant_id = tenant.id))
 FROM tenant"""
 
 

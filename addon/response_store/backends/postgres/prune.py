@@ -54,24 +54,14 @@ class PostgresRemover:
     def remove(
         self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
     ) -> PrunedBatch:
-        with (
-            translate_errors(self._where),
-            self._watchdog.watching(self._connection),
-            self._permitted(),
-            self._connection.transaction(),
-        ):
+        with self._transaction():
             rows = select_batch(self._execute, tenant, selection, after, max_rows)
             return remove_batch(
                 self._execute, tenant, selection, rows, before_responses=self._locked
             )
 
     def rewrite(self, changes: Sequence[RowChange]) -> tuple[list[RowChange], list[str]]:
-        with (
-            translate_errors(self._where),
-            self._watchdog.watching(self._connection),
-            self._permitted(),
-            self._connection.transaction(),
-        ):
+        with self._transaction():
             return rewrite_rows(self._execute, changes)
 
     def purge_words(self) -> None:
@@ -86,6 +76,16 @@ class PostgresRemover:
     def close(self) -> None:
         self._connection.close()
         self._watchdog.close()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with (
+            translate_errors(self._where),
+            self._watchdog.watching(self._connection),
+            self._permitted(),
+            self._connection.transaction(),
+        ):
+            yield
 
     @contextmanager
     def _permitted(self) -> Iterator[None]:

@@ -118,9 +118,7 @@ class PostgresStore:
         self, names: Sequence[tuple[str, str]], *, by_response: bool
     ) -> list[Turn | None]:
         """Return the exchange that each pair of a name and a tenant means."""
-        statement = (
-            self._statements.find_creating_turn if by_response else self._statements.find_turn
-        )
+        statement = self._statements.choose_turn_search(by_response=by_response)
 
         def read(connection: Connection) -> list[Turn | None]:
             with connection.transaction(), connection.pipeline():

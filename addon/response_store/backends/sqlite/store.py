@@ -143,9 +143,7 @@ class SqliteStore:
         self, names: Sequence[tuple[str, str]], *, by_response: bool
     ) -> list[Turn | None]:
         """Return the exchange that each pair of a name and a tenant means."""
-        statement = (
-            self._statements.find_creating_turn if by_response else self._statements.find_turn
-        )
+        statement = self._statements.choose_turn_search(by_response=by_response)
         with self._use_connection() as connection:
             rows = (connection.execute(statement, name).fetchone() for name in names)
             return [Turn(*row) if row else None for row in rows]
