@@ -4,7 +4,8 @@ Tokens are summed by all that a price hangs on. Where a price changes within suc
 times and lengths in it show, its models are summed once more, cut at these places. So a million
 rows cost one look at them, mostly.
 
-A response may have several exchanges, whose tokens count once, as in `queries/statistics.py`.
+A response may have several exchanges, whose tokens count once, as in `queries/statistics.py`. Of
+other APIs than the Responses API each exchange costs: some of their servers repeat an id.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from response_store.model.precedence import order_by_tokens
-from response_store.model.records import State
+from response_store.model.records import Api, State
 from response_store.model.selection import Condition
 from response_store.pricing.cost import CostSum, Tariff, TokenCounts
 from response_store.pricing.prices import Prices
@@ -56,7 +57,7 @@ _SEVERAL = f"""(
         WHERE response_id IN (
             SELECT response_id FROM {{{{exchanges}}}} WHERE response_id IS NOT NULL
             GROUP BY response_id HAVING count(*) > 1)
-        AND {{condition}}) AS several
+        AND api = '{Api.RESPONSES.value}' AND {{condition}}) AS several
     WINDOW response AS (
         PARTITION BY tenant_id, response_id ORDER BY follows, started_at, exchange_id)) AS placed"""
 """The rows of responses that have several, each with its keys and those of the first of them."""

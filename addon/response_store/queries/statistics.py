@@ -4,7 +4,8 @@ A response can have several exchanges (a stream in the background that is cut an
 polled), each of which may tell its tokens. They are counted once: with the exchange that has them
 and has come furthest, in the group of the one that began the response, which alone is an exchange
 here (`queries/follow_ups.py`). So what the others add to the sums of all rows is taken off again;
-those are few, and found through the index on response ids.
+those are few, and found through the index on response ids. Of other APIs than the Responses API
+each exchange counts: some of their servers give every answer the same id.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 import msgspec
 
 from response_store.model.precedence import order_by_tokens
-from response_store.model.records import State
+from response_store.model.records import Api, State
 from response_store.model.selection import HOST_PORT, Condition, Selection
 from response_store.queries.follow_ups import (
     FOLLOWS,
@@ -146,7 +147,7 @@ WITH several AS (
     WHERE response_id IN (
         SELECT response_id FROM {{exchanges}} WHERE response_id IS NOT NULL
         GROUP BY response_id HAVING count(*) > 1)
-    AND %(condition)s
+    AND api = '{Api.RESPONSES.value}' AND %(condition)s
 ), placed AS (
     SELECT several.*, %(firsts)s,
         follows - first_value(follows) OVER response AS spare,

@@ -206,6 +206,15 @@ def test_tokens_of_a_response_count_once(anywhere: Anywhere, run: Command) -> No
     }  # fmt: skip
 
 
+def test_an_id_that_a_chat_server_repeats_is_no_response(anywhere: Anywhere, run: Command) -> None:
+    """Some servers of Chat Completions give every answer the same id: the tokens of each count."""
+    chat = {"api": "chat_completions", "response_id": "chatcmpl-1", "input_tokens": 10}
+    for name in "abc":
+        anywhere.exchange(name, model="m", **chat)
+    (one,) = fields(run("stats").stdout)
+    assert one[1:3] == ["3", "30"]
+
+
 def test_days_have_their_summer(
     anywhere: Anywhere, run: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

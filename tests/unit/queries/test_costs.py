@@ -125,6 +125,18 @@ def test_a_response_of_several_exchanges_costs_once(anywhere: Anywhere) -> None:
     assert costs(anywhere) == {"even": CostSum(Decimal("0.004"), 1)}
 
 
+def test_an_id_that_a_chat_server_repeats_is_no_response(anywhere: Anywhere) -> None:
+    """Some servers of Chat Completions give every answer the same id: each costs."""
+    chat = {"response_id": "chatcmpl-1", "api": "chat_completions"}
+    anywhere.exchanges([
+        row("a", "even", **chat),
+        row("b", "even", BEGAN + 1, **chat),
+        row("c", "even", BEGAN + 2, **{**chat, "api": "responses"}),
+        row("d", "even", BEGAN + 3, **{**chat, "api": "responses"}),
+    ])  # fmt: skip
+    assert costs(anywhere) == {"even": CostSum(Decimal("0.006"), 0)}
+
+
 def test_a_response_costs_where_it_began(anywhere: Anywhere) -> None:
     """Its polls are no exchanges by themselves, whichever of them brings the tokens."""
     none = {"input_tokens": None, "output_tokens": None}
