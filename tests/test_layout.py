@@ -42,6 +42,14 @@ BANNED = frozenset(
 )
 """Names of our own language, for which the glossary has the field's word."""
 
+BANNED_VALUES = frozenset(
+    """
+    asked begun behind beside brought found further given gone lacking longest made meant passes
+    said settled shortest there told wanted where whose
+    """.split()
+)
+"""Names of values that say what became of one, not what it is: a row, a response, a label."""
+
 MITMPROXY = ("addon", "hooks", "exposure", "capture.flow_facts", "capture.websockets", "mitmweb",
              "run.companion")  # fmt: skip
 BACKENDS = ("sqlite", "postgres")
@@ -79,12 +87,22 @@ def test_class_names(house: House) -> None:
 
 def test_words(house: House) -> None:
     """What is defined has a name of the field."""
-    found: dict[str, list[str]] = {}
+    places: dict[str, list[str]] = {}
     for module in house.all.values():
         for name in defined(module.tree):
             if name in BANNED:
-                found.setdefault(name, []).append(short(module))
-    assert found == {}
+                places.setdefault(name, []).append(short(module))
+    assert places == {}
+
+
+def test_words_for_values(house: House) -> None:
+    """A local, a parameter, an attribute or a field is named after what it is."""
+    places: dict[str, list[str]] = {}
+    for module in house.all.values():
+        for name in named_values(module.tree):
+            if name.strip("_") in BANNED | BANNED_VALUES:
+                places.setdefault(name, []).append(short(module))
+    assert places == {}
 
 
 @pytest.mark.parametrize(
@@ -181,6 +199,18 @@ def defined(tree: ast.Module) -> Iterator[str]:
     for node in tree.body:
         if isinstance(node, ast.Assign):
             yield from (one.id for one in node.targets if isinstance(one, ast.Name))
+
+
+def named_values(tree: ast.Module) -> Iterator[str]:
+    """Yield the names that a module gives to values: of functions, parameters, locals, fields."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Name(id=name, ctx=ast.Store()) | ast.Attribute(attr=name, ctx=ast.Store()):
+                yield name
+            case ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                yield name
+            case ast.ExceptHandler(name=str(name)) | ast.MatchAs(name=str(name)):
+                yield name
 
 
 def names_of(node: ast.AST) -> list[str]:

@@ -92,7 +92,7 @@ class ResponseStore(Traffic, Commands):
 
     def done(self) -> None:
         self._running = False
-        self.host_headers.watch(ctx.options, wanted=False)
+        self.host_headers.watch(ctx.options, replace_host=False)
         self.read_requests()
         if not ctx.master.should_exit.is_set():
             # The script is loaded anew, or taken out: the session outlives it for a moment.
@@ -181,7 +181,7 @@ class ResponseStore(Traffic, Commands):
             options.update(connection_strategy=_EAGER)
 
     def _say_what_is_in_force(self, session: Session) -> None:
-        self.host_headers.watch(ctx.options, wanted=session.config.serve is not Serve.OFF)
+        self.host_headers.watch(ctx.options, replace_host=session.config.serve is not Serve.OFF)
         self._connect_late(session.config)
         logger.info("%s", session.describe())
         for warning in list_security_warnings(session.config):

@@ -71,13 +71,13 @@ class HostHeaders:
         self._changing = False
         self._hosts: weakref.WeakKeyDictionary[HTTPFlow, str] = weakref.WeakKeyDictionary()
 
-    def watch(self, options: Any, *, wanted: bool) -> None:
+    def watch(self, options: Any, *, replace_host: bool) -> None:
         """Begin or end to read them; a user's own `keep_host_header` stays."""
-        if wanted == self._replaces or (wanted and options.keep_host_header):
+        if replace_host == self._replaces or (replace_host and options.keep_host_header):
             return
-        self._changing, self._replaces = True, wanted
+        self._changing, self._replaces = True, replace_host
         try:
-            options.update(keep_host_header=wanted)
+            options.update(keep_host_header=replace_host)
         finally:
             self._changing = False
 

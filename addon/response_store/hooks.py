@@ -86,11 +86,11 @@ class Traffic:
             return None
         if session.serving is not None and refused is not None:
             store_request = self.errors.guard(
-                "serve", self._asked, flow, session.serving, session.config
+                "serve", self._parse_store_request, flow, session.serving, session.config
             )
             if store_request is not None:
                 return self._serve(flow, store_request, session, session.serving)
-        self.errors.guard("request", self._passes, flow, session)
+        self.errors.guard("request", self._take_request, flow, session)
         return None
 
     def requestheaders(self, flow: http.HTTPFlow) -> None:
@@ -144,7 +144,7 @@ class Traffic:
             self._done.add(flow)
             flow.response = http.Response.make(reply.status, reply.body, dict(reply.headers))
         else:
-            self.errors.guard("request", self._passes, flow, session)
+            self.errors.guard("request", self._take_request, flow, session)
 
     # Pages of other sites
 
@@ -191,7 +191,9 @@ class Traffic:
         token = config.serve_token.reveal() if config.serve_token else None
         return self._sites(config.serve_hosts, token)
 
-    def _asked(self, flow: http.HTTPFlow, serving: Service, config: Config) -> StoreRequest | None:
+    def _parse_store_request(
+        self, flow: http.HTTPFlow, serving: Service, config: Config
+    ) -> StoreRequest | None:
         """Return what a request of a client asks of the store, if the client may."""
         if not flow.live or flow.response is not None or flow.error is not None:
             return None
@@ -202,12 +204,12 @@ class Traffic:
         if not config.serve_remote and not is_from_here(flow.client_conn):
             return None
         # Where the client has named the server itself, that one may answer a page of its own.
-        passes = not is_reverse(flow.client_conn) and config.serve is Serve.PREFER
-        return None if passes and self._read_refusal(flow, config) else store_request
+        prefers_upstream = not is_reverse(flow.client_conn) and config.serve is Serve.PREFER
+        return None if prefers_upstream and self._read_refusal(flow, config) else store_request
 
     # Requests
 
-    def _passes(self, flow: http.HTTPFlow, session: Session) -> None:
+    def _take_request(self, flow: http.HTTPFlow, session: Session) -> None:
         if flow.live and not session.recorder.may_reject:
             self._unread[flow.id] = flow
             session.loop.call_soon(self._read_request, flow.id)
@@ -231,7 +233,7 @@ class Traffic:
         if api is Skip.WEBSOCKET:
             self._done.add(flow)
             self._flows[flow.id] = flow
-            session.sockets.asked(flow)
+            session.sockets.note_request(flow)
             return None
         capture = session.config.capture
         if not isinstance(api, Skip):
@@ -275,10 +277,10 @@ class Traffic:
 
     def _find_or_begin(self, flow: http.HTTPFlow) -> tuple[Session, Exchange] | None:
         """Return the exchange of a flow; begun here where the hook of its request never came."""
-        followed = self.runtime.find(flow.id)
+        ongoing = self.runtime.find(flow.id)
         session = self.runtime.session
-        if followed is not None or session is None or not _may_be_ours(flow):
-            return followed
+        if ongoing is not None or session is None or not _may_be_ours(flow):
+            return ongoing
         came_whole = flow.request.timestamp_end is not None
         if not came_whole or flow in self._done or flow.websocket is not None:
             return None
@@ -288,10 +290,10 @@ class Traffic:
     # Answers
 
     def _responseheaders(self, flow: http.HTTPFlow) -> None:
-        followed = self._find_or_begin(flow)
-        if followed is None or flow.response is None:
+        ongoing = self._find_or_begin(flow)
+        if ongoing is None or flow.response is None:
             return
-        session, exchange = followed
+        session, exchange = ongoing
         answer = flow_facts.build_answer_head(flow)
         if not answer.content_type and exchange.asks_for_stream:
             answer = msgspec.structs.replace(answer, transport=Transport.SSE.value)
@@ -319,11 +321,11 @@ class Traffic:
         return tee
 
     def _response(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        followed = self._find_or_begin(flow)
-        if followed is None or flow.response is None:
+        ongoing = self._find_or_begin(flow)
+        if ongoing is None or flow.response is None:
             self._socket_answered(flow)
             return None
-        session, exchange = followed
+        session, exchange = ongoing
         by = exchange.regular_end
         if flow.error is not None and not exchange.live:
             by = find_who_left(flow)  # a file tells the answer first, then how the flow broke off
@@ -332,11 +334,11 @@ class Traffic:
         return await_all(acknowledged, put_back(flow, exchange))
 
     def _error(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        followed = self._find_or_begin(flow)
-        if followed is None:
+        ongoing = self._find_or_begin(flow)
+        if ongoing is None:
             self._socket_answered(flow)
             return None
-        session, exchange = followed
+        session, exchange = ongoing
         if session.recorder.has_stopped and exchange.live:
             return None  # cut by our own end, which has been written
         by = find_who_left(flow)
@@ -356,13 +358,13 @@ class Traffic:
         return await_all(*waits)
 
     def _end_left_behind(self, flow: http.HTTPFlow) -> Awaitable[None] | None:
-        followed = self.runtime.find(flow.id)
+        ongoing = self.runtime.find(flow.id)
         if flow.websocket is not None:
             return self._websocket_end(flow)
-        if followed is None:
+        if ongoing is None:
             self._socket_answered(flow)
-        elif not followed[0].recorder.has_stopped:
-            session, exchange = followed
+        elif not ongoing[0].recorder.has_stopped:
+            session, exchange = ongoing
             by = EndedBy.BODY if _is_complete(flow) else find_who_left(flow)
             self._finish(flow, exchange, session, by)
             return put_back(flow, exchange)

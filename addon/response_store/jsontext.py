@@ -64,9 +64,9 @@ class TooManyValuesError(UnreadableError):
     """A text has more values than are read, or takes too long to be read."""
 
 
-def check_size(text: bytes, beside: int = 0) -> None:
+def check_size(text: bytes, other_bytes: int = 0) -> None:
     """Raise TooManyValuesError where a text is larger than is read, with so many bytes beside."""
-    if len(text) + beside > READ_BYTES:
+    if len(text) + other_bytes > READ_BYTES:
         raise TooManyValuesError(f"more than {READ_BYTES >> 20} MiB to be read")
 
 
@@ -248,8 +248,8 @@ def _text_pieces(inner: memoryview) -> Iterator[bytes]:
     """Yield what stands between the quotes of a JSON string as UTF-8, a piece after the other."""
     at = 0
     while at < len(inner):
-        found = _whole_characters(inner, at, at + TEXT_PIECE)
-        end = found.end() if found else at
+        characters = _whole_characters(inner, at, at + TEXT_PIECE)
+        end = characters.end() if characters else at
         while at < end < len(inner) and inner[end] & 0xC0 == 0x80:
             end -= 1  # in the middle of a character
         if end == at:  # half of a surrogate pair, or no escape at all

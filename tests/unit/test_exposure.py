@@ -122,7 +122,7 @@ def test_whose_requests_are_answered(tmp_path: Path, change: dict[str, Any], ask
     journal: Any = None  # nothing is asked of it here
     service = Service(config.serve, journal, Counters())
     traffic = Traffic(Runtime())
-    assert (traffic._asked(flow, service, config) is not None) is asked
+    assert (traffic._parse_store_request(flow, service, config) is not None) is asked
 
 
 class Options(SimpleNamespace):
@@ -143,7 +143,7 @@ def request_through(mode: str, host: str) -> Any:
 def test_host_is_read_and_then_replaced() -> None:
     """A client's Host is known afterwards, and what goes upstream is what mitmproxy would send."""
     options, headers = Options(keep_host_header=False), HostHeaders()
-    headers.watch(options, wanted=True)
+    headers.watch(options, replace_host=True)
     assert options.keep_host_header
     flow = request_through("reverse:https://model.example:8443", "evil.example")
     headers.note(flow)
@@ -152,7 +152,7 @@ def test_host_is_read_and_then_replaced() -> None:
     other = request_through("regular", "api.example")
     headers.note(other)
     assert (other.request.host_header, headers.host(other, options)) == ("api.example", None)
-    headers.watch(options, wanted=False)
+    headers.watch(options, replace_host=False)
     assert not options.keep_host_header
 
 
@@ -160,14 +160,14 @@ def test_a_user_s_own_option_stays() -> None:
     """Who keeps the Host himself, before or after, has it go upstream, and it is looked at."""
     flow = request_through("reverse:https://model.example:8443", "mine.example")
     options, headers = Options(keep_host_header=True), HostHeaders()
-    headers.watch(options, wanted=True)
+    headers.watch(options, replace_host=True)
     headers.note(flow)
     assert flow.request.host_header == "mine.example"
     assert headers.host(flow, options) == "mine.example"
-    headers.watch(options, wanted=False)
+    headers.watch(options, replace_host=False)
     assert options.keep_host_header
     options = Options(keep_host_header=False)
-    headers.watch(options, wanted=True)
+    headers.watch(options, replace_host=True)
     headers.options_changed({"keep_host_header"})
     headers.note(flow)
     assert flow.request.host_header == "mine.example"

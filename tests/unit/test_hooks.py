@@ -416,7 +416,7 @@ async def test_a_socket_that_never_opens(hooked: Hooked) -> None:
     for _ in range(2):
         await hooked.call("client_disconnected", flow.client_conn)
     assert hooked.counters.get("skipped.websocket") == 1
-    assert not hooked.session.sockets._asked
+    assert not hooked.session.sockets._requested
 
 
 async def test_the_proxy_stops(hooked: Hooked) -> None:

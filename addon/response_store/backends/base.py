@@ -52,9 +52,9 @@ class CheckpointMovedError(TransientStoreError):
     Another process has applied frames of it, or another copy of the database was put in place.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, label: str) -> None:
         super().__init__(
-            f"{where}: the journal's position is not the expected one: another process has applied "
+            f"{label}: the journal's position is not the expected one: another process has applied "
             "some of it, or another copy of the database was put in place"
         )
 

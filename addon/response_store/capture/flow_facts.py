@@ -53,9 +53,9 @@ def find_who_left(flow: http.HTTPFlow) -> EndedBy:
             return EndedBy.CLIENT
         if not flow.live:
             return EndedBy.CLIENT if names_client(error.msg) else EndedBy.UPSTREAM
-    gone = not flow.client_conn.state & ConnectionState.CAN_WRITE
+    has_left = not flow.client_conn.state & ConnectionState.CAN_WRITE
     closed = flow.client_conn.state is ConnectionState.CLOSED
-    return EndedBy.CLIENT if gone or closed else EndedBy.UPSTREAM
+    return EndedBy.CLIENT if has_left or closed else EndedBy.UPSTREAM
 
 
 def put_back(flow: http.HTTPFlow, exchange: Exchange) -> Awaitable[None] | None:
@@ -244,9 +244,9 @@ def port(flow: HTTPFlow) -> int:
 
     Where the address was rewritten, it is that of the connection which the client had asked for.
     """
-    asked = flow.server_conn.address
-    if asked and _find_server_name(flow) not in (None, flow.request.host):
-        return asked[1]
+    address = flow.server_conn.address
+    if address and _find_server_name(flow) not in (None, flow.request.host):
+        return address[1]
     return flow.request.port
 
 

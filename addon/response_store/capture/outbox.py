@@ -222,10 +222,10 @@ class Outbox:
         self._jobs.put((chain, job, receipt))
 
     def _work(self) -> None:
-        while (given := self._jobs.get()) is not None:
-            chain, job, receipt = given
+        while (queued := self._jobs.get()) is not None:
+            chain, job, receipt = queued
             self._prepared.put((chain, self._errors.guard("frame", job), receipt))
-            del given, job
+            del queued, job
             try:
                 self._loop.call_soon_threadsafe(self._take_prepared)
             except RuntimeError:  # the loop has ended; `close` takes what is left
@@ -263,7 +263,7 @@ class Outbox:
             self._follow(receipt, sent)
         else:
             self._sent_as[receipt] = sent
-            sent.add_done_callback(lambda settled: self._follow(receipt, settled))
+            sent.add_done_callback(lambda original: self._follow(receipt, original))
 
     def _follow(self, receipt: Receipt, sent: Receipt) -> None:
         """Settle a receipt as the one of the frame that it stands for."""

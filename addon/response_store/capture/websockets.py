@@ -88,30 +88,30 @@ class Sockets:
         self._recorder = recorder
         self._counters = counters
         self._sockets: dict[str, _FollowedSocket | None] = {}  # None: not one of ours
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
 
     @property
     def open_sockets(self) -> int:
         """Return how many sockets of ours are open."""
-        return sum(followed is not None for followed in self._sockets.values())
+        return sum(tracked is not None for tracked in self._sockets.values())
 
     def follows(self, flow_id: str) -> bool:
         """Return whether a socket is followed here."""
         return flow_id in self._sockets
 
-    def asked(self, flow: HTTPFlow) -> None:
+    def note_request(self, flow: HTTPFlow) -> None:
         """Note that a client asks for a socket. One that is none of ours is counted here."""
         reason = self._reason_against(flow)
         if reason is None:
-            self._asked.add(flow.id)
+            self._requested.add(flow.id)
         else:
             self._counters.add(f"skipped.{reason.value}")
 
     def answered(self, flow: HTTPFlow) -> None:
         """Note that a request has got its answer, or never will; it may have asked for a socket."""
-        if flow.id not in self._asked:
+        if flow.id not in self._requested:
             return
-        self._asked.discard(flow.id)
+        self._requested.discard(flow.id)
         if flow.websocket is None:
             self._counters.add(f"skipped.{Skip.WEBSOCKET.value}")
 
@@ -120,50 +120,52 @@ class Sockets:
 
         `keep` messages stay with the flow (None: all), `answer` sends one to the client.
         """
-        followed = self._followed(flow)
-        if followed is None or flow.websocket is None:
+        tracked = self._find_socket(flow)
+        if tracked is None or flow.websocket is None:
             return None
         messages = flow.websocket.messages
         if not messages:
             return None  # another script has taken it out
-        ended = self._catch_up(flow, followed, messages, len(messages) - 1)
-        ended += self._read(flow, followed.socket, messages[-1], answer)
-        followed.last = messages[-1]
-        if keep is not None and followed.socket.live:
-            followed.trimmer.trim(messages, keep)
+        ended = self._read_missed(flow, tracked, messages, len(messages) - 1)
+        ended += self._read(flow, tracked.socket, messages[-1], answer)
+        tracked.last = messages[-1]
+        if keep is not None and tracked.socket.live:
+            tracked.trimmer.trim(messages, keep)
         return self._acknowledged(ended)
 
     def ended(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Take the end of a socket; called once. Return what a reader of a file awaits."""
-        self._asked.discard(flow.id)
-        followed = self._followed(flow)  # also where none of its messages came here
+        self._requested.discard(flow.id)
+        tracked = self._find_socket(flow)  # also where none of its messages came here
         del self._sockets[flow.id]
         data = flow.websocket
-        if followed is None or data is None:
+        if tracked is None or data is None:
             return None
-        if followed.socket.live and self._recorder.has_stopped:
+        if tracked.socket.live and self._recorder.has_stopped:
             return None  # cut by our own end, which has been written
-        ended = self._catch_up(flow, followed, data.messages, len(data.messages))
+        ended = self._read_missed(flow, tracked, data.messages, len(data.messages))
         by = _find_who_left(data.closed_by_client)
         at = data.timestamp_end or (data.messages[-1].timestamp if data.messages else 0.0)
-        ended += followed.socket.end(by, at, _describe_close(data))
-        return None if followed.socket.live else self._acknowledged(ended)
+        ended += tracked.socket.end(by, at, _describe_close(data))
+        return None if tracked.socket.live else self._acknowledged(ended)
 
-    def _catch_up(
-        self, flow: HTTPFlow, followed: _FollowedSocket, messages: list[WebSocketMessage], end: int
+    def _read_missed(
+        self, flow: HTTPFlow, tracked: _FollowedSocket, messages: list[WebSocketMessage], end: int
     ) -> list[Exchange]:
         """Read the messages before `end` whose hook never came; return the exchanges they end.
 
         A script that is loaded before ours and raises keeps it from us.
         """
-        last = followed.last
+        last = tracked.last
         if not end or messages[end - 1] is last:
             return []
         start = next((at for at in range(end, 0, -1) if messages[at - 1] is last), 0)
         if last is not None and not start:
             return []  # another script has taken it out, and perhaps others
         missed = messages[start:end]
-        return [one for each in missed for one in self._read(flow, followed.socket, each, None)]
+        return [
+            one for message in missed for one in self._read(flow, tracked.socket, message, None)
+        ]
 
     def _read(
         self, flow: HTTPFlow, socket: Socket, message: WebSocketMessage, answer: Answer | None
@@ -197,13 +199,13 @@ class Sockets:
         waits = [wait for one in ended if (wait := self._recorder.acknowledged(one)) is not None]
         return _await_all(waits) if waits else None
 
-    def _followed(self, flow: HTTPFlow) -> _FollowedSocket | None:
+    def _find_socket(self, flow: HTTPFlow) -> _FollowedSocket | None:
         try:
             return self._sockets[flow.id]
         except KeyError:
             ours = self._reason_against(flow) is None and flow.response is not None
-            followed = _FollowedSocket(self._socket(flow), MessageTrimmer()) if ours else None
-            return self._sockets.setdefault(flow.id, followed)
+            tracked = _FollowedSocket(self._socket(flow), MessageTrimmer()) if ours else None
+            return self._sockets.setdefault(flow.id, tracked)
 
     def _socket(self, flow: HTTPFlow) -> Socket:
         headers = flow_facts.read_request_headers(flow, self._config)

@@ -37,9 +37,9 @@ Examples:
 @click.pass_context
 def completion_command(context: click.Context, shell: str) -> None:
     """Print the script with which a shell completes commands, options and names."""
-    made = get_completion_class(shell)
-    assert made is not None, "click has these three"
-    script = made(context.find_root().command, {}, PROGRAM, VARIABLE).source()
+    completion = get_completion_class(shell)
+    assert completion is not None, "click has these three"
+    script = completion(context.find_root().command, {}, PROGRAM, VARIABLE).source()
     output.write_text(f"{script.rstrip()}\n")
     if output.is_terminal():
         note(f"To set it up for new shells: {_INSTALL[shell]}")

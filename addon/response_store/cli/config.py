@@ -57,22 +57,22 @@ def check_command(file: Path | None, config: Path | None, connect: bool, as_json
     except ConfigError as error:
         click.echo(escape_controls(str(error)), err=True)
         raise click.exceptions.Exit(_FAILED) from None
-    warnings, found = list_security_warnings(checked), _connect(checked) if connect else None
+    warnings, findings = list_security_warnings(checked), _connect(checked) if connect else None
     if as_json:
-        told = {
+        checked_object = {
             "source": checked.source,
             "settings": list_effective_settings(checked),
             "warnings": warnings,
         }
-        connection = found and {"facts": found.facts, "problems": found.problems}
-        output.write_json({**told, "connection": connection})
+        connection = findings and {"facts": findings.facts, "problems": findings.problems}
+        output.write_json({**checked_object, "connection": connection})
     else:
         click.echo(f"{checked.source}: ok")
         _print(list_effective_settings(checked).items())
     for warning in warnings:
         click.echo(f"Warning: {warning}", err=True)
-    if found is not None:
-        _tell(found, as_json)
+    if findings is not None:
+        _report_findings(findings, as_json)
 
 
 def _connect(config: Config) -> Findings:
@@ -81,13 +81,13 @@ def _connect(config: Config) -> Findings:
     return check_connection(config)
 
 
-def _tell(found: Findings, as_json: bool) -> None:
+def _report_findings(findings: Findings, as_json: bool) -> None:
     if not as_json:
-        click.echo(f"connection: {'refused' if found.problems else 'ok'}")
-        _print(found.facts)
-    for problem in found.problems:
+        click.echo(f"connection: {'refused' if findings.problems else 'ok'}")
+        _print(findings.facts)
+    for problem in findings.problems:
         click.echo(escape_controls(problem), err=True)
-    if found.problems:
+    if findings.problems:
         raise click.exceptions.Exit(_FAILED)
 
 

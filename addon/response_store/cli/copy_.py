@@ -147,15 +147,15 @@ def _copy(
         total = sum(count_selected(reader, table, selection) for table in TABLES)
         copy = Copy(reader, target_reader, writing, selection)
         with show_progress(total, "copying") as so_far:
-            brought = copy.load(so_far.advance)
+            loaded = copy.load(so_far.advance)
         with show_progress(total, "verifying") as so_far:
             verified = copy.verify(so_far.advance)
-    return {table: _sum_counts(brought[table], verified[table]) for table in TABLES}
+    return {table: _sum_counts(loaded[table], verified[table]) for table in TABLES}
 
 
-def _sum_counts(brought: LoadCounts, verified: LoadCounts) -> LoadCounts:
+def _sum_counts(loaded: LoadCounts, verified: LoadCounts) -> LoadCounts:
     """Return the result of the last look at each row; rows that it
     found and the first did not were sent.
     """
-    there = min(brought.there, verified.there)
-    return replace(verified, there=there, sent=verified.there - there)
+    unchanged = min(loaded.unchanged, verified.unchanged)
+    return replace(verified, unchanged=unchanged, sent=verified.unchanged - unchanged)

@@ -129,8 +129,8 @@ def _export(
     from response_store.ingest.dead_letters import DeadLetters  # noqa: PLC0415 (see above)
     from response_store.transfer.jsonl import changes_as_lines  # noqa: PLC0415 (see above)
 
-    found = [DeadLetters(directory, _MAX_BYTES).read() for directory in directories]
-    changes = [letter.change for letters in found for letter in letters]
+    letters_by_directory = [DeadLetters(directory, _MAX_BYTES).read() for directory in directories]
+    changes = [letter.change for letters in letters_by_directory for letter in letters]
     if identifier is not None:
         changes = [change for change in changes if identifier in _read_ids(change)]
         if not changes:

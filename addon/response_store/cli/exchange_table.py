@@ -203,8 +203,8 @@ def _measure(
     widths = []
     for at, column in enumerate(columns):
         limit = column.max_width[width >= _WIDE]
-        longest = max((cell_len(row[at]) for row in texts), default=0)
-        widths.append(limit if steady else min(limit, max(longest, cell_len(column.name))))
+        max_width = max((cell_len(row[at]) for row in texts), default=0)
+        widths.append(limit if steady else min(limit, max(max_width, cell_len(column.name))))
     at = next(at for at, column in enumerate(columns) if column.name == _WORDS)
     others = sum(widths) - widths[at] + _GAP * (len(columns) - 1)
     widths[at] = max(width - others, 1)
@@ -243,11 +243,11 @@ def build_words(one: Summary, width: int, *, ascii_only: bool = False) -> Text:
         arrow = ""
     between = f"{' ' if question else ''}{arrow} " if arrow else ""
     room = max(width - cell_len(between), 0)
-    asked = min(cell_len(question), max(room * 2 // 5, room - cell_len(came)))
+    question_width = min(cell_len(question), max(room * 2 // 5, room - cell_len(came)))
     return Text.assemble(
-        _cut(question, asked, ascii_only=ascii_only),
+        _cut(question, question_width, ascii_only=ascii_only),
         (between, MUTED),
-        (_cut(came, room - asked, ascii_only=ascii_only), style),
+        (_cut(came, room - question_width, ascii_only=ascii_only), style),
     )
 
 

@@ -143,7 +143,7 @@ class _Flush:
         self._pending = [PendingJournal.of(directory) for directory in own]
         self._lags = self._wait(0.0)
         self._problems: dict[Path, str] = {}  # of journals that were not applied
-        self._settled: set[Path] = set()  # those with which nothing is left to do
+        self._applied: set[Path] = set()  # those with which nothing is left to do
 
     @property
     def lag(self) -> int:
@@ -157,7 +157,7 @@ class _Flush:
             self._apply_abandoned()
             left = max(0.0, min(_SLICE, self._deadline - time.monotonic()))
             self._lags = self._wait(left)
-            if self._settled.issuperset({*self._lags, *self._problems}):
+            if self._applied.issuperset({*self._lags, *self._problems}):
                 return self._unfinished()
             now = time.monotonic()
             if self.lag < least:
@@ -173,14 +173,14 @@ class _Flush:
         except StoreError:
             self._database.close()
             time.sleep(seconds)
-            there = [one for one in self._pending if one.directory.exists()]
-            return {one.directory.path: one.last_seq for one in there if one.last_seq}
+            existing = [one for one in self._pending if one.directory.exists()]
+            return {one.directory.path: one.last_seq for one in existing if one.last_seq}
 
     def _apply_abandoned(self) -> None:
         """Apply the journals that nobody has, each until that has succeeded."""
         for pending in self._pending:
             path = pending.directory.path
-            if path in self._settled or not pending.is_abandoned:
+            if path in self._applied or not pending.is_abandoned:
                 continue
             until = min(self._deadline, time.monotonic() + STALLED)
             for journal in apply_abandoned(
@@ -190,7 +190,7 @@ class _Flush:
                 if journal.problem is not None:
                     self._problems[path] = journal.problem
                 if journal.fate not in {Fate.BUSY, Fate.UNFINISHED}:
-                    self._settled.add(path)
+                    self._applied.add(path)
 
     def _unfinished(self) -> list[str]:
         """Return a line for each journal that the database lacks something of."""

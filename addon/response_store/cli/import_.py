@@ -36,6 +36,7 @@ _WORDS = {
     "refused": "refused",
     "different": "different",
 }
+"""The keys of the counts in JSON, and their names for people."""
 
 
 def write_counts(
@@ -65,7 +66,14 @@ def note_problems(counts_by_table: Mapping[Table, LoadCounts]) -> None:
 
 
 def _list_counts(counts: LoadCounts) -> dict[str, int]:
-    return {"rows": counts.rows, **{name: getattr(counts, name) for name in _WORDS}}
+    return {
+        "rows": counts.rows,
+        "sent": counts.sent,
+        "there": counts.unchanged,
+        "further": counts.newer,
+        "refused": counts.refused,
+        "different": counts.different,
+    }
 
 
 def _format_counts(counts: LoadCounts) -> str:
@@ -135,7 +143,7 @@ class _BadLineHandler:
     def __init__(self, path: Path, keep_going: bool) -> None:
         self._name = _name(path)
         self._keep_going = keep_going
-        self._told = 0
+        self._reported = 0
 
     def __call__(self, number: int, error: BadLineError) -> None:
         text = f"{self._name}:{number}: {error}"
@@ -143,9 +151,9 @@ class _BadLineHandler:
             raise ResponseStoreError(
                 f"{text} The lines before it were imported; --keep-going leaves bad ones out."
             )
-        if self._told < MAX_REPORTED:
+        if self._reported < MAX_REPORTED:
             note(text)
-        self._told += 1
+        self._reported += 1
 
 
 def _read(importing: Import, lines: LineReader, bad: _BadLineHandler) -> None:

@@ -80,9 +80,9 @@ def build_journals_status(database: CommandDatabase) -> tuple[Objects, Facts, bo
     tables = build_target(database.source.config()).tables
     others = [*failed, *journals.others, *journals.unusable]
     described = [_describe_other(directory, tables) for directory in others]
-    found: Objects = {"journals": states, "other_journals": [one for one, _ in described]}
+    journals_object: Objects = {"journals": states, "other_journals": [one for one, _ in described]}
     facts += [fact for _, fact in described] or ([] if facts else [NONE_HERE])
-    return found, facts, bool(failed)
+    return journals_object, facts, bool(failed)
 
 
 def _read_state(directory: JournalDirectory, database: CommandDatabase) -> JournalState:

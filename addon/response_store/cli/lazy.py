@@ -65,14 +65,14 @@ def _explain(error: OSError) -> str:
     except OSError:
         return "the working directory has been removed. Change to one that exists: cd"
     reason = error.strerror or type(error).__name__
-    where = f"{error.filename}: " if error.filename else ""
+    path = f"{error.filename}: " if error.filename else ""
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return f"{where}the disk is full ({reason}). Make room, and run the command again."
+            return f"{path}the disk is full ({reason}). Make room, and run the command again."
         case errno.EBADF:
-            return f"{where}standard output is closed ({reason}). Open it, or send it to a file."
+            return f"{path}standard output is closed ({reason}). Open it, or send it to a file."
         case _:
-            return f"{where}{reason}. Check the path, the disk and the permissions."
+            return f"{path}{reason}. Check the path, the disk and the permissions."
 
 
 def _report_own_error(error: Exception) -> int:
@@ -192,7 +192,7 @@ class LazyGroup(click.Group):
         name = args[0]
         wrong = name[:1].isalnum() and self.get_command(ctx, name) is None
         if wrong and not ctx.resilient_parsing:
-            ctx.fail(f"No such command {name!r}.{self._meant(ctx, name)}")
+            ctx.fail(f"No such command {name!r}.{self._suggest_command(ctx, name)}")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -216,7 +216,7 @@ class LazyGroup(click.Group):
             *click.Command.shell_complete(self, ctx, incomplete),
         ]
 
-    def _meant(self, ctx: click.Context, name: str) -> str:
+    def _suggest_command(self, ctx: click.Context, name: str) -> str:
         near = get_close_matches(name, self.list_commands(ctx))
         if near:
             return f" Did you mean {' or '.join(near)}?"

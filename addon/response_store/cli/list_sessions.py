@@ -96,8 +96,8 @@ class SessionColumn(NamedTuple):
 
 
 def _format_tokens(one: SessionSummary) -> str:
-    read, made = (one.sum_tokens(f"{kind}_tokens") for kind in ("input", "output"))
-    return f"{shorten_count(read)}/{shorten_count(made)}"
+    read, written = (one.sum_tokens(f"{kind}_tokens") for kind in ("input", "output"))
+    return f"{shorten_count(read)}/{shorten_count(written)}"
 
 
 def _format_cached(one: SessionSummary) -> str:

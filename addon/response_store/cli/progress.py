@@ -109,7 +109,7 @@ class _ProgressOnTerminal:
         self._task: TaskID | None = None
 
     def update(self, progress: ProgressDisplay, _: float) -> None:
-        bar = self._bar or self._begun(progress)
+        bar = self._bar or self._begin_bar(progress)
         assert self._task is not None
         bar.update(self._task, completed=progress.done, figures=progress.figures())
 
@@ -117,7 +117,7 @@ class _ProgressOnTerminal:
         if self._bar is not None:
             self._bar.stop()
 
-    def _begun(self, progress: ProgressDisplay) -> Bar:
+    def _begin_bar(self, progress: ProgressDisplay) -> Bar:
         from rich.progress import BarColumn, TextColumn  # noqa: PLC0415
         from rich.progress import Progress as Bar  # noqa: PLC0415
 

@@ -54,10 +54,10 @@ class PruneRule:
     def survey(self, reader: Reader) -> Survey:
         """Return what would be removed, exactly or about."""
         if self.max_bytes is not None:
-            found = batch.select_excess(reader, self.max_bytes)
-            if found is None:
+            excess = batch.select_excess(reader, self.max_bytes)
+            if excess is None:
                 return batch.Survey(0, None, None, 0)
-            return batch.survey_selection(reader, found[0])
+            return batch.survey_selection(reader, excess[0])
         tenant = self.tenants[0] if self.tenants else None
         return batch.survey_selection(
             reader, msgspec.structs.replace(self.selection, tenant=tenant)
@@ -89,8 +89,8 @@ def build_rule(
     if identifiers:
         if selection != Selection() or (older_than, max_bytes) != (None, None) or all_tenants:
             raise click.UsageError("An ID names what is to go: it goes with no filter.")
-        whose = default_tenant if tenant is None else tenant
-        return PruneRule(Selection(exchange_ids=identifiers), (whose,))
+        rows_of = default_tenant if tenant is None else tenant
+        return PruneRule(Selection(exchange_ids=identifiers), (rows_of,))
     if tenant is not None and all_tenants:
         raise click.UsageError("--tenant and --all-tenants exclude each other.")
     if State.OPEN.value in selection.states:
@@ -113,8 +113,8 @@ def build_rule(
     if older_than is not None:
         until = older_than if selection.until is None else min(older_than, selection.until)
         selection = msgspec.structs.replace(selection, until=until)
-    whose = default_tenant if tenant is None else tenant
-    return PruneRule(selection, None if all_tenants else (whose,))
+    rows_of = default_tenant if tenant is None else tenant
+    return PruneRule(selection, None if all_tenants else (rows_of,))
 
 
 Facts: TypeAlias = list[tuple[str, str]]

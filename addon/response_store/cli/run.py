@@ -285,7 +285,7 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
     if outcome.bypassed:
         note(f"response-store: {BYPASSED.format(hosts=', '.join(outcome.bypassed))}")
     try:
-        groups, whose, unseen = _read_captured(source, outcome)
+        groups, tenants, unseen = _read_captured(source, outcome)
     except StoreError as error:
         note(f"response-store: what was captured can't be counted now: {error}")
         return
@@ -298,7 +298,7 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
     else:
         if unseen:
             note(f"response-store: {UNSEEN_TURNS.format(number=unseen)}")
-        others = [one if one != source.tenant else None for one in whose]
+        others = [one if one != source.tenant else None for one in tenants]
         commands = [build_next_command(outcome, config, one) for one in others]
         _write(groups, source.shown_as, commands)
 
@@ -323,8 +323,8 @@ def format_headline(groups: Sequence[CapturedGroup]) -> str:
     text = f"response-store: {count} captured"
     tokens = [sum(getattr(one, f"{kind}_tokens") or 0 for one in groups) for kind in _KINDS]
     if any(tokens):
-        read, cached, made = tokens
-        text += f", {read} tokens in ({cached} cached), {made} out"
+        read, cached, written = tokens
+        text += f", {read} tokens in ({cached} cached), {written} out"
     return text + (f", {failed} with errors" if failed else "")
 
 
@@ -391,14 +391,14 @@ def _list_warnings(log: str) -> Iterator[str]:
     """Yield what the proxy warned of, each line once, the last ones if there are many."""
     text = _TRACEBACK.sub("", _CLOSING.sub("", log))
     lines = dict.fromkeys(line.strip() for line in text.splitlines())
-    found = [line for line in lines if line]
-    if len(found) > _MAX_WARNINGS:
-        yield f"{len(found) - _MAX_WARNINGS} more lines before these"
-    yield from found[-_MAX_WARNINGS:]
+    warnings = [line for line in lines if line]
+    if len(warnings) > _MAX_WARNINGS:
+        yield f"{len(warnings) - _MAX_WARNINGS} more lines before these"
+    yield from warnings[-_MAX_WARNINGS:]
 
 
 def _find_closing(log: str, *, nothing: bool) -> Iterator[str]:
     """Yield what the proxy said at its end if something was lost, left waiting, or not captured."""
-    for found in _CLOSING.finditer(log):
-        if found["lost"] != "0" or ";" in found["rest"] or (nothing and found["rest"]):
-            yield found[0]
+    for closing in _CLOSING.finditer(log):
+        if closing["lost"] != "0" or ";" in closing["rest"] or (nothing and closing["rest"]):
+            yield closing[0]

@@ -156,12 +156,12 @@ def build_json_object(answer: SearchResult) -> dict[str, object]:
 
 def _build_hit_object(hit: Hit) -> dict[str, object]:
     columns = {name: value for name, value in build_object(hit.summary).items() if name != _START}
-    found = hit.snippet
+    snippet = hit.snippet
     return columns | {
         "score": hit.score,
-        "where": found.label if found else None,
-        "snippet": found.text if found else None,
-        "marks": found.marks if found else [],
+        "where": snippet.label if snippet else None,
+        "snippet": snippet.text if snippet else None,
+        "marks": snippet.marks if snippet else [],
     }
 
 
@@ -174,14 +174,14 @@ def format_plain(hits: Sequence[Hit]) -> str:
 
 
 def _list_fields(hit: Hit) -> tuple[str, ...]:
-    one, found = hit.summary, hit.snippet
+    one, snippet = hit.summary, hit.snippet
     return (
         format_time(one.started_at),
         put_on_one_line(one.state),
         put_on_one_line(shorten_name(one.model or one.requested_model or NONE)),
         put_on_one_line(shorten_name(choose_identifier(one), NAME)),
-        found.label if found else NONE,
-        escape_controls(found.text.strip()) if found else NONE,
+        snippet.label if snippet else NONE,
+        escape_controls(snippet.text.strip()) if snippet else NONE,
     )
 
 
@@ -226,8 +226,8 @@ def _highlight(hit: Hit) -> Text:
 
     assert hit.snippet is not None, "asked for where there is one"
     text = Text.assemble((hit.snippet.label, LABEL), "  ")
-    for fragment, found in hit.snippet.fragments:
-        text.append(escape_controls(fragment), style=_FOUND if found else None)
+    for fragment, is_match in hit.snippet.fragments:
+        text.append(escape_controls(fragment), style=_FOUND if is_match else None)
     return text
 
 

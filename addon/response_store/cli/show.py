@@ -178,9 +178,9 @@ def show_command(
                 _write(entry, how)
 
 
-def _choose_form(given: dict[str, bool], several: str) -> str:
+def _choose_form(flags: dict[str, bool], several: str) -> str:
     """Return the one form that is wanted; none is what people read. Raises UsageError."""
-    forms = [name for name in _FORMS if given[name]]
+    forms = [name for name in _FORMS if flags[name]]
     if len(forms) > 1:
         raise click.UsageError(f"{' and '.join(map(_FORMS.get, forms))} exclude each other.")  # type: ignore[arg-type]
     form = forms[0] if forms else ""

@@ -133,8 +133,8 @@ def complete_programs(
     words = context.params.get(str(parameter.name))
     if words or not incomplete or os.sep in incomplete:
         return complete_files(context, parameter, incomplete)
-    found = sorted(set(_list_programs(incomplete)))[:MAX_OFFERED]
-    return [CompletionItem(name) for name in found] or complete_files(
+    programs = sorted(set(_list_programs(incomplete)))[:MAX_OFFERED]
+    return [CompletionItem(name) for name in programs] or complete_files(
         context, parameter, incomplete
     )
 
@@ -148,16 +148,16 @@ def _list_programs(beginning: str) -> Iterator[str]:
 
 
 def _list_identifiers(source: Source, incomplete: str) -> Offers:
-    found = [
+    offers = [
         (row.id, f"{row.state} {row.model or ''} {format_time(row.started_at)}")
         for row in _read_rows(source)
         if row.id.startswith(incomplete)
     ]
-    if found or not incomplete:
-        return found
+    if offers or not incomplete:
+        return offers
     with source.open() as query, query.snapshot() as lookup:
-        older = lookup.ids_with_prefix(source.tenant, incomplete, MAX_OFFERED)
-    return [(name, None) for name in sorted(older)]
+        older_names = lookup.ids_with_prefix(source.tenant, incomplete, MAX_OFFERED)
+    return [(name, None) for name in sorted(older_names)]
 
 
 def _list_column(source: Source, name: str) -> Offers:
@@ -179,8 +179,8 @@ def _list_sessions(source: Source, incomplete: str) -> Offers:
     if newest or not incomplete:
         return newest.items()
     with source.open() as query:
-        older = list_beginning(query.reader, source.tenant, incomplete, MAX_OFFERED)
-    return [(key.id, None) for key in older]
+        older_keys = list_beginning(query.reader, source.tenant, incomplete, MAX_OFFERED)
+    return [(key.id, None) for key in older_keys]
 
 
 def _list_tenants(source: Source) -> Offers:
@@ -202,10 +202,10 @@ def _offer(
     import logging  # noqa: PLC0415 (only where it is asked)
 
     logging.disable(logging.WARNING)  # a prompt is no place for it
-    found = dict(_run_in_time(lambda: look(_find_source(context))))
+    offers = dict(_run_in_time(lambda: look(_find_source(context))))
     fitting = {
         name: description
-        for name, description in found.items()
+        for name, description in offers.items()
         if name.startswith(incomplete) and _HARMLESS.fullmatch(name)
     }
     return [
@@ -220,29 +220,29 @@ def _escape(text: str | None) -> str | None:
 
 def _find_source(context: click.Context) -> Source:
     """Return the database that the command line names so far, or the configuration."""
-    given = context.params
-    config, database = (_expand_path(given.get(name)) for name in ("config", "database"))
-    return find_source(config, database, given.get("tenant"))
+    parameters = context.params
+    config, database = (_expand_path(parameters.get(name)) for name in ("config", "database"))
+    return find_source(config, database, parameters.get("tenant"))
 
 
-def _expand_path(given: Path | None) -> Path | None:
+def _expand_path(path: Path | None) -> Path | None:
     """Return a path as the shell would read it: what is typed has its `~` still."""
-    return given.expanduser() if given else None
+    return path.expanduser() if path else None
 
 
 def _run_in_time(look: Callable[[], Offers]) -> Offers:
     """Return what `look` finds within the time there is; nothing if it fails."""
-    found: list[tuple[str, str | None]] = []
+    offers: list[tuple[str, str | None]] = []
 
     def looked() -> None:
         # Of an error in the middle of a command line nobody can be told.
         with suppress(Exception):
-            found.extend(look())
+            offers.extend(look())
 
     thread = threading.Thread(target=looked, name="response-store-completion", daemon=True)
     thread.start()
     thread.join(SECONDS)
-    return [] if thread.is_alive() else found
+    return [] if thread.is_alive() else offers
 
 
 class FilePath(click.Path):

@@ -66,8 +66,8 @@ class Grouping(click.Choice):  # type: ignore[type-arg]  # older releases have n
         incomplete: str,
     ) -> list[CompletionItem]:
         """Return the groups that begin so; behind a comma those that are not named yet."""
-        first, comma, begun = incomplete.lower().rpartition(",")
-        names = [by.value for by in By if by.value != first and by.value.startswith(begun)]
+        first, comma, beginning = incomplete.lower().rpartition(",")
+        names = [by.value for by in By if by.value != first and by.value.startswith(beginning)]
         return [CompletionItem(f"{first}{comma}{name}") for name in names]
 
 
@@ -270,8 +270,12 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
     shown = [column for column in COLUMNS if wide >= column.from_width]
     bars = bars and wide >= _BAR_FROM
     drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
-    for by, most in zip(statistics.by, _measure_keys(statistics, shown, width, bars), strict=True):
-        drawn.add_column(by.value, no_wrap=True, overflow="ellipsis", min_width=6, max_width=most)
+    for by, max_width in zip(
+        statistics.by, _measure_keys(statistics, shown, width, bars), strict=True
+    ):
+        drawn.add_column(
+            by.value, no_wrap=True, overflow="ellipsis", min_width=6, max_width=max_width
+        )
     if bars:
         drawn.add_column("", width=_BAR_WIDTH)
     for column in shown:
@@ -303,14 +307,14 @@ def _measure_keys(
         for column in shown
     )
     room = width - numbers - (_BAR_WIDTH + _GAP if bars else 0) - _GAP * (len(statistics.by) - 1)
-    longest = [
+    widths = [
         max(cell_len(put_on_one_line(one.keys[at] or NONE)) for one in statistics.groups)
         for at in range(len(statistics.by))
     ]
-    times = sum(one for one, by in zip(longest, statistics.by, strict=True) if by.seconds)
+    times = sum(one for one, by in zip(widths, statistics.by, strict=True) if by.seconds)
     others = max(sum(not by.seconds for by in statistics.by), 1)
     share = max((room - times) // others, _LEAST_KEY)
-    return [one if by.seconds else share for one, by in zip(longest, statistics.by, strict=True)]
+    return [one if by.seconds else share for one, by in zip(widths, statistics.by, strict=True)]
 
 
 def _build_keys(

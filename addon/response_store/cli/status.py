@@ -109,9 +109,9 @@ def status_command(*, config: Path | None, database: Path | None, as_json: bool)
         source = find_source(config, database)
         with suppress(StoreError):  # what is wrong with the database is said in its place
             apply_journals(source)
-        found, facts, failed = _read_database(source)
+        facts_object, facts, failed = _read_database(source)
         waiting, more, unseen = _read_journals(source)
-    _write({**found, **waiting}, [*facts, *more], as_json)
+    _write({**facts_object, **waiting}, [*facts, *more], as_json)
     if failed or unseen:
         raise click.exceptions.Exit(STORE_FAILED)
 
@@ -120,14 +120,18 @@ def _read_database(source: Source) -> tuple[dict[str, object], Facts, bool]:
     """Return what the database holds, as an object and as facts, and whether it is away."""
     try:
         with source.open() as query:
-            found = query.status()
+            database_status = query.status()
     except StoreError as error:
         place = [
             ("database", put_on_one_line(source.shown_as)),
             ("error", put_on_one_line(str(error))),
         ]
         return {"database": source.shown_as, "error": str(error)}, place, True
-    return {**build_database_object(found), "error": None}, list_database_facts(found), False
+    return (
+        {**build_database_object(database_status), "error": None},
+        list_database_facts(database_status),
+        False,
+    )
 
 
 def _read_journals(source: Source) -> tuple[dict[str, list[dict[str, object]]], Facts, bool]:
@@ -141,9 +145,9 @@ def _read_journals(source: Source) -> tuple[dict[str, list[dict[str, object]]], 
         return build_journals_status(database)
 
 
-def _write(found: dict[str, object], facts: Facts, as_json: bool) -> None:
+def _write(status: dict[str, object], facts: Facts, as_json: bool) -> None:
     if as_json:
-        output.write_json(found)
+        output.write_json(status)
     elif output.is_terminal():
         from response_store.cli.output import print_facts  # noqa: PLC0415 (rich only here)
 

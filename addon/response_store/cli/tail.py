@@ -115,7 +115,7 @@ class WatchedDatabase:
         try:
             if self._query is None:
                 self._query = self._source.open()
-            found = self._following.look(self._query.reader)
+            rows = self._following.look(self._query.reader)
         except ReplacedError:
             self.close()
             return []
@@ -124,7 +124,7 @@ class WatchedDatabase:
             self._failed(error)
             return []
         self._succeeded()
-        return found
+        return rows
 
     def close(self) -> None:
         """Close the database; closing twice is fine."""

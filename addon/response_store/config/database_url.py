@@ -62,9 +62,9 @@ def find_sqlite_url_problems(url: str) -> Iterator[Problem]:
 def build_sqlite_target(url: str, directory: Path = Path()) -> SqliteTarget:
     """Return what a URL without faults names; a relative path is in `directory`."""
     parts = _split(url)
-    given = dict(parameter.split("=", 1) for parameter in parts.parameters)
-    in_memory = parts.decoded == _MEMORY or given.get("mode") == "memory"
-    mode: Literal["rw", "rwc"] = "rw" if given.get("mode") == "rw" else "rwc"
+    parameters = dict(parameter.split("=", 1) for parameter in parts.parameters)
+    in_memory = parts.decoded == _MEMORY or parameters.get("mode") == "memory"
+    mode: Literal["rw", "rwc"] = "rw" if parameters.get("mode") == "rw" else "rwc"
     path = None if in_memory else directory / parts.decoded
     return SqliteTarget(path, mode)
 

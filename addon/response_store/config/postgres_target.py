@@ -98,29 +98,29 @@ def build_postgres_target(
     directory: Path = Path(),
 ) -> PostgresTarget:
     """Return what a URL and TLS settings without faults name; relative files are in `directory`."""
-    given = parse_parameters(url)
-    host = classify_host(given.get("host") or given["hostaddr"])
-    address = parse_literal(given.get("hostaddr") or host.text)
+    parameters = parse_parameters(url)
+    host = classify_host(parameters.get("host") or parameters["hostaddr"])
+    address = parse_literal(parameters.get("hostaddr") or host.text)
     socket = host.form is HostForm.SOCKET
-    plan = build_tls_plan(given, ssl_mode, ssl_root_cert)
+    plan = build_tls_plan(parameters, ssl_mode, ssl_root_cert)
     return PostgresTarget(
         host=host.text,
         hostaddr=None if address is None else str(address),
-        port=int(given.get("port", 5432)),
-        dbname=given.get("dbname"),
-        user=given.get("user"),
-        password=Secret(given["password"]) if "password" in given else None,
+        port=int(parameters.get("port", 5432)),
+        dbname=parameters.get("dbname"),
+        user=parameters.get("user"),
+        password=Secret(parameters["password"]) if "password" in parameters else None,
         tls=TlsPlan(SslMode.DISABLE) if socket else plan.in_directory(directory),
-        others=_list_others(given),
+        others=_list_others(parameters),
         host_policy=host_policy,
     )
 
 
-def _list_others(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def _list_others(parameters: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Return what libpq is given beside host and TLS; its own names are in lower case there."""
     return tuple(
         (name, value.lower() if name in _LOWERED else value)
-        for name, value in given.items()
+        for name, value in parameters.items()
         if name in _OTHERS
     )
 

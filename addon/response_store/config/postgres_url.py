@@ -285,10 +285,10 @@ def find_postgres_problems(
 ) -> Iterator[tuple[str, Problem]]:
     """Yield what is wrong with a URL and its TLS settings, by all rules, with the key to blame."""
     problems = [("database_url", problem) for problem in find_url_problems(url, host_policy)]
-    given = _read_given(url)
-    problems += find_tls_problems(given, ssl_mode, ssl_root_cert)
-    if leads_to_socket(given):
-        problems += find_socket_problems(given, ssl_mode, ssl_root_cert)
+    parameters = _read_given(url)
+    problems += find_tls_problems(parameters, ssl_mode, ssl_root_cert)
+    if leads_to_socket(parameters):
+        problems += find_socket_problems(parameters, ssl_mode, ssl_root_cert)
     yield from dict.fromkeys(problems)
 
 
@@ -303,9 +303,9 @@ def parse_parameters(url: str) -> Parameters:
     return _parse_by_libpq(url) or {}
 
 
-def leads_to_socket(given: Parameters) -> bool:
+def leads_to_socket(parameters: Parameters) -> bool:
     """Return whether these parameters lead to a Unix socket."""
-    return classify_host(given.get("host", "")).form is HostForm.SOCKET
+    return classify_host(parameters.get("host", "")).form is HostForm.SOCKET
 
 
 def _find_shape_problems(url: str) -> Iterator[Problem]:
@@ -374,11 +374,11 @@ def _find_problems_of_parts(
 
 
 def _find_place_problems(
-    given: list[tuple[str, str]], host_policy: HostPolicy
+    parameters: list[tuple[str, str]], host_policy: HostPolicy
 ) -> Iterator[Problem]:
     """Yield what is wrong with any host and address, even one that another overrides."""
-    hosts = [value for name, value in given if name == "host"]
-    addresses = [value for name, value in given if name == "hostaddr"]
+    hosts = [value for name, value in parameters if name == "host"]
+    addresses = [value for name, value in parameters if name == "hostaddr"]
     if not hosts and not addresses:
         yield Problem("an explicit host is missing", _FORM)
     for problem in (find_host_problem(host, host_policy) for host in hosts):
@@ -387,7 +387,7 @@ def _find_place_problems(
     for problem in (find_hostaddr_problem(address, host_policy) for address in addresses):
         if problem is not None:
             yield problem
-    if addresses and leads_to_socket(dict(given)):
+    if addresses and leads_to_socket(dict(parameters)):
         yield Problem("hostaddr goes with no Unix socket", "Give one of the two.")
 
 

@@ -37,12 +37,12 @@ def load_schema() -> dict[str, Any]:
 
 
 def fill_defaults(
-    given: Mapping[str, Any], node: Mapping[str, Any] | None = None
+    settings: Mapping[str, Any], node: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the given values, and the default of each key that is absent or null."""
     filled = {}
     for key, rules in (node or load_schema())["properties"].items():
-        value = given.get(key)
+        value = settings.get(key)
         if "properties" in rules:
             filled[key] = fill_defaults(value or {}, rules)
         else:

@@ -66,9 +66,9 @@ _UNKNOWN = Problem(
 
 def describe_yaml_error(error: yaml.YAMLError) -> Problem:
     """Return the fault that an error of PyYAML stands for."""
-    said = _describe_problem(error)
+    description = _describe_problem(error)
     return next(
-        (problem for start, problem in _MEANINGS.items() if said.startswith(start)), _UNKNOWN
+        (problem for start, problem in _MEANINGS.items() if description.startswith(start)), _UNKNOWN
     )
 
 

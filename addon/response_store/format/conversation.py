@@ -199,10 +199,10 @@ def list_citations(item: TurnItem) -> tuple[Citation, ...]:
     """Return what a message refers to, each source once."""
     parts = [item.fields, *map(as_fields, as_list(item.fields.get("content")))]
     notes = (as_fields(note) for part in parts for note in as_list(part.get("annotations")))
-    found = (
+    citations = (
         _read_citation(as_fields(note.get(as_name(note.get("type")))) or note) for note in notes
     )
-    return tuple(dict.fromkeys(citation for citation in found if any(citation)))
+    return tuple(dict.fromkeys(citation for citation in citations if any(citation)))
 
 
 def _read_citation(note: object) -> Citation:

@@ -106,10 +106,10 @@ class Difference:
 
 def compare(before: Exchanged, after: Exchanged) -> Difference:
     """Return what differs between two exchanges."""
-    asked, inputs = _list_inputs(before), _list_inputs(after)
-    earlier, later = _Side.of([*asked, *before.answered]), _Side.of(inputs)
+    earlier_inputs, inputs = _list_inputs(before), _list_inputs(after)
+    earlier, later = _Side.of([*earlier_inputs, *before.answered]), _Side.of(inputs)
     same = _count_same(earlier.keys, later.keys)
-    items, from_answer = _align(earlier, later, len(asked), same)
+    items, from_answer = _align(earlier, later, len(earlier_inputs), same)
     settings = tuple(_compare_settings(before.request, after.request))
     tools = _compare_tools(before.request, after.request)
     is_carried = bool(
@@ -120,8 +120,8 @@ def compare(before: Exchanged, after: Exchanged) -> Difference:
         or _find_first_tool(tools)
         or _find_first_text("instructions", before.instructions, after.instructions)
     )
-    if not first and not is_carried and same < len(asked):
-        first = _find_first_item(same, asked, inputs)
+    if not first and not is_carried and same < len(earlier_inputs):
+        first = _find_first_item(same, earlier_inputs, inputs)
     return Difference(
         settings=settings,
         tools=tools,
@@ -155,7 +155,7 @@ def _count_same(before: Sequence[object], after: Sequence[object]) -> int:
     return next((at for at, (one, other) in pairs if one != other), min(len(before), len(after)))
 
 
-def _align(before: _Side, after: _Side, asked: int, same: int) -> tuple[list[ItemChange], int]:
+def _align(before: _Side, after: _Side, inputs: int, same: int) -> tuple[list[ItemChange], int]:
     """Return the items in order, and how many that are the same were answered.
 
     What was answered and not sent back is left out.
@@ -166,9 +166,9 @@ def _align(before: _Side, after: _Side, asked: int, same: int) -> tuple[list[Ite
         if kind == "equal":
             before_these = changes.pop().items if changes and changes[-1].sign == " " else 0
             changes.append(ItemChange(" ", before_these + end - start))
-            answered += max(0, end - max(start, asked))
+            answered += max(0, end - max(start, inputs))
             continue
-        removed, added = range(start, min(end, asked)), range(start_after, end_after)
+        removed, added = range(start, min(end, inputs)), range(start_after, end_after)
         changes += [_describe_item("-", at, before.items[at]) for at in removed]
         changes += [_describe_item("+", at, after.items[at]) for at in added]
     return changes, answered
@@ -258,8 +258,10 @@ def _find_first_text(label: str, before: str, after: str) -> str:
     return f"{label}, character {at + 1:,}: {' → '.join(pieces)}"
 
 
-def _find_first_item(same: int, asked: Sequence[TurnItem], inputs: Sequence[TurnItem]) -> str:
-    old = asked[same]
+def _find_first_item(
+    same: int, earlier_inputs: Sequence[TurnItem], inputs: Sequence[TurnItem]
+) -> str:
+    old = earlier_inputs[same]
     if same >= len(inputs):
         return f"item {same + 1} ({_name_item(old)}) was left out"
     new = inputs[same]

@@ -92,7 +92,7 @@ def draw_block(block: Block, *, whole: bool = False) -> Iterator[RenderableType]
     yield _wrap(put_on_one_line(block.label), _LABELS.get(block.kind, _LABEL))
     text, more = block.text, 0
     if block.kind is BlockKind.INSTRUCTIONS and not whole:
-        text, more = _fold(text)
+        text, more = _fold_lines(text)
     if text:
         yield draw_text(text, block.syntax)
     if more:
@@ -140,7 +140,7 @@ def _draw_fact(name: str, value: str, *, whole: bool) -> RenderableType:
     return text
 
 
-def _fold(text: str) -> tuple[str, int]:
+def _fold_lines(text: str) -> tuple[str, int]:
     """Return the beginning of a text, and how many characters were left out."""
     lines = text.splitlines(keepends=True)[:FOLDED_LINES]
     beginning = "".join(lines)[:FOLDED_CHARACTERS]

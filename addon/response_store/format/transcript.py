@@ -43,13 +43,13 @@ class Transcript:
     def __init__(self) -> None:
         self._instructions = ""
         self._shown: set[TurnItem] = set()
-        self._said: set[TurnItem] = set()  # by the model
+        self._by_model: set[TurnItem] = set()  # by the model
         self._unanswered: list[TurnItem] = []
         self._named: dict[str, TurnItem] = {}
 
     def add(self, exchanged: Exchanged) -> NewItems:
         """Return what is new in the next exchange."""
-        inputs = [self._meant(item) for item in exchanged.inputs]
+        inputs = [self._resolve_item(item) for item in exchanged.inputs]
         fresh = self._fresh([item for item in inputs if item.turns])
         outputs = [item for item in exchanged.answered if item.turns]
         self._remember(fresh, outputs)
@@ -62,12 +62,14 @@ class Transcript:
         self._instructions = instructions
         return instructions
 
-    def _meant(self, item: TurnItem) -> TurnItem:
+    def _resolve_item(self, item: TurnItem) -> TurnItem:
         return self._named.get(item.identifier or "", item) if item.refers else item
 
     def _fresh(self, inputs: list[TurnItem]) -> list[TurnItem]:
-        behind = 1 + max((at for at, item in enumerate(inputs) if item in self._said), default=-1)
-        history, rest = inputs[:behind], inputs[behind:]
+        history_end = 1 + max(
+            (at for at, item in enumerate(inputs) if item in self._by_model), default=-1
+        )
+        history, rest = inputs[:history_end], inputs[history_end:]
         repeated = len(self._unanswered)
         if rest[:repeated] == self._unanswered:
             rest = rest[repeated:]
@@ -78,7 +80,7 @@ class Transcript:
 
     def _remember(self, inputs: list[TurnItem], outputs: Iterable[TurnItem]) -> None:
         outputs = [*outputs]
-        self._said.update(outputs)
+        self._by_model.update(outputs)
         self._shown.update(inputs, outputs)
         self._unanswered = [] if outputs else [*self._unanswered, *inputs]
         for item in (*inputs, *outputs):

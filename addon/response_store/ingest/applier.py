@@ -309,14 +309,14 @@ class Applier:
 
         All frames up to the known position have been read, or are not there.
         """
-        gone = reading.known - reading.checkpoint - reading.seen
-        if reading.known and gone > 0:
-            self._counters.add("frames_gone", gone)
+        missing = reading.known - reading.checkpoint - reading.seen
+        if reading.known and missing > 0:
+            self._counters.add("frames_gone", missing)
             logger.warning(
                 "response_store: %s is an older or a new one: of what was written before, the "
                 "journal has not got %d frames any more",
                 self._store.describe(),
-                gone,
+                missing,
             )
         reading.known = self._known = 0
 

@@ -111,7 +111,7 @@ class Question(Message):
 class Announces(Message):
     """Whether `Written` messages are wanted from now on."""
 
-    wanted: bool
+    enabled: bool
 
 
 class Rotated(Message):
@@ -273,7 +273,7 @@ class MessageDecoder:
         self._start = bytearray()  # of a message whose head is not whole yet
         self._message: AnyMessage | None = None  # the one whose body is coming
         self._parts: list[Buffer] = []
-        self._lacking = 0  # bytes of that body
+        self._missing_bytes = 0  # bytes of that body
 
     def feed(self, data: Buffer) -> Iterator[tuple[AnyMessage, bytes]]:
         """Yield what is whole by now, each message with its body.
@@ -287,7 +287,7 @@ class MessageDecoder:
                 rest = self._take_head(rest)
             if self._message is not None:
                 rest = self._take_body(rest)
-                if not self._lacking:
+                if not self._missing_bytes:
                     yield self._whole()
 
     def _take_head(self, rest: memoryview) -> memoryview:
@@ -304,7 +304,7 @@ class MessageDecoder:
         if len(self._start) == size:
             self._message = self._decoded()
             self._start = bytearray()
-            self._lacking = body_size
+            self._missing_bytes = body_size
         return rest
 
     def _take_start(self, rest: memoryview, size: int) -> memoryview:
@@ -313,10 +313,10 @@ class MessageDecoder:
         return rest[missing:]
 
     def _take_body(self, rest: memoryview) -> memoryview:
-        part = rest[: self._lacking]
+        part = rest[: self._missing_bytes]
         if part:
             self._parts.append(part)
-            self._lacking -= len(part)
+            self._missing_bytes -= len(part)
         return rest[len(part) :]
 
     def _decoded(self) -> AnyMessage:

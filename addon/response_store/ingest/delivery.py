@@ -103,8 +103,8 @@ class Delivery:
         self._errors = errors
         self._bury = bury
         self._on_written = on_written
-        self._most = MAX_RECORDS
-        self._suspect = (0, 0)  # a seq, and how often it failed
+        self._batch_size = MAX_RECORDS
+        self._suspected = (0, 0)  # a seq, and how often it failed
         self._attempt: int | None = None  # the position of a write that ended in an error
         self.committed = position
 
@@ -114,7 +114,7 @@ class Delivery:
         Raises CheckpointMovedError where the database is at another position than it was.
         """
         while batch.items or batch.end != self.committed:
-            number = min(len(batch.items), self._most)
+            number = min(len(batch.items), self._batch_size)
             try:
                 self._write(batch, number)
             except RowRefusedError as error:
@@ -122,7 +122,7 @@ class Delivery:
             except UnexpectedError:
                 raise
             except StoreError:
-                self._most = max(1, number // 2)  # a line may be slow
+                self._batch_size = max(1, number // 2)  # a line may be slow
                 raise
             except Exception as error:  # noqa: BLE001 - a row of a kind that nobody thought of
                 self._errors.report("write", error)
@@ -167,14 +167,14 @@ class Delivery:
         items = [batch.items.popleft() for _ in range(number)]
         self.committed = position
         self._attempt = None
-        self._most = min(2 * self._most, MAX_RECORDS)
+        self._batch_size = min(2 * self._batch_size, MAX_RECORDS)
         self._health.committed()
         self._on_written(items)
 
     def _narrow(self, batch: Batch, number: int, reason: str) -> None:
         """Try with half of what was refused; what stands alone is judged."""
         if number > 1:
-            self._most = number // 2
+            self._batch_size = number // 2
             return
         if not batch.items:
             raise TransientStoreError(f"{self._store.describe()} takes no position ({reason})")
@@ -191,8 +191,8 @@ class Delivery:
         """Narrow as a refusal does, but a row alone may be innocent: it is tried again first."""
         if number <= 1:
             seq = batch.items[0].seq if batch.items else 0
-            times = self._suspect[1] + 1 if seq == self._suspect[0] else 1
-            self._suspect = seq, times
+            times = self._suspected[1] + 1 if seq == self._suspected[0] else 1
+            self._suspected = seq, times
             if times < _SUSPECTED or not batch.items:
                 raise UnexpectedError(f"writing failed unexpectedly ({kind})")
         self._narrow(batch, number, f"an error of its own ({kind})")

@@ -226,18 +226,18 @@ def _take(connection: sqlite3.Connection) -> list[_Entry]:
 def _write(entries: Sequence[_Entry], path: Path, store: Store) -> tuple[int, str | None]:
     """Write entries; return how many of the first are in the store, and why the next is not."""
     changes: list[Change] = []
-    flaw = None
+    problem = None
     for entry in entries:
         try:
             changes.append(_decode(entry))
         except (msgspec.MsgspecError, UnicodeDecodeError, ValueError) as error:
-            flaw = f"the journal's copy can't be read ({type(error).__name__})"
+            problem = f"the journal's copy can't be read ({type(error).__name__})"
             break
     try:
         store.write(changes, None)
     except RowRefusedError:
         return _write_one_by_one(changes, path, store)
-    return len(changes), flaw
+    return len(changes), problem
 
 
 def _write_one_by_one(

@@ -125,8 +125,8 @@ class Interpreter:
         held, tombstones = self._builder.held_exchanges, self._builder.tombstones
         self._held = {name: refs for name, refs in self._held.items() if name in held}
         self._deletions = {key: refs for key, refs in self._deletions.items() if key in tombstones}
-        there = frozenset(segments)
-        self._ends = {end: left for end, all_ in self._ends.items() if (left := all_ & there)}
+        existing = frozenset(segments)
+        self._ends = {end: left for end, all_ in self._ends.items() if (left := all_ & existing)}
         stop = [self._stop] if self._stop is not None else []
         lists = chain.from_iterable((*self._held.values(), *self._deletions.values()))
         return [*{*self._exchanges.refs(), *lists, *self._ends, *stop}]

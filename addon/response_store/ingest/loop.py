@@ -288,9 +288,9 @@ class Worker:
         if quiet >= REST_AFTER and not self._is_rested:
             self._is_rested = True
             self._store.rest()
-            self._tidy()
+            self._clear_journal()
 
-    def _tidy(self) -> None:
+    def _clear_journal(self) -> None:
         """Empty the journal's folder as far as all in it is in the database."""
         self._applier.compact()
         self._applier.drop_cleaned()

@@ -418,7 +418,7 @@ def _build_conversation_change(
     answer = classified.outcome.partial
     if facts.api is not Api.CONVERSATIONS or classified.state is not State.COMPLETED or not answer:
         return None
-    asked = ConversationRequest(
+    change_request = ConversationRequest(
         facts.tenant_id, facts.method, facts.path, request.body, facts.started_at
     )
-    return read_conversation_change(asked, answer)
+    return read_conversation_change(change_request, answer)

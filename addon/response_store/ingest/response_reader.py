@@ -193,18 +193,18 @@ class AnswerReader:
         words = outcome.error.message if outcome.error else None
         texts = (*outcome.items, outcome.partial, outcome.output_text, words)
         present = [jsontext.as_utf8(text) for text in texts if text] if facts.marks else []
-        found = find_echoes(present, facts.marks, self._marks_key)
-        if not found:
+        echoes = find_echoes(present, facts.marks, self._marks_key)
+        if not echoes:
             return classified
         if _escaped_characters in (outcome.partial or b""):  # it may be spelled with them
             outcome = replace(outcome, partial=None)
-        return replace(classified, outcome=mask_joined_credentials(outcome, found), body=None)
+        return replace(classified, outcome=mask_joined_credentials(outcome, echoes), body=None)
 
     def _read(self, captured: _CapturedAnswer) -> ClassifiedResponse:
         answer = captured.answer
         terminal = _read_terminal(captured)
         if terminal is None:
-            jsontext.check_size(captured.body, captured.beside)
+            jsontext.check_size(captured.body, captured.input_bytes)
         else:
             state = determine_state(terminal, answer, captured.ending)
             if not keeps_raw(self._capture, state):
@@ -272,7 +272,7 @@ class _CapturedAnswer(NamedTuple):
     body: bytes
 
     @property
-    def beside(self) -> int:
+    def input_bytes(self) -> int:
         """Return the bytes of the input, which is in a response's row as well."""
         return len(self.request.input)
 
@@ -289,7 +289,7 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     if event is None:
         return None
     try:
-        jsontext.check_size(event.data, captured.beside)
+        jsontext.check_size(event.data, captured.input_bytes)
         data, parse_error = jsontext.repair_utf8(captured.scrub(event.data))
     except jsontext.UnreadableError:
         return None
@@ -299,8 +299,8 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
 
 def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
-    most = len(terminal.items)
-    if sum(1 for _ in islice(_done_items(stream), most + 1)) > most or _bare_member(
+    max_items = len(terminal.items)
+    if sum(1 for _ in islice(_done_items(stream), max_items + 1)) > max_items or _bare_member(
         terminal.response or b""
     ):
         return False

@@ -238,7 +238,7 @@ class Server:
                 self._flushes.append(message)
                 self._wake(worker)
             case Announces():
-                worker.announces = message.wanted
+                worker.announces = message.enabled
             case Rotated():
                 worker.rotated(message.seq)
             case _:

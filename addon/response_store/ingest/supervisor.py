@@ -191,11 +191,11 @@ class Supervisor:
         """Say that the main segments up to now end with `seq`, and may be dropped."""
         self._send(Rotated(seq))
 
-    def announce(self, wanted: bool) -> None:
+    def announce(self, enabled: bool) -> None:
         """Say whether written rows are to be announced from now on."""
-        if wanted != self._announces:
-            self._announces = wanted
-            self._send(Announces(wanted))
+        if enabled != self._announces:
+            self._announces = enabled
+            self._send(Announces(enabled))
 
     def ask(
         self,
@@ -421,7 +421,7 @@ class Supervisor:
                 if then is not None:
                     then(IngesterReply(message.status, body))
             case Verdict():
-                self._judge(message)
+                self._note_verdict(message)
             case Log():
                 logger.log(message.level, "%s", message.text)
             case Rotate():
@@ -429,7 +429,7 @@ class Supervisor:
             case _:
                 pass  # what only the proxy sends
 
-    def _judge(self, verdict: Verdict) -> None:
+    def _note_verdict(self, verdict: Verdict) -> None:
         self.verdict = self.verdict or verdict
         if self.logs_verdicts and verdict.permanent:
             logger.warning("response_store: %s; records wait, attempts go on", verdict.error)

@@ -84,7 +84,7 @@ class Takeover:
         self._waiting: list[JournalDirectory] | None = None
         self._applier: Applier | None = None
         self._records = 0
-        self.found: list[FoundJournal] = []
+        self.journals: list[FoundJournal] = []
 
     def step(self) -> bool:
         """Do a little; return whether there is more to do.
@@ -120,13 +120,13 @@ class Takeover:
         directories = [directory for directory in directories if directory.path == only]
         if not directories:
             problem = str(make_refusal(only, "is no journal", "name the folder of one, see status"))
-            self.found.append(FoundJournal(only, Fate.UNUSABLE, problem=problem))
+            self.journals.append(FoundJournal(only, Fate.UNUSABLE, problem=problem))
         return directories
 
     def _begin(self, directory: JournalDirectory) -> None:
         """Lock a journal and get ready to apply it, if it is one for us."""
         try:
-            fate = self._judge(directory)
+            fate = self._lock_if_ours(directory)
             if fate is None:
                 self._records = 0
                 self._applier = self._prepare(directory)
@@ -137,7 +137,7 @@ class Takeover:
             if directory.exists():  # else another one has just removed it
                 self._note(directory, Fate.UNUSABLE, _describe_problem(error))
 
-    def _judge(self, directory: JournalDirectory) -> Fate | None:
+    def _lock_if_ours(self, directory: JournalDirectory) -> Fate | None:
         """Return why a journal is left alone; None where it is locked, and ours to apply."""
         if directory.is_owned():
             return Fate.BUSY
@@ -193,7 +193,7 @@ class Takeover:
     def _note(
         self, directory: JournalDirectory, fate: Fate, problem: str | None = None, records: int = 0
     ) -> None:
-        self.found.append(FoundJournal(directory.path, fate, records, problem))
+        self.journals.append(FoundJournal(directory.path, fate, records, problem))
         if records:
             logger.warning(
                 "response_store: %d records of a proxy that has ended were applied from journal %s",
@@ -245,7 +245,7 @@ def take_over(
             problem = str(error)
     if problem is not None:
         takeover.give_up(problem)
-    return takeover.found
+    return takeover.journals
 
 
 def _apply_settings(config: Config, directory: JournalDirectory) -> Config:

@@ -281,11 +281,11 @@ class JournalDirectory:
             for name in set(self._locks) - held:
                 self._unlock(name)
             return False
-        gone = self.path.with_name(GONE_PREFIX + self.journal_id)
-        self.path.rename(gone)
+        renamed = self.path.with_name(GONE_PREFIX + self.journal_id)
+        self.path.rename(renamed)
         # Else, after a loss of power, a folder of its name could be left without its header.
         sync_folder(self.path.parent)
-        _delete(gone)
+        _delete(renamed)
         self.close()
         return True
 
@@ -347,8 +347,8 @@ def _open(path: Path) -> list[JournalDirectory]:
     try:
         return [JournalDirectory.open(path)]
     except JournalError as problem:
-        gone = not os.path.lexists(path)
-        return [] if gone else [JournalDirectory(path, None, problem)]
+        is_removed = not os.path.lexists(path)
+        return [] if is_removed else [JournalDirectory(path, None, problem)]
 
 
 def _sweep(path: Path, now: float) -> None:

@@ -62,16 +62,16 @@ class Receipts:
 
     def __init__(self, call_soon: CallSoon) -> None:
         self._call_soon = call_soon
-        self._settled = threading.Condition()
+        self._condition = threading.Condition()
 
     def settle(self, receipts: Iterable[Receipt], *, lost: bool = False) -> None:
         """Settle receipts, wake who waits and have callbacks called."""
         receipts = list(receipts)
-        with self._settled:
+        with self._condition:
             for receipt in receipts:
                 receipt.lost = lost
                 receipt.done = not lost
-            self._settled.notify_all()
+            self._condition.notify_all()
         if any(receipt.has_callbacks for receipt in receipts):
             self.call(lambda: _call_back(receipts))
 
@@ -87,8 +87,8 @@ class Receipts:
         """
         receipts = [receipt for receipt in receipts if not receipt.done]
         if not any(receipt.seq is None for receipt in receipts):
-            with self._settled:
-                self._settled.wait_for(lambda: all(r.is_settled for r in receipts), seconds)
+            with self._condition:
+                self._condition.wait_for(lambda: all(r.is_settled for r in receipts), seconds)
         return all(receipt.done for receipt in receipts)
 
 

@@ -211,8 +211,8 @@ class SegmentReader:
         """
         if offset + size > self._size and offset + size > self._look():
             return False
-        wanted = _CHUNK if offset else _FIRST_CHUNK
-        self._chunk = self._pread(max(size, wanted), offset)
+        chunk_size = _CHUNK if offset else _FIRST_CHUNK
+        self._chunk = self._pread(max(size, chunk_size), offset)
         self._chunk_at = offset
         return len(self._chunk) >= size
 

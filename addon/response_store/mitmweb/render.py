@@ -134,8 +134,8 @@ def read_message(data: bytes, messages: Sequence[Any], message: Any) -> ShownAns
         outcome = accumulate(
             [*_list_events_before(messages, message, body.get("stream_id")), event]
         )
-    told = body if isinstance(body, dict) else {}
-    kind, delta = told.get("type"), told.get("delta")
+    event_fields = body if isinstance(body, dict) else {}
+    kind, delta = event_fields.get("type"), event_fields.get("delta")
     return ShownAnswer(
         outcome,
         event=kind if isinstance(kind, str) else "",

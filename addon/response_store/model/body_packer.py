@@ -192,13 +192,13 @@ class BodyPacker:
 
     def _find_base(self, group: _Group, body: bytes) -> _Body | None:
         """Return the base that is most like a body, of several the last one."""
-        found, most = None, _LEAST_ALIKE - 1
+        best, most_alike = None, _LEAST_ALIKE - 1
         for base in reversed(self._bases.get(group, ())):
-            if (alike := base.count_alike(body)) > most:
-                found, most = base, alike
-            if most == _SAMPLES:
+            if (alike := base.count_alike(body)) > most_alike:
+                best, most_alike = base, alike
+            if most_alike == _SAMPLES:
                 break
-        return found
+        return best
 
     def _compress(self, base: _Body, body: bytes) -> bytes | None:
         """Return a body's frame on a base; None where that would not save half of it."""

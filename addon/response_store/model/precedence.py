@@ -315,9 +315,9 @@ def group_by_conversation(
     changes: Iterable[Change],
 ) -> list[tuple[tuple[str, str], list[ConversationChange]]]:
     """Return the changes of each conversation in their order, by id and tenant, sorted by these."""
-    found = [one.conversation for one in changes if isinstance(one, Record) and one.conversation]
-    found.sort(key=get_key)
-    return [(key, list(group)) for key, group in groupby(found, get_key)]
+    records = [one.conversation for one in changes if isinstance(one, Record) and one.conversation]
+    records.sort(key=get_key)
+    return [(key, list(group)) for key, group in groupby(records, get_key)]
 
 
 def get_key(change: ConversationChange) -> tuple[str, str]:

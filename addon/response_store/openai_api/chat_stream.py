@@ -271,8 +271,8 @@ class ChatAccumulator:
 
     def _count(self, chunk: Members, choices: list[Members]) -> None:
         """Take the tokens that a chunk counts, wherever they stand."""
-        beside = any(name in chunk and jsontext.is_present(chunk[name]) for name in _COUNTING)
-        if not beside and not any("usage" in one for one in choices):
+        has_counts = any(name in chunk and jsontext.is_present(chunk[name]) for name in _COUNTING)
+        if not has_counts and not any("usage" in one for one in choices):
             return
         self._usage = merge_usage(self._usage, find_usage(chunk, choices))
         self._stated_usage = merge_usage(self._stated_usage, chunk.get("usage", jsontext.ABSENT))

@@ -31,8 +31,8 @@ class _Call:
 
     @property
     def has_arguments(self) -> bool:
-        given = any(name in self.body for name in _GROWING)
-        return given or any(piece for pieces in self.pieces.values() for piece in pieces)
+        has_members = any(name in self.body for name in _GROWING)
+        return has_members or any(piece for pieces in self.pieces.values() for piece in pieces)
 
     @property
     def is_whole(self) -> bool:

@@ -290,20 +290,20 @@ def find_echoes(texts: Iterable[bytes], marks: Sequence[Mark], key: bytes) -> tu
         return ()
     known = set(marks)
     lengths = sorted({length for length, _ in marks})
-    found = {
+    echoes = {
         part
         for word in _words(texts, lengths[0])
         for part in _parts(word, lengths)
         if (len(part), _digest(part, key)) in known
     }
-    return tuple(sorted(found, key=len, reverse=True))
+    return tuple(sorted(echoes, key=len, reverse=True))
 
 
 def _words(texts: Iterable[bytes], least: int) -> Iterator[bytes]:
     """Yield the words that are long enough; neither quotes nor escapes belong to one."""
     deadline = Deadline(READ_SECONDS, processor=True)
-    found = re.compile(rb"[!#-\[\]-~]{%d,}" % least).finditer
-    for number, word in enumerate(each for text in texts for each in found(text)):
+    find_words = re.compile(rb"[!#-\[\]-~]{%d,}" % least).finditer
+    for number, word in enumerate(each for text in texts for each in find_words(text)):
         if number % _LOOK_EVERY == 0 and deadline.has_passed:
             raise TooManyValuesError("it takes too long to look for credentials")
         yield word[0]

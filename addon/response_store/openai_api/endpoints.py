@@ -160,8 +160,8 @@ def classify(method: str, path: str, content_type: str, upgrade: str) -> Api | S
     cancelling and deleting it. `find_target_id` tells them apart.
     """
     route = path.partition("?")[0]  # what follows may be a secret, which no cache may keep
-    judge = _classify_cached if len(route) <= _CACHED_CHARS else _classify
-    return judge(method, route, content_type[:_CACHED_CHARS], upgrade[:_CACHED_CHARS])
+    classify_request = _classify_cached if len(route) <= _CACHED_CHARS else _classify
+    return classify_request(method, route, content_type[:_CACHED_CHARS], upgrade[:_CACHED_CHARS])
 
 
 def _classify(method: str, path: str, content_type: str, upgrade: str) -> Api | Skip:

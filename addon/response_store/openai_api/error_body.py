@@ -42,11 +42,11 @@ def read_error(members: Members) -> ApiError | None:
     return _read_flat_error(members)
 
 
-def read_error_value(value: jsontext.Text, beside: Members | None = None) -> ApiError | None:
-    """Read what an `error` member holds; its code may stand `beside` it, and so may its words."""
+def read_error_value(value: jsontext.Text, siblings: Members | None = None) -> ApiError | None:
+    """Read what an `error` member holds; its code and message may stand in `siblings`."""
     if _is_empty(value):
         return None
-    siblings = beside or {}
+    siblings = siblings or {}
     inner = _read_members(value)
     if not inner and bytes(memoryview(value)[:1]) == b"[":
         inner = next(filter(None, map(_read_members, _slice_elements(value))), {})

@@ -123,8 +123,8 @@ def synthesize_text_events(
 def synthesize_summary_part_events(part: Raw, place: EventFields) -> Iterator[SyntheticEvent]:
     """Yield the events of a part of a reasoning item's summary."""
     members = read_members(part)
-    begun = Raw(jsontext.encode_object(members | {"text": EMPTY_TEXT}))
-    yield SyntheticEvent(f"{_SUMMARY}_part.added", {**place, "part": begun})
+    empty_part = Raw(jsontext.encode_object(members | {"text": EMPTY_TEXT}))
+    yield SyntheticEvent(f"{_SUMMARY}_part.added", {**place, "part": empty_part})
     yield from synthesize_text_events(f"{_SUMMARY}_text", "text", members, place)
     yield SyntheticEvent(f"{_SUMMARY}_part.done", {**place, "part": part})
 
@@ -133,10 +133,10 @@ def synthesize_content_part_events(part: Raw, place: EventFields) -> Iterator[Sy
     """Yield the events of a part of an item's content; what is not text comes whole."""
     members = read_members(part)
     member, name = _TEXTS.get(get_text(members, "type") or "", ("", ""))
-    begun = members | {member: EMPTY_TEXT} if name else members
+    empty_part = members | {member: EMPTY_TEXT} if name else members
     if name == _OUTPUT_TEXT:
-        begun |= {"annotations": EMPTY_LIST, "logprobs": EMPTY_LIST}
-    shown = Raw(jsontext.encode_object(begun)) if name else part
+        empty_part |= {"annotations": EMPTY_LIST, "logprobs": EMPTY_LIST}
+    shown = Raw(jsontext.encode_object(empty_part)) if name else part
     yield SyntheticEvent("response.content_part.added", {**place, "part": shown})
     if name == _OUTPUT_TEXT:
         yield from _synthesize_output_text(members, place)
@@ -204,8 +204,8 @@ def synthesize_item_events(index: int, item: bytes) -> Iterator[SyntheticEvent]:
     """Yield the events of an output item (JSON text)."""
     members = read_members(item)
     kind = get_text(members, "type") or ""
-    begun = Raw(_empty_item(kind, members) if members else item)
-    yield SyntheticEvent("response.output_item.added", {"output_index": index, "item": begun})
+    empty_item = Raw(_empty_item(kind, members) if members else item)
+    yield SyntheticEvent("response.output_item.added", {"output_index": index, "item": empty_item})
     place = {"item_id": _get_item_id(index, members), "output_index": index}
     yield from _synthesize_steps(kind, _BEFORE.get(kind, ()), place)
     yield from _synthesize_content(kind, members, place)
@@ -283,9 +283,9 @@ def synthesize_events(text: bytes) -> Iterator[SyntheticEvent]:
         yield SyntheticEvent("response.created", whole)
         yield SyntheticEvent(f"response.{state.value}", whole)
         return
-    begun = {"response": _empty_response(text)}
-    yield SyntheticEvent("response.created", begun)
-    yield SyntheticEvent("response.in_progress", begun)
+    created = {"response": _empty_response(text)}
+    yield SyntheticEvent("response.created", created)
+    yield SyntheticEvent("response.in_progress", created)
     for index, item in enumerate(outcome.items):
         yield from synthesize_item_events(index, item)
     yield SyntheticEvent(_TERMINAL[state], whole)

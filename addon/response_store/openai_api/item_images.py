@@ -51,8 +51,8 @@ def find_images(item: Fields) -> tuple[ItemImage, ...]:
     if item.get("type") == "image_generation_call":
         return tuple(filter(None, [_read_image(item.get("result"))]))
     contents = (item.get(name) for name in ("content", "output", "outputs", "images"))
-    found = (image for content in contents for image in _find_in(content, 0))
-    return tuple(islice(found, MAX_IMAGES))
+    images = (image for content in contents for image in _find_in(content, 0))
+    return tuple(islice(images, MAX_IMAGES))
 
 
 def _find_in(content: object, depth: int) -> Iterator[ItemImage]:

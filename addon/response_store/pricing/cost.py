@@ -96,10 +96,10 @@ class Tariff:
         """Return the times behind `first`, up to `last`, from which other rates are in force."""
         return [period.since for period in self.periods if first < period.since <= last]
 
-    def list_thresholds(self, shortest: int, longest: int) -> list[int]:
+    def list_thresholds(self, min_length: int, max_length: int) -> list[int]:
         """Return the lengths of input above which rates differ, as far as they part these two."""
         above = {level.above for period in self.periods for level in period.levels}
-        return sorted(length for length in above if shortest <= length < longest)
+        return sorted(length for length in above if min_length <= length < max_length)
 
 
 class PriceKey(NamedTuple):

@@ -63,18 +63,18 @@ def measure_used_bytes(reader: Reader) -> int:
 
 def survey_selection(reader: Reader, selection: Selection) -> Survey:
     """Count and measure what a selection would remove."""
-    where = build_removable_condition(selection)
+    condition = build_removable_condition(selection)
     row_bytes = f"{_build_size_sql(reader, _BULKY)} + {_ROW_BYTES}"
     count, oldest, newest, size = reader.rows(
         f"SELECT count(*), min(started_at), max(started_at), coalesce(sum({row_bytes}), 0)"
-        f" FROM {{exchanges}} WHERE {where.sql}",
-        where.values,
+        f" FROM {{exchanges}} WHERE {condition.sql}",
+        condition.values,
     )[0]
     of_responses = reader.rows(
         f"SELECT coalesce(sum({_build_size_sql(reader, _BULKY_OF_RESPONSE)}), 0)"
         " FROM {responses} WHERE (tenant_id, id) IN"
-        f" (SELECT tenant_id, response_id FROM {{exchanges}} WHERE {where.sql})",
-        where.values,
+        f" (SELECT tenant_id, response_id FROM {{exchanges}} WHERE {condition.sql})",
+        condition.values,
     )[0][0]
     return Survey(count, oldest, newest, int(size) + int(of_responses))
 
@@ -96,14 +96,14 @@ def select_excess(
     if used <= max_bytes:
         return None
     count = int(reader.rows(_COUNT)[0][0])
-    wanted = max(math.ceil(share * count * (used - max_bytes) / used), 1)
-    return select_oldest(reader, wanted), wanted
+    excess = max(math.ceil(share * count * (used - max_bytes) / used), 1)
+    return select_oldest(reader, excess), excess
 
 
-def select_oldest(reader: Reader, wanted: int) -> Selection:
-    """Return a selection of the `wanted` oldest exchanges; all of them where there are fewer."""
-    found = reader.rows(_NTH, (wanted - 1,))
-    return Selection(until=math.nextafter(found[0][0], math.inf)) if found else Selection()
+def select_oldest(reader: Reader, number: int) -> Selection:
+    """Return a selection of the `number` oldest exchanges; all of them where there are fewer."""
+    rows = reader.rows(_NTH, (number - 1,))
+    return Selection(until=math.nextafter(rows[0][0], math.inf)) if rows else Selection()
 
 
 def _build_size_sql(reader: Reader, columns: Iterable[str]) -> str:
@@ -182,7 +182,7 @@ def select_batch(
     Bodies may be large: where the first ones are much to remove at once, there are fewer rows. So
     there are where many bodies would have to be packed anew.
     """
-    where = build_removable_condition(selection)
+    condition = build_removable_condition(selection)
     # A file knows no infinite numbers.
     started_at = max(after.started_at, -1e300)
     # Of few exchanges another index knows more than that of tenants and times.
@@ -194,9 +194,10 @@ def select_batch(
         f" coalesce(length(request_body), 0) + coalesce(length(raw_response), 0), {COUNT_BASED}"
         f" FROM {{exchanges}} {by_time} WHERE {of_tenant} = ?"
         " AND started_at >= ? AND (started_at, exchange_id COLLATE {bytewise}) > (?, ?)"
-        f" AND {where.sql} ORDER BY started_at, exchange_id COLLATE {{bytewise}} LIMIT ? {{lock}}"
+        f" AND {condition.sql}"
+        " ORDER BY started_at, exchange_id COLLATE {bytewise} LIMIT ? {lock}"
     )
-    values = (tenant, started_at, started_at, after.exchange_id, *where.values, max_rows)
+    values = (tenant, started_at, started_at, after.exchange_id, *condition.values, max_rows)
     rows = execute(statement, values)[0]
     sizes = accumulate(row[-2] for row in rows)
     based = accumulate(row[-1] for row in rows)
@@ -218,16 +219,16 @@ def remove_batch(
     """
     if not rows:
         return PrunedBatch(0, 0, None)
-    where = build_removable_condition(selection)
+    condition = build_removable_condition(selection)
     ids = release_bases(
-        execute, [row[0] for row in rows], lambda: _select_again(execute, rows, where)
+        execute, [row[0] for row in rows], lambda: _select_again(execute, rows, condition)
     )
     if not ids:
         return PrunedBatch(0, 0, PruneCursor(rows[-1][3], rows[-1][0]))
     _, exchanges = execute(
         f"DELETE FROM {{exchanges}} WHERE exchange_id IN ({build_placeholders(ids)})"
-        f" AND {where.sql}",
-        (*ids, *where.values),
+        f" AND {condition.sql}",
+        (*ids, *condition.values),
     )
     named = sorted({id_ for row in rows for id_ in row[1:3] if id_ is not None})
     free = before_responses(tenant, named) if named else named
@@ -246,16 +247,16 @@ def remove_batch(
     return PrunedBatch(exchanges, responses, PruneCursor(rows[-1][3], rows[-1][0]))
 
 
-def _select_again(execute: Execute, rows: Sequence[Row], where: Condition) -> list[str]:
+def _select_again(execute: Execute, rows: Sequence[Row], condition: Condition) -> list[str]:
     """Return the ids of a batch that are still to be removed: since it was selected, some may have
     changed.
     """
     ids = [row[0] for row in rows]
     statement = (
         f"SELECT exchange_id FROM {{exchanges}} WHERE exchange_id IN ({build_placeholders(ids)})"
-        f" AND {where.sql}"
+        f" AND {condition.sql}"
     )
-    return [one for (one,) in execute(statement, (*ids, *where.values))[0]]
+    return [one for (one,) in execute(statement, (*ids, *condition.values))[0]]
 
 
 def build_placeholders(values: Sequence[object]) -> str:

@@ -66,11 +66,11 @@ class Pruner:
         reader, factor = self.database.reader, 1
         while True:
             began, before = time.monotonic(), self.exchanges
-            found = measures.select_excess(reader, max_bytes, _EXCESS_SHARE)
-            if found is None:
+            excess = measures.select_excess(reader, max_bytes, _EXCESS_SHARE)
+            if excess is None:
                 return
-            wanted = max(found[1], _MIN_EXCESS_ROWS) * factor
-            selection = measures.select_oldest(reader, wanted)
+            count = max(excess[1], _MIN_EXCESS_ROWS) * factor
+            selection = measures.select_oldest(reader, count)
             tenants = measures.list_tenants(reader)
             yield time.monotonic() - began
             yield from self.remove_steps(selection, tenants)

@@ -84,9 +84,9 @@ def rewrite_rows(
     missed: list[RowChange] = []
     unindexed: list[str] = []
     for change in changes:
-        where = " AND ".join(f"{name} = ?" for name in change.table.key)
+        condition = " AND ".join(f"{name} = ?" for name in change.table.key)
         columns, table = ", ".join(change.before), f"{{{change.table.word}}}"
-        rows, _ = execute(f"SELECT {columns} FROM {table} WHERE {where} {{lock}}", change.key)
+        rows, _ = execute(f"SELECT {columns} FROM {table} WHERE {condition} {{lock}}", change.key)
         if not rows or tuple(rows[0]) != tuple(change.before.values()):
             missed.append(change)
             continue
@@ -94,7 +94,9 @@ def rewrite_rows(
             missed.append(change)
             continue
         places = ", ".join(f"{name} = ?" for name in change.after)
-        execute(f"UPDATE {table} SET {places} WHERE {where}", (*change.after.values(), *change.key))
+        execute(
+            f"UPDATE {table} SET {places} WHERE {condition}", (*change.after.values(), *change.key)
+        )
         unindexed += _list_exchanges(execute, change)
     if unindexed:
         ids = build_placeholders(unindexed)

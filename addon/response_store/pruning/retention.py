@@ -257,5 +257,7 @@ class Retention:
 def _find_newest(reader: Reader, before: float | None) -> float | None:
     """Return when the newest exchange of any tenant began, of those before a time."""
     statement, bound = (_NEWEST, ()) if before is None else (_NEWEST_BEFORE, (before,))
-    found = [reader.rows(statement, (name, *bound))[0][0] for name in measures.list_tenants(reader)]
-    return max((began for began in found if began is not None), default=None)
+    starts = [
+        reader.rows(statement, (name, *bound))[0][0] for name in measures.list_tenants(reader)
+    ]
+    return max((began for began in starts if began is not None), default=None)

@@ -86,8 +86,8 @@ class _Part(NamedTuple):
     counted: int
     first: float
     last: float
-    shortest: int | None
-    longest: int | None
+    min_length: int | None
+    max_length: int | None
     exchanges: int
     tokens: TokenCounts
 
@@ -141,7 +141,7 @@ def _add_up(reader: Reader, origin: _Origin, prices: Prices) -> defaultdict[Key,
     for part, tariff in _list_even(reader, origin, prices):
         usd = None
         if tariff is not None:
-            usd = prices.compute(tariff, part.first, part.shortest or 0, part.tokens)
+            usd = prices.compute(tariff, part.first, part.min_length or 0, part.tokens)
         costs[part.key] = costs[part.key].plus(usd, part.exchanges if usd is None else 0)
     return costs
 
@@ -154,11 +154,16 @@ def _list_even(
     times, lengths = set[float](), set[int]()
     for part in _list_parts(reader, origin):
         tariff = _find_tariff(prices, part)
-        if tariff is None or part.model is None or part.shortest is None or part.longest is None:
+        if (
+            tariff is None
+            or part.model is None
+            or part.min_length is None
+            or part.max_length is None
+        ):
             yield part, None
             continue
         changes = tariff.list_changes(part.first, part.last)
-        thresholds = tariff.list_thresholds(part.shortest, part.longest)
+        thresholds = tariff.list_thresholds(part.min_length, part.max_length)
         if changes or thresholds:
             uneven[part.kind] = part.model
             times.update(changes)
@@ -195,7 +200,7 @@ def _list_parts(reader: Reader, origin: _Origin, cuts: Sequence[Condition] = ())
 
 def _build_part(key: Key, kind: Sequence[Any], sums: Sequence[Any]) -> _Part:
     host, model, tier, counted = kind
-    first, last, shortest, longest, exchanges, *tokens = sums
+    first, last, min_length, max_length, exchanges, *tokens = sums
     return _Part(
         key,
         host,
@@ -204,8 +209,8 @@ def _build_part(key: Key, kind: Sequence[Any], sums: Sequence[Any]) -> _Part:
         counted,
         first,
         last,
-        shortest,
-        longest,
+        min_length,
+        max_length,
         exchanges,
         TokenCounts(*tokens),
     )

@@ -202,8 +202,8 @@ class Query(Closes):
             sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
         with self._reader.snapshot():
             rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
-            begun = [Summary(*row) for row in rows[:limit]]
-            shown = tuple(add_following(self._reader, tenant, begun))
+            summaries = [Summary(*row) for row in rows[:limit]]
+            shown = tuple(add_following(self._reader, tenant, summaries))
         if len(rows) <= limit:
             return Page(shown, None)
         return Page(shown, Cursor(shown[-1].started_at, shown[-1].exchange_id))

@@ -77,10 +77,12 @@ def select_with_following(selection: Selection) -> Condition:
         return selection.condition(state=LATEST_STATE)
     period = Selection(tenant=selection.tenant, since=selection.since, until=selection.until)
     others = msgspec.structs.replace(selection, tenant=None, since=None, until=None)
-    begun = period.condition()
+    in_period = period.condition()
     if others == Selection():
-        return begun
+        return in_period
     sql, values = others.condition(state=LATEST_STATE)
     named = f"(SELECT * FROM {_BEGAN}) AS named"
-    follows = f"{FOLLOWS} AND (SELECT 1 FROM {named} WHERE {sql} LIMIT 1) IS NOT NULL"
-    return Condition(f"{begun.sql} AND (({sql}) OR {follows})", (*begun.values, *values, *values))
+    follows_named = f"{FOLLOWS} AND (SELECT 1 FROM {named} WHERE {sql} LIMIT 1) IS NOT NULL"
+    return Condition(
+        f"{in_period.sql} AND (({sql}) OR {follows_named})", (*in_period.values, *values, *values)
+    )

@@ -123,14 +123,14 @@ def explain_missing_tables(
 
 def build_version_error(label: str, table: str, stored: object, known: int) -> StoreError:
     """Return the error where a table's schema is not the one that this program reads."""
-    where = f"{label}: table {table} says version {stored}, this program reads version {known}."
+    problem = f"{label}: table {table} says version {stored}, this program reads version {known}."
     if isinstance(stored, int) and stored > known:
         return PermanentStoreError(
-            f"{where} A newer program has written the database. Upgrade this one:"
+            f"{problem} A newer program has written the database. Upgrade this one:"
             " pip install --upgrade mitmproxy-response-store"
         )
     return PermanentStoreError(
-        f"{where} Start a proxy of this version on the database once, which brings the tables up"
+        f"{problem} Start a proxy of this version on the database once, which brings the tables up"
         " to date: response-store run -- true"
     )
 

@@ -58,12 +58,12 @@ def read_version(catalogue: Catalogue, table: str) -> Version:
     return stored if stored is None or isinstance(stored, int) else str(stored)
 
 
-def check_schema(catalogue: Catalogue, tables: TableNames, where: str) -> None:
+def check_schema(catalogue: Catalogue, tables: TableNames, label: str) -> None:
     """Raise PermanentStoreError, with every problem at once, where this schema is not ours."""
     problems = _find_version_problems(catalogue, tables) + _find_column_problems(catalogue, tables)
     if problems:
         raise PermanentStoreError(
-            f"{where}: {'; '.join(problems)}. Name other tables in the configuration, or fix these"
+            f"{label}: {'; '.join(problems)}. Name other tables in the configuration, or fix these"
         )
 
 
@@ -77,7 +77,7 @@ _read_view = re.compile(r'CREATE VIEW "(\w+)"').match
 
 
 def list_possible(
-    catalogue: Catalogue, statements: Iterable[str], where: str
+    catalogue: Catalogue, statements: Iterable[str], label: str
 ) -> Iterator[tuple[str, str | None]]:
     """Yield the statements of a migration, each with the name of the view that it makes, if any.
 
@@ -90,7 +90,7 @@ def list_possible(
             logger.warning(
                 "response_store: %s: something is called %s already, so the view of that name is"
                 " left out, which is there for people alone",
-                where,
+                label,
                 view,
             )
         else:

@@ -176,11 +176,13 @@ def find_thread(lookup: ThreadLookup, tenant: str, identifier: str) -> Thread:
     """Return the thread of an exchange or response by its id. Raises StoreError as `find` does."""
     requested = lookup.find(tenant, identifier)
     name = _get_response_id(requested)
-    older, continues, cut = _find_ancestors(lookup, tenant, requested)
-    newer = _take_until_repeated(lookup.descendants(tenant, name), {name, *older}) if name else []
-    chain = [*reversed(older), *filter(None, [name]), *newer]
-    oldest = _find_response(lookup, tenant, older[-1]) if older else requested
-    newest = _find_response(lookup, tenant, newer[-1]) if newer else requested
+    ancestors, continues, cut = _find_ancestors(lookup, tenant, requested)
+    descendants = (
+        _take_until_repeated(lookup.descendants(tenant, name), {name, *ancestors}) if name else []
+    )
+    chain = [*reversed(ancestors), *filter(None, [name]), *descendants]
+    oldest = _find_response(lookup, tenant, ancestors[-1]) if ancestors else requested
+    newest = _find_response(lookup, tenant, descendants[-1]) if descendants else requested
     earlier = [] if cut else _find_in_conversation(lookup, tenant, oldest, chain)[0]
     later = _find_in_conversation(lookup, tenant, newest, chain)[1] if name else []
     return Thread(
@@ -203,13 +205,13 @@ def _find_ancestors(
     first = None if name else _get_previous_response_id(entry)
     start = name or first
     named = [*filter(None, [first]), *(lookup.ancestors(tenant, start) if start else [])]
-    older = _take_until_repeated(named, {name} if name else set())
-    last = _find_response(lookup, tenant, older[-1]) if older else None
-    if older and last is None:
-        return older[:-1], older[-1], False
-    if last is not None and len(older) >= DEPTH:
-        return older, _get_previous_response_id(last), True
-    return older, None, False
+    ancestors = _take_until_repeated(named, {name} if name else set())
+    last = _find_response(lookup, tenant, ancestors[-1]) if ancestors else None
+    if ancestors and last is None:
+        return ancestors[:-1], ancestors[-1], False
+    if last is not None and len(ancestors) >= DEPTH:
+        return ancestors, _get_previous_response_id(last), True
+    return ancestors, None, False
 
 
 def _find_in_conversation(
@@ -219,10 +221,10 @@ def _find_in_conversation(
     exchange = entry.exchange if entry else None
     if exchange is None or exchange.conversation_id is None:
         return [], []
-    begun = lookup.in_conversation(tenant, exchange.conversation_id)
+    exchanges = lookup.in_conversation(tenant, exchange.conversation_id)
     name = exchange.response_id or ""
-    place = (dict(begun).get(name, exchange.started_at), name)
-    placed = [(began, one) for one, began in begun if one not in {*chain}]
+    place = (dict(exchanges).get(name, exchange.started_at), name)
+    placed = [(began, one) for one, began in exchanges if one not in {*chain}]
     before = [one for began, one in placed if (began, one) < place]
     after = [one for began, one in placed if (began, one) > place]
     return before[-DEPTH:], after[:DEPTH]

@@ -57,7 +57,7 @@ class BypassWatch:
         self._resolve = resolve or _resolve
         self._addresses: dict[Address, Address] = {}  # to the server that has it
         self._resolve_at = 0.0
-        self._found: dict[Address, None] = {}
+        self._bypassed: dict[Address, None] = {}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="response-store-bypass", daemon=True)
         self._thread.start()
@@ -66,11 +66,11 @@ class BypassWatch:
         """End the watch; return the hosts that were connected to."""
         self._ended.set()
         self._thread.join(1.0)  # a name that is being looked up is not waited for
-        return [host for host, _ in self._found]
+        return [host for host, _ in self._bypassed]
 
     def _run(self) -> None:
         pause = 0.0
-        while len(self._found) < len(self._servers) and not self._ended.wait(pause):
+        while len(self._bypassed) < len(self._servers) and not self._ended.wait(pause):
             began = time.monotonic()
             with suppress(OSError, ValueError):  # processes end while they are looked at
                 self.look()
@@ -89,13 +89,13 @@ class BypassWatch:
                 for server in self._servers
                 for address in self._resolve(server)
             )
-        meant = [one for one in possible if one.remote in self._addresses]
-        if not meant:
+        to_servers = [one for one in possible if one.remote in self._addresses]
+        if not to_servers:
             return
         inodes = set().union(*map(_list_inodes, _list_descendants(self._pid)))
-        for one in meant:
+        for one in to_servers:
             if one.inode in inodes:
-                self._found[self._addresses[one.remote]] = None
+                self._bypassed[self._addresses[one.remote]] = None
 
 
 def _parse_server(url: str) -> Address | None:
@@ -141,19 +141,19 @@ def _list_descendants(pid: int) -> list[int]:
             with suppress(OSError):
                 behind_name = (folder / "stat").read_text().rpartition(")")[2]
                 parents[int(folder.name)] = int(behind_name.split()[1])
-    found = [pid]
-    for one in found:  # grows as it goes
-        found += [child for child, parent in parents.items() if parent == one]
-    return found
+    descendants = [pid]
+    for one in descendants:  # grows as it goes
+        descendants += [child for child, parent in parents.items() if parent == one]
+    return descendants
 
 
 def _list_inodes(pid: int) -> set[str]:
     """Return the sockets that a process has open; none where it has gone, or is another user's."""
-    found = set()
+    inodes = set()
     with suppress(OSError):
         for entry in Path(f"/proc/{pid}/fd").iterdir():
             with suppress(OSError):
                 link = str(entry.readlink())
                 if link.startswith("socket:["):
-                    found.add(link[len("socket:[") : -1])
-    return found
+                    inodes.add(link[len("socket:[") : -1])
+    return inodes

@@ -67,10 +67,10 @@ class RunLabel(NamedTuple):
     is_unique: bool
 
 
-def choose_label(given: str | None, program: str) -> RunLabel:
+def choose_label(label: str | None, program: str) -> RunLabel:
     """Return the label that was given, else one of the program's name, the time and a short id."""
-    if given is not None:
-        return RunLabel(given, False)
+    if label is not None:
+        return RunLabel(label, False)
     name = re.sub(r"[^A-Za-z0-9_.+-]+", "-", Path(program).name).strip("-")[:_NAME_CHARACTERS]
     return RunLabel(f"{name or 'run'}-{time.strftime('%m%d-%H%M')}-{secrets.token_hex(2)}", True)
 

@@ -67,13 +67,13 @@ def _is_stream(response: http.Response) -> bool:
 
 def _is_none_of_ours(request: http.Request) -> bool:
     headers = request.headers
-    found = classify(
+    api = classify(
         request.method,
         request.path,
         headers.get("content-type", ""),
         headers.get("upgrade", ""),
     )
-    return isinstance(found, Skip)
+    return isinstance(api, Skip)
 
 
 def _read_size(message: http.Message) -> int:
@@ -167,8 +167,8 @@ class Admission:
         return self.strip(flow.request)
 
     def _has_password(self, flow: http.HTTPFlow) -> bool:
-        given = flow.request.headers.pop(_HEADER, "")
-        scheme, _, coded = given.partition(" ")
+        credentials = flow.request.headers.pop(_HEADER, "")
+        scheme, _, coded = credentials.partition(" ")
         if scheme.lower() == "basic" and hmac.compare_digest(
             coded.strip().encode(), self._expected
         ):
@@ -197,7 +197,7 @@ class Companion:
     def running(self) -> None:
         self._trust(ctx.options)
         set_up_page(ctx.options)
-        asyncio.get_running_loop().call_soon(self._tell)
+        asyncio.get_running_loop().call_soon(self._report_ready)
 
     def http_connect(self, flow: http.HTTPFlow) -> None:
         """Admit the command alone."""
@@ -244,13 +244,13 @@ class Companion:
         ):
             options.update(ssl_verify_upstream_trusted_ca=self._settings.trusted)
 
-    def _tell(self) -> None:
+    def _report_ready(self) -> None:
         """Say that we are ready, once we are; where something failed, mitmproxy ends by itself."""
         if _get_addon("errorcheck").logger.has_errored:
             return
         session = _get_addon("responsestore").session
         if session is None:
-            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._tell)
+            asyncio.get_running_loop().call_later(_LOOK_EVERY, self._report_ready)
             return
         page = find_page_url(ctx.master, ctx.options)
         if page is not None and self._settings.open_browser:

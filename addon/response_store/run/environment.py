@@ -67,9 +67,9 @@ def read_trusted(environ: Mapping[str, str]) -> str:
     )
     folders = [path for path in named if Path(path).is_dir()]
     folders += environ.get(_FOLDERS, "").split(os.pathsep)
-    found = dict.fromkeys(one for path in folders for one in _read_folder(path))
-    there = set(_certificates(text))
-    return "\n".join([text, *(one for one in found if one not in there)]) + "\n"
+    certificates = dict.fromkeys(one for path in folders for one in _read_folder(path))
+    known = set(_certificates(text))
+    return "\n".join([text, *(one for one in certificates if one not in known)]) + "\n"
 
 
 def _list_named_paths(environ: Mapping[str, str]) -> dict[str, str]:

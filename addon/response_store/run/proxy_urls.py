@@ -35,8 +35,8 @@ def is_loopback(host: str) -> bool:
 
 def is_pattern_of_loopback(pattern: str) -> bool:
     """Return whether NO_PROXY means this machine by it: a host, also with a port, or a network."""
-    found = _with_port(pattern)
-    host = found[1] if found else pattern
+    parts = _with_port(pattern)
+    host = parts[1] if parts else pattern
     if is_loopback(host.removeprefix("*")):
         return True
     try:
@@ -123,17 +123,17 @@ def find_company_proxy(environ: Mapping[str, str]) -> CompanyProxy | None:
     """Return the proxy that HTTPS goes through so far. Raises
     RunError, which never shows the value.
     """
-    found = next((name for name in _VARIABLES if environ.get(name)), None)
-    if found is None:
+    variable = next((name for name in _VARIABLES if environ.get(name)), None)
+    if variable is None:
         return None
-    url = environ[found]
+    url = environ[variable]
     try:
         parts = urlsplit(url if "://" in url else f"http://{url}")
         port = f":{parts.port}" if parts.port is not None else ""
     except ValueError:
-        raise _build_proxy_error(found) from None
+        raise _build_proxy_error(variable) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise _build_proxy_error(found)
+        raise _build_proxy_error(variable)
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     credentials = None
     if parts.username is not None:

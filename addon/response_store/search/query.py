@@ -73,9 +73,9 @@ def search(
         return SearchResult((), 0, count_unindexed(reader.rows) if unindexed is None else unindexed)
     with reader.snapshot():
         statement, values = _build_statement(reader, terms, selection)
-        found = reader.rows(statement, (*values, limit))
-        hits = tuple(_build_hit(reader, terms, columns) for columns in found)
-        total = int(found[0][1]) if found else 0
+        rows = reader.rows(statement, (*values, limit))
+        hits = tuple(_build_hit(reader, terms, columns) for columns in rows)
+        total = int(rows[0][1]) if rows else 0
         return SearchResult(
             hits, total, count_unindexed(reader.rows) if unindexed is None else unindexed
         )
@@ -128,6 +128,6 @@ def _build_filter(selection: Selection) -> Condition:
 def _build_hit(reader: Reader, terms: Sequence[Term], columns: Row) -> Hit:
     score, _, *summary = columns
     shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
-    found = read_row(reader.rows, shown.exchange_id)
-    texts = extract_texts(found).texts if found else ()
+    exchange = read_row(reader.rows, shown.exchange_id)
+    texts = extract_texts(exchange).texts if exchange else ()
     return Hit(shown, float(score), build_snippet(texts, terms))

@@ -28,10 +28,10 @@ class Match(NamedTuple):
 
 
 class Fragment(NamedTuple):
-    """A part of a snippet, as one line; `found` where it is what was looked for."""
+    """A part of a snippet, as one line; `is_match` where it is what was searched for."""
 
     text: str
-    found: bool
+    is_match: bool
 
 
 class Snippet(NamedTuple):
@@ -49,8 +49,8 @@ class Snippet(NamedTuple):
     def marks(self) -> list[tuple[int, int]]:
         """Return where in the text the matches begin and end, in characters."""
         places, at = [], 0
-        for text, found in self.fragments:
-            if found:
+        for text, is_match in self.fragments:
+            if is_match:
                 places.append((at, at + len(text)))
             at += len(text)
         return places
@@ -63,10 +63,10 @@ def build_snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | Non
     best: tuple[int, str, str, list[Match]] | None = None
     for label, written in texts:
         text = normalize(written)
-        for found in _group_matches(list(islice(find_matches(text, terms), _MAX_MATCHES))):
-            kinds = len({match.term for match in found})
+        for group in _group_matches(list(islice(find_matches(text, terms), _MAX_MATCHES))):
+            kinds = len({match.term for match in group})
             if best is None or kinds > best[0]:
-                best = (kinds, label, text, found)
+                best = (kinds, label, text, group)
         if best is not None and best[0] == len(terms):
             break
     return Snippet(best[1], tuple(_cut_fragments(best[2], best[3]))) if best else None
@@ -74,11 +74,11 @@ def build_snippet(texts: Iterable[Text], terms: Sequence[Term]) -> Snippet | Non
 
 def find_matches(text: str, terms: Sequence[Term]) -> Iterator[Match]:
     """Yield the places of terms in a normalized text."""
-    longest = max((len(term.words) for term in terms), default=0)
+    max_words = max((len(term.words) for term in terms), default=0)
     window: list[Token] = []
     for segment in tokenize(text):
         window.append(segment)
-        if len(window) > longest:
+        if len(window) > max_words:
             window.pop(0)
         for number, term in enumerate(terms):
             if (start := _find_term_start(window, term, text)) is not None:
@@ -92,8 +92,8 @@ def _find_term_start(window: Sequence[Token], term: Term, text: str) -> int | No
     *before, last = term.words
     segment = window[-1]
     if not _matches_word(segment.word, last, term.begins):
-        beside = () if before else split_camel_case(text[segment.start : segment.end])
-        if not any(_matches_word(camel_part, last, term.begins) for camel_part in beside):
+        camel_parts = () if before else split_camel_case(text[segment.start : segment.end])
+        if not any(_matches_word(camel_part, last, term.begins) for camel_part in camel_parts):
             return None
     if len(window) <= len(before):
         return None

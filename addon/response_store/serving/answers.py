@@ -347,8 +347,8 @@ def answer_command(config: Config, kind: str, arguments: Sequence[str]) -> str:
 
 def _show_newest(query: Query, tenant: str, arguments: Sequence[str]) -> str:
     limit = min(max(int(arguments[0]), 1), MAX_LISTED)
-    found = query.recent(tenant, limit=limit).exchanges
-    return f"the newest {limit}\n{_format_lines(query, found)}"
+    exchanges = query.recent(tenant, limit=limit).exchanges
+    return f"the newest {limit}\n{_format_lines(query, exchanges)}"
 
 
 def _show_matching(query: Query, tenant: str, words: Sequence[str]) -> str:

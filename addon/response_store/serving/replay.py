@@ -92,10 +92,10 @@ def _select_later(events: list[Event], starting_after: int) -> list[Event] | Non
     known = [n for n, event in zip(numbers, events, strict=True) if _is_object(event)]
     if None in known or starting_after > max(number for number in known if number is not None):
         return None
-    later, behind = [], False
+    later, is_later = [], False
     for event, number in zip(events, numbers, strict=True):
-        behind = behind if number is None else number > starting_after
-        if behind:
+        is_later = is_later if number is None else number > starting_after
+        if is_later:
             later.append(event)
     return later
 

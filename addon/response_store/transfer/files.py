@@ -108,7 +108,7 @@ class LineReader:
     def __init__(self, file: io.BufferedReader) -> None:
         self.total = _get_size(file)
         self._file = file
-        self._read = self._told = 0
+        self._read = self._reported = 0
 
     def __iter__(self) -> Iterator[bytes]:
         unpacked = _unpack(self._file)
@@ -121,7 +121,7 @@ class LineReader:
     def moved(self) -> int:
         """Return how many bytes were read since the last call: of the file, or of the lines."""
         now = self._read if self.total is None else self._file.tell()
-        before, self._told = self._told, now
+        before, self._reported = self._reported, now
         return now - before
 
 

@@ -324,10 +324,10 @@ def _explain(decoded: Mapping[str, Any]) -> None:
 
 
 def _describe_error(error: Any) -> str:
-    where = f"{error.absolute_path[0]}: " if error.absolute_path else ""
+    place = f"{error.absolute_path[0]}: " if error.absolute_path else ""
     limit = error.validator_value
     match error.validator:
-        case "const" if where == "version: ":
+        case "const" if place == "version: ":
             return "a newer release has made this file: upgrade mitmproxy-response-store."
         case "required":
             missing = next(name for name in limit if name not in error.instance)
@@ -343,14 +343,14 @@ def _describe_error(error: Any) -> str:
             kinds = (
                 [limit] if isinstance(limit, str) else [name for name in limit if name != "null"]
             )
-            return f"{where}the type must be {' or '.join(kinds)}. Take the line out, or fix it."
+            return f"{place}the type must be {' or '.join(kinds)}. Take the line out, or fix it."
         case "enum" | "const":
             allowed = limit if isinstance(limit, list) else [limit]
-            return f"{where}the value must be {' or '.join(map(str, allowed))}. Is this an export?"
+            return f"{place}the value must be {' or '.join(map(str, allowed))}. Is this an export?"
         case "not":
             return "a body stands there twice, in two spellings. Keep one of them."
         case _:
-            return f"{where}the value breaks a rule of export.schema.json. Fix it."
+            return f"{place}the value breaks a rule of export.schema.json. Fix it."
 
 
 @functools.cache

@@ -41,8 +41,8 @@ class LoadCounts:
 
     rows: int = 0
     sent: int = 0
-    there: int = 0  # with equal content
-    further: int = 0  # in the store that they were brought to, which keeps its own
+    unchanged: int = 0  # with equal content
+    newer: int = 0  # in the target, which keeps its own
     different: int = 0
     refused_keys: set[Key] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
@@ -84,7 +84,7 @@ class RowLoader:
         missing = set(self.find_differing(table, row_digests))
         self.send(table, [row for row in rows if table.key_of(row) in missing], counts)
         counts.rows += len(rows)
-        counts.there += sum(table.key_of(row) not in missing for row in rows)
+        counts.unchanged += sum(table.key_of(row) not in missing for row in rows)
 
     def send(self, table: Table, rows: Sequence[Row], counts: LoadCounts) -> None:
         """Send rows; where one is refused, the others of its batch go all the same."""
@@ -110,9 +110,9 @@ class RowLoader:
         for key, row in zip(keys, rows, strict=True):
             stored_row = stored.get(key)
             if stored_row is not None and is_same(table, stored_row, row):
-                counts.there += 1
+                counts.unchanged += 1
             elif stored_row is not None and is_stored_newer(table, stored_row, row):
-                counts.further += 1
+                counts.newer += 1
             else:
                 counts.different += 1
                 counts.note_problem(
@@ -174,11 +174,11 @@ class Import:
 
     def __init__(self, reader: Reader, writing: BulkWriter) -> None:
         self.result = Imported()
-        self._bringer = RowLoader(reader, writing)
+        self._loader = RowLoader(reader, writing)
         self._waiting: dict[Table, dict[Any, Row]] = {table: {} for table in TABLES}
         self._rows = self._bytes = 0
         self._counted: dict[str, int] | None = None  # since the header; None before one
-        self._begun = False
+        self._has_begun = False
 
     def take(
         self,
@@ -201,7 +201,7 @@ class Import:
                 advance(1)
         finally:
             self._flush()
-        if not (self._begun or self.result.bad_lines):
+        if not (self._has_begun or self.result.bad_lines):
             self.result.flaws.append("it is empty, and even an export of no rows is not.")
         if self._counted is not None:
             self.result.flaws.append(
@@ -211,7 +211,7 @@ class Import:
     def _take(self, line: bytes) -> None:
         parsed = ExportLine(line)
         if parsed.row == "header":
-            self._begun = True
+            self._has_begun = True
             self._counted = dict.fromkeys((table.word for table in TABLES), 0)
         elif self._counted is None:
             raise BadLineError(
@@ -246,7 +246,7 @@ class Import:
         for table, rows in self._waiting.items():
             if rows:
                 waiting, self._waiting[table] = list(rows.values()), {}
-                self._bringer.load(table, waiting, self.result.counts_by_table[table])
+                self._loader.load(table, waiting, self.result.counts_by_table[table])
         self._rows = self._bytes = 0
 
 
@@ -262,7 +262,7 @@ class Copy:
         self, source: Reader, target: Reader, writing: BulkWriter, selection: Selection
     ) -> None:
         self._source = source
-        self._bringer = RowLoader(target, writing)
+        self._loader = RowLoader(target, writing)
         self._selection = selection
 
     def load(self, advance: Advance) -> CountsByTable:
@@ -271,11 +271,11 @@ class Copy:
         for table, counts in counts_by_table.items():
             for keys in list_key_pages(self._source, table, self._selection):
                 source_digests = read_digests(self._source, table, keys)
-                missing = self._bringer.find_differing(table, source_digests)
+                missing = self._loader.find_differing(table, source_digests)
                 for rows in split_by_weight(read_rows(self._source, table, missing)):
-                    self._bringer.send(table, rows, counts)
+                    self._loader.send(table, rows, counts)
                 counts.rows += len(source_digests)
-                counts.there += len(source_digests) - len(missing)
+                counts.unchanged += len(source_digests) - len(missing)
                 advance(len(keys))
         return counts_by_table
 
@@ -285,21 +285,21 @@ class Copy:
         for table, counts in counts_by_table.items():
             for keys in list_key_pages(self._source, table, self._selection):
                 source_digests = read_digests(self._source, table, keys)
-                unlike = self._bringer.find_differing(table, source_digests)
+                unlike = self._loader.find_differing(table, source_digests)
                 counts.rows += len(source_digests)
-                counts.there += len(source_digests) - len(unlike)
+                counts.unchanged += len(source_digests) - len(unlike)
                 counts.rows -= len(unlike)
                 for rows in split_by_weight(read_rows(self._source, table, unlike)):
                     counts.rows += len(rows)  # the others were deleted at this moment
-                    self._judge(table, rows, counts)
+                    self._send_again(table, rows, counts)
                 advance(len(keys))
         return counts_by_table
 
-    def _judge(self, table: Table, rows: Sequence[Row], counts: LoadCounts) -> None:
+    def _send_again(self, table: Table, rows: Sequence[Row], counts: LoadCounts) -> None:
         again = LoadCounts()
-        self._bringer.send(table, rows, again)
+        self._loader.send(table, rows, again)
         counts.refused_keys |= again.refused_keys
         for problem in again.problems:
             counts.note_problem(problem)
         taken = [row for row in rows if table.key_of(row) not in again.refused_keys]
-        self._bringer.compare(table, taken, counts)
+        self._loader.compare(table, taken, counts)

@@ -67,8 +67,8 @@ def build_condition(table: Table, selection: Selection) -> Condition:
 
 def count_selected(reader: Reader, table: Table, selection: Selection) -> int:
     """Return how many rows are selected."""
-    where, values = build_condition(table, selection)
-    row = reader.row(f"SELECT count(*) FROM {{{table.word}}} WHERE {where}", values)
+    condition, values = build_condition(table, selection)
+    row = reader.row(f"SELECT count(*) FROM {{{table.word}}} WHERE {condition}", values)
     return int(row[0]) if row else 0
 
 
@@ -170,14 +170,14 @@ def select_by_keys(reader: Reader, table: Table, columns: str, keys: Sequence[Ke
 def _read_keys(
     reader: Reader, table: Table, selection: Selection, after: Key | None, max_rows: int
 ) -> list[Row]:
-    where, values = build_condition(table, selection)
+    condition, values = build_condition(table, selection)
     key = ", ".join(table.key)
     weight = " + ".join(f"coalesce(length({name}), 0)" for name in table.heavy)
     if after is not None:
-        where = f"({key}) > ({', '.join('?' * len(after))}) AND {where}"
+        condition = f"({key}) > ({', '.join('?' * len(after))}) AND {condition}"
         values = (*after, *values)
     return reader.rows(
-        f"SELECT {key}, {weight} FROM {{{table.word}}} WHERE {where} ORDER BY {key} LIMIT ?",
+        f"SELECT {key}, {weight} FROM {{{table.word}}} WHERE {condition} ORDER BY {key} LIMIT ?",
         (*values, max_rows),
     )
 
@@ -211,11 +211,13 @@ def read_digests(reader: Reader, table: Table, keys: Sequence[Key]) -> dict[Key,
     name = f"{{{table.word}}}"
     key = ", ".join(f"{name}.{column}" for column in table.key)
     expression = f"CASE WHEN {_build_whole_condition(table)} THEN {_build_expression(table)} END"
-    found = select_by_keys(reader, table, f"{key}, {expression}", keys)
-    digests = {tuple(row[:-1]): row[-1] and bytes(row[-1]) for row in found}
+    rows = select_by_keys(reader, table, f"{key}, {expression}", keys)
+    digests = {tuple(row[:-1]): row[-1] and bytes(row[-1]) for row in rows}
     rest = [key for key, one in digests.items() if one is None]
-    made = {table.key_of(row): compute_digest(table, row) for row in read_rows(reader, table, rest)}
-    return {key: one for key, one in (digests | made).items() if one is not None}
+    computed = {
+        table.key_of(row): compute_digest(table, row) for row in read_rows(reader, table, rest)
+    }
+    return {key: one for key, one in (digests | computed).items() if one is not None}
 
 
 def _build_whole_condition(table: Table) -> str:

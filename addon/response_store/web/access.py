@@ -125,5 +125,5 @@ def list_names(host: str, port: int) -> list[str]:
     return [*names, shown, "localhost"] if port == 80 else names
 
 
-def _are_equal(given: str, wanted: str) -> bool:
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode())
+def _are_equal(candidate: str, secret: str) -> bool:
+    return hmac.compare_digest(candidate.encode("utf-8", "replace"), secret.encode())

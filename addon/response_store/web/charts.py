@@ -87,7 +87,7 @@ def _draw_turn(
     top = lane * _LANE + (_LANE - _BAR) / 2
     left, right = scale.place(one.started_at), scale.place(one.ended_at)
     first = one.started_at + (one.first_event_ms or 0) / 1000
-    begun = min(max(scale.place(first), left), right)
+    answer_left = min(max(scale.place(first), left), right)
     kind = "error" if is_error(one) else "agent" if one.agent else "turn"
     title = (
         f"{number + 1}. {_cut(one.question or one.state)} \u00b7 {format_duration(one.duration_ms)}"
@@ -95,8 +95,8 @@ def _draw_turn(
     return Markup('<a href="{}"><title>{}</title>{}{}</a>').format(
         f"{request.path}#turn-{number}",
         title,
-        build_bar(left, top, begun - left, _BAR, f"{kind} waiting"),
-        build_bar(begun, top, max(right - begun, 1.5), _BAR, kind),
+        build_bar(left, top, answer_left - left, _BAR, f"{kind} waiting"),
+        build_bar(answer_left, top, max(right - answer_left, 1.5), _BAR, kind),
     )
 
 

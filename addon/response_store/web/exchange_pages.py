@@ -186,8 +186,8 @@ def complete_running(request: PageRequest, query: Query, entry: LookupResult) ->
     row = entry.exchange
     if row is None or row.state != State.OPEN:
         return entry
-    found = query.reader.row(POSITION, (row.recorder_id,))
-    return fill_in(request.source, entry, int(found[0]) if found else 0)
+    position = query.reader.row(POSITION, (row.recorder_id,))
+    return fill_in(request.source, entry, int(position[0]) if position else 0)
 
 
 def describe_exchange(

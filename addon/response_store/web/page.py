@@ -80,15 +80,17 @@ class PageRequest:
 
     def link(self, *parts: str, **arguments: str | int) -> str:
         """Return the address of another page; empty arguments are left out."""
-        given = {name: str(value) for name, value in arguments.items() if value != ""}
+        parameters = {name: str(value) for name, value in arguments.items() if value != ""}
         path = self.base + "/".join(quote(part, safe="", errors="replace") for part in parts)
-        query = urlencode(given, errors="replace")
+        query = urlencode(parameters, errors="replace")
         return f"{path}?{query}" if query else path
 
     def link_here(self, **arguments: str | int) -> str:
         """Return the address of this page with some arguments changed; empty ones are left out."""
-        given = {**self.arguments, **{name: str(value) for name, value in arguments.items()}}
-        query = urlencode({name: value for name, value in given.items() if value}, errors="replace")
+        parameters = {**self.arguments, **{name: str(value) for name, value in arguments.items()}}
+        query = urlencode(
+            {name: value for name, value in parameters.items() if value}, errors="replace"
+        )
         return f"{self.path}?{query}" if query else self.path
 
 

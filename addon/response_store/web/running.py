@@ -86,22 +86,22 @@ def _list_open(reader: JournalReader) -> list[OpenExchange]:
     """Return what is open in a journal whose request is there as it was sent, the newest first."""
     from response_store.ingest.exchanges import OpenExchange  # noqa: PLC0415 (slow to load)
 
-    found: dict[int, OpenExchange] = {}
+    exchanges: dict[int, OpenExchange] = {}
     looked_at = 0
     while looked_at < _MAX_FRAMES and (refs := list(reader.next(_BATCH))):
         looked_at += len(refs)
         for ref in refs:
-            _note(found, ref, OpenExchange)
-    return [one for one in reversed(found.values()) if one.request is not None]
+            _note(exchanges, ref, OpenExchange)
+    return [one for one in reversed(exchanges.values()) if one.request is not None]
 
 
-def _note(found: dict[int, OpenExchange], ref: FrameRef, kind: type[OpenExchange]) -> None:
+def _note(exchanges: dict[int, OpenExchange], ref: FrameRef, kind: type[OpenExchange]) -> None:
     if ref.kind is FrameKind.OPEN:
-        found[ref.key] = kind(request=ref)
-    elif ref.kind is FrameKind.PART and ref.key in found:
-        found[ref.key].parts.append(ref)
+        exchanges[ref.key] = kind(request=ref)
+    elif ref.kind is FrameKind.PART and ref.key in exchanges:
+        exchanges[ref.key].parts.append(ref)
     elif ref.kind is FrameKind.END:
-        found.pop(ref.key, None)
+        exchanges.pop(ref.key, None)
 
 
 def _build_row(source: Source, draft: ExchangeDraft, row: ExchangeRow) -> ExchangeRow | None:

@@ -248,9 +248,9 @@ async def serve(
     http.add_sockets(sockets)
     server.pool.prepare(load_templates)
     try:
-        told = when_ready(access)
-        if told is not None:
-            await told
+        answer = when_ready(access)
+        if answer is not None:
+            await answer
         await _wait_for_end(until or asyncio.Event())
     finally:
         http.stop()

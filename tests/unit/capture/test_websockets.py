@@ -137,7 +137,7 @@ def test_from_the_middle_on() -> None:
 def test_sockets_that_are_none_of_ours(path: str, settings: Any, reason: str) -> None:
     """They are counted when they are asked for, and not followed."""
     hooked = Hooked(path, **settings)
-    hooked.sockets.asked(hooked.flow)
+    hooked.sockets.note_request(hooked.flow)
     assert hooked.counters.snapshot() == {f"skipped.{reason}": 1}
     hooked.message(CREATE)
     hooked.server(*EVENTS)
@@ -150,7 +150,7 @@ def test_sockets_that_are_none_of_ours(path: str, settings: Any, reason: str) ->
 def test_a_socket_that_is_refused() -> None:
     """A request for one that gets another answer is counted, once."""
     hooked = Hooked()
-    hooked.sockets.asked(hooked.flow)
+    hooked.sockets.note_request(hooked.flow)
     hooked.flow.websocket = None
     for _ in range(2):
         hooked.sockets.answered(hooked.flow)
@@ -160,7 +160,7 @@ def test_a_socket_that_is_refused() -> None:
 def test_a_socket_that_opens() -> None:
     """One that gets what it asked for is not."""
     hooked = Hooked()
-    hooked.sockets.asked(hooked.flow)
+    hooked.sockets.note_request(hooked.flow)
     hooked.sockets.answered(hooked.flow)
     assert hooked.counters.snapshot() == {}
 

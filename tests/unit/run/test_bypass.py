@@ -51,7 +51,7 @@ def test_a_connection_of_a_descendant(
     watch = BypassWatch(os.getpid(), [("api.test", port), ("other.test", port)], resolve=resolve)
     with subprocess.Popen([sys.executable, "-c", CONNECT, str(port)]) as child:
         peer, _ = server.accept()
-        wait_until(lambda: watch._found, "the connection is found")
+        wait_until(lambda: watch._bypassed, "the connection is found")
         peer.close()
         child.wait()
     assert watch.end() == ["api.test"]

@@ -59,7 +59,7 @@ def test_no_row_is_lowered(
             (kept,) = read_rows(reader, table, [table.key_of(better)])
             RowLoader(reader, writing).compare(table, [worse], counts := LoadCounts())
         assert kept == better
-        assert (counts.further, counts.different) == (1, 0)
+        assert (counts.newer, counts.different) == (1, 0)
 
 
 def test_one_batch_may_hold_a_response_twice(anywhere: AnyDatabase) -> None:

@@ -27,7 +27,7 @@ def test_what_changes_meanwhile_is_brought_again(
         sqlite.exchange("e0")
         sqlite.execute("UPDATE openai_exchanges SET state = 'completed' WHERE exchange_id = 'e2'")
         counts = copy.verify(int)[EXCHANGES]
-    assert (counts.rows, counts.there, counts.different) == (4, 4, 0)
+    assert (counts.rows, counts.unchanged, counts.different) == (4, 4, 0)
     assert in_postgres.contents() == sqlite.contents()
 
 

@@ -172,7 +172,7 @@ def test_importing_twice_changes_nothing(anywhere: AnyDatabase, place: Path) -> 
     before = anywhere.contents()
     counts_by_table = imported(anywhere, lines).result.counts_by_table
     assert anywhere.contents() == before
-    assert {table.word: (t.sent, t.there) for table, t in counts_by_table.items()} == {
+    assert {table.word: (t.sent, t.unchanged) for table, t in counts_by_table.items()} == {
         "conversations": (0, 1), "responses": (0, 1), "exchanges": (0, 3),
     }  # fmt: skip
 
@@ -193,7 +193,7 @@ def test_a_nul_is_replaced_in_postgres(sqlite: SqliteFile, in_postgres: Postgres
     (counts,) = [
         t for t in imported(in_postgres, exported(sqlite)).result.counts_by_table.values() if t.rows
     ]
-    assert (counts.sent, counts.there) == (0, 1)
+    assert (counts.sent, counts.unchanged) == (0, 1)
 
 
 def test_a_line_is_what_people_expect(sqlite: SqliteFile) -> None:

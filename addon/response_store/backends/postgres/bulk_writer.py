@@ -85,7 +85,7 @@ class PostgresBulkWriter:
         """Add the rows that are not there; lock the others and merge them."""
         first = {RESPONSES.key_of(row): row for row in reversed(rows)}
         added = execute_returning(cursor, self._statements.add_response, list(first.values()))
-        new = {key for key, found in zip(first, added, strict=True) if found is not None}
+        new = {key for key, added_row in zip(first, added, strict=True) if added_row is not None}
         rest = [
             row for row in rows if (key := RESPONSES.key_of(row)) not in new or row != first[key]
         ]

@@ -119,10 +119,10 @@ SELECT current_setting('transaction_read_only') = 'on', pg_is_in_recovery(),
 
 
 def check_privileges(
-    connection: Connection, tables: TableNames, where: str, findings: Findings
+    connection: Connection, tables: TableNames, label: str, findings: Findings
 ) -> None:
     """Note schema and rights, and object to what a store can't do. Raises the driver's errors."""
-    judging = _PrivilegeCheck(connection, fold_names(tables), where, findings)
+    judging = _PrivilegeCheck(connection, fold_names(tables), label, findings)
     with connection.transaction():
         judging.run()
 
@@ -131,11 +131,11 @@ class _PrivilegeCheck:
     """Whether the schema is ours or can be made, and whether the role may do what a store does."""
 
     def __init__(
-        self, connection: Connection, tables: TableNames, where: str, findings: Findings
+        self, connection: Connection, tables: TableNames, label: str, findings: Findings
     ) -> None:
         self._connection = connection
         self._tables = tables
-        self._where = where
+        self._label = label
         self._findings = findings
 
     def run(self) -> None:
@@ -171,8 +171,10 @@ class _PrivilegeCheck:
                 missing.append(table)
                 continue
             self._findings.note(f"table {table}", f"may {', '.join(held) or 'nothing'}")
-            if lacking := ", ".join(right for right in needed if right not in held):
-                self._object_to(f"the role may not {lacking} on table {table}: grant it that")
+            if lacking_rights := ", ".join(right for right in needed if right not in held):
+                self._object_to(
+                    f"the role may not {lacking_rights} on table {table}: grant it that"
+                )
         return missing
 
     def _judge_search(self) -> None:
@@ -184,9 +186,9 @@ class _PrivilegeCheck:
             names.exchanges_search_words,
         ):
             held = self._rights(table)
-            lacking = [] if held is None else [right for right in _RIGHTS if right not in held]
-            if lacking:
-                rights = ", ".join(lacking)
+            missing = [] if held is None else [right for right in _RIGHTS if right not in held]
+            if missing:
+                rights = ", ".join(missing)
                 self._findings.note(
                     f"table {table}", f"is not kept up: the role may not {rights} there"
                 )
@@ -201,7 +203,7 @@ class _PrivilegeCheck:
     def _judge_schema(self, missing: list[str], schema: str, may_create: bool) -> None:
         """Have the store look at the schema; what it would make is refused to it here."""
         try:
-            postgres_schema.prepare(self._connection, self._tables, self._where)
+            postgres_schema.prepare(self._connection, self._tables, self._label)
         except StoreError as error:
             self._findings.note("schema", "present, but not one that this program can use")
             self._findings.object_to(str(error))
@@ -226,7 +228,7 @@ class _PrivilegeCheck:
         )
 
     def _object_to(self, problem: str) -> None:
-        self._findings.object_to(f"{self._where}: {problem}")
+        self._findings.object_to(f"{self._label}: {problem}")
 
 
 _STANDBY = "it is a standby. Name the primary"
@@ -257,9 +259,9 @@ def check_postgres(
     resolver: Resolver = resolve_by_system,
 ) -> None:
     """Connect once, and note what there is to know. Raises nothing: what fails is a problem."""
-    where = f"PostgreSQL {target.describe()}"
+    label = f"PostgreSQL {target.describe()}"
     noted = _RecordingResolver(resolver)
-    with closing(Watchdog(where, _DEADLINE)) as watchdog:
+    with closing(Watchdog(label, _DEADLINE)) as watchdog:
         try:
             connection = PostgresConnections(target, watchdog, resolver=noted).connect()
         except StoreError as error:
@@ -270,9 +272,9 @@ def check_postgres(
         with closing(connection):
             _note_host(target, noted.answers, findings)
             try:
-                with translate_errors(where), watchdog.watching(connection):
+                with translate_errors(label), watchdog.watching(connection):
                     _note_connection(target, connection, findings)
-                    check_privileges(connection, tables, where, findings)
+                    check_privileges(connection, tables, label, findings)
             except StoreError as error:
                 findings.object_to(str(error))
 

@@ -108,7 +108,7 @@ class PostgresConnections:
         self._watchdog = watchdog
         self._limits = limits or PoolLimits()
         self._resolver = resolver
-        self._where = f"PostgreSQL {target.describe()}"
+        self._label = f"PostgreSQL {target.describe()}"
         self._pool: ConnectionPool[Connection] | None = None
         self._refused: StoreError | None = None
 
@@ -116,7 +116,7 @@ class PostgresConnections:
         """Return a connection outside of the pool, in autocommit
         mode. Raises StoreError at once.
         """
-        with translate_connect_errors(self._where, self._target.password):
+        with translate_connect_errors(self._label, self._target.password):
             connection = psycopg.connect(self._connection_string(), autocommit=True)
             try:
                 self._set_up(connection)
@@ -176,7 +176,7 @@ class PostgresConnections:
             refused = self._refused
         seconds = self._limits.acquire_timeout_secs
         raise refused or TransientStoreError(
-            f"{self._where}: no connection within {seconds} s: the server gives no answer, or all"
+            f"{self._label}: no connection within {seconds} s: the server gives no answer, or all"
             " of the pool are in use (pool.max_connections)"
         )
 
@@ -209,7 +209,7 @@ class PostgresConnections:
 
     def note_refusal(self, error: psycopg.Error) -> None:
         """Keep why the last connection could not be made, for whoever waits for one."""
-        self._refused = build_connection_error(self._where, error, self._target.password)
+        self._refused = build_connection_error(self._label, error, self._target.password)
 
     def _set_up(self, connection: Connection) -> None:
         connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED

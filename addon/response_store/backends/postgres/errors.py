@@ -35,9 +35,9 @@ _ANSWER = re.compile(r"(?:^|: )[^\s:]{2,24}(?: [^\s:]{2,24})?:  (\S.*)", re.MULT
 
 
 class ServerRefusal(NamedTuple):
-    """Why a server refuses, in our words; `passes` where a later attempt may succeed."""
+    """Why a server refuses, in our words; `is_transient` where a later attempt may succeed."""
 
-    passes: bool
+    is_transient: bool
     words: str
 
 
@@ -325,7 +325,7 @@ def build_connection_error(label: str, error: psycopg.Error, password: Secret | 
         kind, words = _explain_failed_connection(error)
         return kind(f"{label}: {words}")
     refusal = classify_answer(answer)
-    kind = TransientStoreError if refusal.passes else PermanentStoreError
+    kind = TransientStoreError if refusal.is_transient else PermanentStoreError
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     text = quote_answer(answer, password)
     return kind(f'{label}: {refusal.words}{state}. The server says: "{text}"')

@@ -38,7 +38,7 @@ class PostgresRemover:
     space = None
 
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
-        self._where = f"PostgreSQL {target.describe()}"
+        self._label = f"PostgreSQL {target.describe()}"
         self._names = fold_names(names)
         self._words: dict[str, Any] = {
             **name_tables(self._names),
@@ -48,7 +48,7 @@ class PostgresRemover:
             "client": f"substring(user_agent FROM '{CLIENT}')",
             "undated": UNDATED,
         }
-        self._watchdog = Watchdog(self._where)
+        self._watchdog = Watchdog(self._label)
         self._connection = PostgresConnections(target, self._watchdog).connect()
 
     def remove(
@@ -80,7 +80,7 @@ class PostgresRemover:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         with (
-            translate_errors(self._where),
+            translate_errors(self._label),
             self._watchdog.watching(self._connection),
             self._permitted(),
             self._connection.transaction(),
@@ -97,7 +97,7 @@ class PostgresRemover:
         except InsufficientPrivilege:
             tables = f"{self._names.exchanges}, {self._names.responses}"
             raise PermanentStoreError(
-                f"{self._where}: the role may not remove or change rows:"
+                f"{self._label}: the role may not remove or change rows:"
                 f" GRANT SELECT, UPDATE, DELETE ON {tables} to it, or do it as another role"
             ) from None
 

@@ -173,14 +173,14 @@ class PostgresReader:
     @contextmanager
     def snapshot(self) -> Iterator[None]:
         """Have several statements see one state of the database."""
-        with self._translated():
+        with self._translate_errors():
             self._connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             self._connection.execute(_LIMITS, self._limits)
         try:
             yield
         finally:
             if not self._connection.closed:
-                with self._translated():
+                with self._translate_errors():
                     self._connection.execute("ROLLBACK")
 
     def place(self) -> PostgresLocation:
@@ -188,11 +188,11 @@ class PostgresReader:
         tables = (self._names.responses, self._names.conversations, self._names.exchanges)
         columns = ", ".join("pg_total_relation_size(to_regclass(?))" for _ in tables)
         sizes = self.rows(f"SELECT {columns}", [quote_name(table) for table in tables])[0]
-        found = zip(tables, sizes, strict=True)
+        sized_tables = zip(tables, sizes, strict=True)
         return PostgresLocation(
             database=self._shown,
             server_version=self._connection.info.parameter_status("server_version") or "unknown",
-            table_bytes={table: size for table, size in found if size is not None},
+            table_bytes={table: size for table, size in sized_tables if size is not None},
         )
 
     def close(self) -> None:
@@ -214,13 +214,13 @@ class PostgresReader:
         return connection
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         with translate_read_errors(self.name), self._watchdog.watching(self._connection):
             yield
 
     def _rows(self, statement: str, values: Sequence[object]) -> list[Row]:
         filled = statement.format(**self._words).replace("?", "%s")
-        with self._translated():
+        with self._translate_errors():
             return self._connection.execute(filled, list(values)).fetchall()
 
     def _check(self) -> None:
@@ -230,7 +230,7 @@ class PostgresReader:
         missing = [table for table, oid in zip(required, present, strict=True) if oid is None]
         if missing:
             raise build_no_tables_error(self.name, missing)
-        with self._translated():
+        with self._translate_errors():
             problems = list(find_hidden_tables(self._connection, self._names))
         if problems:
             raise PermanentStoreError(f"{self.name}: {'; '.join(problems)}")

@@ -39,11 +39,11 @@ class PostgresLease:
         self, target: PostgresTarget, names: TableNames, *, seconds: float = LEASE_SECONDS
     ) -> None:
         self._target = target
-        self._where = f"PostgreSQL {target.describe()}"
+        self._label = f"PostgreSQL {target.describe()}"
         self._leases = quote_name(fold_names(names).exchanges_leases)
         self._seconds = seconds
         self._holder = str(uuid.uuid4())
-        self._watchdog = Watchdog(self._where)
+        self._watchdog = Watchdog(self._label)
         self._connection: Connection | None = None
 
     def acquire(self) -> bool:
@@ -74,7 +74,7 @@ class PostgresLease:
         """Run a statement, and return whether it met a row."""
         if self._connection is None:
             self._connection = PostgresConnections(self._target, self._watchdog).connect()
-        with translate_errors(self._where), self._watchdog.watching(self._connection):
+        with translate_errors(self._label), self._watchdog.watching(self._connection):
             filled = statement.format(leases=self._leases)
             return self._connection.execute(filled, values).rowcount == 1
 

@@ -126,7 +126,7 @@ SELECT attname FROM pg_attribute
 WHERE attrelid = to_regclass(%s) AND attnum > 0 AND NOT attisdropped"""
 
 
-def prepare(connection: Connection, tables: TableNames, where: str) -> str:
+def prepare(connection: Connection, tables: TableNames, label: str) -> str:
     """Make, migrate or check the schema, and return the database's own id. The names are folded.
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
@@ -134,12 +134,12 @@ def prepare(connection: Connection, tables: TableNames, where: str) -> str:
     catalogue = _PostgresCatalogue(connection)
     with connection.transaction():
         if problems := find_problems(connection, tables):
-            raise PermanentStoreError(f"{where}: {'; '.join(problems)}")
+            raise PermanentStoreError(f"{label}: {'; '.join(problems)}")
         connection.execute("SET LOCAL lock_timeout = '20s'")
         connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK,))
-        schema_state.check_schema(catalogue, tables, where)
+        schema_state.check_schema(catalogue, tables, label)
         _make_shared_tables(catalogue, tables)
-        _migrate_own_tables(catalogue, tables, where)
+        _migrate_own_tables(catalogue, tables, label)
         return _get_or_set_database_id(connection, tables)
 
 
@@ -169,11 +169,11 @@ def _make_shared_tables(catalogue: _PostgresCatalogue, tables: TableNames) -> No
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _migrate_own_tables(catalogue: _PostgresCatalogue, tables: TableNames, where: str) -> None:
+def _migrate_own_tables(catalogue: _PostgresCatalogue, tables: TableNames, label: str) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
     _make_if_missing(catalogue, tables, version, "exchanges_version.sql")
     for number, name in schema_state.list_pending_migrations(catalogue, tables):
-        for statement, view in schema_state.list_possible(catalogue, fill(name, tables), where):
+        for statement, view in schema_state.list_possible(catalogue, fill(name, tables), label):
             connection.execute(statement)
             if view is not None and connection.info.server_version >= _INVOKERS_SINCE:
                 # Else whoever may read the view sees all rows, also where policies hide some.

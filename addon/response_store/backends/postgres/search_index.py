@@ -42,9 +42,9 @@ class PostgresIndex:
     """An `Index` of a database, on a connection of its own."""
 
     def __init__(self, target: PostgresTarget, names: TableNames) -> None:
-        self._where = f"PostgreSQL {target.describe()}"
+        self._label = f"PostgreSQL {target.describe()}"
         self._words = name_tables(fold_names(names))
-        self._watchdog = Watchdog(self._where, BatchDeadline())
+        self._watchdog = Watchdog(self._label, BatchDeadline())
         try:
             self._connection = PostgresConnections(target, self._watchdog).connect()
         except BaseException:
@@ -63,7 +63,7 @@ class PostgresIndex:
 
         What `yield_if_due` lets in meanwhile may change the exchange, but not delete it.
         """
-        made = [format_tsvector(chunk) for chunk in entry.chunks(yield_if_due)]
+        vectors = [format_tsvector(chunk) for chunk in entry.chunks(yield_if_due)]
         with self._watched(), self._transaction():
             if not self._run(_EXISTS, (entry.exchange_id,)):
                 return
@@ -72,7 +72,7 @@ class PostgresIndex:
             if not self._run(_ENTER, values):
                 return
             self._run(_CLEAR, (entry.exchange_id,))
-            for number, words in enumerate(made):
+            for number, words in enumerate(vectors):
                 yield_if_due()
                 self._run(_WRITE, (entry.exchange_id, number, words))
 
@@ -92,7 +92,7 @@ class PostgresIndex:
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
-        with translate_errors(self._where), self._watchdog.watching(self._connection):
+        with translate_errors(self._label), self._watchdog.watching(self._connection):
             yield
 
     def _run(self, statement: str, values: Sequence[object]) -> list[tuple[Any, ...]]:

@@ -50,10 +50,10 @@ class PostgresStore:
         deadline: BatchDeadline | None = None,
         resolver: Resolver = resolve_by_system,
     ) -> None:
-        self._where = f"PostgreSQL {target.describe()}"
+        self._label = f"PostgreSQL {target.describe()}"
         self._tables = fold_names(tables)
         self._statements = build_postgres_statements(self._tables)
-        self._watchdog = Watchdog(self._where, deadline)
+        self._watchdog = Watchdog(self._label, deadline)
         self._connections = PostgresConnections(target, self._watchdog, limits, resolver)
         self._packer = BodyPacker()
         self._is_open = False
@@ -61,7 +61,7 @@ class PostgresStore:
 
     def describe(self) -> str:
         """Return where the records go."""
-        return self._where
+        return self._label
 
     @property
     def database_id(self) -> str:
@@ -80,7 +80,7 @@ class PostgresStore:
         except RowRefusedError:
             self._leave()
             raise TransientStoreError(
-                f"{self._where}: another program makes the schema at this moment"
+                f"{self._label}: another program makes the schema at this moment"
             ) from None
         except BaseException:
             self._leave()
@@ -105,7 +105,7 @@ class PostgresStore:
                 make_durable(connection)
                 conflicts = write_batch(connection, self._statements, packed, checkpoint)
                 if conflicts is None:
-                    raise CheckpointMovedError(self._where)
+                    raise CheckpointMovedError(self._label)
                 return conflicts
 
         size = estimate_size(packed.changes)
@@ -176,10 +176,10 @@ class PostgresStore:
         """
         with (
             closing(self._connections.connect()) as connection,
-            translate_errors(self._where),
+            translate_errors(self._label),
             self._watchdog.watching(connection),
         ):
-            return postgres_schema.prepare(connection, self._tables, self._where)
+            return postgres_schema.prepare(connection, self._tables, self._label)
 
     def _run(self, work: Callable[[Connection], T]) -> T:
         """Do what may be done twice, a second time where the connection was at fault."""
@@ -194,7 +194,7 @@ class PostgresStore:
         try:
             with (
                 self._connections.connection() as connection,
-                translate_errors(self._where),
+                translate_errors(self._label),
                 self._watchdog.watching(connection, sent),
             ):
                 return work(connection)

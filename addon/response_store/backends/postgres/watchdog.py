@@ -56,15 +56,15 @@ class _WatchedSocket:
 
 
 class Watchdog:
-    """Watches connections to `where`, from a thread that starts with the first."""
+    """Watches connections to `label`, from a thread that starts with the first."""
 
     def __init__(
         self,
-        where: str,
+        label: str,
         deadline: BatchDeadline | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._where = where
+        self._label = label
         self._deadline = deadline or BatchDeadline()
         self._clock = clock
         self._lock = threading.Lock()
@@ -90,7 +90,7 @@ class Watchdog:
         except psycopg.Error:
             if line.cut_because is None:
                 raise
-            raise TransientStoreError(f"{self._where}: {line.cut_because}") from None
+            raise TransientStoreError(f"{self._label}: {line.cut_because}") from None
         finally:
             with self._lock:
                 self._lines.discard(line)

@@ -29,23 +29,23 @@ def check_sqlite(target: SqliteTarget, tables: TableNames, findings: Findings) -
         return
     path = resolve_links(target.path)
     findings.note("file", mask_credentials(str(path)))
-    where = f"SQLite {target.describe()}"
+    label = f"SQLite {target.describe()}"
     if fault := _find_problem_of_path(path, makes=target.mode == "rwc"):
-        findings.object_to(f"{where}: {fault}")
-    elif not _has_safe_files(target.path, where, findings):
+        findings.object_to(f"{label}: {fault}")
+    elif not _has_safe_files(target.path, label, findings):
         return
     elif not path.exists():
         findings.note("schema", "absent: file and tables are made at start")
     else:
         findings.note("size", f"{path.stat().st_size} bytes")
-        _check_schema(path, tables, where, findings)
+        _check_schema(path, tables, label, findings)
 
 
-def _has_safe_files(path: Path, where: str, findings: Findings) -> bool:
+def _has_safe_files(path: Path, label: str, findings: Findings) -> bool:
     """Return whether the files are such as the store would open. Nothing is changed."""
     try:
-        with translate_errors(where):
-            check_files(path, where, closes=False)
+        with translate_errors(label):
+            check_files(path, label, closes=False)
     except StoreError as error:
         findings.object_to(str(error))
         return False
@@ -66,13 +66,13 @@ def _find_problem_of_path(path: Path, *, makes: bool) -> str | None:
     return None if os.access(path, os.R_OK | os.W_OK) else "the file may not be read and written"
 
 
-def _check_schema(path: Path, tables: TableNames, where: str, findings: Findings) -> None:
+def _check_schema(path: Path, tables: TableNames, label: str, findings: Findings) -> None:
     """Have the store look at the schema; what it would make is refused to it here."""
     try:
-        with translate_errors(where), closing(_open_read_only(path)) as connection:
+        with translate_errors(label), closing(_open_read_only(path)) as connection:
             distrust_schema(connection)
-            check_catalogue(connection, tables, where)
-            ready = _is_ready(connection, tables, where)
+            check_catalogue(connection, tables, label)
+            ready = _is_ready(connection, tables, label)
             some = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0]
     except StoreError as error:
         findings.object_to(str(error))
@@ -92,10 +92,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     )
 
 
-def _is_ready(connection: sqlite3.Connection, tables: TableNames, where: str) -> bool:
+def _is_ready(connection: sqlite3.Connection, tables: TableNames, label: str) -> bool:
     """Return whether the schema is complete. Raises what the store would raise at start."""
     try:
-        sqlite_schema.prepare(connection, tables, where)
+        sqlite_schema.prepare(connection, tables, label)
     except sqlite3.OperationalError as error:
         if error.sqlite_errorcode != sqlite3.SQLITE_READONLY:
             raise

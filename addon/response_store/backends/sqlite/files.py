@@ -28,40 +28,40 @@ _O_PATH = getattr(os, "O_PATH", None)  # Linux has it
 _OPEN_FLAGS = (_O_PATH or 0) | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-def check_files(path: Path, where: str, *, writes: bool = True, closes: bool = True) -> None:
+def check_files(path: Path, label: str, *, writes: bool = True, closes: bool = True) -> None:
     """See that a database and what SQLite keeps beside it are this user's own, plain files.
 
     Who only reads may read root's as well. With `closes` the bits for other users are taken off
     our own, and a warning says so. `path` need not exist. Raises PermanentStoreError, which begins
-    with `where` and names the fix, or OSError.
+    with `label` and names the fix, or OSError.
     """
     owners = {os.geteuid()} if writes else {os.geteuid(), 0}
-    _check_links(path, where)
+    _check_links(path, label)
     real = os.path.realpath(path)
     # The database is the last: a log that a proxy begins meanwhile is one with a database.
     side_files = {
-        suffix: _check_path(real + suffix, where, owners, closes=closes) for suffix in _BESIDE
+        suffix: _check_path(real + suffix, label, owners, closes=closes) for suffix in _BESIDE
     }
-    database = _check_path(real, where, owners, closes=closes)
+    database = _check_path(real, label, owners, closes=closes)
     if side_files[_LOG] is not None and (database is None or not database.st_size):
         raise _build_error(
-            where,
+            label,
             real + _LOG,
             "is there without its database",
             "put the database back beside it, as it may hold what was written last, or remove it",
         )
 
 
-def _check_links(path: Path, where: str) -> None:
+def _check_links(path: Path, label: str) -> None:
     try:
         link = find_foreign_link(path.absolute())
     except TooManyLinksError:
-        raise _build_error(where, path, "has too many links", "name the file itself") from None
+        raise _build_error(label, path, "has too many links", "name the file itself") from None
     if link is not None:
-        raise _build_error(where, link, "is another user's link", "name a file of your own")
+        raise _build_error(label, link, "is another user's link", "name a file of your own")
 
 
-def _check_path(path: str, where: str, owners: set[int], *, closes: bool) -> os.stat_result | None:
+def _check_path(path: str, label: str, owners: set[int], *, closes: bool) -> os.stat_result | None:
     """Return what stands at a path; None where nothing does."""
     try:
         descriptor = os.open(path, _OPEN_FLAGS) if _O_PATH is not None else None
@@ -69,26 +69,26 @@ def _check_path(path: str, where: str, owners: set[int], *, closes: bool) -> os.
     except FileNotFoundError:
         return None
     try:
-        _check(path, status, where, owners)
+        _check(path, status, label, owners)
         if closes and status.st_mode & _OTHERS and status.st_uid == os.geteuid():
-            _close_to_others(path, descriptor, status, where)
+            _close_to_others(path, descriptor, status, label)
     finally:
         if descriptor is not None:
             os.close(descriptor)
     return status
 
 
-def _check(path: str, status: os.stat_result, where: str, owners: set[int]) -> None:
+def _check(path: str, status: os.stat_result, label: str, owners: set[int]) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise PermanentStoreError(f"{where}{_get_suffix(path)}: a folder: name a file in it")
+        raise PermanentStoreError(f"{label}{_get_suffix(path)}: a folder: name a file in it")
     if not stat.S_ISREG(status.st_mode):
-        raise _build_error(where, path, "is no regular file", "remove it, or name another file")
+        raise _build_error(label, path, "is no regular file", "remove it, or name another file")
     if status.st_uid not in owners:
         fix = "run as its owner, or name a copy of your own"
-        raise _build_error(where, path, "belongs to another user", fix)
+        raise _build_error(label, path, "belongs to another user", fix)
 
 
-def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, where: str) -> None:
+def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, label: str) -> None:
     """Take the bits for other users off; where that can't be done, say how it can."""
     import logging  # noqa: PLC0415 (commands start quicker without)
 
@@ -102,14 +102,14 @@ def _close_to_others(path: str, descriptor: int | None, status: os.stat_result, 
     except (OSError, NotImplementedError):
         logger.warning(
             "%s: %s is readable by other users: chmod go= %s",
-            where,
+            label,
             _mask_name(path),
             _mask_name(path),
         )
     else:
         logger.warning(
             "%s: %s was readable by other users: it is its owner's alone now",
-            where,
+            label,
             _mask_name(path),
         )
 
@@ -118,8 +118,8 @@ def _get_suffix(path: str) -> str:
     return next((suffix for suffix in _BESIDE if path.endswith(suffix)), "")
 
 
-def _build_error(where: str, path: str | Path, reason: str, fix: str) -> PermanentStoreError:
-    return PermanentStoreError(f"{where}: {_mask_name(path)} {reason}: {fix}")
+def _build_error(label: str, path: str | Path, reason: str, fix: str) -> PermanentStoreError:
+    return PermanentStoreError(f"{label}: {_mask_name(path)} {reason}: {fix}")
 
 
 def _mask_name(path: str | Path) -> str:

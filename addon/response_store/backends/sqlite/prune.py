@@ -45,7 +45,7 @@ class SqliteRemover:
     def __init__(
         self, target: SqliteTarget, names: TableNames, *, busy_ms: int = BUSY_TIMEOUT_MS
     ) -> None:
-        self._where = f"SQLite {target.describe()}"
+        self._label = f"SQLite {target.describe()}"
         self._path = target.path
         self._names = names
         self._batches = 0
@@ -57,7 +57,7 @@ class SqliteRemover:
             "client": connection.WORDS["client"],
             "undated": connection.WORDS["undated"],
         }
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             self._connection = connect(replace(target, mode="rw"), Durability.PROCESS, names)
             self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
             connection.register_functions(self._connection)
@@ -69,7 +69,7 @@ class SqliteRemover:
     def remove(
         self, tenant: str, selection: Selection, after: PruneCursor, max_rows: int
     ) -> PrunedBatch:
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             rows = select_batch(self._execute, tenant, selection, after, max_rows)
             if not rows:
                 return PrunedBatch(0, 0, None)
@@ -77,7 +77,7 @@ class SqliteRemover:
                 return remove_batch(self._execute, tenant, selection, rows)
 
     def rewrite(self, changes: Sequence[RowChange]) -> tuple[list[RowChange], list[str]]:
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             # What was there is overwritten in the file, not merely free.
             self._connection.execute("PRAGMA secure_delete = ON")
             with begin_immediate(self._connection):
@@ -85,7 +85,7 @@ class SqliteRemover:
 
     def purge_words(self) -> None:
         """Merge the parts of the index, some pages at a time: until then they hold old words."""
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             if not (has_fts5(self._connection) and has_search_words(self._connection, self._names)):
                 return
             pages = -_MERGED_PAGES  # of all parts at first, whatever their number
@@ -101,7 +101,7 @@ class SqliteRemover:
         """Keep the write-ahead log short, without waiting for anybody."""
         self._batches += 1
         if self._batches % _CHECKPOINT_INTERVAL == 0:
-            with translate_errors(self._where):
+            with translate_errors(self._label):
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
 
     def shrink_step(self) -> bool:
@@ -110,7 +110,7 @@ class SqliteRemover:
 
         A file that was made without `auto_vacuum` gets smaller by `vacuum` alone.
         """
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             before = self._free_pages()
             self._connection.execute(f"PRAGMA incremental_vacuum({_SHRINK_BATCH_SIZE})").fetchall()
             return 0 < self._free_pages() < before
@@ -120,7 +120,7 @@ class SqliteRemover:
 
     def free_bytes(self) -> int:
         """Return how many bytes of the file are free: what comes next fills them."""
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             pages, size = (
                 self._connection.execute(f"PRAGMA {name}").fetchone()[0]
                 for name in ("freelist_count", "page_size")
@@ -129,14 +129,14 @@ class SqliteRemover:
 
     def has_writers(self) -> bool:
         """Return whether a journal is bound to the file: its proxy writes, or somebody will."""
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             rows, _ = self._execute(_HAS_JOURNALS, ())
         return bool(rows)
 
     def vacuum(self) -> int:
         """Rewrite the file without free space; return how many bytes smaller it is."""
         assert self._path is not None
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             before = _measure_file(self._path)
             self._connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # from now on
             self._connection.execute("VACUUM")
@@ -145,7 +145,7 @@ class SqliteRemover:
 
     def truncate(self) -> None:
         """Empty the write-ahead log, unless a reader or writer is in the way."""
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE_MS}")
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
 

@@ -86,8 +86,8 @@ class SqliteReader(Closes):
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """Return the first row of a statement, if any."""
         with translate_read_errors(self.name):
-            found: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
-            return found
+            row: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
+            return row
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:

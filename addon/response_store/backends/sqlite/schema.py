@@ -62,17 +62,17 @@ _RULES = re.compile(
 )
 
 
-def check_catalogue(connection: sqlite3.Connection, tables: TableNames, where: str) -> None:
+def check_catalogue(connection: sqlite3.Connection, tables: TableNames, label: str) -> None:
     """See that only tables, triggers and indexes of ours stand under our names.
 
-    Raises PermanentStoreError, which begins with `where`, or sqlite3.Error.
+    Raises PermanentStoreError, which begins with `label`, or sqlite3.Error.
     """
     problems = list(_find_problems(connection.execute(_CATALOGUE).fetchall(), tables))
     if problems:
         more = len(problems) - _MAX_PROBLEMS
         shown = problems[:_MAX_PROBLEMS] + ([f"{more} more"] if more > 0 else [])
         raise PermanentStoreError(
-            f"{where}: the file holds what this program did not make: {', '.join(shown)}. "
+            f"{label}: the file holds what this program did not make: {', '.join(shown)}. "
             "Nothing was read from it or written to it: name another file, or drop these if they "
             "are yours"
         )
@@ -123,16 +123,16 @@ def _escape_name(name: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in str(name)[:_MAX_CHARS])
 
 
-def prepare(connection: sqlite3.Connection, tables: TableNames, where: str) -> str:
+def prepare(connection: sqlite3.Connection, tables: TableNames, label: str) -> str:
     """Make, migrate or check the schema, and return the database's own id.
 
     Raises PermanentStoreError, with every problem at once, or the driver's errors.
     """
     catalogue = _SqliteCatalogue(connection)
     with begin_immediate(connection):
-        schema_state.check_schema(catalogue, tables, where)
+        schema_state.check_schema(catalogue, tables, label)
         _make_shared_tables(catalogue, tables)
-        _migrate_own_tables(catalogue, tables, where)
+        _migrate_own_tables(catalogue, tables, label)
         _update_search_words(connection, tables)
         return _get_or_set_database_id(connection, tables)
 
@@ -144,11 +144,11 @@ def has_fts5(connection: sqlite3.Connection) -> bool:
     )
 
 
-def require_fts5(connection: sqlite3.Connection, where: str) -> None:
+def require_fts5(connection: sqlite3.Connection, label: str) -> None:
     """Raise PermanentStoreError where it was not: all but search works without."""
     if not has_fts5(connection):
         raise PermanentStoreError(
-            f"{where}: searching takes FTS5, which the SQLite of this Python was built without. "
+            f"{label}: searching takes FTS5, which the SQLite of this Python was built without. "
             "Take another Python, such as that of python.org; all but search works with this one"
         )
 
@@ -156,8 +156,8 @@ def require_fts5(connection: sqlite3.Connection, where: str) -> None:
 def has_search_words(connection: sqlite3.Connection, tables: TableNames) -> bool:
     """Return whether there is a full-text table, kept in step by the trigger for deletions."""
     trigger = (tables.exchanges_search_words_trigger,)
-    found = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = ?"
-    return connection.execute(found, trigger).fetchone() is not None
+    statement = "SELECT 1 FROM sqlite_master WHERE type = 'trigger' AND name = ?"
+    return connection.execute(statement, trigger).fetchone() is not None
 
 
 class _SqliteCatalogue:
@@ -185,13 +185,13 @@ def _make_shared_tables(catalogue: _SqliteCatalogue, tables: TableNames) -> None
         _stamp(catalogue.connection, tables.responses_version, SHARED_VERSION)
 
 
-def _migrate_own_tables(catalogue: _SqliteCatalogue, tables: TableNames, where: str) -> None:
+def _migrate_own_tables(catalogue: _SqliteCatalogue, tables: TableNames, label: str) -> None:
     connection, version = catalogue.connection, tables.exchanges_version
     connection.execute(
         f"CREATE TABLE IF NOT EXISTS {quote_name(version)} (version BIGINT NOT NULL PRIMARY KEY)"
     )
     for number, name in schema_state.list_pending_migrations(catalogue, tables):
-        for statement, _ in schema_state.list_possible(catalogue, fill(name, tables), where):
+        for statement, _ in schema_state.list_possible(catalogue, fill(name, tables), label):
             connection.execute(statement)
         connection.execute(f"DELETE FROM {quote_name(version)}")
         _stamp(connection, version, number)

@@ -47,15 +47,15 @@ class SqliteIndex:
 
     def __init__(self, target: SqliteTarget, names: TableNames, *, busy_ms: int) -> None:
         self._target = replace(target, mode="rw")
-        self._where = f"SQLite {target.describe()}"
+        self._label = f"SQLite {target.describe()}"
         self._words = name_tables(names)
         self._noted = 0
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             self._connection = connect(self._target, Durability.PROCESS, names)
             try:
-                sqlite_schema.require_fts5(self._connection, self._where)
+                sqlite_schema.require_fts5(self._connection, self._label)
                 if not sqlite_schema.has_search_words(self._connection, names):
-                    sqlite_schema.prepare(self._connection, names, self._where)
+                    sqlite_schema.prepare(self._connection, names, self._label)
                 self._connection.execute(f"PRAGMA busy_timeout = {busy_ms}")
             except BaseException:
                 self._connection.close()
@@ -66,7 +66,7 @@ class SqliteIndex:
         return self._file == identify_file(self._target.path)
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[tuple[Any, ...]]:
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             return self._run(statement, values).fetchall()
 
     def put(self, entry: Entry, yield_if_due: Callable[[], None]) -> None:
@@ -134,7 +134,7 @@ class SqliteIndex:
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             with begin_immediate(self._connection):
                 yield
             if self._noted >= _CHECKPOINT_BYTES:

@@ -72,7 +72,7 @@ class SqliteStore:
         before_reopening: Callable[[], None] = lambda: None,
     ) -> None:
         self._target = target
-        self._where = f"SQLite {target.describe()}"
+        self._label = f"SQLite {target.describe()}"
         self._tables = tables
         self._durability = durability
         self._before_reopening = before_reopening
@@ -85,7 +85,7 @@ class SqliteStore:
 
     def describe(self) -> str:
         """Return where the records go."""
-        return self._where
+        return self._label
 
     @property
     def database_id(self) -> str:
@@ -101,10 +101,10 @@ class SqliteStore:
             if state is FilesState.MOVED:
                 self._leave_moved_files(self._connection)
             self._drop_connection()
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             connection = connect(self._target, self._durability, self._tables)
             try:
-                self._database_id = sqlite_schema.prepare(connection, self._tables, self._where)
+                self._database_id = sqlite_schema.prepare(connection, self._tables, self._label)
             except BaseException:
                 connection.close()
                 raise
@@ -134,7 +134,7 @@ class SqliteStore:
         self._written += size + len(changes) * _ROW_OVERHEAD
         if self._files is not None and not self._files.are_in_place():
             raise TransientStoreError(
-                f"{self._where}: the file, its -wal or its -shm was moved or removed while a batch "
+                f"{self._label}: the file, its -wal or its -shm was moved or removed while a batch "
                 "was written: what is there now is looked at again"
             )
         return conflicts
@@ -209,7 +209,7 @@ class SqliteStore:
         self.open()
         connection = self._connection
         assert connection is not None, "it is open"
-        with translate_errors(self._where):
+        with translate_errors(self._label):
             try:
                 yield connection
             except BaseException as error:
@@ -227,7 +227,7 @@ class SqliteStore:
             change = (checkpoint.position, now, journal_id, checkpoint.expected)
             moved = connection.execute(self._statements.move_position, change)
         if moved.rowcount != 1:
-            raise CheckpointMovedError(self._where)
+            raise CheckpointMovedError(self._label)
 
     def _apply(self, connection: sqlite3.Connection, changes: Sequence[Change]) -> int:
         groups = group_by_response(changes)
