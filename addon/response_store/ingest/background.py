@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import uuid
 from collections import OrderedDict
-from dataclasses import replace
 from itertools import chain
 from typing import NamedTuple
 
 import msgspec
 from msgspec import Raw
+from msgspec.structs import replace
 
 from response_store import jsontext
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, Request

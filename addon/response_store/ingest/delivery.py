@@ -15,7 +15,8 @@ import os
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+
+import msgspec
 
 from response_store.backends.base import Checkpoint, Health, Store
 from response_store.diagnostics import ErrorReporter
@@ -38,7 +39,7 @@ class UnexpectedError(TransientStoreError):
     """A row failed in a way that nobody thought of: a smaller batch would not help."""
 
 
-class PendingChange(NamedTuple):
+class PendingChange(msgspec.Struct, frozen=True):
     """A change, the frame that it came with, and the flow and turn that it came from."""
 
     seq: int

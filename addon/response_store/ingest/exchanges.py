@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -34,7 +34,7 @@ read_part_head = msgspec.msgpack.Decoder(PartHead).decode
 read_end_head = msgspec.msgpack.Decoder(EndHead).decode
 
 
-class ExchangeDraft(NamedTuple):
+class ExchangeDraft(msgspec.Struct, frozen=True):
     """A draft, and the flow and turn that it came from."""
 
     flow_id: str

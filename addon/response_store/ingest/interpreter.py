@@ -213,8 +213,9 @@ class Interpreter:
             head, change = self._built(refs[0])
             flow_id, turn = head.flow_id, head.turn
         else:
-            flow_id, turn, draft = self._exchanges.opened(key)
-            change = self._builder.build(draft)
+            opened = self._exchanges.opened(key)
+            flow_id, turn = opened.flow_id, opened.turn
+            change = self._builder.build(opened.draft)
         if change is None or isinstance(change, Skip):
             return []
         return [PendingChange(seq, change, flow_id, turn)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -203,7 +203,7 @@ def limit_names(change: Change) -> Change:
     return Record(exchange, response, conversation, change.beginnings)
 
 
-class ConversationPlace(NamedTuple):
+class ConversationPlace(msgspec.Struct, frozen=True):
     """Where an exchange stands in its conversation, by its content.
 
     `beginnings` and `digest` are what it may continue, and what may continue it.

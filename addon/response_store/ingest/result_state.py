@@ -5,7 +5,8 @@ What can't be read is never lost: its bytes are kept, and the reason is the exch
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from msgspec import Struct
+from msgspec.structs import replace
 
 from response_store import jsontext
 from response_store.ingest.draft import AnswerDraft, Ending
@@ -19,8 +20,7 @@ INTACT_STATES = frozenset({State.OPEN, State.COMPLETED, State.QUEUED, State.IN_P
 """States in which nothing is missing, so that the bytes need not be kept."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassifiedResponse:
+class ClassifiedResponse(Struct, frozen=True):
     """What was read of an answer: its state, and its body, decoded and masked, where kept."""
 
     outcome: ParsedResponse

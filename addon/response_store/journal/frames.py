@@ -18,7 +18,8 @@ import struct
 import zlib
 from collections.abc import Sequence
 from enum import IntEnum
-from typing import NamedTuple
+
+from msgspec import Struct
 
 MAGIC = b"RSJ1"
 HEADER = struct.Struct("<4sBBHIQQQII")
@@ -48,7 +49,7 @@ class FrameKind(IntEnum):
 KINDS = {int(kind): kind for kind in FrameKind}
 
 
-class Frame(NamedTuple):
+class Frame(Struct, frozen=True):
     """A whole frame."""
 
     seq: int
@@ -59,7 +60,7 @@ class Frame(NamedTuple):
     body: bytes
 
 
-class FrameRef(NamedTuple):
+class FrameRef(Struct, frozen=True, order=True):
     """Where a frame lies: `segment` is the name of its file. Its head's checksum was right."""
 
     seq: int
@@ -135,9 +136,14 @@ def decode(ref: FrameRef, top: bytes, body: bytes, seed: int) -> Frame | None:
     """
     if len(top) != HEADER_SIZE + ref.head_size or len(body) != ref.body_size:
         return None
-    crc_head, crc_all = _CHECKSUMS.unpack_from(top, START_SIZE)
-    crc = checksum_head(top, 0, ref.head_size, seed)
-    parsed = parse_header(top, 0, ref.segment, ref.offset)
-    if parsed is None or parsed[0] != ref or crc != crc_head or zlib.crc32(body, crc) != crc_all:
-        return None
-    return Frame(ref.seq, ref.kind, ref.key, ref.flags, top[HEADER_SIZE:], body)
+    start = _START.pack(
+        MAGIC, ref.kind, ref.flags, 0, ref.head_size, ref.body_size, ref.seq, ref.key
+    )
+    head = top[HEADER_SIZE:]
+    crc = zlib.crc32(head, zlib.crc32(start, seed))
+    sums = _CHECKSUMS.pack(crc, zlib.crc32(body, crc))
+    return (
+        Frame(ref.seq, ref.kind, ref.key, ref.flags, head, body)
+        if top[:HEADER_SIZE] == start + sums
+        else None
+    )

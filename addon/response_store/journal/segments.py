@@ -15,6 +15,8 @@ import contextlib
 import os
 from collections.abc import Callable, Sequence
 
+from msgspec.structs import replace
+
 from response_store.journal.directory import JournalDirectory, SegmentKind, format_segment_name
 from response_store.journal.errors import DamagedFrameError, JournalWriteError
 from response_store.journal.frames import (
@@ -327,7 +329,7 @@ class CleanedWriter:
         self._last_seq = seq
         if self._power and segment not in self._unsynced:
             self._unsynced.append(segment)
-        return ref._replace(segment=segment.name, offset=offset)
+        return replace(ref, segment=segment.name, offset=offset)
 
     def carry(self, frame: Frame) -> FrameRef:
         """Append a copy of a frame and return where it lies. Raises JournalWriteError."""

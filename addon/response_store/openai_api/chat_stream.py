@@ -9,10 +9,11 @@ Source: the API reference, "The chat completion chunk object".
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from response_store import jsontext
 from response_store.model.records import State

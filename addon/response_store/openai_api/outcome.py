@@ -8,10 +8,10 @@ Known names: those of either API; cached tokens also as DeepSeek, Kimi and Anthr
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from response_store import jsontext
 from response_store.jsontext import ABSENT, LongText, TooManyValuesError
@@ -19,8 +19,7 @@ from response_store.limits import PLACES, VALUES
 from response_store.model.records import State
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True):
     """Tokens, where the answer counts them."""
 
     input_tokens: int | None = None
@@ -31,16 +30,17 @@ class Usage:
     cache_write_tokens: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ApiError:
+NO_USAGE = Usage()
+
+
+class ApiError(Struct, frozen=True):
     """An error as the API words it."""
 
     code: str | None = None
     message: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ParsedResponse:
+class ParsedResponse(Struct, frozen=True):
     """What an answer came to.
 
     `response` is the API's object in a state it answers for (JSON text), `partial` what could
@@ -56,7 +56,7 @@ class ParsedResponse:
     partial: bytes | None = None
     items: tuple[bytes, ...] = ()
     output_text: LongText | None = None
-    usage: Usage = field(default_factory=Usage)
+    usage: Usage = NO_USAGE
     error: ApiError | None = None
     previous_response_id: str | None = None
     conversation_id: str | None = None

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from msgspec import Raw
+from msgspec.structs import replace
 
 from response_store import jsontext
 from response_store.model.records import Api, State, Transport

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from response_store.ingest.draft import Draft, Ending
 from response_store.ingest.record_builder import RecordBuilder
@@ -22,7 +22,7 @@ def follow(
     ending: Ending, response_id: str = "r1", by: RecordBuilder | None = None, **request: Any
 ) -> Record | Skip:
     """What somebody who asks after a response brings."""
-    asking = dataclasses.replace(
+    asking = replace(
         drafts.request(b""),
         method="GET",
         target_response_id=response_id,

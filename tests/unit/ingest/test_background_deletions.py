@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from response_store.config import RawBodies
 from response_store.ingest import background
@@ -30,15 +30,13 @@ def builder() -> RecordBuilder:
 
 def delete(builder: RecordBuilder, ending: Ending = ANSWERED, **request: Any) -> Change | Skip:
     """What asking to delete `r1` brings; 12.5 ms after `started_at` it is answered."""
-    asking = dataclasses.replace(
-        drafts.request(b""), method="DELETE", target_response_id="r1", **request
-    )
+    asking = replace(drafts.request(b""), method="DELETE", target_response_id="r1", **request)
     return builder.build(Draft(asking, ending))
 
 
 def brought(builder: RecordBuilder, ending: Ending, **request: Any) -> Record:
     """What an exchange brings that began when it says."""
-    built = builder.build(Draft(dataclasses.replace(drafts.request(), **request), ending))
+    built = builder.build(Draft(replace(drafts.request(), **request), ending))
     assert isinstance(built, Record)
     return built
 
@@ -136,7 +134,7 @@ def test_the_oldest_is_forgotten(builder: RecordBuilder, monkeypatch: pytest.Mon
     """Only the last deletions are remembered; one that comes again counts as new."""
     monkeypatch.setattr(background, "_MAX_TOMBSTONES", 2)
     for name in ("r1", "r2", "r1", "r3"):
-        asking = dataclasses.replace(drafts.request(b""), method="DELETE", target_response_id=name)
+        asking = replace(drafts.request(b""), method="DELETE", target_response_id=name)
         builder.build(Draft(asking, ANSWERED))
     stored = {
         name: brought(
@@ -152,7 +150,7 @@ def test_replay(builder: RecordBuilder) -> None:
     """A builder that has replayed deletions, in their order, keeps back what the other does."""
     again = drafts.builder()
     for name in ("r1", "r2"):
-        asking = dataclasses.replace(drafts.request(b""), method="DELETE", target_response_id=name)
+        asking = replace(drafts.request(b""), method="DELETE", target_response_id=name)
         for ending in (ANSWERED, drafts.whole(b"", status=404)):
             builder.build(Draft(asking, ending))
             for _ in range(2):
@@ -183,7 +181,7 @@ def test_own_deletion(builder: RecordBuilder) -> None:
 
 def test_no_duration(builder: RecordBuilder) -> None:
     """A deletion of which nobody knows when it was answered counts from when it was asked for."""
-    assert delete(builder, dataclasses.replace(ANSWERED, duration_ms=None)) == GONE
+    assert delete(builder, replace(ANSWERED, duration_ms=None)) == GONE
     whole = drafts.whole(bodies.whole_response(id="r1"))
     assert brought(builder, whole, started_at=SOONER).response is None
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from response_store.config import RawBodies
 from response_store.diagnostics import Counters
@@ -111,11 +110,11 @@ def cut(first: int, end: int) -> Ending:
 
 
 def created(ending: Ending, exchange_id: str = "e1") -> Draft:
-    return Draft(dataclasses.replace(drafts.request(ASKED), exchange_id=exchange_id), ending)
+    return Draft(replace(drafts.request(ASKED), exchange_id=exchange_id), ending)
 
 
 def resumed(ending: Ending, exchange_id: str = "e2", tenant_id: str = "t1") -> Draft:
-    asking = dataclasses.replace(
+    asking = replace(
         drafts.request(b""),
         method="GET",
         target_response_id="r1",
@@ -181,7 +180,7 @@ def test_a_deleted_response_is_forgotten() -> None:
     """What came of a stream goes with its response."""
     builder = drafts.builder()
     builder.build(created(cut(0, 7)))
-    deleting = dataclasses.replace(resumed(cut(0, 0)).request, method="DELETE")
+    deleting = replace(resumed(cut(0, 0)).request, method="DELETE")
     builder.build(Draft(deleting, drafts.whole({"deleted": True})))
     assert builder.held_exchanges == frozenset()
     assert text(builder, resumed(cut(7, 8))) == PIECES[3]

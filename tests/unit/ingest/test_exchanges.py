@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from response_store.capture.draft import AnswerHead, EndHead, PartHead, encode_head
 from response_store.ingest.exchanges import OpenExchanges, build_request
@@ -159,7 +160,7 @@ def test_frames_of_open_exchanges_are_named_and_may_move(journal: Journal) -> No
     journal.part(b"one", answer_head("sse"))
     refs = list(journal.exchanges.refs())
     assert [ref.seq for ref in refs] == [1, 2]
-    moved = {ref: ref._replace(segment="c-1") for ref in refs}
+    moved = {ref: replace(ref, segment="c-1") for ref in refs}
     journal.exchanges.relocate(moved)
     assert [ref.segment for ref in journal.exchanges.refs_of(1)] == ["c-1", "c-1"]
     journal.end()

@@ -149,7 +149,7 @@ def test_what_is_gone_is_no_error_in_a_replay(bench: Bench) -> None:
     ref = FrameRef(9, FrameKind.END, 1, 0, "m-1", 0, len(head), len(parts[0]))
     frames.frames[ref] = Frame(9, FrameKind.END, 1, 0, head, parts[0])
     frames.interpreter.replay(ref)
-    frames.interpreter.replay(ref._replace(seq=10))
+    frames.interpreter.replay(replace(ref, seq=10))
     assert frames.needed() == []
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
@@ -10,6 +9,7 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from response_store.config import RawBodies, StoreFalse
 from response_store.diagnostics import Counters
@@ -502,7 +502,7 @@ def test_too_large_behind_its_end() -> None:
 
 def test_too_large_poll() -> None:
     """A response that is asked after and too large has a row with its text; another object none."""
-    asking = dataclasses.replace(request(b""), method="GET", target_response_id="r1")
+    asking = replace(request(b""), method="GET", target_response_id="r1")
     record = builder().build(Draft(asking, BEGINNINGS["json"][0]))
     assert isinstance(record, Record)
     assert held(record.exchange, "state", "result") == ("too_large", None)
@@ -536,7 +536,7 @@ def test_unreadable_request() -> None:
 @pytest.mark.parametrize("missing", [None, "request body: above max_body_bytes"])
 def test_missing_request(missing: str | None) -> None:
     """A request whose body did not come leaves a row with the reason, and its answer."""
-    asked = dataclasses.replace(request(), body=None, missing=missing)
+    asked = replace(request(), body=None, missing=missing)
     for ending in (None, whole(bodies.whole_response())):
         record = builder().build(Draft(asked, ending))
         assert isinstance(record, Record)
@@ -552,7 +552,7 @@ def test_missing_request(missing: str | None) -> None:
 
 def test_no_duration() -> None:
     """Of an exchange that a killed proxy left nobody knows how long it took."""
-    cut = dataclasses.replace(
+    cut = replace(
         streamed(FRAMES[:7], by=EndedBy.PROXY_STOPPED), duration_ms=None, first_event_ms=None
     )
     found = row(cut)
@@ -642,7 +642,7 @@ def test_store_false() -> None:
 
 def test_skips() -> None:
     """A poll that brought no response makes no record; whatever was posted makes one."""
-    poll = dataclasses.replace(request(), target_response_id="resp_9", method="GET")
+    poll = replace(request(), target_response_id="resp_9", method="GET")
     assert builder().build(Draft(poll, whole({"a": 1}))) is Skip.NO_RESPONSE
     assert isinstance(builder().build(Draft(request({"a": 1}), None)), Record)
 

@@ -6,6 +6,7 @@ import errno
 import os
 
 import pytest
+from msgspec.structs import replace
 
 from response_store.journal import segments
 from response_store.journal.directory import JournalDirectory
@@ -59,7 +60,7 @@ def test_a_carried_frame_is_a_copy(journal: JournalDirectory) -> None:
     writer = CleanedWriter(journal)
     writer.carry(frame)
     writer.close()
-    assert read_all(journal) == [frame._replace(flags=CARRIED)]
+    assert read_all(journal) == [replace(frame, flags=CARRIED)]
 
 
 @pytest.mark.parametrize("written", range(HEADER_SIZE + 44))
