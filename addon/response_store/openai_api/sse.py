@@ -256,6 +256,8 @@ def begins_stream(text: bytes) -> bool:
 
 def skip_comments(text: bytes) -> bytes:
     """Return a body without the lines before it that say nothing, as of a keep-alive."""
+    if text[:1] == b"{":
+        return text
     line = _json_line(text, 0, _MAX_BEFORE)
     if line is None or _data_line(text, 0, line.start(1)):
         return text

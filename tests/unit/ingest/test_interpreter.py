@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from msgspec.structs import replace
+
 from response_store.capture.draft import DeletionHead, encode_head
 from response_store.diagnostics import Counters, ErrorReporter
 from response_store.ingest.cleaning import Cleaner
