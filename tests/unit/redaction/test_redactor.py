@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from response_store.config import RawBodies
 from response_store.diagnostics import Counters
@@ -123,7 +123,7 @@ def test_a_path_in_percent_signs() -> None:
     redacting = Redacting()
 
     def path(spelled: str) -> str:
-        asked = dataclasses.replace(request(), path=spelled)
+        asked = replace(request(), path=spelled)
         made = builder(redact=redacting.redaction).build(
             Draft(asked, whole(bodies.whole_response()))
         )
@@ -139,7 +139,7 @@ def test_a_path_in_percent_signs() -> None:
 def test_a_host() -> None:
     """A secret may be a label of it."""
     redacting = Redacting({"mine": "tok-[a-z]{8}"})
-    asked = dataclasses.replace(request(), host="tok-abcdefgh.gateway.example")
+    asked = replace(request(), host="tok-abcdefgh.gateway.example")
     made = builder(redact=redacting.redaction).build(Draft(asked, whole(bodies.whole_response())))
     assert isinstance(made, Record)
     assert made.exchange.host == "[redacted:mine].gateway.example"
@@ -163,7 +163,7 @@ def test_a_secret_that_a_resumed_stream_brings_to_its_end() -> None:
     tail = streamed(events[-2:])
     made = builder(redact=redacting.redaction, raw=RawBodies.ALWAYS)
     made.build(Draft(request({"model": "m", "input": "x", "background": True}), head))
-    resuming = dataclasses.replace(
+    resuming = replace(
         request(), exchange_id="e2", method="GET", body=None, target_response_id="resp_1"
     )
     record = made.build(Draft(resuming, tail))
