@@ -29,8 +29,10 @@ from response_store.queries.reader import Closes, Reader
 from response_store.queries.statistics import (
     By,
     Statistics,
+    StatisticsOverTime,
     StoreStatus,
     compute_statistics,
+    compute_statistics_over_time,
     read_status,
 )
 from response_store.queries.threads import ThreadLookup
@@ -212,6 +214,11 @@ class Query(Closes):
         """Return the exchanges of a selection as numbers, in groups by one thing or several."""
         with self._reader.snapshot():
             return compute_statistics(self._reader, selection, by)
+
+    def statistics_over_time(self, selection: Selection, by: By) -> StatisticsOverTime | None:
+        """Return the exchanges of a selection by one thing, over time; None for no exchange."""
+        with self._reader.snapshot():
+            return compute_statistics_over_time(self._reader, selection, by)
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from response_store.format.text import format_duration
-from response_store.queries.statistics import By, Statistics, StatisticsGroup
+from response_store.queries.statistics import By, StatisticsGroup, StatisticsOverTime
 from response_store.web.filters import read_filters
 from response_store.web.list_pages import describe_filters
 from response_store.web.page import (
@@ -39,33 +39,26 @@ MAX_ROWS = 50
 """Rows of the table."""
 _LIVE_SECONDS = 0.5
 """Seconds that numbers may take which are counted anew whenever something is captured."""
-_HOURLY = 3.5 * 86_400  # seconds up to which a step is an hour
 
 
 def show_statistics(request: PageRequest, query: Query) -> Answer:
     """Return the page of numbers."""
     filters = read_filters(request, since=DEFAULT_PERIOD)
     by, began = _read_grouping(request), time.monotonic()
-    grouped = query.statistics(filters.selection, by)
-    charts, kinds, ends = [], [], ("", "")
-    if grouped.groups:
-        unit = By.HOUR if _is_short(grouped) else By.DAY
-        over_time = query.statistics(filters.selection, unit)
-        both = query.statistics(filters.selection, unit, by)
-        kinds = choose_kinds(grouped.groups)
-        steps = list_steps([one.keys[0] for one in over_time.groups], hourly=unit is By.HOUR)
-        charts = draw_charts(steps, over_time.groups, both.groups, kinds)
-        ends = (steps.names[0], steps.names[-1]) if steps.names else ends
+    counted = query.statistics_over_time(filters.selection, by)
+    groups = counted.groups if counted else ()
+    kinds = choose_kinds(groups)
+    charts, ends = draw_all(counted, kinds) if counted else ([], ("", ""))
     return render(
         "statistics.html",
         request,
         by=by.value,
         groupings=[one.value for one in GROUPINGS],
-        rows=grouped.groups[:MAX_ROWS],
-        more_rows=max(len(grouped.groups) - MAX_ROWS, 0),
-        total=grouped.total,
+        rows=groups[:MAX_ROWS],
+        more_rows=max(len(groups) - MAX_ROWS, 0),
+        total=counted and counted.total,
         charts=charts,
-        kinds=_name_kinds(kinds, grouped.groups),
+        kinds=_name_kinds(kinds, groups),
         ends=ends,
         **{
             **describe_filters(request, filters.values),
@@ -82,9 +75,14 @@ def _read_grouping(request: PageRequest) -> By:
     raise PageError(f"by: {text!r} is none of {', '.join(GROUPINGS)}.")
 
 
-def _is_short(statistics: Statistics) -> bool:
-    course = statistics.course
-    return course is None or course.until - course.since <= _HOURLY
+def draw_all(
+    counted: StatisticsOverTime, kinds: Sequence[str | None]
+) -> tuple[list[TimeChart], tuple[str, str]]:
+    """Return the charts, and the names of their first and last step."""
+    names = [one.keys[0] for one in counted.steps]
+    steps = list_steps(names, hourly=counted.unit is By.HOUR)
+    ends = (steps.names[0], steps.names[-1]) if steps.names else ("", "")
+    return draw_charts(steps, counted.steps, counted.both, kinds), ends
 
 
 def draw_charts(

@@ -341,7 +341,7 @@ def test_large_columns_are_not_touched(stored: Stored) -> None:
         query.statistics(Selection(tenant="default"), By.CLIENT)
         reader._connection.set_trace_callback(None)
         statements = [one for one in asked if "openai_exchanges" in one]
-        assert len(statements) == 4
+        assert len(statements) == 5
         connection.create_function("response_store_client", 1, len)
         connection.create_aggregate("response_store_values", 1, io.StringIO)  # type: ignore[arg-type]
         for statement in statements:

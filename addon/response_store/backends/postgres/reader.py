@@ -137,6 +137,7 @@ class PostgresReader:
             "begins": {column: f"{column} LIKE ?" for column in ID_COLUMNS},
             "bytewise": '"C"',
             "by_state": "",
+            "computed_once": "",
             "floor_of": "floor(",
             "floor_end": ")",
             "quantiles": {column: _build_quantiles(column) for column in MEASURES},

@@ -163,6 +163,7 @@ _CLIENT_PATTERN = re.compile(CLIENT)
 
 _DATE = "-".join("[0-9]" * digits for digits in (4, 2, 2))
 WORDS = {
+    "computed_once": "LIMIT -1",
     "quantiles": {column: f"{_VALUES}({column})" for column in MEASURES},
     "undated": {
         column: f"CASE WHEN {column} GLOB '?*-{_DATE}'"
