@@ -37,7 +37,8 @@ def build_rows(days: float, count: int = 120) -> list[dict[str, Any]]:
             "model": chance.choice(["gpt-5", "gpt-5-2025-08-07", "o4-mini", None]),
             "state": chance.choice(["completed"] * 5 + ["failed", "refused", "interrupted"]),
             "input_tokens": chance.choice([None, 10, 1000]),
-            "output_tokens": chance.choice([7, None]), "cached_tokens": None, "reasoning_tokens": None, "total_tokens": None,
+            "output_tokens": chance.choice([7, None]),
+            "cached_tokens": None, "reasoning_tokens": None, "total_tokens": None,
             "first_event_ms": chance.choice([None, chance.random() * 100]),
             "duration_ms": chance.choice([None, float(chance.randrange(900))]),
         }  # fmt: skip
