@@ -10,6 +10,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from functools import cache
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -312,7 +313,7 @@ class Traffic:
 
         def tee(chunk: bytes) -> bytes | Iterable[bytes]:
             try:
-                if not feed_fast(chunk):
+                if not feed_fast(chunk, monotonic()):
                     feed(exchange, chunk)
             except Exception as error:  # noqa: BLE001 - the bytes go on whatever we do wrong
                 self.errors.report("stream", error)

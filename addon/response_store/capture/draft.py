@@ -66,15 +66,30 @@ class AnswerHead(msgspec.Struct, array_like=True):
     limits: dict[str, str] = {}  # what the headers say of rate limits
 
 
+class Arrivals(msgspec.Struct, array_like=True):
+    """When bytes of an answer came: at each time, all up to the end beside it.
+
+    Times are seconds of a clock that read `started` when the exchange began; ends are bytes of the
+    decoded answer. `is_thinned` says that some are left out.
+    """
+
+    started: float
+    at: list[float]
+    ends: list[int]
+    is_thinned: bool = False
+
+
 class PartHead(msgspec.Struct, array_like=True):
     """More of a streamed answer. `answer` comes with the first part; times are ms since the start.
 
-    `elapsed_ms` is when the frame was written.
+    `elapsed_ms` is when the frame was written. `arrivals` are those since the frame before; None
+    where they are not known, or not those of these bytes.
     """
 
     answer: AnswerHead | None
     elapsed_ms: float
     first_event_ms: float | None = None
+    arrivals: Arrivals | None = None
 
 
 class EndHead(msgspec.Struct, array_like=True):
@@ -96,6 +111,7 @@ class EndHead(msgspec.Struct, array_like=True):
     raw_size: int = 0
     is_whole: bool = False
     problem: tuple[str, str] | None = None
+    arrivals: Arrivals | None = None  # as in a part
 
 
 class DeletionHead(msgspec.Struct, array_like=True):

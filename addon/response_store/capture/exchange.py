@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead, encode_head
+from response_store.capture.arrivals import ArrivalLog
+from response_store.capture.draft import (
+    AnswerHead,
+    Arrivals,
+    EndHead,
+    PartHead,
+    RequestHead,
+    encode_head,
+)
 from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, OutgoingFrame
 from response_store.capture.stream_tee import Budget, StreamTee
 from response_store.journal.frames import FrameKind
@@ -56,6 +64,7 @@ class CapturedResponse(NamedTuple):
     encoded: Sequence[bytes] | None = None
     pieces: Sequence[bytes] | None = None
     raw: Sequence[bytes] = ()
+    arrivals: Arrivals | None = None
 
 
 class Exchange:
@@ -69,8 +78,9 @@ class Exchange:
     __slots__ = (
         "_body", "_budget", "_credentials", "_first_event_ms", "_limit", "_looked", "_plain_answer",
         "_plain_request", "_private", "_request_expands", "_started",
-        "answer", "answer_fields", "chain", "ended", "is_open", "key", "last_receipt", "live",
-        "part_sent", "problem", "receipts", "redacts", "rejected", "request", "stream",
+        "answer", "answer_fields", "chain", "ended", "is_open", "keeps_times", "key",
+        "last_receipt", "live", "part_sent", "problem", "receipts", "redacts", "rejected",
+        "request", "stream",
     )  # fmt: skip
 
     def __init__(
@@ -86,12 +96,17 @@ class Exchange:
         elapsed: float,
         now: float,
         credentials: tuple[bytes, ...] = (),
+        keeps_times: bool = True,
     ) -> None:
-        """`elapsed` are the seconds since the request began, `now` those of a monotonic clock."""
+        """`elapsed` are the seconds since the request began, `now` those of a monotonic clock.
+
+        `keeps_times`: when the bytes of a stream came is written, too.
+        """
         self.key = key
         self.request = request
         self.live = live
         self.redacts = redacts
+        self.keeps_times = keeps_times
         self.answer: AnswerHead | None = None
         self.answer_fields: object = None  # of the headers that `answer` was read from
         self.stream: StreamTee | None = None
@@ -160,12 +175,14 @@ class Exchange:
         """Return what watches the answer's body, which comes in chunks."""
         answer = self.answer
         assert answer is not None, "the head of an answer comes before its body"
+        is_timed = self.keeps_times and answer.transport == Transport.SSE.value
         self.stream = StreamTee(
             Api(self.request.api),
             answer.content_encoding,
             self._limit,
             self._budget,
             holds_whole=self._holds_whole(answer),
+            arrivals=ArrivalLog() if is_timed else None,
         )
         return self.stream
 
@@ -180,9 +197,9 @@ class Exchange:
         if stream is None:
             return False
         if isinstance(chunk, bytes):
-            ends = stream.feed(chunk)
+            ends = stream.feed(chunk, now)
         else:
-            ends = stream.feed_frame(chunk, is_terminal=is_terminal)
+            ends = stream.feed_frame(chunk, now, is_terminal=is_terminal)
         if self._first_event_ms is None and stream.first_event:
             self._first_event_ms = self.elapsed_ms(now)
         return ends
@@ -212,12 +229,16 @@ class Exchange:
             FrameKind.OPEN, self.key, encode_head(self.request), parts, self._private
         )
 
-    def part_frame(self, pieces: Sequence[bytes], elapsed_ms: float) -> OutgoingFrame:
+    def part_frame(
+        self, pieces: Sequence[bytes], elapsed_ms: float, arrivals: Arrivals | None = None
+    ) -> OutgoingFrame:
         """Return a frame with more of the answer, decoded and of whole events."""
         answer = None if self.part_sent else self.answer
         self.part_sent = True
-        head = encode_head(PartHead(answer, elapsed_ms, self._first_event_ms))
-        body = self._without_echoes(_join(pieces))
+        came = _join(pieces)
+        body = self._without_echoes(came)
+        arrivals = arrivals if body is came else None
+        head = encode_head(PartHead(answer, elapsed_ms, self._first_event_ms, arrivals))
         return OutgoingFrame(
             FrameKind.PART, self.key, head, [body], self._private or self._may_hold(body)
         )
@@ -244,7 +265,13 @@ class Exchange:
         )
         pieces = stream.whole() if alone else stream.take(all_of_it=True)
         raw = list(stream.chunks) if stream.decode_error is not None else []
-        return CapturedResponse(head, pieces=pieces or [], raw=raw)
+        arrivals = self.take_arrivals(all_of_it=alone)
+        return CapturedResponse(head, pieces=pieces or [], raw=raw, arrivals=arrivals)
+
+    def take_arrivals(self, *, all_of_it: bool = False) -> Arrivals | None:
+        """Return when what was taken of the stream came, or all of it; None without times."""
+        log = self.stream.arrivals if self.stream is not None else None
+        return log.take(self._started, all_of_it=all_of_it) if log is not None else None
 
     def end_frame(
         self, by: EndedBy, duration_ms: float, answered: CapturedResponse, *, alone: bool = False
@@ -255,8 +282,8 @@ class Exchange:
         says_request = alone or self._private or not self.is_open
         if not says_request:
             request = None
-        answer, body, raw = self._answer_body(answered)
-        body, raw = self._without_echoes(body), self._without_echoes(raw)
+        answer, came, raw = self._answer_body(answered)
+        body, raw = self._without_echoes(came), self._without_echoes(raw)
         head = EndHead(
             request=self.request if says_request else None,
             ended_by=by.value,
@@ -267,6 +294,7 @@ class Exchange:
             raw_size=len(raw),
             is_whole=says_request and self.is_open,
             problem=self.problem and (self.problem[0], self._masked(self.problem[1])),
+            arrivals=answered.arrivals if body is came else None,
         )
         parts = [part for part in (request, body, raw) if part]
         private = self._private or self._may_hold(body) or bool(raw and self._may_hold(raw))

@@ -131,6 +131,7 @@ class Recorder:
             elapsed=elapsed,
             now=self._monotonic(),
             credentials=credentials,
+            keeps_times=self._config.capture.raw_bodies is not RawBodies.NEVER,
         )
         self._exchanges[flow_id] = exchange
         self._counters.add("seen")
@@ -157,7 +158,7 @@ class Recorder:
         seconds) is when it came, where that is not now. A large message of a socket comes in
         pieces, and `is_terminal` says what it is.
         """
-        now = self._moment(exchange, at)
+        now = self.find_moment(exchange, at)
         is_terminal = exchange.feed(chunk, now, is_terminal=is_terminal)
         if is_terminal and ends and not exchange.ended:
             self._end(exchange, EndedBy.TERMINAL_EVENT, exchange.elapsed_ms(now), None)
@@ -183,6 +184,10 @@ class Recorder:
             return exchange
         keeps_raw = self._config.capture.raw_bodies is RawBodies.ALWAYS
         return exchange if keeps_raw and self._amend(exchange, duration) else None
+
+    def find_moment(self, exchange: Exchange, at: float | None) -> float:
+        """Return the monotonic time of `at`, which counts for what is read from a file alone."""
+        return self._monotonic() if at is None or exchange.live else exchange.moment(at)
 
     def end_early(self, flow_id: str, by: EndedBy, at: float) -> Exchange | None:
         """End an exchange whose flow goes on; `finish` may still add to it."""
@@ -231,11 +236,7 @@ class Recorder:
         return len(live)
 
     def _duration_ms(self, exchange: Exchange, at: float | None) -> float:
-        return exchange.elapsed_ms(self._moment(exchange, at))
-
-    def _moment(self, exchange: Exchange, at: float | None) -> float:
-        """Return the monotonic time of `at`, which counts for what is read from a file alone."""
-        return self._monotonic() if at is None or exchange.live else exchange.moment(at)
+        return exchange.elapsed_ms(self.find_moment(exchange, at))
 
     def _end(self, exchange: Exchange, by: EndedBy, duration: float, body: bytes | None) -> None:
         exchange.ended = True
@@ -291,7 +292,10 @@ class Recorder:
             large = exchange.is_large()
             elapsed, pieces = exchange.elapsed_ms(now), stream.take(all_of_it=False)
             if pieces:
-                self._put(exchange, lambda: exchange.part_frame(pieces, elapsed), large=large)
+                arrivals = exchange.take_arrivals()
+                self._put(
+                    exchange, lambda: exchange.part_frame(pieces, elapsed, arrivals), large=large
+                )
 
     def _put(self, exchange: Exchange, job: Job, *, large: bool = False) -> None:
         """Send a frame behind those of the same exchange that wait."""

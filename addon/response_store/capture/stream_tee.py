@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from response_store.capture.arrivals import ArrivalLog
 from response_store.limits import CHUNK_SECONDS, OUTLINED, Deadline
 from response_store.model.records import Api
 from response_store.openai_api.content_encoding import Decoding, DecodingTimeoutError, EncodingError
@@ -71,7 +72,7 @@ class StreamTee:
     `decode_error` why decoding ended early. `is_deferred` says that decoding would hold up the
     event loop, so that nothing is watched any more and another thread decodes what came, from its
     beginning, where that is kept. With `holds_whole` what was decoded stays until the end, and
-    counts against the budget.
+    counts against the budget. `arrivals` notes when what was decoded came.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class StreamTee:
         budget: Budget,
         *,
         holds_whole: bool = False,
+        arrivals: ArrivalLog | None = None,
     ) -> None:
         self.chunks: list[bytes] = []
         self.too_large = False
@@ -91,6 +93,7 @@ class StreamTee:
         self.is_deferred = False
         self.has_chunks = False
         self.taken = False
+        self.arrivals = arrivals
         self._api = api
         self._has_mark = _MARKS.get(api, _MARKS[Api.RESPONSES])
         self._limit = limit
@@ -111,8 +114,9 @@ class StreamTee:
         self._room = -1  # bytes that may pass without a look: watched, and between two frames
         self._granted = 0  # what it was at first
         self._counted = 0  # chunks that are accounted for
+        self._passed_at: list[float] = []  # when those came that are not
 
-    def feed_fast(self, chunk: bytes) -> bool:
+    def feed_fast(self, chunk: bytes, now: float = 0.0) -> bool:
         """Take a chunk that changes nothing: whole frames between others, none of them terminal.
 
         Return False where nothing was taken, as `feed` has to look. Most chunks pass here, and
@@ -123,9 +127,10 @@ class StreamTee:
             return False
         self._room -= size
         self.chunks.append(chunk)
+        self._passed_at.append(now)
         return True
 
-    def feed(self, chunk: bytes) -> bool:
+    def feed(self, chunk: bytes, now: float = 0.0) -> bool:
         """Take a chunk; return True when it completes the terminal event."""
         self._account()
         self.has_chunks = True
@@ -137,6 +142,8 @@ class StreamTee:
             self._take_decoded(chunk)
         else:
             self._decode(chunk, self._decoding)
+        if self.arrivals is not None:
+            self.arrivals.note(now, self._decoded)
         frames = self._frames
         if (
             self._is_identity
@@ -149,7 +156,7 @@ class StreamTee:
             self._let_pass()
         return self.is_terminated and not was_terminated
 
-    def feed_frame(self, pieces: Sequence[bytes], *, is_terminal: bool) -> bool:
+    def feed_frame(self, pieces: Sequence[bytes], now: float = 0.0, *, is_terminal: bool) -> bool:
         """Take a large frame whose type is known, in pieces; return as `feed` does."""
         self._account()
         self.has_chunks = self.first_event = True
@@ -158,6 +165,8 @@ class StreamTee:
             if kept := self._within_bounds(piece):
                 self._pending.append(kept)
                 self._decoded += len(kept)
+        if self.arrivals is not None:
+            self.arrivals.note(now, self._decoded)
         if not is_terminal or self.is_terminated:
             return False
         self.is_terminated = True
@@ -246,8 +255,11 @@ class StreamTee:
         """Account for the chunks that have passed."""
         if not self._granted:
             return
-        size = self._granted - self._room
-        self._pending += self.chunks[self._counted :]
+        size, passed = self._granted - self._room, self.chunks[self._counted :]
+        if self.arrivals is not None and passed:
+            self.arrivals.note_chunks(self._passed_at, self._decoded, passed)
+        self._passed_at = []
+        self._pending += passed
         self._held += size
         self._decoded += size
         self._budget.release(self._room)

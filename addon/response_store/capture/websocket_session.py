@@ -71,6 +71,8 @@ class ExchangeSink(Protocol):
         is_terminal: bool = False,
     ) -> bool: ...
 
+    def find_moment(self, exchange: Exchange, at: float | None) -> float: ...
+
     def end_early(self, flow_id: str, by: EndedBy, at: float) -> Exchange | None: ...
 
     def finish(
@@ -371,9 +373,11 @@ class Socket:
             pieces = encode_frame_pieces(content)
             self._exchanges.feed(turn.exchange, pieces, ends=False, at=at, is_terminal=is_terminal)
             return
-        frame, stream = encode_frame(content), turn.exchange.stream
-        if stream is None or not stream.feed_fast(frame):
-            self._exchanges.feed(turn.exchange, frame, ends=False, at=at)
+        frame, exchange = encode_frame(content), turn.exchange
+        stream = exchange.stream
+        now = self._exchanges.find_moment(exchange, at)
+        if stream is None or not stream.feed_fast(frame, now):
+            self._exchanges.feed(exchange, frame, ends=False, at=at)
 
     def _end(self, turn: WebSocketTurn, by: EndedBy, at: float) -> Exchange | None:
         """End a turn for good; one that had ended with an error may have got more."""

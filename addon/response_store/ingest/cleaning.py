@@ -28,6 +28,7 @@ from response_store.ingest.exchanges import (
     encode_change,
     find_change_kind,
     read_end_head,
+    read_part_head,
     read_request_head,
     split_answer,
 )
@@ -167,7 +168,13 @@ class Cleaner:
             return self._masked_end(end, body)
         if self._redacts:
             self._counters.add("dropped.cleaning")
-        return CleanFrame(kind, head, () if self._redacts else (self._masked(body),))
+            return CleanFrame(kind, head, ())
+        masked = self._masked(body)
+        if masked != body:
+            part = decode_head(read_part_head, head)
+            part.arrivals = None  # of other bytes
+            head = encode_head(part)
+        return CleanFrame(kind, head, (masked,))
 
     def _masked_end(self, head: EndHead, body: bytes) -> CleanFrame:
         """Return the end of an exchange whose other frames lie in the journal."""
@@ -177,9 +184,11 @@ class Cleaner:
             head.raw_size = 0
             return CleanFrame(FrameKind.END, encode_head(head), ())
         answer, raw = split_answer(head, body)
-        answer, raw = self._masked(answer), self._masked(raw or b"")
+        masked, raw = self._masked(answer), self._masked(raw or b"")
         head.raw_size = len(raw)
-        return CleanFrame(FrameKind.END, encode_head(head), (answer, raw))
+        if masked != answer:
+            head.arrivals = None
+        return CleanFrame(FrameKind.END, encode_head(head), (masked, raw))
 
     def _masked(self, body: bytes) -> bytes:
         """Return a body without credentials; nothing where that can't be had."""
@@ -216,7 +225,7 @@ def _build_whole_draft(request: RequestHead, head: EndHead, body: bytes) -> Draf
         EndedBy(head.ended_by),
         head.duration_ms,
         head.first_event_ms,
-        build_answer(head.answer, answer, raw, None),
+        build_answer(head.answer, answer, raw, None, head.arrivals),
         head.problem,
     )
     return Draft(build_request(request, body[: head.request_size]), ending)

@@ -12,6 +12,7 @@ from response_store.model.records import Api, EndedBy, Transport
 from response_store.openai_api.request_input import EMPTY_ARRAY
 
 if TYPE_CHECKING:
+    from response_store.capture.draft import Arrivals
     from response_store.openai_api.endpoints import Skip
 
 
@@ -51,7 +52,7 @@ class AnswerDraft(Struct, frozen=True):
 
     `is_terminated` says that the terminal event has passed, `decode_error` why the rest of the
     body could not be decoded; `raw` is the whole as it came then, where that was kept. `limits`
-    are the headers that tell of rate limits.
+    are the headers that tell of rate limits, `arrivals` when the bytes of `body` came, if known.
     """
 
     transport: Transport
@@ -63,6 +64,7 @@ class AnswerDraft(Struct, frozen=True):
     decode_error: str | None = None
     raw: bytes | None = None
     limits: dict[str, str] = {}
+    arrivals: Arrivals | None = None
 
 
 class Ending(Struct, frozen=True):

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import msgspec
 
-from response_store.capture.draft import AnswerHead, EndHead, PartHead, RequestHead
+from response_store.capture.draft import AnswerHead, Arrivals, EndHead, PartHead, RequestHead
 from response_store.ingest.draft import (
     AnswerDraft,
     Draft,
@@ -21,6 +21,7 @@ from response_store.ingest.draft import (
     Request,
     build_exchange_id,
 )
+from response_store.ingest.event_times import join_arrivals
 from response_store.ingest.request_reader import read_steering
 from response_store.journal.errors import DamagedFrameError
 from response_store.journal.frames import Frame, FrameRef
@@ -119,7 +120,7 @@ class OpenExchanges:
             EndedBy.PROXY_STOPPED,
             answered.elapsed_ms,
             answered.first_event_ms,
-            build_answer(answered.head, answered.body, None, answered.damage),
+            build_answer(answered.head, answered.body, None, answered.damage, answered.arrivals),
         )
         return ExchangeDraft(head.flow_id, head.turn, Draft(build_request(head, body), ending))
 
@@ -152,11 +153,12 @@ class OpenExchanges:
         came = self._parts(before.parts)
         rest, raw = split_answer(head, body)
         damage = came.damage
+        arrivals = join_arrivals(came.arrivals, head.arrivals, rest)
         ending = Ending(
             _ENDS[head.ended_by],
             head.duration_ms,
             head.first_event_ms if head.first_event_ms is not None else came.first_event_ms,
-            build_answer(head.answer or came.head, came.body + rest, raw, damage),
+            build_answer(head.answer or came.head, came.body + rest, raw, damage, arrivals),
             head.problem,
         )
         draft = Draft(build_request(request, request_body), ending)
@@ -183,8 +185,9 @@ class OpenExchanges:
                 if came.first_event_ms is None:
                     came.first_event_ms = head.first_event_ms
                 bodies.append(frame.body)
+                came.arrivals = join_arrivals(came.arrivals, head.arrivals, frame.body)
         except DamagedFrameError:
-            came.damage = _DAMAGED
+            came.damage, came.arrivals = _DAMAGED, None
         came.body = b"".join(bodies)
         return came
 
@@ -198,6 +201,7 @@ class _AnswerParts:
     elapsed_ms: float | None = None
     first_event_ms: float | None = None
     damage: str | None = None
+    arrivals: Arrivals | None = field(default_factory=lambda: Arrivals(0.0, [], []))
 
 
 def list_refs(exchange: OpenExchange) -> Iterator[FrameRef]:
@@ -248,7 +252,11 @@ def build_request(head: RequestHead, body: bytes) -> Request:
 
 
 def build_answer(
-    head: AnswerHead | None, body: bytes, raw: bytes | None, damage: str | None
+    head: AnswerHead | None,
+    body: bytes,
+    raw: bytes | None,
+    damage: str | None,
+    arrivals: Arrivals | None,
 ) -> AnswerDraft | None:
     """Return the answer of a head and its body; `damage` says what the journal lacks of it."""
     if head is None:
@@ -263,6 +271,7 @@ def build_answer(
         decode_error=damage or head.decode_error,
         raw=raw,
         limits=head.limits,
+        arrivals=arrivals,
     )
 
 

@@ -17,6 +17,7 @@ from response_store import jsontext
 from response_store.config import CaptureConfig, InputColumns, StoreFalse
 from response_store.ingest.background import Key, Tombstones, is_background, normalize_poll
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, ReadRequest, Request
+from response_store.ingest.event_times import build_event_times
 from response_store.ingest.request_reader import read_request
 from response_store.ingest.response_reader import AnswerReader, keeps_raw
 from response_store.ingest.result_state import ClassifiedResponse
@@ -125,6 +126,7 @@ class RowFiller:
             or _find_request_error(request)
         )
         result = outcome.partial or outcome.response
+        raw = self._raw(classified)
         if stored or classified.state is State.TOO_LARGE:  # then there is only its beginning
             result = None
         return ExchangeRow(
@@ -162,7 +164,7 @@ class RowFiller:
             request_body=self._pack_request(request.body) if request.body else None,
             result=jsontext.decode_column(result) if result else None,
             output_text=outcome.output_text,
-            raw_response=self._raw(classified),
+            raw_response=raw,
             recorder_id=self._recorder_id,
             label=self._capture.label,
             question=place.question,
@@ -172,6 +174,7 @@ class RowFiller:
             ),
             rate_limits=_find_rate_limits(answer, outcome),
             context_digest=place.digest,
+            event_times=self._event_times(answer, classified, raw),
             **_find_header_columns(facts, request),
         )
 
@@ -183,6 +186,14 @@ class RowFiller:
         if not classified.body or not keeps_raw(self._capture, classified.state, lost=lost):
             return None
         return self._pack(classified.body)
+
+    def _event_times(
+        self, answer: AnswerDraft | None, classified: ClassifiedResponse, raw: bytes | None
+    ) -> str | None:
+        """Return when the events of a stream came, where that is kept as it came."""
+        if raw is None or answer is None or not answer.body or not classified.body:
+            return None
+        return build_event_times(answer.arrivals, answer.body, classified.body)
 
 
 def limit_names(change: Change) -> Change:

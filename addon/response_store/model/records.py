@@ -184,6 +184,7 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     incomplete_reason: str | None = None
     rate_limits: str | None = None
     context_digest: str | None = None
+    event_times: str | None = None
 
 
 class PackedExchangeRow(ExchangeRow, frozen=True, kw_only=True):

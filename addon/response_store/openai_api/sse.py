@@ -95,6 +95,8 @@ FRAME_END = b"\n\n"
 _begins_stream = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)[ \t]*:|data\r?\n)").match
 _json_line = re.compile(rb"(?:\A|[\r\n])[ \t]*([{\[])").search
 _data_line = re.compile(rb"(?:\A|[\r\n])data").search
+_blank_line = re.compile(rb"(\n\n)\n*").finditer
+_any_blank_line = re.compile(rb"((?:\r\n|\n|\r(?!\n)){2})[\r\n]*").finditer
 _MAX_BEFORE = 1 << 20  # bytes of keep-alives before a body
 _CLOCK_INTERVAL = 256  # frames
 _DONE = b"[DONE]"
@@ -288,6 +290,34 @@ def parse_stream(stream: bytes) -> Iterator[Event]:
     splitter = SSEDecoder()
     yield from parse_events(splitter.feed(stream))
     yield from parse_events(splitter.rest())
+
+
+def find_frame_ends(stream: bytes) -> Iterator[int]:
+    """Yield where each frame of a whole recorded stream ends: those of comments, an unfinished
+    last one too.
+    """
+    rest = 0
+    for blank in (_any_blank_line if b"\r" in stream else _blank_line)(stream):
+        if blank.start():
+            yield blank.end(1)
+        rest = blank.end()
+    if rest < len(stream):
+        yield len(stream)
+
+
+def parse_numbered(stream: bytes) -> Iterator[tuple[int, Event]]:
+    """Yield the events of a whole recorded stream, each with the number of its frame.
+
+    Raises TooManyValuesError as `parse_events` does.
+    """
+    deadline = Deadline(READ_SECONDS, processor=True)
+    start = 0
+    for number, end in enumerate(find_frame_ends(stream)):
+        if number % _CLOCK_INTERVAL == _CLOCK_INTERVAL - 1 and deadline.has_passed:
+            raise TooManyValuesError("a stream that takes too long to read")
+        for event in parse_stream(stream[start:end]):
+            yield number, event
+        start = end
 
 
 def _split_frames(block: bytes) -> Iterator[bytes]:

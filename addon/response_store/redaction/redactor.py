@@ -195,6 +195,8 @@ class Redactor:
         redactor.matches |= answered.matches
         if redacted["raw_response"] is not None:  # else it may have found the half of one
             redactor.matches |= raw.matches
+        else:
+            redacted["event_times"] = None
         return msgspec.structs.replace(row, **redacted)
 
     def _redact_response(self, row: ResponseRow, redactor: _TextRedactor) -> ResponseRow | None:
