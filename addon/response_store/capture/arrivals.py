@@ -31,7 +31,7 @@ class ArrivalLog:
 
     def note(self, at: float, end: int) -> None:
         """Note that all up to a place has come now."""
-        if not self._ends or end > self._ends[-1]:
+        if end > (self._ends[-1] if self._ends else 0):
             self._at.append(at)
             self._ends.append(end)
             self._thin()

@@ -12,18 +12,18 @@ the times are of another text, and nobody gets them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, TypeAlias
 
 import msgspec
 
 MAX_TIMES = 2_000
 """Times that are kept of one stream: some 6 KB, where there are so many."""
 _MAX_CHARACTERS = 1 << 16  # of a row that may come from anywhere
-_Count: TypeAlias = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+_MS = range(1 << 53)
 
 
 class _EventTimes(msgspec.Struct, omit_defaults=True):
-    ms: list[_Count | tuple[_Count, _Count]]
+    # No bounds here: msgspec 0.23 crashes on those of an integer that may be a tuple instead.
+    ms: list[int | tuple[int, int]]
     thinned: bool = False
 
 
@@ -70,7 +70,8 @@ def decode_event_times(column: str | None, events: int) -> list[int | None] | No
     except (msgspec.MsgspecError, UnicodeEncodeError):
         return None
     steps = [(1, step) if isinstance(step, int) else step for step in times.ms]
-    if sum(more for more, _ in steps) != events or not all(more for more, _ in steps):
+    is_sane = all(more > 0 and later in _MS for more, later in steps)
+    if not is_sane or sum(more for more, _ in steps) != events:
         return None
     decoded: list[int | None] = []
     at = 0
