@@ -123,7 +123,7 @@ def test_add_a_column(copy: Copy) -> None:
     )
     for kind in ("sqlite", "postgres"):
         copy.write(f"schemas/{kind}/exchanges_{last + 1:03}.sql", block(steps, "sql"))
-    last_property = r'"event_times":\{[^}]*\}'
+    last_property = r'"event_times": \{[^}]*\}'
     copy.insert("schemas/export.schema.json", last_property, f",\n{block(steps, 'json')}")
     line = "| `x_example` | TEXT | of the client |\n"
     copy.insert("docs/tables.md", r"^\| `event_times` .*?\n", line)

@@ -31,13 +31,13 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(_EventTimes).decode
 
 
-def spread_places(counts: Sequence[int], most: int) -> list[int]:
-    """Return the places of at most `most` rising counts, spread over what is counted.
+def spread_places(counts: Sequence[int], at_most: int) -> list[int]:
+    """Return the places of at most `at_most` rising counts, spread over what is counted.
 
     The last one is among them.
     """
     total = counts[-1] or 1
-    shares = {(count - 1) * most // total: place for place, count in enumerate(counts)}
+    shares = {(count - 1) * at_most // total: place for place, count in enumerate(counts)}
     return list(shares.values())
 
 
