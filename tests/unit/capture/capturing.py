@@ -117,7 +117,7 @@ class Capturing:
         for chunk in chunks:
             stream = exchange.stream
             assert stream is not None
-            passed = stream.feed_fast(chunk)
+            passed = stream.feed_fast(chunk, self.loop.time())
             ended.append(not passed and self.recorder.feed(exchange, chunk))
             self.loop.pass_time(apart)
         return ended
