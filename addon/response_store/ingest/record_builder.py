@@ -16,6 +16,12 @@ import msgspec
 from response_store import jsontext
 from response_store.config import CaptureConfig, InputColumns, StoreFalse
 from response_store.ingest.background import Key, Tombstones, is_background, normalize_poll
+from response_store.ingest.conversation_place import (
+    ConversationPlace,
+    ConversationTexts,
+    find_place,
+    select_texts,
+)
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, ReadRequest, Request
 from response_store.ingest.event_times import build_event_times
 from response_store.ingest.request_reader import read_request
@@ -37,7 +43,7 @@ from response_store.model.records import (
     Transport,
 )
 from response_store.model.zstd import Compressor
-from response_store.openai_api.context import ContextReader, shorten_question, slice_messages
+from response_store.openai_api.context import shorten_question
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.items import slice_array
 from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
@@ -217,48 +223,6 @@ def limit_names(change: Change) -> Change:
     return Record(exchange, response, conversation, change.beginnings)
 
 
-class ConversationPlace(msgspec.Struct, frozen=True):
-    """Where an exchange stands in its conversation, by its content.
-
-    `beginnings` and `digest` are what it may continue, and what may continue it.
-    """
-
-    question: str | None = None
-    beginnings: tuple[str, ...] = ()
-    digest: str | None = None
-
-
-_NO_PLACE = ConversationPlace()
-_WHOLE = (State.COMPLETED, State.INCOMPLETE)
-
-
-def find_place(
-    facts: Request, request: ReadRequest, classified: ClassifiedResponse
-) -> ConversationPlace:
-    """Return where an exchange stands in its conversation, as far as its bodies show it.
-
-    What names the response or the conversation that it continues has only the rest in its input,
-    from which nothing is to be known of that.
-    """
-    if facts.api is Api.RESPONSES_COMPACT:  # what goes on from here begins with its output
-        context = ContextReader().read_input(request.input)
-        digest = ContextReader().read_answer(classified.outcome.items)
-        return ConversationPlace(context.question, context.beginnings, digest)
-    if facts.target_response_id is not None or facts.api not in _WITH_INPUT:
-        return _NO_PLACE
-    reader = ContextReader()
-    context = reader.read_input(request.input)
-    named = request.previous_response_id or request.conversation_id
-    if named or classified.state not in _WHOLE:
-        return ConversationPlace(context.question, () if named else context.beginnings)
-    outcome = classified.outcome
-    items = outcome.items or slice_messages(outcome.partial or b"")
-    return ConversationPlace(context.question, context.beginnings, reader.read_answer(items))
-
-
-_WITH_INPUT = (Api.RESPONSES, Api.CHAT_COMPLETIONS)
-
-
 def _find_header_columns(facts: Request, request: ReadRequest) -> dict[str, str]:
     if request.session_id is None or "session_id" in facts.headers:
         return facts.headers
@@ -360,9 +324,7 @@ class RecordBuilder:
     def build(self, draft: Draft) -> Change | Skip:
         """Turn a draft into a change, or say why it makes none. Doing so again changes nothing."""
         change = self._change(draft)
-        if isinstance(change, Skip):
-            return change
-        return limit_names(change if self._redact is None else self._redact.change(change))
+        return change if isinstance(change, Skip) else limit_names(change)
 
     def replay(self, draft: Draft) -> None:
         """Remember of a draft whose change is in the database what later ones need of it."""
@@ -385,16 +347,32 @@ class RecordBuilder:
             return request
         if draft.ending is None:
             opened = ClassifiedResponse(ParsedResponse(), State.OPEN)
-            place = find_place(facts, request, opened)
+            texts = select_texts(facts, request, opened)
+            place = find_place(texts)
             row = self._rows.exchange(None, facts, request, opened, place=place)
-            return Record(row, beginnings=place.beginnings)
+            return self._redact_record(Record(row, beginnings=place.beginnings), texts)
         return self._ended(facts, draft.ending, request)
 
     def _delete(self, facts: Request, ending: Ending) -> Deletion | Skip:
         deletion = self._tombstones.read(facts, ending)
         if isinstance(deletion, Deletion):
             self._answers.resumable.drop((deletion.tenant_id, deletion.id))
+            return deletion if self._redact is None else self._redact.redact_deletion(deletion)
         return deletion
+
+    def _redact_record(self, record: Record, texts: ConversationTexts | None) -> Record:
+        """Return a record without secrets, and linked by texts that have none either."""
+        if self._redact is None:
+            return record
+        redacted = self._redact.redact_record(record)
+        if redacted.is_linked or not record.is_linked or texts is None:
+            return redacted
+        clean = texts.redact(self._redact.redact_json)
+        if clean is None:
+            return redacted
+        place = find_place(clean)
+        row = msgspec.structs.replace(redacted.exchange, context_digest=place.digest)
+        return msgspec.structs.replace(redacted, exchange=row, beginnings=place.beginnings)
 
     def _request(self, facts: Request) -> ReadRequest | Skip:
         if facts.target_response_id is not None:
@@ -416,13 +394,17 @@ class RecordBuilder:
             facts, classified = poll
         response = self._rows.response(facts, request, classified)
         stored = response is not None and classified.outcome.response is not None
+        texts = select_texts(facts, request, classified)
         if response is not None and self.covers((facts.tenant_id, response.id), facts.started_at):
             response = None
-        place = find_place(facts, request, classified)
+            texts = (
+                msgspec.structs.replace(texts, answer=None) if texts else None
+            )  # no digest of it stays either
+        place = find_place(texts)
         row = self._rows.exchange(ending, facts, request, classified, place=place, stored=stored)
         self.incomplete += classified.outcome.lost is not None
         conversation = _build_conversation_change(facts, request, classified)
-        return Record(row, response, conversation, place.beginnings)
+        return self._redact_record(Record(row, response, conversation, place.beginnings), texts)
 
 
 def _build_conversation_change(

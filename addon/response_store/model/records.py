@@ -233,6 +233,11 @@ class Record(msgspec.Struct, frozen=True):
     conversation: ConversationChange | None = None
     beginnings: tuple[str, ...] = ()
 
+    @property
+    def is_linked(self) -> bool:
+        """Return whether its content links it to others, before it or after."""
+        return bool(self.beginnings) or self.exchange.context_digest is not None
+
 
 class Deletion(msgspec.Struct, frozen=True):
     """The deletion of a response, which the API has deleted.

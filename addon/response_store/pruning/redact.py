@@ -101,7 +101,23 @@ def rewrite_rows(
     if unindexed:
         ids = build_placeholders(unindexed)
         execute(f"DELETE FROM {{exchanges_search}} WHERE exchange_id IN ({ids})", unindexed)
+        _clear_digests(execute, unindexed)
     return missed, unindexed
+
+
+def _clear_digests(execute: Execute, exchange_ids: Sequence[str]) -> None:
+    """Clear the digests of what these exchanges have, by which a short secret could be guessed.
+
+    Those of their sessions go as well: what follows in one is digested with what came before.
+    """
+    ids = build_placeholders(exchange_ids)
+    clear = "UPDATE {exchanges} SET context_digest = NULL WHERE context_digest IS NOT NULL AND"
+    execute(f"{clear} exchange_id IN ({ids})", exchange_ids)
+    sessions = (
+        f"SELECT DISTINCT session_id, tenant_id FROM {{exchanges}} WHERE exchange_id IN ({ids})"
+    )
+    for session in execute(sessions, exchange_ids)[0]:
+        execute(f"{clear} session_id = ? AND tenant_id = ?", session)
 
 
 def _list_exchanges(execute: Execute, change: RowChange) -> list[str]:

@@ -18,7 +18,6 @@ from response_store.jsontext import LongText, TooManyValuesError, as_utf8
 from response_store.limits import COLUMN_SECONDS, MESSAGE_CHARS, Deadline
 from response_store.model.records import (
     HEADER_COLUMNS,
-    Change,
     ConversationChange,
     Deletion,
     ExchangeRow,
@@ -72,23 +71,36 @@ class Redactor:
         self._errors = errors
         self._times = _Times()
 
-    def change(self, change: Change) -> Change:
-        """Return a change whose bodies are packed, and which holds no secret. Never raises."""
-        if isinstance(change, Deletion):
-            redactor = _TextRedactor(self._patterns, self._times, frozenset())
-            return Deletion(change.tenant_id, redactor.id(change.id) or "")
-        if self._is_clean(change):
-            return self._pack_bodies(change)
-        ids = (getattr(change.exchange, name) for name in _IDS)
+    def redact_deletion(self, deletion: Deletion) -> Deletion:
+        """Return a deletion whose id holds no secret. Never raises."""
+        redactor = _TextRedactor(self._patterns, self._times, frozenset())
+        return Deletion(deletion.tenant_id, redactor.id(deletion.id) or "")
+
+    def redact_json(self, text: bytes) -> bytes | None:
+        """Return a JSON text without secrets; None where it can't be searched. Counts no match."""
+        redactor = _TextRedactor(self._patterns, self._times, frozenset())
+        redacted: bytes | None = self._redact_value("context", redactor.body, text)
+        return redacted
+
+    def redact_record(self, record: Record) -> Record:
+        """Return the record as it may be kept: packed, and nothing holds a secret. Never raises.
+
+        Where one was found it is not linked: digests of what holds a secret tell of it.
+        """
+        if self._is_clean(record):
+            return self._pack_bodies(record)
+        ids = (getattr(record.exchange, name) for name in _IDS)
         redactor = _TextRedactor(
             self._patterns, self._times, frozenset(id_.encode() for id_ in ids if id_)
         )
-        exchange = self._redact_exchange(change.exchange, redactor)
-        response = self._redact_response(change.response, redactor) if change.response else None
+        exchange = self._redact_exchange(record.exchange, redactor)
+        response = self._redact_response(record.response, redactor) if record.response else None
         if exchange.state != State.OPEN:  # what it holds comes again with its end
             self._count(redactor)
-        conversation = self._redact_conversation(change.conversation, redactor)
-        return Record(exchange, response, conversation, change.beginnings)
+        conversation = self._redact_conversation(record.conversation, redactor)
+        return Record(
+            msgspec.structs.replace(exchange, context_digest=None), response, conversation
+        )
 
     def redact_stored_exchange(self, row: ExchangeRow) -> dict[str, Any]:
         """Return the columns of a stored exchange that change; None: what can't be searched.

@@ -95,6 +95,28 @@ def test_secrets_go_and_all_else_stays(with_secrets: Anywhere, run: Command) -> 
     assert dump(with_secrets) == after
 
 
+def test_digests_of_secrets_go(anywhere: Anywhere, run: Command, place: Path) -> None:
+    """By one a short secret could be guessed; what follows in the session is digested with it."""
+    anywhere.configure(place / "proxy.yaml", redact="common")
+    anywhere.response("resp_2", response_object=json.dumps({"output": [{"text": KEY}]}))
+    rows = {
+        "e1": {"session_id": "one", "output_text": KEY},
+        "e2": {"session_id": "one", "output_text": "on"},
+        "e3": {"session_id": "two", "response_id": "resp_2"},
+        "e4": {"session_id": "one", "tenant_id": "another"},
+        "e5": {"session_id": "three"},
+        "e6": {"output_text": KEY},
+    }
+    for name, row in rows.items():
+        anywhere.exchange(name, **{"response_id": None, "context_digest": name} | row)
+    redact(run, "--yes")
+    with anywhere.open() as query:
+        left = query.reader.rows(
+            "SELECT exchange_id FROM {exchanges} WHERE context_digest IS NOT NULL ORDER BY 1"
+        )
+    assert [name for (name,) in left] == ["e4", "e5"]
+
+
 def test_the_search_index_forgets(with_secrets: Anywhere, run: Command) -> None:
     """What was found by a key is not found any more, and all else is."""
     assert run("search", "--config", "proxy.yaml", KEY).stdout.count("\n") == 2

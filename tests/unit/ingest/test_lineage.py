@@ -10,13 +10,18 @@ import pytest
 from msgspec.structs import replace
 
 from response_store.backends.base import Turn
+from response_store.diagnostics import Counters
 from response_store.ingest.draft import Draft
 from response_store.ingest.lineage import Lineage
 from response_store.model.records import Api, Record
+from response_store.redaction.patterns import Patterns
+from response_store.redaction.redactor import Redactor
 from tests.contract.backends import BACKENDS
 from tests.contract.contents import Contents
 from tests.unit.ingest.drafts import builder, request, whole
+from tests.unit.redaction.keys import KEYS
 
+KEY = KEYS["github"]
 CACHE_KEY = "0190a1b2-0000-7000-8000-00000000abcd"
 
 
@@ -25,6 +30,7 @@ class Conversation:
 
     def __init__(self) -> None:
         self._number = 0
+        self.redactor: Redactor | None = None
 
     def responses(self, items: list[Any], answer: str, headers: Any = None, **body: Any) -> Record:
         """A turn of the Responses API; the response has the exchange's number."""
@@ -56,7 +62,7 @@ class Conversation:
             started_at=float(self._number),
             headers=headers or {},
         )
-        record = builder().build(Draft(facts, whole(answer)))
+        record = builder(redact=self.redactor).build(Draft(facts, whole(answer)))
         assert isinstance(record, Record)
         return record
 
@@ -178,6 +184,35 @@ def test_a_batch_that_is_linked_again(talk: Conversation) -> None:
     once = places(lineage.link(turns))
     assert places(lineage.link(turns)) == once
     assert places(lineage.link(turns[1:])) == {"e2": once["e2"]}
+
+
+def test_secrets_do_not_count(talk: Conversation, redactor: Redactor) -> None:
+    """What is redacted is linked by what is left of it, and no digest tells what it was."""
+    talk.redactor = redactor
+    first = talk.responses([asked(f"use {KEY}")], f"I use {KEY}", store=False)
+    before = [asked(f"use {KEY}"), said(f"I use {KEY}")]
+    second = talk.responses([*before, asked("b")], "B", store=False)
+    assert link(first, second) == {"e1": ("e1", None), "e2": ("e1", "e1")}
+    left = "use [redacted:github]"
+    clean = Conversation().responses([asked(left)], f"I {left}", store=False)
+    assert first.exchange.context_digest == clean.exchange.context_digest
+    assert second.beginnings == (clean.exchange.context_digest,)
+
+
+def test_what_can_not_be_searched(
+    talk: Conversation, redactor: Redactor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not linked."""
+    talk.redactor = redactor
+    monkeypatch.setattr(redactor, "redact_json", lambda _: None)
+    turn = talk.responses([asked("a"), said("A"), asked(KEY)], "B")
+    assert (turn.beginnings, turn.exchange.context_digest) == ((), None)
+
+
+@pytest.fixture
+def redactor() -> Redactor:
+    """What takes keys of GitHub out."""
+    return Redactor(Patterns(["github"], {}), bytes, Counters())
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -248,7 +248,9 @@ def test_a_key_in_the_place_of_an_id() -> None:
     record = redacting.build(whole(bodies.whole_response()), body)
     assert KEY not in repr(record)
     assert record.exchange.previous_response_id == "[redacted:anthropic]"
-    assert redacting.redaction.change(Deletion("t", KEY)) == Deletion("t", "[redacted:anthropic]")
+    assert redacting.redaction.redact_deletion(Deletion("t", KEY)) == Deletion(
+        "t", "[redacted:anthropic]"
+    )
 
 
 def test_what_can_not_be_looked_at_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ KEY = KEYS["anthropic"]
 def redacted(change: ConversationChange) -> ConversationChange:
     """Return a change as it goes to the store."""
     redaction = Redactor(Patterns(KNOWN, {}), Compressor().frame, Counters())
-    made = redaction.change(Record(record("e1").exchange, conversation=change))
+    made = redaction.redact_record(Record(record("e1").exchange, conversation=change))
     assert isinstance(made, Record)
     assert made.conversation is not None
     return made.conversation
