@@ -32,4 +32,4 @@ class RowRefusedError(StoreError):
 
 
 class StoppedError(ResponseStoreError):
-    """What runs is to end at once; what is left of it is done later."""
+    """What runs is to end at once: what is left of it is done later, or wanted by nobody."""

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, TypeAlias
 
 import msgspec
 
-from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
+from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.model.tables import quote_name
 from response_store.queries.schema_state import MIGRATIONS, SHARED_VERSION
 
@@ -68,7 +68,7 @@ def translate_read_errors(label: str) -> Iterator[None]:
         yield
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT":
-            raise KeyboardInterrupt from None  # nothing but a signal breaks off what is read
+            raise KeyboardInterrupt from None  # a signal; `cancel` is seen by the reader itself
         raise _translate(label, error) from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -86,6 +86,11 @@ def build_no_file_error(label: str, *, something: bool) -> StoreError:
         " response-store run -- COMMAND; or the proxy runs in another folder or with another"
         " configuration: name the file with --database, or the proxy's configuration with --config."
     )
+
+
+def build_cancelled_error(label: str) -> StoppedError:
+    """Return the error where a reader was cancelled."""
+    return StoppedError(f"{label}: reading was broken off.")
 
 
 def build_not_stored_error(label: str) -> StoreError:
@@ -256,7 +261,10 @@ DatabaseLocation: TypeAlias = SqliteLocation | PostgresLocation
 
 
 class Reader(Protocol):
-    """An open connection that changes nothing. For one thread; all methods raise StoreError."""
+    """An open connection that changes nothing. For one thread, but for `cancel`.
+
+    All methods raise StoreError, and after `cancel` StoppedError.
+    """
 
     @property
     def name(self) -> str:
@@ -284,6 +292,9 @@ class Reader(Protocol):
 
     def place(self) -> DatabaseLocation:
         """Return where the rows are, and how much room they take."""
+
+    def cancel(self) -> None:
+        """Break off what is read now, and refuse whatever comes after it. For any thread."""
 
     def close(self) -> None:
         """Close the connection; closing twice is fine."""

@@ -13,22 +13,49 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TypeVar
 
-from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
+from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.queries.exchanges import Query
 
 _T = TypeVar("_T")
 THREADS = 4
-_BROKEN = (TransientStoreError, PermanentStoreError)  # not where an id is just not there
+_BROKEN = (
+    TransientStoreError,
+    PermanentStoreError,
+    StoppedError,
+)  # not where an id is just not there
 _STOPPED = "The page is being closed."
+_CANCELLED = "Nobody waits for this any more."
 
 
 class _Job:
     """A query that waits for a thread, and where its result is awaited."""
 
     def __init__(self, run: Callable[[Query], Any], loop: asyncio.AbstractEventLoop) -> None:
-        self.run = run
         self.loop = loop
         self.future: asyncio.Future[Any] = loop.create_future()
+        self._run = run
+        self._lock = threading.Lock()  # held where a reader becomes, or is no longer, this job's
+        self._query: Query | None = None
+        self.is_cancelled = False
+
+    def run(self, query: Query) -> Any:
+        """Return what the job returns. Raises what it raises, and StoppedError once cancelled."""
+        with self._lock:
+            if self.is_cancelled:
+                raise StoppedError(_CANCELLED)
+            self._query = query
+        try:
+            return self._run(query)
+        finally:
+            with self._lock:
+                self._query = None
+
+    def cancel(self) -> None:
+        """Break off what the job reads, or have it not begin. For any thread; may take seconds."""
+        with self._lock:
+            self.is_cancelled = True
+            if self._query is not None:
+                self._query.reader.cancel()
 
     def resolve(self, result: Any, error: BaseException | None) -> None:
         """Hand the result over. For any thread."""
@@ -50,6 +77,7 @@ class ReaderPool:
     def __init__(self, open_query: Callable[[], Query], threads: int = THREADS) -> None:
         self._open_query = open_query
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._awaited: set[_Job] = set()
         self._generation = 0
         self._is_closed = False
         self._threads = [
@@ -60,12 +88,23 @@ class ReaderPool:
             thread.start()
 
     async def run(self, job: Callable[[Query], _T]) -> _T:
-        """Return what a job returns that is run with a reader. Raises what it raises."""
+        """Return what a job returns that is run with a reader. Raises what it raises.
+
+        Where the task that waits is cancelled, what the job reads is broken off.
+        """
         if self._is_closed:
             raise TransientStoreError(_STOPPED)
         waiting = _Job(job, asyncio.get_running_loop())
         self._jobs.put(waiting)
-        result: _T = await waiting.future
+        self._awaited.add(waiting)
+        try:
+            result: _T = await waiting.future
+        except asyncio.CancelledError:
+            # Telling a server takes a connection to it, which the loop does not wait for.
+            waiting.loop.run_in_executor(None, waiting.cancel)
+            raise
+        finally:
+            self._awaited.discard(waiting)
         return result
 
     def prepare(self, load: Callable[[], None]) -> None:
@@ -84,10 +123,12 @@ class ReaderPool:
         self._generation += 1
 
     def close(self) -> None:
-        """Close all readers, after what they do now. Idempotent."""
+        """Close all readers, and break off what they read now. Idempotent."""
         if self._is_closed:
             return
         self._is_closed = True
+        for job in tuple(self._awaited):
+            job.cancel()
         for _ in self._threads:
             self._jobs.put(None)
         for thread in self._threads:
@@ -109,6 +150,9 @@ class ReaderPool:
                 if isinstance(raised, _BROKEN) and query is not None:
                     _close(query)
                     query = None
+            if job.is_cancelled and query is not None:  # perhaps just after its last statement
+                _close(query)
+                query = None
             job.resolve(result, error)
             del job, result, error  # they may hold megabytes
         if query is not None:

@@ -15,7 +15,7 @@ import tornado.iostream
 import tornado.netutil
 import tornado.web
 
-from response_store.errors import ResponseStoreError, StoreError, TransientStoreError
+from response_store.errors import ResponseStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.web.access import HEADERS, Access, AccessVerdict
 from response_store.web.changes import ChangeFeed
 from response_store.web.page import (
@@ -153,6 +153,7 @@ class PageHandler(GuardedHandler):
         """Take which page."""
         super().initialize(server)
         self.page = page
+        self._waiting: asyncio.Task[Answer] | None = None
 
     async def get(self, *parts: str) -> None:
         """Show the page, or what is wrong."""
@@ -163,12 +164,22 @@ class PageHandler(GuardedHandler):
             parts,
             {name: self.get_query_argument(name) for name in self.request.query_arguments},
         )
-        answer = await self._answer(request)
+        self._waiting = asyncio.ensure_future(self._answer(request))
+        try:
+            answer = await self._waiting
+        except asyncio.CancelledError:
+            return  # whoever asked has gone
         if answer.file is None:
             self.send(answer)
         else:
             with answer.file:
                 await self._send_file(answer, answer.file)
+
+    def on_connection_close(self) -> None:
+        """Break off what is read for a browser that has gone, or asks for something else."""
+        super().on_connection_close()
+        if self._waiting is not None:
+            self._waiting.cancel()
 
     async def _send_file(self, answer: Answer, file: IO[bytes]) -> None:
         self.set_type(answer)
@@ -181,7 +192,7 @@ class PageHandler(GuardedHandler):
         page = self.page
         try:
             return await self.server.pool.run(lambda query: page(request, query))
-        except TransientStoreError as error:
+        except (TransientStoreError, StoppedError) as error:
             return _render_error(request, error, 503)
         except StoreError as error:
             return _render_error(request, error, 404)

@@ -8,14 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.unit.queries.conftest import anywhere, stored
 from tests.unit.queries.stored import Stored, packed
-from tests.unit.queries.stored_in_postgres import StoredInPostgres, session_stored
+from tests.unit.queries.stored_in_postgres import (
+    StoredInPostgres,
+    session_stored,
+    stored_in_postgres,
+)
 from tests.unit.web.serving import Served, serving
 
 if TYPE_CHECKING:
     from tests.harness.postgres import Postgres
 
-__all__ = ["session_stored"]
+__all__ = ["anywhere", "session_stored", "stored", "stored_in_postgres"]
 
 BEGAN = 1767225600.0
 PNG = (

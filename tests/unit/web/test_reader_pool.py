@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from response_store.backends.registry import open_file
-from response_store.errors import PermanentStoreError, StoreError, TransientStoreError
+from response_store.errors import PermanentStoreError, StoppedError, StoreError, TransientStoreError
 from response_store.web.reader_pool import ReaderPool
 from tests.unit.queries.stored import NAMES, Stored
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from response_store.queries.exchanges import Query
+    from tests.unit.queries.conftest import Anywhere
 
 
 async def test_a_reader_is_opened_again_after_it_broke(tmp_path: Path) -> None:
@@ -62,6 +63,55 @@ async def test_nobody_waits_for_another(tmp_path: Path) -> None:
     finally:
         go_on.set()
         pool.close()
+
+
+FOREVER = {
+    "sqlite": "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)"
+    " SELECT max(i) FROM n",
+    "postgresql": "SELECT pg_sleep(25)",
+}
+"""A statement that takes longer than any test waits."""
+
+
+async def test_what_nobody_waits_for_is_broken_off(anywhere: Anywhere) -> None:
+    """A statement ends when its task is cancelled, one that has not begun never begins, and the
+    next gets a reader that is whole.
+    """
+    began, ran = threading.Event(), []
+
+    def take_long(query: Query) -> None:
+        began.set()
+        query.reader.rows(FOREVER[query.reader.dialect])
+
+    pool = ReaderPool(anywhere.open, threads=1)
+    try:
+        slow = asyncio.ensure_future(pool.run(take_long))
+        assert await asyncio.to_thread(began.wait, 10)
+        waiting = asyncio.ensure_future(pool.run(lambda _: ran.append(1)))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        slow.cancel()
+        rows = pool.run(lambda query: query.reader.rows("SELECT count(*) FROM {exchanges}"))
+        assert await asyncio.wait_for(rows, 15) == [(0,)]
+        assert ran == []
+    finally:
+        pool.close()
+
+
+async def test_the_end_of_the_server_waits_for_no_query(anywhere: Anywhere) -> None:
+    """What is read when the pool is closed is broken off, and says so to who waits."""
+    began = threading.Event()
+
+    def take_long(query: Query) -> None:
+        began.set()
+        query.reader.rows(FOREVER[query.reader.dialect])
+
+    pool = ReaderPool(anywhere.open, threads=1)
+    slow = asyncio.ensure_future(pool.run(take_long))
+    assert await asyncio.to_thread(began.wait, 10)
+    await asyncio.wait_for(asyncio.to_thread(pool.close), 15)
+    with pytest.raises(StoppedError, match="broken off"):
+        await slow
 
 
 async def test_a_database_that_comes_later(

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from response_store.errors import StoppedError
+from response_store.web import server
 from response_store.web.access import HEADERS
+from response_store.web.page import Answer, PageRequest
+from response_store.web.routes import PAGES
+from tests.unit.queries.stored import Stored
+from tests.unit.web.serving import serving
+from tests.unit.web.test_reader_pool import FOREVER
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from response_store.queries.exchanges import Query
     from tests.unit.web.serving import Served
 
 
@@ -82,3 +93,27 @@ def test_changes_are_told(on_sqlite: Served) -> None:
         assert answer.headers["content-type"] == "text/event-stream"
         lines = answer.iter_lines()
         assert next(line for line in lines if line.startswith("event:")) == "event: change"
+
+
+def test_what_a_browser_no_longer_waits_for_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A query ends where its connection is closed, as a browser does that asks for another page."""
+    began, ended = threading.Event(), threading.Event()
+
+    def take_long(_: PageRequest, query: Query) -> Answer:
+        began.set()
+        try:
+            query.reader.rows(FOREVER["sqlite"])
+        except StoppedError:
+            ended.set()
+            raise
+        return Answer(b"")
+
+    monkeypatch.setattr(server, "PAGES", (*PAGES, ("slow", take_long)))
+    with serving(None, Stored(tmp_path / "responses.db").path) as served:
+        with pytest.raises(httpx.ReadTimeout):
+            served.client.get("slow", timeout=0.3)
+        assert began.is_set()
+        assert ended.wait(10)
+        assert served.client.get("exchanges").status_code == 200

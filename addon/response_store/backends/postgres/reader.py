@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -41,6 +41,7 @@ from response_store.queries.reader import (
     Dialect,
     PostgresLocation,
     Row,
+    build_cancelled_error,
     build_no_tables_error,
     build_not_stored_error,
     list_required_tables,
@@ -99,6 +100,7 @@ def _translate_for_reader(label: str, state: str) -> StoreError | None:
 SECONDS = 30.0
 _GRACE = 5.0  # that the server has for saying itself that the time is over
 _LOCK_SECONDS = 5.0
+_CANCEL_SECONDS = 5.0
 # Compiling what looks for a few rows takes longer than to find them.
 _LIMITS = """
 SELECT set_config('statement_timeout', %s, true), set_config('lock_timeout', %s, true),
@@ -144,6 +146,7 @@ class PostgresReader:
             "undated": UNDATED,
             "client": f"substring(user_agent FROM '{CLIENT}')",
         }
+        self._is_cancelled = False
         self._watchdog = Watchdog(self.name, BatchDeadline(seconds + _GRACE))
         self._connection = self._connected(target, resolver)
         try:
@@ -196,6 +199,16 @@ class PostgresReader:
             table_bytes={table: size for table, size in sized_tables if size is not None},
         )
 
+    def cancel(self) -> None:
+        """Break off what is read now, and refuse whatever comes after it. For any thread.
+
+        It takes a connection of its own to tell the server. What fails there is left to the limit
+        of time that every statement has.
+        """
+        self._is_cancelled = True
+        with suppress(psycopg.Error):
+            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
+
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
         self._connection.close()
@@ -216,8 +229,15 @@ class PostgresReader:
 
     @contextmanager
     def _translate_errors(self) -> Iterator[None]:
-        with translate_read_errors(self.name), self._watchdog.watching(self._connection):
-            yield
+        if self._is_cancelled:
+            raise build_cancelled_error(self.name)
+        try:
+            with translate_read_errors(self.name), self._watchdog.watching(self._connection):
+                yield
+        except StoreError:
+            if not self._is_cancelled:
+                raise
+            raise build_cancelled_error(self.name) from None
 
     def _rows(self, statement: str, values: Sequence[object]) -> list[Row]:
         filled = statement.format(**self._words).replace("?", "%s")

@@ -24,6 +24,7 @@ from response_store.queries.reader import (
     Dialect,
     Row,
     SqliteLocation,
+    build_cancelled_error,
     build_no_file_error,
     build_no_tables_error,
     explain_missing_tables,
@@ -64,6 +65,7 @@ class SqliteReader(Closes):
         self.name = shown_as or str(path)
         self.versions: dict[str, int] = {}
         self._filled: dict[str, str] = {}
+        self._is_cancelled = False
         self._words = {
             **name_tables(names),
             "begins": {column: f"{column} >= ? AND {column} < ?" for column in ID_COLUMNS},
@@ -80,12 +82,12 @@ class SqliteReader(Closes):
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
         """Return every row of a statement."""
-        with translate_read_errors(self.name):
+        with self._translated():
             return self._connection.execute(self._sql(statement), values).fetchall()
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """Return the first row of a statement, if any."""
-        with translate_read_errors(self.name):
+        with self._translated():
             row: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
             return row
 
@@ -110,9 +112,25 @@ class SqliteReader(Closes):
             database=self.name, database_bytes=self._size(self.path), wal_bytes=self._size(wal)
         )
 
+    def cancel(self) -> None:
+        """Break off what is read now, and refuse whatever comes after it. For any thread."""
+        self._is_cancelled = True  # SQLite asks `_is_over` now and then
+
     def close(self) -> None:
         """Close the connection; closing twice is fine."""
         self._connection.close()
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        if self._is_cancelled:
+            raise build_cancelled_error(self.name)
+        try:
+            with translate_read_errors(self.name):
+                yield
+        except KeyboardInterrupt:
+            if not self._is_cancelled:
+                raise
+            raise build_cancelled_error(self.name) from None
 
     def _sql(self, statement: str) -> str:
         filled = self._filled.get(statement)
@@ -134,9 +152,13 @@ class SqliteReader(Closes):
             distrust_schema(connection)
         connection.text_factory = _decode_text
         # SQLite runs one statement as long as it takes; here a signal is looked at in between.
-        connection.set_progress_handler(_go_on, _STEPS)
+        connection.set_progress_handler(self._is_over, _STEPS)
         sqlite_functions.register_functions(connection)
         return connection
+
+    def _is_over(self) -> bool:
+        """Return whether to end a statement; that Python runs at all is what has Ctrl-C end it."""
+        return self._is_cancelled
 
     def _size(self, path: Path) -> int:
         with translate_read_errors(self.name), suppress(FileNotFoundError):
@@ -160,10 +182,6 @@ class SqliteReader(Closes):
         with translate_read_errors(self.name):
             check_catalogue(self._connection, names, self.name)
         self.versions = read_versions(self, names)
-
-
-def _go_on() -> None:
-    """Do nothing: that Python runs at all is what has Ctrl-C end a statement."""
 
 
 def _decode_text(stored: bytes) -> str:
