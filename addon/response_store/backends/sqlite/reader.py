@@ -82,12 +82,12 @@ class SqliteReader(Closes):
 
     def rows(self, statement: str, values: Sequence[object] = ()) -> list[Row]:
         """Return every row of a statement."""
-        with self._translated():
+        with self._translate_errors():
             return self._connection.execute(self._sql(statement), values).fetchall()
 
     def row(self, statement: str, values: Sequence[object] = ()) -> Row | None:
         """Return the first row of a statement, if any."""
-        with self._translated():
+        with self._translate_errors():
             row: Row | None = self._connection.execute(self._sql(statement), values).fetchone()
             return row
 
@@ -121,7 +121,7 @@ class SqliteReader(Closes):
         self._connection.close()
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         if self._is_cancelled:
             raise build_cancelled_error(self.name)
         try:
