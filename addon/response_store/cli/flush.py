@@ -7,9 +7,11 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
+from response_store.cli import output
 from response_store.cli.abandoned import apply_abandoned, log_as_notes, open_store
 from response_store.cli.apply_journals import may_have_journals
 from response_store.cli.journals import (
@@ -29,6 +31,7 @@ from response_store.cli.source import (
     database_option,
     find_source,
     handle_errors,
+    json_option,
     note,
 )
 from response_store.diagnostics import Counters
@@ -53,7 +56,7 @@ since anybody can have put it into a folder.
 \b
 Examples:
   response-store flush
-  response-store flush --timeout 5
+  response-store flush --timeout 5 --json
   response-store flush --config proxy.yaml
   response-store flush --journal journals/0e1c5a0e-8f43-5a51-9d0e-0b7f3f3c1d52
 """
@@ -70,22 +73,46 @@ Examples:
     "--timeout", type=click.FloatRange(min=0), metavar="S",
     help="Give up after so many seconds, whatever happens.",
 )  # fmt: skip
+@json_option
 def flush_command(
-    *, config: Path | None, database: Path | None, journal: Path | None, timeout: float | None
+    *,
+    config: Path | None,
+    database: Path | None,
+    journal: Path | None,
+    timeout: float | None,
+    as_json: bool,
 ) -> None:
     """Wait until the database has everything that proxies have acknowledged so far."""
     with handle_errors():
         source = find_source(config, database)
         problems = _flush(source, journal, timeout)
+    if as_json:
+        output.write_json({"unfinished": [one._asdict() for one in problems]})
     for problem in problems:
-        note(f"Error: {problem}")
+        note(f"Error: {problem.describe()}")
     if problems:
         raise click.exceptions.Exit(STORE_FAILED)
-    click.echo("All that was acknowledged so far is in the database.")
+    if not as_json:
+        click.echo("All that was acknowledged so far is in the database.")
 
 
-def _flush(source: Source, journal: Path | None, timeout: float | None) -> list[str]:
-    """Apply and wait; return what is not in the database, a line a journal."""
+class UnfinishedJournal(NamedTuple):
+    """A journal that the database lacks `frames` of, None where nobody knows, and the reason."""
+
+    journal: str
+    frames: int | None
+    reason: str
+
+    def describe(self) -> str:
+        """Return a line for people."""
+        if self.frames is None:
+            return f"journal {self.journal}: {self.reason}"
+        frames = "1 frame is" if self.frames == 1 else f"{self.frames} frames are"
+        return f"journal {self.journal}: {frames} not in the database: {self.reason}"
+
+
+def _flush(source: Source, journal: Path | None, timeout: float | None) -> list[UnfinishedJournal]:
+    """Apply and wait; return the journals that are not in the database."""
     if source.target.is_in_memory:
         raise StoreError(
             "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
@@ -101,12 +128,13 @@ def _flush(source: Source, journal: Path | None, timeout: float | None) -> list[
             return flush.run(shown)
 
 
-def _apply_earlier(source: Source, earlier: Path) -> list[str]:
-    """Apply the journal of an earlier release; return what is not in the database."""
+def _apply_earlier(source: Source, earlier: Path) -> list[UnfinishedJournal]:
+    """Apply the journal of an earlier release; return it where it is not in the database."""
     with open_store(source) as store, log_as_notes():
         store.open()
         done = drain_earlier(earlier, store, Counters())
-    return [] if done else [f"journal {earlier}: it was not applied, see above"]
+    reason = "it was not applied, see above"
+    return [] if done else [UnfinishedJournal(str(earlier), None, reason)]
 
 
 def _find_own(database: CommandDatabase, journal: Path | None) -> list[JournalDirectory]:
@@ -150,7 +178,7 @@ class _Flush:
         """Return how many frames the database lacks."""
         return sum(self._lags.values())
 
-    def run(self, shown: ProgressDisplay) -> list[str]:
+    def run(self, shown: ProgressDisplay) -> list[UnfinishedJournal]:
         """Wait until nothing is lacking, or nothing moves; return what is lacking, and why."""
         least, moved_at = self.lag, time.monotonic()
         while True:
@@ -192,15 +220,14 @@ class _Flush:
                 if journal.fate not in {Fate.BUSY, Fate.UNFINISHED}:
                     self._applied.add(path)
 
-    def _unfinished(self) -> list[str]:
-        """Return a line for each journal that the database lacks something of."""
-        reason = self._database.problem() or "its ingester does not go on: see the log of its proxy"
-        lines = []
-        for pending in self._pending:
-            path = pending.directory.path
-            if path in self._lags or path in self._problems:
-                lag = self._lags.get(path, 0)
-                frames = "1 frame is" if lag == 1 else f"{lag} frames are"
-                why = self._problems.get(path, reason)
-                lines.append(f"journal {path}: {frames} not in the database: {why}")
-        return lines
+    def _unfinished(self) -> list[UnfinishedJournal]:
+        """Return the journals that the database lacks something of."""
+        reason = str(
+            self._database.problem() or "its ingester does not go on: see the log of its proxy"
+        )
+        paths = (pending.directory.path for pending in self._pending)
+        return [
+            UnfinishedJournal(str(path), self._lags.get(path, 0), self._problems.get(path, reason))
+            for path in paths
+            if path in self._lags or path in self._problems
+        ]

@@ -11,12 +11,13 @@ continues. What no exchange ever named, as other programs write it, stays.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from itertools import accumulate
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
+from response_store.errors import TransientStoreError
 from response_store.model.records import State
 from response_store.model.selection import Condition, Selection
 from response_store.pruning.rebase import COUNT_BASED, MAX_BASED, Execute, release_bases
@@ -31,6 +32,9 @@ FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"""
 _BULKY = ("request_body", "result", "output_text", "raw_response")
 _BULKY_OF_RESPONSE = ("response_object", "input", "messages")
 _ROW_BYTES = 600  # of the other columns and the indexes, roughly
+_ATTEMPTS = 6
+_BUSY_PAUSE = 0.1  # seconds, the first time
+T = TypeVar("T")
 
 
 class Survey(msgspec.Struct, frozen=True):
@@ -275,3 +279,16 @@ class PruneTarget(Closes):
         """Close both connections; closing twice is fine."""
         self.remover.close()
         self.reader.close()
+
+
+def retry_while_busy(attempt: Callable[[], T]) -> Generator[float, None, T]:
+    """Return what `attempt` returns; yield the seconds to wait where the database is busy.
+
+    Raises what the last of several attempts raises.
+    """
+    for number in range(_ATTEMPTS - 1):
+        try:
+            return attempt()
+        except TransientStoreError:
+            yield _BUSY_PAUSE * 2**number
+    return attempt()

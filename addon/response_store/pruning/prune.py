@@ -13,13 +13,17 @@ from dataclasses import dataclass
 from response_store.errors import TransientStoreError
 from response_store.model.selection import Selection
 from response_store.pruning import batch as measures
-from response_store.pruning.batch import START, PruneCursor, PrunedBatch, PruneTarget
+from response_store.pruning.batch import (
+    START,
+    PruneCursor,
+    PrunedBatch,
+    PruneTarget,
+    retry_while_busy,
+)
 
 _MIN_BATCH_SIZE, _MAX_BATCH_SIZE = 1, 200  # rows in a batch
 _FIRST_BATCH_SIZE = 20
 _BATCH_SECONDS = 0.004  # that others may wait for one
-_ATTEMPTS = 6
-_BUSY_PAUSE = 0.1  # seconds, the first time
 _EXCESS_SHARE = 0.5  # of what seems too much, at a time: rows are not alike
 _MIN_EXCESS_ROWS = 10  # rows
 
@@ -113,18 +117,14 @@ class Pruner:
     def _removed(
         self, tenant: str, selection: Selection, after: PruneCursor
     ) -> Generator[float, None, tuple[PrunedBatch, float]]:
-        """Remove one batch; where the database is busy, try again after a pause, several times."""
-        for attempt in range(_ATTEMPTS):
+        """Remove one batch; return it with the seconds that it took."""
+
+        def remove() -> tuple[PrunedBatch, float]:
             began = time.monotonic()
-            try:
-                batch = self.database.remover.remove(tenant, selection, after, self._rows)
-            except TransientStoreError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            else:
-                return batch, time.monotonic() - began
-            yield _BUSY_PAUSE * 2**attempt
-        raise AssertionError("the last attempt returns or raises")
+            batch = self.database.remover.remove(tenant, selection, after, self._rows)
+            return batch, time.monotonic() - began
+
+        return (yield from retry_while_busy(remove))
 
 
 def _choose_batch_size(rows: int, taken: float) -> int:

@@ -17,11 +17,11 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
-from response_store.errors import TransientStoreError
 from response_store.model import zstd
 from response_store.model.records import ExchangeRow, ResponseRow, State
 from response_store.model.selection import Selection
@@ -35,7 +35,7 @@ from response_store.model.tables import (
     Row,
     Table,
 )
-from response_store.pruning.batch import build_placeholders
+from response_store.pruning.batch import build_placeholders, retry_while_busy
 from response_store.pruning.rebase import Execute, release_base
 from response_store.queries.bodies import complete_exchange
 from response_store.queries.reader import Reader
@@ -43,8 +43,6 @@ from response_store.redaction.redactor import Redactor
 from response_store.transfer.pages import count_selected, list_key_pages, read_stored_rows
 
 _BATCH_ROWS = 20  # that others may wait for
-_ATTEMPTS = 6
-_BUSY_PAUSE = 0.1  # seconds, the first time
 _READ_AGAIN = 3  # times, where a row changes meanwhile
 _PACKED = tuple(column.name for column in EXCHANGES.columns if column.kind is ColumnKind.PACKED)
 
@@ -197,14 +195,13 @@ class StoredRedaction:
 
     def _rewrite(self, changes: Sequence[RowChange]) -> tuple[list[RowChange], list[str]]:
         assert self._rewriter is not None
-        for attempt in range(_ATTEMPTS):
+        steps = retry_while_busy(partial(self._rewriter.rewrite, changes))
+        while True:
             try:
-                return self._rewriter.rewrite(changes)
-            except TransientStoreError:
-                if attempt == _ATTEMPTS - 1:
-                    raise
-            time.sleep(_BUSY_PAUSE * 2**attempt)
-        raise AssertionError("the last attempt returns or raises")
+                time.sleep(next(steps))
+            except StopIteration as end:
+                written: tuple[list[RowChange], list[str]] = end.value
+                return written
 
     def _build_change(self, table: Table, row: Row) -> RowChange | None:
         """Return what becomes of a stored row; None where it holds nothing."""

@@ -143,13 +143,13 @@ def index_missing(index: Index) -> Iterator[int]:
             after = exchange_ids[-1]
 
 
-def _retry(bring_up: Callable[[], bool]) -> bool:
+def _retry(index_one: Callable[[], bool]) -> bool:
     """Call `index_one` again while another writer is in the way; False for a row the database
     refuses.
     """
     for attempt in range(_MAX_ATTEMPTS):
         try:
-            return bring_up()
+            return index_one()
         except RowRefusedError:
             return False
         except TransientStoreError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from contextlib import closing
@@ -89,6 +90,17 @@ def test_it_gives_up_in_time(place: Path, run: Command) -> None:
     path = journal.directory.path
     assert f"Error: journal {path}: 2 frames are not in the database: " in result.stderr
     assert "there is no database" in result.stderr
+
+
+def test_json_names_what_is_missing(place: Path, run: Command) -> None:
+    """An object for each journal that is not in the database; none once all is."""
+    with closing(proxy_journal(place, range(2))) as journal:
+        result = run("flush", "--timeout", "0.1", "--json")
+        (unfinished,) = json.loads(result.stdout)["unfinished"]
+        assert (result.exit_code, unfinished["frames"]) == (1, 2)
+        assert unfinished["journal"] == str(journal.directory.path)
+        assert "there is no database" in unfinished["reason"]
+    assert json.loads(run("flush", "--json").stdout) == {"unfinished": []}
 
 
 def test_it_gives_up_where_nothing_moves(
