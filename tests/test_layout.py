@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from tests.house import ROOT, House, Module
 
 MOST_LINES = 450
 FEWEST_LINES = 60
+FEWEST_LINES_TESTED = 100
 WHOLE = {
     "web.routes": "which page is where, and nothing else",
     "backoff": "one value, of use to every layer",
@@ -49,6 +50,60 @@ BANNED_VALUES = frozenset(
     """.split()
 )
 """Names of values that say what became of one, not what it is: a row, a response, a label."""
+
+TESTED_ELSEWHERE = {
+    "addon": "acceptance/test_start",
+    "backends.postgres.batch": "contract/test_batches",
+    "backends.postgres.prune": "unit/pruning/test_prune",
+    "backends.postgres.reader": "unit/queries/test_reader_opening_postgres",
+    "backends.postgres.resolver": "unit/config/test_postgres_target_resolving",
+    "backends.postgres.search_index": "unit/search/test_index",
+    "backends.sqlite.bulk_writer": "unit/transfer/test_bulk_writer_rules",
+    "backends.sqlite.check": "unit/cli/test_config_connect_sqlite",
+    "backends.sqlite.connection": "unit/backends/sqlite/test_files",
+    "backends.sqlite.errors": "contract/test_faults",
+    "backends.sqlite.follow": "unit/queries/test_exchanges_follow",
+    "backends.sqlite.prune": "unit/pruning/test_prune",
+    "backends.sqlite.reader": "unit/queries/test_reader_opening",
+    "backends.sqlite.search_index": "unit/search/test_index",
+    "capture.draft": "unit/ingest/test_interpreter",
+    "cli.copy_": "unit/transfer/test_load_commands",
+    "cli.export": "unit/transfer/test_load_commands",
+    "cli.import_": "unit/transfer/test_load_commands",
+    "cli.journal_status": "unit/cli/test_status",
+    "cli.progress": "unit/transfer/test_load_progress",
+    "cli.search": "unit/search/test_query_command",
+    "config.describe": "unit/cli/test_config",
+    "format.exchange": "unit/format/test_transcript",
+    "format.html_style": "unit/format/test_html",
+    "format.terminal": "unit/cli/test_show_screens",
+    "ingest.loop": "acceptance/test_ingester",
+    "limits": "acceptance/test_limits",
+    "mitmweb.render": "unit/mitmweb/test_contentview",
+    "model.records": "contract/test_bodies",
+    "model.selection": "unit/cli/test_list",
+    "model.tables": "unit/transfer/test_jsonl",
+    "openai_api.chat_tool_calls": "unit/openai_api/test_chat_stream",
+    "openai_api.item_kinds": "unit/cli/test_show_item_kinds",
+    "openai_api.response_bodies": "unit/openai_api/test_responses_stream_beside_sdk",
+    "pruning.batch": "unit/pruning/test_prune",
+    "pruning.redact": "unit/cli/test_redact",
+    "queries.lookup": "unit/serving/test_answers_stored",
+    "queries.statements": "contract/test_monotonic",
+    "queries.statistics": "unit/cli/test_stats",
+    "redaction.known": "unit/redaction/test_redactor",
+    "run.proxy_process": "acceptance/test_run",
+    "run.run": "unit/cli/test_run",
+    "serving.http_response": "unit/serving/test_answers",
+    "transfer.files": "unit/transfer/test_load_commands",
+    "transfer.pages": "unit/transfer/test_load_round_trip",
+    "web.blocks": "unit/web/test_session_pages",
+    "web.bodies": "unit/web/test_exchange_pages",
+    "web.page": "unit/web/test_server",
+    "web.running": "acceptance/test_web_running",
+    "web.time_charts": "unit/web/test_charts",
+}
+"""Modules of more than 100 lines without a file of their own, and where their tests are."""
 
 MITMPROXY = ("addon", "hooks", "exposure", "capture.flow_facts", "capture.websockets", "mitmweb",
              "run.companion")  # fmt: skip
@@ -129,14 +184,18 @@ def test_who_imports(house: House, library: str, places: tuple[str, ...]) -> Non
 def test_tests_mirror_the_source(house: House) -> None:
     """A file in `tests/unit` stands where its module does, and begins with its name."""
     modules = {short(module) for module in house.modules}
-    strangers = []
-    for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py")):
-        *folders, name = path.relative_to(ROOT / "tests" / "unit").with_suffix("").parts
-        words = name.removeprefix("test_").split("_")
-        begins = ("_".join(words[:number]) for number in range(1, len(words) + 1))
-        if not any(".".join([*folders, begin]) in modules for begin in (*begins, f"{words[0]}_")):
-            strangers.append(str(path.relative_to(ROOT)))
+    strangers = [file for file, module in mirrored(modules).items() if module is None]
     assert strangers == []
+
+
+def test_the_source_mirrors_the_tests(house: House) -> None:
+    """A module of more than 100 lines has a file of tests, or one is named that tests it."""
+    lines = {short(module): module.lines for module in house.modules}
+    tested = set(mirrored(lines).values())
+    large = {name for name, number in lines.items() if number > FEWEST_LINES_TESTED}
+    assert large - tested == set(TESTED_ELSEWHERE)
+    files = {ROOT / "tests" / f"{name}.py" for name in TESTED_ELSEWHERE.values()}
+    assert [str(file) for file in files if not file.is_file()] == []
 
 
 def test_ways_of_the_data(house: House) -> None:
@@ -184,6 +243,19 @@ def test_what_a_start_imports(code: str, heavy: str, tmp_path: Path) -> None:
         check=True,
     )
     assert done.stdout.splitlines()[-1] == "imported:"
+
+
+def mirrored(modules: Collection[str]) -> dict[str, str | None]:
+    """Return the files in `tests/unit` with the module that each is named after, the longest."""
+    places: dict[str, str | None] = {}
+    for path in sorted((ROOT / "tests" / "unit").rglob("test_*.py")):
+        *folders, name = path.relative_to(ROOT / "tests" / "unit").with_suffix("").parts
+        words = name.removeprefix("test_").split("_")
+        begins = ("_".join(words[:number]) for number in range(len(words), 0, -1))
+        named = (".".join([*folders, begin]) for begin in (*begins, f"{words[0]}_"))
+        module = next((one for one in named if one in modules), None)
+        places[str(path.relative_to(ROOT))] = module
+    return places
 
 
 def short(module: Module) -> str:
