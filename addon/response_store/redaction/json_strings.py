@@ -9,6 +9,7 @@ What is no JSON is looked at as it stands, and what looks like strings in it as 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 from collections import defaultdict
@@ -161,9 +162,10 @@ def _decode_string(inner: bytes) -> bytes | None:
     if b"\\" not in inner:
         return None
     token = b'"' + inner + b'"'
-    try:
+    text = None
+    with contextlib.suppress(UnicodeDecodeError):  # which newer msgspec reports as any other error
         text = jsontext.read_text(token)
-    except UnicodeDecodeError:  # bytes that are no text
+    if text is None:  # perhaps bytes that are no text
         text = jsontext.read_text(token.decode(errors="replace").encode())
     return None if text is None else text.encode()
 
