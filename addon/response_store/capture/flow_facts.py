@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, KeysView
+from functools import lru_cache
 from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
@@ -133,6 +134,11 @@ class HeaderMap:
             name: value for key, value in reversed(fields) if (name := key.lower()) in names
         }
 
+    @property
+    def names(self) -> KeysView[bytes]:
+        """Return the names of those that are there."""
+        return self._values.keys()
+
     def get(self, name: bytes) -> str:
         """Return the value, or an empty text."""
         value = self._values.get(name)
@@ -157,7 +163,7 @@ def read_credentials(flow: HTTPFlow, counters: Counters) -> tuple[bytes, ...]:
     values = [
         one
         for name, value in fields[:HEADER_FIELDS]
-        if _is_credential_header(name.lower())
+        if (_is_credential_header if len(name) <= _MAX_CACHED else _judge_header)(name)
         for one in _read_header(name, value.decode("utf-8", "replace"))
     ]
     query = flow.request.path.partition("?")[2]
@@ -216,7 +222,11 @@ def build_answer_head(flow: HTTPFlow) -> AnswerHead:
     """Return what is kept of an answer's head."""
     assert flow.response is not None
     headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
-    limits = {name: value for name in _LIMIT_HEADERS if (value := headers.get(name))}
+    limits = {
+        name.decode(): _clip(value)
+        for name in (() if headers.names.isdisjoint(_LIMIT_HEADERS) else _LIMIT_HEADERS)
+        if (value := headers.get(name))
+    }
     request_id = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
     content_type = headers.get(b"content-type")
     streams = content_type.lower().startswith("text/event-stream")
@@ -226,7 +236,7 @@ def build_answer_head(flow: HTTPFlow) -> AnswerHead:
         content_type=_clip(content_type),
         content_encoding=_clip(headers.get(b"content-encoding")),
         upstream_request_id=_clip(request_id) or None,
-        limits={name.decode(): _clip(value) for name, value in limits.items()},
+        limits=limits,
     )
 
 
@@ -269,8 +279,14 @@ def find_end_time(flow: HTTPFlow) -> float:
     return flow.request.timestamp_end or flow.request.timestamp_start
 
 
-def _is_credential_header(name: bytes) -> bool:
+def _judge_header(name: bytes) -> bool:
+    """Return whether a header of this name has a credential."""
+    name = name.lower()
     return name in _CREDENTIAL_HEADERS or _credential_part(name) is not None
+
+
+_MAX_CACHED = 64  # bytes of a name
+_is_credential_header = lru_cache(maxsize=256)(_judge_header)
 
 
 def _read_header(name: bytes, value: str) -> list[str]:

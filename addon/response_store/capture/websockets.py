@@ -126,12 +126,14 @@ class Sockets:
         messages = flow.websocket.messages
         if not messages:
             return None  # another script has taken it out
-        ended = self._read_missed(flow, tracked, messages, len(messages) - 1)
+        ended: list[Exchange] = []
+        if len(messages) > 1 and messages[-2] is not tracked.last:
+            ended = self._read_missed(flow, tracked, messages, len(messages) - 1)
         ended += self._read(flow, tracked.socket, messages[-1], answer)
         tracked.last = messages[-1]
         if keep is not None and tracked.socket.live:
             tracked.trimmer.trim(messages, keep)
-        return self._acknowledged(ended)
+        return self._acknowledged(ended) if ended else None
 
     def ended(self, flow: HTTPFlow) -> Awaitable[None] | None:
         """Take the end of a socket; called once. Return what a reader of a file awaits."""

@@ -28,9 +28,9 @@ MASK = b'"***"'
 # A string may lack its end where a body was cut off.
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL).finditer
 # Two looks before the walk, the cheaper first: do the names occur at all, then as a member's name.
-_HINTS = (
-    b"uthorization", b"headers", b"domain_secrets", b"server_url", b"data_sources", b"\\u00",
-)  # fmt: skip
+# Of each name the part that is found quickest, measured: bodies are searched before anything else.
+_HINTS = (b"uthorizatio", b"heade", b'"domain_se', b'"server_url', b'"data_sou')
+_BACKSLASH, _ESCAPE = b"\\", b"\\u00"
 _suspicious_names = re.compile(
     rb'"(?<!\\")(?:[aA]uthorization|headers|domain_secrets|server_url|data_sources|[^"\\]{0,14}\\u00[0-9a-fA-F]{2}'
     rb'[^"]{0,80})(?=")'
@@ -179,7 +179,8 @@ def _is_suspicious(body: bytes, start: int, end: int) -> bool:
         if find(hint, start, end) >= 0:
             break
     else:
-        return False
+        if find(_BACKSLASH, start, end) < 0 or find(_ESCAPE, start, end) < 0:
+            return False
     return any(_colon(body, name.end() + 1) for name in _suspicious_names(body, start, end))
 
 

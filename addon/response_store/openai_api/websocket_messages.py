@@ -117,7 +117,8 @@ def read_client(content: bytes) -> ClientMessage:
 
 def read_server(content: bytes) -> ServerMessage:
     """Read a message of the server. Raises UnreadableError where it is no JSON object."""
-    content = outline_if_large(content)
+    if len(content) > OUTLINED:
+        content = outline_if_large(content)
     return _read_plain(content) or _read_carefully(content)
 
 
