@@ -65,6 +65,9 @@ to the newest; where it parts, along the branch that was begun last. With --json
 With --session in the place of ID: the same of a whole session, with all its agents and branches, in
 the order of time.
 
+With --events: what streamed, event by event, each with the time at which it came, where
+capture.raw_bodies kept it. A terminal shows what each event brings; -v shows all of it.
+
 With --diff: what has changed from turn to turn, as `response-store diff` has it.
 
 \b
@@ -77,6 +80,7 @@ Examples:
   response-store show --thread resp_68a1 --html talk.html --open
   response-store show --session last
   response-store show --session last --diff
+  response-store show resp_68a1 --events
   response-store show resp_68a1 --raw > answer.sse
 """
 _FORMS = {
@@ -95,6 +99,7 @@ class ShowOptions(NamedTuple):
     verbose: bool
     paged: bool
     differences: bool
+    events: bool
 
 
 @click.command("show", help=HELP, cls=PlaceCommand)
@@ -131,6 +136,10 @@ class ShowOptions(NamedTuple):
 @click.option(
     "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
 )
+@click.option(
+    "--events", is_flag=True,
+    help="The events of a stream, each with its time, where they were kept; with --json a list.",
+)  # fmt: skip
 @click.option("--no-pager", is_flag=True, help="Print at once what is longer than the screen.")
 def show_command(
     *,
@@ -142,6 +151,7 @@ def show_command(
     whole_thread: bool,
     session: str | None,
     differences: bool,
+    events: bool,
     verbose: bool,
     html: Path | None,
     opens: bool,
@@ -155,11 +165,14 @@ def show_command(
         raise click.UsageError(f"{'--last' if last else '--session'} and ID exclude each other.")
     if differences and (not several or form == "html"):
         raise click.UsageError("--diff is of --thread or --session, as text or with --json.")
+    if events and (several or form not in ("", "as_json")):
+        other = several or _FORMS[form]
+        raise click.UsageError(f"--events is of one exchange, as text or with --json: not {other}.")
     if opens and str(html) == "-":
         raise click.UsageError("--open wants a file: name one with --html FILE, or none.")
     if form == "raw" and output.is_terminal():
         raise click.UsageError("--raw could upset this terminal: send it to a file or a pipe.")
-    how = ShowOptions(form, html, opens, verbose, not no_pager, differences)
+    how = ShowOptions(form, html, opens, verbose, not no_pager, differences, events)
     with handle_errors():
         source = find_source(config, database, tenant)
         apply_journals(source)
@@ -191,6 +204,11 @@ def _choose_form(flags: dict[str, bool], several: str) -> str:
 
 def _write(entry: LookupResult, how: ShowOptions) -> None:
     match how.form:
+        case form if how.events:
+            from response_store.cli.show_events import write_events  # noqa: PLC0415 (few want it)
+
+            as_json = form == "as_json"
+            write_events(entry, as_json=as_json, verbose=how.verbose, paged=how.paged)
         case "raw":
             output.write_bytes(exchange.get_raw_response(entry))
         case "as_json":

@@ -11,7 +11,7 @@ from itertools import accumulate
 from response_store.capture.draft import Arrivals
 from response_store.limits import VALUES
 from response_store.model.event_times import MAX_TIMES, encode_event_times, spread_places
-from response_store.openai_api.sse import begins_stream, find_frame_ends
+from response_store.openai_api.sse import BOM, begins_stream, find_frame_ends
 
 _MAX_JOINED = 8 * MAX_TIMES  # moments of one stream: an hour of it may have many
 
@@ -40,7 +40,7 @@ def build_event_times(arrivals: Arrivals | None, body: bytes, stored: bytes) -> 
 
     What is kept may have secrets masked, but must have as many events.
     """
-    if arrivals is None or not begins_stream(body):
+    if arrivals is None or not begins_stream(body.removeprefix(BOM)):
         return None
     ends, moments = arrivals.ends, dict[int, int]()  # places of arrivals: events by then
     place = events = 0

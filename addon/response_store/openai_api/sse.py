@@ -305,18 +305,11 @@ def find_frame_ends(stream: bytes) -> Iterator[int]:
         yield len(stream)
 
 
-def parse_numbered(stream: bytes) -> Iterator[tuple[int, Event]]:
-    """Yield the events of a whole recorded stream, each with the number of its frame.
-
-    Raises TooManyValuesError as `parse_events` does.
-    """
-    deadline = Deadline(READ_SECONDS, processor=True)
+def split_stream(stream: bytes) -> Iterator[bytes]:
+    """Yield the frames of a whole recorded stream, as `find_frame_ends` finds them."""
     start = 0
-    for number, end in enumerate(find_frame_ends(stream)):
-        if number % _CLOCK_INTERVAL == _CLOCK_INTERVAL - 1 and deadline.has_passed:
-            raise TooManyValuesError("a stream that takes too long to read")
-        for event in parse_stream(stream[start:end]):
-            yield number, event
+    for end in find_frame_ends(stream):
+        yield stream[start:end]
         start = end
 
 
@@ -397,11 +390,16 @@ class _Data(msgspec.Struct):
 
 def is_terminal(event: Event) -> bool:
     """Return whether an event ends its response: its data says so, or else its name does."""
+    return read_type(event) in TERMINAL
+
+
+def read_type(event: Event) -> str:
+    """Return the type of an event; empty where its data is no object, or too odd to be read."""
     try:
         data = jsontext.slice_members(outline_if_large(event.data), _Data)
     except jsontext.UnreadableError:
-        return False
-    return determine_type(event, data.type) in TERMINAL
+        return ""
+    return determine_type(event, data.type)
 
 
 def determine_type(event: Event, stated: Raw) -> str:

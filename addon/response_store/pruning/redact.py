@@ -44,6 +44,7 @@ from response_store.transfer.pages import count_selected, list_key_pages, read_s
 
 _BATCH_ROWS = 20  # that others may wait for
 _READ_AGAIN = 3  # times, where a row changes meanwhile
+_TIMES = "event_times"
 _PACKED = tuple(column.name for column in EXCHANGES.columns if column.kind is ColumnKind.PACKED)
 
 
@@ -226,7 +227,8 @@ class StoredRedaction:
         }
         for name, value in after.items():
             if value is None:
-                self.left_out[name] += 1
+                if name != _TIMES:  # which go with their stream
+                    self.left_out[name] += 1
                 after[name] = None if _is_nullable(table, name) else _EMPTY.get(name, "")
         if not after:
             return None

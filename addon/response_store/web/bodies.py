@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.errors import StoreError
 from response_store.format.bodies import parse_document, unpack_body
-from response_store.openai_api.sse import begins_stream, parse_stream
+from response_store.format.events import TimedEvent, format_offset, list_timed_events
 from response_store.web.page import PageError
 
 if TYPE_CHECKING:
@@ -93,38 +93,32 @@ MAX_DATA = 1_000
 
 
 class ShownEvent(NamedTuple):
-    """An event: its number, its name, how much it has, the beginning of that."""
+    """An event: its number, when it came, its name, how much it has, the beginning of that."""
 
     number: int
+    time: str
     name: str
     size: int
     data: str
 
 
-def list_events(raw: bytes, start: int) -> tuple[list[ShownEvent], int]:
-    """Return some events of an answer, and the number of the next; 0 at the end."""
-    if not begins_stream(raw):
-        return _list_lines(raw, start)
-    events = islice(parse_stream(raw), start, start + MAX_EVENTS + 1)
-    shown = [
-        _show_event(number, event.name.decode("utf-8", "replace"), event.data)
-        for number, event in enumerate(events, start)
-    ]
-    return _take_page(shown, start)
+def list_events(raw: bytes, event_times: str | None, start: int) -> tuple[list[ShownEvent], int]:
+    """Return some events of an answer, and the number of the next; 0 at the end.
 
-
-def _list_lines(raw: bytes, start: int) -> tuple[list[ShownEvent], int]:
-    lines = islice(filter(None, raw.split(b"\n")), start, start + MAX_EVENTS + 1)
-    shown = [_show_event(number, "", line) for number, line in enumerate(lines, start)]
-    return _take_page(shown, start)
-
-
-def _take_page(shown: list[ShownEvent], start: int) -> tuple[list[ShownEvent], int]:
+    Raises TooManyValuesError where reading takes too long.
+    """
+    events = islice(list_timed_events(raw, event_times), start, start + MAX_EVENTS + 1)
+    shown = [_show_event(number, event) for number, event in enumerate(events, start)]
     following = start + MAX_EVENTS if len(shown) > MAX_EVENTS else 0
     return shown[:MAX_EVENTS], following
 
 
-def _show_event(number: int, name: str, data: bytes) -> ShownEvent:
+def _show_event(number: int, timed: TimedEvent) -> ShownEvent:
+    data = timed.event.data
     return ShownEvent(
-        number, name, len(data), data[: 4 * MAX_DATA].decode("utf-8", "replace")[:MAX_DATA]
+        number,
+        format_offset(timed.ms),
+        timed.name,
+        len(data),
+        data[: 4 * MAX_DATA].decode("utf-8", "replace")[:MAX_DATA],
     )

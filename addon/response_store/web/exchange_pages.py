@@ -9,6 +9,7 @@ from response_store.format.curl import format_curl
 from response_store.format.exchange import get_raw_response, read_exchanged
 from response_store.format.facts import list_facts
 from response_store.format.settings import list_settings, list_tools
+from response_store.jsontext import TooManyValuesError
 from response_store.model.records import State
 from response_store.web.blocks import (
     MAX_BLOCKS,
@@ -134,8 +135,9 @@ def show_stream(request: PageRequest, query: Query) -> Answer:
     entry, parent = find_exchange(request, query)
     start = request.get_number("start", at_most=_MAX_PLACE)
     try:
-        events, following, why_not = *list_events(get_raw_response(entry), start), ""
-    except StoreError as error:
+        raw, times = get_raw_response(entry), entry.exchange.event_times if entry.exchange else None
+        events, following, why_not = *list_events(raw, times, start), ""
+    except (StoreError, TooManyValuesError) as error:
         events, following, why_not = [], 0, str(error)
     return render(
         "exchange_stream.html",
@@ -144,6 +146,7 @@ def show_stream(request: PageRequest, query: Query) -> Answer:
         events=events,
         older=request.link_here(start=0) if start else "",
         next_page=request.link_here(start=following) if following else "",
+        has_times=any(event.time for event in events),
         why_not=why_not,
         **describe_exchange(request, entry, parent),
     )

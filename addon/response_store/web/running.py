@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 POSITION = "SELECT position FROM {exchanges_journals} WHERE journal_id = ?"
 _BATCH = 256  # frames
 _MAX_FRAMES = 200_000  # that are looked at
-_COLUMNS = ("result", "output_text", "raw_response", "response_id", "model", "first_event_ms")
+_COLUMNS = (
+    "result", "output_text", "raw_response", "event_times", "response_id", "model",
+    "first_event_ms",
+)  # fmt: skip
 """What a part of an answer may tell."""
 
 

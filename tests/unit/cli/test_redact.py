@@ -152,13 +152,38 @@ def test_what_can_not_be_searched_goes(anywhere: Anywhere, run: Command, place: 
     """A frame that is damaged, and an answer that nobody could decode, are not kept."""
     anywhere.configure(place / "proxy.yaml", redact="common")
     anywhere.exchange("e1", request_body=b"no frame")
-    anywhere.exchange("e2", state="unreadable", raw_response=packed(b"\x1f\x8b\xff\xff"))
+    anywhere.exchange(
+        "e2", state="unreadable", raw_response=packed(b"\x1f\x8b\xff\xff"), event_times='{"ms":[1]}'
+    )
     assert redact(run, "--yes")["left_out"] == {"request_body": 1, "raw_response": 1}
     with anywhere.open() as query:
         for name in ("e1", "e2"):
             row = query.exchange("default", name)
             assert row is not None
-            assert (row.request_body, row.raw_response) == (None, None)
+            assert (row.request_body, row.raw_response, row.event_times) == (None, None, None)
+
+
+def test_times_of_events_stay_with_their_stream(
+    anywhere: Anywhere, run: Command, place: Path
+) -> None:
+    """What is masked within an event changes no time; a stream that goes takes them along."""
+    anywhere.configure(place / "proxy.yaml", redact="common")
+    times, halves = '{"ms":[400,20]}', (KEY[:20], KEY[20:])
+    delta = 'data: {"type":"response.output_text.delta","item_id":"m","delta":"%s"}\n\n'
+    for name, texts in (("e1", (f"a {KEY} ", "b")), ("e2", halves)):
+        stream = "".join(delta % text for text in texts).encode()
+        anywhere.exchange(
+            name, state="interrupted", transport="sse", raw_response=packed(stream),
+            event_times=times,
+        )  # fmt: skip
+    assert redact(run, "--yes")["left_out"] == {"raw_response": 1}
+    with anywhere.open() as query:
+        masked, left_out = (query.exchange("default", name) for name in ("e1", "e2"))
+    assert masked is not None
+    assert left_out is not None
+    assert KEY.encode() not in zstandard.decompress(masked.raw_response or b"")
+    assert masked.event_times == times
+    assert (left_out.raw_response, left_out.event_times) == (None, None)
 
 
 def test_conversations(anywhere: Anywhere, run: Command, place: Path) -> None:

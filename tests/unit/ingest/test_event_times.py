@@ -51,6 +51,11 @@ def test_comments_and_an_end_that_is_missing() -> None:
     assert times([b": hello\n\n", b"data: 1\n\n", b"data: 2"], 3) == [1000, 2000, 3000]
 
 
+def test_a_byte_order_mark() -> None:
+    """A mark before the first event belongs to it."""
+    assert times([b"\xef\xbb\xbf", *EVENTS], 4) == [2000, 3000, 4000, 5000]
+
+
 @pytest.mark.parametrize("line_end", [b"\r\n", b"\r"])
 def test_other_line_ends(line_end: bytes) -> None:
     """Line ends of any kind end an event."""

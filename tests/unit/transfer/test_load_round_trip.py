@@ -44,7 +44,7 @@ numbers = st.integers(-(2**63), 2**63 - 1)
 reals = st.floats(allow_nan=False, allow_infinity=True).map(lambda x: x + 0.0)
 TEXT_COLUMNS = (
     "response_id previous_response_id conversation_id ended_by error_code error_message"
-    " requested_model model user_agent upstream_request_id output_text".split()
+    " requested_model model user_agent upstream_request_id output_text event_times".split()
 )
 INTEGER_COLUMNS = (
     "status_code input_tokens cached_tokens output_tokens reasoning_tokens total_tokens".split()

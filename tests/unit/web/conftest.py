@@ -57,7 +57,8 @@ def list_rows() -> list[dict[str, Any]]:
              result=json.dumps({"id": "resp_2", "output": answer_2}),
              output_text="**Because** the bound is `3`.", input_tokens=1400, cached_tokens=1200,
              output_tokens=30, duration_ms=1500.0, first_event_ms=300.0,
-             raw_response=packed(stream.encode())),
+             raw_response=packed(stream.encode()),
+             event_times=json.dumps({"ms": [300, *[4] * 198, 1000, *[1] * 50]})),
         build_row(f"bad{HOSTILE}/..%2f\"", 10, question=HOSTILE, model=HOSTILE, label=HOSTILE,
              agent=HOSTILE, session_id=f"s{HOSTILE}", error_code=HOSTILE, error_message=HOSTILE,
              host=HOSTILE, state="failed", response_id=f"r{HOSTILE}", user_agent=HOSTILE,
@@ -76,8 +77,8 @@ def build_row(name: str, seconds: float, **columns: Any) -> dict[str, Any]:
     """An exchange with every column that any of them has."""
     every: dict[str, Any] = dict.fromkeys(
         "session_id parent_exchange_id agent label question response_id request_body result"
-        " output_text raw_response input_tokens cached_tokens output_tokens first_event_ms"
-        " error_code error_message user_agent".split()
+        " output_text raw_response event_times input_tokens cached_tokens output_tokens"
+        " first_event_ms error_code error_message user_agent".split()
     )
     return {
         **every, "exchange_id": name, "tenant_id": "default",

@@ -67,6 +67,8 @@ def test_events_of_a_stream(served: Served) -> None:
     assert "e199" in page
     assert "e200" not in page
     assert "e249" in served.get("exchange/t2/stream", start="200")
+    assert ("+0.300 s" in page, "+1.092 s" in page, "+2.093 s" in page) == (True, True, False)
+    assert "+2.093 s" in served.get("exchange/t2/stream", start="200")
     assert "were not kept" in served.get("exchange/t1/stream")
 
 
