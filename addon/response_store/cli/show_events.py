@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 _MAX_CHARACTERS = 2_000
 """Characters of an event that a terminal is given: no line is as wide."""
-_LONG_PAUSE = 1_000
-"""Milliseconds before an event from which on its time stands out."""
 
 
 def write_events(entry: LookupResult, *, as_json: bool, verbose: bool, paged: bool) -> None:
@@ -76,15 +74,12 @@ def draw_events(events: Iterator[TimedEvent], *, whole: bool) -> Iterator[Render
     """Yield a line for each event, as wide as the terminal; with `whole` as long as the event."""
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
-    before = 0
     for one in events:
-        has_paused = one.ms is not None and one.ms - before >= _LONG_PAUSE
-        before = one.ms if one.ms is not None else before
         name = put_on_one_line(one.name[:_MAX_CHARACTERS])
         data = one.data if whole else shorten_data(one.data)[:_MAX_CHARACTERS]
         is_comment = not name and data.startswith(":")
         yield Text.assemble(
-            (f"{format_offset(one.ms):>11}  ", LABEL if has_paused else MUTED),
+            (f"{format_offset(one.ms):>11}  ", LABEL if one.is_late else MUTED),
             (f"{name}  " if name else "", ACCENT),
             (put_on_one_line(data), MUTED if is_comment else ""),
             no_wrap=not whole,

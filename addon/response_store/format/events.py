@@ -28,16 +28,19 @@ _REPEATED = frozenset(
 )
 _MAX_SHORTENED = 1 << 14  # bytes: what is longer is cut off long before its end anyway
 _CLOCK_INTERVAL = 256  # frames
+_LATE = 1_000  # milliseconds
 
 
 class TimedEvent(NamedTuple):
     """An event, or a comment, which has no name and its data as it stands.
 
     `ms` are the milliseconds since the start of the exchange, None where they are not known.
+    `is_late`: it came a second or more after what came before it.
     """
 
     ms: int | None
     event: Event
+    is_late: bool = False
 
     @property
     def name(self) -> str:
@@ -64,15 +67,18 @@ def list_timed_events(stream: bytes, event_times: str | None) -> Iterator[TimedE
     times = None
     if event_times is not None:
         times = decode_event_times(event_times, sum(1 for _ in find_frame_ends(stream)))
+    before: int | None = 0
     for number, frame in enumerate(split_stream(stream)):
         if number % _CLOCK_INTERVAL == _CLOCK_INTERVAL - 1 and deadline.has_passed:
             raise TooManyValuesError("a stream that takes too long to read")
         ms = times[number] if times is not None else None
+        is_late = ms is not None and before is not None and ms - before >= _LATE
+        before = ms
         events = [*parse_stream(frame)]
-        for event in events:
-            yield TimedEvent(ms, event)
         if not events and frame.startswith(b":"):
-            yield TimedEvent(ms, Event(b"", frame.strip()))
+            events = [Event(b"", frame.strip())]
+        for place, event in enumerate(events):
+            yield TimedEvent(ms, event, is_late and not place)
 
 
 def shorten_data(data: str) -> str:

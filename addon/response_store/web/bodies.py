@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.errors import StoreError
 from response_store.format.bodies import parse_document, unpack_body
-from response_store.format.events import TimedEvent, format_offset, list_timed_events
+from response_store.format.events import TimedEvent, format_offset, list_timed_events, shorten_data
 from response_store.web.page import PageError
 
 if TYPE_CHECKING:
@@ -93,10 +93,14 @@ MAX_DATA = 1_000
 
 
 class ShownEvent(NamedTuple):
-    """An event: its number, when it came, its name, how much it has, the beginning of that."""
+    """An event: its number, when it came, its name, how much it has, the beginning of that.
+
+    Its data is without what its name and the other events say as well.
+    """
 
     number: int
     time: str
+    is_late: bool
     name: str
     size: int
     data: str
@@ -114,11 +118,11 @@ def list_events(raw: bytes, event_times: str | None, start: int) -> tuple[list[S
 
 
 def _show_event(number: int, timed: TimedEvent) -> ShownEvent:
-    data = timed.event.data
     return ShownEvent(
         number,
         format_offset(timed.ms),
+        timed.is_late,
         timed.name,
-        len(data),
-        data[: 4 * MAX_DATA].decode("utf-8", "replace")[:MAX_DATA],
+        len(timed.event.data),
+        shorten_data(timed.data)[:MAX_DATA],
     )

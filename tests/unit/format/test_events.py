@@ -89,6 +89,17 @@ def test_a_stream_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
         list(list_timed_events(b"data: 1\n\n" * 1000, None))
 
 
+def test_late_events() -> None:
+    """An event stands out that came a second or more after what came before it, or the request."""
+    stream = b"data: 1\n\n" * 5
+    for column, late in (
+        ('{"ms":[1000,0,999,1000,1]}', [True, False, False, True, False]),
+        ('{"ms":[999,[2,1000],[2,1]]}', [False, True, False, False, False]),
+        ('{"ms":[5,[3,4000],700],"thinned":true}', [False] * 5),
+    ):
+        assert [one.is_late for one in list_timed_events(stream, column)] == late
+
+
 def test_thinned_times() -> None:
     """An event of a long stream has its own time or none."""
     count = 5_000
