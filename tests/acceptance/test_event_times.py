@@ -48,7 +48,7 @@ def timed(
 
 def command(*arguments: str) -> str:
     done = CliRunner().invoke(main, [*arguments])
-    assert (done.exit_code, done.stderr) == (0, "")
+    assert done.exit_code == 0, done.output
     return done.stdout
 
 
