@@ -134,9 +134,13 @@ def _drop_last_word(text: LongText) -> LongText | None:
 _escaped_characters = b"\\u00"
 _START_BYTES = 1 << 16  # that are read of an answer with too many values
 # What a stream's items are counted by, against those of its terminal object.
+_DONE_ITEM = b'"response.output_item.done"'
 _done_items = re.compile(rb'"type"\s*:\s*"response\.output_item\.done"').finditer
 # What an item of a terminal object lacks that its stream may have had.
 _bare_member = re.compile(rb'"(?:content|arguments|input)"\s*:\s*(?:\[\s*\]|"")').search
+# One of both is in each frame whose event is terminal: its type may be spelled with escapes.
+_has_mark = re.compile(rb"response\.(?:completed|incomplete|failed|cancelled|done)").search
+_ESCAPE = b"\\u"
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
 
 NOT_KEPT = "response body: not kept"
@@ -303,9 +307,10 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
 def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:
     """Return whether a terminal object has all items that its stream had finished, and the text."""
     max_items = len(terminal.items)
-    if sum(1 for _ in islice(_done_items(stream), max_items + 1)) > max_items or _bare_member(
-        terminal.response or b""
-    ):
+    has_more = stream.count(_DONE_ITEM) > max_items and (
+        sum(1 for _ in islice(_done_items(stream), max_items + 1)) > max_items
+    )
+    if has_more or _bare_member(terminal.response or b""):
         return False
     return terminal.output_text is not None or b"output_text.d" not in stream
 
@@ -323,9 +328,11 @@ def find_terminal_event(stream: bytes) -> Event | None:
         start = stream.rfind(FRAME_END, 0, end)
         if end - start > READ_BYTES:
             break
-        event = parse_frame(stream[start + len(FRAME_END) if start >= 0 else 0 : end])
-        if event is not None and is_terminal(event):
-            terminal = event
+        first = start + len(FRAME_END) if start >= 0 else 0
+        if _has_mark(stream, first, end) or stream.find(_ESCAPE, first, end) >= 0:
+            event = parse_frame(stream[first:end])
+            if event is not None and is_terminal(event):
+                terminal = event
         if start < 0:
             break
         end = start

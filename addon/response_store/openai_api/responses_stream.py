@@ -51,6 +51,8 @@ def merge_output(
     """
     if not final:
         return tuple(streamed), False
+    if not streamed:
+        return tuple(final), False
     match = _match_items([_Seen(item) for item in final], [_Seen(item) for item in streamed])
     merged = list(final)
     has_lost = False
@@ -235,7 +237,9 @@ class ResponseAccumulator:
         merged, has_lost = merge_output(whole.items, items)
         if merged != whole.items:
             whole = replace(whole, items=merged, output_text=join_output_text(merged))
-        before = _read_partial(jsontext.encode_object(self._snapshot), ())
+        before = ParsedResponse()
+        if self._snapshot:
+            before = _read_partial(jsontext.encode_object(self._snapshot), ())
         has_lost = has_lost or self._lost or (self._unknown and incremental)
         return replace(
             whole,
