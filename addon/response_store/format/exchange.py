@@ -24,6 +24,7 @@ from response_store.model.records import ExchangeRow, State, StoredResponse, Wri
 from response_store.openai_api.item_kinds import CALL, LabelledTurn
 from response_store.openai_api.item_texts import Fields, as_fields, as_list
 from response_store.openai_api.items import (
+    ItemReader,
     TurnItem,
     choose_fuller,
     find_instructions,
@@ -87,12 +88,15 @@ class Exchanged(NamedTuple):
     answer: Fields = _NOTHING
 
 
-def read_exchanged(entry: LookupResult) -> Exchanged:
-    """Return the instructions, the items of the request, and those of the answer."""
+def read_exchanged(entry: LookupResult, reader: ItemReader | None = None) -> Exchanged:
+    """Return the instructions, the items of the request, and those of the answer.
+
+    `reader` is one that has read an exchange which this one probably goes on from.
+    """
     exchange, response = entry.exchange, entry.response
     body = _unpack_request(exchange.request_body) if exchange and exchange.request_body else b""
     request = parse_document(body.decode("utf-8", "replace"))
-    instructions, items = find_instructions(request), read_request_items(request)
+    instructions, items = find_instructions(request), read_request_items(request, reader)
     if not (instructions or items):
         items = read_input_items(parse_document(response.input if response else None))
     fields = as_fields(request)

@@ -8,6 +8,7 @@ folded by `details`, pictures stand in the page itself, and links tell nobody wh
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ from response_store.format.text import escape_controls, put_on_one_line
 from response_store.format.transcript import describe_continued, format_sums, list_sections
 
 if TYPE_CHECKING:
+    from pygments.formatter import Formatter
+
     from response_store.format.conversation import Citation
     from response_store.format.facts import Fact
     from response_store.openai_api.item_images import ItemImage
@@ -79,12 +82,18 @@ def highlight(code: str, language: str) -> str:
     if language.lower() not in _LANGUAGES or len(code) > MAX_HIGHLIGHTED:
         return escape(code)
     from pygments import highlight as colour  # noqa: PLC0415 (slow to load)
-    from pygments.formatters import HtmlFormatter  # noqa: PLC0415
     from pygments.lexers import get_lexer_by_name  # noqa: PLC0415
 
     lexer = get_lexer_by_name(language.lower(), stripnl=False)
-    coloured: str = colour(code, lexer, HtmlFormatter(nowrap=True, classprefix="h-"))
+    coloured: str = colour(code, lexer, _build_formatter())
     return coloured.rstrip("\n") if not code.endswith("\n") else coloured
+
+
+@cache  # it takes longer to make than a call to colour
+def _build_formatter() -> Formatter[str]:
+    from pygments.formatters import HtmlFormatter  # noqa: PLC0415 (slow to load)
+
+    return HtmlFormatter(nowrap=True, classprefix="h-")
 
 
 def _highlight_fence(code: str, language: str, _: str) -> str:

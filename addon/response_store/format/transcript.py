@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
 from response_store.format.bodies import Tokens, count_tokens, sum_tokens
 from response_store.format.exchange import Exchanged, read_exchanged
 from response_store.format.text import NONE, escape_controls, format_time, put_on_one_line
 from response_store.openai_api.item_kinds import LabelledTurn
-from response_store.openai_api.items import TurnItem, join_turns
+from response_store.openai_api.items import ItemReader, TurnItem, join_turns
 
 if TYPE_CHECKING:
     from response_store.queries.lookup import LookupResult
@@ -46,6 +47,7 @@ class Transcript:
         self._by_model: set[TurnItem] = set()  # by the model
         self._unanswered: list[TurnItem] = []
         self._named: dict[str, TurnItem] = {}
+        self._last: list[TurnItem] = []  # all of it shown
 
     def add(self, exchanged: Exchanged) -> NewItems:
         """Return what is new in the next exchange."""
@@ -66,15 +68,17 @@ class Transcript:
         return self._named.get(item.identifier or "", item) if item.refers else item
 
     def _fresh(self, inputs: list[TurnItem]) -> list[TurnItem]:
-        history_end = 1 + max(
-            (at for at, item in enumerate(inputs) if item in self._by_model), default=-1
-        )
+        places = range(len(inputs) - 1, -1, -1)
+        history_end = 1 + next((at for at in places if inputs[at] in self._by_model), -1)
         history, rest = inputs[:history_end], inputs[history_end:]
         repeated = len(self._unanswered)
         if rest[:repeated] == self._unanswered:
             rest = rest[repeated:]
+        pairs = zip(inputs, self._last, strict=False)
+        same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
+        self._last = inputs
         return [
-            *(item for item in history if item not in self._shown),
+            *(item for item in history[same:] if item not in self._shown),
             *(item for item in rest if item.call is None or item not in self._shown),
         ]
 
@@ -138,13 +142,14 @@ def list_sections(thread: Thread) -> Iterator[Section]:
     """Yield the responses of a thread, from the oldest; what is new, of each agent by itself."""
     ids = {*thread.ids}
     transcripts: defaultdict[str | None, Transcript] = defaultdict(Transcript)
+    readers: defaultdict[str | None, ItemReader] = defaultdict(ItemReader)
     for node in thread.nodes():
-        exchanged = read_exchanged(node.entry)
+        agent = node.entry.exchange.agent if node.entry.exchange else None
+        exchanged = read_exchanged(node.entry, readers[agent])
         state = _describe_state(node.entry, exchanged)
         counted = count_tokens(node.entry)
         heading = _list_heading(node.entry, counted, state)
         branches = tuple(_list_branches(node, ids))
-        agent = node.entry.exchange.agent if node.entry.exchange else None
         new = transcripts[agent].add(exchanged)
         yield Section(heading, state, new, branches, counted, node.entry, exchanged)
 

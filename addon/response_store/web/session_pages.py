@@ -12,6 +12,7 @@ from response_store.errors import StoreError
 from response_store.format.exchange import Exchanged, read_exchanged
 from response_store.model.records import State
 from response_store.model.zstd import read_stated_size
+from response_store.openai_api.items import ItemReader
 from response_store.queries.lookup import LookupResult
 from response_store.queries.session_turns import SessionKey, SessionTurn, find_session, list_turns
 from response_store.queries.sessions import SessionSummary, list_sessions, summarize_sessions
@@ -133,6 +134,7 @@ class TurnReader:
     def __init__(self, lookup: ThreadLookup, tenant: str) -> None:
         self._lookup = lookup
         self._tenant = tenant
+        self._items = ItemReader()
         self._kept: dict[str, tuple[LookupResult | None, Exchanged]] = {}
 
     def read(self, exchange_id: str) -> tuple[LookupResult | None, Exchanged]:
@@ -142,7 +144,7 @@ class TurnReader:
             entry = None
             with suppress(StoreError):
                 entry = self.complete(self._lookup.find(self._tenant, exchange_id))
-            kept = entry, read_exchanged(entry) if entry else _NOTHING
+            kept = entry, read_exchanged(entry, self._items) if entry else _NOTHING
         self._kept[exchange_id] = kept
         if len(self._kept) > _MAX_KEPT:
             del self._kept[next(iter(self._kept))]
