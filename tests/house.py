@@ -1,4 +1,4 @@
-"""Measure the layout of the source: `python -m tests.house` prints a table, tests hold its bounds.
+"""Measure the layout of the source: `python -m tests.house [FOLDER]` prints a table, tests hold bounds.
 
 Everything is read by `ast`; nothing of the package is imported. All imports count, those in
 functions and those for types alone as well: whoever reads a module has to follow them.
@@ -139,6 +139,21 @@ class House:
         return sorted({module.top for module in self.all.values()} - known - {""})
 
     @cached_property
+    def sections(self) -> list[str]:
+        """Return the modules that one module imports, which stands in the same folder."""
+        importers = defaultdict(set)
+        for name, others in self.imports.items():
+            for other in others - {name}:
+                importers[other].add(name)
+        return [
+            module.name
+            for module in self.modules
+            if len(importers[module.name]) == 1
+            if {one.rpartition(".")[0] for one in importers[module.name]}
+            == {module.name.rpartition(".")[0]}
+        ]
+
+    @cached_property
     def functions(self) -> list[str]:
         """Return the names of all functions at the top of a module."""
         kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -166,6 +181,7 @@ class House:
         return {
             "modules, mean lines": f"{len(lines)}, {sum(lines) / len(lines):.0f}",
             "modules under 60 lines": str(sum(number < 60 for number in lines)),
+            "modules with one importer, in their own folder": str(len(self.sections)),
             "import lines, % of all": f"{100 * imports / total:.2f}",
             "module-level functions that start with a verb, %": _share(verbs, self.functions),
             "docstrings that start The/A/An/What/Whether, %": _share(articles, docstrings),
@@ -249,9 +265,10 @@ def _share(part: int, whole: list[str]) -> str:
 
 
 def main() -> None:
-    """Print the measures as a table."""
+    """Print the measures as a table, of the package in another folder if one is named."""
     sys.setrecursionlimit(10_000)
-    for name, value in House().measures().items():
+    source = Path(sys.argv[1]) if sys.argv[1:] else SOURCE
+    for name, value in House(source).measures().items():
         sys.stdout.write(f"| {name} | {value} |\n")
 
 
