@@ -1,4 +1,4 @@
-"""Measure the layout of the source: `python -m tests.house [FOLDER]` prints a table, tests hold bounds.
+"""Measure the layout of the source: `python -m tests.house [FOLDER]` prints a table; tests hold it.
 
 Everything is read by `ast`; nothing of the package is imported. All imports count, those in
 functions and those for types alone as well: whoever reads a module has to follow them.
