@@ -207,5 +207,5 @@ def test_deleted_file(make_proxy: MakeProxy, tenant: str, gone: str, *, rests: b
         assert lost == int(rests and gone == "responses.db*")
         assert [row["state"] for row in rows] == ["completed"] * (3 - lost)
         assert len(proxy.database.responses(tenant)) == 3 - lost
-        assert ("is an older or a new one" in proxy.output()) == bool(lost)
+        assert ("is an older copy or a new database" in proxy.output()) == bool(lost)
         assert "Traceback" not in proxy.output()

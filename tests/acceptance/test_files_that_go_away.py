@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 1.5  # seconds that no answer takes, on a machine that is busy
-GONE = "is an older or a new one"
+GONE = "is an older copy or a new database"
 
 
 @pytest.fixture

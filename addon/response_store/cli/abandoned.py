@@ -24,7 +24,8 @@ def apply_and_note(source: Source, abandoned: Sequence[JournalDirectory]) -> Non
     for journal in apply_abandoned(source, abandoned[0].path.parent):
         if journal.fate is Fate.UNFINISHED and journal.path in ours:
             note(
-                f"Note: what a proxy that has ended left in {journal.path} waits: {journal.problem}"
+                f"Note: the journal {journal.path} of a proxy that has ended is not applied:"
+                f" {journal.problem}"
             )
 
 

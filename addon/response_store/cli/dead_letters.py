@@ -139,8 +139,8 @@ def _export(
     with open_destination(path) as write:
         write(b"".join(lines))
     if left_out:
-        note(f"Note: {left_out} changes are no rows, and not among these lines: deletions, items of"
-             " conversations. --retry makes them.")  # fmt: skip
+        note(f"Note: {left_out} changes are not exported, as they are no rows: deletions, items of"
+             " conversations. --retry applies them.")  # fmt: skip
 
 
 def _read_ids(change: Change) -> tuple[str | None, ...]:

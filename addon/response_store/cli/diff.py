@@ -131,7 +131,7 @@ def find_previous(query: Query, tenant: str, entry: LookupResult) -> LookupResul
             if page.exchanges:
                 return query.find(tenant, page.exchanges[0].exchange_id)
     raise StoreError(
-        "Nothing is known that this exchange goes on from. Name what it is to be compared with:"
+        "This exchange is not known to continue another one. Name what to compare it with:"
         " response-store diff A B"
     )
 

@@ -115,8 +115,7 @@ def _flush(source: Source, journal: Path | None, timeout: float | None) -> list[
     """Apply and wait; return the journals that are not in the database."""
     if source.target.is_in_memory:
         raise StoreError(
-            "An in-memory database is its proxy's alone, and so is its journal: nobody else can"
-            " wait for it."
+            "Only its proxy can see an in-memory database, so no other program can wait for it."
         )
     if journal is not None and journal.is_file():
         return _apply_earlier(source, journal)

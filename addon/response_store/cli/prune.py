@@ -88,7 +88,7 @@ def build_rule(
     """
     if identifiers:
         if selection != Selection() or (older_than, max_bytes) != (None, None) or all_tenants:
-            raise click.UsageError("An ID names what is to go: it goes with no filter.")
+            raise click.UsageError("An ID names what to remove: give it without filters.")
         rows_of = default_tenant if tenant is None else tenant
         return PruneRule(Selection(exchange_ids=identifiers), (rows_of,))
     if tenant is not None and all_tenants:
@@ -99,12 +99,12 @@ def build_rule(
             " closed when the next one starts. Prune them then."
         )
     if all_tenants and (selection.sessions or selection.recorder_ids):
-        raise click.UsageError("A session or run is one tenant's: it goes with no --all-tenants.")
+        raise click.UsageError("A session or run is one tenant's: give it without --all-tenants.")
     filtered = selection != Selection() or older_than is not None
     if max_bytes is not None:
         if filtered or tenant is not None:
             raise click.UsageError(
-                "--max-bytes takes the oldest exchanges of all tenants: it goes with no filter."
+                "--max-bytes takes the oldest exchanges of all tenants: give it without filters."
                 " Run prune twice."
             )
         return PruneRule(Selection(), None, max_bytes)
@@ -303,8 +303,8 @@ def _prune(
                     rule.apply(pruner)
                 except KeyboardInterrupt:
                     note(
-                        f"\nStopped: {pruner.exchanges} exchanges have gone, whole batches."
-                        " The same command goes on."
+                        f"\nStopped: {pruner.exchanges} exchanges were removed, in whole batches."
+                        " The same command removes the rest."
                     )
                     raise click.exceptions.Exit(INTERRUPTED) from None
         space = _give_room_back(database, vacuum, pruner)

@@ -164,7 +164,7 @@ def show_command(
     if (last or session is not None) and identifier != NEWEST:
         raise click.UsageError(f"{'--last' if last else '--session'} and ID exclude each other.")
     if differences and (not several or form == "html"):
-        raise click.UsageError("--diff is of --thread or --session, as text or with --json.")
+        raise click.UsageError("--diff goes with --thread or --session, as text or with --json.")
     if events and (several or form not in ("", "as_json")):
         other = several or _FORMS[form]
         raise click.UsageError(f"--events is of one exchange, as text or with --json: not {other}.")
@@ -198,7 +198,7 @@ def _choose_form(flags: dict[str, bool], several: str) -> str:
         raise click.UsageError(f"{' and '.join(map(_FORMS.get, forms))} exclude each other.")  # type: ignore[arg-type]
     form = forms[0] if forms else ""
     if several and form and form not in _OF_THREADS:
-        raise click.UsageError(f"{_FORMS[form]} is of one exchange: it goes not with {several}.")
+        raise click.UsageError(f"{_FORMS[form]} shows one exchange: give it without {several}.")
     return form
 
 

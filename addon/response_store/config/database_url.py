@@ -97,7 +97,9 @@ def _find_misplaced_path(path: str) -> Problem | None:
     one that is meant; None if it does.
     """
     if path != _MEMORY and path.rpartition("/")[2] == _MEMORY:
-        return Problem("the URL names a file :memory:, not what is in memory", _WRITE_IN_MEMORY)
+        return Problem(
+            "the URL names a file called :memory:, not an in-memory database", _WRITE_IN_MEMORY
+        )
     if _WINDOWS.match(path):
         return Problem("the path is one of Windows, which is not supported", _FORMS)
     if (device := _DEVICE.match(path)) is not None:
@@ -338,12 +340,12 @@ def _find_sqlite_problems(settings: Mapping[str, Any]) -> Iterator[tuple[str, Pr
 
 _SERVING = ("prefer", "only")
 _IN_MEMORY = Problem(
-    "what is in memory can't be served: only the connection that writes it sees it",
+    "an in-memory database can't be served: only the connection that writes it sees it",
     "Name a file in database_url, or take serve out.",
 )
 
 _NOTHING_TO_RETAIN = Problem(
-    "what is in memory goes with the proxy: nobody else can remove anything from it",
+    "an in-memory database can't be pruned: only the connection that writes it sees it",
     "Name a file in database_url, or take retention out.",
 )
 

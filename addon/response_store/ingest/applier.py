@@ -313,8 +313,8 @@ class Applier:
         if reading.known and missing > 0:
             self._counters.add("frames_gone", missing)
             logger.warning(
-                "response_store: %s is an older or a new one: of what was written before, the "
-                "journal has not got %d frames any more",
+                "response_store: %s is an older copy or a new database: %d frames that were "
+                "applied before are not in it, and not in the journal any more",
                 self._store.describe(),
                 missing,
             )

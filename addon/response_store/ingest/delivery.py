@@ -178,11 +178,13 @@ class Delivery:
             self._batch_size = number // 2
             return
         if not batch.items:
-            raise TransientStoreError(f"{self._store.describe()} takes no position ({reason})")
+            raise TransientStoreError(
+                f"{self._store.describe()} refuses the journal's position ({reason})"
+            )
         item = batch.items[0]
         if isinstance(item.change, Record) and not self._store.accepts(item.change):
             raise TransientStoreError(
-                f"{self._store.describe()} takes no rows at all ({reason}): see that the tables "
+                f"{self._store.describe()} refuses every row ({reason}): check that the tables "
                 "are as Response Store made them"
             )
         self._bury(item, reason)

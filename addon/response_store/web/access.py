@@ -112,7 +112,7 @@ def require_loopback(host: str) -> str:
         raise NotLoopbackError(
             f"--listen-host {host!r}: this is no address of this machine alone. Prompts and answers"
             " are shown to whoever has the page's address, so only loopback is listened to:"
-            " 127.0.0.1 or ::1. From another machine, bring the port over:"
+            " 127.0.0.1 or ::1. From another machine, forward the port:"
             " ssh -L PORT:127.0.0.1:PORT HOST"
         )
     return str(address)

@@ -245,7 +245,7 @@ def test_a_role_that_may_only_read(
     left = killed_proxy(place, range(1))
     result = run("list")
     assert (result.exit_code, listed(result)) == (0, ["e1"])
-    assert f"Note: what a proxy that has ended left in {left} waits: " in result.stderr
+    assert f"Note: the journal {left} of a proxy that has ended is not applied: " in result.stderr
     assert left.exists()
 
 
@@ -296,7 +296,7 @@ def test_files_that_can_only_be_read(run: Command, open_folder: Path) -> None:
             path.chmod(0o644)
         code, out, err = in_child(lambda: run("list"), user=nobody)
     assert (code, out.split("\t")[7:8]) == (0, ["resp_0"])
-    assert f"Note: what a proxy that has ended left in {folder} waits: " in err
+    assert f"Note: the journal {folder} of a proxy that has ended is not applied: " in err
     assert folder.exists()
 
 

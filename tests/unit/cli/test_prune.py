@@ -154,7 +154,7 @@ def test_by_size(anywhere: Anywhere, run: Command) -> None:
         (["--dry-run", "--vacuum"], "Say what is to go"),
         (["--older-than", "30d"], "Nobody is there to be asked: add --yes, or --dry-run"),
         (["--state", "open", "--yes"], "closed when the next one starts"),
-        (["--max-bytes", "1GB", "--model", "x"], "it goes with no filter"),
+        (["--max-bytes", "1GB", "--model", "x"], "give it without filters"),
         (["--max-bytes", "lots"], "Say 500MB, 2GB or 1.5GiB."),
         (["--older-than", "1d", "--tenant", "a", "--all-tenants"], "exclude each other"),
     ],
@@ -227,8 +227,9 @@ def test_breaking_off(stored: Stored, run: Command, monkeypatch: pytest.MonkeyPa
         patched.setattr("response_store.cli.prune._rest", interrupted)
         result = run("prune", "--older-than", "1d", "--yes")
     assert result.exit_code == 130
-    assert "Stopped: 20 exchanges have gone, whole batches. The same command goes on." in (
-        result.stderr
+    assert (
+        "Stopped: 20 exchanges were removed, in whole batches. The same command removes the rest."
+        in (result.stderr)
     )
     assert len(left(stored)) == 30
     run("prune", "--older-than", "1d", "--yes")

@@ -131,7 +131,7 @@ def test_a_page_is_opened(
     ("arguments", "message"),
     [
         (("--json", "--answer"), "--json and --answer exclude each other"),
-        (("--thread", "--curl"), "--curl is of one exchange: it goes not with --thread"),
+        (("--thread", "--curl"), "--curl shows one exchange: give it without --thread"),
         (("--raw", "--open"), "--raw and --html exclude each other"),
         (("--html", "-", "--open"), "--open wants a file"),
     ],

@@ -169,7 +169,9 @@ def test_serving_needs_responses(load: Load, refusal: Refusal) -> None:
     memory = {"database_url": "sqlite::memory:"}
     for serve in ("prefer", "only"):
         assert ": serve: serve answers for responses, and" in refusal({"serve": serve, **chat})
-        assert ": serve: what is in memory can't be served" in refusal({"serve": serve, **memory})
+        assert ": serve: an in-memory database can't be served" in refusal(
+            {"serve": serve, **memory}
+        )
         assert refusal({"serve": serve, "database_url": "sqlite://../x.db"}).count("serve") == 0
     load({"serve": "off", **chat, **memory})
 

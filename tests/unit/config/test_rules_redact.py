@@ -107,7 +107,7 @@ def test_a_refusal_names_the_line(refusal: Refusal) -> None:
 def test_retention_needs_a_file(refusal: Refusal) -> None:
     """Nobody reaches what is in memory."""
     text = 'database_url: "sqlite::memory:"\nretention: {max_age_days: 1}'
-    assert "retention: what is in memory goes with the proxy" in refusal(text)
+    assert "retention: an in-memory database can't be pruned" in refusal(text)
 
 
 def test_retention(load: Load) -> None:

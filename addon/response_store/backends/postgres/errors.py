@@ -233,8 +233,8 @@ _MEANINGS: dict[str, _Meaning] = {
             " version up to date), or CREATE where they are still to be made"
         ),
     ),
-    "42710": (TransientStoreError, "another program makes the schema at this moment"),
-    "42P07": (TransientStoreError, "another program makes the schema at this moment"),
+    "42710": (TransientStoreError, "another program is creating the tables at this moment"),
+    "42P07": (TransientStoreError, "another program is creating the tables at this moment"),
     "53": (TransientStoreError, "the server is short of resources: disk, memory or connections"),
     "53100": (TransientStoreError, "the server's disk is full: make room"),
     "53300": (TransientStoreError, "the server has too many connections"),

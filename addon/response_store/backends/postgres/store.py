@@ -80,7 +80,7 @@ class PostgresStore:
         except RowRefusedError:
             self._leave()
             raise TransientStoreError(
-                f"{self._label}: another program makes the schema at this moment"
+                f"{self._label}: another program is creating the tables at this moment"
             ) from None
         except BaseException:
             self._leave()
