@@ -1,4 +1,4 @@
-"""The mitmproxy addon: its option, its configuration, and the life of its sessions."""
+"""Run as a mitmproxy addon: startup and shutdown, its option, its configuration, its sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Count what happens, and report our own errors once a kind, never in the way of traffic."""
+"""Count what happens (metrics); report our own errors once a kind, never in the way of traffic."""
 
 from __future__ import annotations
 

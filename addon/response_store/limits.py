@@ -1,4 +1,4 @@
-"""How much a peer may make of what it sends: every number has its reason here.
+"""Bound how much a peer may make of what it sends, as by a gzip bomb; each number has a reason.
 
 What a peer can count up (codings, values, names, turns, frames) is bounded before it becomes depth,
 objects, time, memory or a line. Above a bound bytes are kept as they came, or less is kept, and

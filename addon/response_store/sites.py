@@ -1,9 +1,9 @@
-"""Which web pages may use the proxy: a listener on loopback is reached by every page of a browser.
+"""Say which web pages may use the proxy, against CSRF and DNS rebinding.
 
-A page of any site can send requests to 127.0.0.1, and one whose name is made to resolve to it
-(DNS rebinding) can read the answers. What tells: the name in Host, which such a page can't choose
-freely, and the headers in which browsers say where a request comes from. Other programs send none
-of these, and are never refused for it.
+Every page of a browser reaches a listener on loopback: a page of any site can send requests to
+127.0.0.1, and one whose name is made to resolve to it (DNS rebinding) can read the answers. What
+tells: the name in Host, which such a page can't choose freely, and the headers in which browsers
+say where a request comes from. Other programs send none of these, and are never refused for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tell when the end of an exchange may go to its client: once its frames are acknowledged.
+"""Hold the end of an exchange until its frames are acknowledged, which is the only backpressure.
 
 With `acknowledge: database` once their rows are committed as well. All waits are bounded, and
 after one that ran out nobody waits for the same (the disk, the ingester, commits) until that is

@@ -1,7 +1,8 @@
 """Take from mitmproxy's flows what is kept of them: plain values, secrets left behind.
 
-The only place that knows the shape of a flow. Headers are read by allow-list; nothing else of
-them is ever looked at, so nothing else can be kept.
+The only place that knows the shape of a flow. Headers are read by an allowlist: the columns of
+`model/records.py` name those of requests, `_ANSWER_HEADERS` here those of answers. Nothing else
+of them is ever looked at, so nothing else can be kept.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One socket: messages in, exchanges out.
+"""Turn the messages of one socket into exchanges: one state machine.
 
 Several responses pass on a socket, several at a time. Each is a turn, an exchange of its own: it
 begins with a `response.create`, or with a response that nobody asked for (steering), and ends

@@ -1,4 +1,4 @@
-"""Draw exchanges as a table: when, how it stands, which model, what was asked and what came.
+"""Draw exchanges as a table: when, state, model, question and answer, with colours by state.
 
 A row is one line, whatever the width: what is narrow has fewer columns, and the words take what
 the others leave.

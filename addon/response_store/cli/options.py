@@ -1,4 +1,4 @@
-"""Define the options that say which exchanges are meant, times and sizes as people say them."""
+"""Define the options that select exchanges; parse dates, times and sizes as people write them."""
 
 from __future__ import annotations
 

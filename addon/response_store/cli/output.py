@@ -1,4 +1,4 @@
-"""Write to a terminal in colours and tables, to a pipe plain text or JSON."""
+"""Write to a terminal in colours (see `choose_style`) and tables, to a pipe plain text or JSON."""
 
 from __future__ import annotations
 

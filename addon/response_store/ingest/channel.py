@@ -1,4 +1,4 @@
-"""The messages between the proxy and its ingester, over a stream socket.
+"""Carry messages between the proxy and its ingester (IPC), over a stream socket.
 
 A message is `u32 head size, u64 body size` (little endian), a msgpack head and a raw body. Both
 sides are of the same version (`Hello` says which), so the heads are arrays without names. This

@@ -1,4 +1,4 @@
-"""The proxy's side of its ingester: starts the process, talks to it, and starts it again.
+"""Start the ingester's process for the proxy, talk to it, and restart it when it has ended.
 
 Everything here runs on the event loop's thread and nothing waits, but for `pump`, which blocks
 for a bounded time where a caller has nothing better to do: in the callable of a stream, at the

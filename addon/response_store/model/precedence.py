@@ -8,8 +8,8 @@ that brings it comes late.
 A row is replaced only by one in a later state. The same rank of the state decides which exchange
 represents a response that several name.
 
-Applying a change twice changes nothing: an item is known by its id, and the items with which a
-conversation begins, which have none yet, are put where there are none.
+Applying a change twice changes nothing (it is idempotent): an item is known by its id, and the
+items with which a conversation begins, which have none yet, are put where there are none.
 """
 
 from __future__ import annotations

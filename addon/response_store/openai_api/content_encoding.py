@@ -1,8 +1,9 @@
 """Content encodings: gzip, deflate, br and zstd, decoded as they come.
 
-Source: RFC 9110 section 8.4. A few bytes can stand for gigabytes, or for hours of empty blocks. So
-every decoder takes and gives small pieces, also empty ones, and works on the next one only when
-asked for it: the caller bounds the sum, and the time. What is between two codings is bounded here.
+Source: RFC 9110 section 8.4. A few bytes can stand for gigabytes, or for hours of empty blocks: a
+gzip bomb. `limits.py` has the bounds. So every decoder takes and gives small pieces, also empty
+ones, and works on the next one only when asked for it: the caller bounds the sum, and the time.
+What is between two codings is bounded here.
 
 Some servers name no coding (`UTF-8`, `none`), or one that the body is not in. A name that is no
 coding's is identity, as long as what comes is text; a body that begins as JSON or a stream does is

@@ -1,4 +1,4 @@
-"""List what was captured, newest first in pages, by id, or as it ends.
+"""List what was captured, newest first in pages (pagination), by id, or as it ends.
 
 Everything is asked for one tenant, and every statement finds its rows through an index
 (`queries/statistics.py` alone counts whole tables, through their indexes where it can). A page ends
@@ -6,8 +6,8 @@ where the next one begins: at a `Cursor`, the pair (started_at, exchange_id) tha
 exchanges, so that pages neither repeat nor skip a row while new ones are written.
 
 A follower looks again and again, and each look gives what has ended since the one before. An
-exchange is told once, at its end; one whose answer is yet to come (`queued`, `in_progress`) once
-more with each further state that its row reaches, as the polls of a background response share one.
+exchange is reported once, at its end; one whose answer is yet to come (`queued`, `in_progress`)
+once more with each further state of its row, as the polls of a background response share one.
 
 How a database tells what is new in it differs, and so there are two followers.
 """
