@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house import ROOT, House, Module
+from tests.house import ROOT, SOURCE, House, Module
 
 MOST_LINES = 450
 FEWEST_LINES = 60
@@ -208,6 +208,15 @@ def test_ways_of_the_data(house: House) -> None:
     assert len(files) == 12
     assert {name.replace("/*/", f"/{kind}/") for name in named for kind in BACKENDS} <= known
     assert len(files[0]) <= 25
+
+
+def test_where_is_what() -> None:
+    """The files that CONTRIBUTING.md names to newcomers are there."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = page.partition("## Where is what")[2].partition("\n## ")[0].partition("| --- |")[2]
+    names = re.findall(r"`([a-z_/.]+/[a-z_.]*|[a-z_]+\.py)`", table)
+    missing = [one for one in names if not any((top / one).exists() for top in (SOURCE, ROOT))]
+    assert (missing, len(table.splitlines()) > 14) == ([], True)
 
 
 LISTING = """

@@ -66,7 +66,7 @@ def _read_status(response_object: LongText) -> str | None:
 
 
 def is_another(stored: ResponseRow, incoming: ResponseRow) -> bool:
-    """Return whether two final responses of one id differ: by status, output, or known input."""
+    """Return whether two final responses conflict, of one id: by status, output, or known input."""
     if not incoming.final or not is_final(stored.response_object):
         return False
     if len({_read_status(row.response_object) for row in (stored, incoming)} - {None}) > 1:

@@ -1,4 +1,4 @@
-"""Following a PostgreSQL database.
+"""Follow a PostgreSQL database, for `tail -f` and the page: find what was written meanwhile.
 
 A row names the transaction that wrote it (`xmin`), and a snapshot tells from which transaction on
 some may not have been seen. So a look finds what was written since the one before, new or changed,

@@ -1,4 +1,4 @@
-"""Following a SQLite file.
+"""Follow a SQLite file, for `tail -f` and the page: find what was written since the last look.
 
 Every commit of another connection changes `data_version`, which costs next to nothing to ask.
 New rows have larger rowids than those before; of the others only such can change that were open,
