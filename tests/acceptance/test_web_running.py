@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from tests.fakes import bodies
@@ -32,6 +33,9 @@ def test_a_running_answer_fills_in(make_proxy: MakeProxy, model_server: ModelSer
                 wait_until(lambda at=path: BEGINNING in served.get(at), "half of the answer")
                 assert 'class="running"' in served.get(path)
                 assert "data-polled" in served.get(path)
+            events = served.get(f"{page}/stream")
+            assert events.count("response.output_text.delta") == 3
+            assert re.search(r"\+\d+\.\d{3} s", events)
             gate.open()
             client.read_to_end(client.read_head())
             proxy.database.ended("default")

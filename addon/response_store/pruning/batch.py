@@ -29,7 +29,7 @@ _NTH = "SELECT started_at FROM {exchanges} ORDER BY started_at LIMIT 1 OFFSET ?"
 _PAGES = """
 SELECT (page_count - freelist_count) * page_size
 FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"""
-_BULKY = ("request_body", "result", "output_text", "raw_response")
+_BULKY = ("request_body", "result", "output_text", "raw_response", "event_times")
 _BULKY_OF_RESPONSE = ("response_object", "input", "messages")
 _ROW_BYTES = 600  # of the other columns and the indexes, roughly
 _ATTEMPTS = 6

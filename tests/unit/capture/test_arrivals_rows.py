@@ -143,7 +143,8 @@ def test_a_part_that_is_masked() -> None:
         assert times_of(capturing.row) is None
 
 
-def test_own_credentials_in_a_stream() -> None:
+@pytest.mark.parametrize("apart", [0.01, 0.1])
+def test_own_credentials_in_a_stream(apart: float) -> None:
     """Where the client's own key is taken out of an answer, there are no times."""
     capturing = Capturing(**KEPT)
     key = b"own-key-of-the-client-4711"
@@ -154,7 +155,7 @@ def test_own_credentials_in_a_stream() -> None:
     )
     exchange.answer = answer_head()
     exchange.start_stream()
-    capturing.feed(exchange, CREATED, DELTA.replace(b'"x"', b'"%s"' % key), TERMINAL, apart=0.1)
+    capturing.feed(exchange, CREATED, DELTA.replace(b'"x"', b'"%s"' % key), TERMINAL, apart=apart)
     (row,) = [one.exchange for one in capturing.records if one.exchange.raw_response]
     assert b"***" in unpacked(row.raw_response or b"")
     assert times_of(row) is None
@@ -248,6 +249,18 @@ def test_turns_of_a_socket() -> None:
         played.client(creating("gpt-a")).server(*messages)
     for row, messages in zip(played.end(), turns, strict=True):
         assert times_of(row) == [10 * (at + 1) for at in range(len(messages))]
+
+
+def test_a_socket_that_is_read_from_a_file() -> None:
+    """Times are those that the file has of the messages, however fast it is read."""
+    played = Played(capture={"raw_bodies": "always", "max_body_bytes": 1 << 16})
+    played.socket.live = False
+    at, messages = played.now, answering()
+    played.socket.client(msgspec.json.encode(creating("gpt-a")), at)
+    for number, message in enumerate(messages):
+        played.socket.server(msgspec.json.encode(message), at + 1 + number)
+    (row,) = played.end()
+    assert times_of(row) == [1000 * (number + 1) for number in range(len(messages))]
 
 
 def test_a_large_message_of_a_socket() -> None:
