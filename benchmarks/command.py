@@ -23,6 +23,7 @@ from benchmarks.postgres_outage import postgres_outage
 from benchmarks.postgres_throughput import postgres_throughput
 from benchmarks.profile import profile
 from benchmarks.reading import reading_postgres, reading_sqlite
+from benchmarks.reading_long import reading_pages
 from benchmarks.results import Result, Results
 from benchmarks.rig import Rig
 from benchmarks.room import room
@@ -57,6 +58,7 @@ BENCHMARKS: dict[str, Callable[[Rig, Settings], Results]] = {
     "instructions": instructions,
     "profile": profile,
     "reading": reading_sqlite,
+    "reading-pages": reading_pages,
     "room": room,
     "postgres-reading": reading_postgres,
     "postgres-throughput": postgres_throughput,

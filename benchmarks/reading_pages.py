@@ -44,12 +44,19 @@ class Visitor:
         self._cookie = (welcome.headers["Set-Cookie"] or "").partition(";")[0]
 
     def measure(self, path: str) -> float:
-        """Seconds until a page is there whole."""
+        """Seconds until a list is there whole."""
+        seconds, page = self.fetch(path)
+        if b"data-id" not in page:
+            raise RuntimeError(path)
+        return seconds
+
+    def fetch(self, path: str) -> tuple[float, bytes]:
+        """Seconds until a page is there whole, and the page."""
         start = time.perf_counter()
         self._connection.request("GET", self._base + path, headers={"Cookie": self._cookie})
         answer = self._connection.getresponse()
         page = answer.read()
         seconds = time.perf_counter() - start
-        if answer.status != 200 or b"data-id" not in page:
+        if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status}")
-        return seconds
+        return seconds, page
