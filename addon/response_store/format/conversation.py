@@ -109,14 +109,19 @@ class Conversation:
 def build_conversation(entry: LookupResult) -> Conversation:
     """Return what is stored of an exchange, or of a response alone, as a conversation."""
     exchanged = read_exchanged(entry)
-    items = [*exchanged.inputs, *exchanged.answered]
-    blocks = BlockBuilder().add(exchanged.instructions, items)
     known = exchanged.request or exchanged.answer
     return Conversation(
-        blocks=(*blocks, *build_end(entry.exchange, exchanged)),
+        blocks=build_blocks(entry, exchanged),
         tools=list_tools(known),
         settings=list_settings(exchanged.request),
     )
+
+
+def build_blocks(entry: LookupResult, exchanged: Exchanged) -> tuple[Block, ...]:
+    """Return the blocks of all that was said in an exchange."""
+    items = [*exchanged.inputs, *exchanged.answered]
+    blocks = BlockBuilder().add(exchanged.instructions, items)
+    return (*blocks, *build_end(entry.exchange, exchanged))
 
 
 def find_answer(conversation: Conversation) -> str:
@@ -135,6 +140,14 @@ class BlockBuilder:
 
     def __init__(self) -> None:
         self._names: dict[str, str] = {}  # of calls, by their ids
+
+    def note_calls(self, items: Iterable[TurnItem]) -> None:
+        """Keep the names of calls, for results that come later."""
+        for item in items:
+            for turn in item.turns:
+                call_id = turn.call or item.call
+                if turn.source == CALL and call_id:
+                    self._names[call_id] = turn.name
 
     def add(self, instructions: str, items: Iterable[TurnItem]) -> list[Block]:
         """Return the blocks of the next items."""

@@ -16,12 +16,13 @@ from response_store.errors import StoreError
 from response_store.format.conversation import (
     Block,
     BlockBuilder,
-    build_conversation,
+    build_blocks,
     build_end,
 )
 from response_store.format.exchange import Exchanged, read_exchanged
 from response_store.format.html import render_block
 from response_store.format.transcript import Transcript
+from response_store.openai_api.items import ItemReader
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,18 +62,24 @@ class ShownBlock:
     long_texts: tuple[LongText, ...] = ()
 
 
-def build_blocks(entry: LookupResult, parent: LookupResult | None) -> list[Block]:
-    """Return the blocks of an exchange: with its parent given, of what it adds to that."""
-    if parent is None:
-        return list(build_conversation(entry).blocks)
-    return build_new_blocks(entry, read_exchanged(entry), read_exchanged(parent))
+def list_blocks(
+    entry: LookupResult, parent: LookupResult | None, exchanged: Exchanged | None = None
+) -> list[Block]:
+    """Return the blocks of an exchange: with its parent given, of what it adds to that.
+
+    `exchanged` is what was read of it before, if it was.
+    """
+    items = ItemReader()
+    before = read_exchanged(parent, items) if parent else None
+    own = exchanged or read_exchanged(entry, items)
+    return build_new_blocks(entry, own, before) if before else [*build_blocks(entry, own)]
 
 
 def build_new_blocks(entry: LookupResult, own: Exchanged, before: Exchanged) -> list[Block]:
     """Return the blocks of what an exchange adds to the one before."""
     transcript, builder = Transcript(), BlockBuilder()
     transcript.add(before)
-    builder.add("", [*before.inputs, *before.answered])
+    builder.note_calls([*before.inputs, *before.answered])
     new = transcript.add(own)
     return [*builder.add(new.instructions, new.items), *build_end(entry.exchange, own)]
 

@@ -13,9 +13,9 @@ from response_store.jsontext import TooManyValuesError
 from response_store.model.records import State
 from response_store.web.blocks import (
     MAX_BLOCKS,
-    build_blocks,
     find_parent,
     find_text,
+    list_blocks,
     list_pictures,
     show_blocks,
 )
@@ -45,9 +45,9 @@ _documents = DocumentCache()
 def show_exchange(request: PageRequest, query: Query) -> Answer:
     """Return the page of an exchange: what it adds to the one before, or all with `whole`."""
     entry, parent = find_exchange(request, query)
-    blocks = build_blocks(entry, None if request.get("whole") else parent)
-    start = 0 if request.get("early") else max(len(blocks) - MAX_BLOCKS, 0)
     exchanged = read_exchanged(entry)
+    blocks = list_blocks(entry, None if request.get("whole") else parent, exchanged)
+    start = 0 if request.get("early") else max(len(blocks) - MAX_BLOCKS, 0)
     return render(
         "exchange.html",
         request,
@@ -113,7 +113,7 @@ def _find_text(request: PageRequest, query: Query) -> str:
 
 
 def _find_block(request: PageRequest, entry: LookupResult, parent: LookupResult | None) -> Block:
-    blocks = build_blocks(entry, None if request.get("whole") else parent)
+    blocks = list_blocks(entry, None if request.get("whole") else parent)
     number = request.get_number("number", at_most=_MAX_PLACE)
     if number >= len(blocks):
         raise PageError("number: there is no such block.", 404)

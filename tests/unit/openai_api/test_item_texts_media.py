@@ -10,7 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from response_store.openai_api.item_texts import describe_base64, describe_source, replace_base64
+from response_store.openai_api.item_texts import (
+    _EMBEDDED,
+    _replace,
+    describe_base64,
+    describe_source,
+    replace_base64,
+)
 from tests.fakes.item_kinds import png
 
 _RIFF = b"RIFF" + bytes(4) + b"WEBP"
@@ -88,3 +94,19 @@ def test_anything_is_described(rest: bytes, start: bytes) -> None:
     coded = base64.b64encode(start + rest).decode()
     assert describe_base64(coded).endswith(f", {len(start + rest)} B")
     assert describe_base64(coded[1:])
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        ["A1b2" * 15, "Zz9/" * 60, "-_" * 40, "word ", "\n", "\r\n", "=", "é", "\ud800"]
+    )
+    | st.text(max_size=20),
+    max_size=30,
+)
+
+
+@given(PIECES)
+def test_the_quick_look_overlooks_no_base64(pieces: list[str]) -> None:
+    """A text that is let through by its look alone has nothing that the pattern would find."""
+    text = "".join(pieces)
+    assert replace_base64(text) == _EMBEDDED.sub(_replace, text)
