@@ -34,6 +34,7 @@ STATE = tempfile.mkdtemp(prefix="response-store-state-")
 atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 os.environ["XDG_STATE_HOME"] = STATE
 os.environ["XDG_DATA_HOME"] = f"{STATE}/data"
+os.environ["XDG_CACHE_HOME"] = f"{STATE}/cache"
 os.environ.pop("STATE_DIRECTORY", None)
 
 BY_TENANT = {"tenant": {"header": "x-tenant"}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -12,7 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.unit.queries.stored import Stored, packed
+from tests.unit.queries.stored import NAMES, Stored, packed
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "recipes.md"
 BY_HAND = {
@@ -46,6 +47,14 @@ def read_recipes() -> list[Recipe]:
 RECIPES = read_recipes()
 
 
+class StoredFile(Stored):
+    """A database that is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "responses.db"
+        self._quoted = {key: f'"{name}"' for key, name in NAMES.by_placeholder().items()}
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A folder with a database, in which three exchanges are."""
@@ -71,6 +80,20 @@ def test_each_command_works(recipe: Recipe, folder: Path) -> None:
     done = run("".join(recipe.commands), folder)
     assert done.returncode == 0, done.stderr
     assert "rror" not in done.stderr
+
+
+def test_the_cost_per_day(folder: Path) -> None:
+    """The recipe gives the sum of each day, and of how many exchanges it is not known."""
+    day = {"model": "gpt-5.1-2025-11-13", "input_tokens": 1000, "output_tokens": 100}
+    for at, name in enumerate(("e4", "e5")):
+        StoredFile(folder).exchange(name, started_at=1767225600.25 + 1e5 * at, **day)
+    recipe = next(one for one in RECIPES if one.title == "Cost per day")
+    (folder / "config.yaml").write_text(recipe.settings[0])
+    done = run("".join(recipe.commands), folder)
+    # of the three exchanges of the first day none has tokens; 1,000 at $1.25 and 100 at $10
+    assert "2026-01-01\t0.00225\t3\n2026-01-02\t0.00225\t0\n" in done.stdout
+    groups = json.loads((folder / "cost.json").read_text())["groups"]
+    assert {one["cost_usd"] for one in groups} == {None, 0.00225}
 
 
 def test_what_is_not_run_is_there() -> None:

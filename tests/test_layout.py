@@ -88,6 +88,7 @@ TESTED_ELSEWHERE = {
     "openai_api.response_bodies": "unit/openai_api/test_responses_stream_beside_sdk",
     "pruning.batch": "unit/pruning/test_prune",
     "pruning.redact": "unit/cli/test_redact",
+    "queries.captured": "unit/cli/test_run",
     "queries.lookup": "unit/serving/test_answers_stored",
     "queries.statements": "contract/test_monotonic",
     "queries.statistics": "unit/cli/test_stats",

@@ -17,6 +17,7 @@ from response_store.format.text import (
     NONE,
     format_duration,
     format_host,
+    format_money,
     format_time,
     put_on_one_line,
     shorten_count,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    from response_store.pricing.prices import Prices
     from response_store.queries.exchanges import Summary
 
 _MARKS = {
@@ -96,17 +98,24 @@ class TableLook(NamedTuple):
     """How a table is drawn: seen from which time, with which ids, with letters alone or not.
 
     With `steady` the columns have the same places whatever they contain, so that tables of one
-    width continue one another, and times are those of the clock.
+    width continue one another, and times are those of the clock. Without prices there are no costs.
     """
 
     now: float
     ids: Mapping[str, str]
     steady: bool = False
     ascii_only: bool = False
+    prices: Prices | None = None
 
     def format_when(self, one: Summary) -> str:
         """Return when an exchange began."""
         return (format_clock if self.steady else format_when)(one.started_at, self.now)
+
+    def format_cost(self, one: Summary) -> str:
+        """Return what an exchange cost; empty where it has no tokens."""
+        if not self.prices or one.input_tokens is None:
+            return ""
+        return format_money(self.prices.price(one))
 
     def shorten_id(self, one: Summary) -> str:
         """Return the id that `show` takes, as short as is known to be enough."""
@@ -138,7 +147,9 @@ def _format_took(one: Summary, _: TableLook) -> str:
 
 
 _WIDE, _GAP = 120, 2
-_WORDS = "question → answer"
+_WORDS, _COST = "question → answer", "cost"
+COST_FROM = 110
+"""From which width of the terminal on costs are shown."""
 COLUMNS = (
     ExchangeColumn("when", lambda one, look: look.format_when(one), 26, style=lambda _: MUTED),
     ExchangeColumn(
@@ -155,6 +166,7 @@ COLUMNS = (
     ),
     ExchangeColumn(_WORDS, lambda _one, _look: ""),
     ExchangeColumn("in/out", _format_tokens, 90, (12, 12), right=True),
+    ExchangeColumn(_COST, lambda one, look: look.format_cost(one), COST_FROM, (10, 10), right=True),
     ExchangeColumn("took", _format_took, 110, (12, 12), right=True),
     ExchangeColumn(
         "host", lambda one, _: format_host(one.scheme, one.host, one.port), 160, (24, 24)
@@ -170,7 +182,11 @@ def build_table(
     from rich.table import Table  # noqa: PLC0415 (slow to load)
 
     look = look or TableLook(time.time(), {})
-    columns = [column for column in COLUMNS if width >= column.from_width]
+    columns = [
+        column
+        for column in COLUMNS
+        if width >= column.from_width and (look.prices or column.name != _COST)
+    ]
     texts = [[_build_text(column, one, look, width) for column in columns] for one in exchanges]
     widths = _measure(columns, texts, width, steady=look.steady)
     drawn = Table(

@@ -30,16 +30,18 @@ from response_store.format.text import (
     format_host,
     format_number,
     format_time,
+    format_usd,
     put_on_one_line,
 )
 from response_store.limits import NAME, shorten_name
 from response_store.model.selection import Selection
 from response_store.queries.exchanges import OPENING_CHARACTERS, Cursor, Page, Summary
-from response_store.queries.sessions import list_sessions
+from response_store.queries.sessions import compute_session_costs, list_sessions
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from response_store.pricing.prices import Prices
     from response_store.queries.exchanges import Query
 
 DEFAULT_LIMIT = 20
@@ -66,15 +68,15 @@ HELP = """List captured exchanges, newest first.
 A terminal shows a table: when, a mark for the state (● well, ✗ error, … open, ◐ cut short or
 incomplete), the model, what was asked → what was answered or called, and an id for "show". A pipe
 gets a line an exchange with tabs between time, state, model, input tokens, output tokens,
-duration, host, id, the first words of the answer and those of the question; "-" stands for what
-is not known.
+duration, host, id, the first words of the answer and those of the question, and cost in USD; "-"
+stands for what is not known. A table has costs from 110 columns on, where prices are known.
 
 A filter that is given several times takes any of what it names; of different filters all count.
 Times are local, and those of the start.
 
 With --sessions a line is a session: what belongs together, such as a run of a tool. A pipe gets
 the time of its last exchange, id, turns, errors, tokens of input, cached and output, agents,
-models, label and the first question.
+models, label, the first question, the known cost in USD, and of how many turns it is not known.
 
 A note on standard error says what running proxies have not written to the database yet.
 
@@ -120,19 +122,23 @@ def list_command(
         source = find_source(config, database, tenant)
         apply_journals(source)
         ids: dict[str, str] = {}
+        prices = source.load_prices()
         with source.open() as query:
             selection = source.resolve(query.reader, selection)
             if as_sessions:
                 with query.snapshot():
                     sessions = list_sessions(query.reader, selection, limit=limit, before=before)
-                write_sessions(sessions, as_json, narrowed=narrowed)
+                costs = compute_session_costs(
+                    query.reader, source.tenant, sessions.sessions, prices
+                )
+                write_sessions(sessions, costs, prices, as_json, narrowed=narrowed)
                 return
             page = query.recent(source.tenant, limit=limit, before=before, selection=selection)
             if not as_json:
                 page = Page(tuple(add_calls(query, page.exchanges)), page.next)
                 if output.is_terminal():
                     ids = shorten_page_ids(query, source.tenant, page)
-        _write(page, ids, as_json, narrowed=narrowed)
+        _write(page, ids, prices, as_json, narrowed=narrowed)
 
 
 def shorten_page_ids(query: Query, tenant: str, page: Page) -> dict[str, str]:
@@ -141,29 +147,34 @@ def shorten_page_ids(query: Query, tenant: str, page: Page) -> dict[str, str]:
         return lookup.shorten(tenant, [one.exchange_id for one in page.exchanges])
 
 
-def _write(page: Page, ids: Mapping[str, str], as_json: bool, narrowed: bool) -> None:
+def _write(
+    page: Page, ids: Mapping[str, str], prices: Prices, as_json: bool, narrowed: bool
+) -> None:
     if as_json:
-        output.write_json(build_page_object(page))
+        output.write_json(build_page_object(page, prices))
     elif output.is_terminal():
-        show_table(output.open_terminal(), page, ids, narrowed=narrowed)
+        show_table(output.open_terminal(), page, ids, narrowed=narrowed, prices=prices)
     else:
-        output.write_text(format_plain(page.exchanges))
+        output.write_text(format_plain(page.exchanges, prices))
 
 
-def build_page_object(page: Page) -> dict[str, object]:
-    """Return the page as one JSON object: `exchanges`, and `next` for --before (or null)."""
-    exchanges = [msgspec.Raw(output.encode_object(build_object(one))) for one in page.exchanges]
-    return {"exchanges": exchanges, "next": None if page.next is None else str(page.next)}
+def build_page_object(page: Page, prices: Prices) -> dict[str, object]:
+    """Return the page as one JSON object: `exchanges`, `next` for --before (or null), `prices`."""
+    objects = (build_object(one, prices) for one in page.exchanges)
+    exchanges = [msgspec.Raw(output.encode_object(one)) for one in objects]
+    following = None if page.next is None else str(page.next)
+    return {"exchanges": exchanges, "next": following, "prices": [*prices.used]}
 
 
-def build_object(one: Summary) -> dict[str, object]:
-    """Return an exchange as programs get it, in lists."""
-    return msgspec.structs.asdict(one)
+def build_object(one: Summary, prices: Prices) -> dict[str, object]:
+    """Return an exchange as programs get it, in lists, with its cost."""
+    usd = prices.price(one)
+    return msgspec.structs.asdict(one) | {"cost_usd": None if usd is None else float(usd)}
 
 
-def format_plain(exchanges: Iterable[Summary]) -> str:
+def format_plain(exchanges: Iterable[Summary], prices: Prices) -> str:
     """Return a line an exchange, tabs between the columns."""
-    return "".join("\t".join(_list_fields(one)) + "\n" for one in exchanges)
+    return "".join("\t".join(_list_fields(one, prices)) + "\n" for one in exchanges)
 
 
 def show_table(
@@ -173,6 +184,7 @@ def show_table(
     *,
     narrowed: bool = False,
     now: float | None = None,
+    prices: Prices | None = None,
 ) -> None:
     """Print the table, as wide as the terminal, and how to get to older exchanges.
 
@@ -183,7 +195,10 @@ def show_table(
         console.print(NOTHING_LEFT if narrowed else NOTHING, soft_wrap=True)
         return
     look = TableLook(
-        time.time() if now is None else now, ids, ascii_only=console.options.ascii_only
+        now=time.time() if now is None else now,
+        ids=ids,
+        ascii_only=console.options.ascii_only,
+        prices=prices,
     )
     console.print(build_table(page.exchanges, console.width, look))
     if page.next is not None:
@@ -191,7 +206,7 @@ def show_table(
         console.print(f"older ones: {same}--before {page.next}", soft_wrap=True)
 
 
-def _list_fields(one: Summary) -> tuple[str, ...]:
+def _list_fields(one: Summary, prices: Prices) -> tuple[str, ...]:
     return (
         format_time(one.started_at),
         put_on_one_line(one.state),
@@ -203,6 +218,7 @@ def _list_fields(one: Summary) -> tuple[str, ...]:
         put_on_one_line(shorten_name(choose_identifier(one), NAME)),
         put_on_one_line(choose_words(one)),
         put_on_one_line(one.question or NONE),
+        format_usd(prices.price(one)),
     )
 
 

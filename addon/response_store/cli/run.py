@@ -33,12 +33,18 @@ from response_store.errors import StoreError
 from response_store.format.text import (
     NONE,
     escape_controls,
+    format_cost,
     format_number,
     format_time,
+    format_usd,
     put_on_one_line,
 )
+from response_store.pricing.cost import CostSum, sum_costs
 from response_store.queries.captured import (
+    NO_COSTS,
     CapturedGroup,
+    Costs,
+    compute_captured_costs,
     count_unseen_turns,
     list_captured,
     list_captured_tenants,
@@ -206,11 +212,12 @@ def _tell_failures(outcome: RunOutcome) -> None:
 
 
 _TOKENS_FROM = 50
+_COST_FROM = 60
 _ERROR_FROM = 70
 
 
-def build_table(groups: Sequence[CapturedGroup], width: int) -> Table:
-    """Return a table that fits into `width` cells; a row is one line."""
+def build_table(groups: Sequence[CapturedGroup], width: int, costs: Costs = NO_COSTS) -> Table:
+    """Return a table that fits into `width` cells; a row is one line; costs if there are any."""
     from rich.table import Table  # noqa: PLC0415 (slow to load)
 
     drawn = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
@@ -220,14 +227,18 @@ def build_table(groups: Sequence[CapturedGroup], width: int) -> Table:
     if width >= _TOKENS_FROM:
         widest = max((len(_format_tokens(one)) for one in groups), default=0)
         drawn.add_column("in/out", no_wrap=True, justify="right", min_width=widest)
+    texts = [_format_cost(one, costs) for one in groups]
+    has_costs = any(texts) and width >= _COST_FROM
+    if has_costs:
+        drawn.add_column("cost", no_wrap=True, justify="right", min_width=max(map(len, texts)))
     if width >= _ERROR_FROM:
         drawn.add_column("error", no_wrap=True, overflow="ellipsis", ratio=1)
-    for one in groups:
-        drawn.add_row(*_build_cells(one)[: len(drawn.columns)])
+    for one, cost in zip(groups, texts, strict=True):
+        drawn.add_row(*_build_cells(one, cost if has_costs else None)[: len(drawn.columns)])
     return drawn
 
 
-def _build_cells(one: CapturedGroup) -> tuple[Text, ...]:
+def _build_cells(one: CapturedGroup, cost: str | None) -> tuple[Text, ...]:
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     return (
@@ -235,8 +246,15 @@ def _build_cells(one: CapturedGroup) -> tuple[Text, ...]:
         Text(put_on_one_line(one.model or NONE)),
         Text(format_number(one.exchanges)),
         Text(_format_tokens(one)),
+        *(() if cost is None else (Text(cost),)),
         Text(put_on_one_line(one.error or NONE), style=ERROR if one.error else ""),
     )
+
+
+def _format_cost(one: CapturedGroup, costs: Costs) -> str:
+    """Return what a group cost; empty where nothing in it costs anything."""
+    cost = costs.get(one.key)
+    return "" if cost is None or cost == CostSum() else format_cost(*cost)
 
 
 def _format_tokens(one: CapturedGroup) -> str:
@@ -285,7 +303,7 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
     if outcome.bypassed:
         note(f"response-store: {BYPASSED.format(hosts=', '.join(outcome.bypassed))}")
     try:
-        groups, tenants, unseen = _read_captured(source, outcome)
+        groups, costs, tenants, unseen = _read_captured(source, outcome)
     except StoreError as error:
         note(f"response-store: what was captured can't be counted now: {error}")
         return
@@ -300,7 +318,7 @@ def summarize(source: Source, outcome: RunOutcome, config: Path | None) -> None:
             note(f"response-store: {UNSEEN_TURNS.format(number=unseen)}")
         others = [one if one != source.tenant else None for one in tenants]
         commands = [build_next_command(outcome, config, one) for one in others]
-        _write(groups, source.shown_as, commands)
+        _write(groups, costs, source.shown_as, commands)
 
 
 def build_next_command(outcome: RunOutcome, config: Path | None, tenant: str | None = None) -> str:
@@ -316,7 +334,7 @@ def build_next_command(outcome: RunOutcome, config: Path | None, tenant: str | N
     return f"response-store list {shlex.join(options)}"
 
 
-def format_headline(groups: Sequence[CapturedGroup]) -> str:
+def format_headline(groups: Sequence[CapturedGroup], costs: Costs = NO_COSTS) -> str:
     """Return all groups in one line."""
     count = sum(one.exchanges for one in groups)
     failed = sum(one.exchanges for one in groups if one.error_code is not None)
@@ -325,18 +343,23 @@ def format_headline(groups: Sequence[CapturedGroup]) -> str:
     if any(tokens):
         read, cached, written = tokens
         text += f", {read} tokens in ({cached} cached), {written} out"
+    if (total := sum_costs(costs.values())) != CostSum():
+        text += f", {format_cost(*total)}"
     return text + (f", {failed} with errors" if failed else "")
 
 
 _KINDS = ("input", "cached", "output")
 
 
-def format_plain(groups: Sequence[CapturedGroup]) -> str:
-    """Return a line a group, tabs between state, model, exchanges, tokens in and out, and error."""
-    return "".join("\t".join(_list_fields(one)) + "\n" for one in groups)
+def format_plain(groups: Sequence[CapturedGroup], costs: Costs = NO_COSTS) -> str:
+    """Return a line a group, tabs between state, model, exchanges, tokens in and out, error, cost.
+
+    Cost is the known part of it in USD, and of how many exchanges it is not known.
+    """
+    return "".join("\t".join(_list_fields(one, costs.get(one.key))) + "\n" for one in groups)
 
 
-def _list_fields(one: CapturedGroup) -> tuple[str, ...]:
+def _list_fields(one: CapturedGroup, cost: CostSum | None) -> tuple[str, ...]:
     return (
         put_on_one_line(one.state),
         put_on_one_line(one.model or NONE),
@@ -344,19 +367,25 @@ def _list_fields(one: CapturedGroup) -> tuple[str, ...]:
         format_number(one.input_tokens),
         format_number(one.output_tokens),
         put_on_one_line(one.error or NONE),
+        format_usd(cost and cost.usd),
+        format_number(cost and cost.unknown),
     )
 
 
-def _write(groups: Sequence[CapturedGroup], database: str, commands: Sequence[str]) -> None:
+def _write(
+    groups: Sequence[CapturedGroup], costs: Costs, database: str, commands: Sequence[str]
+) -> None:
     then = "\n".join([*_list_next(commands), f"database: {escape_controls(database)}"])
     if isinstance(sys.stderr, io.TextIOWrapper):
         sys.stderr.reconfigure(errors="backslashreplace")
     if not sys.stderr.isatty():
-        click.echo(f"{format_headline(groups)}\n{format_plain(groups)}{then}", err=True)
+        click.echo(
+            f"{format_headline(groups, costs)}\n{format_plain(groups, costs)}{then}", err=True
+        )
         return
     console = output.open_console(stderr=True)
-    console.print(format_headline(groups), style="bold", soft_wrap=True)
-    console.print(build_table(groups, console.width))
+    console.print(format_headline(groups, costs), style="bold", soft_wrap=True)
+    console.print(build_table(groups, console.width, costs))
     console.print(then, soft_wrap=True)
 
 
@@ -370,18 +399,19 @@ def _list_next(commands: Sequence[str]) -> Iterator[str]:
 
 def _read_captured(
     source: Source, outcome: RunOutcome
-) -> tuple[list[CapturedGroup] | None, list[str], int]:
-    """Return what was captured, of which tenants, and how many turns before it are not stored.
+) -> tuple[list[CapturedGroup] | None, Costs, list[str], int]:
+    """Return what was captured, its cost, whose it is, and how many turns before are not stored.
 
     None for a database in memory.
     """
     if source.target.is_in_memory:
-        return None, [], 0
+        return None, NO_COSTS, [], 0
     apply_journals(source)
     ours = outcome.recorder_id, outcome.since
     with source.open() as query:
         return (
             list_captured(query.reader, *ours),
+            compute_captured_costs(query.reader, *ours, source.load_prices()),
             list_captured_tenants(query.reader, *ours),
             count_unseen_turns(query.reader, *ours),
         )

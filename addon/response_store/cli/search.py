@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from response_store.model.selection import Selection
+    from response_store.pricing.prices import Prices
     from response_store.queries.reader import Reader
 
 DEFAULT_LIMIT = 20
@@ -99,7 +100,7 @@ def search_command(
         with source.open() as query:
             chosen = source.resolve(query.reader, selection)
             answer = _answer(source, query.reader, looked_for, chosen, limit)
-        _write(answer, as_json)
+        _write(answer, source.load_prices(), as_json)
 
 
 def _answer(
@@ -139,23 +140,25 @@ def _note_how_to_go_on() -> AbstractContextManager[None]:
     return resumable_on_interrupt("What is indexed stays; the same search goes on from there.")
 
 
-def _write(answer: SearchResult, as_json: bool) -> None:
+def _write(answer: SearchResult, prices: Prices, as_json: bool) -> None:
     if as_json:
-        output.write_json(build_json_object(answer))
+        output.write_json(build_json_object(answer, prices))
     elif output.is_terminal():
         print_hits(output.open_terminal(), answer)
     else:
         output.write_text(format_plain(answer.hits))
 
 
-def build_json_object(answer: SearchResult) -> dict[str, object]:
+def build_json_object(answer: SearchResult, prices: Prices) -> dict[str, object]:
     """Return one JSON object: `hits`, how many in `total`, how many are `not_indexed`."""
-    hits = [msgspec.Raw(output.encode_object(_build_hit_object(hit))) for hit in answer.hits]
+    objects = (_build_hit_object(hit, prices) for hit in answer.hits)
+    hits = [msgspec.Raw(output.encode_object(one)) for one in objects]
     return {"hits": hits, "total": answer.total, "not_indexed": answer.unindexed}
 
 
-def _build_hit_object(hit: Hit) -> dict[str, object]:
-    columns = {name: value for name, value in build_object(hit.summary).items() if name != _START}
+def _build_hit_object(hit: Hit, prices: Prices) -> dict[str, object]:
+    columns = build_object(hit.summary, prices)
+    del columns[_START]
     snippet = hit.snippet
     return columns | {
         "score": hit.score,

@@ -27,15 +27,15 @@ from response_store.cli.source import (
 from response_store.format import exchange
 from response_store.format.conversation import BlockBuilder, build_conversation
 from response_store.format.exchange import format_plain
-from response_store.format.facts import list_facts, list_head
+from response_store.format.facts import NO_COST, CostText, describe_cost, list_facts, list_head
 from response_store.format.terminal import draw_beside, draw_blocks, draw_facts, draw_head
 from response_store.format.terminal_text import WrappedText
 from response_store.format.text import put_on_one_line
 from response_store.format.transcript import (
     Section,
+    ThreadSums,
     describe_continued,
     format_plain_thread,
-    format_sums,
     list_sections,
 )
 from response_store.queries.session_turns import find_session_thread
@@ -44,6 +44,7 @@ from response_store.queries.threads import Thread, find_thread
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
+    from response_store.pricing.prices import Prices
     from response_store.queries.lookup import LookupResult
 
 HELP = """Show one exchange: what was asked, what was answered, what it cost.
@@ -185,10 +186,10 @@ def show_command(
                         thread = find_thread(lookup, source.tenant, name)
                     else:
                         thread = find_session_thread(query.reader, source.tenant, name)
-                    _write_thread(thread, how)
+                    _write_thread(thread, how, source.load_prices())
             else:
                 entry = find_entry(query, source.tenant, identifier)
-                _write(entry, how)
+                _write(entry, how, source.load_prices())
 
 
 def _choose_form(flags: dict[str, bool], several: str) -> str:
@@ -202,7 +203,7 @@ def _choose_form(flags: dict[str, bool], several: str) -> str:
     return form
 
 
-def _write(entry: LookupResult, how: ShowOptions) -> None:
+def _write(entry: LookupResult, how: ShowOptions, prices: Prices) -> None:
     match how.form:
         case form if how.events:
             from response_store.cli.show_events import write_events  # noqa: PLC0415 (few want it)
@@ -212,90 +213,111 @@ def _write(entry: LookupResult, how: ShowOptions) -> None:
         case "raw":
             output.write_bytes(exchange.get_raw_response(entry))
         case "as_json":
-            output.write_json(exchange.build_object(entry))
+            output.write_json(exchange.build_object(entry, describe_cost(entry, prices)))
         case "" if output.is_terminal():
-            print_exchange(output.open_terminal(), entry, verbose=how.verbose, paged=how.paged)
+            cost = describe_cost(entry, prices)
+            console = output.open_terminal()
+            print_exchange(console, entry, cost, verbose=how.verbose, paged=how.paged)
         case "":
-            output.write_text(format_plain(entry))
+            cost = describe_cost(entry, prices)
+            output.write_text(format_plain(entry, cost.long))
         case form:
             from response_store.cli.show_forms import write_form  # noqa: PLC0415 (few want one)
 
-            write_form(entry, form, html=how.html, opens=how.opens, paged=how.paged)
+            write_form(entry, form, prices, html=how.html, opens=how.opens, paged=how.paged)
 
 
-def _write_thread(thread: Thread, how: ShowOptions) -> None:
+def _write_thread(thread: Thread, how: ShowOptions, prices: Prices) -> None:
     match how.form:
         case form if how.differences:
             from response_store.cli.diff import write_thread_differences  # noqa: PLC0415 (as above)
 
             write_thread_differences(thread, as_json=form == "as_json", paged=how.paged)
         case "as_json":
-            _write_json(thread)
+            _write_json(thread, prices)
         case "html":
             from response_store.cli.show_forms import write_thread_html  # noqa: PLC0415 (as above)
 
-            write_thread_html(thread, how.html, opens=how.opens)
+            write_thread_html(thread, prices, how.html, opens=how.opens)
         case _ if output.is_terminal():
-            print_thread(output.open_terminal(), thread, verbose=how.verbose, paged=how.paged)
+            console = output.open_terminal()
+            print_thread(console, thread, prices, verbose=how.verbose, paged=how.paged)
         case _:
-            for text in format_plain_thread(thread):
+            for text in format_plain_thread(thread, prices):
                 output.write_text(text)
 
 
-def _write_json(thread: Thread) -> None:
+def _write_json(thread: Thread, prices: Prices) -> None:
     """Print the list of the objects that `show --json` prints, in order, each on a new line."""
     before = b"["
     for node in thread.nodes():
-        output.write_bytes(before + output.encode_shown(exchange.build_object(node.entry)))
+        shown = exchange.build_object(node.entry, describe_cost(node.entry, prices))
+        output.write_bytes(before + output.encode_shown(shown))
         before = b",\n"
     output.write_bytes(b"]\n")
 
 
 def print_exchange(
-    console: Console, entry: LookupResult, *, verbose: bool = False, paged: bool = False
+    console: Console,
+    entry: LookupResult,
+    cost: CostText = NO_COST,
+    *,
+    verbose: bool = False,
+    paged: bool = False,
 ) -> None:
     """Print a line of facts, then the conversation."""
-    print_paged(console, draw_exchange(entry, verbose=verbose), paged=paged)
+    print_paged(console, draw_exchange(entry, cost, verbose=verbose), paged=paged)
 
 
 def draw_exchange(
-    entry: LookupResult, *, verbose: bool = False, now: float | None = None
+    entry: LookupResult,
+    cost: CostText = NO_COST,
+    *,
+    verbose: bool = False,
+    now: float | None = None,
 ) -> Iterator[RenderableType]:
     """Yield what is printed of an exchange; times are seen from `now`, else from this moment."""
     conversation = build_conversation(entry)
     state = entry.exchange.state if entry.exchange else ""
-    head = list_head(entry, now=time.time() if now is None else now)
+    head = list_head(entry, cost=cost.short, now=time.time() if now is None else now)
     yield draw_head(head, choose_style(state) if state else "")
     if verbose:
-        yield from draw_facts(list_facts(entry))
+        yield from draw_facts(list_facts(entry, cost.long))
     yield from draw_beside(conversation, whole=verbose)
     yield from draw_blocks(conversation.blocks, whole=verbose)
 
 
 def print_thread(
-    console: Console, thread: Thread, *, verbose: bool = False, paged: bool = False
+    console: Console,
+    thread: Thread,
+    prices: Prices | None = None,
+    *,
+    verbose: bool = False,
+    paged: bool = False,
 ) -> None:
     """Print a line for each response, then what is new in it."""
-    print_paged(console, draw_thread(thread, verbose=verbose), paged=paged)
+    print_paged(console, draw_thread(thread, prices, verbose=verbose), paged=paged)
 
 
-def draw_thread(thread: Thread, *, verbose: bool = False) -> Iterator[RenderableType]:
+def draw_thread(
+    thread: Thread, prices: Prices | None = None, *, verbose: bool = False
+) -> Iterator[RenderableType]:
     """Yield what is printed of a thread, response by response."""
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     if thread.continues is not None:
         continued = put_on_one_line(describe_continued(thread))
         yield WrappedText(Text(f"{continued}\n", style="italic"))
-    counted, builder = [], BlockBuilder()
+    sums, builder = ThreadSums(prices), BlockBuilder()
     for section in list_sections(thread):
-        counted.append(section.tokens)
+        sums.add(section)
         yield _draw_heading(section)
         blocks = builder.add(section.new.instructions, section.new.items)
         yield from draw_blocks(blocks, whole=verbose)
         for turn in section.branches:
             yield Text.assemble("\n", (turn.label, LABEL), f"\n{turn.text}", overflow="ignore")
         yield ""
-    yield WrappedText(Text(" \u00b7 ".join(format_sums(counted)), style="bold"))
+    yield WrappedText(Text(" \u00b7 ".join(sums.format()), style="bold"))
 
 
 def _draw_heading(section: Section) -> WrappedText:

@@ -15,7 +15,7 @@ from response_store.errors import StoreError
 from response_store.format.bodies import is_json, unpack_body
 from response_store.format.conversation import Syntax, build_conversation, find_answer
 from response_store.format.curl import format_curl
-from response_store.format.facts import list_facts, list_head
+from response_store.format.facts import describe_cost, list_facts, list_head
 from response_store.format.html import (
     choose_title,
     render_beside,
@@ -29,6 +29,7 @@ from response_store.format.text import escape_controls, escape_json
 from response_store.transfer.files import STANDARD, write_file
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Prices
     from response_store.queries.lookup import LookupResult
     from response_store.queries.threads import Thread
 
@@ -36,7 +37,7 @@ _LESS = "See what is stored with: response-store show ID --json"
 
 
 def write_form(
-    entry: LookupResult, form: str, *, html: Path | None, opens: bool, paged: bool
+    entry: LookupResult, form: str, prices: Prices, *, html: Path | None, opens: bool, paged: bool
 ) -> None:
     """Write an exchange in a form that `show` has an option for. Raises StoreError, FileError."""
     match form:
@@ -47,7 +48,7 @@ def write_form(
         case "curl":
             write_curl(entry)
         case _:
-            write_html(entry, html, opens=opens)
+            write_html(entry, prices, html, opens=opens)
 
 
 def write_answer(entry: LookupResult) -> None:
@@ -92,12 +93,13 @@ def _unpack_request(entry: LookupResult) -> bytes:
     return unpack_body(entry.exchange.request_body)
 
 
-def write_html(entry: LookupResult, path: Path | None, *, opens: bool) -> None:
+def write_html(entry: LookupResult, prices: Prices, path: Path | None, *, opens: bool) -> None:
     """Write an exchange as a page. Raises StoreError and FileError."""
     conversation = build_conversation(entry)
-    facts = list_facts(entry)
+    cost = describe_cost(entry, prices)
+    facts = list_facts(entry, cost.long)
     parts = [
-        render_head(list_head(entry)),
+        render_head(list_head(entry, cost=cost.short)),
         render_beside(conversation, facts),
         render_blocks(conversation.blocks),
     ]
@@ -105,9 +107,9 @@ def write_html(entry: LookupResult, path: Path | None, *, opens: bool) -> None:
     _write_page(render_page(title, parts), path, opens=opens)
 
 
-def write_thread_html(thread: Thread, path: Path | None, *, opens: bool) -> None:
+def write_thread_html(thread: Thread, prices: Prices, path: Path | None, *, opens: bool) -> None:
     """Write a thread as a page. Raises StoreError and FileError."""
-    parts = [*render_thread(thread)]
+    parts = [*render_thread(thread, prices)]
     first = thread.ids[0] if thread.ids else "thread"
     _write_page(render_page(f"Thread of {first}", parts), path, opens=opens)
 

@@ -39,6 +39,7 @@ from response_store.queries.exchanges import Query
 
 if TYPE_CHECKING:
     from response_store.model.selection import Selection
+    from response_store.pricing.prices import Prices
     from response_store.queries.reader import Reader
 
 SECONDS = 0.5
@@ -371,6 +372,12 @@ class Source:
         if tenant is not None or selection.sessions or selection.recorder_ids:
             return resolved
         return structs.replace(resolved, tenant=None)
+
+    def load_prices(self) -> Prices:
+        """Return what tokens cost: as the configuration says, and as genai-prices does."""
+        from response_store.pricing.prices import load_prices  # noqa: PLC0415 (for few commands)
+
+        return load_prices(self.settings.prices, self.settings.source)
 
     def config(self) -> Config:
         """Return the configuration of a proxy that writes to this database."""

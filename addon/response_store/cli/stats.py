@@ -25,9 +25,11 @@ from response_store.cli.source import (
 )
 from response_store.format.text import (
     NONE,
+    format_cost,
     format_duration,
     format_number,
     format_time,
+    format_usd,
     put_on_one_line,
     shorten_count,
 )
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from response_store.model.selection import Selection
+    from response_store.pricing.prices import Prices
 
 MAX_GROUPINGS = 2
 
@@ -76,13 +79,15 @@ HELP = """Count exchanges, tokens, times and errors, by model unless --by names 
 A terminal gets a table, with a last row for all of them. A pipe gets a line a group with tabs
 between: the group (with --by day,model two columns), exchanges, tokens of input, cached, output,
 reasoning and total, the cached part of the input, the time to the first event that half of all and
-95 % stay below, the same of the whole duration, both in milliseconds, errors, and their part.
+95 % stay below, the same of the whole duration, both in milliseconds, errors, their part, the known
+cost in USD, and how many exchanges have a cost that is not known.
 
 Errors are exchanges that failed, were refused or interrupted, or whose answer was unreadable or too
 large to keep. A model is one with whatever date behind its name. A response in the background is
 one exchange, with its polls; of a response that came in several exchanges the tokens count once.
 Times are those of answers: polls and refusals have none. A client is what its User-Agent names
-first. Days and hours are local.
+first. Days and hours are local. Costs are computed from the prices in the configuration and those
+of the package genai-prices; without any, they are not known.
 
 \b
 Examples:
@@ -122,29 +127,32 @@ def stats_command(
         apply_journals(source)
         with source.open() as query:
             chosen = source.resolve(query.reader, selection)
-            statistics = query.statistics(chosen, *by)
+            prices = source.load_prices()
+            statistics = query.statistics(chosen, *by, prices=prices)
         groups = statistics.groups
         if limit:
             groups = groups[-limit:] if by[0].seconds else groups[:limit]
-        _write(msgspec.structs.replace(statistics, groups=groups), as_json)
+        statistics = msgspec.structs.replace(statistics, groups=groups)
+        _write(statistics, prices, as_json)
 
 
-def _write(statistics: Statistics, as_json: bool) -> None:
+def _write(statistics: Statistics, prices: Prices, as_json: bool) -> None:
     if as_json:
-        output.write_json(build_object(statistics))
+        output.write_json(build_object(statistics, tuple(prices.used)))
     elif output.is_terminal():
-        show(output.open_terminal(), statistics)
+        show(output.open_terminal(), statistics, prices)
     else:
         output.write_text(format_plain(statistics))
 
 
-def build_object(statistics: Statistics) -> dict[str, object]:
-    """Return the statistics as one JSON object: `by`, `groups`, `total` and `course`."""
+def build_object(statistics: Statistics, sources: Sequence[str] = ()) -> dict[str, object]:
+    """Return the statistics as one JSON object; `prices` are where costs are from."""
     return {
         "by": ",".join(statistics.by),
         "groups": [_encode_group(one) for one in statistics.groups],
         "total": statistics.total and _encode_group(statistics.total),
         "course": statistics.course,
+        "prices": list(sources),
     }
 
 
@@ -153,8 +161,10 @@ def _encode_group(one: StatisticsGroup) -> msgspec.Raw:
     names = ("key", "second_key")
     numbers = msgspec.structs.asdict(one)
     keys = dict(zip(names, numbers.pop("keys"), strict=False))
+    cost = numbers.pop("cost")
     shares = {"cached_share": one.cached_share, "error_share": one.error_share}
-    return msgspec.Raw(output.encode_object(keys | numbers | shares))
+    costs = {"cost_usd": cost and cost.cost_usd, "cost_unknown": cost and cost.unknown}
+    return msgspec.Raw(output.encode_object(keys | numbers | shares | costs))
 
 
 def format_plain(statistics: Statistics) -> str:
@@ -178,6 +188,8 @@ def _list_fields(one: StatisticsGroup) -> tuple[str, ...]:
         _format_milliseconds(one.duration_ms_p95),
         format_number(one.errors),
         format_share(one.error_share),
+        format_usd(one.cost.usd if one.cost else None),
+        NONE if one.cost is None else format_number(one.cost.unknown),
     )
 
 
@@ -232,6 +244,7 @@ class StatisticsColumn(NamedTuple):
     from_width: int = 0
 
 
+COST = StatisticsColumn("cost", lambda one: format_cost(*(one.cost or (None, 0))), 60)
 COLUMNS = (
     StatisticsColumn("count", lambda one: shorten_count(one.count)),
     StatisticsColumn(
@@ -239,6 +252,7 @@ COLUMNS = (
         lambda one: f"{shorten_count(one.input_tokens)}/{shorten_count(one.output_tokens)}",
         50,
     ),
+    COST,
     StatisticsColumn("cached", lambda one: format_share(one.cached_share), 70),
     StatisticsColumn("reasoning", lambda one: shorten_count(one.reasoning_tokens), 140),
     StatisticsColumn(
@@ -251,14 +265,22 @@ COLUMNS = (
 )
 
 
-def show(console: Console, statistics: Statistics) -> None:
-    """Print everything in the width that there is."""
+NO_PRICES = "costs: pip install genai-prices, or give prices in the configuration"
+
+
+def show(console: Console, statistics: Statistics, prices: Prices | None = None) -> None:
+    """Print everything in the width that there is, and where costs are from."""
+    from rich.text import Text  # noqa: PLC0415 (slow to load)
+
     if not statistics.groups:
         console.print(NOTHING)
         return
     if statistics.course is not None and not console.options.ascii_only:
         _show_course(console, statistics.course)
     console.print(build_table(statistics, console.width, bars=not console.options.ascii_only))
+    if prices is not None and (prices.used or not prices):
+        line = f"prices: {'; '.join(prices.used)}" if prices.used else NO_PRICES
+        console.print(Text(put_on_one_line(line), style=MUTED), soft_wrap=True)
 
 
 def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Table:
@@ -267,7 +289,9 @@ def build_table(statistics: Statistics, width: int, *, bars: bool = True) -> Tab
     from rich.table import Table  # noqa: PLC0415 (slow to load)
 
     wide = width - _SECOND_KEY * (len(statistics.by) - 1)
-    shown = [column for column in COLUMNS if wide >= column.from_width]
+    total = statistics.total
+    priced = total is not None and total.cost is not None
+    shown = [one for one in COLUMNS if wide >= one.from_width and (priced or one is not COST)]
     bars = bars and wide >= _BAR_FROM
     drawn = Table(box=None, expand=False, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
     for by, max_width in zip(

@@ -42,13 +42,15 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from response_store.model.selection import Selection
+    from response_store.pricing.prices import Prices
 
 
 class TailWriter:
     """Writes each lot at once: JSON, plain text, or a table that goes on and on."""
 
-    def __init__(self, as_json: bool) -> None:
+    def __init__(self, as_json: bool, prices: Prices) -> None:
         self._as_json = as_json
+        self._prices = prices
         self._console: Console | None = None
 
     def write(self, exchanges: Sequence[Summary]) -> None:
@@ -57,16 +59,22 @@ class TailWriter:
             return
         if self._as_json:
             for one in exchanges:
-                output.write_json(build_object(one))
+                output.write_json(build_object(one, self._prices))
         elif output.is_terminal():
             self._draw(exchanges)
         else:
-            output.write_text(format_plain(exchanges))
+            output.write_text(format_plain(exchanges, self._prices))
 
     def _draw(self, exchanges: Sequence[Summary]) -> None:
         first, console = self._console is None, self._console or output.open_terminal()
         self._console = console
-        look = TableLook(time.time(), {}, steady=True, ascii_only=console.options.ascii_only)
+        look = TableLook(
+            time.time(),
+            {},
+            steady=True,
+            ascii_only=console.options.ascii_only,
+            prices=self._prices,
+        )
         console.print(build_table(exchanges, console.width, look, header=first))
 
 
@@ -205,7 +213,8 @@ def tail_command(
             " response-store list --state open"
         )
     with _exit_on_interrupt(), handle_errors():
-        source, out = find_source(config, database, tenant), TailWriter(as_json)
+        source = find_source(config, database, tenant)
+        out = TailWriter(as_json, source.load_prices())
         apply_journals(source)
         if follow:
             watch(source, selection, lines, out.write)

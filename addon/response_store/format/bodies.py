@@ -15,7 +15,7 @@ from response_store.jsontext import check_values
 from response_store.model import zstd
 
 if TYPE_CHECKING:
-    from response_store.model.records import ExchangeRow
+    from response_store.model.records import ExchangeRow, StoredResponse
     from response_store.queries.lookup import LookupResult
 
 _MAX_INTEGER_LENGTH = 300  # beyond it digits stay text: Python converts no more than 4,300
@@ -126,13 +126,36 @@ def count_tokens(entry: LookupResult) -> Tokens:
     counted = Tokens.of(entry.exchange) if entry.exchange else Tokens()
     if str(counted) or entry.response is None:
         return counted
-    usage = _get_member(parse_document(entry.response.response_object), "usage")
+    usage = _read_usage(entry.response)
     return Tokens(
         _count(usage, "input_tokens"),
         _count(_get_member(usage, "input_tokens_details"), "cached_tokens"),
         _count(usage, "output_tokens"),
         _count(_get_member(usage, "output_tokens_details"), "reasoning_tokens"),
     )
+
+
+def count_priced_tokens(entry: LookupResult) -> ExchangeRow | None:
+    """Return the row with the tokens that `count_tokens` says, those written to the cache as well.
+
+    None without a row.
+    """
+    row, response = entry.exchange, entry.response
+    if row is None or response is None or str(Tokens.of(row)):
+        return row
+    counted = count_tokens(entry)
+    details = _get_member(_read_usage(response), "input_tokens_details")
+    return msgspec.structs.replace(
+        row,
+        input_tokens=counted.input,
+        cached_tokens=counted.cached,
+        output_tokens=counted.output,
+        cache_write_tokens=_count(details, "cache_write_tokens"),
+    )
+
+
+def _read_usage(response: StoredResponse) -> object:
+    return _get_member(parse_document(response.response_object), "usage")
 
 
 def sum_tokens(counts: Iterable[Tokens]) -> Tokens:

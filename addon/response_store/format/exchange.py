@@ -11,7 +11,7 @@ import msgspec
 from response_store import jsontext
 from response_store.errors import StoreError
 from response_store.format.bodies import Tokens, is_json, parse_document, unpack_body
-from response_store.format.facts import list_facts
+from response_store.format.facts import NO_COST, CostText, list_facts
 from response_store.format.text import (
     NONE,
     escape_controls,
@@ -45,14 +45,17 @@ if TYPE_CHECKING:
 _BODIES = ("request_body", "raw_response", "result")
 
 
-def build_object(entry: LookupResult) -> dict[str, object]:
-    """Return the columns of the exchange, then `request`, `result`, `input` and `response`.
+def build_object(entry: LookupResult, cost: CostText = NO_COST) -> dict[str, object]:
+    """Return the columns of the exchange, its cost, `request`, `result`, `input` and `response`.
 
+    The cost in USD and whose price that is are null where they are not known.
     Stored JSON is embedded as it stands. A request that is not JSON is in `request_base64`.
     """
     exchange, response = entry.exchange, entry.response
     return {
         **_list_columns(entry),
+        "cost_usd": float(cost.cost.usd) if cost.cost else None,
+        "price_source": cost.cost.source if cost.cost else None,
         **_build_request(exchange.request_body if exchange else None),
         "result": _embed(exchange.result if exchange else None),
         "input": _embed(response.input if response else None),
@@ -201,9 +204,9 @@ def _list_output(response: StoredResponse) -> list[TurnItem]:
     return read_response_items({**as_fields(body), "output": choose_fuller(output, streamed)})
 
 
-def format_plain(entry: LookupResult) -> str:
+def format_plain(entry: LookupResult, cost: str = "") -> str:
     """Return facts as name, tab, value; then each turn under a line that names the speaker."""
-    facts = [f"{name}\t{put_on_one_line(value)}\n" for name, value in list_facts(entry)]
+    facts = [f"{name}\t{put_on_one_line(value)}\n" for name, value in list_facts(entry, cost)]
     turns = [
         f"\n--- {put_on_one_line(turn.label)}\n{escape_controls(turn.text)}\n"
         for turn in list_turns(entry)

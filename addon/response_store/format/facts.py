@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from response_store.format.bodies import Tokens, count_tokens
+from response_store.format.bodies import Tokens, count_priced_tokens, count_tokens
 from response_store.format.text import (
     NONE,
     format_duration,
     format_host,
+    format_money,
     format_number,
     format_time,
 )
 from response_store.model.records import Api, ExchangeRow, State
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Cost, Prices
     from response_store.queries.lookup import LookupResult
 
 
@@ -25,6 +27,17 @@ class Fact(NamedTuple):
 
     name: str
     text: str
+
+
+class CostText(NamedTuple):
+    """What an exchange cost: empty where that is not known, and with where the price is from."""
+
+    short: str
+    long: str
+    cost: Cost | None = None
+
+
+NO_COST = CostText("", "")
 
 
 def list_head(entry: LookupResult, *, cost: str = "", now: float | None = None) -> list[Fact]:
@@ -45,6 +58,24 @@ def list_head(entry: LookupResult, *, cost: str = "", now: float | None = None) 
         Fact("cost", cost),
     )
     return [fact for fact in facts if fact.text not in ("", NONE)]
+
+
+def describe_cost(entry: LookupResult, prices: Prices) -> CostText:
+    """Return what an exchange cost, and by whose price or why that is not known."""
+    row = count_priced_tokens(entry)
+    if not prices or row is None or row.input_tokens is None:
+        return NO_COST
+    cost = prices.compute_cost(row)
+    if cost is None:
+        return CostText("", f"not known: {_explain_unpriced(row)}")
+    return CostText(format_money(cost.usd), f"{format_money(cost.usd)}, by {cost.source}", cost)
+
+
+def _explain_unpriced(row: ExchangeRow) -> str:
+    if row.output_tokens is None:
+        return "tokens of output are not counted"
+    tier = f" with tier {row.service_tier}" if row.service_tier else ""
+    return f"no price of {row.model or row.requested_model or 'no model'} at {row.host}{tier}"
 
 
 def format_moment(seconds: float | None, now: float | None = None) -> str:
@@ -71,12 +102,16 @@ def _describe_tokens(tokens: Tokens) -> str:
     return str(Tokens(tokens.input, None, tokens.output))
 
 
-def list_facts(entry: LookupResult) -> list[tuple[str, str]]:
-    """Name and value of what is known about the exchange, without the conversation."""
+def list_facts(entry: LookupResult, cost: str = "") -> list[tuple[str, str]]:
+    """Name and value of what is known about the exchange, without the conversation.
+
+    `cost` is shown as it is given.
+    """
     if entry.exchange is None:
         return [(name, value) for name, value in _list_response_facts(entry) if value != NONE]
     exchanged = [
         *_list_exchange_facts(entry.exchange, entry),
+        ("cost", cost),
         ("stored", _explain_missing(entry.exchange, entry)),
     ]
     return [(name, value) for name, value in exchanged if value and value != NONE]

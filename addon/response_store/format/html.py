@@ -24,7 +24,7 @@ from response_store.format.conversation import (
 from response_store.format.html_style import STYLE, build_policy
 from response_store.format.markdown import is_web_url, open_parser, parse_markdown
 from response_store.format.text import escape_controls, put_on_one_line
-from response_store.format.transcript import describe_continued, format_sums, list_sections
+from response_store.format.transcript import ThreadSums, describe_continued, list_sections
 
 if TYPE_CHECKING:
     from pygments.formatter import Formatter
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from response_store.format.conversation import Citation
     from response_store.format.facts import Fact
     from response_store.openai_api.item_images import ItemImage
+    from response_store.pricing.prices import Prices
     from response_store.queries.threads import Thread
 
 MAX_HIGHLIGHTED = 50_000
@@ -186,19 +187,19 @@ def render_beside(conversation: Conversation, facts: Iterable[tuple[str, str]]) 
     return "".join(parts)
 
 
-def render_thread(thread: Thread) -> Iterator[str]:
+def render_thread(thread: Thread, prices: Prices | None = None) -> Iterator[str]:
     """Yield the exchanges of a thread as HTML. Only while the lookup's snapshot lasts."""
     if thread.continues is not None:
         yield f'<p class="head">{escape_html(describe_continued(thread))}</p>'
-    counted, builder = [], BlockBuilder()
+    sums, builder = ThreadSums(prices), BlockBuilder()
     for section in list_sections(thread):
-        counted.append(section.tokens)
+        sums.add(section)
         heading = " \u00b7 ".join(section.heading)
         yield f'<h2 class="exchange head">{escape_html(heading)}</h2>'
         yield render_blocks(builder.add(section.new.instructions, section.new.items))
         for turn in section.branches:
             yield f'<p class="aside plain">{escape_html(turn.label)}\n{escape_html(turn.text)}</p>'
-    yield f"<footer>{escape_html(', '.join(format_sums(counted)))}</footer>"
+    yield f"<footer>{escape_html(', '.join(sums.format()))}</footer>"
 
 
 def choose_title(conversation: Conversation, otherwise: str) -> str:

@@ -67,6 +67,11 @@ def format_money(usd: Decimal | float | None) -> str:
     return f"< ${_SMALLEST}" if amount < _SMALLEST else f"${amount:.4f}"
 
 
+def format_usd(usd: Decimal | None) -> str:
+    """Return USD as a number with all its digits, for programs."""
+    return NONE if usd is None else f"{usd.normalize():f}"
+
+
 def format_cost(usd: Decimal | float | None, unknown: int) -> str:
     """Return a sum with how many parts of it are not known: `$1.20, 3 unknown`."""
     if not unknown:

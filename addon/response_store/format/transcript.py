@@ -14,13 +14,22 @@ from collections.abc import Iterable, Iterator
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
-from response_store.format.bodies import Tokens, count_tokens, sum_tokens
+from response_store.format.bodies import Tokens, count_priced_tokens, count_tokens, sum_tokens
 from response_store.format.exchange import Exchanged, read_exchanged
-from response_store.format.text import NONE, escape_controls, format_time, put_on_one_line
+from response_store.format.text import (
+    NONE,
+    escape_controls,
+    format_cost,
+    format_time,
+    put_on_one_line,
+)
 from response_store.openai_api.item_kinds import LabelledTurn
 from response_store.openai_api.items import ItemReader, TurnItem, join_turns
+from response_store.pricing.cost import CostSum
+from response_store.queries.costs import is_charged
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Prices
     from response_store.queries.lookup import LookupResult
     from response_store.queries.threads import Thread, ThreadNode
 
@@ -124,18 +133,18 @@ class Section(NamedTuple):
         return [*self.new.turns, *self.branches]
 
 
-def format_plain_thread(thread: Thread) -> Iterator[str]:
+def format_plain_thread(thread: Thread, prices: Prices | None = None) -> Iterator[str]:
     """Yield a line with tabs for each response, then what is new in it under its speaker."""
     if thread.continues is not None:
         yield f"=== {put_on_one_line(describe_continued(thread))}\n\n"
-    counted = []
+    sums = ThreadSums(prices)
     for section in list_sections(thread):
-        counted.append(section.tokens)
+        sums.add(section)
         yield "=== " + "\t".join(section.heading) + "\n"
         for turn in section.turns:
             yield f"\n--- {put_on_one_line(turn.label)}\n{escape_controls(turn.text)}\n"
         yield "\n"
-    yield "=== " + "\t".join(format_sums(counted)) + "\n"
+    yield "=== " + "\t".join(sums.format()) + "\n"
 
 
 def list_sections(thread: Thread) -> Iterator[Section]:
@@ -160,10 +169,28 @@ def describe_continued(thread: Thread) -> str:
     return f"continues {thread.continues}, {why}"
 
 
-def format_sums(counted: list[Tokens]) -> tuple[str, str]:
-    """Return how many responses there are, and their tokens."""
-    count = "1 response" if len(counted) == 1 else f"{len(counted)} responses"
-    return count, str(sum_tokens(counted)) or NONE
+class ThreadSums:
+    """How many responses there are, their tokens, and with prices what they cost."""
+
+    def __init__(self, prices: Prices | None = None) -> None:
+        self._prices = prices
+        self._counted: list[Tokens] = []
+        self._cost = CostSum()
+
+    def add(self, section: Section) -> None:
+        """Count a response."""
+        self._counted.append(section.tokens)
+        row = count_priced_tokens(section.entry)
+        if self._prices and row is not None:
+            usd = self._prices.price(row)
+            self._cost = self._cost.plus(usd, int(usd is None and is_charged(row)))
+
+    def format(self) -> tuple[str, ...]:
+        """Return the sums as texts."""
+        count = len(self._counted)
+        responses = "1 response" if count == 1 else f"{count} responses"
+        costs = (format_cost(*self._cost),) if self._prices else ()
+        return responses, str(sum_tokens(self._counted)) or NONE, *costs
 
 
 def _list_heading(entry: LookupResult, counted: Tokens, state: str) -> tuple[str, ...]:

@@ -8,8 +8,10 @@ and lengths a rate ends. What is not known is None, never nothing.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import reduce
 from typing import NamedTuple, Protocol
 
 _PER = Decimal(1_000_000)
@@ -141,3 +143,8 @@ class CostSum(NamedTuple):
     def cost_usd(self) -> float | None:
         """Return the known part as JSON has it."""
         return None if self.usd is None else float(self.usd)
+
+
+def sum_costs(costs: Iterable[CostSum]) -> CostSum:
+    """Return several sums as one."""
+    return reduce(lambda total, cost: total.plus(*cost), costs, CostSum())

@@ -61,12 +61,25 @@ class GenaiPrices:
         """Return the package with its version and the date of its newest price."""
         from importlib.metadata import version  # noqa: PLC0415 (where it is wanted)
 
-        today = datetime.now(tz=UTC).date()
-        newest = max(
-            (day for one in self._snapshot.providers for model in one.models
-             for day in _list_dates(model) if day <= today), default=None,
-        )  # fmt: skip
+        newest = max((day for day in self._dates if day <= _today()), default=None)
         return f"genai-prices {version('genai-prices')}, newest price of {newest}"
+
+    @property
+    def valid_until(self) -> float:
+        """Return when the next price changes that is known already, in Unix seconds."""
+        following = min((day for day in self._dates if day > _today()), default=None)
+        if following is None:
+            return float("inf")
+        return datetime.combine(following, time(), UTC).timestamp()
+
+    @cached_property
+    def _dates(self) -> set[date]:
+        return {
+            day
+            for provider in self._snapshot.providers
+            for model in provider.models
+            for day in _list_dates(model)
+        }
 
     def find(self, key: PriceKey) -> Tariff | None:
         """Return what a model costs; None where that is not known."""
@@ -93,6 +106,10 @@ class GenaiPrices:
             if re.match(pattern, key.model.lower()):
                 return self._snapshot.find_provider(None, name, None)
         return None
+
+
+def _today() -> date:
+    return datetime.now(tz=UTC).date()
 
 
 def _build_context(tier: str | None) -> dict[str, str]:

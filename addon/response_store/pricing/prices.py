@@ -6,11 +6,13 @@ Both are a `PriceSource`. What a vendor takes for tools, such as web searches, i
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from collections.abc import Sequence
 from decimal import Decimal
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from response_store.pricing.cost import (
     PriceKey,
@@ -21,6 +23,7 @@ from response_store.pricing.cost import (
     compute_cost,
 )
 from response_store.pricing.genai import GenaiPrices
+from response_store.pricing.tariff_cache import CachedPrices, find_cache_file
 
 if TYPE_CHECKING:
     from response_store.config.model import OwnPrice
@@ -83,6 +86,13 @@ class OwnPrices:
         )
 
 
+class Cost(NamedTuple):
+    """What an exchange cost in USD, and the name of where its price is from."""
+
+    usd: Decimal
+    source: str
+
+
 class Prices:
     """All prices that there are. `used` names the sources that have given one, each once."""
 
@@ -108,6 +118,11 @@ class Prices:
 
     def price(self, exchange: PricedExchange) -> Decimal | None:
         """Return what an exchange cost in USD; None where that is not known."""
+        cost = self.compute_cost(exchange)
+        return None if cost is None else cost.usd
+
+    def compute_cost(self, exchange: PricedExchange) -> Cost | None:
+        """Return what an exchange cost, and by whose price; None where that is not known."""
         if exchange.input_tokens is None:
             return None
         model = exchange.model or exchange.requested_model
@@ -120,7 +135,8 @@ class Prices:
         )
         if tariff is None:
             return None
-        return self.compute(tariff, exchange.started_at, exchange.input_tokens, tokens)
+        usd = self.compute(tariff, exchange.started_at, exchange.input_tokens, tokens)
+        return None if usd is None else Cost(usd, tariff.source)
 
     def compute(
         self, tariff: Tariff, started_at: float, input_tokens: int, tokens: TokenCounts
@@ -136,9 +152,24 @@ class Prices:
 def load_prices(own: Sequence[OwnPrice], file: str) -> Prices:
     """Return the prices of a configuration and of genai-prices, as far as there are any."""
     sources: list[PriceSource] = [OwnPrices(own, file)] if own else []
-    if find_spec("genai_prices") is not None:
-        sources.append(GenaiPrices())
+    spec = find_spec("genai_prices")
+    if spec is not None:
+        package = _identify(spec.origin)
+        cache = find_cache_file(os.environ) if package else None
+        sources.append(CachedPrices(GenaiPrices(), package, cache))
     return Prices(sources)
+
+
+def _identify(origin: str | None) -> str:
+    """Return what tells a package from its other versions, without loading it; empty: nothing."""
+    if origin is None:
+        return ""
+    try:
+        data = Path(origin).with_name("data.py")
+        state = data.stat()
+    except OSError:
+        return ""
+    return f"{data} {state.st_mtime_ns} {state.st_size}"
 
 
 def _normalize_tier(tier: str | None) -> str | None:

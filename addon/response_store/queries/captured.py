@@ -6,21 +6,29 @@ to the newest rows, whoever's they are.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
+from response_store.model.selection import Condition
+from response_store.pricing.cost import CostSum
+from response_store.queries.costs import compute_turn_costs
 from response_store.queries.reader import EACH_TENANT
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Prices
     from response_store.queries.reader import Reader
 
 # Of each tenant only what is new is looked through.
 _OURS = """
 FROM {exchanges}
 WHERE tenant_id IN (SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
+_MODEL = "coalesce(model, requested_model)"
+_ERROR = "coalesce(error_code, substr(error_message, 1, 60))"
 GROUPS = f"""{EACH_TENANT}
-SELECT state, coalesce(model, requested_model), coalesce(error_code, substr(error_message, 1, 60)),
+SELECT state, {_MODEL}, {_ERROR},
        min(substr(error_message, 1, 200)), count(*),
        CAST(sum(input_tokens) AS BIGINT), CAST(sum(cached_tokens) AS BIGINT),
        CAST(sum(output_tokens) AS BIGINT)
@@ -30,12 +38,21 @@ TENANTS = f"""{EACH_TENANT}
 SELECT tenant_id, count(*) {_OURS}
 GROUP BY 1"""
 
+_CAPTURED = f"""
+tenant_id IN ({EACH_TENANT} SELECT id FROM tenant) AND started_at >= ? AND recorder_id = ?"""
+_KEYS = ("state", _MODEL, _ERROR)
 UNSEEN = f"""{EACH_TENANT}
 SELECT count(DISTINCT previous_response_id)
 {_OURS} AND previous_response_id IS NOT NULL AND NOT EXISTS (
     SELECT 1 FROM {{exchanges}} AS earlier
     WHERE earlier.tenant_id = {{exchanges}}.tenant_id
       AND earlier.response_id = {{exchanges}}.previous_response_id)"""
+
+
+CapturedKey: TypeAlias = tuple[str, str | None, str | None]
+"""State, model and error code of a group."""
+Costs: TypeAlias = Mapping[CapturedKey, CostSum]
+NO_COSTS: Costs = MappingProxyType({})
 
 
 class CapturedGroup(msgspec.Struct, frozen=True):
@@ -55,6 +72,11 @@ class CapturedGroup(msgspec.Struct, frozen=True):
     output_tokens: int | None
 
     @property
+    def key(self) -> CapturedKey:
+        """Return what tells it from other groups."""
+        return self.state, self.model, self.error_code
+
+    @property
     def error(self) -> str | None:
         """Code and message of an error; None where there was none."""
         if self.error_code is None or not self.error_message:
@@ -67,6 +89,16 @@ def list_captured(reader: Reader, recorder_id: str, since: float) -> list[Captur
     """Return what a recorder has stored since a time in Unix seconds, the largest group first."""
     groups = [CapturedGroup(*row) for row in reader.rows(GROUPS, (since, recorder_id))]
     return sorted(groups, key=lambda one: (-one.exchanges, one.state, one.model or ""))
+
+
+def compute_captured_costs(reader: Reader, recorder_id: str, since: float, prices: Prices) -> Costs:
+    """Return what groups cost; nothing without prices."""
+    if not prices:
+        return {}
+    condition = Condition(_CAPTURED, (since, recorder_id))
+    keys = [Condition(key, ()) for key in _KEYS]
+    costs = compute_turn_costs(reader, condition, keys, prices)
+    return {(state, model, error): cost for (state, model, error), cost in costs.items()}
 
 
 def list_captured_tenants(reader: Reader, recorder_id: str, since: float) -> list[str]:

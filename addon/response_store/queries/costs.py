@@ -12,23 +12,31 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from response_store.model.precedence import order_by_tokens
-from response_store.model.records import Api, State
+from response_store.model.records import Api, ExchangeRow, State
 from response_store.model.selection import Condition
 from response_store.pricing.cost import CostSum, Tariff, TokenCounts
 from response_store.pricing.prices import Prices
+from response_store.queries.exchange_counts import ALL, Key
 from response_store.queries.follow_ups import FOLLOWS
 from response_store.queries.reader import Reader
 
 _TOKENS = ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens")
 _MODEL = "coalesce(model, requested_model)"
-_APIS = "'responses', 'chat_completions', 'completions', 'embeddings', 'responses_compact'"
+CHARGED = ("responses", "chat_completions", "completions", "embeddings", "responses_compact")
+_APIS = ", ".join(f"'{api}'" for api in CHARGED)
 _COSTS = f"""CASE WHEN input_tokens IS NOT NULL OR (
     api IN ({_APIS}) AND state <> '{State.REFUSED.value}'
     AND (method = 'POST' OR transport = 'websocket')) THEN 1 ELSE 0 END"""
 """Whether an exchange is one that costs money: a refusal does not, nor does asking again."""
+
+
+def is_charged(row: ExchangeRow) -> bool:
+    """Return whether an exchange that stands for its response costs money, known or not."""
+    return row.input_tokens is not None or (row.api in CHARGED and row.state != State.REFUSED)
+
 
 _COUNTED = """CASE
     WHEN input_tokens IS NULL
@@ -36,6 +44,9 @@ _COUNTED = """CASE
     WHEN output_tokens IS NULL THEN 1 ELSE 2 END"""
 """How much of the tokens is known: 0 too little, 1 all but the output, 2 all."""
 
+_TURN = f"""tenant_id,
+    coalesce(CASE WHEN api = '{Api.RESPONSES.value}' THEN response_id END, exchange_id)"""
+"""What tells a response from another, whichever exchanges it came in."""
 _KINDS = ("host", _MODEL, "service_tier", _COUNTED)
 _SUMS = ", ".join(f"CAST(sum({name}) AS BIGINT)" for name in _TOKENS)
 _GROUPS = f"""
@@ -55,16 +66,20 @@ _SEVERAL = f"""(
             CASE WHEN {FOLLOWS} THEN 1 ELSE 0 END AS follows
         FROM {{{{exchanges}}}}
         WHERE response_id IN (
-            SELECT response_id FROM {{{{exchanges}}}} WHERE response_id IS NOT NULL
+            SELECT response_id FROM {{{{exchanges}}}} WHERE response_id IS NOT NULL AND {{near}}
             GROUP BY response_id HAVING count(*) > 1)
         AND api = '{Api.RESPONSES.value}' AND {{condition}}) AS several
     WINDOW response AS (
         PARTITION BY tenant_id, response_id ORDER BY follows, started_at, exchange_id)) AS placed"""
 """The rows of responses that have several, each with its keys and those of the first of them."""
+_TURNS = f"""(
+    SELECT {{keys}} host, model, requested_model, service_tier, started_at, {", ".join(_TOKENS)},
+        max({_COSTS}) OVER (PARTITION BY {_TURN}) AS any_costs,
+        row_number() OVER (
+            PARTITION BY {_TURN} ORDER BY {order_by_tokens(", ".join(_TOKENS))}) AS place
+    FROM {{{{exchanges}}}} WHERE {{condition}}) AS turns WHERE place = 1"""
+"""The rows that count of a few exchanges, each with its keys."""
 _MAX_MODELS = 500
-
-Key: TypeAlias = tuple[Any, ...]
-"""The values of what costs are grouped by."""
 
 
 class _Origin(NamedTuple):
@@ -98,42 +113,68 @@ class _Part(NamedTuple):
 
 
 def compute_costs(
-    reader: Reader, condition: Condition, keys: Sequence[Condition], prices: Prices
+    reader: Reader,
+    condition: Condition,
+    keys: Sequence[Condition],
+    prices: Prices,
+    near: Condition = ALL,
 ) -> dict[Key, CostSum]:
     """Return what exchanges cost, by the values of `keys`, which are SQL over their columns.
 
     What is not known is in no sum, and counted. A response in several exchanges costs once, where
-    it began.
+    it began; `near` is as in `CountedExchanges`.
     """
     costs = _add_up(reader, _select_all(condition, keys), prices)
-    for key, cost in _add_up(reader, _select_several(condition, keys, once=False), prices).items():
+    several, once = _select_several(condition, keys, near)
+    for key, cost in _add_up(reader, several, prices).items():
         costs[key] = costs[key].minus(cost)
-    for key, cost in _add_up(reader, _select_several(condition, keys, once=True), prices).items():
+    for key, cost in _add_up(reader, once, prices).items():
         costs[key] = costs[key].plus(*cost)
     return dict(costs)
+
+
+def compute_turn_costs(
+    reader: Reader, condition: Condition, keys: Sequence[Condition], prices: Prices
+) -> dict[Key, CostSum]:
+    """Return the same of a few exchanges, without a look at the others; for whole sessions or runs.
+
+    A response in several exchanges costs where its tokens are.
+    """
+    names = [f"key{at}" for at in range(len(keys))]
+    sql = _TURNS.format(keys=_name_keys(keys, names), condition=condition.sql)
+    values = (*(value for key in keys for value in key.values), *condition.values)
+    columns = [Condition(name, ()) for name in names]
+    return dict(_add_up(reader, _Origin(sql, values, columns, "any_costs"), prices))
+
+
+def _name_keys(keys: Sequence[Condition], names: Sequence[str]) -> str:
+    return "".join(f"{key.sql} AS {name}, " for key, name in zip(keys, names, strict=True))
 
 
 def _select_all(condition: Condition, keys: Sequence[Condition]) -> _Origin:
     return _Origin(f"{{exchanges}} WHERE {condition.sql}", condition.values, keys, _COSTS)
 
 
-def _select_several(condition: Condition, keys: Sequence[Condition], *, once: bool) -> _Origin:
-    """Return the rows of responses that have several; `once`: the one of each that counts."""
+def _select_several(
+    condition: Condition, keys: Sequence[Condition], near: Condition
+) -> tuple[_Origin, _Origin]:
+    """Return the rows of responses that have several, and the one of each that counts."""
     names = [f"key{at}" for at in range(len(keys))]
     sql = _SEVERAL.format(
-        keys="".join(f"{key.sql} AS {name}, " for key, name in zip(keys, names, strict=True)),
+        keys=_name_keys(keys, names),
         firsts="".join(f"first_value({name}) OVER response AS first_{name}, " for name in names),
+        near=near.sql,
         condition=condition.sql,
     )
-    values = (*(value for key in keys for value in key.values), *condition.values)
-    if not once:
-        return _Origin(
-            f"{sql} WHERE place > 0", values, [Condition(name, ()) for name in names], "costs"
-        )
+    values = (*(value for key in keys for value in key.values), *near.values, *condition.values)
+    own = [Condition(name, ()) for name in names]
     homes = [
         Condition(f"CASE WHEN spare = 1 THEN first_{name} ELSE {name} END", ()) for name in names
     ]
-    return _Origin(f"{sql} WHERE place = 1", values, homes, "any_costs")
+    return (
+        _Origin(f"{sql} WHERE place > 0", values, own, "costs"),
+        _Origin(f"{sql} WHERE place = 1", values, homes, "any_costs"),
+    )
 
 
 def _add_up(reader: Reader, origin: _Origin, prices: Prices) -> defaultdict[Key, CostSum]:

@@ -38,6 +38,7 @@ from response_store.queries.statistics import (
 from response_store.queries.threads import ThreadLookup
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Prices
     from response_store.queries.lookup import LookupResult
 
 OPENING_CHARACTERS = 200
@@ -210,15 +211,17 @@ class Query(Closes):
             return Page(shown, None)
         return Page(shown, Cursor(shown[-1].started_at, shown[-1].exchange_id))
 
-    def statistics(self, selection: Selection, *by: By) -> Statistics:
+    def statistics(self, selection: Selection, *by: By, prices: Prices | None = None) -> Statistics:
         """Return the exchanges of a selection as numbers, in groups by one thing or several."""
         with self._reader.snapshot():
-            return compute_statistics(self._reader, selection, by)
+            return compute_statistics(self._reader, selection, by, prices)
 
-    def statistics_over_time(self, selection: Selection, by: By) -> StatisticsOverTime | None:
+    def statistics_over_time(
+        self, selection: Selection, by: By, prices: Prices | None = None
+    ) -> StatisticsOverTime | None:
         """Return the exchanges of a selection by one thing, over time; None for no exchange."""
         with self._reader.snapshot():
-            return compute_statistics_over_time(self._reader, selection, by)
+            return compute_statistics_over_time(self._reader, selection, by, prices)
 
     def exchange(self, tenant: str, exchange_id: str) -> ExchangeRow | None:
         """Return the exchange with exactly this id."""

@@ -25,6 +25,9 @@ import msgspec
 from response_store.model.precedence import order_by_tokens
 from response_store.model.records import Api, State
 from response_store.model.selection import Condition, Selection
+from response_store.pricing.cost import CostSum
+from response_store.pricing.prices import Prices
+from response_store.queries.costs import compute_turn_costs
 from response_store.queries.exchanges import BEFORE_CURSOR, Cursor
 from response_store.queries.reader import Reader
 
@@ -208,6 +211,21 @@ SELECT session, question FROM (
         ORDER BY CASE WHEN agent IS NULL THEN 0 ELSE 1 END, started_at, exchange_id) AS place
     FROM {{exchanges}} WHERE {condition} AND tenant_id || '' = ? AND question IS NOT NULL) AS told
 WHERE place = 1"""
+
+
+def compute_session_costs(
+    reader: Reader, tenant: str, sessions: Sequence[SessionSummary], prices: Prices
+) -> dict[str, CostSum]:
+    """Return what sessions cost, by their ids; nothing without prices."""
+    costs: dict[str, CostSum] = {}
+    keys = [(one.session_id, one.is_lone) for one in sessions] if prices else []
+    for batch in _split(keys):
+        for sql, values in _list_conditions(batch):
+            condition = Condition(f"{sql} AND tenant_id || '' = ?", (*values, tenant))
+            session = Condition("coalesce(session_id, exchange_id)", ())
+            by_session = compute_turn_costs(reader, condition, [session], prices)
+            costs.update({name: cost for (name,), cost in by_session.items()})
+    return costs
 
 
 class _Group(NamedTuple):

@@ -6,7 +6,7 @@ What is counted, and how often, `queries/exchange_counts.py` says.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from itertools import chain
@@ -16,12 +16,14 @@ import msgspec
 
 from response_store.model.records import State
 from response_store.model.selection import HOST_PORT, Condition, Selection
+from response_store.pricing.cost import CostSum
+from response_store.pricing.prices import Prices
+from response_store.queries.costs import compute_costs
 from response_store.queries.exchange_counts import (
     ALL,
     IS_ERROR,
     TOKENS,
     CountedExchanges,
-    ExchangeCounts,
     Key,
 )
 from response_store.queries.follow_ups import LATEST_STATE, build_latest, select_with_following
@@ -57,7 +59,7 @@ class StatisticsGroup(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that have something in common; a key is None where it is not known.
 
     Times are milliseconds, of what was answered. Tokens are None where no exchange tells any;
-    cached ones are part of the input, reasoning of the output.
+    cached ones are part of the input, reasoning of the output. The cost is None without prices.
     """
 
     keys: tuple[str | None, ...]
@@ -72,6 +74,7 @@ class StatisticsGroup(msgspec.Struct, frozen=True, kw_only=True):
     first_event_ms_p95: float | None
     duration_ms_p50: float | None
     duration_ms_p95: float | None
+    cost: CostSum | None = None
 
     @property
     def cached_share(self) -> float | None:
@@ -125,15 +128,16 @@ SELECT {floor_of} (started_at - ?) / CAST(? AS DOUBLE PRECISION) {floor_end}, co
 FROM {exchanges} WHERE %s GROUP BY 1"""
 
 
-def compute_statistics(reader: Reader, selection: Selection, by: Sequence[By]) -> Statistics:
-    """Return the exchanges of a selection, grouped by one thing or by several."""
+def compute_statistics(
+    reader: Reader, selection: Selection, by: Sequence[By], prices: Prices | None = None
+) -> Statistics:
+    """Return the exchanges of a selection, grouped by one thing or by several; costs if priced."""
     span = _read_span(reader, selection)
     if span is None:
         return Statistics((*by,), (), None, None)
-    counted = _count(reader, selection, by, span)
-    groups = _build_groups(by, counted.group(range(len(by))))
-    total = _build_groups((), counted.group(()))
-    return Statistics((*by,), groups, total[0], _build_course(reader, selection, *span))
+    counted = _count(reader, selection, by, span, prices)
+    groups, total = counted.build_groups(range(len(by))), counted.build_total()
+    return Statistics((*by,), groups, total, _build_course(reader, selection, *span))
 
 
 class StatisticsOverTime(NamedTuple):
@@ -150,7 +154,7 @@ class StatisticsOverTime(NamedTuple):
 
 
 def compute_statistics_over_time(
-    reader: Reader, selection: Selection, by: By
+    reader: Reader, selection: Selection, by: By, prices: Prices | None = None
 ) -> StatisticsOverTime | None:
     """Return the exchanges of a selection over time, of one look at them; None for no exchange."""
     span = _read_span(reader, selection)
@@ -159,13 +163,14 @@ def compute_statistics_over_time(
     since = span[0] if selection.since is None else selection.since
     unit = By.HOUR if span[1] - since <= MAX_HOURLY else By.DAY
     # Where a database has quantiles, not values, those by both would be of no use for the others.
-    counted = _count(reader, selection, (unit, by), span, timed=reader.dialect == "sqlite")
+    timed = reader.dialect == "sqlite"
+    counted = _count(reader, selection, (unit, by), span, prices, timed=timed)
     return StatisticsOverTime(
         unit,
-        _build_groups([by], counted.group([1])),
-        _build_groups([unit], counted.group([0])),
-        _build_groups([unit, by], counted.group([0, 1], timed=False)),
-        _build_groups((), counted.group(()))[0],
+        counted.build_groups([1]),
+        counted.build_groups([0]),
+        counted.build_groups([0, 1], timed=False),
+        counted.build_total(),
     )
 
 
@@ -178,40 +183,65 @@ def _read_span(reader: Reader, selection: Selection) -> tuple[float, float] | No
     return first, reader.rows(_LAST % condition.sql, condition.values)[0][0]
 
 
+class _Counted(NamedTuple):
+    """What is counted by some things, and what it cost by the same."""
+
+    by: Sequence[By]
+    exchanges: CountedExchanges
+    costs: Mapping[Key, CostSum] | None
+
+    def build_total(self) -> StatisticsGroup:
+        """Return all as one group."""
+        return self.build_groups(())[0]
+
+    def build_groups(
+        self, places: Sequence[int], *, timed: bool = True
+    ) -> tuple[StatisticsGroup, ...]:
+        """Return the groups by the things at some places, in their order."""
+        by = [self.by[at] for at in places]
+        costs = None if self.costs is None else _merge_costs(self.costs, places)
+        groups = [
+            StatisticsGroup(
+                keys=tuple(_format_key(one, key) for one, key in zip(by, keys, strict=True)),
+                count=one.exchanges,
+                errors=one.errors,
+                cost=None if costs is None else costs[keys],
+                **_name(TOKENS, one.tokens),
+                **_name(_TIMES, chain.from_iterable(one.times)),
+            )
+            for keys, one in self.exchanges.group(places, timed=timed).items()
+        ]
+        return tuple(_sort_groups(by, groups))
+
+
+def _merge_costs(costs: Mapping[Key, CostSum], places: Sequence[int]) -> defaultdict[Key, CostSum]:
+    merged: defaultdict[Key, CostSum] = defaultdict(CostSum)
+    for key, cost in costs.items():
+        place = tuple(key[at] for at in places)
+        merged[place] = merged[place].plus(*cost)
+    return merged
+
+
 def _count(
     reader: Reader,
     selection: Selection,
     by: Sequence[By],
     span: tuple[float, float],
+    prices: Prices | None,
     *,
     timed: bool = True,
-) -> CountedExchanges:
+) -> _Counted:
     condition = select_with_following(selection)
     keys = [_build_key(one, *span) for one in by]
     is_near = selection.is_narrow or selection.since is not None or selection.until is not None
     near = condition if is_near else ALL
-    return CountedExchanges(reader, condition, keys, near, timed=timed)
+    exchanges = CountedExchanges(reader, condition, keys, near, timed=timed)
+    costs = compute_costs(reader, condition, keys, prices, near) if prices else None
+    return _Counted(by, exchanges, costs)
 
 
 def _build_key(by: By, first: float, last: float) -> Condition:
     return build_time_number(by.seconds, first, last) if by.seconds else Condition(_KEYS[by], ())
-
-
-def _build_groups(
-    by: Sequence[By], counts: Mapping[Key, ExchangeCounts]
-) -> tuple[StatisticsGroup, ...]:
-    """Return counts as groups in their order; those of no key as one group."""
-    groups = [
-        StatisticsGroup(
-            keys=tuple(_format_key(one, key) for one, key in zip(by, keys, strict=True)),
-            count=one.exchanges,
-            errors=one.errors,
-            **_name(TOKENS, one.tokens),
-            **_name(_TIMES, chain.from_iterable(one.times)),
-        )
-        for keys, one in counts.items()
-    ]
-    return tuple(_sort_groups(by, groups))
 
 
 def _name(names: Sequence[str], values: Iterable[Any]) -> dict[str, Any]:

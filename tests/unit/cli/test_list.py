@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 
 NOW = 1767226012.0
 GOLDEN = """\
-2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-\t-
-2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there\tWave
-2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans\t-
+2026-01-01 02:06:40\topen\t-\t-\t-\t-\tapi.openai.com\te-open\t-\t-\t-
+2026-01-01 02:05:00\tcompleted\tgpt-4.1\t7\t3\t-\tapi.openai.com\te-chat\tHi there\tWave\t-
+2026-01-01 02:03:20\tinterrupted\t-\t-\t-\t1 min 01 s\tapi.openai.com\tresp_cut\tHalf an ans\t-\t-
 2026-01-01 02:01:40\trefused\tgpt-5.1\t-\t-\t88 ms\tapi.openai.com\te-refused\t\
-invalid_api_key: Incorrect API key. See the docs.\t-
+invalid_api_key: Incorrect API key. See the docs.\t-\t-
 2026-01-01 02:00:00\tcompleted\tgpt-5.1-2025-11-13\t120\t45\t1.8 s\tapi.openai.com\t\
-resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m\tWeather? 21 degrees
+resp_68a1b2c3d4e5f607\tSunny: and 東京 ␛[31mred␛[0m\tWeather? 21 degrees\t-
 """
 
 
@@ -64,7 +64,7 @@ def test_an_empty_store_lists_nothing(anywhere: Anywhere, run: Command) -> None:
     """No rows are no output and no error."""
     result = run("list")
     assert (result.exit_code, result.output) == (0, "")
-    assert json.loads(run("list", "--json").stdout) == {"exchanges": [], "next": None}
+    assert json.loads(run("list", "--json").stdout) == {"exchanges": [], "next": None, "prices": []}
 
 
 def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
@@ -77,8 +77,17 @@ def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
     assert oldest["exchange_id"] == rows.EXCHANGE_ID
     assert oldest["started_at"] == 1767225600.25
     assert oldest["cached_tokens"] == 64
-    bodies = {"request_body", "result", "output_text", "raw_response", "context_digest"}
-    assert oldest.keys() - {"output_start"} == set(ExchangeRow.__struct_fields__) - bodies
+    bodies = {
+        "request_body",
+        "result",
+        "output_text",
+        "raw_response",
+        "context_digest",
+        "event_times",
+    }
+    assert (
+        oldest.keys() - {"output_start", "cost_usd"} == set(ExchangeRow.__struct_fields__) - bodies
+    )
     assert oldest["output_start"] == "Sunny:\tand\n東京 \x1b[31mred\x1b[0m"
 
 
@@ -120,7 +129,7 @@ def test_a_value_cannot_break_the_columns(anywhere: Anywhere, run: Command) -> N
     anywhere.exchange("a\tb", model="m\n\r\x0b\x0c\x1c\x85\u2028x", host="h\ti", output_text="\t\n")
     (line,) = run("list").stdout.split("\n")[:-1]
     assert line.split("\t")[2:8:5] == ["m x", "a b"]
-    assert len(line.split("\t")) == 10
+    assert len(line.split("\t")) == 11
 
 
 @pytest.mark.parametrize("started_at", [1e300, -1e300, float("inf"), -1.0, 0.0])

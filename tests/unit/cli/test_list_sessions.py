@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from tests.unit.queries.stored import Stored
 
 GOLDEN = """\
-2026-01-01 02:06:00\talone\t1\t0\t3\t-\t2\t-\tgpt-5.1\t-\tWhat time is it?
-2026-01-01 02:05:30\ts-work\t6\t1\t315\t120\t33\treview\tgpt-5.1,gpt-5.1-mini\ttidy-1\tTidy up
-2026-01-01 02:03:30\ts-other\t1\t0\t-\t-\t-\t-\t-\t-\tOther
+2026-01-01 02:06:00\talone\t1\t0\t3\t-\t2\t-\tgpt-5.1\t-\tWhat time is it?\t-\t-
+2026-01-01 02:05:30\ts-work\t6\t1\t315\t120\t33\treview\tgpt-5.1,gpt-5.1-mini\ttidy-1\tTidy up\t-\t-
+2026-01-01 02:03:30\ts-other\t1\t0\t-\t-\t-\t-\t-\t-\tOther\t-\t-
 """
 
 

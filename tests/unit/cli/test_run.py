@@ -106,8 +106,8 @@ def test_what_a_run_captured(anywhere: Anywhere, capsys: pytest.CaptureFixture[s
     run_summary.summarize(find_source(None, None), ended(recorder_id="ours"), None)
     assert capsys.readouterr().err == (
         "response-store: 3 captured, 62 tokens in (16 cached), 34 out, 1 with errors\n"
-        "completed\tgpt-5.1\t2\t62\t34\t-\n"
-        "refused\tgpt-5.1\t1\t-\t-\tno way: Go.\n"
+        "completed\tgpt-5.1\t2\t62\t34\t-\t-\t-\n"
+        "refused\tgpt-5.1\t1\t-\t-\tno way: Go.\t-\t-\n"
         "next: response-store list --since 2026-01-01T02:00:00\n"
         "next: response-store list --tenant another --since 2026-01-01T02:00:00\n"
         f"database: {anywhere.shown}\n"
@@ -209,7 +209,7 @@ def test_an_error_without_a_code(anywhere: Anywhere, capsys: pytest.CaptureFixtu
     """A refusal that has only a message shows it."""
     anywhere.exchange("e1", state="refused", error_message="You are not allowed here")
     run_summary.summarize(find_source(None, None), ended(since=0.0), None)
-    assert "\tYou are not allowed here\n" in capsys.readouterr().err
+    assert "\tYou are not allowed here\t" in capsys.readouterr().err
 
 
 def test_lost(anywhere: Anywhere, capsys: pytest.CaptureFixture[str]) -> None:

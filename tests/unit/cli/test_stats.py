@@ -7,6 +7,8 @@ import json
 import sqlite3
 import time
 from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,9 +16,11 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from response_store.cli.stats import build_table, draw_sparkline, show
+from response_store.config.model import OwnPrice
 from response_store.format.text import shorten_count
 from response_store.model.records import State
 from response_store.model.selection import Selection
+from response_store.pricing.prices import load_prices
 from response_store.queries.statistics import By
 from tests.unit.cli import rows
 from tests.unit.queries.stored import Stored
@@ -26,9 +30,9 @@ if TYPE_CHECKING:
 
 MIDNIGHT = 1767218400.0  # of the first day of 2026, where the tests are
 GOLDEN = """\
-gpt-5.1	4	1100	300	100	20	1200	27.3%	100	300	2000	4000	2	50.0%
-o3	1	-	-	-	-	-	-	-	-	-	-	0	0.0%
--	1	-	-	-	-	-	-	-	-	-	-	0	0.0%
+gpt-5.1	4	1100	300	100	20	1200	27.3%	100	300	2000	4000	2	50.0%	-	-
+o3	1	-	-	-	-	-	-	-	-	-	-	0	0.0%	-	-
+-	1	-	-	-	-	-	-	-	-	-	-	0	0.0%	-	-
 """
 
 
@@ -125,9 +129,9 @@ def test_what_counts_as_an_error(anywhere: Anywhere, run: Command) -> None:
     for state in State:
         anywhere.exchange(f"e-{state}", state=state.value)
     found = fields(run("stats", "--by", "state").stdout)
-    errors = {one[0] for one in found if one[-2:] == ["1", "100.0%"]}
+    errors = {one[0] for one in found if one[12:14] == ["1", "100.0%"]}
     assert errors == {"failed", "refused", "interrupted", "unreadable", "too_large"}
-    assert {one[-1] for one in found if one[0] not in errors} == {"0.0%"}
+    assert {one[13] for one in found if one[0] not in errors} == {"0.0%"}
 
 
 def test_json_has_numbers(anywhere: Anywhere, run: Command) -> None:
@@ -140,6 +144,7 @@ def test_json_has_numbers(anywhere: Anywhere, run: Command) -> None:
         "output_tokens": 100, "reasoning_tokens": 20, "total_tokens": 1200,
         "first_event_ms_p50": 100.4, "first_event_ms_p95": 300.0, "duration_ms_p50": 2000.0,
         "duration_ms_p95": 4000.0, "cached_share": 300 / 1100, "error_share": 0.5,
+        "cost_usd": None, "cost_unknown": None,
     }  # fmt: skip
     assert last["key"] is last["cached_share"] is last["duration_ms_p50"] is None
     assert found["by"] == "model"
@@ -152,12 +157,47 @@ def test_json_has_numbers(anywhere: Anywhere, run: Command) -> None:
     assert (sum(course["counts"]), course["counts"][0], course["counts"][-1]) == (6, 1, 1)
 
 
+PRICES = "[{model: gpt-5.1, input: 10, cached_input: 1, output: 100}]"
+
+
+def test_costs_with_what_is_not_known(
+    anywhere: Anywhere, run: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each group has its cost and how many exchanges have none; a refusal costs nothing."""
+    some(anywhere)
+    anywhere.configure(Path("prices.yaml"), prices=PRICES)
+    monkeypatch.setenv("RESPONSE_STORE_CONFIG", "prices.yaml")
+    found = json.loads(run("stats", "--json").stdout)
+    costs = {one["key"]: (one["cost_usd"], one["cost_unknown"]) for one in found["groups"]}
+    # 700 at $10, 300 at $1 and 80 at $100; 100 at $10 and 20 at $100; the third was interrupted
+    assert costs == {"gpt-5.1": (0.0183, 1), "o3": (None, 1), None: (None, 1)}
+    assert (found["total"]["cost_usd"], found["total"]["cost_unknown"]) == (0.0183, 3)
+    assert found["prices"] == ["own prices of prices.yaml"]
+    assert [one[14:] for one in fields(run("stats").stdout)] == [
+        ["0.0183", "1"], ["-", "1"], ["-", "1"],
+    ]  # fmt: skip
+    by_day = json.loads(run("stats", "--by", "day,model", "--json").stdout)["groups"]
+    assert [(one["key"], one["second_key"], one["cost_usd"]) for one in by_day][:2] == [
+        ("2025-12-31", "gpt-5.1", 0.0153), ("2026-01-01", "gpt-5.1", 0.003),
+    ]  # fmt: skip
+    with anywhere.open() as query:
+        prices = load_prices((OwnPrice("gpt-5.1", Decimal(10), output=Decimal(100)),), "x")
+        statistics = query.statistics(Selection(tenant="default"), By.MODEL, prices=prices)
+    console = Console(width=100, file=io.StringIO())
+    show(console, statistics, prices)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert "$0.0210, 1 unknown" in next(line for line in lines if line.startswith("gpt-5.1"))
+    assert "$0.0210, 3 unknown" in next(line for line in lines if line.startswith("total"))
+    assert lines[-1] == "prices: own prices of x"
+
+
 def test_an_empty_store_has_no_numbers(anywhere: Anywhere, run: Command) -> None:
     """No rows are no output and no error."""
     result = run("stats")
     assert (result.exit_code, result.output) == (0, "")
     assert json.loads(run("stats", "--json").stdout) == {
-        "by": "model", "groups": [], "total": None, "course": None,
+        "by": "model", "groups": [], "total": None, "course": None, "prices": [],
     }  # fmt: skip
 
 
@@ -253,7 +293,7 @@ def test_a_value_cannot_break_the_columns(anywhere: Anywhere, run: Command) -> N
     anywhere.exchange("e1", model="m\n\x1b[2J\tx", host="h\ti", user_agent="a\tb\x1b/1")
     for by, key in (("model", "m ␛[2J x"), ("host", "h i"), ("client", "a b␛")):
         (one,) = fields(run("stats", "--by", by).stdout)
-        assert (one[0], len(one)) == (key, 14)
+        assert (one[0], len(one)) == (key, 16)
 
 
 def drawn(stored: Stored, width: int, by: By = By.MODEL, encoding: str = "utf-8") -> str:

@@ -16,6 +16,7 @@ from response_store.cli import output
 from response_store.cli.source import find_source
 from response_store.cli.tail import TailWriter, WatchedDatabase
 from response_store.model.selection import Selection
+from response_store.pricing.prices import Prices
 from response_store.queries.exchanges import list_last_ended
 from tests.unit.cli import rows
 from tests.unit.cli.test_list import GOLDEN
@@ -111,7 +112,7 @@ def test_columns_keep_their_places(
     )
     monkeypatch.setattr(output, "is_terminal", lambda: True)
     monkeypatch.setattr(output, "open_terminal", lambda: Console(width=width, markup=False))
-    lines = TailWriter(as_json=False)
+    lines = TailWriter(as_json=False, prices=Prices([]))
     with stored.open() as query:
         for one in list_last_ended(query.reader, Selection(tenant="default"), 9):
             lines.write([one])
