@@ -24,6 +24,7 @@ from tests.fakes.model_server import ModelServer
 from tests.harness.ignored_signals import heed_signals
 from tests.harness.postgres_fixtures import *  # noqa: F403
 from tests.harness.proxy import Proxy, make_authority
+from tests.harness.worker_imports import import_apart
 from tests.hypothesis_profiles import load_profile
 
 load_profile()
@@ -40,6 +41,11 @@ os.environ.pop("STATE_DIRECTORY", None)
 BY_TENANT = {"tenant": {"header": "x-tenant"}}
 
 heed_signals()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Share the work of a first import among the workers."""
+    import_apart(session.config)
 
 
 MakeProxy = Callable[..., Proxy]

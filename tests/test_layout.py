@@ -1,13 +1,10 @@
-"""The layout holds: layers, circles, sizes, words, where tests are, and what a start imports."""
+"""The layout holds: layers, circles, sizes, words, who imports what is large, where tests are."""
 
 from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
 from collections.abc import Collection, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -118,6 +115,17 @@ def house() -> House:
     return House()
 
 
+@pytest.fixture(scope="module")
+def imported(house: House) -> dict[str, set[str]]:
+    """What each module imports from anywhere, wherever in it."""
+    return {
+        short(module): {
+            name.split(".")[0] for node in ast.walk(module.tree) for name in names_of(node)
+        }
+        for module in house.all.values()
+    }
+
+
 def test_layers(house: House) -> None:
     """What is lower imports nothing that is higher, not even for its types."""
     assert house.unplaced == []
@@ -171,14 +179,10 @@ def test_words_for_values(house: House) -> None:
     ],
     ids=["mitmproxy", "psycopg", "tornado", "jinja2"],
 )
-def test_who_imports(house: House, library: str, places: tuple[str, ...]) -> None:
+def test_who_imports(imported: dict[str, set[str]], library: str, places: tuple[str, ...]) -> None:
     """What is large is imported in few places, which are known."""
-    importers = {
-        short(module)
-        for module in house.all.values()
-        for node in ast.walk(module.tree)
-        if library in (name.split(".")[0] for name in names_of(node))
-    }
+    importers = {name for name, libraries in imported.items() if library in libraries}
+    assert importers
     assert {name for name in importers if not name.startswith(places)} == set()
 
 
@@ -218,41 +222,6 @@ def test_where_is_what() -> None:
     names = re.findall(r"`([a-z_/.]+/[a-z_.]*|[a-z_]+\.py)`", table)
     missing = [one for one in names if not any((top / one).exists() for top in (SOURCE, ROOT))]
     assert (missing, len(table.splitlines()) > 14) == ([], True)
-
-
-LISTING = """
-import sys
-from response_store.cli import main
-try:
-    main(["list", "--database", sys.argv[1]])
-except SystemExit:
-    pass
-"""
-
-
-@pytest.mark.parametrize(
-    ("code", "heavy"),
-    [
-        (LISTING, "mitmproxy psycopg rich re2 response_store.backends.postgres"),
-        (
-            "import response_store.addon",
-            "psycopg rich re2 jsonschema sqlite3 response_store.cli response_store.ingest.loop",
-        ),
-    ],
-    ids=["list", "addon"],
-)
-def test_what_a_start_imports(code: str, heavy: str, tmp_path: Path) -> None:
-    """What is heavy is imported where it is used."""
-    code = f"{code}\nprint('imported:', *[name for name in {heavy.split()} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", f"import sys\n{code}", str(tmp_path / "none.db")],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    assert done.stdout.splitlines()[-1] == "imported:"
 
 
 def mirrored(modules: Collection[str]) -> dict[str, str | None]:

@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.jsontext import ABSENT, UnreadableError
+from tests.hypothesis_profiles import examples
 
 
 class Fields(msgspec.Struct):
@@ -163,7 +164,7 @@ def written(value: Any, draw: Any) -> str:
     return json.dumps(value, ensure_ascii=draw(st.booleans()))
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.dictionaries(st.text(st.characters(codec="utf-8"), max_size=5), documents), st.data())
 def test_any_object(value: dict[str, Any], data: st.DataObject) -> None:
     """However an object is written: each slice is text of it and means its member."""
@@ -180,7 +181,7 @@ def test_any_object(value: dict[str, Any], data: st.DataObject) -> None:
     assert list(found) == list(value)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(st.lists(documents, max_size=5), st.data())
 def test_any_array(value: list[Any], data: st.DataObject) -> None:
     """However an array is written: both ways to slice it give the same exact elements."""
@@ -192,7 +193,7 @@ def test_any_array(value: list[Any], data: st.DataObject) -> None:
     assert [bytes(raw) for raw in jsontext._scan_array(text)] == expected
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(st.binary(max_size=60) | st.text('{}[]",:\\u0d8e1. \n', max_size=40).map(str.encode))
 def test_any_bytes(text: bytes) -> None:
     """Any bytes are sliced or refused; nothing else is raised."""

@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.jsontext import UnreadableError
+from tests.hypothesis_profiles import examples
 
 INTEGERS = [
     (b"0", 0),
@@ -85,7 +86,7 @@ def test_texts(text: bytes, value: str | None) -> None:
     assert jsontext.read_text(Raw(text)) == value
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.text(st.characters(exclude_categories=[]), max_size=20), st.booleans())
 def test_any_text(value: str, escaped: bool) -> None:
     """Any string comes back, but for NUL and lone surrogates."""
@@ -138,7 +139,7 @@ def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jsontext, "TEXT_PIECE", 13)
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(st.sampled_from('aä漢😀\\"\n\0\ud83d\ude00é'), max_size=40), st.booleans())
 def test_a_large_text_is_the_same_in_pieces(text: str, is_ascii: bool) -> None:
     """Neither escapes nor characters nor surrogate pairs are cut in two."""
@@ -154,7 +155,8 @@ def test_a_large_text_is_the_same_in_pieces(text: str, is_ascii: bool) -> None:
     assert found.replace("\ufffd\ufffd", "\ufffd") == expected.replace("\ufffd\ufffd", "\ufffd")
 
 
-@settings(max_examples=200)
+@pytest.mark.exhaustive
+@settings(max_examples=examples(200))
 @given(st.binary(max_size=30) | st.text(max_size=20).map(str.encode))
 def test_what_is_utf8_is_found_in_pieces(text: bytes) -> None:
     """The place and the kind of what is none are those that decoding all of it gives."""

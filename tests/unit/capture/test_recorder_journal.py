@@ -107,6 +107,7 @@ def test_killed_at_any_moment(journaled: Journaled, body: bytes) -> None:
             assert b"".join(part.body for part in parts) == b"".join(FRAMES[:number])
 
 
+@pytest.mark.exhaustive
 def test_large_bodies(journaled: Journaled) -> None:
     """A request and an answer of megabytes, and small ones beside them."""
     capturing = journaled.capturing

@@ -66,14 +66,13 @@ def test_no_folder(tmp_path: Path) -> None:
     assert not may_have_journals(tmp_path / "file", {})
 
 
-@pytest.mark.parametrize("command", ["list", "stats", "status", "show"])
-def test_nothing_is_imported_for_nothing(stored: Stored, command: str) -> None:
-    """Where there is no journal, a command imports nothing that reads one."""
+def test_nothing_is_imported_for_nothing(stored: Stored) -> None:
+    """Where there is no journal, no command imports anything that reads one."""
     stored.exchange("e1")
-    arguments = [command, "e1"] if command == "show" else [command]
     check = (
         "import sys; from response_store.cli import main;"
-        f"main({arguments}, standalone_mode=False);"
+        "[main(line.split(), standalone_mode=False)"
+        " for line in ('list', 'stats', 'status', 'show e1')];"
         "print([n for n in sys.modules if n.startswith(('response_store.journal',"
         " 'response_store.ingest', 'response_store.redaction', 'platformdirs'))], file=sys.stderr)"
     )

@@ -35,6 +35,7 @@ def store(anywhere: Anywhere, name: str, side: str, item: dict[str, Any]) -> Non
     anywhere.response(name, response_object=json.dumps(answer))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("side", "cases"), [("output", OUTPUT), ("input", INPUT)])
 def test_each_kind_is_shown_and_found(
     anywhere: Anywhere, run: Command, side: str, cases: dict[str, Case]

@@ -14,6 +14,7 @@ from jsonschema import Draft202012Validator
 
 from response_store.config import Config, ConfigError, load_config
 from response_store.config.schema import load_schema
+from tests.hypothesis_profiles import examples
 
 CANARY = "c4n4ry"
 
@@ -45,14 +46,14 @@ def attempt(path: Path, content: bytes, environ: dict[str, str] | None = None) -
 
 
 @given(st.binary(max_size=200) | st.text(max_size=200).map(str.encode))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_arbitrary_bytes_never_raise_anything_else(path: Path, content: bytes) -> None:
     """Any bytes as the file give a configuration or a ConfigError."""
     attempt(path, content)
 
 
 @given(st.lists(yaml_pieces, max_size=30).map("".join))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @example("database_url: !!int 0b")
 @example("pool: {max_connections: 0_}")
 def test_pieces_of_yaml_never_raise_anything_else(path: Path, text: str) -> None:
@@ -61,7 +62,7 @@ def test_pieces_of_yaml_never_raise_anything_else(path: Path, text: str) -> None
 
 
 @given(st.dictionaries(st.sampled_from(sorted(load_schema()["properties"])), values, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_what_loads_obeys_the_schema(path: Path, content: dict[str, object]) -> None:
     """Our rules are never laxer than the published schema, and any value is judged."""
     text = yaml.safe_dump(content)
@@ -79,7 +80,7 @@ one_line = st.text(st.characters(exclude_characters="\r\n"), max_size=15)
     scheme=st.sampled_from(["sqlite://", "sqlite:", "postgres://u:", "mysql://", ""]),
     quote=st.sampled_from(["", "'", '"', "|\n  ", "[", "{", "{x: ", "&"]),
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @example(before="\x85", after=":", scheme="sqlite://", quote="")
 @example(before="\u2028", after=": x", scheme="sqlite://", quote="")
 def test_the_url_never_shows(path: Path, before: str, after: str, scheme: str, quote: str) -> None:

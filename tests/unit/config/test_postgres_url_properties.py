@@ -11,6 +11,7 @@ from response_store.config.host_policy import classify_host
 from response_store.config.ip_ranges import HostPolicy, classify_address, parse_literal
 from response_store.config.postgres_target import build_postgres_target
 from response_store.config.postgres_url import ALLOWED, find_postgres_problems
+from tests.hypothesis_profiles import examples
 
 CANARY = "c4n4ry"
 
@@ -56,7 +57,7 @@ def judged(url: str, reach: HostPolicy, mode: str | None = None, root: str | Non
 
 
 @given(urls, reaches)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @example("postgres://1.2.3.4?x=@127.0.0.1/db", HostPolicy.PRIVATE)
 def test_arbitrary_text_is_judged(url: str, reach: HostPolicy) -> None:
     """Any text gives faults or a target; nothing is raised."""
@@ -64,14 +65,14 @@ def test_arbitrary_text_is_judged(url: str, reach: HostPolicy) -> None:
 
 
 @given(st.lists(pieces, max_size=12).map("".join), reaches)
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_anything_after_the_scheme_is_judged(rest: str, reach: HostPolicy) -> None:
     """The same for what begins as it should."""
     judged(f"postgres://{rest}", reach)
 
 
 @given(st.text(max_size=40), st.sampled_from([None, "disable", "verify-full"]), reaches)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_any_path_is_judged(path: str, mode: str | None, reach: HostPolicy) -> None:
     """Any text as the path of a certificate is judged as well."""
     judged("postgres://8.8.8.8/db", reach, mode, path)
@@ -80,7 +81,7 @@ def test_any_path_is_judged(path: str, mode: str | None, reach: HostPolicy) -> N
 @given(
     st.lists(pieces, max_size=6).map("".join), st.lists(pieces, max_size=6).map("".join), reaches
 )
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 def test_a_password_never_shows(before: str, after: str, reach: HostPolicy) -> None:
     """However broken the URL, a refusal does not quote it; what is accepted does not show it."""
     for password in (CANARY, f"{CANARY}@x", f"x/{CANARY}", f"x?{CANARY}", f"x#{CANARY}"):
@@ -89,7 +90,7 @@ def test_a_password_never_shows(before: str, after: str, reach: HostPolicy) -> N
 
 
 @given(st.text(max_size=60))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_any_host_is_judged(text: str) -> None:
     """Any text as a host has a form."""
     assert classify_host(text).form

@@ -20,6 +20,7 @@ from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
 from tests.fakes import bodies
 from tests.fakes.dialects import DIALECTS, OPENAI
+from tests.hypothesis_profiles import examples
 from tests.unit.ingest import drafts
 
 NUMBERED = sorted(set(DIALECTS) - {"done mark", "data only and done mark", "all at once"})
@@ -32,7 +33,7 @@ def frames(first: int, end: int, dialect: str = "openai") -> bytes:
     return b"".join(DIALECTS[dialect].frames(events)) if events else b""
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(st.sampled_from(NUMBERED), st.integers(1, LAST), st.integers(0, LAST), st.integers(0, LAST))
 def test_any_cut(dialect: str, cut: int, first: int, end: int) -> None:
     """A tail that begins at or before the cut gives what one stream of both would."""

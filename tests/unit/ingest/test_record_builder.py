@@ -24,6 +24,7 @@ from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, DIALECTS, OPENAI
+from tests.hypothesis_profiles import examples
 from tests.unit.ingest.drafts import (
     QUESTION,
     STARTED,
@@ -719,7 +720,7 @@ def test_echo_over_two_deltas() -> None:
 # Anything
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     answer=st.binary(max_size=60) | st.sampled_from(FRAMES),
     asked=st.sampled_from([b'{"model":"m","input":"\\ud83d"}', b'{"model":1,"input":{}}']),

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from response_store.ingest.draft import ReadRequest, Request
 from response_store.ingest.request_reader import read_request, read_steering
 from response_store.model.records import Api
+from tests.hypothesis_profiles import examples
 
 
 def ours(
@@ -173,7 +174,7 @@ def test_unreadable(body: bytes, reason: str) -> None:
     assert (found.body, found.reason, found.has_input) == (body, reason, False)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.binary(max_size=50))
 def test_any_bytes(body: bytes) -> None:
     """Any bytes are read or skipped."""

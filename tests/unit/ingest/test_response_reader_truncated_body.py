@@ -15,6 +15,7 @@ from response_store.model.records import Api, Transport
 from response_store.openai_api.outcome import ParsedResponse, Usage
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, OPENAI
+from tests.hypothesis_profiles import examples
 
 TEXT = 'A "quoted" \\ text,\n[with] {brackets}: \u00e9\u20ac\U0001f600 and \ud83d\ude00.'
 WHOLE = bodies.whole_response(text=TEXT)
@@ -115,7 +116,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.dictionaries(st.text(max_size=3), values), st.floats(0, 1))
 def test_any_json(value: Any, share: float) -> None:
     """Wherever an object is cut, one way to close it gives JSON."""
@@ -131,7 +132,7 @@ def test_any_json(value: Any, share: float) -> None:
     assert isinstance(readable[0], dict)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(list(Api)), st.sampled_from(list(Transport)))
 def test_any_bytes(body: bytes, api: Api, transport: Transport) -> None:
     """Any bytes are read or not; nothing is raised."""

@@ -371,6 +371,7 @@ def test_what_was_about_to_go_is_swept_at_once(folder: Path) -> None:
     assert names_in(folder) == []
 
 
+@pytest.mark.exhaustive
 def test_200_proxies_of_one_exchange_each(tmp_path: Path) -> None:
     """Eight at once, one in five killed, others take over meanwhile: nothing is lost or left.
 

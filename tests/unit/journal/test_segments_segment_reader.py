@@ -208,6 +208,7 @@ def test_many_false_heads_take_no_long_time(segment: Segment) -> None:
     assert time.process_time() - began < 5.0
 
 
+@pytest.mark.exhaustive
 def test_a_long_damage_that_nothing_follows_is_searched_once(segment: Segment) -> None:
     """Polling again costs nothing as long as the file does not grow."""
     segment.append(b"RSJ1" * 500_000)

@@ -404,6 +404,7 @@ def test_a_callback_may_append(new_writer, journal, loop, monkeypatch, clock: Cl
 # Half-written
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("durability", Durability)
 def test_full_at_every_byte_of_a_frame(tmp_path: Path, durability: Durability) -> None:
     """A real limit of the system, at each byte of three frames: nothing half-written is read,

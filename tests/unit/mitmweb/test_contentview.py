@@ -16,6 +16,7 @@ from response_store.mitmweb.render import render_message
 from response_store.model.records import Api
 from tests.fakes import bodies
 from tests.fakes.dialects import OPENAI
+from tests.hypothesis_profiles import examples
 from tests.unit.mitmweb.flows import CHAT, RESPONSES, SECRET, STREAM, flow_of, shown, socket_of
 
 if TYPE_CHECKING:
@@ -203,6 +204,7 @@ def test_no_header_is_shown() -> None:
     assert SECRET not in "".join(texts)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("body", "words"),
     [
@@ -235,6 +237,7 @@ def test_what_can_not_be_followed() -> None:
     assert '"deep"' in text or "(nested too deeply to show)" in text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("ends", [True, False])
 def test_large_streams_are_bounded(ends: bool) -> None:
     """Of a stream of 40 MB the end is read, else the beginning, and it says so."""
@@ -252,6 +255,7 @@ def test_large_streams_are_bounded(ends: bool) -> None:
     assert shown(flow, flow.response, NAME).text == text
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("line_end", [b"\n", b"\r\n"])
 def test_streams_of_many_small_events_are_bounded(line_end: bytes) -> None:
     """What an event costs is bounded as well as what a byte costs."""
@@ -309,7 +313,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     body=st.binary(max_size=60)
     | st.dictionaries(NAMES, JSON, max_size=6).map(lambda value: json.dumps(value).encode()),

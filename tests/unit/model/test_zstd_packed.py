@@ -40,6 +40,7 @@ def test_frames_of_ours(size: int) -> None:
         unpack(without, size - 1)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("stated", [None, 10, 1 << 26, (1 << 32) - 1])
 def test_a_frame_of_gigabytes(stated: int | None) -> None:
     """A few kilobytes that stand for gigabytes are given up at the bound, whatever they state."""

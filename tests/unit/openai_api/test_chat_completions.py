@@ -15,6 +15,7 @@ from response_store.openai_api.chat_stream import accumulate
 from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.sse import Event
 from tests.fakes import bodies
+from tests.hypothesis_profiles import examples
 from tests.unit.openai_api.odd_json import objects
 
 Json = dict[str, Any]
@@ -245,7 +246,7 @@ NAMES = ["type", "choices", "index", "delta", "content", "tool_calls", "function
 NAMES += ["usage", "error", "finish_reason", "id", "created", "logprobs", "message", "name"]
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=examples(70), deadline=None)
 @given(st.lists(objects(NAMES, ["function", "text"]), max_size=5), st.booleans())
 def test_any_chunks(chunks: list[bytes], done: bool) -> None:
     """Whatever the members hold, folding raises nothing, and what comes out is JSON."""

@@ -13,6 +13,7 @@ from response_store.model.records import State
 from response_store.openai_api.chat_stream import accumulate
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.sse import Event
+from tests.hypothesis_profiles import examples
 
 Json = dict[str, Any]
 
@@ -330,7 +331,7 @@ def deltas_of(draw: st.DrawFn, answer: tuple[str, str, list[Json]]) -> list[Json
     return deltas
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(data=st.data(), answer=answers())
 def test_any_split_and_order(data: st.DataObject, answer: tuple[str, str, list[Json]]) -> None:
     """However an answer is split and its pieces interleaved, the row is the same."""

@@ -8,6 +8,7 @@ import random
 import time
 import tracemalloc
 import zlib
+from functools import cache
 
 import brotli
 import pytest
@@ -23,6 +24,7 @@ from response_store.openai_api.content_encoding import (
     decode,
     read_brotli_window,
 )
+from tests.hypothesis_profiles import examples
 
 PLAIN = random.Random(7).randbytes(3000) + b"data: x\n\n" * 9000
 
@@ -84,7 +86,7 @@ def test_cut_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(body=st.binary(max_size=200))
 def test_any_bytes(encoding: str, body: bytes) -> None:
     """Bytes that are encoded otherwise are decoded or refused, nothing else."""
@@ -138,10 +140,16 @@ BOMBS = {
 }
 
 
+@cache
+def make_bomb(name: str) -> bytes:
+    return BOMBS[name]()
+
+
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", BOMBS)
 def test_bomb(name: str) -> None:
     """A small body that stands for a large one is decoded no further than asked for."""
-    body = BOMBS[name]()
+    body = make_bomb(name)
     largest = 0
     tracemalloc.start()
     try:
@@ -186,6 +194,7 @@ NOTHING = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", NOTHING)
 def test_what_comes_to_nothing(name: str) -> None:
     """What stands for much work and no bytes is given up soon, as the codings expand too much."""
@@ -208,11 +217,12 @@ def test_time() -> None:
         decode([members], "gzip", 1 << 26, 0.2)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", BOMBS)
 def test_steps(name: str) -> None:
     """Each step takes a few milliseconds at most, or is refused before it is done."""
     longest = 0.0
-    steps = Decoding(name, stepwise=True).feed(BOMBS[name]())
+    steps = Decoding(name, stepwise=True).feed(make_bomb(name))
     while True:
         start = time.thread_time()
         try:

@@ -19,6 +19,7 @@ from response_store.openai_api.credentials import (
     may_hold_credentials,
     may_hold_credentials_sliced,
 )
+from tests.hypothesis_profiles import examples
 
 SECRET = "s3cr3t-of-mine"
 
@@ -157,7 +158,7 @@ bodies = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(bodies, st.booleans())
 def test_any_body(value: Any, escaped: bool) -> None:
     """Whatever surrounds them, no credential is left, and JSON stays JSON."""
@@ -180,7 +181,7 @@ def shape(value: Any) -> Any:
     return "" if isinstance(value, str) else value
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.lists(
         st.sampled_from(
@@ -261,14 +262,14 @@ names_in_pieces = st.lists(
 ).map(b"".join)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(names_in_pieces | bodies.map(text), st.integers(1, 200))
 def test_slices_see_what_the_whole_shows(body: bytes, size: int) -> None:
     """The look comes to the same in slices of any size."""
     assert may_hold_credentials_sliced(body, lambda: None, size) == may_hold_credentials(body)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(bodies, st.booleans())
 def test_the_look_is_as_wide_as_the_mask(value: Any, escaped: bool) -> None:
     """Where masking changes a body, the look says so beforehand."""
@@ -279,7 +280,7 @@ def test_the_look_is_as_wide_as_the_mask(value: Any, escaped: bool) -> None:
     assert may_hold_credentials(body) or "\u00a7\u00a7" not in str(value)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(bodies, max_size=4), st.sampled_from([b"\n", b"\r\n"]))
 def test_pieces_of_a_stream(values: list[Any], newline: bytes) -> None:
     """Where masking changes a stream, the look at one of its events says so."""
@@ -369,6 +370,7 @@ def test_data_sources(name: str) -> None:
     assert mask(other).body == other
 
 
+@pytest.mark.exhaustive
 def test_what_is_too_much_to_be_cleaned() -> None:
     """A text that is deeper than is walked is not cleaned, nor one with a million echoes."""
     with pytest.raises(UncleanableError):
@@ -377,7 +379,7 @@ def test_what_is_too_much_to_be_cleaned() -> None:
         mask_repeated(bytes(1 << 20), tuple(b"%d" % n for n in range(5000)))
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(st.sampled_from('Bearer Tokn0.~+=:-_"\\/\u00e9\n'), max_size=40))
 def test_plain_credentials_take_the_short_way(value: str) -> None:
     """Whatever is in a credential, it is looked for in every spelling that a JSON text may have."""

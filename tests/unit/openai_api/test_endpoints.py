@@ -15,6 +15,7 @@ from response_store.openai_api.endpoints import (
     find_target_id,
     strip_query,
 )
+from tests.hypothesis_profiles import examples
 
 JSON = "application/json"
 REQUESTS = [
@@ -146,7 +147,7 @@ def test_paths(path: str, kept: str) -> None:
     assert strip_query(path) == kept
 
 
-@settings(max_examples=100)
+@settings(max_examples=examples(100))
 @given(
     st.text(st.characters(exclude_categories=[]), max_size=15), st.text("=&;?%#s\ud83d", max_size=9)
 )

@@ -15,6 +15,7 @@ from response_store.openai_api.responses_stream import accumulate
 from response_store.openai_api.sse import TERMINAL, parse_stream
 from response_store.serving.request import ServedResponse
 from tests.fakes import bodies
+from tests.hypothesis_profiles import examples
 from tests.unit.serving.outputs import OUTPUTS
 from tests.unit.serving.responses import AT, found, get, response
 
@@ -255,7 +256,7 @@ def pieces(text: str) -> Iterator[str]:
             yield event["delta"]
 
 
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 @given(st.text(max_size=300), st.booleans())
 @example("🌍" * 100, True)
 @example("\\" * 129 + '"' * 70, True)

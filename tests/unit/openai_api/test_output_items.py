@@ -13,6 +13,7 @@ from response_store.model.records import State
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.responses_stream import accumulate
 from response_store.openai_api.sse import Event
+from tests.hypothesis_profiles import examples
 
 Json = dict[str, Any]
 CREATED = {"type": "response.created", "response": {"id": "r", "model": "m", "output": []}}
@@ -300,7 +301,7 @@ def streams(draw: st.DrawFn) -> tuple[list[Json], list[Json]]:
     return events, items
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(stream=streams(), data=st.data())
 def test_any_split_and_order(stream: tuple[list[Json], list[Json]], data: st.DataObject) -> None:
     """However items are split and interleaved, and whichever the end lacks, none is missing."""

@@ -13,6 +13,7 @@ from response_store.model.records import State
 from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.responses import is_response, read_response
 from tests.fakes import bodies
+from tests.hypothesis_profiles import examples
 from tests.unit.openai_api.odd_json import objects
 
 
@@ -142,7 +143,7 @@ NAMES = ["type", "id", "object", "created_at", "model", "status", "output", "usa
 NAMES += ["incomplete_details", "conversation", "input_tokens", "input_tokens_details", "content"]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=examples(80), deadline=None)
 @given(objects(NAMES, ["message", "output_text"]))
 def test_any_object(text: bytes) -> None:
     """Whatever its members hold, an object is read, and kept as it is."""

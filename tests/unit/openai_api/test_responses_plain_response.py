@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from response_store.openai_api.responses import read_carefully, read_plain
+from tests.hypothesis_profiles import examples
 
 USUAL: dict[str, Any] = {
     "id": "resp_1",
@@ -57,7 +58,7 @@ def test_the_usual_shape_is_read() -> None:
     assert quick.output_text == "Hé\ufffdllo"
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.dictionaries(st.sampled_from(sorted(USUAL)), odd, max_size=3))
 def test_both_ways_agree(changes: dict[str, Any]) -> None:
     """Whatever type a member has, the quick way says the same or nothing."""

@@ -15,6 +15,7 @@ from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.responses_stream import accumulate, read_terminal
 from response_store.openai_api.sse import Event, is_terminal
 from tests.fakes import bodies
+from tests.hypothesis_profiles import examples
 from tests.unit.openai_api.odd_json import objects
 
 Json = dict[str, Any]
@@ -193,7 +194,7 @@ def test_reassembly(name: str) -> None:
     assert (backend.state, backend.terminal) == (State.COMPLETED, True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.text(st.characters(exclude_categories=[]), max_size=20), st.data())
 def test_any_text(text: str, data: st.DataObject) -> None:
     """A text cut anywhere, also inside a surrogate pair, comes back whole."""
@@ -319,7 +320,7 @@ KINDS = [
 ]
 
 
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=examples(70), deadline=None)
 @given(st.lists(objects(NAMES, KINDS), max_size=5))
 def test_any_events(events: list[bytes]) -> None:
     """Whatever the members hold, folding raises nothing, and what comes out is JSON."""

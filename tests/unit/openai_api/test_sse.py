@@ -13,6 +13,7 @@ from tests.fakes import bodies
 from tests.fakes.cuts import SPLITS
 from tests.fakes.dialects import DIALECTS
 from tests.harness.expected import events_in
+from tests.hypothesis_profiles import examples
 
 BOM = b"\xef\xbb\xbf"
 AB = [Event(b"", b"a"), Event(b"", b"b")]
@@ -87,7 +88,7 @@ pieces = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(pieces, max_size=20).map(b"".join), st.lists(st.integers(0, 9), max_size=20))
 @example(BOM + b"data: a\r\n\r\n", [1, 1, 0, 9, 1, 1])
 @example(b"data: a\n\n\ndata: b\n\n", [8, 1, 1])
@@ -96,7 +97,7 @@ def test_any_split(stream: bytes, sizes: list[int]) -> None:
     assert folded(cut(stream, sizes)) == folded([stream])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(pieces, max_size=20).map(b"".join), st.lists(st.integers(0, 9), max_size=20))
 def test_held(stream: bytes, sizes: list[int]) -> None:
     """What is held is one unfinished frame: no blank line ends it, and its size is known."""

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from response_store.limits import OUTLINED
 from response_store.openai_api.sse import outline, outline_if_large
 from response_store.openai_api.websocket_messages import ServerMessageKind, read_client, read_server
+from tests.hypothesis_profiles import examples
 
 FILLER = "x" * (OUTLINED + 1)
 VALUES = st.recursive(
@@ -21,7 +22,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(value=st.dictionaries(st.text(max_size=5), VALUES, max_size=6), size=st.integers(1, 90))
 def test_any_object(value: dict[str, object], size: int) -> None:
     """An outline is JSON, and each short member of it is one of the object's."""

@@ -14,6 +14,7 @@ from response_store.openai_api.websocket_messages import (
     ServerMessageKind,
     read_server,
 )
+from tests.hypothesis_profiles import examples
 
 TYPES = ["response.output_text.delta", "response.created", "response.completed", "error", "", "x"]
 values = st.one_of(
@@ -42,7 +43,7 @@ def careful(content: bytes) -> ServerMessage | None:
 
 
 @given(fields)
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @example({"type": "response.output_text.delta", "error": {"code": "c"}})
 @example({"type": "response.created", "response": {"id": "r"}, "stream_id": "s"})
 @example({"type": "", "error": {}})

@@ -17,6 +17,7 @@ from response_store.model.records import ExchangeRow
 from response_store.queries import exchanges, lookup, statistics
 from response_store.queries.exchanges import Cursor, Query
 from response_store.queries.schema_state import MIGRATIONS
+from tests.hypothesis_profiles import examples
 from tests.unit.queries.conftest import Anywhere
 from tests.unit.queries.stored import NAMES, Stored
 
@@ -56,7 +57,9 @@ def test_the_newest_comes_first(anywhere: Anywhere, reader: Query) -> None:
 
 
 @settings(
-    max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None
+    max_examples=examples(30),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    deadline=None,
 )
 @given(
     times=st.lists(st.sampled_from([0.0, 1.5, 1.5000000000000002, 1e9 + 0.1]), max_size=12),

@@ -244,6 +244,7 @@ def a_long_one(stored: Anywhere, **columns: object) -> None:
     stored.exchanges([row | columns for row in (*rows, *polls)])
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("identifier", [f"r{LONG - 1}", "r0", "r500"])
 def test_a_thousand_turns_take_less_than_a_second(
     anywhere: Anywhere, reader: Query, identifier: str

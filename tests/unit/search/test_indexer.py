@@ -246,6 +246,7 @@ def test_others_write_while_it_works(in_file: Run) -> None:
     assert in_file.entries() == ["long"]
 
 
+@pytest.mark.exhaustive
 def test_it_yields_while_it_cuts_words(running: Run) -> None:
     """A long text is not worked on for long at a time, in either database."""
     running.exchanges("long", output_text=LONG)

@@ -27,6 +27,7 @@ def all_words(texts: list[str]) -> list[str]:
     return [word for word in found if word != GAP]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", ["words", "without blanks", "base64", "short", "nothing"])
 def test_a_long_text_has_the_words_of_its_whole(name: str) -> None:
     """Taken in pieces a text has the words that it has as a whole, in their order."""

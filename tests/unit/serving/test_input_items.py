@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from response_store.serving.request import ServedResponse
+from tests.hypothesis_profiles import examples
 from tests.unit.serving.responses import ITEMS, get, listed, message
 
 UNSAID = object()
@@ -145,7 +146,7 @@ ITEM = st.one_of(
 )
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(ITEM, max_size=12), st.integers(1, 5), st.sampled_from(["asc", "desc"]))
 @example([{"id": "\ud83d"}, {"id": "\ufffd"}, {"id": "\0"}], 1, "asc")
 @example(["a", "b", {"id": "1"}, {"id": "2"}], 1, "desc")

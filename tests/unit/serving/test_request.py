@@ -16,6 +16,7 @@ from response_store.serving.request import (
     Order,
     parse_request,
 )
+from tests.hypothesis_profiles import examples
 from tests.unit.serving.responses import AT, ITEMS
 
 PREFIXES = ["/v1", "", "/openai", "/openai/v1", "/backend-api/codex", "/api/v1", "/x/responses/y"]
@@ -143,7 +144,7 @@ def test_a_deletion_has_no_parameters() -> None:
     assert parse_request("DELETE", f"{AT}?stream=maybe") == DeleteResponse("resp_x")
 
 
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(
     st.sampled_from(["GET", "DELETE", "POST", "\ud800", ""]),
     st.binary(max_size=40),
@@ -163,7 +164,7 @@ def test_no_bytes_raise(method: str, path: bytes, query: bytes, of_items: bool) 
 NAMES = st.sampled_from(["stream", "starting_after", "include", "limit", "after", "order", "x"])
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.lists(st.tuples(NAMES, st.text(max_size=8)), max_size=4), st.booleans())
 def test_no_parameter_raises(given_: list[tuple[str, str]], of_items: bool) -> None:
     """Any text as a value is taken or refused."""

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from response_store.model.tables import TABLES, ColumnKind
 from response_store.transfer.jsonl import BadLineError, ExportLine, load_schema
+from tests.hypothesis_profiles import examples
 
 COLUMNS = sorted({column.name for table in TABLES for column in table.columns})
 SPELLINGS = [*COLUMNS, "row", "extra", "request_body_base64", "raw_response_stored_base64"]
@@ -62,7 +63,7 @@ def test_both_take_what_is_good(row: str) -> None:
         assert not is_good({key: value for key, value in GOOD[row].items() if key != name})
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(
     st.sampled_from(sorted(GOOD)), st.dictionaries(st.sampled_from(SPELLINGS), VALUES, max_size=3)
 )

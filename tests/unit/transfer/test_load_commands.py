@@ -283,6 +283,7 @@ def test_bodies_packed_otherwise_are_no_difference(
     assert run("copy", "--to", "other.db").exit_code == 0
 
 
+@pytest.mark.exhaustive
 def test_a_stored_frame_of_gigabytes(
     anywhere: AnyDatabase, other: SqliteFile, run: Command, place: Path
 ) -> None:

@@ -22,6 +22,7 @@ from response_store.transfer.jsonl import encode_row, export, load_schema
 from response_store.transfer.load import Import
 from response_store.transfer.pages import read_rows
 from tests.harness.agent_session import build_records, take_turns
+from tests.hypothesis_profiles import examples
 from tests.unit.transfer.databases import AnyDatabase, PostgresTables, SqliteFile
 
 ODD = '{"id" : "r", "big": 1e400, "n":1.50, "b":1,"a":2, "e":"\\ud83d\\u0000", "c":"東京"}'
@@ -123,7 +124,7 @@ def test_nothing_is_lost_on_the_way(
     """
     valid = Draft202012Validator(load_schema())
 
-    @settings(max_examples=20)
+    @settings(max_examples=examples(20))
     @given(
         st.lists(exchanges, max_size=3), st.lists(responses, max_size=2),
         st.lists(conversations, max_size=2),

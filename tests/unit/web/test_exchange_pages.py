@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.unit.web.conftest import LONG, PNG
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ def test_a_body_is_a_tree_that_grows_level_by_level(served: Served) -> None:
     assert served.client.get("exchange/t1/request/nodes", params={"path": "9.9"}).status_code == 404
 
 
+@pytest.mark.exhaustive
 def test_what_is_large_comes_in_parts(served: Served) -> None:
     """No page has a long text whole, and its parts make the text."""
     for path in ("exchange/large", "exchange/large/answer", "exchanges"):

@@ -97,6 +97,7 @@ def other_store(path: Path) -> Iterator[Callable[[str], None]]:
         assert process.wait(10) == 0
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("ends", [["-wal"], ["-shm"], ["-wal", "-shm"]])
 @pytest.mark.parametrize("first", ["one", "other"])
 def test_a_log_that_was_removed_beside_another_store(
