@@ -1,4 +1,4 @@
-"""Who can reach the proxy, and whether the proxy has to reach an upstream to hear a request."""
+"""Find out who can reach the proxy, and whether it must reach an upstream to hear a request."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the Python that runs mitmproxy has what this package needs, and how to add it.
+"""Check whether the Python that runs mitmproxy has what this package needs; say how to add it.
 
 Imports nothing but the standard library: mitmproxy may be one of the user's own, from pipx, uv or a
 package manager, or a program without a Python that could be added to.

@@ -47,7 +47,7 @@ class Turn(NamedTuple):
 
 
 class CheckpointMovedError(TransientStoreError):
-    """A journal does not stand where its reader thinks: look at `position` and go on from there.
+    """A journal's position is another than its reader knows: read `position`, and go on from it.
 
     Another process has applied frames of it, or another copy of the database was put in place.
     """

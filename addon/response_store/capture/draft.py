@@ -1,4 +1,4 @@
-"""What is written to the journal of an exchange: facts as they passed, nothing read yet.
+"""Hold what is written to the journal of an exchange: facts as they passed, nothing read yet.
 
 A draft is spread over frames of one key. OPEN holds the request of an exchange that lasts, PART
 bytes of its answer as they come, END how it ended and what no earlier frame has. Reading bodies

@@ -1,4 +1,4 @@
-"""Applying the journals whose proxy and ingester have both ended, in the process of a command."""
+"""Apply the journals whose proxy and ingester have both ended, in the process of a command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every command does before it reads the database: have in it what proxies have acknowledged.
+"""Bring the database up to what proxies have acknowledged, before a command reads it.
 
 Mostly there is nothing to do, and that costs one look at a folder and no import.
 """

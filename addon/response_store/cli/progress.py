@@ -1,4 +1,4 @@
-"""How far something long has come: count, rate and time left, on standard error.
+"""Show the progress of something long: count, rate and time left, on standard error.
 
 What is done within two seconds shows nothing. After that a terminal gets a bar, and anything else
 a plain line now and then, so that a log stays short.

@@ -1,4 +1,4 @@
-"""What kind of address an IP address is: public, private, or never a database.
+"""Classify IP addresses: public, private, or never a database.
 
 Deny by default: public is only what our own tables say. `ipaddress.is_global` lets through what is
 not (multicast, 6to4, metadata services of clouds) and changes between patch releases. The tables

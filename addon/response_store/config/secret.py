@@ -43,7 +43,7 @@ class Secret:
 
 
 def mask_credentials(text: str) -> str:
-    """Return a path or name that may be shown: what stands before an @ may be credentials."""
+    """Return a path or name that may be shown: without what is before an @, perhaps credentials."""
     before, at, after = text.rpartition("@")
     return f"***@{after}" if at and before else text
 

@@ -99,7 +99,7 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """An exchange as blocks, and what stands beside them: the tools offered, the settings."""
+    """An exchange as blocks, with the tools that it offered, and its settings."""
 
     blocks: tuple[Block, ...]
     tools: tuple[str, ...] = ()

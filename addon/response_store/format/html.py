@@ -168,7 +168,7 @@ def _name_state(fact: Fact) -> str:
 
 
 def render_beside(conversation: Conversation, facts: Iterable[tuple[str, str]]) -> str:
-    """Return what stands beside a conversation: tools, settings, and all facts, folded."""
+    """Return what is shown next to a conversation, folded: tools, settings, and all facts."""
     parts = []
     if conversation.tools:
         names = escape_html(put_on_one_line(", ".join(conversation.tools)))

@@ -1,4 +1,4 @@
-"""Applies the frames of one journal to a database, each exactly once.
+"""Apply the frames of one journal to a database, each exactly once.
 
 Each batch is written with the position that it brings the journal to. Where the database turns out
 to be at another position than it was left at, all is read again from the first frame on: what it

@@ -223,7 +223,7 @@ class ResumableStreams:
             self._held[key] = self._held[key]._replace(exchange_ids=())
 
     def keep(self, key: Key, stream: ResumableStream) -> None:
-        """Keep what came of a stream, in the place of what was kept of it before."""
+        """Keep what was received of a stream, instead of what was kept of it before."""
         self.drop(key)
         if len(stream.exchange_ids) > _MAX_EXCHANGES:
             return

@@ -1,4 +1,4 @@
-"""What an ingester does when nothing waits: take over journals, index, prune.
+"""Do what an ingester does when nothing waits: take over journals, index, prune.
 
 Each chore fails by itself and is tried again later; capturing goes on. Of several ingesters on one
 database one indexes and prunes.

@@ -1,4 +1,4 @@
-"""Rows that the database refuses, kept in a private file of their journal's folder.
+"""Keep rows that the database refuses in a private file of their journal's folder.
 
 They are frames in the journal's format, each with the reason; their seqs are those of the frames
 that the rows came from.

@@ -1,4 +1,4 @@
-"""Journals of earlier releases: SQLite files in which records waited for PostgreSQL.
+"""Apply journals of earlier releases: SQLite files in which records waited for PostgreSQL.
 
 One is drained once and set aside, as `NAME.drained`. Its records are idempotent, so that a drain
 that was broken off goes on where it was. What PostgreSQL refuses stays in the file's own table of

@@ -1,4 +1,4 @@
-"""Frames to changes: what each frame of a journal, in order, brings to the database.
+"""Turn the frames of a journal, in order, into changes of the database.
 
 What later frames need of earlier ones is held as places in the journal, and built from there
 again by `replay`.

@@ -1,4 +1,4 @@
-"""The ingester as a process: how it is started, and what it does first and last.
+"""Run the ingester as a process: how it is started, and what it does first and last.
 
 The proxy starts `build_command(fd)` with `build_environment(os.environ)`, in a session of its own,
 with the file descriptor of one end of a socket pair, and its standard error in a private file of

@@ -1,4 +1,4 @@
-"""What the proxy is told of the ingester: when it changes, and while a statement hangs."""
+"""Report the ingester's state to the proxy: when it changes, and while a statement hangs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests: what the columns need of them.
+"""Read of a request what the columns need.
 
 Method and path have made them ours, so whatever the body looks like there is a row: one that can't
 be read is kept as it came, with the reason. The model may be in the path, as Azure has it, or in

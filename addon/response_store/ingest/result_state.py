@@ -1,4 +1,4 @@
-"""What an answer comes to: its state, by what it says, its status and how it ended.
+"""Determine an answer's state, by what it says, its HTTP status and how it ended.
 
 What can't be read is never lost: its bytes are kept, and the reason is the exchange's error.
 """
@@ -64,7 +64,7 @@ def determine_cut_state(ending: Ending, answer: AnswerDraft | None) -> State:
 def classify_unreadable(
     reason: str, body: bytes, answer: AnswerDraft, ending: Ending
 ) -> ClassifiedResponse:
-    """Return what an answer comes to that can't be read: a refusal, one that was cut, or odd."""
+    """Classify an answer that can't be read: as refused, interrupted or unreadable."""
     if _is_refusal(answer):
         api_error = _read_plain_error(body) or _describe_redirect(answer)
         return ClassifiedResponse(ParsedResponse(error=api_error), State.REFUSED, body)

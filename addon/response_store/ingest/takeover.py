@@ -1,4 +1,4 @@
-"""Taking over journals that nobody owns any more: their proxy and its ingester are both gone.
+"""Take over journals that nobody owns any more: their proxy and its ingester have both ended.
 
 Their frames are applied with the settings that they were written with, what is open is interrupted,
 and they are removed. Who finds one of its database does that: the next proxy's ingester, in between

@@ -1,4 +1,4 @@
-"""What can be wrong with a journal: the errors, and the problem of one that can't take more."""
+"""Define what can be wrong with a journal: errors, and the problem of one that can't take more."""
 
 from __future__ import annotations
 

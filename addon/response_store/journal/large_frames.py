@@ -1,4 +1,4 @@
-"""Writes frames above 1 MiB, each into a segment of its own, in a thread and in slices.
+"""Write frames above 1 MiB, each into a segment of its own, in a thread and in slices.
 
 Each has its seq when it is submitted, so that its place among the frames of its exchange is
 fixed; what comes after it does not wait. A segment appears under its name when it is whole.

@@ -1,4 +1,4 @@
-"""Syncs main segments for `durability: power`, in a thread: one sync covers all before it.
+"""Sync main segments for `durability: power`, in a thread: one sync covers all before it.
 
 It also makes the next segment ahead of time, with its folder's entry on the disk, so that nobody
 waits for that when the current one is full.

@@ -1,4 +1,4 @@
-"""Appends frames to a journal, in mitmproxy's process and the event loop's thread.
+"""Append frames to a journal, in mitmproxy's process and the event loop's thread.
 
 A frame is one `writev` into the current main segment; what is above 1 MiB goes to a thread. With
 `durability: power` another thread syncs. What the journal does not take, because it is full or its

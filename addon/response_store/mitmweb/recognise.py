@@ -1,4 +1,4 @@
-"""Recognition of the messages that the contentview can render, by path and first bytes."""
+"""Recognise the messages that the contentview can render, by path and first bytes."""
 
 from __future__ import annotations
 

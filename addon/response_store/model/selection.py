@@ -1,4 +1,4 @@
-"""Selection of exchanges by tenant, session, label, agent, model, state, host, client and time."""
+"""Select exchanges by tenant, session, label, agent, model, state, host, client and time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removal of all that a rule selects, batch by batch, with pauses in which others write.
+"""Remove all that a rule selects, batch by batch, with pauses in which others write.
 
 Whoever has a loop of its own takes the steps itself: each does one batch or one measurement, and
 yields the seconds for which the database was busy.

@@ -1,4 +1,4 @@
-"""Which API servers a command goes to past its proxy: what it asks there is not captured.
+"""Watch which API servers a command connects to past its proxy, which is not captured.
 
 Nothing is changed or held up: now and then the connections of the command and of what it has
 started are looked at, in `/proc`. Where there is none, as on macOS, nothing is found.

@@ -1,4 +1,4 @@
-"""A search in an index: which exchanges have all terms, the best first.
+"""Search an index: which exchanges have all terms, the best first.
 
 Statements are in the words of `queries/reader.py`; what differs between the databases is how one
 term is looked up.

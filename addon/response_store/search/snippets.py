@@ -1,4 +1,4 @@
-"""The piece of the original text around the words that were found."""
+"""Cut the piece of the original text around the words that match."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answering of requests for stored responses on the event loop, as configured.
+"""Answer requests for stored responses on the event loop, as configured.
 
 The ingester looks things up, once everything is in the database that was captured before the
 question, so that a client sees whatever it was acknowledged. This side runs on the event loop and

@@ -1,4 +1,4 @@
-"""A whole database as one SQLite file that needs no other beside it.
+"""Copy a whole database into one SQLite file that needs no other beside it.
 
 It is made under another name and takes its own when it is whole: what a backup of that name held
 before stays until then, and whatever breaks off leaves nothing behind.
@@ -40,7 +40,7 @@ def write_database(file: Path) -> Iterator[SqliteTarget]:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a SQLite file as it is at one moment, what its -wal holds too; writers go on meanwhile.
+    """Copy a SQLite file as of one moment, with what its -wal holds; writers are not held up.
 
     Raises StoreError.
     """

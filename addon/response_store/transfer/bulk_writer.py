@@ -1,4 +1,4 @@
-"""Writing of rows from elsewhere, by the store's own rules.
+"""Write rows from elsewhere, by the store's own rules.
 
 - A response moves forward only, and a known input is never erased (`model/precedence.py`).
 - An exchange is replaced by one in a later state, or in the same one with more of its raw answer

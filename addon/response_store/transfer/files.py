@@ -1,4 +1,4 @@
-"""Files of exports: written whole or not at all, read packed or plain.
+"""Write files of exports, whole or not at all; read them, packed or plain.
 
 `.zst` and `.gz` in a name pack what is written; what is read says itself how it is packed.
 """

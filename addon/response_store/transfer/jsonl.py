@@ -129,7 +129,7 @@ def _encode_number(value: float) -> object:
 
 
 def _embed_json(text: str) -> object:
-    """Return JSON as it is where it can stand in a line, else the text as a string."""
+    """Return JSON unchanged where it fits into a line, else the text as a string."""
     if text[:1] in ("{", "[") and "\n" not in text and "\r" not in text:
         try:
             data = text.encode()

@@ -221,7 +221,7 @@ def read_digests(reader: Reader, table: Table, keys: Sequence[Key]) -> dict[Key,
 
 
 def _build_whole_condition(table: Table) -> str:
-    """Return the condition that a row stands alone as it is stored."""
+    """Return the condition that a row can be read without another one."""
     name = f"{{{table.word}}}"
     if table is EXCHANGES:
         return f"{name}.request_base_id IS NULL"

@@ -1,4 +1,4 @@
-"""What has changed between two exchanges, and a session as a file to keep."""
+"""Show what has changed between two exchanges, and a session as a file to keep."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def show_changes(request: PageRequest, query: Query) -> Answer:
-    """Return what an exchange has changed beside the one before it, or beside that of `before`."""
+    """Return what an exchange has changed since the one before it, or since that of `before`."""
     entry, parent = find_exchange(request, query)
     if request.get("before"):
         parent = query.find(request.source.tenant, request.get("before"))

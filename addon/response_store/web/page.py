@@ -1,4 +1,4 @@
-"""What a page is given and what it gives back, and how its template is filled.
+"""Define what a page is given and what it returns; fill its template.
 
 A page is a function of a request and a `Query`. It runs in a thread of the pool, template included,
 and knows nothing of HTTP but the arguments of its address. Every template escapes what it is given;

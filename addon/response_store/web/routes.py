@@ -1,4 +1,4 @@
-"""Which page is at which address, and which files belong to the pages."""
+"""List which page is at which address, and which files belong to the pages."""
 
 from __future__ import annotations
 

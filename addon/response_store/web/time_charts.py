@@ -22,7 +22,7 @@ _GAP = 0.12  # share of a step between two bars
 
 @dataclass(frozen=True, slots=True)
 class TimeChart:
-    """A chart, and what stands beside it: its name, its largest value, where time begins and ends.
+    """A chart with its name, its largest value, and the times at which it begins and ends.
 
     `summary` says in words what it shows.
     """

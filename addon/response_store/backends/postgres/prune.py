@@ -1,4 +1,4 @@
-"""Removing from PostgreSQL, beside the proxies that write to it.
+"""Remove rows from PostgreSQL, while proxies write to it.
 
 Nothing here waits for a lock: what somebody else writes at this moment is passed over, so that
 neither side holds up the other.

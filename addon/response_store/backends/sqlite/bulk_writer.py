@@ -1,4 +1,4 @@
-"""Rows into a SQLite file, while proxies may be writing to it as well."""
+"""Write rows in bulk into a SQLite file, while proxies may be writing to it as well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a store could work in a SQLite file. The file is opened for reading, and never made."""
+"""Check whether a store could work in a SQLite file, which is opened for reading, and never made."""
 
 from __future__ import annotations
 

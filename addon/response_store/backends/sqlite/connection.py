@@ -84,7 +84,7 @@ def set_synchronous(connection: sqlite3.Connection, durability: Durability) -> N
 
 
 def identify_file(path: Path | None) -> FileIdentity | None:
-    """Return which file stands at a path; None where there is none, or without a path."""
+    """Return the identity of the file at a path; None where there is no file, or no path."""
     if path is None:
         return None
     try:

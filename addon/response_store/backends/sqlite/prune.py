@@ -1,4 +1,4 @@
-"""Removing from a SQLite file, beside the proxies that write to it."""
+"""Remove rows from a SQLite file, while proxies write to it."""
 
 from __future__ import annotations
 

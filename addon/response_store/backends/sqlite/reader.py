@@ -1,4 +1,4 @@
-"""Reading of a SQLite file, while proxies may be writing to it.
+"""Read a SQLite file, while proxies may be writing to it.
 
 The file is opened with `mode=ro`: nothing here can create, migrate or change a database. SQLite
 itself may put its `-wal` and `-shm` files beside a database in WAL mode, which is how readers

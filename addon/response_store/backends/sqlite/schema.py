@@ -63,7 +63,7 @@ _RULES = re.compile(
 
 
 def check_catalogue(connection: sqlite3.Connection, tables: TableNames, label: str) -> None:
-    """See that only tables, triggers and indexes of ours stand under our names.
+    """Check that all tables, triggers and indexes with our names were made by this program.
 
     Raises PermanentStoreError, which begins with `label`, or sqlite3.Error.
     """

@@ -246,7 +246,7 @@ class SqliteStore:
         return len(results)
 
     def _check_bases(self, connection: sqlite3.Connection, bases: Mapping[str, bytes]) -> None:
-        """Raise MissingBaseError unless each base stands there by itself, as packed against."""
+        """Raise MissingBaseError unless each base is stored unpacked, as it was packed against."""
         for exchange_id, frame in bases.items():
             row = connection.execute(self._statements.lock_base, (exchange_id,)).fetchone()
             if row is None or row[0] != frame:
