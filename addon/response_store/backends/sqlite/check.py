@@ -1,4 +1,4 @@
-"""Check whether a store could work in a SQLite file, which is opened for reading, and never made."""
+"""Check whether a store could work in a SQLite file, which is only read, and never made."""
 
 from __future__ import annotations
 
