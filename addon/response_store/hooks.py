@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 StreamCallable = Callable[[bytes], bytes | Iterable[bytes]]
 _FROM_PAGES = ("POST", "GET")  # what a page may send without asking first
 
-_OURS = ("/responses", "/chat/completions")  # what a path of ours has in it
+_RESPONSES, _CHAT = "/responses", "/chat/completions"  # one is in each path of ours
 
 
 class Traffic:
@@ -415,7 +415,7 @@ class Traffic:
 def _may_be_ours(flow: http.HTTPFlow) -> bool:
     """Return whether a flow's path has what those of ours have; cheap."""
     path = flow.request.path
-    return any(part in path for part in _OURS)
+    return _RESPONSES in path or _CHAT in path
 
 
 def _is_complete(flow: http.HTTPFlow) -> bool:

@@ -9,7 +9,7 @@ say where a request comes from. Other programs send none of these, and are never
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 from functools import lru_cache
 from ipaddress import ip_address
@@ -18,12 +18,13 @@ from typing import NamedTuple
 TOKEN_NAME = "x-response-store-token"  # noqa: S105 - a header's name
 _ORIGIN, _SITE, _TYPE, _KEY = b"origin", b"sec-fetch-site", b"content-type", b"authorization"
 _TOKEN = TOKEN_NAME.encode()
+_OF_BROWSERS = frozenset({_ORIGIN, _SITE})
 _SEEN = frozenset({_ORIGIN, _SITE, _TYPE, _KEY, _TOKEN})
 _BEARER = b"bearer "
 # What a page may send to another site without asking it first, beside no type at all.
 _SIMPLE_TYPES = (b"", b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data")
 
-Fields = Iterable[tuple[bytes, bytes]]
+Fields = Collection[tuple[bytes, bytes]]
 """The headers of a request."""
 
 
@@ -76,6 +77,8 @@ class Sites:
         A type that a browser asks the server about first is left to the server. A page that takes
         the proxy for its own site, under a name that nobody gave to it, is not.
         """
+        if _OF_BROWSERS.isdisjoint([name.lower() for name, _ in fields]):
+            return None
         headers = _read_headers(fields)
         if headers.origin is None and not headers.site:
             return None
