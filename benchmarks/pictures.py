@@ -16,6 +16,12 @@ from response_store.web.beside import serve_beside
 from tests.harness.browser import Browser, find_browser
 from tests.harness.proxy import wait_until
 
+PRICES = """\
+prices:
+  - { model: gpt-5.2-mini*, input: 0.25, cached_input: 0.025, output: 2 }
+  - { model: gpt-5.2*, input: 1.25, cached_input: 0.125, output: 10 }
+  - { model: llama*, input: 0, output: 0 }
+"""
 IMAGES = Path(__file__).resolve().parents[1] / "docs" / "images"
 PICTURES = (
     ("web-sessions", "", 1200, 700, "light"),
@@ -32,7 +38,9 @@ def take_pictures(folder: Path, program: Path) -> None:
     """Fill a database, serve it, and take each picture."""
     database = folder / "responses.db"
     write_rows(database, time.time())
-    source = find_source(None, database)
+    config = folder / "config.yaml"
+    config.write_text(f"database_url: sqlite://{database}\n{PRICES}")
+    source = find_source(config, None)
     with closing(open_index(source.target, source.tables)) as index:
         for _ in index_missing(index):
             pass

@@ -51,7 +51,7 @@ def save_session_page(request: PageRequest, query: Query) -> Answer:
     tenant, name = request.source.tenant, request.parts[0]
     with query.snapshot():
         thread = find_session_thread(query.reader, tenant, name)
-        page = render_page(f"Session {name}", render_thread(thread))
+        page = render_page(f"Session {name}", render_thread(thread, request.source.load_prices()))
     return Answer(page.encode("utf-8", "replace"), filename=f"{_name_file(name)}.html")
 
 

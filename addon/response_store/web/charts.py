@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from response_store.format.text import format_duration, put_on_one_line
+from response_store.format.text import format_duration, format_money, put_on_one_line
 from response_store.model.records import State
 from response_store.web.page import shorten_count
 
 if TYPE_CHECKING:
+    from response_store.pricing.prices import Prices
     from response_store.queries.exchanges import Summary
     from response_store.web.page import PageRequest
 
@@ -65,8 +66,10 @@ def build_scale(spans: Iterable[tuple[float, float]]) -> TimeScale:
     return TimeScale(tuple((seconds, at * factor) for seconds, at in stops))
 
 
-def draw_waterfall(request: PageRequest, turns: Sequence[Summary]) -> Markup:
-    """Return when each turn ran, and when its answer began; empty for a single turn."""
+def draw_waterfall(
+    request: PageRequest, turns: Sequence[Summary], prices: Prices | None = None
+) -> Markup:
+    """Return when each turn ran, when its answer began, its cost; empty for a single turn."""
     if len(turns) < 2:
         return Markup()
     scale = build_scale((one.started_at, one.ended_at) for one in turns)
@@ -74,26 +77,33 @@ def draw_waterfall(request: PageRequest, turns: Sequence[Summary]) -> Markup:
     is_spread = len(turns) <= _LANES
     lanes = len(turns) if is_spread else len(agents)
     bars = Markup().join(
-        _draw_turn(request, one, at, scale, at if is_spread else agents.index(one.agent))
+        _draw_turn(
+            f"{request.path}#turn-{at}",
+            one,
+            f"{at + 1}. {_describe_turn(one, prices)}",
+            scale,
+            at if is_spread else agents.index(one.agent),
+        )
         for at, one in enumerate(turns)
     )
     label = f"When each of {len(turns)} turns ran"
     return build_svg(bars, lanes * _LANE, "waterfall", label, has_links=True)
 
 
-def _draw_turn(
-    request: PageRequest, one: Summary, number: int, scale: TimeScale, lane: int
-) -> Markup:
+def _describe_turn(one: Summary, prices: Prices | None) -> str:
+    usd = prices.price(one) if prices else None
+    facts = [_cut(one.question or one.state), format_duration(one.duration_ms)]
+    return " \u00b7 ".join(facts if usd is None else [*facts, format_money(usd)])
+
+
+def _draw_turn(address: str, one: Summary, title: str, scale: TimeScale, lane: int) -> Markup:
     top = lane * _LANE + (_LANE - _BAR) / 2
     left, right = scale.place(one.started_at), scale.place(one.ended_at)
     first = one.started_at + (one.first_event_ms or 0) / 1000
     answer_left = min(max(scale.place(first), left), right)
     kind = "error" if is_error(one) else "agent" if one.agent else "turn"
-    title = (
-        f"{number + 1}. {_cut(one.question or one.state)} \u00b7 {format_duration(one.duration_ms)}"
-    )
     return Markup('<a href="{}"><title>{}</title>{}{}</a>').format(
-        f"{request.path}#turn-{number}",
+        address,
         title,
         build_bar(left, top, answer_left - left, _BAR, f"{kind} waiting"),
         build_bar(answer_left, top, max(right - answer_left, 1.5), _BAR, kind),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from response_store.errors import StoreError
 from response_store.format.curl import format_curl
 from response_store.format.exchange import get_raw_response, read_exchanged
-from response_store.format.facts import list_facts
+from response_store.format.facts import describe_cost, list_facts
 from response_store.format.settings import list_settings, list_tools
 from response_store.jsontext import TooManyValuesError
 from response_store.model.records import State
@@ -155,13 +155,14 @@ def show_stream(request: PageRequest, query: Query) -> Answer:
 def show_facts(request: PageRequest, query: Query) -> Answer:
     """Return the page of everything else that is known, and of the command that asks again."""
     entry, parent = find_exchange(request, query)
+    described = describe_exchange(request, entry, parent)
     return render(
         "exchange_facts.html",
         request,
         tab="facts",
-        facts=list_facts(entry),
+        facts=list_facts(entry, described["cost"].long),
         curl=_write_curl(entry),
-        **describe_exchange(request, entry, parent),
+        **described,
     )
 
 
@@ -199,6 +200,7 @@ def describe_exchange(
     """Return what all tabs of an exchange show."""
     row = entry.exchange
     return {
+        "cost": describe_cost(entry, request.source.load_prices()),
         "identifier": request.parts[0],
         "row": row,
         "response": entry.response,

@@ -30,6 +30,7 @@ def show_exchanges(request: PageRequest, query: Query) -> Answer:
         "exchanges.html",
         request,
         exchanges=add_calls(query, page.exchanges),
+        prices=request.source.load_prices(),
         older=request.link_here(before=str(page.next)) if page.next else "",
         **describe_filters(request, filters.values),
     )

@@ -19,7 +19,9 @@ from response_store.errors import ResponseStoreError
 from response_store.format.facts import format_moment
 from response_store.format.text import (
     escape_controls,
+    format_cost,
     format_duration,
+    format_money,
     format_size,
     format_time,
     put_on_one_line,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
     from response_store.cli.source import Source
+    from response_store.pricing.cost import CostSum
     from response_store.queries.exchanges import Query
 
 FOLDER = Path(__file__).resolve().parent
@@ -98,8 +101,12 @@ Page: TypeAlias = Callable[[PageRequest, "Query"], Answer]
 
 
 def render(template: str, request: PageRequest, status: int = 200, **values: Any) -> Answer:
-    """Return a filled template."""
-    text = open_templates().get_template(template).render(request=request, **values)
+    """Return a filled template; costs are shown where `prices` are given."""
+    text = (
+        open_templates()
+        .get_template(template)
+        .render(request=request, **{"prices": None, **values})
+    )
     return Answer(text.encode("utf-8", "replace"), status=status)
 
 
@@ -125,6 +132,8 @@ def open_templates() -> Environment:
         "size": format_size,
         "count": shorten_count,
         "percent": format_percent,
+        "money": format_money,
+        "cost": format_cost_sum,
         "arrowless": lambda text: text.removeprefix("\u2192 "),  # the page has one of its own
     }
     return templates
@@ -160,6 +169,11 @@ def shorten_count(count: float | None) -> str:
         if count >= unit:
             return f"{count / unit:.1f}".removesuffix(".0") + name
     return f"{count:g}"
+
+
+def format_cost_sum(cost: CostSum | None) -> str:
+    """Return a sum with how many of its parts are not known; a dash where there is none."""
+    return "\u2013" if cost is None or cost == (None, 0) else format_cost(*cost)
 
 
 def format_percent(share: float | None) -> str:

@@ -15,7 +15,12 @@ from response_store.model.zstd import read_stated_size
 from response_store.openai_api.items import ItemReader
 from response_store.queries.lookup import LookupResult
 from response_store.queries.session_turns import SessionKey, SessionTurn, find_session, list_turns
-from response_store.queries.sessions import SessionSummary, list_sessions, summarize_sessions
+from response_store.queries.sessions import (
+    SessionSummary,
+    compute_session_costs,
+    list_sessions,
+    summarize_sessions,
+)
 from response_store.web.blocks import MAX_BLOCKS, ShownBlock, build_new_blocks, show_blocks
 from response_store.web.charts import draw_context, draw_waterfall
 from response_store.web.exchange_pages import complete_running
@@ -37,15 +42,18 @@ _MAX_KEPT = 4  # exchanges that are kept in hand, as what goes on from them come
 
 def show_sessions(request: PageRequest, query: Query) -> Answer:
     """Return the list of sessions, that of the newest exchange first."""
-    filters = read_filters(request)
+    filters, prices = read_filters(request), request.source.load_prices()
     with query.snapshot():
         page = list_sessions(
             query.reader, filters.selection, limit=PAGE_SIZE, before=read_cursor(request)
         )
+        costs = compute_session_costs(query.reader, request.source.tenant, page.sessions, prices)
     return render(
         "sessions.html",
         request,
         sessions=page.sessions,
+        prices=prices,
+        costs=costs,
         older=request.link_here(before=str(page.next)) if page.next else "",
         **describe_filters(request, filters.values),
     )
@@ -64,12 +72,16 @@ class ShownTurn:
 def show_session(request: PageRequest, query: Query) -> Answer:
     """Return the page of a session with the first of its turns."""
     key, turns, summary = _read_session(request, query)
+    prices, tenant = request.source.load_prices(), request.source.tenant
+    costs = compute_session_costs(query.reader, tenant, [summary] if summary else [], prices)
     return render(
         "session.html",
         request,
         key=key,
         summary=summary,
-        waterfall=draw_waterfall(request, [turn.exchange for turn in turns]),
+        prices=prices,
+        cost=costs.get(key.id),
+        waterfall=draw_waterfall(request, [turn.exchange for turn in turns], prices),
         context=draw_context([turn.exchange for turn in turns]),
         **_describe_part(request, query, turns),
     )
@@ -78,7 +90,8 @@ def show_session(request: PageRequest, query: Query) -> Answer:
 def show_turns(request: PageRequest, query: Query) -> Answer:
     """Return some more turns, for the page that has those before."""
     key, turns, _ = _read_session(request, query)
-    return render("turns.html", request, key=key, **_describe_part(request, query, turns))
+    prices, part = request.source.load_prices(), _describe_part(request, query, turns)
+    return render("turns.html", request, key=key, prices=prices, **part)
 
 
 def _read_session(

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from response_store.format.text import format_duration
+from response_store.format.text import format_duration, format_money
 from response_store.queries.statistics import By, StatisticsGroup, StatisticsOverTime
 from response_store.web.filters import read_filters
 from response_store.web.list_pages import describe_filters
@@ -45,7 +45,8 @@ def show_statistics(request: PageRequest, query: Query) -> Answer:
     """Return the page of numbers."""
     filters = read_filters(request, since=DEFAULT_PERIOD)
     by, began = _read_grouping(request), time.monotonic()
-    counted = query.statistics_over_time(filters.selection, by)
+    prices = request.source.load_prices()
+    counted = query.statistics_over_time(filters.selection, by, prices)
     groups = counted.groups if counted else ()
     kinds = choose_kinds(groups)
     charts, ends = draw_all(counted, kinds) if counted else ([], ("", ""))
@@ -57,6 +58,7 @@ def show_statistics(request: PageRequest, query: Query) -> Answer:
         rows=groups[:MAX_ROWS],
         more_rows=max(len(groups) - MAX_ROWS, 0),
         total=counted and counted.total,
+        prices=prices,
         charts=charts,
         kinds=_name_kinds(kinds, groups),
         ends=ends,
@@ -105,6 +107,7 @@ _COUNTS = (
     Measure("exchanges", lambda one: one.count, shorten_count),
     Measure("tokens read", lambda one: one.input_tokens, shorten_count),
     Measure("tokens written", lambda one: one.output_tokens, shorten_count),
+    Measure("cost", lambda one: one.cost and one.cost.cost_usd, format_money),
     Measure("errors", lambda one: one.errors, shorten_count),
 )
 _FIRST_EVENT = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,7 @@ PNG = (
 )
 SVG = "PHN2ZyB4bWxucz0iaHR0cDovL3d3dy53My5vcmcvMjAwMC9zdmciIG9ubG9hZD0iYWxlcnQoMSkiLz4="
 HOSTILE = "<img src=x onerror=alert(1)>"
+PRICES = "[{model: gpt-5.1, input: 10, cached_input: 1, output: 100}]"
 OTHERS = "What another tenant asks"
 LONG = 400_000  # characters of an answer
 
@@ -96,12 +98,20 @@ def _pack(**body: Any) -> bytes:
     return packed(json.dumps(body).encode())
 
 
+@pytest.fixture(autouse=True)
+def _without_genai(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package's prices change: it is not installed."""
+    monkeypatch.setitem(sys.modules, "genai_prices", None)
+
+
 @pytest.fixture(scope="session")
 def on_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server on a file."""
     stored = Stored(tmp_path_factory.mktemp("web") / "responses.db")
     stored.exchanges(list_rows())
-    with serving(None, stored.path) as served:
+    config = stored.path.with_name("config.yaml")
+    stored.configure(config, prices=PRICES)
+    with serving(config) as served:
         yield served
 
 
@@ -114,7 +124,7 @@ def on_postgres(
     stored = StoredInPostgres(database)
     stored.exchanges(list_rows())
     config = tmp_path_factory.mktemp("web") / "config.yaml"
-    stored.configure(config)
+    stored.configure(config, prices=PRICES)
     with serving(config) as served:
         yield served
     stored.close()

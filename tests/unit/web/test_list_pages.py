@@ -82,3 +82,11 @@ def test_another_tenant(served: Served) -> None:
         answer = served.client.get(address)
         assert answer.status_code == 404, address
         assert OTHERS not in answer.text
+
+
+def test_costs(served: Served) -> None:
+    """Each exchange has its cost, in the list and on its own page, where all facts say by whom."""
+    assert '<td class="number cost">$0.0086</td>' in served.get("exchanges")
+    page = served.get("exchange/t1/facts")
+    assert ">$0.0086</span>" in page
+    assert "<dt>cost</dt><dd>$0.0086, by own prices of " in page

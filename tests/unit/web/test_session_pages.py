@@ -28,6 +28,20 @@ def test_a_session_is_a_conversation(served: Served) -> None:
     assert 'id="turn-1"' in page
 
 
+def test_costs(served: Served) -> None:
+    """Of a session in the list and on its page, of each turn there and in the waterfall."""
+    # 600 at $10, 600 at $1 and 20 at $100; 200 at $10, 1,200 at $1 and 30 at $100
+    assert '<td class="number cost">$0.0148</td>' in served.get("")
+    page = served.get("session/s-one")
+    assert "<span>$0.0148</span>" in page
+    assert [f'<span class="cost">{usd}</span>' in page for usd in ("$0.0086", "$0.0062")] == [
+        True, True,
+    ]  # fmt: skip
+    assert "<title>1. Why does it fail? \u00b7 900 ms \u00b7 $0.0086</title>" in page
+    assert "$0.0062" in served.get("session/s-one/turns", start="1")
+    assert "$0.0148</footer>" in served.get("session/s-one/export.html")
+
+
 def test_more_turns(served: Served) -> None:
     """What was not sent with the page comes by itself."""
     turns = served.get("session/s-one/turns", start="1")
