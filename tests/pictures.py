@@ -11,6 +11,7 @@ import json
 import os
 import re
 import time
+from decimal import Decimal
 from html import unescape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,7 +24,10 @@ from rich.text import Text
 from response_store.cli.list import shorten_page_ids, show_table
 from response_store.cli.pager import render
 from response_store.cli.show import draw_exchange
+from response_store.config.model import OwnPrice
+from response_store.format.facts import describe_cost
 from response_store.format.terminal_markdown import build_theme
+from response_store.pricing.prices import load_prices
 from response_store.queries.exchanges import Page
 from tests.house import ROOT
 from tests.unit.queries.stored import Stored, packed
@@ -37,6 +41,14 @@ THEMES = {
     "dark": TerminalTheme((24, 26, 31), (220, 223, 228), _COLOURS, _COLOURS),
     "light": TerminalTheme((255, 255, 255), (36, 41, 47), _COLOURS, _COLOURS),
 }
+PRICES = (
+    OwnPrice(
+        "gpt-5.1-codex-mini*",
+        input=Decimal("0.25"),
+        cached_input=Decimal("0.025"),
+        output=Decimal(2),
+    ),
+)
 MINI = "gpt-5.1-codex-mini-2026-01-01"
 SHOWN = "4f2a9c10-5f0e-5d3b-9c1d-2b8f0a6e7d31"
 QUESTION = "Why does the test of the journal fail now and then?"
@@ -106,7 +118,8 @@ def print_commands(console: Console, stored: Stored) -> None:
         show_table(console, page, ids, now=NOW)
         console.print()
         _print_prompt(console, f"response-store show {ids[SHOWN]}")
-        for part in draw_exchange(query.find("default", SHOWN), now=NOW):
+        entry = query.find("default", SHOWN)
+        for part in draw_exchange(entry, describe_cost(entry, load_prices(PRICES, "")), now=NOW):
             console.print(Text.from_ansi(render(console, part)), soft_wrap=True, end="")
 
 

@@ -33,6 +33,8 @@ NEXT = re.compile(
     r"^next: response-store (list( --config \S+)? --label [a-z0-9.-]+)\ndatabase: \S+$",
     re.MULTILINE,
 )
+COSTS = re.compile(r", (?:< )?\$[0-9.]+(?=[,\n])|\t[0-9.-]+\t[0-9-]+$", re.MULTILINE)
+"""They hang on whether genai-prices is installed, and on which."""
 CAPTURED_TWO = (
     "response-store: 2 captured, 62 tokens in (16 cached), 34 out\n"
     "completed\tgpt-5-2025-08-07\t2\t62\t34\t-\n"
@@ -53,9 +55,9 @@ def python(code: str) -> list[str]:
 
 
 def said_next(text: str) -> str:
-    """What is said before the next command, which is taken off."""
+    """What is said before the next command, which is taken off, as is what all of it cost."""
     assert NEXT.search(text), text
-    return NEXT.sub("", text).rstrip("\n") + "\n"
+    return COSTS.sub("", NEXT.sub("", text)).rstrip("\n") + "\n"
 
 
 ASKING = """

@@ -94,7 +94,7 @@ def test_a_reader_that_goes_away_ends_it(proxy: Proxy, tenant: str, tmp_path: Pa
     try:
         assert process.stdout is not None
         assert process.stderr is not None
-        assert process.stdout.readline().count(b"\t") == 9
+        assert process.stdout.readline().count(b"\t") == 10
         assert process.poll() is None
         process.stdout.close()
         process.wait(20)

@@ -16,7 +16,7 @@ import pytest
 from tests.harness.browser import Browser, find_browser
 from tests.harness.proxy import wait_until
 from tests.unit.queries.stored import Stored
-from tests.unit.web.conftest import HOSTILE, build_row, list_rows
+from tests.unit.web.conftest import HOSTILE, PRICES, build_row, list_rows
 from tests.unit.web.serving import Served, serving
 
 BROWSER = find_browser()
@@ -41,8 +41,10 @@ def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
 
 @pytest.fixture(scope="module")
 def served(stored: Stored) -> Iterator[Served]:
-    """A server on it."""
-    with serving(None, stored.path) as served:
+    """A server on it, with prices."""
+    config = stored.path.with_name("config.yaml")
+    stored.configure(config, prices=PRICES)
+    with serving(config) as served:
         yield served
 
 
@@ -176,6 +178,34 @@ def test_sizes(page: Page, path: str, width: int) -> None:
     page.holds("innerWidth", width)
     wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert page.browser.value(wide), path
+    page.browser.resize(1500)
+
+
+@pytest.mark.parametrize("width", [400, 1500])
+@pytest.mark.parametrize(
+    ("path", "cost"),
+    [
+        ("", "$0.0148"),
+        ("exchanges", "$0.0086"),
+        ("session/s-one", "$0.0062"),
+        ("exchange/t1", "$0.0086"),
+        ("statistics?since=all", "$0.0148 in all"),
+        ("statistics?since=all", "$0.0148, 1 unknown"),
+    ],
+)
+def test_costs_are_seen(page: Page, path: str, cost: str, width: int) -> None:
+    """On each page, whole and inside the window, on a phone as well."""
+    page.browser.resize(width)
+    page.open(path)
+    page.holds("innerWidth", width)
+    page.has(cost)
+    is_seen = (
+        "[...document.querySelectorAll('main span, main td, main dd')].some(one => {"
+        f" const box = one.getBoundingClientRect(); return one.textContent.includes({cost!r})"
+        " && box.width > 0 && box.left >= 0 && box.right <= innerWidth"
+        " && one.scrollWidth <= Math.ceil(box.width) })"
+    )
+    assert page.browser.value(is_seen), (path, cost)
     page.browser.resize(1500)
 
 
