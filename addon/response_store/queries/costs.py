@@ -117,14 +117,16 @@ def compute_costs(
     condition: Condition,
     keys: Sequence[Condition],
     prices: Prices,
-    near: Condition = ALL,
+    near: Condition | None = ALL,
 ) -> dict[Key, CostSum]:
     """Return what exchanges cost, by the values of `keys`, which are SQL over their columns.
 
     What is not known is in no sum, and counted. A response in several exchanges costs once, where
-    it began; `near` is as in `CountedExchanges`.
+    it began; `near` is as in `CountedExchanges`, or None where it is known that none has several.
     """
     costs = _add_up(reader, _select_all(condition, keys), prices)
+    if near is None:
+        return dict(costs)
     several, once = _select_several(condition, keys, near)
     for key, cost in _add_up(reader, several, prices).items():
         costs[key] = costs[key].minus(cost)

@@ -236,7 +236,8 @@ def _count(
     is_near = selection.is_narrow or selection.since is not None or selection.until is not None
     near = condition if is_near else ALL
     exchanges = CountedExchanges(reader, condition, keys, near, timed=timed)
-    costs = compute_costs(reader, condition, keys, prices, near) if prices else None
+    near_several = near if exchanges.has_follow_ups else None
+    costs = compute_costs(reader, condition, keys, prices, near_several) if prices else None
     return _Counted(by, exchanges, costs)
 
 
