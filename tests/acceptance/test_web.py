@@ -213,7 +213,7 @@ def test_light_and_dark(page: Page) -> None:
     """The page follows the system."""
     colours = set()
     for scheme in ("light", "dark"):
-        page.browser.resize(1500, scheme=scheme)
+        page.browser.resize(width, scheme=scheme)
         page.open("")
         colours.add(page.browser.value("getComputedStyle(document.body).backgroundColor"))
     page.browser.resize(1500)
@@ -293,9 +293,10 @@ AXE = os.environ.get("TEST_AXE")
 
 
 @pytest.mark.skipif(AXE is None, reason="no axe-core: set TEST_AXE to its axe.min.js")
+@pytest.mark.parametrize("width", [400, 1500])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accessibility(page: Page, scheme: str) -> None:
-    """axe-core has no serious finding on any page."""
+def test_accessibility(page: Page, scheme: str, width: int) -> None:
+    """axe-core has no serious finding on any page, narrow or wide."""
     found = []
     for path in PAGES:
         page.browser.resize(1500, scheme=scheme)
