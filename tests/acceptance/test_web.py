@@ -213,7 +213,7 @@ def test_light_and_dark(page: Page) -> None:
     """The page follows the system."""
     colours = set()
     for scheme in ("light", "dark"):
-        page.browser.resize(width, scheme=scheme)
+        page.browser.resize(1500, scheme=scheme)
         page.open("")
         colours.add(page.browser.value("getComputedStyle(document.body).backgroundColor"))
     page.browser.resize(1500)
@@ -299,7 +299,7 @@ def test_accessibility(page: Page, scheme: str, width: int) -> None:
     """axe-core has no serious finding on any page, narrow or wide."""
     found = []
     for path in PAGES:
-        page.browser.resize(1500, scheme=scheme)
+        page.browser.resize(width, scheme=scheme)
         page.open(path)
         page.browser.value(Path(AXE or "").read_text() + "; 1")
         page.browser.value(

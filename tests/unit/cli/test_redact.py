@@ -263,3 +263,32 @@ def test_a_session_whose_bodies_are_packed(anywhere: Anywhere, run: Command, pla
         rows = [query.exchange("default", f"e{number:04}") for number in range(len(bodies))]
     assert [unpack(row.request_body) for row in rows if row and row.request_body] == clean
     assert redact(run, "--yes")["changed"]["exchanges"] == 0
+
+
+def test_a_secret_goes_from_a_base_and_all_that_is_packed_against_it(
+    anywhere: Anywhere, run: Command, place: Path
+) -> None:
+    """Of a body that others need to be read no frame keeps it, nor do the bytes of any."""
+    anywhere.configure(place / "proxy.yaml", redact="common")
+    agent = Agent()
+    agent.items.append({"role": "user", "content": f"use {KEY}"})
+    bodies = [agent.take().body for _ in range(6)]
+    fill(anywhere, [*build_records([Turn(body, b"{}") for body in bodies])])
+    assert {base for _, base in read_frames(anywhere)} == {None, "e0000"}
+    assert redact(run, "--yes")["changed"]["exchanges"] == len(bodies)
+    frames = read_frames(anywhere)
+    based = [base for _, base in frames if base is not None]
+    clean = [body.replace(KEY.encode(), b"[redacted:github]") for body in bodies]
+    assert based or [unpack(frame) for frame, _ in frames] == clean
+    assert not any(KEY.encode() in frame for frame, _ in frames)
+    with anywhere.open() as query:
+        rows = [query.exchange("default", f"e{number:04}") for number in range(len(bodies))]
+    assert [unpack(row.request_body) for row in rows if row and row.request_body] == clean
+
+
+def read_frames(stored: Anywhere) -> list[tuple[bytes, str | None]]:
+    """All bodies as they are stored, each with its base."""
+    with stored.open() as query:
+        columns = "request_body, request_base_id"
+        rows = query.reader.rows(f"SELECT {columns} FROM {{exchanges}} ORDER BY exchange_id")
+    return [(bytes(frame), base) for frame, base in rows]
