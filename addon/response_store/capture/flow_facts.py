@@ -99,9 +99,13 @@ async def _await_in_turn(awaitables: list[Awaitable[None]]) -> None:
 
 
 _REQUEST_IDS = (b"x-request-id", b"apim-request-id", b"request-id")
+_PARENT_SESSION = b"x-parent-session-id"  # opencode's, of a subagent
 _REQUEST_HEADERS = frozenset(
-    {b"content-type", b"upgrade", b"content-encoding", *chain(*HEADER_COLUMNS.values())}
-)
+    {
+        b"content-type", b"upgrade", b"content-encoding", _PARENT_SESSION,
+        *chain(*HEADER_COLUMNS.values()),
+    }
+)  # fmt: skip
 _LIMIT_HEADERS = (
     b"retry-after", b"retry-after-ms", b"x-ratelimit-limit-requests",
     b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-requests",
@@ -214,6 +218,10 @@ def _read_columns(headers: HeaderMap, session_header: str | None) -> dict[str, s
         for column, names in HEADER_COLUMNS.items()
         if (value := next(filter(None, map(headers.get, names)), ""))
     }
+    if parent := headers.get(_PARENT_SESSION):
+        if own := columns.get("session_id"):
+            columns.setdefault("agent", own)
+        columns["session_id"] = _clip(parent)
     if session_header and (value := headers.get(session_header.encode())):
         columns["session_id"] = _clip(value)
     return columns

@@ -279,6 +279,18 @@ def test_the_session_by_its_headers() -> None:
     assert head_of(flow_of(codex), session_header="x-mine").headers["session_id"] == "s1"
 
 
+def test_a_subagent_with_a_session_of_its_own() -> None:
+    """It belongs to the session that it names as its parent, and is called by its own there."""
+    own, parent = (b"x-session-id", b"s2"), (b"x-parent-session-id", b"s1")
+    headers = head_of(flow_of(own, parent)).headers
+    assert (headers["session_id"], headers["agent"]) == ("s1", "s2")
+    headers = head_of(flow_of(own, parent, (b"x-openai-subagent", b"review"))).headers
+    assert (headers["session_id"], headers["agent"]) == ("s1", "review")
+    headers = head_of(flow_of(own, parent, (b"x-mine", b"s3")), session_header="x-mine").headers
+    assert (headers["session_id"], headers["agent"]) == ("s3", "s2")
+    assert "agent" not in head_of(flow_of(parent)).headers
+
+
 def test_rate_limits() -> None:
     """What an answer's headers say of limits is kept, each by its name."""
     flow = flow_of()
