@@ -338,6 +338,14 @@ def encode_object(fields: dict[str, Any]) -> bytes:
     return msgspec.json.encode(fields)
 
 
+def sort_members(text: str) -> str:
+    """Return JSON in one spelling, whoever wrote it; what is no JSON without blanks around it."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
+    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
+        return text.strip()
+
+
 def encode_string(value: str) -> Raw:
     """Return a JSON string."""
     return Raw(msgspec.json.encode(replace_unstorable(value)))

@@ -74,12 +74,17 @@ def _choose_form(seconds: float, now: float, of_today: str, of_year: str) -> str
     return of_year if then.year == today.year else "%Y-%m-%d"
 
 
+def strip_date(name: str) -> str:
+    """Return a model's name without the date at its end."""
+    dated = _DATE.fullmatch(name)
+    return dated[1] if dated else name
+
+
 def shorten_model(name: str, width: int) -> str:
     """Return a model's name in `width` characters: without its date, else without its middle."""
     if len(name) <= width:
         return name
-    undated = _DATE.fullmatch(name)
-    name = undated[1] if undated else name
+    name = strip_date(name)
     if len(name) <= width:
         return name
     head = width // 2

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import pairwise, takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import msgspec
 
 from response_store.cli import output
+from response_store.cli.exchange_table import SHORT_ID, strip_date
 from response_store.cli.output import ERROR, MUTED
 from response_store.format.text import (
     NONE,
@@ -34,6 +37,8 @@ NOTHING = "No session. See what there is of all tenants with: response-store sta
 NOTHING_LEFT = "No session that passes these filters. See all: response-store list --sessions"
 _NO_COSTS: Mapping[str, CostSum] = MappingProxyType({})
 _MAX_NAMES = 3  # of models or agents in a line
+_MAX_ID = 24
+_NARROW = 60  # cells; below, a line has room for nothing else but an id
 
 
 Costs: TypeAlias = Mapping[str, CostSum]
@@ -124,6 +129,18 @@ def _format_cached(one: SessionSummary, _: object) -> str:
     return f"{100 * cached / read:.0f}%" if read and cached is not None else NONE
 
 
+def _list_models(one: SessionSummary) -> list[str]:
+    """Return the models of a session, that of the most turns first."""
+    turns = Counter(dict.fromkeys(one.models, 0))
+    for each in one.usage:
+        turns[each.model or ""] += each.turns
+    return [name for name, _ in turns.most_common() if name]
+
+
+def _format_models(one: SessionSummary, _: CostSum | None) -> str:
+    return _join_names([*dict.fromkeys(map(strip_date, _list_models(one)))])
+
+
 def _join_names(names: Sequence[str]) -> str:
     more = f" +{len(names) - _MAX_NAMES}" if len(names) > _MAX_NAMES else ""
     return (", ".join(names[:_MAX_NAMES]) + more) or NONE
@@ -132,23 +149,24 @@ def _join_names(names: Sequence[str]) -> str:
 COST = SessionColumn(
     "cost", lambda _, cost: format_cost(*(cost or (None, 0))), 70, max_width=20, right=True
 )
+_ID = "session"
 COLUMNS = (
     SessionColumn(
         "last", lambda one, _: format_time(one.last_started_at, "%m-%d %H:%M"), max_width=11
     ),
     SessionColumn("turns", lambda one, _: format_number(one.turns), max_width=6, right=True),
     SessionColumn(
-        "errors", lambda one, _: format_number(one.errors), from_width=60, max_width=6, right=True,
+        "errors", lambda one, _: format_number(one.errors), from_width=90, max_width=6, right=True,
         style=ERROR,
     ),
-    SessionColumn("in/out", _format_tokens, from_width=60, max_width=15, right=True),
+    SessionColumn("in/out", _format_tokens, from_width=90, max_width=15, right=True),
     COST,
     SessionColumn("cached", _format_cached, from_width=100, max_width=6, right=True),
-    SessionColumn("model", lambda one, _: _join_names(one.models), from_width=80, max_width=18),
-    SessionColumn("agents", lambda one, _: _join_names(one.agents), from_width=120, max_width=20),
+    SessionColumn("model", _format_models, from_width=80, max_width=18),
+    SessionColumn("agents", lambda one, _: _join_names(one.agents), from_width=140, max_width=14),
     SessionColumn("label", lambda one, _: one.label or NONE, from_width=140, max_width=24),
-    SessionColumn("session", lambda one, _: one.session_id, ratio=1, style=MUTED),
-    SessionColumn("first question", lambda one, _: one.question or NONE, from_width=60, ratio=2),
+    SessionColumn(_ID, lambda one, _: one.session_id, style=MUTED),
+    SessionColumn("first question", lambda one, _: one.question or NONE, from_width=60, ratio=1),
 )  # fmt: skip
 
 
@@ -175,20 +193,39 @@ def build_sessions_table(
     from rich.table import Table  # noqa: PLC0415 (slow to load)
 
     shown = [one for one in COLUMNS if width >= one.from_width and (costs or one is not COST)]
+    id_width = _count_id_characters(sessions) if width >= _NARROW else width
     drawn = Table(box=None, expand=True, padding=(0, 2, 0, 0), header_style="bold")
     for column in shown:
         drawn.add_column(
-            column.name, no_wrap=True, overflow="ellipsis", max_width=column.max_width,
-            ratio=column.ratio, justify="right" if column.right else "left",
+            column.name, no_wrap=True, overflow="ellipsis",
+            ratio=1 if column.name == _ID and width < _NARROW else column.ratio,
+            max_width=id_width if column.name == _ID else column.max_width,
+            justify="right" if column.right else "left",
         )  # fmt: skip
     for one in sessions:
         cost = costs.get(one.session_id)
-        drawn.add_row(*(_build_cell(column, one, cost) for column in shown))
+        drawn.add_row(*(_build_cell(column, one, cost, id_width) for column in shown))
     return drawn
 
 
-def _build_cell(column: SessionColumn, one: SessionSummary, cost: CostSum | None) -> Text:
+def _count_id_characters(sessions: Sequence[SessionSummary]) -> int:
+    """Return how many characters tell these sessions apart: ids of one minute begin alike."""
+    ids = sorted(one.session_id for one in sessions)
+    alike = max((_count_alike(*pair) for pair in pairwise(ids)), default=0)
+    return min(max(alike + 1, SHORT_ID), _MAX_ID)
+
+
+def _count_alike(one: str, other: str) -> int:
+    """Return how many characters two texts have in common at their beginning."""
+    pairs = zip(one, other, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
+
+def _build_cell(
+    column: SessionColumn, one: SessionSummary, cost: CostSum | None, id_width: int
+) -> Text:
     from rich.text import Text  # noqa: PLC0415 (slow to load)
 
     style = "" if column.style == ERROR and not one.errors else column.style
-    return Text(put_on_one_line(column.text(one, cost)), style=style)
+    text = put_on_one_line(column.text(one, cost))
+    return Text(text[:id_width] if column.name == _ID else text, style=style)

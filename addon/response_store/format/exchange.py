@@ -245,7 +245,7 @@ def add_calls(query: Query, exchanges: Sequence[Summary]) -> list[Summary]:
 
     Looks at the first hundred of those: each takes a look at its answer.
     """
-    silent = [one for one in exchanges if one.output_start is None and one.state in _ANSWERED]
+    silent = [one for one in exchanges if not one.output_start and one.state in _ANSWERED]
     calls = {one.exchange_id: _format_calls(query, one) for one in silent[:_MAX_LOOKS]}
     return [
         msgspec.structs.replace(one, output_start=text)

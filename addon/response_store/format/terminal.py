@@ -54,7 +54,8 @@ def draw_beside(conversation: Conversation, *, whole: bool = False) -> list[Rend
     """Return the tools offered and the settings, a line each, cut at the width but for `whole`."""
     lines: list[RenderableType] = []
     if tools := ", ".join(conversation.tools):
-        lines.append(_draw_fact(f"{len(conversation.tools)} tools", tools, whole=whole))
+        count = len(conversation.tools)
+        lines.append(_draw_fact(f"{count} tool{'s'[: count != 1]}", tools, whole=whole))
     pairs = [f"{name}={value}" for name, value in conversation.settings]
     if pairs:
         lines.append(_draw_fact("settings", " ".join(pairs), whole=whole))

@@ -10,7 +10,7 @@ being repeated, and a call or the result of a call is one thing wherever it stan
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import takewhile
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -24,7 +24,7 @@ from response_store.format.text import (
     put_on_one_line,
 )
 from response_store.openai_api.item_kinds import LabelledTurn
-from response_store.openai_api.items import ItemReader, TurnItem, join_turns
+from response_store.openai_api.items import ItemKey, ItemReader, TurnItem, join_turns
 from response_store.pricing.cost import CostSum
 from response_store.queries.costs import is_charged
 
@@ -52,9 +52,9 @@ class Transcript:
 
     def __init__(self) -> None:
         self._instructions = ""
-        self._shown: set[TurnItem] = set()
-        self._by_model: set[TurnItem] = set()  # by the model
-        self._unanswered: list[TurnItem] = []
+        self._shown: set[ItemKey] = set()
+        self._by_model: set[ItemKey] = set()
+        self._unanswered: list[ItemKey] = []
         self._named: dict[str, TurnItem] = {}
         self._last: list[TurnItem] = []  # all of it shown
 
@@ -78,24 +78,24 @@ class Transcript:
 
     def _fresh(self, inputs: list[TurnItem]) -> list[TurnItem]:
         places = range(len(inputs) - 1, -1, -1)
-        history_end = 1 + next((at for at in places if inputs[at] in self._by_model), -1)
+        history_end = 1 + next((at for at in places if inputs[at].key in self._by_model), -1)
         history, rest = inputs[:history_end], inputs[history_end:]
         repeated = len(self._unanswered)
-        if rest[:repeated] == self._unanswered:
+        if [item.key for item in rest[:repeated]] == self._unanswered:
             rest = rest[repeated:]
         pairs = zip(inputs, self._last, strict=False)
         same = sum(1 for _ in takewhile(lambda pair: pair[0] is pair[1], pairs))
         self._last = inputs
         return [
-            *(item for item in history[same:] if item not in self._shown),
-            *(item for item in rest if item.call is None or item not in self._shown),
+            *(item for item in history[same:] if item.key not in self._shown),
+            *(item for item in rest if item.call is None or item.key not in self._shown),
         ]
 
-    def _remember(self, inputs: list[TurnItem], outputs: Iterable[TurnItem]) -> None:
-        outputs = [*outputs]
-        self._by_model.update(outputs)
-        self._shown.update(inputs, outputs)
-        self._unanswered = [] if outputs else [*self._unanswered, *inputs]
+    def _remember(self, inputs: list[TurnItem], outputs: list[TurnItem]) -> None:
+        input_keys, output_keys = ([item.key for item in items] for items in (inputs, outputs))
+        self._by_model.update(output_keys)
+        self._shown.update(input_keys, output_keys)
+        self._unanswered = [] if output_keys else [*self._unanswered, *input_keys]
         for item in (*inputs, *outputs):
             if item.identifier:
                 self._named[item.identifier] = item

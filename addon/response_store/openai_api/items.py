@@ -14,11 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TypeAlias
 
 from msgspec import Raw
 
 from response_store import jsontext
 from response_store.openai_api.item_kinds import (
+    CALL,
     CITATIONS,
     FROM_MODEL,
     REASONING,
@@ -61,6 +64,18 @@ class TurnItem:
         turns = [turn for turn in self.turns if not turn.aside] or self.turns
         content = tuple((turn.source, turn.name, turn.text) for turn in turns)
         object.__setattr__(self, "content", content)
+
+    @cached_property
+    def key(self) -> ItemKey:
+        """Return what it is known by when a client sends it back, and writes arguments anew."""
+        content = (
+            (source, name, jsontext.sort_members(text) if source == CALL else text.strip())
+            for source, name, text in self.content
+        )
+        return self.call, tuple(content)
+
+
+ItemKey: TypeAlias = tuple[str | None, tuple[tuple[str, str, str], ...]]
 
 
 def join_turns(items: Iterable[TurnItem]) -> list[LabelledTurn]:

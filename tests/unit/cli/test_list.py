@@ -354,13 +354,13 @@ def test_tool_calls_stand_for_an_answer(anywhere: Anywhere, run: Command) -> Non
     anywhere.response("r1", response_object=f'{{"id":"r1","output":[{call},{search}]}}')
     chat = '{"function":{"name":"look","arguments":"' + "x" * 99 + '"}}'
     body = f'{{"choices":[{{"message":{{"role":"assistant","tool_calls":[{chat}]}}}}]}}'
-    anywhere.exchange("e2", started_at=2.0, api="chat_completions", result=body)
-    anywhere.exchange("e3", started_at=1.0)
+    anywhere.exchange("e2", started_at=2.0, api="chat_completions", result=body, output_text="")
+    anywhere.exchange("e3", started_at=1.0, output_text=None)
     words = [line.split("\t")[8] for line in run("list").stdout.splitlines()]
     shortened = "x" * 80
     assert words == ['→ shell({"cmd":"ls"}) → web_search(news)', f"→ look({shortened}…)", "-"]
     listed = json.loads(run("list", "--json").stdout)["exchanges"]
-    assert [one["output_start"] for one in listed] == [None, None, None]
+    assert [one["output_start"] for one in listed] == [None, "", None]
 
 
 def test_filters_go_on_over_pages(anywhere: Anywhere, run: Command) -> None:

@@ -80,6 +80,24 @@ def test_what_each_width_has_room_for(stored: Stored) -> None:
         assert word in wide
 
 
+def test_what_tells_sessions_apart_is_shown(stored: Stored) -> None:
+    """Ids of one minute begin alike: so much of each is shown that it is one; models lack dates."""
+    ids = ("01a226e0-f9bf-77b3-9267", "01a226e0-f9bf-77d3-8422", "ses_1")
+    turns = [turn(f"e{at}", at, name) for at, name in enumerate(ids)]
+    dated = [
+        turn(f"e{at}", at, ids[0], model="gpt-5.1-codex-2025-08-07", question="Say?")
+        for at in (7, 8)
+    ]
+    stored.exchanges([*turns, *dated])
+    lines = drawn(stored, 80).splitlines()
+    assert [line.split()[-2] for line in lines[1:]] == [
+        "01a226e0-f9bf-77b",
+        "ses_1",
+        "01a226e0-f9bf-77d",
+    ]
+    assert "gpt-5.1-codex, gp…" in lines[1]
+
+
 def test_a_terminal_says_what_there_is_not(stored: Stored) -> None:
     """An empty table would look like a fault; a page that is not the last names the next."""
     assert "No session." in drawn(stored, 80)

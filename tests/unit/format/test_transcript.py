@@ -65,6 +65,15 @@ THREADS: dict[str, list[tuple[Any, list[Any], str]]] = {
         ([user("Hi"), echo("Look"), echo("Hello"), user("More")], [CITING], "More|Sure|A https://a"),
         ([user("More"), echo("Sure"), user("End")], [said("Bye")], "End|Bye"),
     ],
+    "an echo is spelled in another way": [
+        ([user("Hi")], [call("c1", arguments='{"b": 1, "a": [ ]}')], 'Hi|{"b": 1, "a": [ ]}'),
+        (
+            [user("Hi"), call("c1", arguments='{"b":1,"a":[]}'), result("c1", "Yes")],
+            [said("Hello\n")],
+            "Yes|Hello\n",
+        ),
+        ([user("Hi"), echo("Hello"), user("More")], [said("Sure")], "More|Sure"),
+    ],
     "people say things twice": [
         ("Go on", [said("One")], "Go on|One"),
         ("Go on", [said("Two")], "Go on|Two"),
