@@ -147,7 +147,7 @@ def _join_names(names: Sequence[str]) -> str:
 
 
 COST = SessionColumn(
-    "cost", lambda _, cost: format_cost(*(cost or (None, 0))), 70, max_width=20, right=True
+    "cost", lambda _, cost: format_cost(*(cost or (None, 0))), 110, max_width=20, right=True
 )
 _ID = "session"
 COLUMNS = (

@@ -183,7 +183,7 @@ def test_a_wide_terminal_has_costs(
 
 
 def test_sessions_have_costs(stored: Stored, prices: Prices) -> None:
-    """With what is not known, from 70 columns on; none without prices."""
+    """With what is not known, from 110 columns on; none without prices."""
     work(stored)
     with stored.open() as query:
         page = list_sessions(query.reader, Selection(tenant="default"), limit=20)
@@ -191,7 +191,7 @@ def test_sessions_have_costs(stored: Stored, prices: Prices) -> None:
         assert compute_session_costs(query.reader, "default", page.sessions, Prices([])) == {}
     table = draw(lambda console: show_sessions(console, page, costs), 120)
     assert "$0.0049, 2 unknown" in table
-    assert "cost" not in draw(lambda console: show_sessions(console, page, costs), 69)
+    assert "cost" not in draw(lambda console: show_sessions(console, page, costs), 109)
     assert "cost" not in draw(lambda console: show_sessions(console, page), 120)
 
 
