@@ -278,7 +278,7 @@ def test_open_row(proxy: Proxy, model_server: ModelServer, tenant: str) -> None:
         begun = monotonic()
         reply = start(client, model_server.play(before_the_last(gate)), tenant, LAST_DELTA)
         (row,) = wait_until(lambda: proxy.database.exchanges(tenant), "an open row is there")
-        assert monotonic() - begun < 1.5
+        assert monotonic() - begun < 5.0
         assert_holds(row, {"state": "open", "ended_by": None, "duration_ms": None})
         assert row["request_body"] is not None
         gate.open()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
     from tests.fakes.requests import Request
 
-STALL = 1.5  # seconds that a bystander may wait on a loaded machine; it was 5 to 98
+STALL = 3.0  # seconds that a bystander may wait on a loaded machine; it was 5 to 98
 EVENT_STREAM = "text/event-stream"
 
 

