@@ -151,7 +151,13 @@ def slice_members(text: Text, fields: type[S]) -> S:
     except (msgspec.MsgspecError, RecursionError):
         scanned = _scan_object(_decode(text))
     return fields(
-        **{name: scanned[name] for name in fields.__struct_encode_fields__ if name in scanned}
+        **{
+            name: scanned[member]
+            for name, member in zip(
+                fields.__struct_fields__, fields.__struct_encode_fields__, strict=True
+            )
+            if member in scanned
+        }
     )
 
 

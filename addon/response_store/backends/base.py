@@ -40,10 +40,14 @@ class Checkpoint:
 
 
 class Turn(NamedTuple):
-    """An exchange that another one may continue."""
+    """An exchange that another one may continue. `started_at` is Unix seconds."""
 
     exchange_id: str
     session_id: str | None
+    started_at: float
+    context_digest: str | None = None
+    question: str | None = None
+    requested_model: str | None = None
 
 
 class CheckpointMovedError(TransientStoreError):

@@ -15,7 +15,14 @@ from msgspec.structs import replace
 from response_store.ingest.draft import ReadRequest, Request
 from response_store.ingest.result_state import ClassifiedResponse
 from response_store.model.records import Api, State
-from response_store.openai_api.context import ContextReader, slice_messages
+from response_store.openai_api.context import (
+    EMPTY,
+    PLAIN_CHARS,
+    Context,
+    read_answer,
+    read_input,
+    slice_messages,
+)
 
 Redact: TypeAlias = Callable[[bytes], bytes | None]
 """Returns a JSON text without secrets; None where it can't be searched."""
@@ -24,13 +31,14 @@ Redact: TypeAlias = Callable[[bytes], bytes | None]
 class ConversationTexts(Struct, frozen=True):
     """What is read of an exchange: the items of its input, and those of an answer that ended well.
 
-    `is_named`: the input has only what is new, as the request names what it continues. `replaces`:
-    what goes on from here begins with the answer alone.
+    Where the request names a response or a conversation, the input has only what is new.
+    `replaces`: what goes on from here begins with the answer alone.
     """
 
     input: bytes
     answer: Sequence[bytes | Raw] | None = None
-    is_named: bool = False
+    names_response: bool = False
+    names_conversation: bool = False
     replaces: bool = False
 
     def redact(self, redact: Redact) -> ConversationTexts | None:
@@ -45,12 +53,14 @@ class ConversationTexts(Struct, frozen=True):
 class ConversationPlace(Struct, frozen=True):
     """Where an exchange stands in its conversation.
 
-    `beginnings` and `digest` are what it may continue, and what may continue it.
+    `beginnings` and `digest` are what it may continue, and what may continue it; `pieces` are there
+    where the digest goes on from that of what the request names.
     """
 
     question: str | None = None
     beginnings: tuple[str, ...] = ()
     digest: str | None = None
+    pieces: tuple[bytes, ...] | None = None
 
 
 NO_PLACE = ConversationPlace()
@@ -63,25 +73,57 @@ def select_texts(
 ) -> ConversationTexts | None:
     """Return what shows where an exchange stands; None where nothing does."""
     outcome = classified.outcome
+    names_response = bool(request.previous_response_id)
     if facts.api is Api.RESPONSES_COMPACT:
-        return ConversationTexts(request.input, outcome.items, replaces=True)
+        return ConversationTexts(
+            request.input, outcome.items or None, names_response=names_response, replaces=True
+        )
     if facts.target_response_id is not None or facts.api not in _WITH_INPUT:
         return None
-    if request.previous_response_id or request.conversation_id:
-        return ConversationTexts(request.input, is_named=True)
-    if classified.state not in _WHOLE:
-        return ConversationTexts(request.input)
+    names_conversation = request.conversation_id is not None
+    if names_conversation or classified.state not in _WHOLE:
+        return ConversationTexts(
+            request.input, names_response=names_response, names_conversation=names_conversation
+        )
     items = outcome.items or slice_messages(outcome.partial or b"")
-    return ConversationTexts(request.input, items)
+    return ConversationTexts(request.input, items, names_response=names_response)
 
 
-def find_place(texts: ConversationTexts | None) -> ConversationPlace:
-    """Return where the exchange of these texts stands."""
-    if texts is None:
-        return NO_PLACE
-    reader = ContextReader()
-    context = reader.read_input(texts.input)
-    if texts.replaces:
-        reader = ContextReader()
-    digest = None if texts.answer is None else reader.read_answer(texts.answer)
-    return ConversationPlace(context.question, () if texts.is_named else context.beginnings, digest)
+_MAX_OPEN = 64  # exchanges whose input is not read again at their end
+
+
+class PlaceFinder:
+    """Finds places, and reads the input of an exchange that is open once. Not thread-safe."""
+
+    def __init__(self, question_chars: int = PLAIN_CHARS) -> None:
+        self._question_chars = question_chars
+        self._open: dict[str, Context] = {}
+
+    def find(self, exchange_id: str, texts: ConversationTexts | None) -> ConversationPlace:
+        """Return where the exchange of these texts stands."""
+        if texts is None:
+            return NO_PLACE
+        context = self._open.pop(exchange_id, None) if self._open else None
+        return _build_place(texts, context or read_input(texts.input, self._question_chars))
+
+    def find_open(self, exchange_id: str, texts: ConversationTexts | None) -> ConversationPlace:
+        """Return where an exchange stands that has not ended."""
+        if texts is None:
+            return NO_PLACE
+        context = read_input(texts.input, self._question_chars)
+        self._open[exchange_id] = context
+        if len(self._open) > _MAX_OPEN:
+            del self._open[next(iter(self._open))]
+        return _build_place(texts, context)
+
+
+def _build_place(texts: ConversationTexts, context: Context) -> ConversationPlace:
+    """Return where the exchange of these texts stands, whose input says `context`."""
+    names_more = texts.names_response or texts.names_conversation
+    beginnings = () if names_more else context.beginnings
+    if texts.answer is None:
+        return ConversationPlace(context.question, beginnings)
+    whole = read_answer(EMPTY if texts.replaces else context, texts.answer)
+    if texts.names_response and not (texts.replaces or whole.rooted):
+        return ConversationPlace(context.question, beginnings, pieces=whole.pieces)
+    return ConversationPlace(context.question, beginnings, whole.digest)

@@ -114,5 +114,5 @@ class ReadRequest(Struct, frozen=True):
     previous_response_id: str | None = None
     conversation_id: str | None = None
     store: bool = True
-    session_id: str | None = None  # as the body names it
+    columns: dict[str, str] = {}  # which a body fills, and headers else
     reason: str | None = None  # why it could not be read

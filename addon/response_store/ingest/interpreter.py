@@ -276,4 +276,4 @@ def _mark_interrupted(open_row: Record) -> Record:
     exchange = msgspec.structs.replace(
         open_row.exchange, state=State.INTERRUPTED.value, ended_by=EndedBy.PROXY_STOPPED.value
     )
-    return Record(exchange, open_row.response, beginnings=open_row.beginnings)
+    return msgspec.structs.replace(open_row, exchange=exchange)

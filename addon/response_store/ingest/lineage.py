@@ -2,33 +2,46 @@
 
 What is continued is named by the request (a previous response), or known by content: an earlier
 exchange whose input and answer are the beginning of this input (`openai_api/context.py`). Where
-nothing is found an exchange begins a session, which has its id.
+nothing is known an exchange begins a session, which has its id.
 
 The parent may be in the same batch, among those that were linked last, or in the database, which is
-asked for what is left of a batch at once. Linking a batch anew, as after an error, gives the same.
+asked for what may be better than what is known here. Linking a batch anew, as after an error, gives
+the same: what an exchange continues is remembered, and so it stays from its open row to its end.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from response_store.backends.base import Store, Turn
-from response_store.model.records import Change, ExchangeRow, Record, Transport
+from response_store.model.records import Change, ExchangeRow, Record, State, Transport
+from response_store.openai_api.context import continue_digest
 
-_MAX_TURNS = 20_000
-_MAX_ASKED = 8  # beginnings of one input that the database is asked for
+_MAX_TURNS = 10_000  # by any of their keys
+_MAX_LINKS = 2_000  # more than a batch has, and than are open mostly
 
 
 class _Key(NamedTuple):
-    """What a turn is found by: the digest of its context, or the id of its response."""
+    """What a turn is known by: the digest of its context, or the id of its response."""
 
     tenant: str
     name: str
     is_response: bool
+
+
+class _Link(NamedTuple):
+    """What an exchange continues; `is_certain` once it has ended, or continues something."""
+
+    parent: Turn | None
+    is_by_name: bool
+    is_certain: bool
+
+
+_NO_LINK = _Link(None, is_by_name=False, is_certain=False)
 
 
 class Lineage:
@@ -36,7 +49,8 @@ class Lineage:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._turns: OrderedDict[_Key, Turn] = OrderedDict()
+        self._turns: OrderedDict[_Key, Turn] = OrderedDict()  # the one used last is last
+        self._links: OrderedDict[str, _Link] = OrderedDict()  # by exchange
 
     def link(self, changes: Sequence[Change]) -> list[Change]:
         """Return changes whose exchanges have their parent and session. Raises StoreError."""
@@ -45,38 +59,81 @@ class Lineage:
 
     def _link(self, record: Record) -> Record:
         row = record.exchange
-        parent = next((turn for key in _list_keys(record) if (turn := self._turns.get(key))), None)
-        if parent is not None and parent.exchange_id == row.exchange_id:
-            parent = None
-        session = row.session_id or row.conversation_id or (parent.session_id if parent else None)
-        linked = msgspec.structs.replace(
-            row,
-            session_id=session or row.exchange_id,
-            parent_exchange_id=parent.exchange_id if parent else None,
-        )
+        link = self._find_link(record)
+        parent = link.parent
+        session = _choose_session(record, link)
+        columns: dict[str, Any] = {
+            "session_id": session,
+            "parent_exchange_id": parent.exchange_id if parent else None,
+        }
+        if parent is not None and link.is_by_name:
+            if record.pieces is not None and parent.context_digest and session == parent.session_id:
+                columns["context_digest"] = continue_digest(parent.context_digest, record.pieces)
+            if row.previous_response_id is None:  # it asks after what its parent has begun
+                columns["question"] = row.question or parent.question
+                columns["requested_model"] = row.requested_model or parent.requested_model
+        linked = msgspec.structs.replace(row, **columns)
         self._note(linked)
-        return msgspec.structs.replace(record, exchange=linked, beginnings=())
+        return msgspec.structs.replace(
+            record, exchange=linked, beginnings=(), pieces=None, session_is_guessed=False
+        )
+
+    def _find_link(self, record: Record) -> _Link:
+        row = record.exchange
+        link = self._links.get(row.exchange_id, _NO_LINK)
+        if not link.is_certain:
+            link = self._choose_parent(record)
+            self._links[row.exchange_id] = link
+            if len(self._links) > _MAX_LINKS:
+                self._links.popitem(last=False)
+        return link
+
+    def _choose_parent(self, record: Record) -> _Link:
+        row = record.exchange
+        for key in _list_keys(record):
+            turn = self._turns.get(key)
+            if turn is None or turn.exchange_id == row.exchange_id:
+                continue
+            if turn.started_at > row.started_at and not key.is_response:
+                continue  # nobody continues what comes later
+            self._turns.move_to_end(key)
+            return _Link(turn, key.is_response, is_certain=True)
+        return _Link(None, is_by_name=False, is_certain=row.state != State.OPEN)
 
     def _note(self, row: ExchangeRow) -> None:
-        turn = Turn(row.exchange_id, row.session_id)
+        turn = Turn(
+            row.exchange_id,
+            row.session_id,
+            row.started_at,
+            row.context_digest,
+            row.question,
+            row.requested_model,
+        )
         for key in _list_own_keys(row):
-            if key.is_response:
-                self._turns.setdefault(key, turn)  # the first has made it
-            else:
+            known = self._turns.get(key)
+            if known is None or known.exchange_id == turn.exchange_id:
                 self._turns[key] = turn
+            elif not key.is_response and known.started_at <= turn.started_at:
+                self._turns[key] = turn  # of a response the first has made it
+            self._turns.move_to_end(key)
         while len(self._turns) > _MAX_TURNS:
             self._turns.popitem(last=False)
 
     def _ask_database(self, changes: Sequence[Change]) -> None:
-        """Note the turns that these changes may continue, and which nobody here knows."""
+        """Note the turns that these changes may continue, and which nobody here knows.
+
+        What is in the database may be better than what is known here, but no worse is asked for.
+        """
         unknown: dict[_Key, None] = {}
         coming: set[_Key] = set()
         for record in changes:
             if not isinstance(record, Record):
                 continue
-            keys = list(_list_keys(record))
-            if not any(key in self._turns or key in coming for key in keys):
-                unknown.update(dict.fromkeys(keys[:_MAX_ASKED]))
+            if not self._links.get(record.exchange.exchange_id, _NO_LINK).is_certain:
+                for key in _list_keys(record):
+                    if key in self._turns or key in coming:
+                        break
+                    unknown[key] = None
             coming.update(_list_own_keys(record.exchange))
         for is_response in (False, True):
             keys = [key for key in unknown if key.is_response is is_response]
@@ -84,6 +141,20 @@ class Lineage:
                 names = [(key.name, key.tenant) for key in keys]
                 turns = self._store.find_turns(names, by_response=is_response)
                 self._turns.update((k, t) for k, t in zip(keys, turns, strict=True) if t)
+
+
+def _choose_session(record: Record, link: _Link) -> str:
+    """Return the session of an exchange; `docs/tables.md` has the order."""
+    row = record.exchange
+    continued = link.parent.session_id if link.parent is not None else None
+    candidates = (
+        None if record.session_is_guessed else row.session_id,
+        row.conversation_id,
+        continued if link.is_by_name else None,
+        row.session_id,
+        continued,
+    )
+    return next(filter(None, candidates), row.exchange_id)
 
 
 def _list_keys(record: Record) -> Iterator[_Key]:

@@ -19,7 +19,7 @@ from response_store.ingest.background import Key, Tombstones, is_background, nor
 from response_store.ingest.conversation_place import (
     ConversationPlace,
     ConversationTexts,
-    find_place,
+    PlaceFinder,
     select_texts,
 )
 from response_store.ingest.draft import AnswerDraft, Draft, Ending, ReadRequest, Request
@@ -43,7 +43,7 @@ from response_store.model.records import (
     Transport,
 )
 from response_store.model.zstd import Compressor
-from response_store.openai_api.context import shorten_question
+from response_store.openai_api.context import PLAIN_CHARS, SEARCHED_CHARS, shorten_question
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.items import slice_array
 from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
@@ -220,13 +220,19 @@ def limit_names(change: Change) -> Change:
     conversation = change.conversation
     if conversation is not None:
         conversation = msgspec.structs.replace(conversation, id=limit_name(conversation.id))
-    return Record(exchange, response, conversation, change.beginnings)
+    return msgspec.structs.replace(
+        change, exchange=exchange, response=response, conversation=conversation
+    )
 
 
 def _find_header_columns(facts: Request, request: ReadRequest) -> dict[str, str]:
-    if request.session_id is None or "session_id" in facts.headers:
+    if not request.columns:
         return facts.headers
-    return {**facts.headers, "session_id": request.session_id}
+    return {**request.columns, **facts.headers}
+
+
+def _guesses_session(facts: Request, request: ReadRequest) -> bool:
+    return "session_id" in request.columns and "session_id" not in facts.headers
 
 
 _MAX_LIMITS = 1000  # bytes
@@ -297,6 +303,7 @@ class RecordBuilder:
         self._capture = capture
         self._redact = redact
         self._answers = AnswerReader(capture, redacts=redact is not None, marks_key=marks_key)
+        self._places = PlaceFinder(PLAIN_CHARS if redact is None else SEARCHED_CHARS)
         self._rows = RowFiller(capture, recorder_id, finishes=redact is None)
         self._tombstones = Tombstones(of_unknown=deletes_unknown)
         self.incomplete = 0  # rows in which something that came is missing, the bytes being kept
@@ -346,11 +353,13 @@ class RecordBuilder:
         if isinstance(request, Skip):
             return request
         if draft.ending is None:
+            is_guessed = _guesses_session(facts, request)
             opened = ClassifiedResponse(ParsedResponse(), State.OPEN)
             texts = select_texts(facts, request, opened)
-            place = find_place(texts)
+            place = self._places.find_open(facts.exchange_id, texts)
             row = self._rows.exchange(None, facts, request, opened, place=place)
-            return self._redact_record(Record(row, beginnings=place.beginnings), texts)
+            record = Record(row, beginnings=place.beginnings, session_is_guessed=is_guessed)
+            return self._redact_record(record, texts)
         return self._ended(facts, draft.ending, request)
 
     def _delete(self, facts: Request, ending: Ending) -> Deletion | Skip:
@@ -370,9 +379,11 @@ class RecordBuilder:
         clean = texts.redact(self._redact.redact_json)
         if clean is None:
             return redacted
-        place = find_place(clean)
+        place = self._places.find("", clean)
         row = msgspec.structs.replace(redacted.exchange, context_digest=place.digest)
-        return msgspec.structs.replace(redacted, exchange=row, beginnings=place.beginnings)
+        return msgspec.structs.replace(
+            redacted, exchange=row, beginnings=place.beginnings, pieces=place.pieces
+        )
 
     def _request(self, facts: Request) -> ReadRequest | Skip:
         if facts.target_response_id is not None:
@@ -397,14 +408,20 @@ class RecordBuilder:
         texts = select_texts(facts, request, classified)
         if response is not None and self.covers((facts.tenant_id, response.id), facts.started_at):
             response = None
-            texts = (
-                msgspec.structs.replace(texts, answer=None) if texts else None
-            )  # no digest of it stays either
-        place = find_place(texts)
+            texts = msgspec.structs.replace(texts, answer=None) if texts else None
+        place = self._places.find(facts.exchange_id, texts)
         row = self._rows.exchange(ending, facts, request, classified, place=place, stored=stored)
         self.incomplete += classified.outcome.lost is not None
         conversation = _build_conversation_change(facts, request, classified)
-        return self._redact_record(Record(row, response, conversation, place.beginnings), texts)
+        record = Record(
+            row,
+            response,
+            conversation,
+            place.beginnings,
+            place.pieces,
+            session_is_guessed=_guesses_session(facts, request),
+        )
+        return self._redact_record(record, texts)
 
 
 def _build_conversation_change(

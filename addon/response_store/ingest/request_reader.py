@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, field
 from msgspec.structs import replace
 
 from response_store import jsontext
@@ -49,6 +49,7 @@ class _Named(msgspec.Struct):
     session_id: Raw = jsontext.ABSENT
     thread_id: Raw = jsontext.ABSENT
     conversation_id: Raw = jsontext.ABSENT
+    agent: Raw = field(default=jsontext.ABSENT, name="x-openai-subagent")
 
 
 def read_request(request: Request) -> ReadRequest:
@@ -124,7 +125,7 @@ def _read_body(api: Api, masked: Masked) -> ReadRequest:
         previous_response_id=jsontext.read_text(seen.previous_response_id),
         conversation_id=read_conversation(seen.conversation),
         store=bytes(seen.store) != b"false",
-        session_id=_find_session(seen),
+        columns=_find_columns(seen),
     )
 
 
@@ -136,13 +137,21 @@ _is_unique = re.compile(
 _is_opencode = re.compile(r"ses_\w{16,}").fullmatch
 
 
-def _find_session(seen: _Body) -> str | None:
-    """Return the session that a body names: in its metadata, or by the key of its cache."""
+def _find_columns(seen: _Body) -> dict[str, str]:
+    """Return the columns of which a body says what else a header does: session and agent.
+
+    The session is named in its metadata, or by the key of its cache.
+    """
+    columns: dict[str, str] = {}
     for value in (seen.metadata, seen.client_metadata):
         if bytes(memoryview(value)[:1]) == b"{":
             named = jsontext.slice_members(value, _Named)
+            if agent := jsontext.read_text(named.agent):
+                columns["agent"] = agent
             for one in (named.session_id, named.thread_id, named.conversation_id):
                 if text := jsontext.read_text(one):
-                    return text
+                    return columns | {"session_id": text}
     key = jsontext.read_text(seen.prompt_cache_key) or ""
-    return key if _is_unique(key) or _is_opencode(key) else None
+    if _is_unique(key) or _is_opencode(key):
+        columns["session_id"] = key
+    return columns

@@ -225,18 +225,23 @@ class ConversationChange(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """The rows that one exchange brings: its own, and those of a response and a conversation.
 
-    `beginnings` are the digests of what its input may continue, the longest first.
+    `beginnings` are the digests of what its input may continue, the longest first. `pieces` are of
+    what it adds to the response that it names, where that has a digest. `session_is_guessed`: the
+    exchange's session comes from the body, and is none where the exchange continues another.
     """
 
     exchange: ExchangeRow
     response: ResponseRow | None = None
     conversation: ConversationChange | None = None
     beginnings: tuple[str, ...] = ()
+    pieces: tuple[bytes, ...] | None = None
+    session_is_guessed: bool = False
 
     @property
     def is_linked(self) -> bool:
         """Return whether its content links it to others, before it or after."""
-        return bool(self.beginnings) or self.exchange.context_digest is not None
+        has_digest = self.exchange.context_digest is not None
+        return has_digest or bool(self.beginnings) or self.pieces is not None
 
 
 class Deletion(msgspec.Struct, frozen=True):

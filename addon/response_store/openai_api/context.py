@@ -4,16 +4,19 @@ A client without a session of the API's own sends the whole conversation with ea
 input begins with the input and the answer of the exchange that it continues, and the digests of
 these beginnings are compared. Both APIs come to the same digest: of messages their role and text
 count, of calls name and arguments, of results the text. What clients change or leave out when
-they send an answer back does not: ids, states, reasoning, annotations, calls of the server's own
-tools, the instructions of system and developer.
+they send an answer back does not: ids, states, reasoning, annotations, calls of tools that the
+server runs itself, the instructions of system and developer.
+
+A digest is a chain: that of what came before, and of one piece more. So it goes on where a request
+has only what is new, from the digest of what it names. A compaction begins a new one: what it
+stands for is dropped by some clients and kept by others.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from hashlib import blake2b
 
 import msgspec
 from msgspec import Raw
@@ -25,122 +28,232 @@ from response_store.openai_api.item_texts import Fields, as_fields, extract_resu
 MAX_BEGINNINGS = 64
 """Beginnings of an input that are compared, the longest ones."""
 _QUESTION_CHARS = 300
-_SEARCHED_CHARS = 8_000  # of a question, which secrets are looked for in
+PLAIN_CHARS, SEARCHED_CHARS = 1_000, 8_000
+"""Characters of a question that are read, and those where secrets are looked for in it: a secret in
+the beginning has to be whole."""
 _DIGEST_BYTES = 16
+_SEED = bytes(_DIGEST_BYTES)
 _NO_CONTEXT = frozenset({"system", "developer"})
 _MODEL = "assistant"
-_CALL, _RESULT, _COMPACTION = "call", "result", "compaction"
+_LONG = "[long text]"
 
-_tags = re.compile(r"<([a-zA-Z][\w-]{0,60})(?: [^<>]{0,200})?>")
+_tag = re.compile(r"<([a-zA-Z][\w-]{0,60})(?: [^<>]{0,200})?>").match
+_last_tag = re.compile(r"</([a-zA-Z][\w-]{0,60})>\Z").search
 _MAX_UNWRAPPED = 20_000  # characters of a text that are looked at for tags
-_GAPS = re.compile(r"\s+")
+_MAX_BLOCKS = 100  # that are taken off a text
+_MARKUP = frozenset(
+    "a abbr b big cite code del em font i ins kbd mark q s small span strong sub sup tt u".split()
+)
+_TAIL = 100  # characters in which a closing tag stands
 
 
-class Piece(NamedTuple):
-    """What an item adds to a conversation: `kind` is a role, a call, a result, or what
-    stands for a conversation that was compacted.
-
-    `name` is that of a call, `call_id` what pairs it with its result.
-    """
-
-    kind: str
-    text: str
-    name: str = ""
-    call_id: str = ""
-
-    @property
-    def is_from_model(self) -> bool:
-        """Return whether the model has said it."""
-        return self.kind in (_MODEL, _CALL, _COMPACTION)
-
-
-class Context(NamedTuple):
-    """What an input says of the conversation.
+class Context(msgspec.Struct, frozen=True, gc=False):
+    """What an input, and perhaps its answer, say of a conversation.
 
     `beginnings` are the digests of what ends where an answer may have ended, the longest first.
+    `state` is the digest of all, `pieces` are those of what it is made of; where it is `rooted`,
+    what came before all this does not count.
     """
 
     beginnings: tuple[str, ...] = ()
     question: str | None = None
+    state: bytes = _SEED
+    pieces: tuple[bytes, ...] = ()
+    rooted: bool = False
+
+    @property
+    def digest(self) -> str:
+        """Return the digest by which what continues this is known."""
+        return self.state.hex()
 
 
-class ContextReader:
-    """Reads one exchange: first its input, then its answer."""
-
-    def __init__(self) -> None:
-        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-
-    def read_input(self, items: bytes) -> Context:
-        """Return what an input says, which is a JSON array of items or messages. Never raises."""
-        beginnings: list[bytes] = []
-        new: list[Piece] = []
-        names: dict[str, str] = {}
-        was_from_model = False
-        for piece in read_pieces(_slice(items)):
-            if piece.is_from_model:
-                new.clear()
-            elif was_from_model:
-                beginnings.append(self._hash.digest())
-            was_from_model = piece.is_from_model
-            if piece.kind == _CALL:
-                names[piece.call_id] = piece.name
-            elif not was_from_model:
-                new.append(piece)
-            self._add(piece)
-        if was_from_model:
-            beginnings.append(self._hash.digest())
-        newest = reversed(beginnings[-MAX_BEGINNINGS:])
-        return Context(tuple(one.hex() for one in newest), describe_question(new, names))
-
-    def read_answer(self, items: Iterable[bytes | Raw]) -> str | None:
-        """Return the digest of input and answer, by which what continues them is known.
-
-        None where the answer adds nothing.
-        """
-        has_answer = False
-        for piece in read_pieces(items):
-            has_answer = True
-            self._add(piece)
-        return self._hash.hexdigest() if has_answer else None
-
-    def _add(self, piece: Piece) -> None:
-        self._hash.update(_encode(tuple(piece)))
+EMPTY = Context()
 
 
-_encode = msgspec.msgpack.Encoder().encode
+def read_input(items: bytes, question_chars: int = PLAIN_CHARS) -> Context:
+    """Return what an input says, which is a JSON array of items or messages. Never raises."""
+    walk = _Walk(EMPTY)
+    walk.read_array(items)
+    if walk.is_in_answer:
+        walk.beginnings.append(walk.state)
+    newest = walk.beginnings[-MAX_BEGINNINGS:]
+    newest.reverse()
+    question = _describe_question(walk, question_chars) if walk.new else None
+    beginnings = tuple([one.hex() for one in newest])
+    return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted)
 
 
-def read_pieces(items: Iterable[bytes | Raw]) -> Iterator[Piece]:
-    """Yield what items add, JSON text each; those that say nothing are left out."""
-    for item in items:
-        if len(memoryview(item)) > LARGE_TEXT:
-            yield from _read_large(item)
-            continue
+def read_answer(context: Context, items: Iterable[bytes | Raw]) -> Context:
+    """Return a context with an answer behind it, JSON text each. Never raises."""
+    walk = _Walk(context)
+    walk.read_items(items)
+    beginnings, question = context.beginnings, context.question
+    return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted)
+
+
+def continue_digest(digest: str, pieces: Iterable[bytes]) -> str:
+    """Return the digest of what has this one, with more pieces behind it."""
+    state = bytes.fromhex(digest)
+    for piece in pieces:
+        state = blake2b(state + piece, digest_size=_DIGEST_BYTES).digest()
+    return state.hex()
+
+
+class _Walk:
+    """Walks over items, and puts together what they add.
+
+    `new` is what stands behind the last answer: whether it is a result, its text, and the id of the
+    call.
+    """
+
+    __slots__ = ("beginnings", "is_in_answer", "names", "new", "pieces", "rooted", "state")
+
+    def __init__(self, context: Context) -> None:
+        self.state = context.state
+        self.pieces = list(context.pieces)
+        self.rooted = context.rooted
+        self.beginnings: list[bytes] = []
+        self.new: list[tuple[bool, str, str]] = []
+        self.names: dict[str, str] = {}
+        self.is_in_answer = False
+
+    def read_array(self, items: bytes) -> None:
+        """Read the items of a JSON array."""
+        if len(items) <= LARGE_TEXT:
+            try:
+                decoded = _decode_all(items)
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                pass
+            else:
+                for item in decoded:
+                    self._add_item(item)
+                return
+        self.read_items(_slice(items))
+
+    def read_items(self, items: Iterable[bytes | Raw]) -> None:
+        """Read items one by one, JSON text each; those that say nothing are left out."""
+        for item in items:
+            if len(memoryview(item)) > LARGE_TEXT:
+                self._add_large(item)
+                continue
+            try:
+                decoded = _decode(item)
+            except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+                self._add_odd(as_fields(_decode_any(item)))
+            else:
+                self._add_item(decoded)
+
+    def _add_item(self, item: _Item) -> None:
+        if item.type == "message":
+            role = item.role
+            if role in _NO_CONTEXT:
+                return
+            text = _join(item.content)
+            if role in ("tool", "function"):
+                self._add_result(text, item.tool_call_id)
+            elif text:
+                self._add_text(role, text)
+            for call in item.tool_calls or ():
+                self._add_call(call.function.name, call.function.arguments, call.id)
+        else:
+            self._add_other(item)
+
+    def _add_other(self, item: _Item) -> None:
+        kind = item.type
+        if kind in _CALLS:
+            self._add_call(item.name, item.arguments or item.input, item.call_id)
+        elif kind in _RESULTS:
+            self._add_result(_join(item.output), item.call_id or item.id or "")
+        elif kind in _CLIENT_CALLS:  # what they do is spelled in many ways, its id in one
+            self._add_call(_CLIENT_CALLS[kind], "", item.call_id or item.id or "")
+        elif kind in _COMPACTIONS:
+            self._add_compaction(item.encrypted_content or "")
+
+    def _add_text(self, role: str, text: str) -> None:
+        if role == _MODEL:
+            self._enter_answer()
+        else:
+            self._leave_answer()
+            self.new.append((False, text, ""))
+        self._add(f"m{role}\n{text}")
+
+    def _add_call(self, name: str, arguments: str, call_id: str) -> None:
+        self._enter_answer()
+        self.names[call_id] = name
+        self._add(f"c{name}\n{call_id}\n{_sort_members(arguments)}")
+
+    def _add_result(self, text: str, call_id: str) -> None:
+        self._leave_answer()
+        self.new.append((True, text, call_id))
+        self._add(f"r{call_id}\n{text}")
+
+    def _add_compaction(self, content: str) -> None:
+        self._enter_answer()
+        if content:
+            self.state = _SEED
+            self.pieces.clear()
+            self.rooted = True
+        self._add(f"z{content}")
+
+    def _enter_answer(self) -> None:
+        self.is_in_answer = True
+        if self.new:
+            self.new.clear()
+
+    def _leave_answer(self) -> None:
+        if self.is_in_answer:
+            self.beginnings.append(self.state)
+            self.is_in_answer = False
+
+    def _add(self, piece: str) -> None:
+        digest = blake2b(piece.encode(), digest_size=_DIGEST_BYTES).digest()
+        self.pieces.append(digest)
+        self.state = blake2b(self.state + digest, digest_size=_DIGEST_BYTES).digest()
+
+    def _add_large(self, item: bytes | Raw) -> None:
+        """Add an item of megabytes: it counts as it is spelled, without being decoded."""
         try:
-            yield from _read_plain(_decode(item))
-        except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
-            for piece in _read_odd(as_fields(_decode_any(item))):
-                yield Piece(*map(jsontext.replace_unstorable, piece))
+            seen = jsontext.slice_members(item, _LargeItem)
+        except jsontext.UnreadableError:
+            return
+        role = jsontext.read_text(seen.role) or "user"
+        kind = jsontext.read_text(seen.type) or "message"
+        if role in _NO_CONTEXT or kind == "reasoning":
+            return
+        digest = blake2b(memoryview(item), digest_size=_DIGEST_BYTES).hexdigest()
+        if kind in _CALLS or (kind == "message" and role == _MODEL):
+            self._enter_answer()
+        else:
+            self._leave_answer()
+            self.new.append((kind in _RESULTS, _LONG, ""))
+        self._add(f"l{digest}")
+
+    def _add_odd(self, item: Fields) -> None:
+        """Add an item of an unusual shape, as `_add_item` does."""
+        kind, role = _as_text(item.get("type")) or "message", _as_text(item.get("role")) or "user"
+        call_id = _as_text(item.get("call_id")) or _as_text(item.get("tool_call_id"))
+        if kind in _CALLS:
+            arguments = _as_text(item.get("arguments")) or _as_text(item.get("input"))
+            self._add_call(_as_text(item.get("name")), arguments, call_id)
+        elif kind in _CLIENT_CALLS:
+            self._add_call(_CLIENT_CALLS[kind], "", call_id)
+        elif kind in _RESULTS or role in ("tool", "function"):
+            result = extract_result(item.get("output", item.get("content")))
+            self._add_result(jsontext.replace_unstorable(result), call_id)
+        elif kind == "message" and role not in _NO_CONTEXT:
+            text = jsontext.replace_unstorable(extract_text(item.get("content")).strip())
+            if text:
+                self._add_text(role, text)
+            calls = item.get("tool_calls")
+            for call in map(as_fields, calls if isinstance(calls, list) else ()):
+                function = as_fields(call.get("function"))
+                arguments = _as_text(function.get("arguments"))
+                self._add_call(_as_text(function.get("name")), arguments, _as_text(call.get("id")))
 
 
 class _LargeItem(msgspec.Struct):
     type: Raw = jsontext.ABSENT
     role: Raw = jsontext.ABSENT
-
-
-def _read_large(item: bytes | Raw) -> Iterator[Piece]:
-    """Yield what an item of megabytes adds: it counts as it is spelled, without being decoded."""
-    try:
-        seen = jsontext.slice_members(item, _LargeItem)
-    except jsontext.UnreadableError:
-        return
-    role = jsontext.read_text(seen.role) or "user"
-    kind = jsontext.read_text(seen.type) or "message"
-    if role in _NO_CONTEXT or kind == "reasoning":
-        return
-    source = _CALL if kind in _CALLS else _RESULT if kind in _RESULTS else role
-    digest = hashlib.blake2b(memoryview(item), digest_size=_DIGEST_BYTES).hexdigest()
-    yield Piece(source, "[long text]", name=digest)
 
 
 def _decode_any(item: bytes | Raw) -> object:
@@ -150,104 +263,80 @@ def _decode_any(item: bytes | Raw) -> object:
         return None
 
 
-class _Part(msgspec.Struct):
+class _Part(msgspec.Struct, gc=False):
     type: str = ""
     text: str | None = None
+    stdout: str | None = None
+    stderr: str | None = None
 
 
-class _Function(msgspec.Struct):
+class _Function(msgspec.Struct, gc=False):
     name: str = ""
     arguments: str = ""
 
 
-class _Call(msgspec.Struct):
+class _Call(msgspec.Struct, gc=False):
     function: _Function
     id: str = ""
 
 
-class _Item(msgspec.Struct):
+class _Item(msgspec.Struct, gc=False):
     type: str = "message"
     role: str = "user"
     content: str | list[_Part] | None = None
+    id: str | None = None
     name: str = ""
     call_id: str = ""
     tool_call_id: str = ""
     arguments: str = ""
     input: str = ""
     encrypted_content: str | None = None
-    output: str | list[_Part] | None = None
+    output: str | list[_Part] | _Part | None = None
     tool_calls: list[_Call] | None = None
 
 
-_decode = msgspec.json.Decoder(_Item).decode
-_RESULTS = ("function_call_output", "custom_tool_call_output")
-_CALLS = ("function_call", "custom_tool_call")
-_COMPACTIONS = ("compaction", "compaction_summary", "context_compaction")
+_decode: Callable[[bytes | Raw], _Item] = msgspec.json.Decoder(_Item).decode
+_decode_all: Callable[[bytes], list[_Item]] = msgspec.json.Decoder(list[_Item]).decode
+_CALLS = frozenset({"function_call", "custom_tool_call"})
+_CLIENT_CALLS = {
+    "local_shell_call": "local_shell",
+    "shell_call": "shell",
+    "apply_patch_call": "apply_patch",
+    "computer_call": "computer",
+}
+"""Calls of tools that the client runs and the API defines, and the names of these."""
+_RESULTS = frozenset(f"{kind}_output" for kind in (*_CALLS, *_CLIENT_CALLS))
+_COMPACTIONS = frozenset({"compaction", "compaction_summary", "context_compaction"})
 
 
-def _read_plain(item: _Item) -> Iterator[Piece]:
-    if item.type == "message":
-        if item.role in _NO_CONTEXT:
-            return
-        text = _join(item.content)
-        if item.role in ("tool", "function"):
-            yield Piece(_RESULT, text, call_id=item.tool_call_id)
-        elif text:
-            yield Piece(item.role, text)
-        for call in item.tool_calls or ():
-            yield _make_call(call.function.name, call.function.arguments, call.id)
-    elif item.type in _CALLS:
-        yield _make_call(item.name, item.arguments or item.input, item.call_id)
-    elif item.type in _RESULTS:
-        yield Piece(_RESULT, _join(item.output), call_id=item.call_id)
-    elif item.type in _COMPACTIONS:
-        yield Piece(_COMPACTION, item.encrypted_content or "")
+def _join(content: str | list[_Part] | _Part | None) -> str:
+    if isinstance(content, str):
+        return content.strip()
+    if isinstance(content, _Part):
+        return _read_part(content)
+    return "".join(map(_read_part, content)).strip() if content else ""
 
 
-def _join(content: str | list[_Part] | None) -> str:
-    if isinstance(content, list):
-        parts = (part.text if part.text is not None else _name_part(part.type) for part in content)
-        return "".join(parts).strip()
-    return (content or "").strip()
-
-
-def _name_part(kind: str) -> str:
-    return f"[{kind.removeprefix('input_').removesuffix('_url')}]"
-
-
-def _make_call(name: str, arguments: str, call_id: str) -> Piece:
-    return Piece(_CALL, _sort_members(arguments), name, call_id)
+def _read_part(part: _Part) -> str:
+    if part.text is not None:
+        return part.text
+    if part.stdout is not None or part.stderr is not None:
+        return (part.stdout or "") + (part.stderr or "")
+    return f"[{part.type.removeprefix('input_').removesuffix('_url')}]"
 
 
 def _sort_members(arguments: str) -> str:
     """Return the arguments of a call in one spelling: clients write them anew."""
+    if not arguments:
+        return ""
     try:
         return msgspec.json.encode(msgspec.json.decode(arguments), order="sorted").decode()
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
         return arguments.strip()
 
 
-def _read_odd(item: Fields) -> Iterator[Piece]:
-    """Yield what an item of an unusual shape adds, as `_read_plain` does."""
-    kind, role = _as_text(item.get("type")) or "message", _as_text(item.get("role")) or "user"
-    call_id = _as_text(item.get("call_id")) or _as_text(item.get("tool_call_id"))
-    if kind in _CALLS:
-        text = _as_text(item.get("arguments")) or _as_text(item.get("input"))
-        yield _make_call(_as_text(item.get("name")), text, call_id)
-    elif kind in _RESULTS or role in ("tool", "function"):
-        yield Piece(_RESULT, extract_result(item.get("output", item.get("content"))), "", call_id)
-    elif kind == "message" and role not in _NO_CONTEXT:
-        if text := extract_text(item.get("content")).strip():
-            yield Piece(role, text)
-        calls = item.get("tool_calls")
-        for call in map(as_fields, calls if isinstance(calls, list) else ()):
-            function = as_fields(call.get("function"))
-            text = _as_text(function.get("arguments"))
-            yield _make_call(_as_text(function.get("name")), text, _as_text(call.get("id")))
-
-
 def _as_text(value: object) -> str:
-    return value if isinstance(value, str) else ""
+    return jsontext.replace_unstorable(value) if isinstance(value, str) else ""
 
 
 def _slice(items: bytes) -> list[Raw]:
@@ -277,44 +366,48 @@ def slice_messages(completion: bytes) -> list[Raw]:
     return [choice.message for choice in choices if jsontext.is_present(choice.message)]
 
 
-def describe_question(new: Sequence[Piece], names: dict[str, str]) -> str | None:
-    """Return what is new in a request, in one line: the user's last text, else the last result.
-
-    None where nothing is. `names` are those of calls, by their ids.
-    """
-    texts = [piece.text for piece in new if piece.kind != _RESULT and piece.text]
+def _describe_question(walk: _Walk, size: int) -> str | None:
+    """Return what is new in a request, in one line: the user's last text, else the last result."""
+    texts = [text for is_result, text, _ in walk.new if not is_result]
     for text in reversed(texts):
-        if short := _shorten(_unwrap(text)):
+        if short := _shorten(_unwrap(text), size):
             return short
-    results = [piece for piece in new if piece.kind == _RESULT]
-    if results and not texts:
-        name = names.get(results[-1].call_id) or "result"
-        return _shorten(f"→ {name}: {results[-1].text}")
-    return _shorten(texts[-1]) if texts else None
+    if texts:
+        return _shorten(texts[-1], size)
+    _, text, call_id = walk.new[-1]
+    return _shorten(f"→ {walk.names.get(call_id) or 'result'}: {text[:size]}", size)
 
 
 def _unwrap(text: str) -> str:
-    """Return a text without the blocks in tags that agents put before or into it."""
+    """Return a text without the blocks in tags that agents put before and behind it."""
     if len(text) > _MAX_UNWRAPPED or "</" not in text:
         return text
-    kept, at = [], 0
-    unclosed: set[str] = set()  # so that each is looked for once
-    while (tag := _tags.search(text, at)) is not None:
-        close = f"</{tag[1]}>"
-        end = -1 if tag[1] in unclosed else text.find(close, tag.end())
-        if end < 0:
-            unclosed.add(tag[1])
-            kept.append(text[at : tag.end()])
-            at = tag.end()
-        else:
-            kept.append(text[at : tag.start()])
-            at = end + len(close)
-    return "".join((*kept, text[at:]))
+    text = text.strip()
+    for _ in range(_MAX_BLOCKS):
+        tag = _tag(text)
+        end = -1 if tag is None or tag[1] in _MARKUP else text.find(f"</{tag[1]}>", tag.end())
+        if tag is None or end < 0:
+            break
+        text = text[end + len(tag[1]) + 3 :].lstrip()
+    for _ in range(_MAX_BLOCKS):
+        close = _last_tag(text, max(0, len(text) - _TAIL))
+        start = -1 if close is None or close[1] in _MARKUP else _find_opening(text, close[1])
+        if start < 0:
+            break
+        text = text[:start].rstrip()
+    return text
 
 
-def _shorten(text: str) -> str | None:
-    """Return the beginning of a text in one line; a secret in it is whole, to be masked later."""
-    line = _GAPS.sub(" ", text[:_SEARCHED_CHARS]).strip()
+def _find_opening(text: str, name: str) -> int:
+    """Return where the last opening tag of this name begins; -1 where there is none."""
+    start = text.rfind(f"<{name}>")
+    with_more = text.rfind(f"<{name} ")
+    return max(start, with_more)
+
+
+def _shorten(text: str, size: int) -> str | None:
+    """Return the beginning of a text in one line, of at most so many characters."""
+    line = " ".join(text[:size].split())
     return jsontext.replace_unstorable(line) or None
 
 

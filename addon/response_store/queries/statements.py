@@ -27,7 +27,7 @@ class Statements:
     journal, `add_position` takes id, position and time, `move_position` position, time, id and the
     position before, `read_position` and `delete_position` its id. `set_result` takes a result and
     the id of an exchange that has none. `find_turn` takes the digest of a context and a tenant,
-    `find_creating_turn` the id of a response and a tenant; they give an exchange and its session.
+    `find_creating_turn` the id of a response and a tenant; they give the columns of a `Turn`.
     Of a conversation, `add_conversation` takes the values of a row, `read_conversation`,
     `lock_conversation` and `delete_conversation` its key, `set_conversation` metadata, messages and
     the key. `set_database_id` takes time and id, `touch` a time.
@@ -60,6 +60,9 @@ class Statements:
     def choose_turn_search(self, *, by_response: bool) -> str:
         """Return the statement that finds a turn, by the response that it made or by a context."""
         return self.find_creating_turn if by_response else self.find_turn
+
+
+_TURN = "exchange_id, session_id, started_at, context_digest, question, requested_model"
 
 
 def build_statements(tables: TableNames, mark: str, large: str = "") -> Statements:
@@ -105,11 +108,11 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
             f"UPDATE {exchanges} SET result = {large} WHERE exchange_id = {mark} AND result IS NULL"
         ),
         find_turn=(
-            f"SELECT exchange_id, session_id FROM {exchanges} WHERE context_digest = {mark} "
+            f"SELECT {_TURN} FROM {exchanges} WHERE context_digest = {mark} "
             f"AND tenant_id = {mark} ORDER BY started_at DESC LIMIT 1"
         ),
         find_creating_turn=(
-            f"SELECT exchange_id, session_id FROM {exchanges} WHERE response_id = {mark} "
+            f"SELECT {_TURN} FROM {exchanges} WHERE response_id = {mark} "
             f"AND tenant_id || '' = {mark} ORDER BY started_at LIMIT 1"
         ),
         lock_base=(

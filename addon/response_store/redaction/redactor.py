@@ -99,7 +99,10 @@ class Redactor:
             self._count(redactor)
         conversation = self._redact_conversation(record.conversation, redactor)
         return Record(
-            msgspec.structs.replace(exchange, context_digest=None), response, conversation
+            msgspec.structs.replace(exchange, context_digest=None),
+            response,
+            conversation,
+            session_is_guessed=record.session_is_guessed,
         )
 
     def redact_stored_exchange(self, row: ExchangeRow) -> dict[str, Any]:
@@ -180,7 +183,7 @@ class Redactor:
         if message and len(message) > MESSAGE_CHARS:
             message = message[:MESSAGE_CHARS]
         row = msgspec.structs.replace(row, error_message=message, **packed)
-        return Record(row, record.response, record.conversation, record.beginnings)
+        return msgspec.structs.replace(record, exchange=row)
 
     def _redact_exchange(self, row: ExchangeRow, redactor: _TextRedactor) -> ExchangeRow:
         redacted: dict[str, Any] = {}

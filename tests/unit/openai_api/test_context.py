@@ -10,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from response_store.limits import LARGE_TEXT
-from response_store.openai_api.context import ContextReader, shorten_question, slice_messages
+from response_store.openai_api.context import (
+    SEARCHED_CHARS,
+    Context,
+    continue_digest,
+    read_answer,
+    read_input,
+    shorten_question,
+    slice_messages,
+)
 
 HELLO: list[Any] = [{"role": "user", "content": "Look at a.py"}]
 CALLED = {
@@ -26,21 +34,32 @@ CALL_ITEM = {
     "arguments": '{"b": 2, "a": 1}',
 }  # fmt: skip
 RESULT_ITEM = {"type": "function_call_output", "call_id": "c1", "output": "print(1)"}
+SHELL = {
+    "type": "shell_call", "call_id": "s1", "status": "completed",
+    "action": {"commands": ["ls"], "timeout_ms": None},
+}  # fmt: skip
+SHELL_OUTPUT = {
+    "type": "shell_call_output", "call_id": "s1",
+    "output": [{"stdout": "a.py", "stderr": "", "outcome": {"type": "exit", "exit_code": 0}}],
+}  # fmt: skip
 THOUGHT = {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "x"}
 
 
 def beginnings(items: object) -> tuple[str, ...]:
-    return ContextReader().read_input(json.dumps(items).encode()).beginnings
+    return read_input(json.dumps(items).encode()).beginnings
 
 
-def digest(items: object, *answer: object) -> str | None:
-    reader = ContextReader()
-    reader.read_input(json.dumps(items).encode())
-    return reader.read_answer([json.dumps(item).encode() for item in answer])
+def read(items: object, *answer: object) -> Context:
+    context = read_input(json.dumps(items).encode())
+    return read_answer(context, [json.dumps(item).encode() for item in answer])
+
+
+def digest(items: object, *answer: object) -> str:
+    return read(items, *answer).digest
 
 
 def question(*items: object) -> str | None:
-    return ContextReader().read_input(json.dumps(items).encode()).question
+    return read_input(json.dumps(items).encode()).question
 
 
 def said(text: str, role: str = "assistant") -> dict[str, Any]:
@@ -77,7 +96,42 @@ def test_what_does_not_count() -> None:
     assert digest([system, *HELLO], THOUGHT, annotated) == digest(HELLO, plain)
     assert digest(HELLO, said("It prints 2.")) != digest(HELLO, plain)
     assert digest(HELLO, CALL_ITEM) != digest(HELLO, CALL_ITEM | {"name": "write"})
-    assert digest(HELLO, THOUGHT) is None
+    assert digest(HELLO, THOUGHT) == digest(HELLO)
+
+
+@pytest.mark.parametrize("kind", ["local_shell", "shell", "apply_patch", "computer"])
+def test_tools_of_the_client(kind: str) -> None:
+    """A call of one is an answer, known by its id, and what the client did is a result."""
+    call = {"type": f"{kind}_call", "call_id": "x1", "action": {"type": "a", "more": None}}
+    output = {"type": f"{kind}_call_output", "call_id": "x1", "output": "done"}
+    first = digest(HELLO, call)
+    assert first not in (digest(HELLO), digest(HELLO, call | {"call_id": "x2"}))
+    again = [*HELLO, call | {"action": {"type": "a"}, "id": "other"}, output]
+    assert beginnings([*again, said("Done.")]) == (digest(again, said("Done.")), first)
+    screen = {"type": "computer_screenshot", "image_url": "data:"}
+    assert digest([*HELLO, call, output]) != digest([*HELLO, call, output | {"output": screen}])
+
+
+def test_a_compaction_begins_anew() -> None:
+    """Whatever stands before it, one that is known by what it holds."""
+    compaction = {"type": "compaction", "encrypted_content": "gAAA"}
+    after = digest([*HELLO, compaction])
+    assert after == digest([], compaction) == digest([said("<env/>", "user"), compaction])
+    assert beginnings([said("other", "user"), compaction, *HELLO])[0] == after
+    assert digest([*HELLO, {"type": "compaction"}]) != digest([{"type": "compaction"}])
+    assert digest([compaction, *HELLO]) != digest([compaction | {"encrypted_content": "g"}, *HELLO])
+
+
+def test_a_digest_that_goes_on() -> None:
+    """What has only what is new is digested behind what it continues, as the whole is."""
+    first = digest(HELLO, said("Yes"))
+    more = read([said("Go on", "user")], CALL_ITEM)
+    assert not more.rooted
+    whole = [*HELLO, said("Yes"), said("Go on", "user")]
+    assert continue_digest(first, more.pieces) == digest(whole, CALL_ITEM)
+    assert continue_digest(first, ()) == first
+    assert continue_digest(digest(HELLO), read([], said("Yes")).pieces) == first
+    assert read([], {"type": "compaction", "encrypted_content": "g"}).rooted
 
 
 @pytest.mark.parametrize(
@@ -92,7 +146,12 @@ def test_what_does_not_count() -> None:
         ([], None),
         ([said("<env>x <b>y</b></env>", "user"), *HELLO], "Look at a.py"),
         ([*HELLO, said("<system-reminder>be brief</system-reminder>", "user")], "Look at a.py"),
-        ([said("<a>x</a> Why? <b> <c>1</c>", "user")], "Why? <b>"),
+        ([said("<env>x</env><x-y z='1'>2</x-y> Why? <b> <c>1</c>", "user")], "Why? <b>"),
+        ([said("Make <b>this</b> bold", "user")], "Make <b>this</b> bold"),
+        ([said("<b>This</b> is <i>it</i>", "user")], "<b>This</b> is <i>it</i>"),
+        ([said("Look: <env>x</env> there", "user")], "Look: <env>x</env> there"),
+        ([said("Why?\n\n<env a='b'>\nx <env>\n</env>", "user")], "Why? <env a='b'> x"),
+        ([SHELL, SHELL_OUTPUT], "→ shell: a.py"),
         ([said("<env>only</env>", "user")], "<env>only</env>"),
         ([{"role": "user", "content": [{"type": "input_image", "image_url": "data:"}]}], "[image]"),
         ([{"role": "user", "content": "\ud83d\u0000"}], "\ufffd\ufffd"),
@@ -106,10 +165,12 @@ def test_the_question(items: list[Any], expected: str | None) -> None:
 
 def test_a_long_question() -> None:
     """Its beginning is read, and shortened when secrets have been looked for in it."""
-    read = question({"role": "user", "content": "ab " * 10_000})
-    assert read is not None
-    assert len(read) == 8_000
-    assert shorten_question(read) == read[:299] + "…"
+    message = json.dumps([{"role": "user", "content": "abc " * 10_000}]).encode()
+    line = read_input(message, SEARCHED_CHARS).question
+    assert line is not None
+    assert len(line) == SEARCHED_CHARS - 1
+    assert shorten_question(line) == shorten_question(read_input(message).question or "")
+    assert shorten_question(line) == line[:299] + "…"
     assert shorten_question("x" * 300) == "x" * 300
 
 
@@ -142,9 +203,9 @@ JSON = st.recursive(
 def test_anything(value: object, broken: str) -> None:
     """Nothing raises, and reading twice gives the same."""
     text = (json.dumps(value) + broken).encode()
-    one, other = (ContextReader().read_input(text) for _ in range(2))
+    one, other = (read_input(text) for _ in range(2))
     assert one == other
-    assert ContextReader().read_answer([text]) == ContextReader().read_answer([text])
+    assert read_answer(one, [text]) == read_answer(other, [text])
 
 
 def test_a_text_of_megabytes() -> None:
