@@ -160,9 +160,14 @@ def test_what_the_request_names(talk: Conversation) -> None:
     third = talk.responses([asked("c")], "C", {"session_id": "x"}, previous_response_id="resp_1")
     fourth = talk.responses([asked("d")], "D", conversation="conv_1")
     fifth = talk.responses([asked("e")], "E", metadata={"session_id": "m1"})
+    both = {"metadata": {"session_id": "m1"}, "prompt_cache_key": CACHE_KEY}
     sixth = talk.responses([asked("f")], "F", prompt_cache_key=CACHE_KEY)
     seventh = talk.responses([asked("g")], "G", prompt_cache_key="my-app")
-    assert link(first, second, third, fourth, fifth, sixth, seventh) == {
+    eighth = talk.responses([asked("h")], "H", previous_response_id="resp_1", **both)
+    ninth = talk.responses([asked("i")], "I", conversation="conv_1", **both)
+    tenth = talk.responses([asked("e"), said("E"), asked("j")], "J", prompt_cache_key=CACHE_KEY)
+    turns = (first, second, third, fourth, fifth, sixth, seventh, eighth, ninth, tenth)
+    assert link(*turns) == {
         "e1": ("codex-1", None),
         "e2": ("codex-1", "e1"),
         "e3": ("x", "e1"),
@@ -170,7 +175,66 @@ def test_what_the_request_names(talk: Conversation) -> None:
         "e5": ("m1", None),
         "e6": (CACHE_KEY, None),
         "e7": ("e7", None),
+        "e8": ("codex-1", "e1"),
+        "e9": ("conv_1", None),
+        "e10": (CACHE_KEY, "e5"),
     }
+
+
+def test_a_socket_that_breaks(talk: Conversation) -> None:
+    """What names its predecessors is continued by what sends all of it again, as Codex does."""
+    warm_up = talk.responses([asked("env")], "", store=False)
+    first = talk.responses([asked("a")], "A", previous_response_id="resp_1")
+    nothing = talk.responses([], "", previous_response_id="resp_2")
+    second = talk.responses([asked("b")], "B", previous_response_id="resp_3")
+    before = [asked("env"), asked("a"), said("A"), asked("b"), said("B")]
+    again = talk.responses([*before, asked("c")], "C")
+    linked = link(warm_up, first, nothing, second, again)
+    assert linked["e5"] == ("e1", "e4")
+    elsewhere = talk.responses([asked("b")], "B", {"session_id": "x"}, previous_response_id="e1")
+    assert link(warm_up, elsewhere)["e6"] == ("x", None)
+
+
+def test_a_session_of_its_own_has_no_digest_of_another(talk: Conversation) -> None:
+    """So that all digests of a secret go with the sessions in which it stands."""
+    first = talk.responses([asked("a")], "A", {"session_id": "x"})
+    second = talk.responses([asked("b")], "B", {"session_id": "y"}, previous_response_id="resp_1")
+    store: Any = NoStore(knows=True)
+    linked: Any = Lineage(store).link([first, second])
+    assert linked[1].exchange.parent_exchange_id == "e1"
+    assert linked[1].exchange.context_digest is None
+
+
+def test_a_poll_says_what_was_asked(talk: Conversation) -> None:
+    """It has the question and the model of the request that began the response."""
+    begun = talk.responses([asked("Why?")], "", background=True)
+    facts = replace(request(b"", Api.RESPONSES), method="GET", target_response_id="resp_1")
+    facts = replace(facts, exchange_id="p", started_at=2.0)
+    answer = {"id": "resp_1", "object": "response", "status": "completed", "output": []}
+    poll = builder().build(Draft(facts, whole(answer)))
+    assert isinstance(poll, Record)
+    store: Any = NoStore(knows=True)
+    _, linked = Lineage(store).link([begun, poll])
+    assert isinstance(linked, Record)
+    row = linked.exchange
+    assert (row.question, row.requested_model, row.session_id) == ("Why?", "m", "e1")
+
+
+def test_what_an_open_exchange_continues_stays(talk: Conversation) -> None:
+    """Whatever ends meanwhile, and looks the same; so does linking a batch again."""
+    first = talk.responses([asked("a")], "A")
+    ended = talk.responses([asked("a"), said("A"), asked("b")], "B")
+    opened = set_row(ended, state="open", context_digest=None)
+    retry = set_row(first, exchange_id="e9", started_at=1.5, response_id="resp_9")
+    store: Any = NoStore(knows=True)
+    lineage = Lineage(store)
+    once = places(lineage.link([first, opened]))
+    assert places(lineage.link([retry, ended]))["e2"] == once["e2"] == ("e1", "e1")
+    assert places(lineage.link([first, opened])) == once
+
+
+def set_row(record: Record, **columns: Any) -> Record:
+    return replace(record, exchange=replace(record.exchange, **columns))
 
 
 def test_a_batch_that_is_linked_again(talk: Conversation) -> None:
@@ -236,6 +300,47 @@ def test_a_restart(contents: Contents, talk: Conversation) -> None:
         "e2": ("e1", "e1"), "e3": ("e1", "e1")
     }  # fmt: skip
     assert places(Lineage(contents.store).link([others])) == {"e2": ("e2", None)}
+
+
+def test_the_longest_beginning_after_a_restart(contents: Contents, talk: Conversation) -> None:
+    """One that is in the database counts before shorter ones that are known here already."""
+    items, turns = [], []
+    for number in range(12):
+        items = [*items, asked(f"q{number}")]
+        turns.append(talk.responses(items, f"a{number}"))
+        items = [*items, said(f"a{number}")]
+    contents.store.write(Lineage(contents.store).link(turns))
+    lineage = Lineage(contents.store)
+    fork = talk.responses([asked("q0"), said("a0"), asked("other")], "b")
+    assert places(lineage.link([fork]))["e13"] == ("e1", "e1")
+    late = talk.responses([*items, asked("on")], "c")
+    assert places(lineage.link([late]))["e14"] == ("e1", "e12")
+    unknown = [asked("x") if number % 2 == 0 else said("y") for number in range(24)]
+    far = talk.responses([*items[:2], *unknown], "d")
+    assert places(Lineage(contents.store).link([far]))["e15"] == ("e1", "e1")
+
+
+def test_a_chain_after_a_restart(contents: Contents, talk: Conversation) -> None:
+    """A digest goes on from one that is in the database."""
+    first = talk.responses([asked("a")], "A")
+    contents.store.write(Lineage(contents.store).link([first]))
+    second = talk.responses([asked("b")], "B", previous_response_id="resp_1")
+    contents.store.write(Lineage(contents.store).link([second]))
+    whole_again = [asked("a"), said("A"), asked("b"), said("B"), asked("c")]
+    third = talk.responses(whole_again, "C")
+    assert places(Lineage(contents.store).link([third])) == {"e3": ("e1", "e2")}
+
+
+def test_what_is_used_is_remembered(talk: Conversation, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many turns those go first that nothing has continued for long."""
+    monkeypatch.setattr("response_store.ingest.lineage._MAX_TURNS", 6)
+    store: Any = NoStore(knows=True)
+    lineage = Lineage(store)
+    lineage.link([talk.responses([asked("a")], "A")])
+    for number in range(6):
+        lineage.link([talk.responses([asked(f"{number}")], "B")])
+        fork = talk.responses([asked("a"), said("A"), asked(f"{number}")], "C")
+        assert places(lineage.link([fork])) == {fork.exchange.exchange_id: ("e1", "e1")}
 
 
 def replace_tenant(record: Record, tenant: str) -> Record:
