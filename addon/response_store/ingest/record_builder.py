@@ -408,7 +408,8 @@ class RecordBuilder:
         texts = select_texts(facts, request, classified)
         if response is not None and self.covers((facts.tenant_id, response.id), facts.started_at):
             response = None
-            texts = msgspec.structs.replace(texts, answer=None) if texts else None
+            if texts is not None and self._redact is not None:  # no column of it is searched
+                texts = msgspec.structs.replace(texts, answer=None)
         place = self._places.find(facts.exchange_id, texts)
         row = self._rows.exchange(ending, facts, request, classified, place=place, stored=stored)
         self.incomplete += classified.outcome.lost is not None
