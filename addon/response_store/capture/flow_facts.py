@@ -106,13 +106,13 @@ _REQUEST_HEADERS = frozenset(
         *chain(*HEADER_COLUMNS.values()),
     }
 )  # fmt: skip
+_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS})
 _LIMIT_HEADERS = (
-    b"retry-after", b"retry-after-ms", b"x-ratelimit-limit-requests",
-    b"x-ratelimit-limit-tokens", b"x-ratelimit-remaining-requests",
-    b"x-ratelimit-remaining-tokens", b"x-ratelimit-reset-requests",
-    b"x-ratelimit-reset-tokens",
+    b"retry-after", b"x-ratelimit-",
+    b"x-codex-primary-", b"x-codex-secondary-", b"x-codex-credits-",
 )  # fmt: skip
-_ANSWER_HEADERS = frozenset({b"content-type", b"content-encoding", *_REQUEST_IDS, *_LIMIT_HEADERS})
+"""Beginnings of names of headers that tell of rate limits."""
+_MAX_LIMITS, _MAX_LIMIT_NAME, _MAX_LIMIT_VALUE = 32, 64, 128
 _MAX_CHARS = 4_000  # the head of a frame is bounded; rows hold less, once secrets are out of it
 _CREDENTIAL_HEADERS = frozenset(
     {b"ocp-apim-subscription-key", b"chatgpt-account-id", b"sec-websocket-protocol"}
@@ -231,11 +231,6 @@ def build_answer_head(flow: HTTPFlow) -> AnswerHead:
     """Return what is kept of an answer's head."""
     assert flow.response is not None
     headers = HeaderMap(flow.response.headers, _ANSWER_HEADERS)
-    limits = {
-        name.decode(): _clip(value)
-        for name in (() if headers.names.isdisjoint(_LIMIT_HEADERS) else _LIMIT_HEADERS)
-        if (value := headers.get(name))
-    }
     request_id = next(filter(None, map(headers.get, _REQUEST_IDS)), "")
     content_type = headers.get(b"content-type")
     streams = content_type.lower().startswith("text/event-stream")
@@ -245,8 +240,21 @@ def build_answer_head(flow: HTTPFlow) -> AnswerHead:
         content_type=_clip(content_type),
         content_encoding=_clip(headers.get(b"content-encoding")),
         upstream_request_id=_clip(request_id) or None,
-        limits=limits,
+        limits=_read_limits(flow.response.headers),
     )
+
+
+def _read_limits(headers: Headers) -> dict[str, str]:
+    """Return the headers that tell of rate limits, by lower-case name; of several the first."""
+    limits: dict[str, str] = {}
+    for key, value in headers.fields[:HEADER_FIELDS]:
+        name = key.lower()
+        if name.startswith(_LIMIT_HEADERS) and value and len(name) <= _MAX_LIMIT_NAME:
+            text = value[:_MAX_LIMIT_VALUE].decode("utf-8", "replace")
+            limits.setdefault(name.decode("ascii", "replace"), text)
+            if len(limits) == _MAX_LIMITS:
+                break
+    return limits
 
 
 def find_host(flow: HTTPFlow) -> str:

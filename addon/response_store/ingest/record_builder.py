@@ -239,11 +239,14 @@ _MAX_LIMITS = 1000  # bytes
 
 
 def _find_rate_limits(answer: AnswerDraft | None, outcome: ParsedResponse) -> str | None:
-    """Return what an answer says of rate limits, as JSON: its headers, else its stream."""
-    if answer is not None and answer.limits:
-        return json.dumps(answer.limits)
+    """Return what an answer says of rate limits, as JSON: its stream, else its headers.
+
+    Those of a socket came with its handshake, and may be hours old.
+    """
     limits = outcome.rate_limits
-    return limits.decode() if limits is not None and len(limits) <= _MAX_LIMITS else None
+    if limits is not None and len(limits) <= _MAX_LIMITS:
+        return limits.decode()
+    return json.dumps(answer.limits) if answer is not None and answer.limits else None
 
 
 def _limit_name(name: str | None) -> str | None:

@@ -47,8 +47,8 @@ from response_store.openai_api.response_bodies import (
     read_any,
     read_part,
 )
-from response_store.openai_api.responses_stream import read_terminal
-from response_store.openai_api.sse import FRAME_END, Event, is_terminal, parse_frame
+from response_store.openai_api.responses_stream import RATE_LIMITS, read_terminal
+from response_store.openai_api.sse import FRAME_END, Event, is_terminal, parse_frame, read_type
 
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(")?|[{}\[\],]', re.DOTALL).finditer
 # A string up to its last whole character: half an escape, or half a surrogate pair, is left out.
@@ -141,6 +141,8 @@ _bare_member = re.compile(rb'"(?:content|arguments|input)"\s*:\s*(?:\[\s*\]|"")'
 # One of both is in each frame whose event is terminal: its type may be spelled with escapes.
 _has_mark = re.compile(rb"response\.(?:completed|incomplete|failed|cancelled|done)").search
 _ESCAPE = b"\\u"
+_LIMITS_MARK = RATE_LIMITS.encode()
+_MAX_LIMITS = 4_096  # bytes of an event that tells of rate limits; those of Codex have 700
 _LAST_FRAMES = 8  # among which the terminal event is looked for: pings and marks may follow it
 
 NOT_KEPT = "response body: not kept"
@@ -298,9 +300,12 @@ def _read_terminal(captured: _CapturedAnswer) -> ParsedResponse | None:
     try:
         jsontext.check_size(event.data, captured.input_bytes)
         data, parse_error = jsontext.repair_utf8(captured.scrub(event.data))
+        limits = find_rate_limits(captured.body)
+        if limits is not None:
+            limits = Event(limits.name, jsontext.repair_utf8(captured.scrub(limits.data))[0])
     except jsontext.UnreadableError:
         return None
-    alone = read_terminal(Event(event.name, data)) if parse_error is None else None
+    alone = read_terminal(Event(event.name, data), limits) if parse_error is None else None
     return alone if alone is not None and _is_complete(alone, captured.body) else None
 
 
@@ -313,6 +318,29 @@ def _is_complete(terminal: ParsedResponse, stream: bytes) -> bool:
     if has_more or _bare_member(terminal.response or b""):
         return False
     return terminal.output_text is not None or b"output_text.d" not in stream
+
+
+def find_rate_limits(stream: bytes) -> Event | None:
+    """Return the last event of a stream that tells of rate limits; None where there is none.
+
+    It is not looked for in what is large, nor behind many texts that merely name it.
+    """
+    if _LIMITS_MARK not in stream:
+        return None
+    ends = (b"\r\n\r\n", b"\r\r") if b"\r" in stream else (FRAME_END,)
+    at = len(stream)
+    for _ in range(_LAST_FRAMES):
+        at = stream.rfind(_LIMITS_MARK, 0, at)
+        if at < 0:
+            return None
+        begins = [place + len(mark) for mark in ends if (place := stream.rfind(mark, 0, at)) >= 0]
+        stops = [place for mark in ends if (place := stream.find(mark, at)) >= 0]
+        frame = stream[max(begins, default=0) : min(stops, default=len(stream))]
+        if len(frame) <= _MAX_LIMITS:
+            event = parse_frame(frame.replace(b"\r\n", b"\n").replace(b"\r", b"\n"))
+            if event is not None and read_type(event) == RATE_LIMITS:
+                return event
+    return None
 
 
 def find_terminal_event(stream: bytes) -> Event | None:

@@ -141,7 +141,8 @@ def _drop_unstable(value: Any) -> Any:
 
 P = TypeVar("P", bound=Piecewise)
 _SNAPSHOTS = frozenset({"response.created", "response.queued", "response.in_progress"})
-_RATE_LIMITS = "codex.rate_limits"
+RATE_LIMITS = "codex.rate_limits"
+"""The type of the event in which Codex's backend tells of rate limits."""
 _ERRORS = frozenset({"error", "response.error"})
 _DONE_MEMBERS = ("text", "refusal", "transcript", "arguments", "input", "code", "command", "diff")
 _LOST = "a part of the stream is in none of the row's columns"
@@ -202,7 +203,7 @@ class ResponseAccumulator:
             self._snapshot = read_members(data.response) or self._snapshot
         elif kind in _ERRORS:
             self._api_error = read_error_body(event.data) or ApiError()
-        elif kind == _RATE_LIMITS:
+        elif kind == RATE_LIMITS:
             self._rate_limits = bytes(event.data)
         elif kind.startswith("response."):
             self._feed_item(kind, data)
@@ -354,9 +355,12 @@ def accumulate(events: Iterable[Event]) -> ParsedResponse:
     return accumulator.outcome()
 
 
-def read_terminal(event: Event) -> ParsedResponse | None:
-    """Read a terminal event alone; None where its object lacks what the increments would give."""
-    alone = accumulate([event])
+def read_terminal(event: Event, limits: Event | None = None) -> ParsedResponse | None:
+    """Read a terminal event alone; None where its object lacks what the increments would give.
+
+    `limits` is the event that tells of rate limits.
+    """
+    alone = accumulate([event] if limits is None else [limits, event])
     return alone if alone.items and alone.model and alone.response_id else None
 
 

@@ -294,7 +294,24 @@ def test_a_subagent_with_a_session_of_its_own() -> None:
 def test_rate_limits() -> None:
     """What an answer's headers say of limits is kept, each by its name."""
     flow = flow_of()
-    limits = {"retry-after": "2", "x-ratelimit-remaining-tokens": "150000"}
-    fields = [(name.encode(), value.encode()) for name, value in limits.items()]
-    flow.response = tutils.tresp(headers=Headers([*fields, (b"x-ratelimit-else", b"1")]))
+    limits = {
+        "retry-after": "2",
+        "x-ratelimit-remaining-tokens": "150000",
+        "x-ratelimit-limit-input-images": "5",
+        "x-codex-primary-used-percent": "12.5",
+        "x-codex-credits-has-credits": "True",
+    }
+    fields = [(name.title().encode(), value.encode()) for name, value in limits.items()]
+    others = [(b"x-codex-turn-state", b"s"), (b"retry-after", b"3"), (b"x-ratelimit", b"1")]
+    flow.response = tutils.tresp(headers=Headers([*fields, *others]))
     assert flow_facts.build_answer_head(flow).limits == limits
+
+
+def test_many_rate_limits() -> None:
+    """They are bounded in number and length."""
+    flow = flow_of()
+    fields = [(f"x-ratelimit-{n}".encode(), b"9" * 500) for n in range(100)]
+    long = b"x-ratelimit-" + b"n" * 100
+    flow.response = tutils.tresp(headers=Headers([(long, b"1"), *fields]))
+    limits = flow_facts.build_answer_head(flow).limits
+    assert list(limits.values()) == ["9" * 128] * 32

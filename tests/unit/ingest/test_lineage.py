@@ -348,6 +348,16 @@ def replace_tenant(record: Record, tenant: str) -> Record:
     return Record(type(record.exchange)(**row | {"tenant_id": tenant}))
 
 
+@pytest.mark.parametrize("odd", ["", "\ud83d"])
+def test_the_agent_of_a_socket(talk: Conversation, odd: str) -> None:
+    """Its messages have it in their metadata; a header counts before that."""
+    metadata = {"x-openai-subagent": "review", "thread_id": "t", "odd": odd}
+    columns = talk.responses([asked("a")], "A", client_metadata=metadata).exchange
+    assert (columns.agent, columns.session_id) == ("review", "t")
+    record = talk.responses([asked("a")], "A", {"agent": "x"}, client_metadata=metadata)
+    assert record.exchange.agent == "x"
+
+
 def test_what_the_row_says(talk: Conversation) -> None:
     """Question, tier, tokens written to the cache, and why an answer is incomplete."""
     facts = request({"model": "m", "input": [asked("Why?")]})

@@ -15,7 +15,7 @@ from response_store.config import RawBodies, StoreFalse
 from response_store.diagnostics import Counters
 from response_store.ingest.draft import AnswerDraft, Draft, Ending
 from response_store.ingest.request_reader import NOT_KEPT
-from response_store.ingest.response_reader import find_terminal_event
+from response_store.ingest.response_reader import find_rate_limits, find_terminal_event
 from response_store.model.records import Api, EndedBy, ExchangeRow, Record, State, Transport
 from response_store.model.zstd import Compressor
 from response_store.openai_api.endpoints import Skip
@@ -807,3 +807,23 @@ def test_a_server_that_never_answered() -> None:
     found = row(ending)
     assert (found.state, found.error_code) == ("interrupted", "connection_failed")
     assert found.error_message == "refused"
+
+
+LIMITS = {"type": "codex.rate_limits", "rate_limits": {"primary": {"used_percent": 5}}}
+
+
+@pytest.mark.parametrize("line_end", [b"\n", b"\r\n", b"\r"])
+def test_rate_limits_of_a_stream(line_end: bytes) -> None:
+    """They are kept where the terminal object has all else; the last counts, before headers."""
+    events = [{"type": "codex.rate_limits", "rate_limits": None}, LIMITS]
+    told = [f"data: {json.dumps(event)}\n\n".encode() for event in events]
+    named = b'event: note\ndata: {"text": "codex.rate_limits"}\n\n'
+    terminal = {"type": "response.completed", "response": bodies.whole_response()}
+    chunks = [*told, named, f"data: {json.dumps(terminal)}\n\n".encode(), b"data: [DONE]\n\n"]
+    ending = streamed([chunk.replace(b"\n", line_end) for chunk in chunks])
+    assert ending.answer is not None
+    answer = replace(ending.answer, limits={"x-ratelimit-limit-tokens": "1"})
+    exchange = rows(replace(ending, answer=answer))[0]
+    assert json.loads(exchange.rate_limits or "") == LIMITS
+    assert find_rate_limits(b"".join([told[1], *[named] * 20])) is None
+    assert find_rate_limits(told[1].replace(b"5", b"5" * 5_000)) is None
