@@ -407,7 +407,10 @@ def _find_opening(text: str, name: str) -> int:
 
 def _shorten(text: str, size: int) -> str | None:
     """Return the beginning of a text in one line, of at most so many characters."""
-    line = " ".join(text[:size].split())
+    line = text[:size]
+    if "  " in line or not line.isprintable():  # a fifth of the time where it has no line ends
+        line = " ".join(line.split())
+    line = line.strip()
     return jsontext.replace_unstorable(line) or None
 
 
