@@ -346,6 +346,8 @@ def encode_object(fields: dict[str, Any]) -> bytes:
 
 def sort_members(text: str) -> str:
     """Return JSON in one spelling, whoever wrote it; what is no JSON without blanks around it."""
+    if not text:
+        return ""
     try:
         return msgspec.json.encode(msgspec.json.decode(text), order="sorted").decode()
     except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):

@@ -180,7 +180,7 @@ class _Walk:
     def _add_call(self, name: str, arguments: str, call_id: str) -> None:
         self._enter_answer()
         self.names[call_id] = name
-        self._add(f"c{name}\n{call_id}\n{_sort_members(arguments)}")
+        self._add(f"c{name}\n{call_id}\n{jsontext.sort_members(arguments)}")
 
     def _add_result(self, text: str, call_id: str) -> None:
         self._leave_answer()
@@ -323,16 +323,6 @@ def _read_part(part: _Part) -> str:
     if part.stdout is not None or part.stderr is not None:
         return (part.stdout or "") + (part.stderr or "")
     return f"[{part.type.removeprefix('input_').removesuffix('_url')}]"
-
-
-def _sort_members(arguments: str) -> str:
-    """Return the arguments of a call in one spelling: clients write them anew."""
-    if not arguments:
-        return ""
-    try:
-        return msgspec.json.encode(msgspec.json.decode(arguments), order="sorted").decode()
-    except (msgspec.MsgspecError, RecursionError, UnicodeEncodeError):
-        return arguments.strip()
 
 
 def _as_text(value: object) -> str:
