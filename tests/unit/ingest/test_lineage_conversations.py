@@ -34,7 +34,7 @@ class Rows:
 
 
 STEP = st.tuples(
-    st.integers(0, 40),  # which exchange it goes on from, of those so far; else it begins one
+    st.integers(0, 5),  # how many came behind the one that it goes on from; else it begins one
     st.sampled_from(["ask", "ask", "ask", "name", "retry"]),
     st.sampled_from("abc"),  # what is asked
     st.sampled_from("AB"),  # what is answered
@@ -54,9 +54,9 @@ def test_random_conversations(steps: list[tuple[int, str, str, str, str]]) -> No
     parents: list[str | None] = []
     batch: list[Record] = []
     for place, how, question, answer, then in steps:
-        from_exchange = place if place < len(histories) else None
+        from_exchange = len(histories) - 1 - place if place < min(len(histories), 5) else None
         if how == "retry" and histories:
-            from_exchange = max(0, len(histories) - 2)
+            from_exchange = max(0, len(histories) - 3)
         history = [] if from_exchange is None else histories[from_exchange]
         path = "" if from_exchange is None else paths[from_exchange]
         if how == "name" and from_exchange is not None:
