@@ -25,6 +25,7 @@ from filelock import FileLock, Timeout
 from response_store.config import TableNames
 from response_store.errors import StoreError, TransientStoreError
 from response_store.model.records import Change
+from response_store.queries.statements import TurnKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +91,11 @@ class Store(Protocol):
         CheckpointMovedError where the journal does not stand at `expected`.
         """
 
-    def find_turns(
-        self, names: Sequence[tuple[str, str]], *, by_response: bool
-    ) -> list[Turn | None]:
+    def find_turns(self, names: Sequence[tuple[str, str]], key: TurnKey) -> list[Turn | None]:
         """Return the exchange that each pair of a name and a tenant means, in their order.
 
-        A name is the digest of a context, of which the newest exchange counts; or, `by_response`,
-        the id of a response, whose first exchange has made it.
+        A name is a digest, of which the newest exchange counts; or the id of a response, whose
+        first exchange has made it.
         """
 
     def sync(self) -> None:

@@ -98,6 +98,10 @@ class TableNames:
         return f"idx_{self.exchanges}_context_digest"
 
     @property
+    def exchanges_answer_index(self) -> str:
+        return f"idx_{self.exchanges}_answer_digest"
+
+    @property
     def exchanges_base_index(self) -> str:
         return f"idx_{self.exchanges}_base"
 
@@ -221,7 +225,7 @@ def _list_names(
     yield "conversations_table", "tenant_id index", f"idx_{conversations}_tenant_id"
     for column in (
         "started_at", "response_id", "previous_response_id", "conversation_id", "state",
-        "session_id", "label", "context_digest", "base",
+        "session_id", "label", "context_digest", "answer_digest", "base",
     ):  # fmt: skip
         yield "exchanges_table", f"{column} index", f"idx_{exchanges}_{column}"
     for what in ("journals", "search", "search_words"):

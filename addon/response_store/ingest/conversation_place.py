@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from response_store.ingest.draft import ReadRequest, Request
 from response_store.ingest.result_state import ClassifiedResponse
-from response_store.model.records import Api, State
+from response_store.model.records import Api, Record, State
 from response_store.openai_api.context import (
     EMPTY,
     PLAIN_CHARS,
@@ -54,13 +54,29 @@ class ConversationPlace(Struct, frozen=True):
     """Where an exchange stands in its conversation.
 
     `beginnings` and `digest` are what it may continue, and what may continue it; `pieces` are there
-    where the digest goes on from that of what the request names.
+    where the digest goes on from that of what the request names. `answers`, `quotes` and `answer`
+    are texts of answers, in the same way.
     """
 
     question: str | None = None
     beginnings: tuple[str, ...] = ()
     digest: str | None = None
     pieces: tuple[bytes, ...] | None = None
+    answers: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
+    answer: str | None = None
+
+    def add_to(self, record: Record) -> Record:
+        """Return a record with what it may continue."""
+        if self.pieces is None and not (self.beginnings or self.answers or self.quotes):
+            return record
+        return replace(
+            record,
+            beginnings=self.beginnings,
+            pieces=self.pieces,
+            answers=self.answers,
+            quotes=self.quotes,
+        )
 
 
 NO_PLACE = ConversationPlace()
@@ -119,11 +135,15 @@ class PlaceFinder:
 
 def _build_place(texts: ConversationTexts, context: Context) -> ConversationPlace:
     """Return where the exchange of these texts stands, whose input says `context`."""
-    names_more = texts.names_response or texts.names_conversation
-    beginnings = () if names_more else context.beginnings
+    place = ConversationPlace(context.question)
+    if not texts.names_conversation:
+        place = ConversationPlace(
+            context.question, context.beginnings, answers=context.answers, quotes=context.quotes
+        )
     if texts.answer is None:
-        return ConversationPlace(context.question, beginnings)
+        return place
     whole = read_answer(EMPTY if texts.replaces else context, texts.answer)
+    answer = next(iter(whole.answers), None)
     if texts.names_response and not (texts.replaces or whole.rooted):
-        return ConversationPlace(context.question, beginnings, pieces=whole.pieces)
-    return ConversationPlace(context.question, beginnings, whole.digest)
+        return replace(place, pieces=whole.pieces, answer=answer)
+    return replace(place, digest=whole.digest, answer=answer)

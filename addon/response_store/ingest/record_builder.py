@@ -181,6 +181,7 @@ class RowFiller:
             rate_limits=_find_rate_limits(answer, outcome),
             context_digest=place.digest,
             event_times=self._event_times(answer, classified, raw),
+            answer_digest=place.answer,
             **_find_header_columns(facts, request),
         )
 
@@ -361,7 +362,7 @@ class RecordBuilder:
             texts = select_texts(facts, request, opened)
             place = self._places.find_open(facts.exchange_id, texts)
             row = self._rows.exchange(None, facts, request, opened, place=place)
-            record = Record(row, beginnings=place.beginnings, session_is_guessed=is_guessed)
+            record = place.add_to(Record(row, session_is_guessed=is_guessed))
             return self._redact_record(record, texts)
         return self._ended(facts, draft.ending, request)
 
@@ -383,10 +384,10 @@ class RecordBuilder:
         if clean is None:
             return redacted
         place = self._places.find("", clean)
-        row = msgspec.structs.replace(redacted.exchange, context_digest=place.digest)
-        return msgspec.structs.replace(
-            redacted, exchange=row, beginnings=place.beginnings, pieces=place.pieces
+        row = msgspec.structs.replace(
+            redacted.exchange, context_digest=place.digest, answer_digest=place.answer
         )
+        return place.add_to(msgspec.structs.replace(redacted, exchange=row))
 
     def _request(self, facts: Request) -> ReadRequest | Skip:
         if facts.target_response_id is not None:
@@ -417,15 +418,9 @@ class RecordBuilder:
         row = self._rows.exchange(ending, facts, request, classified, place=place, stored=stored)
         self.incomplete += classified.outcome.lost is not None
         conversation = _build_conversation_change(facts, request, classified)
-        record = Record(
-            row,
-            response,
-            conversation,
-            place.beginnings,
-            place.pieces,
-            session_is_guessed=_guesses_session(facts, request),
-        )
-        return self._redact_record(record, texts)
+        is_guessed = _guesses_session(facts, request)
+        record = Record(row, response, conversation, session_is_guessed=is_guessed)
+        return self._redact_record(place.add_to(record), texts)
 
 
 def _build_conversation_change(

@@ -185,6 +185,7 @@ class ExchangeRow(msgspec.Struct, frozen=True, kw_only=True):
     rate_limits: str | None = None
     context_digest: str | None = None
     event_times: str | None = None
+    answer_digest: str | None = None
 
 
 class PackedExchangeRow(ExchangeRow, frozen=True, kw_only=True):
@@ -225,8 +226,9 @@ class ConversationChange(msgspec.Struct, frozen=True):
 class Record(msgspec.Struct, frozen=True):
     """The rows that one exchange brings: its own, and those of a response and a conversation.
 
-    `beginnings` are the digests of what its input may continue, the longest first. `pieces` are of
-    what it adds to the response that it names, where that has a digest. `session_is_guessed`: the
+    `beginnings` are the digests of what its input may continue, the longest first, `answers` and
+    `quotes` those of answers that may stand in it, the newest first. `pieces` are of what it adds
+    to the response that it names, where that has a digest. `session_is_guessed`: the
     exchange's session comes from the body, and is none where the exchange continues another.
     """
 
@@ -235,13 +237,17 @@ class Record(msgspec.Struct, frozen=True):
     conversation: ConversationChange | None = None
     beginnings: tuple[str, ...] = ()
     pieces: tuple[bytes, ...] | None = None
+    answers: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
     session_is_guessed: bool = False
 
     @property
     def is_linked(self) -> bool:
         """Return whether its content links it to others, before it or after."""
-        has_digest = self.exchange.context_digest is not None
-        return has_digest or bool(self.beginnings) or self.pieces is not None
+        row = self.exchange
+        has_digest = row.context_digest is not None or row.answer_digest is not None
+        searched = self.beginnings or self.answers or self.quotes
+        return has_digest or bool(searched) or self.pieces is not None
 
 
 class Deletion(msgspec.Struct, frozen=True):

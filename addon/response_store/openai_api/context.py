@@ -7,6 +7,9 @@ count, of calls name and arguments, of results the text. What clients change or 
 they send an answer back does not: ids, states, reasoning, annotations, calls of tools that the
 server runs itself, the instructions of system and developer.
 
+Some clients move or replace what stands before an answer, or hand on a summary alone; of them the
+answer's own text is looked for.
+
 A digest is a chain: that of what came before, and of one piece more. So it goes on where a request
 has only what is new, from the digest of what it names. A compaction begins a new one: what it
 stands for is dropped by some clients and kept by others.
@@ -27,6 +30,8 @@ from response_store.openai_api.item_texts import Fields, as_fields, extract_resu
 
 MAX_BEGINNINGS = 64
 """Beginnings of an input that are compared, the longest ones."""
+_MAX_ANSWERS = 4  # of an input that are looked for by their text, the newest ones
+_MIN_ANSWER, _MAX_ANSWER = 24, 65_536  # characters of an answer that is telling
 _QUESTION_CHARS = 300
 PLAIN_CHARS, SEARCHED_CHARS = 1_000, 8_000
 """Characters of a question that are read, and those where secrets are looked for in it: a secret in
@@ -52,7 +57,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
 
     `beginnings` are the digests of what ends where an answer may have ended, the longest first.
     `state` is the digest of all, `pieces` are those of what it is made of; where it is `rooted`,
-    what came before all this does not count.
+    what came before all this does not count. `answers` are digests of what the model has said by
+    itself, `quotes` those of what stands behind the first line of other texts, the newest first.
     """
 
     beginnings: tuple[str, ...] = ()
@@ -60,6 +66,8 @@ class Context(msgspec.Struct, frozen=True, gc=False):
     state: bytes = _SEED
     pieces: tuple[bytes, ...] = ()
     rooted: bool = False
+    answers: tuple[str, ...] = ()
+    quotes: tuple[str, ...] = ()
 
     @property
     def digest(self) -> str:
@@ -80,15 +88,34 @@ def read_input(items: bytes, question_chars: int = PLAIN_CHARS) -> Context:
     newest.reverse()
     question = _describe_question(walk, question_chars) if walk.new else None
     beginnings = tuple([one.hex() for one in newest])
-    return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted)
+    return Context(
+        beginnings,
+        question,
+        walk.state,
+        tuple(walk.pieces),
+        walk.rooted,
+        _digest_newest(walk.answers),
+        _digest_newest(walk.quotes),
+    )
 
 
 def read_answer(context: Context, items: Iterable[bytes | Raw]) -> Context:
-    """Return a context with an answer behind it, JSON text each. Never raises."""
+    """Return a context with an answer behind it, JSON text each. Never raises.
+
+    Its `answers` are the last text of the answer, or none.
+    """
     walk = _Walk(context)
     walk.read_items(items)
     beginnings, question = context.beginnings, context.question
-    return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted)
+    answers = _digest_newest(walk.answers[-1:])
+    return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted, answers)
+
+
+def _digest_newest(texts: list[str]) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    newest = texts[: -_MAX_ANSWERS - 1 : -1]
+    return tuple([blake2b(one.encode(), digest_size=_DIGEST_BYTES).hexdigest() for one in newest])
 
 
 def continue_digest(digest: str, pieces: Iterable[bytes]) -> str:
@@ -106,7 +133,10 @@ class _Walk:
     call.
     """
 
-    __slots__ = ("beginnings", "is_in_answer", "names", "new", "pieces", "rooted", "state")
+    __slots__ = (
+        "answers", "beginnings", "is_in_answer", "names", "new", "pieces", "quotes", "rooted",
+        "state",
+    )  # fmt: skip
 
     def __init__(self, context: Context) -> None:
         self.state = context.state
@@ -115,6 +145,8 @@ class _Walk:
         self.beginnings: list[bytes] = []
         self.new: list[tuple[bool, str, str]] = []
         self.names: dict[str, str] = {}
+        self.answers: list[str] = []
+        self.quotes: list[str] = []
         self.is_in_answer = False
 
     def read_array(self, items: bytes) -> None:
@@ -172,10 +204,19 @@ class _Walk:
     def _add_text(self, role: str, text: str) -> None:
         if role == _MODEL:
             self._enter_answer()
+            if _MIN_ANSWER <= len(text) <= _MAX_ANSWER:
+                self.answers.append(text)
         else:
             self._leave_answer()
             self.new.append((False, text, ""))
+            if "\n" in text:
+                self._add_quote(text)
         self._add(f"m{role}\n{text}")
+
+    def _add_quote(self, text: str) -> None:
+        quote = text[text.index("\n") :].strip()
+        if _MIN_ANSWER <= len(quote) <= _MAX_ANSWER:
+            self.quotes.append(quote)
 
     def _add_call(self, name: str, arguments: str, call_id: str) -> None:
         self._enter_answer()
@@ -362,9 +403,10 @@ def _describe_question(walk: _Walk, size: int) -> str | None:
     for text in reversed(texts):
         if short := _shorten(_unwrap(text), size):
             return short
-    if texts:
+    results = [(text, call_id) for is_result, text, call_id in walk.new if is_result]
+    if not results:
         return _shorten(texts[-1], size)
-    _, text, call_id = walk.new[-1]
+    text, call_id = results[-1]
     return _shorten(f"→ {walk.names.get(call_id) or 'result'}: {text[:size]}", size)
 
 

@@ -110,7 +110,10 @@ def _clear_digests(execute: Execute, exchange_ids: Sequence[str]) -> None:
     Those of their sessions go as well: what follows in one is digested with what came before.
     """
     ids = build_placeholders(exchange_ids)
-    clear = "UPDATE {exchanges} SET context_digest = NULL WHERE context_digest IS NOT NULL AND"
+    clear = (
+        "UPDATE {exchanges} SET context_digest = NULL, answer_digest = NULL"
+        " WHERE (context_digest IS NOT NULL OR answer_digest IS NOT NULL) AND"
+    )
     execute(f"{clear} exchange_id IN ({ids})", exchange_ids)
     sessions = (
         f"SELECT DISTINCT session_id, tenant_id FROM {{exchanges}} WHERE exchange_id IN ({ids})"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from response_store.config import TableNames
 from response_store.model.precedence import build_body_updates, build_supersedes
@@ -16,6 +18,14 @@ from response_store.model.tables import (
 )
 
 
+class TurnKey(Enum):
+    """What a turn is known by: the response that it made, the digest of its context or answer."""
+
+    RESPONSE = "response"
+    CONTEXT = "context"
+    ANSWER = "answer"
+
+
 @dataclass(frozen=True, slots=True)
 class Statements:
     """The statements of a store, each with a parameter for each value.
@@ -26,8 +36,8 @@ class Statements:
     `model/precedence.py`), `lock_base` the id of one whose body has to stand alone. Of a
     journal, `add_position` takes id, position and time, `move_position` position, time, id and the
     position before, `read_position` and `delete_position` its id. `set_result` takes a result and
-    the id of an exchange that has none. `find_turn` takes the digest of a context and a tenant,
-    `find_creating_turn` the id of a response and a tenant; they give the columns of a `Turn`.
+    the id of an exchange that has none. `find_turns` take a digest or the id of a response, and a
+    tenant; they give the columns of a `Turn`.
     Of a conversation, `add_conversation` takes the values of a row, `read_conversation`,
     `lock_conversation` and `delete_conversation` its key, `set_conversation` metadata, messages and
     the key. `set_database_id` takes time and id, `touch` a time.
@@ -45,8 +55,7 @@ class Statements:
     delete_conversation: str
     record_exchange: str
     set_result: str
-    find_turn: str
-    find_creating_turn: str
+    find_turns: Mapping[TurnKey, str]
     lock_base: str
     close_abandoned: str
     read_position: str
@@ -56,10 +65,6 @@ class Statements:
     read_database_id: str
     set_database_id: str
     touch: str
-
-    def choose_turn_search(self, *, by_response: bool) -> str:
-        """Return the statement that finds a turn, by the response that it made or by a context."""
-        return self.find_creating_turn if by_response else self.find_turn
 
 
 _TURN = "exchange_id, session_id, started_at, context_digest, question, requested_model"
@@ -107,14 +112,17 @@ def build_statements(tables: TableNames, mark: str, large: str = "") -> Statemen
         set_result=(
             f"UPDATE {exchanges} SET result = {large} WHERE exchange_id = {mark} AND result IS NULL"
         ),
-        find_turn=(
-            f"SELECT {_TURN} FROM {exchanges} WHERE context_digest = {mark} "
-            f"AND tenant_id = {mark} ORDER BY started_at DESC LIMIT 1"
-        ),
-        find_creating_turn=(
-            f"SELECT {_TURN} FROM {exchanges} WHERE response_id = {mark} "
-            f"AND tenant_id || '' = {mark} ORDER BY started_at LIMIT 1"
-        ),
+        find_turns={
+            TurnKey.RESPONSE: (
+                f"SELECT {_TURN} FROM {exchanges} WHERE response_id = {mark} "
+                f"AND tenant_id || '' = {mark} ORDER BY started_at LIMIT 1"
+            ),
+            **{
+                key: f"SELECT {_TURN} FROM {exchanges} WHERE {key.value}_digest = {mark} "
+                f"AND tenant_id = {mark} ORDER BY started_at DESC LIMIT 1"
+                for key in (TurnKey.CONTEXT, TurnKey.ANSWER)
+            },
+        },
         lock_base=(
             f"SELECT request_body FROM {exchanges} WHERE exchange_id = {mark}"
             " AND request_base_id IS NULL"

@@ -99,7 +99,7 @@ class Redactor:
             self._count(redactor)
         conversation = self._redact_conversation(record.conversation, redactor)
         return Record(
-            msgspec.structs.replace(exchange, context_digest=None),
+            msgspec.structs.replace(exchange, context_digest=None, answer_digest=None),
             response,
             conversation,
             session_is_guessed=record.session_is_guessed,

@@ -108,7 +108,9 @@ def test_digests_of_secrets_go(anywhere: Anywhere, run: Command, place: Path) ->
         "e6": {"output_text": KEY},
     }
     for name, row in rows.items():
-        anywhere.exchange(name, **{"response_id": None, "context_digest": name} | row)
+        anywhere.exchange(
+            name, **{"response_id": None, "context_digest": name, "answer_digest": name} | row
+        )
     redact(run, "--yes")
     with anywhere.open() as query:
         left = query.reader.rows(

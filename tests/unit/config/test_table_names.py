@@ -31,6 +31,7 @@ def test_every_derived_name_follows_its_table() -> None:
         "exchanges_session_index": "idx_e_session_id",
         "exchanges_label_index": "idx_e_label",
         "exchanges_context_index": "idx_e_context_digest",
+        "exchanges_answer_index": "idx_e_answer_digest",
         "exchanges_base_index": "idx_e_base",
         "exchanges_view": "e_view",
         "exchanges_sessions_view": "e_sessions",

@@ -14,6 +14,7 @@ from response_store.diagnostics import Counters
 from response_store.ingest.draft import Draft
 from response_store.ingest.lineage import Lineage
 from response_store.model.records import Api, Record
+from response_store.queries.statements import TurnKey
 from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
 from tests.contract.backends import BACKENDS
@@ -84,7 +85,7 @@ class NoStore:
     def __init__(self, *, knows: bool = False) -> None:
         self.knows = knows
 
-    def find_turns(self, names: Sequence[Any], *, by_response: bool) -> list[Turn | None]:
+    def find_turns(self, names: Sequence[Any], key: TurnKey) -> list[Turn | None]:
         assert self.knows, names
         return [None for _ in names]
 

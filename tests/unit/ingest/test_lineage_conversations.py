@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from response_store.backends.base import Turn
 from response_store.ingest.lineage import Lineage
 from response_store.model.records import ExchangeRow, Record
+from response_store.queries.statements import TurnKey
 from tests.unit.ingest.test_lineage import Conversation, asked, said
+
+_COLUMNS = {
+    TurnKey.RESPONSE: "response_id",
+    TurnKey.CONTEXT: "context_digest",
+    TurnKey.ANSWER: "answer_digest",
+}
 
 
 class Rows:
@@ -22,13 +29,14 @@ class Rows:
     def write(self, records: list[Any]) -> None:
         self.rows |= {record.exchange.exchange_id: record.exchange for record in records}
 
-    def find_turns(self, names: Any, *, by_response: bool) -> list[Turn | None]:
-        return [self._find(name, by_response) for name, _ in names]
+    def find_turns(self, names: Any, key: TurnKey) -> list[Turn | None]:
+        return [self._find(name, key) for name, _ in names]
 
-    def _find(self, name: str, by_response: bool) -> Turn | None:
-        rows = sorted(self.rows.values(), key=lambda row: row.started_at, reverse=not by_response)
+    def _find(self, name: str, key: TurnKey) -> Turn | None:
+        newest = key is not TurnKey.RESPONSE
+        rows = sorted(self.rows.values(), key=lambda row: row.started_at, reverse=newest)
         for row in rows:
-            if name == (row.response_id if by_response else row.context_digest):
+            if name == getattr(row, _COLUMNS[key]):
                 return Turn(*(getattr(row, column) for column in Turn._fields))
         return None
 

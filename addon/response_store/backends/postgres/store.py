@@ -28,6 +28,7 @@ from response_store.config.postgres_target import PostgresTarget
 from response_store.errors import RowRefusedError, TransientStoreError
 from response_store.model.body_packer import BodyPacker, MissingBaseError, PackedChanges
 from response_store.model.records import Change, build_probe
+from response_store.queries.statements import TurnKey
 
 T = TypeVar("T")
 
@@ -114,11 +115,9 @@ class PostgresStore:
         except WorthARetryError:
             return 0 if self._is_committed(checkpoint) else self._once(commit, size)
 
-    def find_turns(
-        self, names: Sequence[tuple[str, str]], *, by_response: bool
-    ) -> list[Turn | None]:
+    def find_turns(self, names: Sequence[tuple[str, str]], key: TurnKey) -> list[Turn | None]:
         """Return the exchange that each pair of a name and a tenant means."""
-        statement = self._statements.choose_turn_search(by_response=by_response)
+        statement = self._statements.find_turns[key]
 
         def read(connection: Connection) -> list[Turn | None]:
             with connection.transaction(), connection.pipeline():

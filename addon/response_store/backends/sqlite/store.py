@@ -46,7 +46,7 @@ from response_store.model.tables import (
     STORED_EXCHANGE_COLUMNS,
     list_response_values,
 )
-from response_store.queries.statements import build_statements
+from response_store.queries.statements import TurnKey, build_statements
 
 _CHECKPOINT_BYTES = 16 * 1024 * 1024  # a page that is written often is copied once
 _ROW_OVERHEAD = 4 * 4096  # pages that a row's indexes touch, roughly
@@ -139,11 +139,9 @@ class SqliteStore:
             )
         return conflicts
 
-    def find_turns(
-        self, names: Sequence[tuple[str, str]], *, by_response: bool
-    ) -> list[Turn | None]:
+    def find_turns(self, names: Sequence[tuple[str, str]], key: TurnKey) -> list[Turn | None]:
         """Return the exchange that each pair of a name and a tenant means."""
-        statement = self._statements.choose_turn_search(by_response=by_response)
+        statement = self._statements.find_turns[key]
         with self._use_connection() as connection:
             rows = (connection.execute(statement, name).fetchone() for name in names)
             return [Turn(*row) if row else None for row in rows]

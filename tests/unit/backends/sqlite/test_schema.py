@@ -42,7 +42,7 @@ def test_a_fresh_file_gets_the_whole_schema(path: Path) -> None:
     made = rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name")
     names = {name for name, _ in made}
     assert {"openai_responses", "openai_conversations", "openai_exchanges"} <= names
-    assert len([name for name in names if name.startswith("idx_openai_exchanges_")]) == 10
+    assert len([name for name in names if name.startswith("idx_openai_exchanges_")]) == 11
     with opened(path):
         pass
     assert rows(path, "SELECT name, sql FROM sqlite_master ORDER BY name") == made
