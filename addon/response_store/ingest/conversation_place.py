@@ -17,12 +17,12 @@ from response_store.ingest.result_state import ClassifiedResponse
 from response_store.model.records import Api, Record, State
 from response_store.openai_api.context import (
     EMPTY,
-    PLAIN_CHARS,
     Context,
     read_answer,
     read_input,
     slice_messages,
 )
+from response_store.openai_api.question import PLAIN_CHARS
 
 Redact: TypeAlias = Callable[[bytes], bytes | None]
 """Returns a JSON text without secrets; None where it can't be searched."""

@@ -43,11 +43,11 @@ from response_store.model.records import (
     Transport,
 )
 from response_store.model.zstd import Compressor
-from response_store.openai_api.context import PLAIN_CHARS, SEARCHED_CHARS, shorten_question
 from response_store.openai_api.endpoints import Skip
 from response_store.openai_api.items import slice_array
 from response_store.openai_api.other_requests import ConversationRequest, read_conversation_change
 from response_store.openai_api.outcome import ApiError, ParsedResponse
+from response_store.openai_api.question import PLAIN_CHARS, SEARCHED_CHARS, shorten_question
 from response_store.openai_api.request_input import EMPTY_ARRAY, join_messages
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Where no beginning is the same, an exchange continues the one whose answer stands in its input."""
+"""Where no beginning is the same, an exchange continues one whose answer stands in its input."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def contents(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Contents
 
 
 def test_what_stood_before_an_answer_has_moved(contents: Contents, talk: Conversation) -> None:
-    """As aider has it: files that it adds stand behind the answer later. So it is after a restart."""
+    """As aider has it: its files stand behind the answer later. So it is after a restart."""
     files, fine = asked("the files"), said("Fine.")
     first = talk.responses([files, fine, asked("a")], SUMMARY)
     second = talk.responses([asked("a"), said(f"\n{SUMMARY}\n"), files, fine, asked("b")], "B")

@@ -11,14 +11,13 @@ from hypothesis import strategies as st
 
 from response_store.limits import LARGE_TEXT
 from response_store.openai_api.context import (
-    SEARCHED_CHARS,
     Context,
     continue_digest,
     read_answer,
     read_input,
-    shorten_question,
     slice_messages,
 )
+from response_store.openai_api.question import SEARCHED_CHARS, shorten_question
 
 HELLO: list[Any] = [{"role": "user", "content": "Look at a.py"}]
 CALLED = {
