@@ -210,7 +210,7 @@ def test_ways_of_the_data(house: House) -> None:
     files = [re.findall(r"`([a-z_0-9]+(?:/[a-z_0-9*]+)*)`", way) for way in ways]
     known = {short(module).replace(".", "/") for module in house.modules}
     named = {name for way in files for name in way}
-    assert len(files) == 12
+    assert len(files) == 13
     assert {name.replace("/*/", f"/{kind}/") for name in named for kind in BACKENDS} <= known
     assert len(files[0]) <= 25
 

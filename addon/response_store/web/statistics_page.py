@@ -111,12 +111,12 @@ _COUNTS = (
     Measure("errors", lambda one: one.errors, shorten_count),
 )
 _FIRST_EVENT = (
-    Measure("half", lambda one: one.first_event_ms_p50, format_duration),
-    Measure("95 %", lambda one: one.first_event_ms_p95, format_duration),
+    Measure("p50", lambda one: one.first_event_ms_p50, format_duration),
+    Measure("p95", lambda one: one.first_event_ms_p95, format_duration),
 )
 _TOOK = (
-    Measure("half", lambda one: one.duration_ms_p50, format_duration),
-    Measure("95 %", lambda one: one.duration_ms_p95, format_duration),
+    Measure("p50", lambda one: one.duration_ms_p50, format_duration),
+    Measure("p95", lambda one: one.duration_ms_p95, format_duration),
 )
 _CACHED = (Measure("share", lambda one: one.cached_share, format_percent),)
 
