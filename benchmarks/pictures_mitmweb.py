@@ -95,7 +95,7 @@ def take_picture(folder: Path, program: Path) -> None:
         arguments=COLUMNS,
     )  # fmt: skip
     with proxy, Browser(program, folder) as browser:
-        browser.resize(1800, 560)
+        browser.resize(1500, 560)
         browser.open(f"http://127.0.0.1:{port}/?token={PASSWORD}")
         wait_until(lambda: browser.text().count(" · ") >= 4, "comments are there")
         browser.value(
