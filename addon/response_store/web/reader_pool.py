@@ -100,6 +100,7 @@ class ReaderPool:
         try:
             result: _T = await waiting.future
         except asyncio.CancelledError:
+            waiting.is_cancelled = True  # at once: a thread that becomes free must not begin it
             # Telling a server takes a connection to it, which the loop does not wait for.
             waiting.loop.run_in_executor(None, waiting.cancel)
             raise

@@ -83,6 +83,7 @@ def test_json_holds_what_is_known(anywhere: Anywhere, run: Command) -> None:
         "output_text",
         "raw_response",
         "context_digest",
+        "answer_digest",
         "event_times",
     }
     assert (

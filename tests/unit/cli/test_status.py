@@ -21,7 +21,7 @@ def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:
     assert run("status").stdout == (
         f"database\t{stored.path}\n"
         f"size\t{kib:.1f} KiB, write-ahead log 0 B\n"
-        "schema\tresponses version 1, exchanges version 8\n"
+        "schema\tresponses version 1, exchanges version 9\n"
         "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused\n"
         "apis\t4 responses, 1 chat_completions\n"
         "responses\t1\n"
@@ -49,7 +49,7 @@ def test_a_pipe_gets_the_same_facts_of_postgresql(
         sizes,
     )
     assert counters == [
-        "schema\tresponses version 1, exchanges version 8",
+        "schema\tresponses version 1, exchanges version 9",
         "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused",
         "apis\t4 responses, 1 chat_completions",
         "responses\t1",
