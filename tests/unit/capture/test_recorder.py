@@ -455,13 +455,20 @@ def test_nothing_is_awaited_with_process() -> None:
     assert capturing.counters.snapshot() == {"seen": 2}
 
 
+def settle_once_waited_for(capturing: Capturing) -> None:
+    deadline = time.monotonic() + 10
+    while not capturing.journal.waits and time.monotonic() < deadline:
+        time.sleep(0.001)
+    capturing.journal.settle()
+
+
 def test_the_end_of_a_stream_waits_for_the_disk() -> None:
     """With `power` the terminal event goes on once it is synced."""
     capturing = Capturing(durability="power")
     capturing.journal.settles = False
     capturing.recorder._wait = 5.0  # a timer of a busy machine may be late
     exchange = capturing.stream()
-    threading.Timer(0.005, capturing.journal.settle).start()
+    threading.Thread(target=settle_once_waited_for, args=(capturing,)).start()
     capturing.feed(exchange, TERMINAL)
     assert capturing.journal.pending == []
     assert len(capturing.journal.waits) == 1
