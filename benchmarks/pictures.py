@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -57,14 +58,14 @@ def take_pictures(folder: Path, program: Path) -> None:
             browser.screenshot(IMAGES / f"{name}.png")
 
 
-def main() -> None:
-    """Take them all."""
+def run_with_browser(take: Callable[[Path, Path], None]) -> None:
+    """Take pictures with a new folder and the program of a browser."""
     program = find_browser()
     if program is None:
         sys.exit("no Chromium: set TEST_CHROMIUM to one, or put it on PATH")
     with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
-        take_pictures(Path(folder), program)
+        take(Path(folder), program)
 
 
 if __name__ == "__main__":
-    main()
+    run_with_browser(take_pictures)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -12,9 +10,9 @@ from typing import Any
 from mitmproxy import connection, http
 from mitmproxy.io import FlowWriter
 
-from benchmarks.pictures import IMAGES
+from benchmarks.pictures import IMAGES, run_with_browser
 from tests.fakes import bodies
-from tests.harness.browser import Browser, find_browser
+from tests.harness.browser import Browser
 from tests.harness.ports import free_port
 from tests.harness.proxy import Proxy, make_authority, wait_until
 
@@ -112,14 +110,5 @@ def take_picture(folder: Path, program: Path) -> None:
         browser.screenshot(IMAGES / "mitmweb.png")
 
 
-def main() -> None:
-    """Take it."""
-    program = find_browser()
-    if program is None:
-        sys.exit("no Chromium: set TEST_CHROMIUM to one, or put it on PATH")
-    with tempfile.TemporaryDirectory(dir=Path.home()) as folder:
-        take_picture(Path(folder), program)
-
-
 if __name__ == "__main__":
-    main()
+    run_with_browser(take_picture)

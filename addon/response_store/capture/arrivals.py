@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from response_store.capture.draft import Arrivals
-from response_store.model.event_times import MAX_TIMES, spread_places
+from response_store.model.event_times import MAX_TIMES, thin_moments
 
 
 class ArrivalLog:
@@ -52,9 +52,11 @@ class ArrivalLog:
         return Arrivals(started, self._at[first:], self._ends[first:], self._is_thinned)
 
     def _thin(self) -> None:
+        """Drop every other moment or so once there are too many.
+
+        What was taken by then stays taken: that is told by bytes, not by places.
+        """
         if len(self._at) <= 2 * MAX_TIMES:
             return
-        places = spread_places(self._ends, MAX_TIMES)
-        self._at = [self._at[place] for place in places]
-        self._ends = [self._ends[place] for place in places]
+        self._at, self._ends = thin_moments(self._at, self._ends)
         self._is_thinned = True

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from response_store.resources import find_user_folder
+
 if TYPE_CHECKING:
     from response_store.cli.source import Source
 
@@ -50,6 +52,4 @@ def _find_default_folder(environ: Mapping[str, str]) -> Path | None:
         return Path(systemd, "journals")
     if sys.platform != "linux":
         return None
-    state = environ.get("XDG_STATE_HOME", "")
-    home = Path(state) if state.strip() else Path("~/.local/state").expanduser()
-    return home / "response-store" / "journals"
+    return find_user_folder("state", environ) / "journals"

@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -25,6 +24,7 @@ from response_store.config.problems import Problem, climbs
 from response_store.config.rules import TABLE_KEYS
 from response_store.config.schema import load_schema
 from response_store.config.table_names import TableNames, find_long_names
+from response_store.resources import find_user_folder
 
 if TYPE_CHECKING:
     from response_store.config.ip_ranges import HostPolicy
@@ -386,7 +386,6 @@ def _choose_host_policy(settings: Mapping[str, Any]) -> HostPolicy:
 
 
 IN_WORKING_DIRECTORY = "responses.db"
-_FOLDER = "response-store"
 
 
 def find_default_database(environ: Mapping[str, str]) -> Path:
@@ -394,14 +393,7 @@ def find_default_database(environ: Mapping[str, str]) -> Path:
 
     Raises RuntimeError where the user has no home.
     """
-    if sys.platform == "linux":  # known without platformdirs, which takes a while to load
-        data = environ.get("XDG_DATA_HOME", "")
-        folder = (Path(data) if data.strip() else Path("~/.local/share").expanduser()) / _FOLDER
-    else:
-        import platformdirs  # noqa: PLC0415
-
-        folder = platformdirs.user_data_path(_FOLDER, appauthor=False)
-    return folder / IN_WORKING_DIRECTORY
+    return find_user_folder("data", environ) / IN_WORKING_DIRECTORY
 
 
 def build_sqlite_url(path: Path) -> str:

@@ -10,7 +10,7 @@ from itertools import accumulate
 
 from response_store.capture.draft import Arrivals
 from response_store.limits import VALUES
-from response_store.model.event_times import MAX_TIMES, encode_event_times, spread_places
+from response_store.model.event_times import MAX_TIMES, encode_event_times, thin_moments
 from response_store.openai_api.sse import BOM, begins_stream, find_frame_ends
 
 _MAX_JOINED = 8 * MAX_TIMES  # moments of one stream: an hour of it may have many
@@ -28,9 +28,7 @@ def join_arrivals(earlier: Arrivals | None, later: Arrivals | None, body: bytes)
     earlier.ends += later.ends
     earlier.is_thinned = earlier.is_thinned or later.is_thinned
     if len(earlier.ends) > _MAX_JOINED:
-        places = spread_places(earlier.ends, MAX_TIMES)
-        earlier.at = [earlier.at[place] for place in places]
-        earlier.ends = [earlier.ends[place] for place in places]
+        earlier.at, earlier.ends = thin_moments(earlier.at, earlier.ends)
         earlier.is_thinned = True
     return earlier
 

@@ -70,8 +70,10 @@ class Lineage:
             "parent_exchange_id": parent.exchange_id if parent else None,
         }
         if parent is not None and record.pieces is not None:
-            before = parent.context_digest if link.is_by_name else EMPTY.digest
-            if before and (session == parent.session_id or not link.is_by_name):
+            before: str | None = EMPTY.digest
+            if link.is_by_name:
+                before = parent.context_digest if session == parent.session_id else None
+            if before:
                 columns["context_digest"] = continue_digest(before, record.pieces)
         if parent is not None and link.is_by_name and row.previous_response_id is None:
             columns["question"] = row.question or parent.question  # it asks after what that began

@@ -41,6 +41,12 @@ def spread_places(counts: Sequence[int], at_most: int) -> list[int]:
     return list(shares.values())
 
 
+def thin_moments(at: Sequence[float], ends: Sequence[int]) -> tuple[list[float], list[int]]:
+    """Return at most `MAX_TIMES` of the moments at which bytes up to these ends had come."""
+    places = spread_places(ends, MAX_TIMES)
+    return [at[place] for place in places], [ends[place] for place in places]
+
+
 def encode_event_times(came: Sequence[tuple[int, int]], *, is_thinned: bool = False) -> str:
     """Return the column for how many events had come by which millisecond since the start.
 

@@ -82,7 +82,7 @@ def read_input(items: bytes, question_chars: int = PLAIN_CHARS) -> Context:
         tuple(walk.pieces),
         walk.rooted,
         _digest_newest(walk.answers),
-        _digest_newest(walk.quotes),
+        _digest_newest(walk.quotes, behind_first_line=True),
     )
 
 
@@ -94,15 +94,22 @@ def read_answer(context: Context, items: Iterable[bytes | Raw]) -> Context:
     walk = _Walk(context)
     walk.read_items(items)
     beginnings, question = context.beginnings, context.question
-    answers = _digest_newest(walk.answers[-1:])
+    answers = _digest_newest(walk.answers, at_most=1)
     return Context(beginnings, question, walk.state, tuple(walk.pieces), walk.rooted, answers)
 
 
-def _digest_newest(texts: list[str]) -> tuple[str, ...]:
-    if not texts:
-        return ()
-    newest = texts[: -_MAX_ANSWERS - 1 : -1]
-    return tuple([blake2b(one.encode(), digest_size=_DIGEST_BYTES).hexdigest() for one in newest])
+def _digest_newest(
+    texts: list[str], at_most: int = _MAX_ANSWERS, *, behind_first_line: bool = False
+) -> tuple[str, ...]:
+    """Return the digests of the newest texts that are telling, the newest first."""
+    digests: list[str] = []
+    for text in reversed(texts):
+        part = text[text.index("\n") :].strip() if behind_first_line else text
+        if _MIN_ANSWER <= len(part) <= _MAX_ANSWER:
+            digests.append(blake2b(part.encode(), digest_size=_DIGEST_BYTES).hexdigest())
+            if len(digests) == at_most:
+                break
+    return tuple(digests)
 
 
 def continue_digest(digest: str, pieces: Iterable[bytes]) -> str:
@@ -191,19 +198,13 @@ class _Walk:
     def _add_text(self, role: str, text: str) -> None:
         if role == _MODEL:
             self._enter_answer()
-            if _MIN_ANSWER <= len(text) <= _MAX_ANSWER:
-                self.answers.append(text)
+            self.answers.append(text)
         else:
             self._leave_answer()
             self.new.append((False, text, ""))
             if "\n" in text:
-                self._add_quote(text)
+                self.quotes.append(text)
         self._add(f"m{role}\n{text}")
-
-    def _add_quote(self, text: str) -> None:
-        quote = text[text.index("\n") :].strip()
-        if _MIN_ANSWER <= len(quote) <= _MAX_ANSWER:
-            self.quotes.append(quote)
 
     def _add_call(self, name: str, arguments: str, call_id: str) -> None:
         self._enter_answer()

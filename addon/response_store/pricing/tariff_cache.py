@@ -8,7 +8,6 @@ names of models and hosts, and is for its owner alone. Without it all is as slow
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from response_store.pricing.cost import PriceKey, PriceSource, Tariff
+from response_store.resources import find_user_folder
 
 MAX_ENTRIES = 500
 """Models that the file remembers: with more of them it begins anew."""
@@ -111,16 +111,6 @@ def _replace_file(file: Path, data: bytes) -> None:
 def find_cache_file(environ: Mapping[str, str]) -> Path | None:
     """Return where the file is; None where the user has no home."""
     try:
-        if sys.platform == "linux":  # known without platformdirs, which takes a while to load
-            cache = environ.get("XDG_CACHE_HOME", "")
-            folder = (Path(cache) if cache.strip() else Path("~/.cache").expanduser()) / _FOLDER
-        else:
-            import platformdirs  # noqa: PLC0415
-
-            folder = platformdirs.user_cache_path(_FOLDER, appauthor=False)
+        return find_user_folder("cache", environ) / "prices.msgpack"
     except RuntimeError:
         return None
-    return folder / "prices.msgpack"
-
-
-_FOLDER = "response-store"

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from response_store.backends.base import Turn
-from response_store.diagnostics import Counters
 from response_store.ingest.draft import Draft
 from response_store.ingest.lineage import Lineage
 from response_store.model.records import Api, Record
 from response_store.queries.statements import TurnKey
-from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
-from tests.contract.backends import BACKENDS
 from tests.contract.contents import Contents
 from tests.unit.ingest.drafts import builder, request, whole
 from tests.unit.redaction.keys import KEYS
@@ -88,12 +85,6 @@ class NoStore:
     def find_turns(self, names: Sequence[Any], key: TurnKey) -> list[Turn | None]:
         assert self.knows, names
         return [None for _ in names]
-
-
-@pytest.fixture
-def talk() -> Conversation:
-    """A client."""
-    return Conversation()
 
 
 def link(*records: Record) -> dict[str, tuple[str | None, str | None]]:
@@ -272,20 +263,6 @@ def test_what_can_not_be_searched(
     monkeypatch.setattr(redactor, "redact_json", lambda _: None)
     turn = talk.responses([asked("a"), said("A"), asked(KEY)], "B")
     assert (turn.beginnings, turn.exchange.context_digest) == ((), None)
-
-
-@pytest.fixture
-def redactor() -> Redactor:
-    """What takes keys of GitHub out."""
-    return Redactor(Patterns(["github"], {}), bytes, Counters())
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def contents(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Contents]:
-    """A database that outlives a process."""
-    backend = BACKENDS[request.param](tmp_path)
-    yield Contents(backend)
-    backend.close()
 
 
 def test_a_restart(contents: Contents, talk: Conversation) -> None:

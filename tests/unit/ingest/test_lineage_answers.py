@@ -2,37 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-import pytest
-
-from response_store.diagnostics import Counters
 from response_store.ingest.lineage import Lineage
-from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
-from tests.contract.backends import BACKENDS
 from tests.contract.contents import Contents
 from tests.unit.ingest.test_lineage import KEY, Conversation, asked, link, places, said, set_row
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SUMMARY = "It reads a.txt and prints each line of it."
 SESSION = {"session_id": "s"}
-
-
-@pytest.fixture
-def talk() -> Conversation:
-    """A client."""
-    return Conversation()
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def contents(request: pytest.FixtureRequest, tmp_path: Any) -> Iterator[Contents]:
-    """A database that outlives a process."""
-    backend = BACKENDS[request.param](tmp_path)
-    yield Contents(backend)
-    backend.close()
 
 
 def test_what_stood_before_an_answer_has_moved(contents: Contents, talk: Conversation) -> None:
@@ -108,9 +84,9 @@ def test_a_response_that_is_named_counts_before_content(talk: Conversation) -> N
     assert (linked["e3"], linked["e4"]) == (("e2", "e2"), ("e1", "e1"))
 
 
-def test_secrets_do_not_count(talk: Conversation) -> None:
+def test_secrets_do_not_count(talk: Conversation, redactor: Redactor) -> None:
     """With `redact` an answer is known by what is left of it."""
-    talk.redactor = Redactor(Patterns(["github"], {}), bytes, Counters())
+    talk.redactor = redactor
     answer = f"Use the key {KEY} for it"
     first = talk.responses([asked("a")], answer)
     second = talk.responses([asked("b"), said(answer), asked("c")], "C")
