@@ -112,9 +112,15 @@ def _digest_newest(
     return tuple(digests)
 
 
-def continue_digest(digest: str, pieces: Iterable[bytes]) -> str:
-    """Return the digest of what has this one, with more pieces behind it."""
-    state = bytes.fromhex(digest)
+def continue_digest(digest: str, pieces: Iterable[bytes]) -> str | None:
+    """Return the digest of what has this one, with more pieces behind it.
+
+    None where it is none of ours: rows may be imported, or written by others.
+    """
+    try:
+        state = bytes.fromhex(digest)
+    except ValueError:
+        return None
     for piece in pieces:
         state = blake2b(state + piece, digest_size=_DIGEST_BYTES).digest()
     return state.hex()

@@ -197,6 +197,17 @@ def test_a_session_of_its_own_has_no_digest_of_another(talk: Conversation) -> No
     assert linked[1].exchange.context_digest is None
 
 
+def test_a_digest_that_is_none_of_ours(contents: Contents, talk: Conversation) -> None:
+    """A row that others have written stops nothing: what goes on from it has no digest."""
+    first = set_row(talk.responses([asked("a")], "A"), context_digest="not a digest")
+    contents.store.write(Lineage(contents.store).link([first]))
+    second = talk.responses([asked("b")], "B", previous_response_id="resp_1")
+    (linked,) = Lineage(contents.store).link([second])
+    assert isinstance(linked, Record)
+    row = linked.exchange
+    assert (row.parent_exchange_id, row.context_digest) == ("e1", None)
+
+
 def test_a_poll_says_what_was_asked(talk: Conversation) -> None:
     """It has the question and the model of the request that began the response."""
     begun = talk.responses([asked("Why?")], "", background=True)
