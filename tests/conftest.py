@@ -87,6 +87,7 @@ def proxy(
         authority=authority,
         mode=f"reverse:{model_server.url}",
         config=BY_TENANT,
+        executed=True,
     ) as proxy:
         yield proxy
 

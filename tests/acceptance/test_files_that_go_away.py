@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
 import time
 from contextlib import closing
@@ -263,7 +264,7 @@ def test_journal_goes_away(kept: Proxy, tmp_path: Path, tenant: str, way: str) -
     assert "can't be written" in counters(kept)["journal"]
     wait_until(lambda: "can't be written" in kept.output(), "the log says why")
     assert kept.process is not None
-    kept.process.terminate()  # its ingester goes on looking for a while
+    kept.process.send_signal(signal.SIGTERM)  # its ingester goes on looking for a while
     finished = kept.wait()
     assert kept.database.exchanges(tenant) == []
     assert "are in memory alone, and lost with this process" in finished.stderr

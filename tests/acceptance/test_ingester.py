@@ -228,7 +228,7 @@ def test_secrets_of_the_environment(make_proxy: MakeProxy, tmp_path: Path, tenan
     folder.mkdir()
     url = f"sqlite:///{folder}/responses.db"
     environment = SECRETS | {"RESPONSE_STORE_DATABASE_URL": url}
-    with make_proxy(environment=environment) as proxy:
+    with make_proxy(environment=environment, executed=True) as proxy:
         exchanges(proxy, tenant, 2)
         proxy.flush()
         assert (folder / "responses.db").exists()

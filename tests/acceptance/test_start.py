@@ -109,7 +109,7 @@ def test_a_file_that_others_may_read(make_proxy: MakeProxy, tenant: str) -> None
 
 def test_a_log_that_waits_for_its_database(make_proxy: MakeProxy) -> None:
     """A -wal that lies there before its database ends mitmdump at once, and is left as it is."""
-    proxy = make_proxy(control=False)
+    proxy = make_proxy(control=False, executed=True)
     proxy.folder.mkdir()
     log = proxy.folder / "responses.db-wal"
     log.write_bytes(b"planted")
@@ -262,7 +262,7 @@ def test_start_without_configuration(make_proxy: MakeProxy) -> None:
 
     Listening on all interfaces, mitmproxy's default, is worth a warning.
     """
-    with make_proxy(config=None, arguments=["--listen-host", ""]) as proxy:
+    with make_proxy(config=None, arguments=["--listen-host", ""], executed=True) as proxy:
         fetch(proxy.port, asking(), "-")
         row = proxy.database.ended("default")
         assert_completed(row, streamed=False, model="gpt-5")

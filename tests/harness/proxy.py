@@ -18,6 +18,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic, sleep
 from types import TracebackType
@@ -30,6 +31,8 @@ import response_store
 from response_store.mitmweb import ALL_WRITTEN
 from response_store.resources import find_script
 from tests.harness.database import Database
+from tests.harness.forked import Forked
+from tests.harness.forked import start as fork
 
 BIN = Path(sys.executable).parent
 PACKAGE = Path(response_store.__file__).parents[1]
@@ -102,7 +105,8 @@ class Proxy:
     `options` are mitmproxy's (`--set`), `arguments` anything else for its command line, `first`
     scripts that are loaded before the addon's, `in_ingester` scripts that run in the ingester's
     process before anything else does, `before` a command to start the program through. `patience`
-    is in seconds, for the start.
+    is in seconds, for the start. An `executed` mitmdump is no fork of a process that has imported
+    mitmproxy already; other programs are executed anyway, as is what is started through a command.
     """
 
     def __init__(
@@ -121,11 +125,13 @@ class Proxy:
         program: str = "mitmdump",
         addon: bool = True,
         control: bool = True,
+        executed: bool = False,
         patience: float = 20.0,
     ) -> None:
         self.folder = folder
         self.port = 0
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | Forked | None = None
+        self._executed = executed or program != "mitmdump" or bool(before)
         self._authority = authority
         self._mode = mode
         self._config = config
@@ -163,11 +169,11 @@ class Proxy:
         """Start the process and wait until it serves."""
         self._prepare()
         with self._stream("stdout") as stdout, self._stream("stderr") as stderr:
-            self.process = subprocess.Popen(
+            start = partial(subprocess.Popen, stdin=subprocess.DEVNULL) if self._executed else fork
+            self.process = start(
                 self._command(),
                 cwd=self.folder,
                 env=self._variables(),
-                stdin=subprocess.DEVNULL,
                 stdout=stdout,
                 stderr=stderr,
             )
