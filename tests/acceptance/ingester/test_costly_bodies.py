@@ -1,4 +1,8 @@
-"""Bodies that were made to cost: reading one takes bounded memory and time, and keeps its bytes."""
+"""Bodies that were made to cost: reading one takes bounded memory and time, and keeps its bytes.
+
+With `-m soak` bodies have the full size; else a third of it, in which there are more values than
+are read already.
+"""
 
 from __future__ import annotations
 
@@ -20,19 +24,25 @@ from response_store.model.records import Api, EndedBy, Record, Transport
 SIZE = 12 << 20
 MEMORY = 256  # MB over what the process takes with the body in its hands
 SECONDS = 5.0
+PARTS = [3, pytest.param(1, marks=pytest.mark.soak)]
 ASKED = b'{"model":"m","input":"x","messages":[]}'
 RESPONSE = b'{"id":"r","object":"response","status":"completed","output":['
 
 
-def filled(unit: bytes, before: bytes = b"", after: bytes = b"") -> Callable[[], bytes]:
-    """Return what makes a body of the full size of one unit."""
-    return lambda: before + unit * (SIZE // len(unit)) + after
+Body = Callable[[int], bytes]
 
 
-def counted(unit: bytes) -> Callable[[], bytes]:
-    """Return what makes a stream of the full size, each event with a number of its own."""
-    size = len(unit) + 8
-    return lambda: b"".join(unit.replace(b"%d", b"%d" % n) + b"\n\n" for n in range(SIZE // size))
+def filled(unit: bytes, before: bytes = b"", after: bytes = b"") -> Body:
+    """Return what makes a body of that size of one unit."""
+    return lambda size: before + unit * (size // len(unit)) + after
+
+
+def counted(unit: bytes) -> Body:
+    """Return what makes a stream of that size, each event with a number of its own."""
+    step = len(unit) + 8
+    return lambda size: b"".join(
+        unit.replace(b"%d", b"%d" % n) + b"\n\n" for n in range(size // step)
+    )
 
 
 TEXT = RESPONSE + b'{"type":"message","content":[{"type":"output_text","text":"'
@@ -112,10 +122,10 @@ def peak() -> int:
     return int(found[1]) // 1024
 
 
-def measure(name: str, line: Any) -> None:
+def measure(name: str, part: int, line: Any) -> None:
     """Read a body; send memory, seconds, state and kept bytes."""
     kind, make = CASES[name]
-    body = make()
+    body = make(SIZE // part)
     if kind == "request":
         body = body.replace(b'{"', b'{"model":"m","input":1,"', 1)
     draft = draft_of(kind, body)
@@ -129,11 +139,12 @@ def measure(name: str, line: Any) -> None:
     line.send((peak() - before, took, row.state, bool(row.raw_response or row.request_body)))
 
 
+@pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("name", CASES)
-def test_memory_and_time(name: str) -> None:
+def test_memory_and_time(name: str, part: int) -> None:
     """Whatever a body holds, reading it takes at most 256 MB and 5 seconds, and its row is made."""
     ours, theirs = multiprocessing.get_context("fork").Pipe()
-    child = multiprocessing.get_context("fork").Process(target=measure, args=(name, theirs))
+    child = multiprocessing.get_context("fork").Process(target=measure, args=(name, part, theirs))
     child.start()
     theirs.close()
     try:
