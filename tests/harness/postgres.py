@@ -262,9 +262,23 @@ class Postgres:
         user = quote(user, safe="")
         return f"postgresql://{user}{secret}@{place}:{port or self.port}/{path}{asked}"
 
+    def connect(self, database: str = "postgres") -> psycopg.Connection[Row]:
+        """Connect as the superuser, by the socket; each statement is a transaction of its own."""
+        return psycopg.connect(
+            host=str(self._folder),
+            port=self.port,
+            user=SUPERUSER,
+            dbname=database,
+            connect_timeout=10,
+            autocommit=True,
+            options="-c default_transaction_read_only=off",
+            row_factory=dict_row,
+            prepare_threshold=None,
+        )
+
     def execute(self, statement: str, *values: Any, database: str = "postgres") -> list[Row]:
         """Run a statement as the superuser, by the socket, in a transaction of its own."""
-        with self._connect(database) as connection:
+        with self.connect(database) as connection:
             cursor = connection.execute(statement, values or None)
             return cursor.fetchall() if cursor.description else []
 
@@ -336,20 +350,8 @@ class Postgres:
     ) -> None:
         self.close()
 
-    def _connect(self, database: str) -> psycopg.Connection[Row]:
-        return psycopg.connect(
-            host=str(self._folder),
-            port=self.port,
-            user=SUPERUSER,
-            dbname=database,
-            connect_timeout=10,
-            autocommit=True,
-            options="-c default_transaction_read_only=off",
-            row_factory=dict_row,
-        )
-
     def _run(self, statement: sql.Composed) -> None:
-        with self._connect("postgres") as connection:
+        with self.connect("postgres") as connection:
             connection.execute(statement)
 
     def _loaded(self) -> Any:

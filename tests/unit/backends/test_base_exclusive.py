@@ -143,7 +143,7 @@ def test_a_connection_that_is_lost(stored_in_postgres: StoredInPostgres, build: 
     """The lease outlives it, and is renewed on another one."""
     first, second = build(stored_in_postgres), build(stored_in_postgres)
     assert (first.is_held(), second.is_held()) == (True, False)
-    stored_in_postgres.database.execute(
+    stored_in_postgres.script(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )

@@ -76,10 +76,9 @@ def test_a_postgresql_database_without_tables_ends_with_1(
     place: Path, run: Command, plain_database: PostgresDatabase, command: tuple[str, ...]
 ) -> None:
     """The missing tables are named, wherever the command tells errors."""
-    stored = StoredInPostgres(plain_database)
-    stored.close()
-    stored.configure(place / "proxy.yaml")
-    stored.script("DROP TABLE {exchanges} CASCADE")
+    with closing(StoredInPostgres(plain_database)) as stored:
+        stored.configure(place / "proxy.yaml")
+        stored.script("DROP TABLE {exchanges} CASCADE")
     said = refusal(run, (*command, "--config", "proxy.yaml"))
     assert "tables are missing: openai_exchanges." in said
 

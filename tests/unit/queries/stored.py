@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import tempfile
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +39,12 @@ class Stored:
 
     def __init__(self, path: Path, names: TableNames = NAMES) -> None:
         self.path = path
-        self._quoted = {key: f'"{name}"' for key, name in names.by_placeholder().items()}
+        self._quoted = _quote(names)
+        if path.exists():
+            self.script(_read_schema())
+            return
         path.touch(mode=0o600)
-        self.script("PRAGMA journal_mode = WAL")
-        for file in (SCHEMAS / "shared_tables.sql", *sorted(SCHEMAS.glob("exchanges_*.sql"))):
-            self.script(file.read_text())
-        self.script(VERSION_TABLES)
+        path.write_bytes(_build_empty(names))
 
     @property
     def shown(self) -> str:
@@ -82,6 +84,26 @@ class Stored:
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
         with closing(sqlite3.connect(self.path)) as connection, connection:
             connection.executemany(statement.format(**self._quoted), rows)
+
+
+@cache
+def _build_empty(names: TableNames) -> bytes:
+    """Return the file of a database without rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_read_schema().format(**_quote(names)))
+        return path.read_bytes()
+
+
+def _read_schema() -> str:
+    files = [SCHEMAS / "shared_tables.sql", *sorted(SCHEMAS.glob("exchanges_*.sql"))]
+    return "".join([*(file.read_text() for file in files), VERSION_TABLES])
+
+
+def _quote(names: TableNames) -> dict[str, str]:
+    return {key: f'"{name}"' for key, name in names.by_placeholder().items()}
 
 
 def packed(body: bytes) -> bytes:

@@ -149,7 +149,7 @@ def test_what_takes_too_long_is_broken_off(own: StoredInPostgres) -> None:
 
 def test_a_locked_table_is_worth_another_try(own: StoredInPostgres) -> None:
     """A lock may pass."""
-    with own.open(seconds=0.3) as reader, own.database.server._connect(own.database.name) as held:
+    with own.open(seconds=0.3) as reader, own.database.server.connect(own.database.name) as held:
         held.execute("BEGIN")
         held.execute("LOCK TABLE openai_exchanges")
         with pytest.raises(TransientStoreError, match=r"locked|too long"):

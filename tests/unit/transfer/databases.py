@@ -154,7 +154,9 @@ class PostgresTables(Filled):
         return path
 
     def empty(self) -> None:
-        self.execute(f"TRUNCATE {', '.join(KEYS)} CASCADE")
+        # Rows are few: to delete them costs a tenth of new files for each table and index.
+        for table in KEYS:
+            self.execute(f"DELETE FROM {table}")
 
     def close(self) -> None:
         self._connection.close()
