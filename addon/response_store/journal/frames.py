@@ -111,7 +111,7 @@ def parse_header(buffer: bytes, at: int, segment: str, offset: int) -> tuple[Fra
     """Return the frame whose header stands at `at` of `buffer`, and its `crc_head`.
 
     `offset` is the same place in the file. None where the bytes can't be a header. The checksum
-    is not looked at: `head_is_whole` does that.
+    is not looked at: compare it with what `checksum_head` returns.
     """
     magic, kind, flags, zero, head_size, body_size, seq, key, crc_head, _ = HEADER.unpack_from(
         buffer, at
