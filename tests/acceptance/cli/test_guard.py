@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,7 @@ from tests.harness.commands import DEADLINE, PROGRAM, environment
 from tests.unit.cli import rows
 
 if TYPE_CHECKING:
+    from tests.unit.cli.conftest import Command
     from tests.unit.queries.stored import Stored
 
 
@@ -21,7 +23,7 @@ CANARY = "S3cretCanary"
 URL = f"postgres://u:{CANARY}@db.example.invalid/x"
 
 
-def run(*arguments: str, shell: str = "", **how: Any) -> subprocess.CompletedProcess[bytes]:
+def run_process(*arguments: str, shell: str = "", **how: Any) -> subprocess.CompletedProcess[bytes]:
     """The program with these arguments, or a shell's line in which it is "$@"."""
     command = [*PROGRAM, *arguments]
     more = how.pop("environment", {})
@@ -50,7 +52,7 @@ def test_a_full_disk(full: Stored, command: tuple[str, ...]) -> None:
     """What can't be written is an error with its reason."""
     if not Path("/dev/full").exists():
         pytest.skip("no /dev/full")
-    result = run(*command, shell='"$@" > /dev/full')
+    result = run_process(*command, shell='"$@" > /dev/full')
     assert result.returncode == 1
     assert b"disk is full" in result.stderr or b"No space left" in result.stderr
 
@@ -58,16 +60,16 @@ def test_a_full_disk(full: Stored, command: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_closed_streams(full: Stored, command: tuple[str, ...]) -> None:
     """A closed output is an error, closed input and closed errors are none."""
-    closed = run(*command, shell='exec 1>&-; "$@"')
+    closed = run_process(*command, shell='exec 1>&-; "$@"')
     assert b"closed" in closed.stderr or b"Bad file descriptor" in closed.stderr
     assert closed.returncode == 1
-    assert run(*command, shell='exec 0<&- 2>&-; "$@"').returncode == 0
+    assert run_process(*command, shell='exec 0<&- 2>&-; "$@"').returncode == 0
 
 
 @pytest.mark.parametrize("command", COMMANDS[:2], ids=" ".join)
 def test_a_reader_that_has_enough(full: Stored, command: tuple[str, ...]) -> None:
     """`| head` ends well: status 0 and no word."""
-    result = run(*command, shell='{ "$@"; echo "status $?" >&2; } | head -c 100 >/dev/null')
+    result = run_process(*command, shell='{ "$@"; echo "status $?" >&2; } | head -c 100 >/dev/null')
     assert result.stderr == b"status 0\n"
 
 
@@ -76,7 +78,8 @@ def test_a_reader_that_has_enough(full: Stored, command: tuple[str, ...]) -> Non
 )
 def test_a_working_directory_that_was_removed(tmp_path: Path, command: tuple[str, ...]) -> None:
     """It is told as that where it matters."""
-    result = run(*command, shell=f'mkdir {tmp_path}/d; cd {tmp_path}/d; rmdir {tmp_path}/d; "$@"')
+    folder = tmp_path / "d"
+    result = run_process(*command, shell=f'mkdir {folder}; cd {folder}; rmdir {folder}; "$@"')
     if command != ("config", "check"):
         assert result.returncode == 1
         said = result.stdout + result.stderr
@@ -141,27 +144,27 @@ ELSEWHERE = [f"list {URL}", f"show {URL}", f"{URL}", f"run {URL}", f"list --noth
 
 
 @pytest.mark.parametrize("line", COMMAND_LINES)
-def test_a_url_where_a_path_is_wanted(line: str) -> None:
+def test_a_url_where_a_path_is_wanted(run: Command, line: str) -> None:
     """It is told as that, and its password is nowhere."""
-    result = run(shell=f'"$@" {line}')
-    assert result.returncode == 2
-    assert CANARY.encode() not in result.stdout + result.stderr
-    words = b"path" if "--to " not in line else b"--to takes the path"
+    result = run(*shlex.split(line))
+    assert result.exit_code == 2
+    assert CANARY not in result.stdout + result.stderr
+    words = "path" if "--to " not in line else "--to takes the path"
     assert words in result.stderr
 
 
 @pytest.mark.parametrize("line", ELSEWHERE)
-def test_a_url_anywhere_else(line: str) -> None:
+def test_a_url_anywhere_else(run: Command, line: str) -> None:
     """Whatever complains of it does not repeat the password."""
-    result = run(shell=f'"$@" {line}')
-    assert result.returncode != 0
-    assert CANARY.encode() not in result.stdout + result.stderr
+    result = run(*shlex.split(line))
+    assert result.exit_code != 0
+    assert CANARY not in result.stdout + result.stderr
 
 
 def test_a_url_in_the_variable_of_the_file(stored: Stored) -> None:
     """RESPONSE_STORE_CONFIG with a URL in it is refused by every command in the same way."""
     for command in ("list", "status", "config check"):
-        result = run(*command.split(), environment={"RESPONSE_STORE_CONFIG": URL})
+        result = run_process(*command.split(), environment={"RESPONSE_STORE_CONFIG": URL})
         assert result.returncode == 2
         assert b"this is a URL, and the path of a YAML file is wanted" in result.stderr
         assert CANARY.encode() not in result.stdout + result.stderr
@@ -171,9 +174,9 @@ def test_config_check_without_a_file(tmp_path: Path) -> None:
     """It checks what is in force: the file of the variable, else the defaults."""
     config = tmp_path / "store.yaml"
     config.write_text("durability: power\n")
-    result = run("config", "check", environment={"RESPONSE_STORE_CONFIG": str(config)})
+    result = run_process("config", "check", environment={"RESPONSE_STORE_CONFIG": str(config)})
     assert result.stdout.startswith(f"{config}: ok\n".encode())
-    assert run("config", "check", cwd=tmp_path).stdout.startswith(b"defaults: ok\n")
+    assert run_process("config", "check", cwd=tmp_path).stdout.startswith(b"defaults: ok\n")
 
 
 def test_a_url_where_mitmproxy_wants_the_file(tmp_path: Path) -> None:
