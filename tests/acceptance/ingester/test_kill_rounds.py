@@ -19,7 +19,7 @@ PRIVATE = "allow_private_database_url: true\nssl_mode: disable\n"
 def test_sqlite(tmp_path: Path, durability: str) -> None:
     """What was acknowledged is there once, and what was deleted in between stays away."""
     config = make_config(tmp_path, f"durability: {durability}\n")
-    Rounds(config, sqlite_file(tmp_path / "responses.db"), seed=len(durability)).run(4)
+    Rounds(config, sqlite_file(tmp_path / "responses.db"), seed=len(durability)).run(3)
 
 
 @pytest.mark.timeout(120)
@@ -30,4 +30,4 @@ def test_postgres(tmp_path: Path, plain_database: PostgresDatabase) -> None:
     def execute(statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row.values()) for row in plain_database.execute(statement)]
 
-    Rounds(config, execute, seed=3).run(3)
+    Rounds(config, execute, seed=3).run(2)

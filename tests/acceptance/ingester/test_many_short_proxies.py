@@ -45,13 +45,13 @@ def check(acknowledged: Iterable[int], found: Iterable[tuple[Any, ...]]) -> None
 
 
 def test_sqlite(tmp_path: Path) -> None:
-    """150 of them, eight at once, one in five killed."""
-    check(run(tmp_path, 150, "1"), rows(tmp_path / "responses.db", ROWS))
+    """75 of them, eight at once, one in five killed."""
+    check(run(tmp_path, 75, "1"), rows(tmp_path / "responses.db", ROWS))
 
 
 def test_postgres(tmp_path: Path, plain_database: PostgresDatabase) -> None:
-    """60 of them with PostgreSQL."""
-    acknowledged = run(tmp_path, 60, "2", plain_database.url())
+    """40 of them with PostgreSQL."""
+    acknowledged = run(tmp_path, 40, "2", plain_database.url())
     check(acknowledged, [tuple(row.values()) for row in plain_database.execute(ROWS)])
 
 
