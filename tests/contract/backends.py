@@ -32,6 +32,8 @@ class Backend(Protocol):
 
     def execute(self, statement: str) -> list[Row]: ...
 
+    def drop_tables(self) -> None: ...
+
     def close(self) -> None: ...
 
 
@@ -52,6 +54,9 @@ class SqliteFile:
     def execute(self, statement: str) -> list[Row]:
         with closing(sqlite3.connect(self.path, isolation_level=None)) as connection:
             return _rows(connection, statement)
+
+    def drop_tables(self) -> None:
+        """Do nothing: nobody else has used the file."""
 
     def close(self) -> None:
         for store in self._made:

@@ -13,10 +13,12 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+import psycopg
+
 from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import PostgresTarget, build_postgres_target
 from tests.harness.pgbouncer import pgbouncer
-from tests.harness.postgres import Postgres, PostgresDatabase, Template
+from tests.harness.postgres import Postgres, PostgresDatabase, Row, Template
 from tests.harness.postgres_certificates import PostgresCertificates, make_postgres_certificates
 from tests.harness.postgres_programs import reachable_folder
 
@@ -68,6 +70,14 @@ def shared_pooler(mode: str) -> int:
 def shared_database() -> PostgresDatabase:
     """A database of the shared server, for tests one after the other; each leaves it empty."""
     return shared_server().create_database()
+
+
+@cache
+def shared_connection() -> psycopg.Connection[Row]:
+    """The superuser's connection to that database, for one statement after the other."""
+    connection = _opened.enter_context(shared_server().connect(shared_database().name))
+    connection.prepare_threshold = None  # tables come and go
+    return connection
 
 
 @cache
