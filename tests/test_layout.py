@@ -20,6 +20,7 @@ WHOLE = {
     "cli.completion": "a command",
     "cli.script_path": "a command",
     "errors": "the tree of all errors",
+    "ingest.wake_pace": "one decision, by a clock that tests set",
     "ingester": "where the process is put together",
     "links": "one check, of use to the journal and to the database",
     "sql_functions": "a plugin of other tools",

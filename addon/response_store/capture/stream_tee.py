@@ -370,7 +370,10 @@ class StreamTee:
         return mark is not None
 
     def _find_terminal(self, before: list[bytes], block: bytes) -> list[bytes]:
-        """Return the frame of the first terminal event in whole frames, in pieces."""
+        """Return the frame of the first terminal event in whole frames, in pieces.
+
+        Only frames with a mark are read.
+        """
         if sum(map(len, before)) > OUTLINED:
             end = max(block.find(FRAME_END), 0)
             first = [*before, block[:end]]
@@ -379,8 +382,15 @@ class StreamTee:
             block = block[end:]
         elif before:
             block = b"".join((*before, block))
-        terminal = next(filter(self._is_terminal, parse_events(block)), None)
-        return [] if terminal is None else [_format_frame(terminal)]
+        at = 0
+        while mark := self._has_mark(block, at):
+            start = block.rfind(FRAME_END, at, mark.start())
+            end = block.find(FRAME_END, mark.end())
+            start = at if start < 0 else start + len(FRAME_END)
+            at = len(block) if end < 0 else end + len(FRAME_END)
+            for event in filter(self._is_terminal, parse_events(block[start:at])):
+                return [_format_frame(event)]
+        return []
 
     def _take_whole_events(self) -> list[bytes]:
         """Return what is whole of what waits; the rest goes on waiting, if there is a rest.

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from response_store import __version__
 from response_store.backoff import Backoff
+from response_store.config import Acknowledge
 from response_store.ingest import process
 from response_store.ingest.channel import (
     GONE,
@@ -47,6 +48,7 @@ from response_store.ingest.channel import (
     Written,
     encode,
 )
+from response_store.ingest.wake_pace import WakePace
 from response_store.journal.receipts import Receipt
 from response_store.model.records import WrittenRow
 from response_store.openai_api.credentials import PROCESS_KEY
@@ -57,7 +59,6 @@ if TYPE_CHECKING:
     from response_store.journal.directory import JournalDirectory
 
 logger = logging.getLogger(__name__)
-WAKE_DELAY = 0.003  # seconds in which appends share one wake-up
 HELD_FRAMES = 20_000  # that wait in memory for an ingester that does not take them
 HELD_BYTES = 256 * 1024 * 1024
 _RECEIVE = 1 << 18  # bytes at once
@@ -106,7 +107,7 @@ class Supervisor:
         self._decoder = MessageDecoder()
         self._outgoing: deque[Buffer] = deque()
         self._writes = False  # whether the loop watches for room in the socket
-        self._wakes_at = 0.0  # when the process hears of what was appended before that
+        self._pace = WakePace(adapts=config.acknowledge is not Acknowledge.DATABASE)
         self._closed = False
         self._held: dict[int, HeldFrame] = {}
         self._held_bytes = 0
@@ -159,11 +160,10 @@ class Supervisor:
     # What the proxy has to say
 
     def wake(self) -> None:
-        """Let the ingester know, within `WAKE_DELAY`, that frames were appended."""
-        now = self._loop.time()
-        if now >= self._wakes_at:
-            self._wakes_at = now + WAKE_DELAY
-            self._loop.call_later(WAKE_DELAY, self._errors.guard, "ingester", self._wake)
+        """Let the ingester know, soon, that a frame was appended."""
+        delay = self._pace.note_append(self._loop.time())
+        if delay is not None:
+            self._loop.call_later(delay, self._errors.guard, "ingester", self._wake)
 
     def send(self, seq: int, kind: int, key: int, head: bytes, parts: Sequence[Buffer]) -> Receipt:
         """Send a frame that may not touch the disk as it is; it is kept until it is accepted.

@@ -592,3 +592,18 @@ def test_an_endless_event() -> None:
         body.feed(b"data: " + b"x" * 100)
     assert body._frames is None
     assert body.pending_size == 1000
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+@pytest.mark.parametrize("behind", [0, 2])
+def test_marks_in_texts(before: int, behind: int) -> None:
+    """Events that only speak of a terminal one, in the same chunk, hide none and are none."""
+    text = b'event: delta\ndata: {"type":"delta","delta":"response.completed"}\n\n'
+    last = b'event: response.failed\ndata: {"type":"response.failed"}\n\n'
+    body = StreamTee(Api.RESPONSES, "", 600, Budget(LIMIT))
+    assert body.feed(text) is False
+    assert body.feed(text * before + last + text * behind) is True
+    body = StreamTee(Api.RESPONSES, "", 30, Budget(LIMIT))
+    body.feed(text * before + last + text * behind)
+    assert body.is_terminated
+    assert b"".join(body.take(all_of_it=True)).endswith(last)

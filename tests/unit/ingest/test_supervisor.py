@@ -39,7 +39,8 @@ from response_store.ingest.channel import (
     Written,
     encode,
 )
-from response_store.ingest.supervisor import WAKE_DELAY, Supervisor
+from response_store.ingest.supervisor import Supervisor
+from response_store.ingest.wake_pace import WAKE_DELAY
 from response_store.journal.frames import FrameKind
 from response_store.model.records import WrittenRow
 from response_store.openai_api.credentials import PROCESS_KEY
