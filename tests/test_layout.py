@@ -52,6 +52,7 @@ BANNED_VALUES = frozenset(
 TESTED_ELSEWHERE = {
     "addon": "acceptance/test_start",
     "backends.postgres.batch": "contract/test_batches",
+    "backends.postgres.follow": "unit/queries/test_exchanges_follow",
     "backends.postgres.prune": "unit/pruning/test_prune",
     "backends.postgres.reader": "unit/queries/test_reader_opening_postgres",
     "backends.postgres.resolver": "unit/config/test_postgres_target_resolving",

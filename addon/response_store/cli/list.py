@@ -35,7 +35,13 @@ from response_store.format.text import (
 )
 from response_store.limits import NAME, shorten_name
 from response_store.model.selection import Selection
-from response_store.queries.exchanges import OPENING_CHARACTERS, Cursor, Page, Summary
+from response_store.queries.exchanges import (
+    OPENING_CHARACTERS,
+    SUMMARY_FIELDS,
+    Cursor,
+    Page,
+    Summary,
+)
 from response_store.queries.sessions import compute_session_costs, list_sessions
 
 if TYPE_CHECKING:
@@ -169,7 +175,8 @@ def build_page_object(page: Page, prices: Prices) -> dict[str, object]:
 def build_object(one: Summary, prices: Prices) -> dict[str, object]:
     """Return an exchange as programs get it, in lists, with its cost."""
     usd = prices.price(one)
-    return msgspec.structs.asdict(one) | {"cost_usd": None if usd is None else float(usd)}
+    columns = {name: getattr(one, name) for name in SUMMARY_FIELDS}
+    return columns | {"cost_usd": None if usd is None else float(usd)}
 
 
 def format_plain(exchanges: Iterable[Summary], prices: Prices) -> str:

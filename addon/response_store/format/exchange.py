@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from response_store.queries.exchanges import Query, Summary
     from response_store.queries.lookup import LookupResult
 
-    Exchange: TypeAlias = ExchangeRow | Summary | WrittenRow
+    Exchange: TypeAlias = ExchangeRow | WrittenRow
 
 _BODIES = ("request_body", "raw_response", "result")
 

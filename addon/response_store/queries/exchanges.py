@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -43,50 +43,17 @@ if TYPE_CHECKING:
 
 OPENING_CHARACTERS = 200
 
+NOT_LISTED = frozenset({
+    "request_body", "result", "output_text", "raw_response", "event_times", "context_digest",
+    "answer_digest",
+})  # fmt: skip
+"""The columns that lists do without: what is large, and what is read by the store alone."""
 
-class Summary(msgspec.Struct, frozen=True):
-    """An exchange in a list: all columns but its bodies, and `output_start` of its output text."""
 
-    exchange_id: str
-    response_id: str | None
-    started_at: float
-    state: str
-    ended_by: str | None
-    status_code: int | None
-    error_code: str | None
-    error_message: str | None
-    api: str
-    transport: str
-    requested_model: str | None
-    model: str | None
-    input_tokens: int | None
-    cached_tokens: int | None
-    output_tokens: int | None
-    total_tokens: int | None
-    first_event_ms: float | None
-    duration_ms: float | None
-    method: str
-    scheme: str
-    host: str
-    port: int | None
-    path: str
-    user_agent: str | None
-    tenant_id: str
-    previous_response_id: str | None
-    conversation_id: str | None
-    reasoning_tokens: int | None
-    upstream_request_id: str | None
-    recorder_id: str
-    session_id: str | None
-    parent_exchange_id: str | None
-    agent: str | None
-    label: str | None
-    question: str | None
-    service_tier: str | None
-    cache_write_tokens: int | None
-    incomplete_reason: str | None
-    rate_limits: str | None
-    output_start: str | None
+class Summary(ExchangeRow, frozen=True, kw_only=True):
+    """An exchange in a list: None for what is `NOT_LISTED`, and how its output text begins."""
+
+    output_start: str | None = None
 
     @property
     def ended_at(self) -> float:
@@ -94,10 +61,14 @@ class Summary(msgspec.Struct, frozen=True):
         return self.started_at + (self.duration_ms or 0) / 1000
 
 
-COLUMNS = ", ".join(
-    (*Summary.__struct_fields__[:-1], f"substr(output_text, 1, {OPENING_CHARACTERS})")
-)
+SUMMARY_FIELDS = tuple(name for name in Summary.__struct_fields__ if name not in NOT_LISTED)
+COLUMNS = ", ".join((*SUMMARY_FIELDS[:-1], f"substr(output_text, 1, {OPENING_CHARACTERS})"))
 """What is selected for a `Summary`."""
+
+
+def build_summary(columns: Sequence[Any]) -> Summary:
+    """Return the summary of a row of `COLUMNS`."""
+    return Summary(**dict(zip(SUMMARY_FIELDS, columns, strict=True)))
 
 
 class Cursor(msgspec.Struct, frozen=True):
@@ -161,7 +132,7 @@ def add_following(reader: Reader, tenant: str, exchanges: Sequence[Summary]) -> 
         ids = names[first:][:_ID_BATCH_SIZE]
         statement = FOLLOWING.format(columns=COLUMNS, ids=", ".join("?" * len(ids)))
         for row in reader.rows(statement, (*ids, tenant)):
-            later = Summary(*row)
+            later = build_summary(row)
             furthest.setdefault(later.response_id, later)
     for one in exchanges:
         end = furthest.get(one.response_id) if one.state in UNSETTLED else None
@@ -205,7 +176,7 @@ class Query(Closes):
             sql, values = f"{sql} AND {BEFORE_CURSOR}", (*values, *msgspec.structs.astuple(before))
         with self._reader.snapshot():
             rows = self._reader.rows(select_newest(sql), (*values, limit + 1))
-            summaries = [Summary(*row) for row in rows[:limit]]
+            summaries = [build_summary(row) for row in rows[:limit]]
             shown = tuple(add_following(self._reader, tenant, summaries))
         if len(rows) <= limit:
             return Page(shown, None)
@@ -280,7 +251,7 @@ def list_last_ended(reader: Reader, selection: Selection, limit: int) -> list[Su
     """Return the last `limit` exchanges of a selection that have ended, the oldest first."""
     sql, values = msgspec.structs.replace(selection, ended=True).condition()
     rows = reader.rows(select_newest(sql), (*values, limit))
-    return [Summary(*row) for row in reversed(rows)]
+    return [build_summary(row) for row in reversed(rows)]
 
 
 class ReportedExchanges:

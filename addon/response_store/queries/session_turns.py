@@ -16,7 +16,7 @@ import msgspec
 from response_store.errors import StoreError
 from response_store.model.records import Api
 from response_store.model.selection import Selection
-from response_store.queries.exchanges import Summary, select_newest
+from response_store.queries.exchanges import Summary, build_summary, select_newest
 from response_store.queries.lookup import LookupResult
 from response_store.queries.reader import Reader
 from response_store.queries.threads import Thread, ThreadLookup, ThreadNode
@@ -190,7 +190,7 @@ def list_turns(reader: Reader, tenant: str, key: SessionKey) -> list[SessionTurn
     """
     condition = key.select(tenant).condition()
     rows = reader.rows(select_newest(condition.sql), (*condition.values, MAX_TURNS + 1))
-    return [*link_turns([Summary(*row) for row in reversed(rows)])]
+    return [*link_turns([build_summary(row) for row in reversed(rows)])]
 
 
 def link_turns(exchanges: Sequence[Summary]) -> Iterator[SessionTurn]:

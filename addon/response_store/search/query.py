@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from response_store.model.selection import Condition, Selection
-from response_store.queries.exchanges import Summary
+from response_store.queries.exchanges import SUMMARY_FIELDS, Summary, build_summary
 from response_store.queries.reader import Reader, Row
 from response_store.search import tokenizer as spelling
 from response_store.search.index import count_unindexed, read_row
@@ -34,7 +34,7 @@ _WORDS_ARE_KEPT = """
 SELECT 1 FROM sqlite_master, pragma_module_list
 WHERE type = 'trigger' AND sqlite_master.name = trim('{exchanges_search_words_trigger}', '"')
     AND pragma_module_list.name = 'fts5'"""
-_SUMMARY = ", ".join(f"e.{name}" for name in Summary.__struct_fields__[:-1])
+_SUMMARY = ", ".join(f"e.{name}" for name in SUMMARY_FIELDS[:-1])
 
 
 class Hit(NamedTuple):
@@ -127,7 +127,7 @@ def _build_filter(selection: Selection) -> Condition:
 
 def _build_hit(reader: Reader, terms: Sequence[Term], columns: Row) -> Hit:
     score, _, *summary = columns
-    shown = Summary(**dict(zip(Summary.__struct_fields__, (*summary, None), strict=True)))
+    shown = build_summary((*summary, None))
     exchange = read_row(reader.rows, shown.exchange_id)
     texts = extract_texts(exchange).texts if exchange else ()
     return Hit(shown, float(score), build_snippet(texts, terms))

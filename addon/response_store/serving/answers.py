@@ -26,7 +26,7 @@ from response_store.model.selection import HOST_PORT
 from response_store.openai_api.items import build_accumulated_sql, complete_output, read_accumulated
 from response_store.openai_api.responses import STATES
 from response_store.queries.bodies import read_input
-from response_store.queries.exchanges import Query, Summary
+from response_store.queries.exchanges import Query, Summary, build_summary
 from response_store.queries.exchanges import select_newest as newest_that
 from response_store.queries.lookup import KeptReader, Lookup, Pause
 from response_store.serving import http_response
@@ -356,9 +356,8 @@ def _show_matching(query: Query, tenant: str, words: Sequence[str]) -> str:
     statement = newest_that(" AND ".join(["tenant_id = ?", *[_OCCURS] * len(words)]))
     patterns = [_build_pattern(word) for word in words]
     rows = query.reader.rows(statement, (tenant, *patterns, MAX_LISTED))
-    return (
-        f"exchanges with {' '.join(words)}\n{_format_lines(query, [Summary(*row) for row in rows])}"
-    )
+    summaries = [build_summary(row) for row in rows]
+    return f"exchanges with {' '.join(words)}\n{_format_lines(query, summaries)}"
 
 
 def _show_one(query: Query, tenant: str, arguments: Sequence[str]) -> str:

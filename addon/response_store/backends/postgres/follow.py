@@ -12,7 +12,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from response_store.queries.exchanges import COLUMNS, ReportedExchanges, Summary, list_last_ended
+from response_store.queries.exchanges import (
+    COLUMNS,
+    ReportedExchanges,
+    Summary,
+    build_summary,
+    list_last_ended,
+)
 
 if TYPE_CHECKING:
     from response_store.model.selection import Selection
@@ -73,7 +79,7 @@ class PostgresFollower:
             number = str(self._seen[0] % _NUMBERS)
             rows = reader.rows(WRITTEN_LATELY.format(sql), (since, number, *values))
         self._seen = now
-        return [Summary(*columns) for columns in rows]
+        return [build_summary(columns) for columns in rows]
 
     def _whole(self, reader: Reader, now: tuple[int, int]) -> list[Summary]:
         rows, began = [], time.monotonic()
@@ -86,7 +92,7 @@ class PostgresFollower:
             ended = time.monotonic()
             self._whole_at = ended + max(WHOLE_PAUSE, WHOLE_SHARE * (ended - began))
         self._seen = self._seen_whole = now
-        return [Summary(*columns) for columns in rows]
+        return [build_summary(columns) for columns in rows]
 
 
 def read_snapshot(reader: Reader) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from response_store.queries.exchanges import (
     ReplacedError,
     ReportedExchanges,
     Summary,
+    build_summary,
     list_last_ended,
 )
 from response_store.queries.reader import Reader, build_no_file_error
@@ -112,7 +113,7 @@ class SqliteFollower:
         else:
             ended_from = self._looked_at - _MARGIN
             rows = reader.rows(ENDED_FROM.format(sql), (ended_from, *values))
-        return [Summary(*columns) for columns in rows]
+        return [build_summary(columns) for columns in rows]
 
     def _row(self, reader: Reader) -> int | None:
         """Return the rowid after which rows are new; None where rowids are of no use."""
@@ -133,7 +134,7 @@ class SqliteFollower:
     def _named(self, reader: Reader, names: Sequence[str]) -> list[Summary]:
         sql, values = self._condition
         statement = NAMED.format(", ".join("?" * len(names)), sql)
-        return [Summary(*columns) for columns in reader.rows(statement, (*names, *values))]
+        return [build_summary(columns) for columns in reader.rows(statement, (*names, *values))]
 
 
 def read_file_state(reader: Reader) -> tuple[FileIdentity, object]:
