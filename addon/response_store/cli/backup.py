@@ -27,16 +27,17 @@ from response_store.transfer.backup import copy_file, count_rows, write_database
 from response_store.transfer.load import Copy
 from response_store.transfer.pages import count_selected
 
-HELP = """Write everything that is stored into FILE, while proxies go on writing.
+HELP = """Write everything that is stored into FILE; proxies can go on writing.
 
-FILE is a SQLite database that is whole by itself, whatever database is backed up; only its owner
-may read it. What was FILE before is replaced once the new one is whole. What running proxies have
-not written to the database yet is not in it: response-store flush waits for that.
+FILE is a complete SQLite database, even if PostgreSQL is backed up; only its owner may read it.
+It replaces an earlier FILE when it is complete. Records that running proxies have not written to
+the database yet are not in it: run response-store flush before.
 
 To look at it: response-store list --database FILE. To restore it, stop the proxies and put it in
-the place of a SQLite file, or copy it: response-store copy --database FILE --to-config proxy.yaml.
+the place of the SQLite file, or copy it: response-store copy --database FILE --to-config
+proxy.yaml.
 
-Keep the configuration beside it: it says which tables and tenants are meant.
+Keep the configuration with it: it names tables and tenants.
 
 \b
 Examples:

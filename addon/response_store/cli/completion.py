@@ -16,13 +16,13 @@ _INSTALL = {
     "zsh": "echo 'eval \"$(response-store completion zsh)\"' >> ~/.zshrc",
     "fish": "response-store completion fish >> ~/.config/fish/config.fish",
 }
-HELP = f"""Print the script with which a shell completes commands, options and names.
+HELP = f"""Print the script that completes commands, options and names in your shell.
 
-Names are those that are stored: ids, models and hosts of the newest exchanges, and tenants. They
-are looked up, and nothing is changed, in the database that the command line or the configuration
-names; where it does not answer within half a second, none are offered.
+Names are stored ids, models, hosts and tenants. They are read from the database of the command
+line or the configuration; if it does not answer within half a second, none are offered.
 
-The examples set it up for new shells. zsh needs compinit before that line, bash 4.4 or later.
+The examples set it up for new shells. zsh needs compinit before that line, bash must be 4.4 or
+later.
 
 \b
 Examples:

@@ -33,18 +33,18 @@ def config_group() -> None:
 @config_group.command("check")
 @click.argument("file", required=False, type=FilePath())
 @click.option("--config", type=FilePath(), metavar="FILE", help="The same as FILE.")
-@click.option("--connect", is_flag=True, help="Go to the database as well, and change nothing.")
+@click.option("--connect", is_flag=True, help="Also connect to the database; changes nothing.")
 @json_option
 def check_command(file: Path | None, config: Path | None, connect: bool, as_json: bool) -> None:
     """Check the configuration in FILE, without opening the database.
 
-    Without FILE it is the one in force: RESPONSE_STORE_CONFIG's, else the defaults.
+    Without FILE: the file that RESPONSE_STORE_CONFIG names, else the defaults.
 
-    Prints what is in force and exits with 0, or prints every problem and exits with 2. What is
-    allowed but unsafe gives a warning.
+    Prints the settings and exits with 0, or prints every problem and exits with 2. Unsafe settings
+    give a warning.
 
-    With --connect, also go to the database as the proxy would, and tell what is there: addresses,
-    TLS, certificate, server, schema, rights. Exits with 2 where the proxy could not work there.
+    With --connect, also connect to the database as the proxy would, and show addresses, TLS,
+    certificate, server, schema and rights. Exits with 2 if the proxy could not store records there.
 
     \b
     Examples:

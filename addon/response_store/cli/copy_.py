@@ -44,13 +44,13 @@ if TYPE_CHECKING:
 TO_URL_VARIABLE = "RESPONSE_STORE_TO_DATABASE_URL"
 HELP = f"""Copy what is stored to another database: SQLite to PostgreSQL, back, or to the same kind.
 
-The source is found as every command finds its database; --to names a SQLite file, --to-config a
-configuration whose database it goes to. That database's URL may also come from the variable
-{TO_URL_VARIABLE}. Its tables are made where they are missing.
+The source database is found as for every command. --to names a SQLite file; --to-config a
+configuration with the target database, whose URL may also be in the variable
+{TO_URL_VARIABLE}. Missing tables are created.
 
-What is there already with equal content is not sent again: run the command again to go on after an
-interruption, or to bring what is new. At the end every row is compared on both sides; what differs
-is named, and the status is 1. No row is downgraded: where the target's row is newer, it is kept.
+Stored rows with equal content are not sent again: run the command again to continue after an
+interruption, or to copy new rows. At the end every row is compared on both sides; differences are
+named, and the status is 1. A row is never replaced by an older state.
 
 All tenants' rows are copied unless --tenant names one. Proxies may keep writing on either side.
 
@@ -67,11 +67,11 @@ Examples:
 @database_option
 @click.option(
     "--to", metavar="FILE", shell_complete=completion_values.complete_files,
-    help="The SQLite file to copy to; made where it is missing.",
+    help="The SQLite file to copy to; created if missing.",
 )  # fmt: skip
 @click.option(
     "--to-config", type=FilePath(), metavar="FILE",
-    help="The YAML file whose database to copy to.",
+    help="The YAML file that names the target database.",
 )  # fmt: skip
 @click.option(
     "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,

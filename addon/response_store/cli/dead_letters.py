@@ -35,16 +35,15 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 1000
 _MAX_BYTES = 1 << 62  # nothing is to make room while they are only looked at
-HELP = """List the rows that the database refused, the newest first, and why.
+HELP = """List the rows that the database refused, newest first, with the reason.
 
-They stay in the journal that they came from. A line has tabs between six columns: when, the
-response's id, the exchange's id, the tenant, the size, and the reason. With an ID there is all of
-that row, as a line of an export.
+They stay in their journal. A line has tabs between six columns: time, the response's id, the
+exchange's id, the tenant, the size, and the reason. With an ID that row is printed in full, as a
+line of an export.
 
-With --output they are written to FILE as an export, which `response-store import` takes, also into
-another database; they stay where they are. With --retry they are written again, for instance after
-the reason has been dealt with: those that the database takes are gone from the list. The status is
-1 where some are left.
+With --output they are written to FILE as an export, which `response-store import` can load into
+any database; they also stay in the list. With --retry they are written to the database again, for
+instance after the cause is fixed: accepted rows leave the list. The status is 1 if some are left.
 
 \b
 Examples:

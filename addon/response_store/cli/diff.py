@@ -44,15 +44,16 @@ if TYPE_CHECKING:
     from response_store.queries.lookup import LookupResult
     from response_store.queries.threads import Thread
 
-HELP = """Say what has changed between two exchanges: model, settings, tools, instructions, items.
+HELP = """Show what changed between two exchanges: model, settings, tools, instructions, items.
 
-A and B are ids, beginnings of ids, or places: -1 is the newest exchange, -2 the one before it. One
-alone is compared with what it goes on from: its parent in the session, the response that it names
-as the previous one, else the exchange before it in its session. Without any it is the newest.
+A and B are ids, beginnings of ids, or positions: -1 is the newest exchange, -2 the one before it.
+A single one is compared with what it continues: its parent in the session, else its previous
+response, else the previous exchange of its session. Without arguments the newest exchange is
+compared.
 
-What is the same at the beginning is only counted. Then: how much of the input was cached, where the
-two requests differ first, which is from where on a prompt cache can't be used, what the API says
-itself of that; and what each request is made of, in bytes.
+Equal items are only counted. Below the changes: how much of the input was cached; where the two
+requests first differ, as a prompt cache can't be used from there on; what the API itself says
+about its cache; and how many bytes each part of the requests has.
 
 \b
 Examples:
@@ -81,7 +82,7 @@ class ComparedPair(NamedTuple):
 @database_option
 @tenant_option
 @json_option
-@click.option("--no-pager", is_flag=True, help="Print at once what is longer than the screen.")
+@click.option("--no-pager", is_flag=True, help="Print without a pager.")
 def diff_command(
     *,
     identifiers: tuple[str, ...],

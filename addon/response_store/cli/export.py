@@ -33,14 +33,14 @@ from response_store.transfer.pages import count_selected
 if TYPE_CHECKING:
     from response_store.model.selection import Selection
 
-HELP = """Write what is stored as JSON Lines: exchanges, responses and conversations.
+HELP = """Write stored exchanges, responses and conversations as JSON Lines.
 
-Nothing is lost: `response-store import` makes the same rows of it, in either database. All
-tenants' rows are written unless --tenant names one. Filters choose exchanges, and the responses
-and conversations that these name come with them.
+Nothing is lost: `response-store import` creates the same rows from it, in either database. All
+tenants' rows are written unless --tenant names one. Filters choose exchanges; the responses and
+conversations that these name come with them.
 
-FILE is there once all of it is written, and not before. A name that ends with .zst or .gz packs
-it. Without --output the lines go to standard output.
+FILE appears when it is complete. A name that ends with .zst or .gz is compressed. Without
+--output the lines go to standard output.
 
 \b
 Examples:

@@ -44,14 +44,14 @@ STALLED = 30.0  # seconds without progress after which waiting has no end
 _SLICE = 0.25  # seconds between looks at how far it is
 HELP = """Wait until the database has everything that proxies have acknowledged so far.
 
-Proxies write to a journal first and to the database right behind that. What a proxy left behind
-that was killed is applied by this command. It gives up after 30 seconds in which nothing moved;
-then the status is 1, and each journal that is not applied is named, with the reason.
+Proxies write to a journal first, and their ingesters from there to the database. This command
+applies the journals of proxies that were killed. It gives up after 30 seconds without progress;
+then the status is 1, and each unfinished journal is named with the reason.
 
-With --journal it is about one journal, whichever proxy's: "response-store status" names those of
-other databases. The configuration must name the same database as the journal does. A journal of an
-earlier release is a file, such as response-store-journal.db: it is applied only where it is named,
-since anybody can have put it into a folder.
+With --journal it is about one journal: "response-store status" lists those of other databases.
+The configuration must name the same database as the journal. A journal of an earlier release is a
+file, such as response-store-journal.db; it is applied only if it is named here, as anybody could
+have put it into a folder.
 
 \b
 Examples:

@@ -84,12 +84,11 @@ def _format_counts(counts: LoadCounts) -> str:
 
 
 MAX_REPORTED = 20
-HELP = """Bring the rows of an export into the database, which is made where it is missing.
+HELP = """Load an export into the database, which is created if missing.
 
-FILE is what `response-store export` has written, plain or packed with zstd or gzip; - is standard
-input. The rows keep their tenants. No row is downgraded: where the database has a newer one, it is
-kept. Importing a file twice changes nothing, so after an interruption import it again: what is
-there already is passed over.
+FILE is an export, plain or compressed with zstd or gzip; - is standard input. Rows keep their
+tenants. A row is never replaced by an older state. Importing a file twice changes nothing, so
+after an interruption import it again: stored rows are skipped.
 
 \b
 Examples:
@@ -107,7 +106,7 @@ Examples:
     "--database", type=FilePath(), metavar="FILE",
     help="The SQLite file to write, whatever the configuration says.",
 )  # fmt: skip
-@click.option("--keep-going", is_flag=True, help="Leave bad lines out, and count them.")
+@click.option("--keep-going", is_flag=True, help="Skip bad lines, and count them.")
 @json_option
 def import_command(
     *, path: Path, config: Path | None, database: Path | None, keep_going: bool, as_json: bool

@@ -71,20 +71,22 @@ def _parse_cursor(_: click.Context, __: click.Parameter, text: str | None) -> Cu
 
 HELP = """List captured exchanges, newest first.
 
-A terminal shows a table: when, a mark for the state (● well, ✗ error, … open, ◐ cut short or
-incomplete), the model, what was asked → what was answered or called, and an id for "show". A pipe
-gets a line an exchange with tabs between time, state, model, input tokens, output tokens,
-duration, host, id, the first words of the answer and those of the question, and cost in USD; "-"
-stands for what is not known. A table has costs from 110 columns on, where prices are known.
+A terminal shows a table: when, a mark for the state (● ended well, ✗ error, … open, ◐ incomplete
+or cut off), the model, question → answer or tool call, and an id for "show". A pipe gets a line
+for each exchange, with tabs between time, state, model, input tokens, output tokens, duration,
+host, id, the first words of the answer, those of the question, and cost in USD; "-" means
+unknown. Tables of 110 columns or more show costs, if there are prices.
 
-A filter that is given several times takes any of what it names; of different filters all count.
-Times are local, and those of the start.
+An exchange passes a filter that is given several times if it matches any of them; different
+filters must all match. Times are local, and those of the start.
 
-With --sessions a line is a session: what belongs together, such as a run of a tool. A pipe gets
-the time of its last exchange, id, turns, errors, tokens of input, cached and output, agents,
-models, label, the first question, the known cost in USD, and of how many turns it is not known.
+With --sessions each line is a session: exchanges that belong together, such as a run of a tool. A
+pipe gets the time of its last exchange, id, turns, errors, tokens of input, cached and output,
+agents, models, label, the first question, the known cost in USD, and the number of turns whose
+cost is unknown.
 
-A note on standard error says what running proxies have not written to the database yet.
+If running proxies have not written everything to the database yet, a note on standard error says
+so.
 
 \b
 Examples:
@@ -107,7 +109,7 @@ Examples:
 @limit_option(maximum=MAX_LIMIT, default=DEFAULT_LIMIT)
 @click.option(
     "--before", callback=_parse_cursor, metavar="CURSOR",
-    help="Older ones only: the cursor that the page before ended with.",
+    help="Only older ones: the cursor at the end of the previous page.",
 )  # fmt: skip
 @click.option("--sessions", "as_sessions", is_flag=True, help="Sessions instead of exchanges.")
 @json_option

@@ -150,9 +150,11 @@ _OPTIONS = (
     ),
     click.option(
         "--since", type=PastTime(), metavar="TIME",
-        help="Begun at this time or later: 2h, yesterday, '3 days ago', 2026-11-01.",
+        help="Only what began at this time or later: 2h, yesterday, '3 days ago', 2026-11-01.",
     ),
-    click.option("--until", type=PastTime(), metavar="TIME", help="Begun before this time."),
+    click.option(
+        "--until", type=PastTime(), metavar="TIME", help="Only what began before this time."
+    ),
     click.option(
         "--session", "sessions", multiple=True, metavar="ID",
         shell_complete=source.complete_sessions,
@@ -162,12 +164,11 @@ _OPTIONS = (
     click.option(
         "--label", "labels", multiple=True, metavar="NAME",
         shell_complete=source.complete_labels,
-        help="Only what has this label, which run gives to what it captures; * stands for"
-        " anything.",
+        help="Only this label (run gives one to what it captures); * stands for anything.",
     ),
     click.option(
         "--run", "runs", multiple=True, metavar="ID",
-        help="Only this run of a proxy: last is the newest that has a label, else a recorder's id.",
+        help="Only this run of a proxy, by its recorder_id; last is the newest with a label.",
     ),
     click.option(
         "--agent", "agents", multiple=True, metavar="NAME",

@@ -126,17 +126,17 @@ _NOTHING_ASKED = (
     " With --dry-run nothing is removed."
 )
 _NOBODY_TO_ASK = "Nobody is there to be asked: add --yes, or --dry-run to see what would go."
-HELP = """Remove exchanges: by id, by age, by size, or whatever the filters mean.
+HELP = """Remove exchanges: by id, by age, by size, or by filters.
 
-ID is an exchange's id, a response's, which means all exchanges that it came in, or the beginning of
+ID is the id of an exchange, or of a response (which means all its exchanges), or the beginning of
 either.
 
-Says what would go and asks, unless --yes. An exchange takes its response along, unless another
-exchange names it; what is open stays. Removing goes in small batches, so that proxies can go on
-writing. It can be broken off with Ctrl-C at any time: the same command goes on.
+Shows what would be removed and asks, unless --yes. A response is removed with the last exchange
+that names it; open exchanges stay. Removing goes in small batches, so that proxies can go on
+writing. After Ctrl-C, run the same command again to continue.
 
-A SQLite file gets smaller at the end: it is written anew if no proxy writes to it, else cut in
-small steps. PostgreSQL uses room again by itself (autovacuum).
+A SQLite file shrinks at the end: it is rewritten if no proxy writes to it, else it shrinks in
+small steps. PostgreSQL reuses the room by itself (autovacuum).
 
 \b
 Examples:
@@ -161,24 +161,24 @@ Examples:
 @database_option
 @click.option(
     "--older-than", type=PastTime(), metavar="AGE",
-    help="What was begun longer ago: 30d, 12h, '3 months ago', 2026-01-01.",
+    help="Exchanges that began longer ago: 30d, 12h, '3 months ago', 2026-01-01.",
 )  # fmt: skip
 @click.option(
     "--max-bytes", type=Size(), metavar="SIZE",
-    help="The oldest, of all tenants, until the rest takes no more than this: 500MB, 2GiB.",
+    help="The oldest exchanges of all tenants, until the rest has this size: 500MB, 2GiB.",
 )  # fmt: skip
 @add_selection_options
 @click.option(
     "--tenant", metavar="NAME", shell_complete=completion_values.complete_tenants,
-    help="Whose; else the tenant of the configuration.",
+    help="Exchanges of this tenant; else of the tenant of the configuration.",
 )  # fmt: skip
-@click.option("--all-tenants", is_flag=True, help="Those of every tenant.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
+@click.option("--all-tenants", is_flag=True, help="Exchanges of every tenant.")
+@click.option("--dry-run", is_flag=True, help="Only show what would be removed.")
 @click.option("--yes", is_flag=True, help="Don't ask.")
 @click.option(
     "--vacuum/--no-vacuum", default=None,
-    help="Write a SQLite file anew at the end, for which writers wait, or leave it as large as it"
-    " is. Without either: anew if no proxy writes, else smaller in small steps.",
+    help="Rewrite a SQLite file at the end (writers wait), or leave its size. Without either:"
+    " rewrite it if no proxy writes, else shrink it in small steps.",
 )  # fmt: skip
 @json_option
 def prune_command(

@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     from response_store.pruning.redact import StoredRedaction
     from response_store.search.index import Index
 
-HELP = """Take secrets out of rows that are stored already, by `redact` in the configuration.
+HELP = """Remove secrets from stored rows, by `redact` in the configuration.
 
-A proxy with `redact` writes none; this is for what was captured before, imported or copied. Every
-column is searched as it is when it is captured, in exchanges, responses and conversations, and the
-search index is made anew of what is left. What can't be searched is taken out as a whole.
+This is for rows that were captured before `redact` was set, imported or copied. Every column of
+exchanges, responses and conversations is searched as at capture, and the search index is made
+anew from the rest. What can't be searched is emptied.
 
-Says how many rows there are and asks, unless --yes: what is taken out can't be brought back. With
---dry-run it searches, counts what would change, and changes nothing. Rows are written some at a
-time, so that proxies can go on writing; after Ctrl-C the same command begins anew, and what is
-clean stays as it is. Exchanges that are open stay, and so do journals and dead letters.
+Says how many rows there are and asks, unless --yes: removed text can't be brought back. With
+--dry-run it only counts what would change. Proxies can go on writing. After Ctrl-C, run the same
+command again: clean rows are not written. Open exchanges, journals and dead letters are not
+changed.
 
 \b
 Examples:
@@ -63,7 +63,7 @@ _NOBODY_TO_ASK = "Nobody is there to be asked: add --yes, or --dry-run to see wh
 
 
 @click.command("redact", help=HELP)
-@click.option("--existing", is_flag=True, help="Rows that are stored; say so, as it is for good.")
+@click.option("--existing", is_flag=True, help="Required, because the change is permanent.")
 @config_option
 @database_option
 @click.option(

@@ -69,15 +69,15 @@ if TYPE_CHECKING:
 
     from response_store.run.run import RunOutcome
 
-HELP = """Run a command, and keep every OpenAI response that it receives.
+HELP = """Run a command, and store every OpenAI response that it receives.
 
-A mitmproxy is started on a free port of this machine for the command alone, and ends with it. The
-command gets the variables that make it use and trust that proxy, and never the database's URL.
-Input, output, signals and the exit status are the command's; at the end standard error has a
+Starts a mitmproxy for this command, on a free port of this machine, and ends it with the command.
+Environment variables make the command use and trust the proxy; it does not get the database's
+URL. Input, output, signals and exit status are the command's. At the end standard error has a
 table of what was captured.
 
-Some clients ignore proxies. With --base-url they are sent to this machine by OPENAI_BASE_URL, and
-from here to the server that you name.
+Some clients ignore proxies. With --base-url, OPENAI_BASE_URL leads them to this machine, which
+forwards to URL.
 
 \b
 Examples:
@@ -94,23 +94,25 @@ Examples:
 @config_option
 @click.option(
     "--base-url", is_flag=False, flag_value=FROM_ENVIRONMENT, metavar="[URL]",
-    help="Also stand in for this server at OPENAI_BASE_URL; without a URL for the one that"
+    help="Forward from OPENAI_BASE_URL to this server; without a URL, to the one that"
     " OPENAI_BASE_URL names now, else OpenAI's.",
 )  # fmt: skip
-@click.option("--local", is_flag=True, help="Also capture what is asked of this machine itself.")
+@click.option("--local", is_flag=True, help="Also capture requests to this machine itself.")
 @click.option(
     "--web",
     is_flag=True,
-    help="Show mitmweb and the page of what is stored while it lasts.",
+    help="Run mitmweb, and the page of what is stored, meanwhile.",
 )
 @click.option("--open", "open_browser", is_flag=True, help="With --web: open the page.")
 @click.option(
-    "--no-wait", is_flag=True, help="With --web: end the page with the command, not at Enter."
+    "--no-wait",
+    is_flag=True,
+    help="With --web: end the page with the command, not when you press Enter.",
 )
 @click.option(
     "--label", metavar="NAME",
-    help="What its exchanges are called, to find them again; else that of the configuration, else"
-    " the command's name and the time.",
+    help="The label of its exchanges, to find them again; else that of the configuration, else"
+    " the command's name, the time and an id.",
 )  # fmt: skip
 @click.option("--quiet", is_flag=True, help="No table at the end.")
 @click.argument(

@@ -49,18 +49,19 @@ _NO_WORDS = (
     "Nothing to look for: a search takes words with letters or digits. Marks alone are not indexed."
 )
 
-HELP = """Search what was asked and answered, the best hits first.
+HELP = """Search requests and answers, best hits first.
 
-An exchange is found that has all WORDS: in its answer, in its tool calls with their results, in
-what the user said, or in its error. Letters of either case, with and without accents, are alike.
-An argument of several words is a phrase. A word that ends in * stands for all that begin so. Parts
-of snake_case, camelCase and paths are words too; in Chinese, Japanese, Korean and Thai any part of
-a sentence is found. What looks like an option goes behind --.
+Finds exchanges that have all WORDS: in the answer, in tool calls and their results, in the user's
+text, or in the error. Case and accents are ignored. An argument of several words is a phrase. A
+word that ends in * matches all words that begin so. Parts of snake_case, camelCase and paths are
+words too; in Chinese, Japanese, Korean and Thai any part of a sentence is found. Put -- before
+words that look like options.
 
-What no proxy has indexed yet is indexed first, where this command may write to the database.
+Exchanges that no proxy has indexed yet are indexed first, if this command may write to the
+database.
 
-A terminal shows each hit with the words around it. A pipe gets a line a hit with tabs between time,
-state, model, id, where it was found and the words around it.
+A terminal shows each hit with the text around the words. A pipe gets a line for each hit, with
+tabs between time, state, model, id, where the words are, and the text around them.
 
 \b
 Examples:

@@ -47,29 +47,29 @@ if TYPE_CHECKING:
     from response_store.pricing.prices import Prices
     from response_store.queries.lookup import LookupResult
 
-HELP = """Show one exchange: what was asked, what was answered, what it cost.
+HELP = """Show one exchange: request, answer and cost.
 
-ID is a response's id, an exchange's id, or the beginning of either, if no other begins so. Without
-ID it is the newest exchange; -2 is the one before it, -3 the one before that.
+ID is the id of a response or exchange, or a unique beginning of one. Without ID it is the newest
+exchange; -2 is the one before it, -3 the one before that.
 
-A terminal shows a line of facts, then the conversation; -v shows all facts, all settings, and
-instructions as long as they are. A pipe gets all of it as plain text.
+A terminal shows a line of facts, then the conversation; -v shows all facts, settings and
+instructions in full. A pipe gets everything as plain text.
 
-With --json: every column of the exchange, the request's body, and the response as the API
-sent it, to the letter.
+With --json: every column of the exchange, the request's body, and the response as the API sent
+it, verbatim.
 
-With --thread: the whole conversation that the response is part of, oldest first, each item once.
-It goes by previous_response_id and conversation, up to the first response that is stored and on
-to the newest; where it parts, along the branch that was begun last. With --json: a list of what
---json gives for each response.
+With --thread: the whole conversation of the response, oldest first, each item once. It follows
+previous_response_id and conversation, back to the first stored response and on to the newest; at
+a fork, along the branch that began last. With --json: a list of the objects that --json gives for
+each response.
 
-With --session in the place of ID: the same of a whole session, with all its agents and branches, in
-the order of time.
+With --session instead of ID: the same for a whole session, with all agents and branches, in order
+of time.
 
-With --events: what streamed, event by event, each with the time at which it came, where
-capture.raw_bodies kept it. A terminal shows what each event brings; -v shows all of it.
+With --events: the events of a stream with the time of each, if capture.raw_bodies kept it. A
+terminal shows the new part of each event; -v shows all of it.
 
-With --diff: what has changed from turn to turn, as `response-store diff` has it.
+With --diff: what changed from turn to turn, as `response-store diff` shows it.
 
 \b
 Examples:
@@ -114,34 +114,33 @@ class ShowOptions(NamedTuple):
 @click.option("--last", is_flag=True, help="The newest exchange, as without ID.")
 @click.option(
     "--thread", "whole_thread", is_flag=True,
-    help="The whole conversation that it is part of, oldest first.",
+    help="The whole conversation of this response, oldest first.",
 )  # fmt: skip
 @click.option(
     "--session", metavar="ID", shell_complete=completion_values.complete_sessions,
-    help="A whole session: its id, the beginning of it, or what is in it; last is the newest.",
+    help="A whole session: its id, the beginning of it, or the id of an exchange in it; last is the"
+    " newest.",
 )  # fmt: skip
 @click.option(
     "--diff", "differences", is_flag=True,
-    help="Of --thread or --session: what has changed from turn to turn, and what was cached.",
+    help="With --thread or --session: what changed from turn to turn, and what was cached.",
 )  # fmt: skip
-@click.option("-v", "--verbose", is_flag=True, help="All facts, and nothing cut short.")
+@click.option("-v", "--verbose", is_flag=True, help="All facts, nothing shortened.")
 @json_option
-@click.option("--answer", is_flag=True, help="The text of the answer alone.")
-@click.option("--request", is_flag=True, help="The body of the request, as it came.")
-@click.option("--curl", is_flag=True, help="A command that sends the request once more.")
+@click.option("--answer", is_flag=True, help="Only the text of the answer.")
+@click.option("--request", is_flag=True, help="The request body, verbatim.")
+@click.option("--curl", is_flag=True, help="A command that sends the request again.")
 @click.option(
     "--html", type=FilePath(allow_dash=True), metavar="FILE",
-    help="Write a page to share, which needs nothing else; - is standard output.",
+    help="Write a self-contained page to share; - is standard output.",
 )  # fmt: skip
 @click.option("--open", "opens", is_flag=True, help="Open that page in the browser.")
-@click.option(
-    "--raw", is_flag=True, help="The bytes of the answer as they came, where they were kept."
-)
+@click.option("--raw", is_flag=True, help="The raw bytes of the answer, if they were stored.")
 @click.option(
     "--events", is_flag=True,
-    help="The events of a stream, each with its time, where they were kept; with --json a list.",
+    help="The events of a stream with their times, if they were stored; with --json a list.",
 )  # fmt: skip
-@click.option("--no-pager", is_flag=True, help="Print at once what is longer than the screen.")
+@click.option("--no-pager", is_flag=True, help="Print without a pager.")
 def show_command(
     *,
     identifier: str,

@@ -279,15 +279,15 @@ NOT_CONFIGURED = 2
 
 config_option = click.option(
     "--config", type=FilePath(), metavar="FILE",
-    help="The proxy's YAML file; its database, table names and tenant count here too.",
+    help="The proxy's YAML file, which names database, tables and tenant.",
 )  # fmt: skip
 database_option = click.option(
     "--database", type=FilePath(), metavar="FILE",
-    help="The SQLite file to read, whatever the configuration says.",
+    help="A SQLite file instead of the configured database.",
 )  # fmt: skip
 tenant_option = click.option(
     "--tenant", metavar="NAME", shell_complete=complete_tenants,
-    help="Whose exchanges; else the tenant of the configuration.",
+    help="Exchanges of this tenant; else of the tenant of the configuration.",
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object, for programs.")
 

@@ -74,20 +74,19 @@ class Grouping(click.Choice):  # type: ignore[type-arg]  # older releases have n
         return [CompletionItem(f"{first}{comma}{name}") for name in names]
 
 
-HELP = """Count exchanges, tokens, times and errors, by model unless --by names something else.
+HELP = """Count exchanges, tokens, times, costs and errors, by model or as --by says.
 
-A terminal gets a table, with a last row for all of them. A pipe gets a line a group with tabs
-between: the group (with --by day,model two columns), exchanges, tokens of input, cached, output,
-reasoning and total, the cached part of the input, the time to the first event that half of all and
-95 % stay below, the same of the whole duration, both in milliseconds, errors, their part, the known
-cost in USD, and how many exchanges have a cost that is not known.
+A terminal gets a table, with a last row for the total. A pipe gets a line for each group, with
+tabs between: the group (two columns with --by day,model), exchanges, tokens of input, cached,
+output, reasoning and total, the cached share of the input, p50 and p95 of the time to the first
+event and of the duration in milliseconds, errors, their share, the known cost in USD, and the
+number of exchanges whose cost is unknown.
 
-Errors are exchanges that failed, were refused or interrupted, or whose answer was unreadable or too
-large to keep. A model is one with whatever date behind its name. A response in the background is
-one exchange, with its polls; of a response that came in several exchanges the tokens count once.
-Times are those of answers: polls and refusals have none. A client is what its User-Agent names
-first. Days and hours are local. Costs are computed from the prices in the configuration and those
-of the package genai-prices; without any, they are not known.
+Errors are exchanges that failed, were refused or interrupted, or whose answer was unreadable or
+too large. Dated versions of a model are one group. A background response and its polls are one
+exchange; tokens of a response count once. Polls and refusals have no times. A client is the first
+name in its User-Agent. Days and hours are local. Costs are computed from the prices in the
+configuration and those of the package genai-prices.
 
 \b
 Examples:

@@ -82,14 +82,14 @@ def _describe_open(status: StoreStatus) -> str:
     return f"{status.open}, the oldest since {format_time(status.oldest_open_started_at)}"
 
 
-HELP = """Say what the database holds: exchanges by state and API, responses, times and sizes.
+HELP = """Show what the database holds: exchanges by state and API, responses, times and sizes.
 
-All tenants are counted. An exchange is open while its answer is on the way.
+All tenants are counted. An exchange is open until its answer has ended.
 
-Then the journals in which proxies keep what is on its way to the database: whether the proxy runs,
-how far the database is, how long the rest has waited, and what the database refused, which the
-command "dead-letters" lists. Journals of other databases have a line with the command that applies
-them. All of that works while the database is away; the exit status is 1 then.
+Then it shows the journals, in which records wait for the database: whether the proxy runs, how
+far the journal is applied, how long the rest has waited, and the rows that the database refused
+(see "dead-letters"). Journals of other databases have a line with the command that applies them.
+If the database is unreachable, the journals are shown, and the exit status is 1.
 
 \b
 Examples:

@@ -168,13 +168,13 @@ def pause_while_read(seconds: float) -> None:
 DEFAULT_LINES = 10
 MAX_LINES = 100_000
 INTERRUPTED = 130  # as a shell has it for Ctrl-C
-HELP = """Show the last exchanges, oldest first; with -f also those that end from then on, live.
+HELP = """Show the last exchanges, oldest first; with -f also those that end from then on.
 
-An exchange is shown when it ends, and once. A response in the background, which is queued before it
-is answered, is shown with each state that is seen of it. Lines have the columns of "list".
+An exchange is shown once, when it ends. A background response is shown when it is queued, and
+again for each state that its polls return. Lines have the columns of "list".
 
-With -f: Ctrl-C ends it, with status 130. While the database is away, it is waited for; what comes
-to it late is shown late.
+With -f: Ctrl-C ends it, with status 130. If the database is unreachable, it waits; late exchanges
+are shown late.
 
 \b
 Examples:

@@ -21,9 +21,9 @@ from response_store.errors import StoreError
 if TYPE_CHECKING:
     from response_store.web.access import Access
 
-HELP = """Show what is stored on a page, which follows what is captured.
+HELP = """Show what is stored on a page in your browser, live.
 
-The page is for you alone: only this machine reaches it, and its address, which is printed, has a
+The page is only for you: it can be reached from this machine only, and its printed address has a
 token. Nothing can be changed there. Ctrl-C ends it.
 
 \b
@@ -40,11 +40,11 @@ Examples:
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in your browser.")
 @click.option(
     "--port", type=click.IntRange(0, 65_535), default=0, metavar="N",
-    help="Listen at this port; else at any that is free.",
+    help="Listen on this port; else on any free one.",
 )  # fmt: skip
 @click.option(
     "--listen-host", "host", default="127.0.0.1", show_default=True, metavar="ADDRESS",
-    help="An address of this machine alone; ::1 is another.",
+    help="A loopback address; ::1 is another.",
 )  # fmt: skip
 def web_command(
     *,
