@@ -44,8 +44,8 @@ def test_a_pipe_gets_the_same_facts_of_postgresql(
     assert database == f"database\t{configured.shown}"
     assert re.fullmatch(r"server\tPostgreSQL \d+[.\d]*( .*)?", server)
     assert re.fullmatch(
-        r"size\t[\d.]+ KiB: openai_responses [\d.]+ KiB, openai_conversations [\d.]+ KiB, "
-        r"openai_exchanges [\d.]+ KiB",
+        r"size\t[\d.]+ [KM]iB: openai_responses [\d.]+ [KM]iB, "
+        r"openai_conversations [\d.]+ [KM]iB, openai_exchanges [\d.]+ [KM]iB",
         sizes,
     )
     assert counters == [
