@@ -145,14 +145,8 @@ class StreamTee:
         if self.arrivals is not None:
             self.arrivals.note(now, self._decoded)
         frames = self._frames
-        if (
-            self._is_identity
-            and self._keeps_chunks
-            and not self.holds_whole
-            and self.first_event
-            and frames is not None
-            and frames.between
-        ):
+        is_watched = self._is_identity and self._keeps_chunks and self.first_event
+        if is_watched and frames is not None and frames.between:
             self._let_pass()
         return self.is_terminated and not was_terminated
 
@@ -247,9 +241,14 @@ class StreamTee:
     def _let_pass(self) -> None:
         """Let so many bytes pass without a look, which are accounted for later, all at once."""
         room = min(_FAST_PATH_BYTES, self._limit - self._decoded)
-        if room > 0 and self._budget.take(room):
+        if room > 0 and self._budget.take(room * self._copies):
             self._granted = self._room = room
             self._counted = len(self.chunks)
+
+    @property
+    def _copies(self) -> int:
+        """Return how often a byte counts against the budget: for the flow, and for the journal."""
+        return 2 if self.holds_whole else 1
 
     def _account(self) -> None:
         """Account for the chunks that have passed."""
@@ -262,7 +261,9 @@ class StreamTee:
         self._pending += passed
         self._held += size
         self._decoded += size
-        self._budget.release(self._room)
+        if self.holds_whole:
+            self._held_decoded += size
+        self._budget.release(self._room * self._copies)
         self._granted, self._room = 0, -1
 
     def _keep(self, chunk: bytes) -> None:

@@ -12,6 +12,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 import msgspec
@@ -49,6 +50,7 @@ MAX_HEAD = 16 * 1024 * 1024
 MAX_BODY = 4 * 1024 * 1024 * 1024
 """Bytes of a body: a request, its answer and the answer as it came, of 512 MiB each, and more."""
 _PREFIX = struct.Struct("<IQ")
+_MAX_BUFFERS = 64  # of one call; Linux and macOS take 1024
 
 
 class ChannelError(ResponseStoreError):
@@ -243,19 +245,18 @@ class Outgoing:
     def write(self, channel: socket.socket) -> None:
         """Write as much as the socket takes. Where it is broken nothing is left: reading tells."""
         while self._buffers:
-            buffer = self._buffers[0]
             try:
-                sent = channel.send(buffer)
+                sent = channel.sendmsg(islice(self._buffers, _MAX_BUFFERS))
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
                 self.clear()
                 return
             self.size -= sent
-            if sent == len(buffer):
-                self._buffers.popleft()
-            else:
-                self._buffers[0] = buffer[sent:]
+            while sent and sent >= len(self._buffers[0]):
+                sent -= len(self._buffers.popleft())
+            if sent:
+                self._buffers[0] = self._buffers[0][sent:]
 
     def clear(self) -> None:
         """Forget all of it."""

@@ -15,7 +15,6 @@ import selectors
 import socket
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -37,6 +36,7 @@ from response_store.ingest.channel import (
     Log,
     Message,
     MessageDecoder,
+    Outgoing,
     Question,
     ReplyMessage,
     Report,
@@ -46,7 +46,6 @@ from response_store.ingest.channel import (
     Void,
     Wake,
     Written,
-    encode,
 )
 from response_store.ingest.wake_pace import WakePace
 from response_store.journal.receipts import Receipt
@@ -105,7 +104,7 @@ class Supervisor:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._decoder = MessageDecoder()
-        self._outgoing: deque[Buffer] = deque()
+        self._outgoing = Outgoing()
         self._writes = False  # whether the loop watches for room in the socket
         self._pace = WakePace(adapts=config.acknowledge is not Acknowledge.DATABASE)
         self._closed = False
@@ -220,7 +219,7 @@ class Supervisor:
             left = deadline - time.monotonic()
             if left <= 0 or self._socket is None:
                 return False
-            with selectors.DefaultSelector() as selector:
+            with selectors.PollSelector() as selector:
                 events = selectors.EVENT_READ
                 if self._outgoing:
                     events |= selectors.EVENT_WRITE
@@ -356,30 +355,17 @@ class Supervisor:
         """Send a message as far as there is room; the rest goes when there is more."""
         if self._socket is None:
             return
-        self._outgoing.extend(memoryview(part) for part in encode(message, parts))
+        self._outgoing.put(message, parts)
         if not self._writes:
             self._write()
 
     def _write(self) -> None:
-        channel = self._socket
-        while channel is not None and self._outgoing:
-            part = self._outgoing[0]
-            try:
-                sent = channel.send(part)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:  # reading tells how it ended
-                self._outgoing.clear()
-                break
-            if sent == len(part):
-                self._outgoing.popleft()
-            else:
-                self._outgoing[0] = part[sent:]
-        self._watch_for_room()
+        if self._socket is not None:
+            self._outgoing.write(self._socket)
+            self._watch_for_room(self._socket)
 
-    def _watch_for_room(self) -> None:
-        channel = self._socket
-        if channel is None or bool(self._outgoing) == self._writes:
+    def _watch_for_room(self, channel: socket.socket) -> None:
+        if bool(self._outgoing) == self._writes:
             return
         self._writes = not self._writes
         if self._writes:
