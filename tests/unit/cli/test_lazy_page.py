@@ -106,6 +106,16 @@ def test_the_sections_are_in_the_order_of_the_help() -> None:
     assert re.findall(r"^\| \*\*(.+?)\*\* \|", PAGE, re.MULTILINE) == [*main.sections]
 
 
+def test_the_table_has_each_command() -> None:
+    """The table at the top names the commands as --help does, in its order."""
+    rows = re.findall(r"^\| \*\*(.+?)\*\* \| (.*) \|$", PAGE, re.MULTILINE)
+    named = {
+        heading: [name.split()[0] for name in re.findall(r"`([^`]+)`", row)]
+        for heading, row in rows
+    }
+    assert named == {heading: [*lines] for heading, lines in main.sections.items()}
+
+
 def test_the_introduction_begins_with_capturing() -> None:
     """Whoever reads the first lines knows how to get something to look at."""
     assert "response-store run -- " in PAGE[: PAGE.index("\n## ")]

@@ -6,12 +6,15 @@ import json
 import re
 from typing import TYPE_CHECKING
 
+from response_store.queries.schema_state import MIGRATIONS
 from tests.unit.cli import rows
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
     from tests.unit.queries.stored import Stored
     from tests.unit.queries.stored_in_postgres import StoredInPostgres
+
+VERSIONS = f"responses version 1, exchanges version {len(MIGRATIONS)}"
 
 
 def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:
@@ -21,7 +24,7 @@ def test_a_pipe_gets_name_and_value(stored: Stored, run: Command) -> None:
     assert run("status").stdout == (
         f"database\t{stored.path}\n"
         f"size\t{kib:.1f} KiB, write-ahead log 0 B\n"
-        "schema\tresponses version 1, exchanges version 9\n"
+        f"schema\t{VERSIONS}\n"
         "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused\n"
         "apis\t4 responses, 1 chat_completions\n"
         "responses\t1\n"
@@ -49,7 +52,7 @@ def test_a_pipe_gets_the_same_facts_of_postgresql(
         sizes,
     )
     assert counters == [
-        "schema\tresponses version 1, exchanges version 9",
+        f"schema\t{VERSIONS}",
         "exchanges\t5: 2 completed, 1 interrupted, 1 open, 1 refused",
         "apis\t4 responses, 1 chat_completions",
         "responses\t1",
