@@ -74,7 +74,8 @@ def list_timed_events(stream: bytes, event_times: str | None) -> Iterator[TimedE
         ms = times[number] if times is not None else None
         is_late = ms is not None and before is not None and ms - before >= _LATE
         before = ms
-        events = [*parse_stream(frame)]
+        # A mark of the byte order means nothing but before the first frame.
+        events = [*parse_stream(b"\n" + frame if number else frame)]
         if not events and frame.startswith(b":"):
             events = [Event(b"", frame.strip())]
         for place, event in enumerate(events):

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from response_store.format import events
@@ -61,6 +61,7 @@ pieces = st.sampled_from(
 
 
 @given(st.lists(pieces, max_size=12).map(b"".join))
+@example(BOM + b"data: x")
 def test_any_stream(tail: bytes) -> None:
     """However it is spelled, the events are those of the whole, and each finds its time."""
     stream = b"data: 0\n\n" + tail
