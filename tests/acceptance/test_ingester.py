@@ -200,7 +200,7 @@ PLANTED = ("response_store", "msgspec", "sqlite3", "json", "socket", "zstandard"
 
 def test_planted_modules(make_proxy: MakeProxy, tenant: str) -> None:
     """Files in the working directory that are named like modules are imported by nobody."""
-    proxy = make_proxy()
+    proxy = make_proxy(executed=True)
     proxy.folder.mkdir()
     for name in PLANTED:
         text = f"open('/{proxy.folder}/imported-{name}', 'w')\nraise SystemExit\n"
