@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -46,13 +45,6 @@ async def done():
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.5)
 """
-SIGNALS = """
-import os, signal, sys
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
-signal.signal(signal.SIGINT, signal.default_int_handler)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-NO_SIGNAL_IGNORED = [sys.executable, "-c", SIGNALS]
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +217,8 @@ def test_stop_in_flight(
 
 
 def stoppable(make_proxy: MakeProxy) -> Proxy:
-    """A proxy whose end takes as long as the test wants, and that no signal is kept from."""
-    proxy = make_proxy(before=NO_SIGNAL_IGNORED, arguments=["-s", "lingers.py"])
+    """A proxy whose end takes as long as the test wants."""
+    proxy = make_proxy(arguments=["-s", "lingers.py"])
     proxy.folder.mkdir()
     (proxy.folder / "lingers.py").write_text(LINGERS, encoding="utf-8")
     return proxy

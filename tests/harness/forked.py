@@ -1,6 +1,6 @@
-"""Starting mitmdump without its imports, which take longer than all else at a start.
+"""Starting mitmdump or mitmweb without its imports, which take longer than all else at a start.
 
-A process that has imported mitmproxy forks whenever a test wants a mitmdump. What comes of that is
+A process that has imported mitmproxy forks whenever a test wants a proxy. What comes of that is
 a process like any other, with its own id, folder, environment and output; but its command line, and
 the environment that the system shows, are those of the process that forked.
 """
@@ -25,7 +25,7 @@ LARGEST = 1 << 17  # bytes of a request
 
 
 class Forked:
-    """A mitmdump that was forked, with what tests use of `subprocess.Popen`."""
+    """A proxy that was forked, with what tests use of `subprocess.Popen`."""
 
     def __init__(self, watcher: socket.socket) -> None:
         self.pid = int(watcher.recv(32))
@@ -39,7 +39,7 @@ class Forked:
             try:
                 self.returncode = int(self._watcher.recv(32))
             except (TimeoutError, BlockingIOError):
-                raise subprocess.TimeoutExpired("mitmdump", timeout or 0.0) from None
+                raise subprocess.TimeoutExpired("the proxy", timeout or 0.0) from None
             self._watcher.close()
         return self.returncode
 
@@ -63,7 +63,7 @@ class Forked:
 def start(
     command: list[str], *, cwd: Path, env: Mapping[str, str], stdout: IO[bytes], stderr: IO[bytes]
 ) -> Forked:
-    """Start the mitmdump of this command, as `Popen` would."""
+    """Start the proxy of this command, as `Popen` would."""
     ours, watched = socket.socketpair(type=socket.SOCK_SEQPACKET)
     with watched:
         request = json.dumps([command, str(cwd), dict(env)]).encode()
@@ -89,7 +89,7 @@ def _open_server() -> socket.socket:
 
 
 def serve(requests: socket.socket) -> None:
-    """Fork a mitmdump for each request, until those who send them are gone."""
+    """Fork a proxy for each request, until those who send them are gone."""
     import filelock  # noqa: F401 - the addon's own, like the next three
     import msgspec  # noqa: F401
     import yaml  # noqa: F401
@@ -108,7 +108,7 @@ def serve(requests: socket.socket) -> None:
         if os.fork() == 0:
             requests.close()
             watch(request, *passed)
-            main.mitmdump()
+            getattr(main, Path(sys.argv[0]).name)()
             return
         for descriptor in passed:
             os.close(descriptor)

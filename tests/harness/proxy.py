@@ -105,8 +105,8 @@ class Proxy:
     `options` are mitmproxy's (`--set`), `arguments` anything else for its command line, `first`
     scripts that are loaded before the addon's, `in_ingester` scripts that run in the ingester's
     process before anything else does, `before` a command to start the program through. `patience`
-    is in seconds, for the start. An `executed` mitmdump is no fork of a process that has imported
-    mitmproxy already; other programs are executed anyway, as is what is started through a command.
+    is in seconds, for the start. An `executed` program is no fork of a process that has imported
+    mitmproxy already, nor is one that is started through a command.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class Proxy:
         self.folder = folder
         self.port = 0
         self.process: subprocess.Popen[bytes] | Forked | None = None
-        self._executed = executed or program != "mitmdump" or bool(before)
+        self._executed = executed or bool(before)
         self._authority = authority
         self._mode = mode
         self._config = config
