@@ -67,7 +67,7 @@ class Database:
 
     def all_ended(self, tenant: str, count: int, timeout: float = DEADLINE) -> list[Row]:
         """The exchanges of the tenant, once there are so many and all of them have ended."""
-        deadline = monotonic() + timeout
+        deadline, pause = monotonic() + timeout, 0.002
         while True:
             rows = self.exchanges(tenant)
             states = [row["state"] for row in rows]
@@ -75,7 +75,8 @@ class Database:
                 assert len(rows) == count, f"{len(rows)} exchanges of {tenant}, not {count}"
                 return rows
             assert monotonic() < deadline, f"of {tenant}, after {timeout} s: {states}"
-            sleep(0.005)
+            sleep(pause)
+            pause = min(1.3 * pause, 0.03)
 
     def dump(self) -> str:
         """Every value of every table, blobs unpacked, as one text to search in."""

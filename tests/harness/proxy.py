@@ -71,11 +71,12 @@ def make_authority(folder: Path) -> Path:
 
 
 def wait_until(true: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
-    """Poll until the function gives something true, and return that."""
-    deadline = monotonic() + timeout
+    """Poll until the function gives something true, and return that; ever less often."""
+    deadline, pause = monotonic() + timeout, 0.002
     while not (value := true()):
         assert monotonic() < deadline, f"{what} within {timeout} s"
-        sleep(0.005)
+        sleep(pause)
+        pause = min(1.3 * pause, 0.03)
     return value
 
 
