@@ -1,171 +1,221 @@
-"""The recipes of CONTRIBUTING, followed on a copy of the source."""
+"""The recipes of CONTRIBUTING, followed on a copy of the checkout: places and texts are its own."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import jsonschema
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-PACKAGE = "addon/response_store"
+COPIED = ("addon", "schemas", "docs", "tests", "pyproject.toml", "CHANGELOG.md", "CONTRIBUTING.md")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info")
+MAX_PLACES = 6
+"""So many files a column may take."""
+DEADLINE = 120
+"""Seconds for tests of the copy, on a machine that runs others beside them."""
+
+pytestmark = pytest.mark.timeout(3 * DEADLINE)
+
+
+class Step(NamedTuple):
+    """A step of a recipe: the files that it begins with, what to do there, and the texts."""
+
+    files: tuple[str, ...]
+    text: str
+    blocks: tuple[str, ...]
+
+    def read(self, pattern: str) -> str:
+        """Return the name that the text has in a place; a step without it can't be followed."""
+        (name,) = re.findall(pattern, " ".join(self.text.split()))
+        return str(name)
+
+
+def read_steps(title: str, names: dict[str, str]) -> list[Step]:
+    """Return the steps of a recipe, with other names in the place of those that stand for some."""
+    text = PAGE.partition(f"\n### {title}\n")[2].partition("\n##")[0]
+    for name, real in names.items():
+        text = re.sub(rf"(?<![^\W_]){name}(?![^\W_])", real, text)
+    return [read_step(step) for step in re.split(r"^\d\. ", text, flags=re.MULTILINE)[1:]]
+
+
+def read_step(text: str) -> Step:
+    where, _, rest = text.partition(": ")
+    blocks = re.findall(r"^   ```\w+\n(.*?)^   ```$", rest, re.MULTILINE | re.DOTALL)
+    files = tuple(re.findall(r"`([^`]+)`", where))
+    return Step(files, rest.partition("```")[0], tuple(map(textwrap.dedent, blocks)))
 
 
 class Copy:
-    """A copy of what the recipes change, and the files that were changed so far."""
+    """A copy of the checkout, and the files that were changed so far."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.touched: set[str] = set()
-        for name in ("addon", "schemas", "docs"):
-            shutil.copytree(
-                ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__")
-            )
+        for name in COPIED:
+            if (ROOT / name).is_dir():
+                shutil.copytree(ROOT / name, folder / name, ignore=LEFT_OUT)
+            else:
+                shutil.copy(ROOT / name, folder / name)
 
     def write(self, name: str, text: str) -> None:
         """Write a file."""
         (self.folder / name).write_text(text, encoding="utf-8")
         self.touched.add(name)
 
-    def insert(self, name: str, after: str, text: str) -> None:
-        """Put text behind the only place that matches."""
+    def replace(self, name: str, pattern: str, text: str) -> None:
+        """Put text in the place of the only match, of its group if it has one."""
         old = (self.folder / name).read_text(encoding="utf-8")
-        (place,) = re.finditer(after, old, re.MULTILINE | re.DOTALL)
-        self.write(name, old[: place.end()] + text + old[place.end() :])
+        (place,) = re.finditer(pattern, old, re.MULTILINE | re.DOTALL)
+        start, end = place.span(place.re.groups)
+        self.write(name, old[:start] + text + old[end:])
 
-    def run(self, code: str, *arguments: str) -> str:
-        """What a program prints that has the copy in place of the package."""
+    def run(self, *arguments: str) -> str:
+        """Return what Python prints that has the copy in place of the package."""
         done = subprocess.run(
-            [sys.executable, "-c", code, *arguments],
+            [sys.executable, *arguments],
             cwd=self.folder,
-            env={"PYTHONPATH": str(self.folder / "addon"), "PATH": ""},
+            env={**os.environ, "PYTHONPATH": str(self.folder / "addon")},
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=DEADLINE,
             check=False,
         )
-        assert (done.returncode, done.stderr) == (0, "")
+        assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
+
+    def test(self, *names: str) -> None:
+        """Run tests of the copy, which have to pass."""
+        self.run("-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *names)
 
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Copy:
-    """A copy of the source."""
+    """A copy of the checkout."""
     return Copy(tmp_path)
 
 
-def recipe(title: str) -> str:
-    return PAGE.partition(f"\n### {title}\n")[2].partition("\n##")[0]
-
-
-def block(text: str, language: str) -> str:
-    """The only block of a language, without its indent."""
-    (found,) = re.findall(rf"^   ```{language}\n   (.*?)\n   ```$", text, re.MULTILINE | re.DOTALL)
-    return str(found)
-
-
-def named_files(text: str, **words: str) -> set[str]:
-    """The files whose names begin a step, or stand beside one that does."""
-    for word, stands_for in words.items():
-        text = text.replace(word, stands_for)
-    steps = re.findall(r"^\d\. .*?$", text, re.MULTILINE)
-    return {name for step in steps for name in re.findall(r"`((?:\w+/)+\w+\.[\w.]+)`", step)}
+def note_change(copy: Copy, step: Step) -> None:
+    """Add a line to the changes."""
+    (file,), (line,) = step.files, step.blocks
+    heading = step.read(r"first line under `(\w+)`")
+    copy.replace(file, rf"^## {heading}[^\n]*\n\n()", line)
 
 
 CAPTURE = """
-import json, sys
+import sys
 from pathlib import Path
 from mitmproxy.test import tflow
-from response_store.backends.registry import build_store, open_query
+from response_store.backends.registry import build_store
 from response_store.capture.flow_facts import build_request_head, read_request_headers
+from response_store.cli import main
 from response_store.config import load_config
 from response_store.ingest.draft import Draft
 from response_store.ingest.exchanges import build_request
 from response_store.ingest.record_builder import RecordBuilder
 from response_store.model.records import Api
-from response_store.transfer.jsonl import ExportLine, export
-from response_store.model.selection import Selection
 
 Path("store.yaml").write_text("database_url: sqlite://new.db")
 config = load_config(Path("store.yaml"), {})
 flow = tflow.tflow()
-flow.request.headers["x-example"] = "kept"
+flow.request.headers["x-followed"] = "kept"
 headers = read_request_headers(flow, config)
 request = build_request(build_request_head(flow, Api.RESPONSES, headers, config), b"{}")
 store = build_store(config)
 store.open()
 store.write([RecordBuilder(config.capture, "recorder").build(Draft(request, None))])
 store.close()
+for command in (["list", "--json"], ["export"]):
+    main([*command, "--config", "store.yaml"], standalone_mode=False)
 """
-EXPORT = """
-lines = []
-with open_query(config.database, config.tables) as query:
-    export(query.reader, Selection(), lines.append, lambda rows: None)
-print(b"".join(lines).decode())
-"""
+COLUMN_TESTS = (
+    "tests/unit/transfer/test_jsonl.py::test_the_schema_is_one",
+    "tests/unit/transfer/test_jsonl.py::test_every_kind_of_column_is_described",
+    "tests/unit/queries/test_schema_state_page.py",
+    "tests/unit/cli/test_list.py::test_json_holds_what_is_known[sqlite]",
+    "tests/unit/cli/test_status.py::test_a_pipe_gets_name_and_value",
+)
 
 
 def test_add_a_column(copy: Copy) -> None:
-    """Five files are touched; then a header that a request has is in a new database's row."""
-    steps = recipe("Add a column from a request header")
-    last = len(list((copy.folder / "schemas/sqlite").glob("exchanges_[0-9]*.sql")))
-    copy.insert(
-        f"{PACKAGE}/model/records.py",
-        r"^class ExchangeRow.*?\n(?=\n\n)",
-        f"    {block(steps, 'python')}\n",
+    """Few files are touched; then a request's header is in a new database, in lists and exports."""
+    number = len(list((copy.folder / "schemas/sqlite").glob("exchanges_[0-9]*.sql"))) + 1
+    names = {"x_example": "x_followed", "x-example": "x-followed"}
+    numbers = {"NNN": f"{number:03}", "N": str(number)}
+    row, migrations, schema, page, change = read_steps(
+        "Add a column from a request header", names | numbers
     )
-    for kind in ("sqlite", "postgres"):
-        copy.write(f"schemas/{kind}/exchanges_{last + 1:03}.sql", block(steps, "sql"))
-    last_property = r'"event_times": \{[^}]*\}'
-    copy.insert("schemas/export.schema.json", last_property, f",\n{block(steps, 'json')}")
-    line = "| `x_example` | TEXT | of the client |\n"
-    copy.insert("docs/tables.md", r"^\| `event_times` .*?\n", line)
-    assert copy.touched == named_files(steps, NNN=f"{last + 1:03}")
-    assert len(copy.touched) <= 6
 
-    lines: list[dict[str, Any]] = [
-        json.loads(line) for line in copy.run(CAPTURE + EXPORT).splitlines() if line
-    ]
-    (exchange,) = [line for line in lines if line["row"] == "exchange"]
-    assert exchange["x_example"] == "kept"
-    schema = json.loads((copy.folder / "schemas/export.schema.json").read_text())
-    for line in lines:
-        jsonschema.validate(line, schema)
+    struct = row.read(r"last field of `(\w+)`")
+    (file,), (field,) = row.files, row.blocks
+    copy.replace(file, rf"^class {struct}\b.*?\n()\n\n", textwrap.indent(field, "    "))
 
+    for file in migrations.files:
+        copy.write(file, migrations.blocks[0])
 
-COMMAND = '''
-"""`response-store greet`: a greeting."""
+    (file,) = schema.files
+    described = json.loads((copy.folder / file).read_text(encoding="utf-8"))
+    described["$defs"][schema.read(r"last of the `properties` of `(\w+)`")]["properties"].update(
+        json.loads(f"{{{schema.blocks[0]}}}")
+    )
+    copy.write(file, json.dumps(described, indent=2) + "\n")
 
-import click
+    (file,), (line, version) = page.files, page.blocks
+    table, last = page.read(r"under `(\w+)`, add"), page.read(r"line before that of `(\w+)`")
+    copy.replace(file, rf"^## {table}\n(?:(?!^## ).)*?^()\| `{last}`", line)
+    versions, word = page.read(r"; under `(\w+)`, change"), page.read(r"change `(\w+)` to")
+    copy.replace(file, rf"^## {versions}\n(?:(?!^## ).)*?\b{word} (\d+)", str(number))
+    assert page.read(r"and add the (\w+) line of the table") == "last"
+    copy.replace(file, rf"^## {versions}\n(?:(?!^## ).)*?^\| \d+ [^\n]*\n()\n", version)
 
+    note_change(copy, change)
+    assert len(copy.touched) <= MAX_PLACES
 
-@click.command("greet")
-def greet_command() -> None:
-    """Print a greeting."""
-    click.echo("Hello.")
-'''
-CALL = "from response_store.cli import main; main()"
+    listed, *lines = map(json.loads, copy.run("-c", CAPTURE).splitlines())
+    (exchange,) = (line for line in lines if line["row"] == "exchange")
+    assert listed["exchanges"][0]["x_followed"] == exchange["x_followed"] == "kept"
+    copy.test(*COLUMN_TESTS)
 
 
 def test_add_a_command(copy: Copy) -> None:
-    """A module, its place and its line in the list, and the page; then it is called."""
-    commands = f"{PACKAGE}/cli/__init__.py"
-    copy.write(f"{PACKAGE}/cli/greet.py", COMMAND)
-    copy.insert(
-        commands, r"commands_at=\{\n", '"greet": "response_store.cli.greet:greet_command",\n'
-    )
-    copy.insert(commands, r'"Look": \{\n', '"greet": "Print a greeting.",\n')
-    copy.insert("docs/cli.md", r"^\| \*\*Look\*\* \| ", "`greet`, ")
-    steps = recipe("Add a command")
-    assert copy.touched == named_files(steps, NAME="greet") - {"tests/unit/cli/test_greet.py"}
+    """A module, its place, the page, a test; then tests compare help and page, and measure it."""
+    module, commands, page, test, layout, change = read_steps("Add a command", {"NAME": "greet"})
+    for step in (module, test):
+        (file,), (text,) = step.files, step.blocks
+        copy.write(file, text)
 
-    code = "import sys; sys.argv[0] = 'response-store'\n" + CALL
-    assert copy.run(code, "greet") == "Hello.\n"
-    assert "  greet         Print a greeting." in copy.run(code, "--help")
+    (file,), lines = commands.files, commands.blocks
+    heading = commands.read(r"such as `([\w ]+)`")
+    places, sections = commands.read(r"line to `(\w+)`"), commands.read(r"heading of `(\w+)`")
+    copy.replace(file, rf"{places}=\{{\n()", lines[0])
+    copy.replace(file, rf'{sections}=\{{.*?"{heading}": \{{[^}}]*?()\s*\}}', f"\n{lines[1]}")
+
+    (file,), (section,) = page.files, page.blocks
+    following = page.read(r"before that of `([\w-]+)`")
+    copy.replace(file, rf"^\| \*\*{heading}\*\* \| [^\n]*?() \|$", ", `greet`")
+    copy.replace(file, rf"^()## `response-store {following}`", f"{section}\n")
+
+    (file,), (reason,) = layout.files, layout.blocks
+    whole = layout.read(r"it to `(\w+)`")
+    copy.replace(file, rf"^{whole} = \{{\n()", reason)
+
+    note_change(copy, change)
+    assert "  greet         Say whose rows" in copy.run("-c", CALL, "--help")
+    pages = ("tests/unit/cli/test_lazy_page.py", "tests/unit/cli/test_lazy_help.py")
+    copy.test(test.files[0], *pages, "tests/test_layout.py", "-k", "greet or the_ or sizes")
+
+
+CALL = """
+import sys
+from response_store.cli import main
+sys.argv[0] = "response-store"
+main()
+"""
