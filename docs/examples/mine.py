@@ -1,8 +1,8 @@
-"""A script of one's own beside Response Store's: each request says which team it is of.
+"""A script of your own beside Response Store: it adds a team to each request.
 
     mitmdump -s docs/examples/mine.py -s addon/capture.py --mode reverse:https://api.openai.com
 
-Scripts run in the order in which they are named: what is changed here is kept as changed. With
+Scripts run in the order in which they are named, so changes made here are stored. With
 `tenant: {header: x-team}` in the configuration each team has its own responses.
 """
 
@@ -10,5 +10,5 @@ from mitmproxy import http
 
 
 def request(flow: http.HTTPFlow) -> None:
-    """Name the team where the client does not."""
+    """Set the team if the client does not."""
     flow.request.headers.setdefault("x-team", "research")
