@@ -181,7 +181,9 @@ def _worth_finding(value: str) -> list[str]:
 def _compile_hints() -> re2._Regexp:
     import re2  # noqa: PLC0415 - heavy: not for whoever only reads
 
-    return re2.compile(_HINTS)
+    options = re2.Options()
+    options.encoding = re2.Options.Encoding.LATIN1  # a body need not be UTF-8
+    return re2.compile(_HINTS, options)
 
 
 def _is_suspicious(body: bytes, start: int, end: int) -> bool:

@@ -244,6 +244,11 @@ def test_the_colon_may_be_far_away() -> None:
     assert may_hold_credentials_sliced(body, lambda: None, 100)
 
 
+def test_a_name_that_is_no_utf8() -> None:
+    """An escaped name is looked at whatever bytes are beside its escape."""
+    assert may_hold_credentials(b'{"\xff\\u0061":1}')
+
+
 def test_a_pause_between_slices() -> None:
     """A large body is looked at in slices, with a pause between two; a hit ends the look."""
     pauses: list[None] = []
