@@ -93,6 +93,7 @@ def _find_last_members(tail: bytes) -> bytes:
 BOM = b"\xef\xbb\xbf"
 FRAME_END = b"\n\n"
 _begins_stream = re.compile(rb"\s*(?::|(?:data|event|id|retry|error)[ \t]*:|data\r?\n)").match
+_drop_names = re.compile(rb"(?:data: ?)++").sub
 _json_line = re.compile(rb"(?:\A|[\r\n])[ \t]*([{\[])").search
 _data_line = re.compile(rb"(?:\A|[\r\n])data").search
 _blank_line = re.compile(rb"(\n\n)\n*").finditer
@@ -350,9 +351,7 @@ def _read_value(line: bytes, at: int) -> bytes:
 
 def _read_data_value(line: bytes) -> bytes:
     value = _read_value(line, 5)
-    while value.startswith(b"data:"):
-        value = _read_value(value, 5)
-    return value
+    return _drop_names(b"", value, 1) if value.startswith(b"data:") else value
 
 
 def _split_data_lines(lines: list[Event], name: bytes) -> list[Event]:

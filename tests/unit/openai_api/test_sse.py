@@ -129,3 +129,10 @@ def test_large_frame() -> None:
     block = splitter.feed(b"\n\n")
     assert time.process_time() - start < 1  # joining at every chunk takes minutes
     assert len(block) == 6 + 20_000 * 1024 + 2
+
+
+def test_a_name_many_times() -> None:
+    """Two megabytes of `data:` are read once."""
+    start = time.process_time()
+    assert list(parse_events(b"data: data:" * 200_000 + b"x\n\n")) == [Event(b"", b"x")]
+    assert time.process_time() - start < 1  # dropping one after the other takes seconds
