@@ -376,7 +376,8 @@ class StreamTee:
         Only frames with a mark are read.
         """
         if sum(map(len, before)) > OUTLINED:
-            end = max(block.find(FRAME_END), 0)
+            is_cut = block[:1] == before[-1][-1:] == b"\n"  # between the two line ends
+            end = 0 if is_cut else max(block.find(FRAME_END), 0)
             first = [*before, block[:end]]
             if self._is_terminal(outline_event(first)):
                 return [*first, FRAME_END]

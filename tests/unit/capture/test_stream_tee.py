@@ -589,6 +589,15 @@ def test_a_mark_that_is_cut_in_two(at: int) -> None:
         assert [body.feed(stream[:cut]), body.feed(stream[cut:])] == [False, True]
 
 
+@pytest.mark.parametrize("filler", [0, 300_000])
+def test_a_blank_line_that_is_cut_in_two(filler: int) -> None:
+    """The event behind it is seen for itself, also where the one before it is large."""
+    before = b'data: {"type":"delta","delta":"' + b"x" * filler + b'"}\n'
+    last = b'\nevent: response.failed\ndata: {"type":"response.failed"}\n\n'
+    body = StreamTee(Api.RESPONSES, "", LIMIT, Budget(LIMIT))
+    assert [body.feed(before), body.feed(last)] == [False, True]
+
+
 def test_an_endless_event() -> None:
     """A frame that never ends is not held beyond the limit."""
     body = StreamTee(Api.RESPONSES, "", 1000, Budget(LIMIT))
