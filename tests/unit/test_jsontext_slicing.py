@@ -14,6 +14,7 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.jsontext import ABSENT, UnreadableError
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 
@@ -45,8 +46,8 @@ ODD_VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: repr(value[:20]))
 @pytest.mark.parametrize("frame", [b'{"a":%s,"b":1}', b' {\r\n"b" : [] ,\t"a" :\n%s }\n'])
+@each("value", ODD_VALUES)
 def test_verbatim(value: bytes, frame: bytes) -> None:
     """A member is the text between its colon and what follows, to the letter."""
     text = frame % value
@@ -114,7 +115,7 @@ NO_OBJECTS = [
 ]
 
 
-@pytest.mark.parametrize("text", NO_OBJECTS, ids=lambda text: repr(text[:20]))
+@each("text", NO_OBJECTS)
 def test_no_object(text: bytes) -> None:
     """What is no JSON object is refused with a reason that quotes nothing of it."""
     for slices in (

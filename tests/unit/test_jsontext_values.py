@@ -11,6 +11,7 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.jsontext import UnreadableError
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 INTEGERS = [
@@ -40,7 +41,7 @@ INTEGERS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "value"), INTEGERS, ids=lambda case: repr(case)[:24])
+@each(("text", "value"), INTEGERS)
 def test_integers(text: bytes, value: int | None) -> None:
     """A number is a whole one that a BIGINT holds, or none."""
     assert jsontext.read_int(Raw(text)) == value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from response_store.sites import RefusalReason, Sites
+from tests.harness.each import each
 
 HERE = "127.0.0.1"
 TOKEN = "t0ken-of-sixteen"
@@ -16,7 +17,7 @@ def fields(**headers: str) -> list[tuple[bytes, bytes]]:
     return [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
 
 
-@pytest.mark.parametrize(
+@each(
     ("host", "admitted"),
     [
         ("localhost", True),
@@ -79,7 +80,7 @@ READS = [
 ]
 
 
-@pytest.mark.parametrize(("headers", "host", "refused"), READS)
+@each(("headers", "host", "refused"), READS)
 def test_reading_what_is_stored(
     headers: dict[str, str], host: str | None, refused: RefusalReason | None
 ) -> None:

@@ -15,6 +15,7 @@ from response_store.capture.outbox import LARGE
 from response_store.capture.recorder import LARGE_WAIT, OPEN_AFTER, SSE_WAIT, TICK
 from response_store.journal.frames import FrameKind
 from response_store.model.records import EndedBy
+from tests.harness.each import each
 from tests.unit.capture.borders import Sent, answer_head, json_head, request_head
 from tests.unit.capture.capturing import STARTED, Capturing, end_of, finish
 
@@ -185,8 +186,8 @@ def test_every_end_is_one_frame(by: EndedBy, opened: bool) -> None:
     assert capturing.recorder.open_exchanges == 0
 
 
-@pytest.mark.parametrize("second", ENDS)
 @pytest.mark.parametrize("first", [*ENDS, EndedBy.TERMINAL_EVENT])
+@each("second", ENDS)
 def test_the_first_end_wins(first: EndedBy, second: EndedBy) -> None:
     """Of two ends the first one counts, and a terminal event after it changes nothing."""
     capturing = Capturing()

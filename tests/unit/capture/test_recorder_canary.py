@@ -12,6 +12,7 @@ from response_store.capture.recorder import TICK
 from response_store.journal.frames import FrameKind
 from response_store.model.records import EndedBy
 from tests.fakes.cuts import CODINGS
+from tests.harness.each import each
 from tests.unit.capture.borders import answer_head, json_head
 from tests.unit.capture.capturing import Capturing
 
@@ -67,7 +68,7 @@ def flushed_at(text: bytes, at: int, code: Coding) -> list[bytes]:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("coding", ALL_CODINGS)
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_in_a_stream(name: str, coding: str) -> None:
     """An event that holds it, cut at any byte, with a look after each piece."""
     encoding, code = ALL_CODINGS[coding]
@@ -102,7 +103,7 @@ def test_a_stream_that_is_cut(name: str) -> None:
             check(capturing, passed=MARK in stream[:size])
 
 
-@pytest.mark.parametrize("limit", range(1024, 1400, 5))
+@each("limit", range(1024, 1400, 5))
 def test_a_stream_above_the_limit(limit: int) -> None:
     """Wherever the prefix that is kept ends."""
     capturing = Capturing(capture={"max_body_bytes": limit})
@@ -117,7 +118,7 @@ def test_a_stream_above_the_limit(limit: int) -> None:
 
 
 @pytest.mark.parametrize("coding", ALL_CODINGS)
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_in_a_request(name: str, coding: str) -> None:
     """Nor does anything of an exchange whose request holds it: the answer may repeat it."""
     encoding, code = ALL_CODINGS[coding]
@@ -137,7 +138,7 @@ def test_in_a_request(name: str, coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ALL_CODINGS)
-@pytest.mark.parametrize("name", TEXTS)
+@each("name", TEXTS)
 def test_in_a_whole_answer(name: str, coding: str) -> None:
     """Nor does an answer in one piece."""
     encoding, code = ALL_CODINGS[coding]

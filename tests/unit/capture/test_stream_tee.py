@@ -18,6 +18,7 @@ from response_store.openai_api.sse import parse_stream
 from tests.fakes import bodies
 from tests.fakes.cuts import CODINGS, SPLITS, Coding, at_random
 from tests.fakes.dialects import BOM, CHAT, DIALECTS, OPENAI
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 LIMIT = 1 << 20
@@ -55,8 +56,8 @@ def completing(body: StreamTee, chunks: list[bytes]) -> list[int]:
     return [at for at, chunk in enumerate(chunks) if not body.feed_fast(chunk) and body.feed(chunk)]
 
 
-@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("coding", ALL_CODINGS)
+@each("split", SPLITS)
 def test_terminal(coding: str, split: str) -> None:
     """However a stream is encoded and cut, the same terminal event is seen, once."""
     encoding, code = ALL_CODINGS[coding]
@@ -153,8 +154,8 @@ def test_most_chunks_take_the_short_way() -> None:
     assert b"response.completed" in looked_at[0]
 
 
-@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("dialect", ENDS)
+@each("split", SPLITS)
 def test_completing_chunk(dialect: str, split: str) -> None:
     """The terminal event is seen with the very chunk that holds the end of its blank line."""
     frames = ENDS[dialect].frames(EVENTS)
@@ -265,7 +266,7 @@ def test_too_large() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
-@pytest.mark.parametrize("limit", [*range(70, 253, 3), 2000])
+@each("limit", [*range(70, 253, 3), 2000])
 def test_too_large_keeps_whole_events_and_the_terminal_one(size: int, limit: int) -> None:
     """What is kept of a stream above the limit is a prefix of whole events, and how it ended."""
     frames = [b"event: e\ndata: %d\n\n" % number for number in range(10)]
@@ -311,8 +312,8 @@ def test_budget_used_up() -> None:
     assert other.take(all_of_it=True) == [b"7"]
 
 
-@pytest.mark.parametrize("total", range(100, 112))
 @pytest.mark.parametrize("sizes", [[10] * 10, [7] * 14, [33, 33, 33], [1] * 100])
+@each("total", range(100, 112))
 def test_the_journal_comes_before_the_flow(total: int, sizes: list[int]) -> None:
     """A body that stays until its end is kept whole where it fits; for that the flow's goes."""
     budget = Budget(total)
@@ -409,9 +410,9 @@ def test_parts_are_whole_events(
 
 
 @pytest.mark.exhaustive
-@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("coding", ALL_CODINGS)
 @pytest.mark.parametrize("dialect", ["openai", "crlf", "cr"])
+@each("split", SPLITS)
 def test_parts_of_any_coding(coding: str, split: str, dialect: str) -> None:
     """Parts are decoded, and read one by one they have the events of the whole."""
     encoding, code = ALL_CODINGS[coding]
@@ -578,7 +579,7 @@ def test_a_large_event_is_known_by_its_ends(name: str, limit: int) -> None:
     assert body.has_whole_body
 
 
-@pytest.mark.parametrize("at", range(23))
+@each("at", range(23))
 def test_a_mark_that_is_cut_in_two(at: int) -> None:
     """A terminal event is seen wherever its name is cut, in small and in large events."""
     for filler in (0, 300_000):

@@ -20,6 +20,7 @@ from response_store.cli.exchange_table import (
 )
 from response_store.model.records import State
 from response_store.queries.exchanges import Summary
+from tests.harness.each import each
 from tests.unit.queries.stored import REQUIRED
 
 NOW = 1767226012.0  # two in the morning of the first day of 2026, where the tests are
@@ -75,8 +76,8 @@ def test_golden(width: int) -> None:
     assert draw_all(width) == (GOLDEN / f"list_{width}.txt").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("width", [1, 10, 20, 30, 40, 59, 60, 90, 100, 160, 250])
 @pytest.mark.parametrize("steady", [False, True])
+@each("width", [1, 10, 20, 30, 40, 59, 60, 90, 100, 160, 250])
 def test_a_row_is_a_line(width: int, steady: bool) -> None:
     """No line is wider than the terminal, and wide characters count double."""
     wide = {"model": "模型" * 40, "host": "主机" * 40, "output_text": "東京👩‍👩‍👧" * 40,
@@ -132,7 +133,7 @@ def test_models(name: str, width: int, shown: str) -> None:
     assert shorten_model(name, width) == shown
 
 
-@pytest.mark.parametrize(
+@each(
     ("columns", "words"),
     [
         ({}, "-"),

@@ -14,6 +14,7 @@ from response_store import __version__
 from response_store.cli import main
 from response_store.cli.lazy import LazyGroup
 from response_store.resources import find_schema, find_script
+from tests.harness.each import each
 
 
 def test_the_script_path_is_a_file() -> None:
@@ -36,7 +37,7 @@ def test_the_version_is_the_package_s() -> None:
     assert result.stdout == f"response-store, version {__version__}\n"
 
 
-@pytest.mark.parametrize("name", main.list_commands(click.Context(main)))
+@each("name", main.list_commands(click.Context(main)))
 def test_every_command_can_be_asked_for_help(name: str) -> None:
     """Every name in the table leads to a command."""
     result = CliRunner().invoke(main, [name, "--help"])

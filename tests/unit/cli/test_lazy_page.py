@@ -10,6 +10,7 @@ import click
 import pytest
 
 from response_store.cli import main
+from tests.harness.each import each
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,7 +43,7 @@ def test_the_page_has_a_section_for_each_command() -> None:
     assert SECTIONS.keys() == COMMANDS.keys()
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_a_section_names_each_option(name: str) -> None:
     """The options of a section's table are exactly those of the command."""
     options = {
@@ -61,7 +62,7 @@ SHORT = {"-n": "--limit", "-f": "--follow"}
 WITHOUT_JSON = {"completion", "script-path", "run", "flush", "web"}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_options_are_called_alike(name: str) -> None:
     """What chooses exchanges comes together, a short name stands for one long one."""
     options = [set(one.opts) for one in COMMANDS[name].params if isinstance(one, click.Option)]
@@ -75,13 +76,13 @@ def test_options_are_called_alike(name: str) -> None:
     assert "--config" in every or name in ("completion", "script-path")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_a_section_has_an_example(name: str) -> None:
     """Each section has a line to copy."""
     assert re.search(rf"^    .*response-store {name}", SECTIONS[name], re.MULTILINE)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@each("name", COMMANDS)
 def test_a_section_has_the_defaults(name: str) -> None:
     """What holds by default stands in the option's row."""
     lines = dict(ROW.findall(SECTIONS[name]))

@@ -9,13 +9,14 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from response_store.cli.options import parse_past_time
+from tests.harness.each import each
 from tests.unit.cli.conftest import Command
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NOW = datetime(2026, 11, 22, 15, 30, 10, tzinfo=BERLIN)  # a Sunday
 
 
-@pytest.mark.parametrize(
+@each(
     ("said", "meant"),
     [
         ("0s", "2026-11-22 15:30:10"),
@@ -57,7 +58,7 @@ def test_a_time_is_what_people_mean(said: str, meant: str) -> None:
     assert datetime.fromtimestamp(parse_past_time(said, NOW), tz=BERLIN) == expected
 
 
-@pytest.mark.parametrize(
+@each(
     ("now", "said", "meant"),
     [
         ("2026-11-28T15:57", "1 month ago", "2026-10-28T15:57"),

@@ -14,15 +14,16 @@ from response_store.mitmweb.recognise import MessageKind, RecognizedMessage
 from response_store.mitmweb.render import render_message
 from response_store.model.records import Api
 from tests.fakes.item_kinds import CODED, INPUT, OUTPUT, PDF, Case
+from tests.harness.each import each
 from tests.unit.queries.stored import packed
 
 if TYPE_CHECKING:
     from tests.unit.cli.conftest import Anywhere, Command
 
 _CASES = [
-    pytest.param(side, case, id=f"{side} {name}")
+    (side, case)
     for side, cases in (("output", OUTPUT), ("input", INPUT))
-    for name, case in cases.items()
+    for case in cases.values()
 ]
 
 
@@ -53,7 +54,7 @@ def test_each_kind_is_shown_and_found(
             assert not any(coded[20:60] in text for coded in (CODED, PDF))
 
 
-@pytest.mark.parametrize(("side", "case"), _CASES)
+@each(("side", "case"), _CASES)
 def test_each_kind_is_in_the_content_view(side: str, case: Case) -> None:
     """The content view has each line of it, in requests and in answers."""
     if side == "input":

@@ -8,9 +8,10 @@ import pytest
 
 from response_store.config import SqliteTarget
 from response_store.config.database_url import build_sqlite_target, find_sqlite_url_problems
+from tests.harness.each import each
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "target"),
     [
         ("sqlite://responses.db", SqliteTarget(Path("responses.db"))),
@@ -35,7 +36,7 @@ def test_a_url_names_a_database(url: str, target: SqliteTarget) -> None:
     assert build_sqlite_target(url) == target
 
 
-@pytest.mark.parametrize(
+@each(
     ("url", "words"),
     [
         ("responses.db", "scheme"),

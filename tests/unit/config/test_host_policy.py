@@ -6,10 +6,11 @@ import pytest
 
 from response_store.config.host_policy import Host, HostForm, classify_host
 from response_store.config.ip_ranges import AddressKind
+from tests.harness.each import each
 from tests.unit.config import addresses
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "form"),
     [
         ("8.8.8.8", HostForm.ADDRESS),

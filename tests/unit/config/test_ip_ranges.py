@@ -16,23 +16,24 @@ from response_store.config.ip_ranges import (
     classify_address,
     parse_literal,
 )
+from tests.harness.each import each
 from tests.unit.config import addresses
 
 
-@pytest.mark.parametrize("address", addresses.PUBLIC)
+@each("address", addresses.PUBLIC)
 def test_public_addresses_are_public(address: str) -> None:
     """Addresses just outside each special range, and the exceptions within, are public."""
     assert classify_address(ip_address(address)) is AddressKind.PUBLIC
 
 
-@pytest.mark.parametrize("address", addresses.PRIVATE)
+@each("address", addresses.PRIVATE)
 def test_private_addresses_need_the_opt_in(address: str) -> None:
     """What isn't globally routable is admitted by the opt-in alone."""
     kind = classify_address(ip_address(address))
     assert [reach.admits(kind) for reach in HostPolicy] == [False, False, True]
 
 
-@pytest.mark.parametrize("address", addresses.NEVER)
+@each("address", addresses.NEVER)
 def test_some_addresses_are_never_a_database(address: str) -> None:
     """Metadata services, multicast and the unspecified address are refused in any case."""
     kind = classify_address(ip_address(address))
@@ -62,7 +63,7 @@ def test_a_translated_address_is_judged_as_the_one_inside(address: IPv4Address) 
         assert classify_address(IPv6Address(prefix | int(address))) is classify_address(address)
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "",

@@ -13,6 +13,7 @@ from response_store.config.ip_ranges import HostPolicy
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.postgres_url import find_url_problems
 from response_store.errors import PermanentStoreError
+from tests.harness.each import each
 from tests.unit.config import addresses
 from tests.unit.config.conftest import Refusal
 
@@ -82,14 +83,14 @@ def test_no_place_lets_it_through(place: str) -> None:
             assert refused(place, spelling, host_policy), ascii(spelling)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@each("place", PLACES)
 def test_the_opt_in_does_not_admit_what_is_never_a_database(place: str) -> None:
     """Metadata, multicast and unspecified stay refused, however they are written."""
     for spelling in all_spellings(addresses.NEVER):
         assert refused(place, spelling, HostPolicy.PRIVATE), ascii(spelling)
 
 
-@pytest.mark.parametrize("place", PLACES)
+@each("place", PLACES)
 def test_a_configuration_is_judged_alike(place: str, refusal: Refusal) -> None:
     """The file and the environment go the same way, whatever the opt-in, for every place."""
     opt_ins = ({}, {"allow_dns_database_url": True}, {"allow_private_database_url": True})

@@ -18,6 +18,7 @@ from response_store.config import (
     list_security_warnings,
 )
 from response_store.config.model import SqliteTarget
+from tests.harness.each import each
 from tests.unit.config.conftest import Load, Refusal
 
 CASES = json.loads(Path(__file__).with_name("cases.json").read_text(encoding="utf-8"))
@@ -26,10 +27,10 @@ CANARY = "c4n4ry"
 
 
 def cases(*, accept: bool) -> list[Any]:
-    return [pytest.param(case, id=case["name"]) for case in CASES if case["accept"] is accept]
+    return [case for case in CASES if case["accept"] is accept]
 
 
-@pytest.mark.parametrize("case", cases(accept=True))
+@each("case", cases(accept=True))
 def test_accepted_cases_load(case: dict[str, Any], load: Load) -> None:
     """A case that is to be accepted loads as it says, and libpq takes the connection it names."""
     config = load(case["config"])
@@ -41,7 +42,7 @@ def test_accepted_cases_load(case: dict[str, Any], load: Load) -> None:
         assert build_checked_connection_string(config.database, lambda *_: ["10.0.0.1"]).reveal()
 
 
-@pytest.mark.parametrize("case", cases(accept=False))
+@each("case", cases(accept=False))
 def test_refused_cases_say_why(case: dict[str, Any], refusal: Refusal) -> None:
     """A case that is to be refused says one of the expected words, and no secret."""
     text = refusal(case["config"])

@@ -25,6 +25,7 @@ from response_store.config.model import Backend
 from response_store.config.postgres_target import PostgresTarget
 from response_store.config.table_names import TableNames
 from response_store.config.tls import SslMode
+from tests.harness.each import each
 from tests.unit.config.conftest import Load
 from tests.unit.config.test_load_cases import cases
 from tests.unit.config.test_load_documents import EXAMPLE, alternatives, in_the_example
@@ -50,7 +51,7 @@ def absolute(config: Config) -> Config:
     )
 
 
-@pytest.mark.parametrize("alternative", alternatives(EXAMPLE), ids=str)
+@each("alternative", alternatives(EXAMPLE))
 def test_every_setting_reaches_another_process(alternative: Any, load: Load) -> None:
     """Whatever a key is set to, the other process has it, with absolute paths."""
     values: dict[str, Any] = {alternative.key: alternative.value}
@@ -218,7 +219,7 @@ def test_what_means_the_same_is_the_same(one: str, other: str, load: Load) -> No
     assert load("") != load_config(None, {})
 
 
-@pytest.mark.parametrize("alternative", alternatives(EXAMPLE)[1:], ids=str)  # not `backend`
+@each("alternative", alternatives(EXAMPLE)[1:])  # not `backend`
 def test_any_other_value_is_a_difference(alternative: Any, load: Load) -> None:
     """Each key counts, the URL's password included."""
     mapping = {alternative.key: alternative.value}

@@ -23,6 +23,7 @@ from response_store.config.postgres_url import ALLOWED
 from response_store.config.schema import fill_defaults
 from response_store.config.table_names import find_long_names
 from response_store.config.tls import SslMode
+from tests.harness.each import each
 from tests.unit.config.conftest import Load
 from tests.unit.config.test_rules import POSTGRES_ONLY
 from tests.unit.config.test_schema import KEYS
@@ -65,7 +66,7 @@ def test_the_example_is_the_defaults(load: Load) -> None:
     assert load(EXAMPLE) == load("")
 
 
-@pytest.mark.parametrize("alternative", alternatives(EXAMPLE), ids=str)
+@each("alternative", alternatives(EXAMPLE))
 def test_each_commented_alternative_loads(alternative: Alternative, load: Load) -> None:
     """Each alternative, put in the place of its key, loads and changes something."""
     values = yaml.safe_load(EXAMPLE)

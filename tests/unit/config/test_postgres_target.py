@@ -26,6 +26,7 @@ from response_store.config.postgres_target import (
 )
 from response_store.config.postgres_url import find_postgres_problems
 from response_store.config.tls import SslMode, TlsPlan
+from tests.harness.each import each
 
 CANARY = "c4n4ry"
 URL = f"postgres://user:{CANARY}@8.8.8.8:6432/db?application_name=x&connect_timeout=3"
@@ -65,7 +66,7 @@ def test_credentials_are_decoded() -> None:
     assert found.password == Secret("p@/?#[]:%")
 
 
-@pytest.mark.parametrize(
+@each(
     "url",
     [
         "postgres://1.2.3.4?x=@8.8.8.8/db",

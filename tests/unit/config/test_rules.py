@@ -9,6 +9,7 @@ import pytest
 
 from response_store.config import Acknowledge, JournalConfig, Serve
 from response_store.config.rules import SECRET_HEADERS
+from tests.harness.each import each
 from tests.unit.config.conftest import Load, Refusal
 
 
@@ -18,7 +19,7 @@ def nested(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-@pytest.mark.parametrize(
+@each(
     ("key", "value", "rule"),
     [
         ("backend", "sqllite", "not one of those allowed"),
@@ -214,7 +215,7 @@ def test_null_is_the_default(key: str, load: Load) -> None:
     assert load(nested(key, None)) == load("")
 
 
-@pytest.mark.parametrize(
+@each(
     "key",
     ["database_url", "capture.hosts", "capture.apis", "capture.store_false", "durability"]
     + [

@@ -11,6 +11,7 @@ import pytest
 from response_store.config import list_effective_settings
 from response_store.config.schema import load_schema
 from response_store.redaction.known import KNOWN
+from tests.harness.each import each
 from tests.unit.config.conftest import Load, Refusal
 
 NODE = load_schema()["properties"]["redact"]["then"]["properties"]
@@ -61,7 +62,7 @@ def own(regex: str, name: str = "mine") -> dict[str, Any]:
     return {"redact": {"custom": [{"name": name, "regex": regex}]}}
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "said"),
     [
         ("redact: on", "redact: the value is not one of those allowed\n"),

@@ -21,6 +21,7 @@ from response_store.config import (
 from response_store.config.schema import load_schema
 from response_store.config.tls import SslMode
 from response_store.model.records import Api
+from tests.harness.each import each
 
 
 def keys(node: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -38,7 +39,7 @@ def test_the_schema_is_valid() -> None:
     Draft202012Validator.check_schema(load_schema())
 
 
-@pytest.mark.parametrize("key", KEYS)
+@each("key", KEYS)
 def test_every_key_explains_itself(key: str) -> None:
     """Editors show a title, a description and a default for each key, and the default is valid."""
     rules = KEYS[key]

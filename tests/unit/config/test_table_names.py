@@ -9,6 +9,7 @@ import pytest
 from response_store.config import TableNames
 from response_store.config.table_names import RESERVED_WORDS, find_collisions, find_name_problems
 from response_store.resources import read_schema
+from tests.harness.each import each
 from tests.unit.config.conftest import Refusal
 
 NAMES = TableNames("r", "c", "e")
@@ -79,13 +80,13 @@ def test_a_good_name_has_no_fault(name: str) -> None:
     assert list(find_name_problems(name)) == []
 
 
-@pytest.mark.parametrize("word", sorted(RESERVED_WORDS))
+@each("word", sorted(RESERVED_WORDS))
 def test_every_reserved_word_is_refused(word: str) -> None:
     """A reserved word is refused in any letter case."""
     assert [*find_name_problems(word), *find_name_problems(word.upper())]
 
 
-@pytest.mark.parametrize(
+@each(
     ("names", "keys"),
     [
         (("a", "A", "b"), ["conversations_table"]),

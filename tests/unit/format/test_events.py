@@ -20,6 +20,7 @@ from response_store.model.event_times import encode_event_times
 from response_store.openai_api.sse import Event, parse_stream
 from tests.fakes import bodies
 from tests.fakes.dialects import BOM, DIALECTS, OPENAI
+from tests.harness.each import each
 
 STREAM = b": hello\n\nevent: a\ndata: {}\n\ndata: 1\ndata: 2\n\n\n\ndata: [DONE]"
 TIMES = '{"ms":[5,10,20,40]}'
@@ -45,7 +46,7 @@ def test_times_that_do_not_fit(column: str | None) -> None:
     assert [one.ms for one in listed] == [None] * 4
 
 
-@pytest.mark.parametrize("dialect", DIALECTS)
+@each("dialect", DIALECTS)
 def test_every_dialect(dialect: str) -> None:
     """The events are those that a whole stream is read as, whatever its line ends are."""
     stream = b"".join(DIALECTS[dialect].frames(bodies.stream_events()))

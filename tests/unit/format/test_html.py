@@ -32,6 +32,7 @@ from response_store.format.html import (
 )
 from response_store.openai_api.item_images import ItemImage
 from tests.fakes.item_kinds import CODED
+from tests.harness.each import each
 
 ATTACK = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>\x1b[2J\u202e</style></title>"
 ALLOWED = frozenset(
@@ -63,7 +64,7 @@ class Checked(HTMLParser):
 
 
 @pytest.mark.parametrize("syntax", list(Syntax))
-@pytest.mark.parametrize("kind", list(BlockKind))
+@each("kind", list(BlockKind))
 def test_whatever_is_captured_is_text(kind: BlockKind, syntax: Syntax) -> None:
     """No text becomes an element, an attribute or a control character, wherever it stands."""
     result = CallResult(ATTACK, syntax, is_error=True)

@@ -18,6 +18,7 @@ from response_store.format.text import (
     format_time,
     put_on_one_line,
 )
+from tests.harness.each import each
 
 ANY = st.text(st.characters(exclude_categories=[]))
 
@@ -61,7 +62,7 @@ def test_json_on_a_terminal_keeps_its_value(value: object) -> None:
     assert {char for char in shown if obeyed(char)} <= {"\n", "\t"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "shown"),
     [
         ("plain", "plain"),

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from response_store.format.exchange import Exchanged
 from response_store.format.transcript import Transcript
 from response_store.openai_api.items import read_request_items, read_response_items
+from tests.harness.each import each
 
 
 def user(text: str) -> dict[str, Any]:
@@ -136,7 +135,7 @@ THREADS: dict[str, list[tuple[Any, list[Any], str]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", THREADS)
+@each("name", THREADS)
 def test_nothing_is_shown_twice(name: str) -> None:
     """Each item is shown where it came first, and a text that is said again is new."""
     transcript = Transcript()

@@ -24,6 +24,7 @@ from response_store.redaction.patterns import Patterns
 from response_store.redaction.redactor import Redactor
 from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, DIALECTS, OPENAI
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.ingest.drafts import (
     QUESTION,
@@ -275,7 +276,7 @@ REFUSALS: dict[str, tuple[Ending, str | None, str | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", REFUSALS)
+@each("name", REFUSALS)
 def test_refused(name: str) -> None:
     """A refusal is one whatever its body, and says what it said."""
     ending, code, message = REFUSALS[name]

@@ -23,6 +23,7 @@ from response_store.journal.frames import (
     encode,
     parse_header,
 )
+from tests.harness.each import each
 
 SEED = compute_seed("a journal")
 WHOLE = b"".join(encode(7, FrameKind.END, 3, b"head", [b"bo", b"dy"], seed=SEED))
@@ -66,7 +67,7 @@ def test_round_trip(seq, kind, key, head, parts, flags, before) -> None:
     assert decode(ref, top, rest, SEED) == Frame(seq, kind, key, flags, head, body)
 
 
-@pytest.mark.parametrize("at", range(len(WHOLE)))
+@each("at", range(len(WHOLE)))
 def test_each_flipped_byte_is_seen(at: int) -> None:
     """One byte that is not as it was, wherever, and the frame is none."""
     for bit in range(8):
@@ -75,7 +76,7 @@ def test_each_flipped_byte_is_seen(at: int) -> None:
         assert decode(REF, *split(bytes(data), REF), SEED) is None
 
 
-@pytest.mark.parametrize("size", range(len(WHOLE)))
+@each("size", range(len(WHOLE)))
 def test_each_cut_is_seen(size: int) -> None:
     """A part of a frame is none."""
     assert decode(REF, *split(WHOLE[:size], REF), SEED) is None

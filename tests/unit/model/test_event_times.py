@@ -15,6 +15,7 @@ from response_store.model.event_times import (
     encode_event_times,
     spread_places,
 )
+from tests.harness.each import each
 
 steps = st.lists(st.tuples(st.integers(1, 5), st.integers(0, 10**7)), min_size=1, max_size=50)
 
@@ -73,7 +74,7 @@ def test_places_are_spread(steps_between: list[int], most: int) -> None:
     assert places[-1] == len(counts) - 1
 
 
-@pytest.mark.parametrize(
+@each(
     "column",
     [
         None,

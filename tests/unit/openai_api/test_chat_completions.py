@@ -15,6 +15,7 @@ from response_store.openai_api.chat_stream import accumulate
 from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.sse import Event
 from tests.fakes import bodies
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.openai_api.odd_json import objects
 
@@ -125,7 +126,7 @@ MESSAGES: dict[str, tuple[list[Any], Json]] = {
 }
 
 
-@pytest.mark.parametrize("name", MESSAGES)
+@each("name", MESSAGES)
 def test_message(name: str) -> None:
     """Deltas come to the message that they are cut from."""
     deltas, expected = MESSAGES[name]

@@ -13,6 +13,7 @@ from response_store.model.records import State
 from response_store.openai_api.chat_stream import accumulate
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.sse import Event
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 Json = dict[str, Any]
@@ -142,7 +143,7 @@ CALLS: dict[str, tuple[list[Json | list[Json]], list[Json]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CALLS)
+@each("name", CALLS)
 def test_calls(name: str) -> None:
     """Pieces of one call make one call, and calls of their own stay apart."""
     pieces, expected = CALLS[name]

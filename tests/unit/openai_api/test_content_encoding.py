@@ -24,6 +24,7 @@ from response_store.openai_api.content_encoding import (
     decode,
     read_brotli_window,
 )
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 PLAIN = random.Random(7).randbytes(3000) + b"data: x\n\n" * 9000
@@ -58,7 +59,7 @@ ENCODED = {
 
 
 @pytest.mark.parametrize("size", [1, 7, 1000, 1_000_000])
-@pytest.mark.parametrize("name", ENCODED)
+@each("name", ENCODED)
 def test_decoding(name: str, size: int) -> None:
     """Every encoding gives the body back, whatever the chunks."""
     encoding, body = ENCODED[name]
@@ -69,7 +70,7 @@ def test_decoding(name: str, size: int) -> None:
     assert decode(chunks, encoding, len(PLAIN)) == expected
 
 
-@pytest.mark.parametrize("name", ENCODED)
+@each("name", ENCODED)
 def test_limit(name: str) -> None:
     """A byte more than the limit is too much."""
     encoding, body = ENCODED[name]
@@ -111,7 +112,7 @@ def test_a_name_that_is_no_coding(name: str) -> None:
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "gzip, br"])
-@pytest.mark.parametrize(
+@each(
     "body",
     [b'{"id":1}', b"{}  ", b'\n { "a": 2}', b"data: {}\n\n", b": hi\n\ndata: 1\n\n", b'[{"a": 1}]'],
 )

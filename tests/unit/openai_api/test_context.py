@@ -18,6 +18,7 @@ from response_store.openai_api.context import (
     slice_messages,
 )
 from response_store.openai_api.question import SEARCHED_CHARS, shorten_question
+from tests.harness.each import each
 
 HELLO: list[Any] = [{"role": "user", "content": "Look at a.py"}]
 CALLED = {
@@ -133,7 +134,7 @@ def test_a_digest_that_goes_on() -> None:
     assert read([], {"type": "compaction", "encrypted_content": "g"}).rooted
 
 
-@pytest.mark.parametrize(
+@each(
     ("items", "expected"),
     [
         (HELLO, "Look at a.py"),

@@ -19,6 +19,7 @@ from response_store.openai_api.credentials import (
     may_hold_credentials,
     may_hold_credentials_sliced,
 )
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 SECRET = "s3cr3t-of-mine"
@@ -72,7 +73,7 @@ SECRET_PLACES: dict[str, bytes] = {
 }
 
 
-@pytest.mark.parametrize("name", SECRET_PLACES)
+@each("name", SECRET_PLACES)
 def test_masked(name: str) -> None:
     """A credential is masked in each place that may hold one, and handed over for its echoes."""
     body = SECRET_PLACES[name]
@@ -211,7 +212,7 @@ def test_any_bytes(body: bytes) -> None:
     mask(b'{"headers":1,' + body)
 
 
-@pytest.mark.parametrize("name", SECRET_PLACES)
+@each("name", SECRET_PLACES)
 def test_the_look_sees_them(name: str) -> None:
     """What is masked is seen before, looked at whole or in slices of any size."""
     body = SECRET_PLACES[name].lstrip(b'{"a:').rstrip(b"}")

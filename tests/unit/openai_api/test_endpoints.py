@@ -15,6 +15,7 @@ from response_store.openai_api.endpoints import (
     find_target_id,
     strip_query,
 )
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 JSON = "application/json"
@@ -91,7 +92,7 @@ REQUESTS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "content_type", "upgrade", "api"), REQUESTS)
+@each(("method", "path", "content_type", "upgrade", "api"), REQUESTS)
 def test_requests(method: str, path: str, content_type: str, upgrade: str, api: Api | Skip) -> None:
     """A request is ours by the end of its path, its method and its content type."""
     assert classify(method, path, content_type, upgrade) is api
@@ -141,7 +142,7 @@ PATHS = [
 ]
 
 
-@pytest.mark.parametrize(("path", "kept"), PATHS)
+@each(("path", "kept"), PATHS)
 def test_paths(path: str, kept: str) -> None:
     """Of a query only what is known to carry no secret is kept."""
     assert strip_query(path) == kept

@@ -11,6 +11,7 @@ from response_store.model.records import Api, State, Transport
 from response_store.openai_api.error_body import read_error_body
 from response_store.openai_api.outcome import ApiError
 from response_store.openai_api.response_bodies import read_answer
+from tests.harness.each import each
 
 BODIES: dict[str, tuple[Any, ApiError | None]] = {
     "OpenAI": (
@@ -72,7 +73,7 @@ BODIES: dict[str, tuple[Any, ApiError | None]] = {
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
+@each("name", BODIES)
 def test_errors(name: str) -> None:
     """Each server's shape gives code and words; what says nothing is none."""
     body, api_error = BODIES[name]
@@ -80,7 +81,7 @@ def test_errors(name: str) -> None:
 
 
 @pytest.mark.parametrize("api", list(Api))
-@pytest.mark.parametrize("name", [name for name, (_, api_error) in BODIES.items() if api_error])
+@each("name", [name for name, (_, api_error) in BODIES.items() if api_error])
 def test_an_answer_that_is_one(name: str, api: Api) -> None:
     """A body that is an error makes a failed answer, whichever API it was asked of."""
     body, api_error = BODIES[name]
@@ -138,7 +139,7 @@ STARTS = {
 
 @pytest.mark.parametrize("end", [b"", b"data: [DONE]\n\n"])
 @pytest.mark.parametrize("api", list(STARTS))
-@pytest.mark.parametrize("name", STREAMS)
+@each("name", STREAMS)
 def test_errors_in_streams(name: str, api: Api, end: bytes) -> None:
     """However it is framed, an error makes the stream failed, with words and the text so far."""
     outcome = read_answer(api, Transport.SSE, STARTS[api] + STREAMS[name] + b"\n\n" + end)

@@ -15,6 +15,7 @@ from response_store.openai_api.responses_stream import accumulate
 from response_store.openai_api.sse import TERMINAL, parse_stream
 from response_store.serving.request import ServedResponse
 from tests.fakes import bodies
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.serving.outputs import OUTPUTS
 from tests.unit.serving.responses import AT, found, get, response
@@ -68,7 +69,7 @@ def test_the_end_carries_the_response_to_the_letter() -> None:
 
 
 @pytest.mark.parametrize("indent", [None, 2], ids=["compact", "indented"])
-@pytest.mark.parametrize("name", OUTPUTS)
+@each("name", OUTPUTS)
 def test_every_item_can_be_put_together_of_its_events(name: str, indent: int | None) -> None:
     """Who reads only the increments, or only what is done, gets the stored item."""
     item = OUTPUTS[name]
@@ -78,7 +79,7 @@ def test_every_item_can_be_put_together_of_its_events(name: str, indent: int | N
     assert assembled(made) == [item]
 
 
-@pytest.mark.parametrize("name", OUTPUTS)
+@each("name", OUTPUTS)
 def test_an_item_begins_with_its_own_members(name: str) -> None:
     """An item that is announced has the members of the whole one, and no others."""
     item = OUTPUTS[name]

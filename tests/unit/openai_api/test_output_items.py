@@ -13,6 +13,7 @@ from response_store.model.records import State
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.responses_stream import accumulate
 from response_store.openai_api.sse import Event
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 Json = dict[str, Any]
@@ -240,7 +241,7 @@ ENDS: dict[str, tuple[list[Json], list[Json] | None, list[Json], bool]] = {
 
 
 @pytest.mark.parametrize("kind", ["response.completed", "response.incomplete", "response.done"])
-@pytest.mark.parametrize("name", ENDS)
+@each("name", ENDS)
 def test_ends(name: str, kind: str) -> None:
     """Items that were done and that the end lacks are kept, or it is known that they are lost."""
     items, output, expected, is_lost = ENDS[name]

@@ -15,6 +15,7 @@ from response_store.openai_api.outcome import ApiError, ParsedResponse, Usage
 from response_store.openai_api.responses_stream import accumulate, read_terminal
 from response_store.openai_api.sse import Event, is_terminal
 from tests.fakes import bodies
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.openai_api.odd_json import objects
 
@@ -182,7 +183,7 @@ REASSEMBLED: dict[str, tuple[list[Json], list[Json]]] = {
 }
 
 
-@pytest.mark.parametrize("name", REASSEMBLED)
+@each("name", REASSEMBLED)
 def test_reassembly(name: str) -> None:
     """Increments come to the items that a terminal event would have."""
     events, items = REASSEMBLED[name]

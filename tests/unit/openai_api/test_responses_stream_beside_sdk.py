@@ -21,6 +21,7 @@ from tests.fakes import bodies
 from tests.fakes.dialects import CHAT, DIALECTS
 from tests.fakes.requests import Request
 from tests.fakes.variants import CHATS, RESPONSES
+from tests.harness.each import each
 
 Json = dict[str, Any]
 _ODD_NULLS = (None, [], {})  # which the SDK's models add
@@ -170,7 +171,7 @@ def test_cut_responses() -> None:
         assert_response(stream, count)
 
 
-@pytest.mark.parametrize("name", DIALECTS)
+@each("name", DIALECTS)
 def test_each_dialect_is_one_answer(name: str) -> None:
     """However a stream is framed, the outcome is the same."""
     events = bodies.stream_events({"model": "gpt-5"})

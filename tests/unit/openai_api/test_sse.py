@@ -12,6 +12,7 @@ from response_store.openai_api.sse import Event, SSEDecoder, parse_events, parse
 from tests.fakes import bodies
 from tests.fakes.cuts import SPLITS
 from tests.fakes.dialects import DIALECTS
+from tests.harness.each import each
 from tests.harness.expected import events_in
 from tests.hypothesis_profiles import examples
 
@@ -63,7 +64,7 @@ def folded(chunks: list[bytes]) -> tuple[list[Event], bytes]:
     return read, b"".join(found) + rest
 
 
-@pytest.mark.parametrize("name", STREAMS)
+@each("name", STREAMS)
 def test_dialect(name: str) -> None:
     """Each way to write events gives the events, whole and byte by byte."""
     stream, expected = STREAMS[name]
@@ -71,8 +72,8 @@ def test_dialect(name: str) -> None:
     assert folded([stream[at : at + 1] for at in range(len(stream))])[0] == expected
 
 
-@pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("dialect", DIALECTS)
+@each("split", SPLITS)
 def test_recorded(dialect: str, split: str) -> None:
     """Every server's dialect gives the events that were sent, however it is cut."""
     frames = DIALECTS[dialect].frames(bodies.stream_events())

@@ -9,6 +9,7 @@ import pytest
 from response_store.model.records import Api, State, Transport
 from response_store.openai_api.outcome import ParsedResponse
 from response_store.openai_api.response_bodies import read_answer
+from tests.harness.each import each
 
 WHOLE = {
     "id": "c1",
@@ -60,7 +61,7 @@ def assert_right(outcome: ParsedResponse) -> None:
 
 
 @pytest.mark.parametrize("transport", [Transport.SSE, Transport.HTTP])
-@pytest.mark.parametrize("name", BODIES)
+@each("name", BODIES)
 def test_framing(name: str, transport: Transport) -> None:
     """Whatever is declared, what begins as a stream is one, and JSON is JSON."""
     assert_right(read_answer(Api.CHAT_COMPLETIONS, transport, BODIES[name]))

@@ -9,6 +9,7 @@ import pytest
 
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns, find_secrets, mask_matches
+from tests.harness.each import each
 from tests.unit.redaction.keys import A20, A40, KEYS, PEM, said
 
 ALL = Patterns(KNOWN, {})
@@ -25,13 +26,13 @@ def test_each_kind_has_an_example() -> None:
     assert sorted(KEYS) == sorted(KNOWN)
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@each("name", KNOWN)
 def test_a_key_is_replaced_by_its_name(name: str) -> None:
     """The key goes, what stands around it stays."""
     assert cleaned(said(name)) == said(name).replace(KEYS[name], f"[redacted:{name}]")
 
 
-@pytest.mark.parametrize("name", KNOWN)
+@each("name", KNOWN)
 def test_a_pattern_alone_finds_its_key(name: str) -> None:
     """Each name can be chosen by itself."""
     assert f"[redacted:{name}]" in cleaned(said(name), Patterns([name], {}))
@@ -45,7 +46,7 @@ def test_what_stands_before_a_key(before: str) -> None:
     assert cleaned(before + KEYS["anthropic"]) == before + "[redacted:anthropic]"
 
 
-@pytest.mark.parametrize(
+@each(
     "text",
     [
         "task-" + A40,  # the end of a word is no beginning of a key

@@ -9,6 +9,7 @@ import pytest
 
 from response_store.search import texts as module
 from response_store.search.texts import Row, Text, extract_texts
+from tests.harness.each import each
 from tests.unit.queries.stored import packed
 
 
@@ -28,7 +29,7 @@ RESULT = {"type": "function_call_output", "call_id": "c", "output": "blue"}
 IMAGE = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
 
 
-@pytest.mark.parametrize(
+@each(
     ("request_", "found"),
     [
         ({"input": "hello"}, [("user", "hello")]),

@@ -16,6 +16,7 @@ from response_store.serving.request import (
     Order,
     parse_request,
 )
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.serving.responses import AT, ITEMS
 
@@ -23,8 +24,8 @@ PREFIXES = ["/v1", "", "/openai", "/openai/v1", "/backend-api/codex", "/api/v1",
 VERSION = "?api-version=2025-04-01-preview"
 
 
-@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("query", ["", VERSION])
+@each("prefix", PREFIXES)
 def test_every_shape_of_path(prefix: str, query: str) -> None:
     """What stands before the end of a path doesn't matter, and Azure's parameter neither."""
     at = f"{prefix}/responses/r{query}"
@@ -60,7 +61,7 @@ OTHERS = [
 ]
 
 
-@pytest.mark.parametrize(("method", "path"), OTHERS)
+@each(("method", "path"), OTHERS)
 def test_other_requests_are_not_ours(method: str, path: str) -> None:
     """Creating, cancelling, other paths and what is no id go on to the upstream."""
     assert parse_request(method, path) is None
@@ -131,7 +132,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("path", "words"), REFUSED)
+@each(("path", "words"), REFUSED)
 def test_refused_queries_say_why(path: str, words: str) -> None:
     """A query that breaks a rule is refused, with the rule."""
     refused = parse_request("GET", path)

@@ -9,6 +9,7 @@ import pytest
 
 from response_store.serving.request import INCLUDE_UNSUPPORTED, ServedResponse
 from tests.fakes import bodies
+from tests.harness.each import each
 from tests.unit.serving.responses import AT, found, get, message, response
 
 
@@ -64,8 +65,8 @@ def test_what_is_not_there_is_refused(name: str, item: dict[str, Any]) -> None:
     assert (answer.status, message(answer)) == (400, INCLUDE_UNSUPPORTED)
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in MET}))
 @pytest.mark.parametrize("output", [None, {}, "text", [], ["text", None, {}, {"type": 7}]])
+@each("name", sorted({name for name, _ in MET}))
 def test_nothing_to_include(name: str, output: Any) -> None:
     """Where there is no item that a value is about, it is met."""
     answer = get(f"{AT}?include={name}", found(response() | {"output": output}))

@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from response_store.model.tables import TABLES, ColumnKind
 from response_store.transfer.jsonl import BadLineError, ExportLine, load_schema
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 
 COLUMNS = sorted({column.name for table in TABLES for column in table.columns})
@@ -76,7 +77,7 @@ def test_the_quick_look_and_the_schema_are_of_one_mind(row: str, changed: dict[s
     assert is_good(line) == judged
 
 
-@pytest.mark.parametrize(
+@each(
     ("line", "told"),
     [
         (b"{", "not one JSON object"),

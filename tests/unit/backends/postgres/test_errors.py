@@ -13,6 +13,7 @@ from response_store.backends.postgres.errors import (
 )
 from response_store.config.secret import Secret
 from response_store.errors import PermanentStoreError, RowRefusedError, TransientStoreError
+from tests.harness.each import each
 
 CANARY = "c4n4ry"
 KINDS = {
@@ -48,7 +49,7 @@ def with_state(state: str) -> psycopg.Error:
     return error
 
 
-@pytest.mark.parametrize(
+@each(
     ("state", "kind"), [(state, kind) for kind, states in KINDS.items() for state in states.split()]
 )
 def test_a_state_has_a_meaning(state: str, kind: type[Exception]) -> None:
@@ -82,7 +83,7 @@ def test_errors_without_a_state(error: Exception, kind: type[Exception]) -> None
     assert caught.value.__suppress_context__
 
 
-@pytest.mark.parametrize(("said", "kind"), SAID)
+@each(("said", "kind"), SAID)
 def test_why_there_is_no_connection(said: str, kind: type[Exception]) -> None:
     """A failed connection has no state: the text decides; libpq's own is never repeated."""
     text = f'connection to server at "127.0.0.1", port 5432 failed: {said} {CANARY}'
