@@ -177,7 +177,7 @@ def test_an_error_that_repeats_the_key(
     row = attacked.database.ended(tenant)
     assert row["error_message"] == "Incorrect API key provided: ***"
     assert row["path"] == "/v1/responses"
-    written = [*journal_files(attacked).values(), attacked.database.dump(), attacked.output()]
+    written = [*journal_files(attacked).values(), attacked.database.dump(tenant), attacked.output()]
     assert not any(key in text for text in written)
 
 
@@ -205,7 +205,7 @@ def test_a_key_that_a_stream_spells(
     assert row["output_text"] == "Your key is ***."
     assert row["upstream_request_id"] == "***"
     attacked.flush()
-    written = [*journal_files(attacked).values(), attacked.database.dump(), attacked.output()]
+    written = [*journal_files(attacked).values(), attacked.database.dump(tenant), attacked.output()]
     assert not any(key in text for text in written)
 
 
@@ -228,4 +228,4 @@ def test_a_key_that_a_socket_spells(
         client.until("response.completed")
         client.close()
     assert attacked.database.ended(tenant)["output_text"] == "***"
-    assert key not in attacked.database.dump()
+    assert key not in attacked.database.dump(tenant)

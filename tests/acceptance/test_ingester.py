@@ -140,7 +140,7 @@ def test_out_of_memory(make_proxy: MakeProxy, tenant: str) -> None:
         proxy.flush()
         with frozen_ingester(proxy) as ingester:
             for number in range(4):
-                body = asking(input="x" * 30_000_000, stream=number % 2 == 0)
+                body = asking(input="x" * 10_000_000, stream=number % 2 == 0)
                 assert fetch(proxy.port, body, tenant).whole
             pages = int(Path(f"/proc/{ingester}/statm").read_text().split()[0])
             limit = pages * resource.getpagesize() + (1 << 20)

@@ -482,7 +482,7 @@ def test_secrets_are_masked(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     row = proxy.database.ended(tenant)
     assert_holds(row, WELL)
     assert json.loads(unpacked(row["request_body"]))["tools"][0]["authorization"] == "***"
-    dump = proxy.database.dump()
+    dump = proxy.database.dump(tenant)
     secrets = (tool["authorization"], *headers.values())
     assert [secret for secret in secrets if secret in dump] == []
 

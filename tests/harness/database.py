@@ -78,13 +78,17 @@ class Database:
             sleep(pause)
             pause = min(1.3 * pause, 0.03)
 
-    def dump(self) -> str:
-        """Every value of every table, blobs unpacked, as one text to search in."""
+    def dump(self, tenant: str | None = None) -> str:
+        """Every value of every table, blobs unpacked, as one text to search in.
+
+        With a tenant, rows that are another one's are left out.
+        """
         tables = self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
         values = [
             value
             for table in tables
             for row in self.rows(f"SELECT * FROM {table['name']}")
+            if tenant in (None, row.get("tenant_id", tenant))
             for value in row.values()
         ]
         return "\n".join(as_text(value) for value in values)

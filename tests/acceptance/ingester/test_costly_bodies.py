@@ -1,6 +1,6 @@
 """Bodies that were made to cost: reading one takes bounded memory and time, and keeps its bytes.
 
-With `-m soak` bodies have the full size; else a third of it, in which there are more values than
+With `-m soak` bodies have the full size; else a quarter of it, in which there are more values than
 are read already.
 """
 
@@ -24,7 +24,7 @@ from response_store.model.records import Api, EndedBy, Record, Transport
 SIZE = 12 << 20
 MEMORY = 256  # MB over what the process takes with the body in its hands
 SECONDS = 5.0
-PARTS = [3, pytest.param(1, marks=pytest.mark.soak)]
+PARTS = [4, pytest.param(1, marks=pytest.mark.soak)]
 ASKED = b'{"model":"m","input":"x","messages":[]}'
 RESPONSE = b'{"id":"r","object":"response","status":"completed","output":['
 

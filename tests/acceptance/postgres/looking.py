@@ -47,12 +47,13 @@ class PostgresRows(Database):
         rows = self.rows(f"SELECT * FROM {self.exchanges_table} ORDER BY started_at, exchange_id")
         return [row for row in rows if tenant in (None, row["tenant_id"])]
 
-    def dump(self) -> str:
+    def dump(self, tenant: str | None = None) -> str:
         tables = self.rows("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         return "\n".join(
             as_text(value)
             for table in tables
             for row in self.rows(f"SELECT * FROM {table['tablename']}")
+            if tenant in (None, row.get("tenant_id", tenant))
             for value in row.values()
         )
 

@@ -14,7 +14,7 @@ from tests.harness.proxy import wait_until
 if TYPE_CHECKING:
     from tests.harness.proxy import Proxy
 
-PAUSE = 0.02
+PAUSE = 0.05
 
 
 class Traffic:
