@@ -484,6 +484,7 @@ def test_secrets_are_masked(proxy: Proxy, switch: WebSocketSwitch, tenant: str) 
     assert json.loads(unpacked(row["request_body"]))["tools"][0]["authorization"] == "***"
     dump = proxy.database.dump(tenant)
     secrets = (tool["authorization"], *headers.values())
+    assert tenant in dump
     assert [secret for secret in secrets if secret in dump] == []
 
 

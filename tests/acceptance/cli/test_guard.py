@@ -40,11 +40,11 @@ def run_process(*arguments: str, shell: str = "", **how: Any) -> subprocess.Comp
 @pytest.fixture
 def full(stored: Stored) -> Stored:
     """A database with more rows than a pipe or a buffer takes."""
-    stored.exchanges([{"exchange_id": f"e{at}", "output_text": "x" * 300} for at in range(2000)])
+    stored.exchanges([{"exchange_id": f"e{at}", "output_text": "x" * 300} for at in range(1000)])
     return stored
 
 
-COMMANDS = [("list", "--limit", "2000"), ("export",), ("stats",), ("list", "--json")]
+COMMANDS = [("list", "--limit", "1000"), ("export",), ("stats",), ("list", "--json")]
 
 
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
