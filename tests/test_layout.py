@@ -14,6 +14,7 @@ MOST_LINES = 450
 FEWEST_LINES = 60
 FEWEST_LINES_TESTED = 100
 WHOLE = {
+    "capture.budget": "one count",
     "web.routes": "which page is where, and nothing else",
     "backoff": "one value, of use to every layer",
     "cli.apply_journals": "asks quickly whether there are journals; what applies them is heavy",

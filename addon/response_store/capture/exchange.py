@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from response_store.capture.arrivals import ArrivalLog
+from response_store.capture.budget import Budget
 from response_store.capture.draft import (
     AnswerHead,
     Arrivals,
@@ -23,7 +24,7 @@ from response_store.capture.draft import (
     encode_head,
 )
 from response_store.capture.outbox import LARGE, LARGE_ENCODED, Chain, OutgoingFrame
-from response_store.capture.stream_tee import Budget, StreamTee
+from response_store.capture.stream_tee import StreamTee
 from response_store.journal.frames import FrameKind
 from response_store.limits import CHUNK_SECONDS
 from response_store.model.records import Api, EndedBy, Transport

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 import msgspec
 
 from response_store.capture.acknowledgement import Acknowledgement
+from response_store.capture.budget import Budget
 from response_store.capture.draft import DeletionHead, RequestHead, encode_head
 from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import LARGE, AckDependency, Chain, Job, Outbox, OutgoingFrame
-from response_store.capture.stream_tee import Budget
 from response_store.config import Config, OnStoreFailure, RawBodies
 from response_store.journal.frames import FrameKind
 from response_store.model.records import EndedBy

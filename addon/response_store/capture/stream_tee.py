@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 
 from response_store.capture.arrivals import ArrivalLog
+from response_store.capture.budget import Budget
 from response_store.limits import CHUNK_SECONDS, OUTLINED, Deadline
 from response_store.model.records import Api
 from response_store.openai_api.content_encoding import Decoding, DecodingTimeoutError, EncodingError
@@ -23,31 +24,6 @@ from response_store.openai_api.sse import (
     outline_event,
     parse_events,
 )
-
-
-class Budget:
-    """Bytes that may be held at once. Used by the event loop's thread only."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
-        self._held = 0
-
-    @property
-    def held(self) -> int:
-        """Bytes held now."""
-        return self._held
-
-    def take(self, size: int) -> bool:
-        """Take `size` bytes if there is room; return whether there was."""
-        if self._held + size > self._total:
-            return False
-        self._held += size
-        return True
-
-    def release(self, size: int) -> None:
-        """Return bytes that were taken."""
-        self._held -= size
-
 
 # A terminal event can't be in a block without one of these; searching is far cheaper than reading.
 _MARKS = {
@@ -241,7 +217,7 @@ class StreamTee:
     def _let_pass(self) -> None:
         """Let so many bytes pass without a look, which are accounted for later, all at once."""
         room = min(_FAST_PATH_BYTES, self._limit - self._decoded)
-        if room > 0 and self._budget.take(room * self._copies):
+        if room > 0 and self._budget.lend(room * self._copies, self._account):
             self._granted = self._room = room
             self._counted = len(self.chunks)
 
@@ -263,7 +239,7 @@ class StreamTee:
         self._decoded += size
         if self.holds_whole:
             self._held_decoded += size
-        self._budget.release(self._room * self._copies)
+        self._budget.repay(self._room * self._copies, self._account)
         self._granted, self._room = 0, -1
 
     def _keep(self, chunk: bytes) -> None:

@@ -14,9 +14,9 @@ from msgspec import Raw
 
 from response_store import jsontext
 from response_store.capture import acknowledgement
+from response_store.capture.budget import Budget
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
-from response_store.capture.stream_tee import Budget
 from response_store.capture.websocket_turns import (
     MessageStream,
     MessageStreams,

@@ -10,10 +10,10 @@ import brotli
 import pytest
 import zstandard
 
+from response_store.capture.budget import Budget
 from response_store.capture.draft import AnswerHead, RequestHead
 from response_store.capture.exchange import Exchange
 from response_store.capture.outbox import LARGE, LARGE_ENCODED, OutgoingFrame
-from response_store.capture.stream_tee import Budget
 from response_store.journal.frames import FrameKind
 from response_store.model.records import EndedBy
 from tests.unit.capture.borders import Sent, answer_head, json_head, request_head

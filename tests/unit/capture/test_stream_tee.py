@@ -12,7 +12,8 @@ import zstandard
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from response_store.capture.stream_tee import Budget, StreamTee
+from response_store.capture.budget import Budget
+from response_store.capture.stream_tee import StreamTee
 from response_store.model.records import Api
 from response_store.openai_api.sse import parse_stream
 from tests.fakes import bodies
@@ -339,6 +340,25 @@ def test_all_of_a_body_that_stays_counts() -> None:
         if number % 5 == 0:
             assert body.pending_size == number * len(chunk)
             assert budget.held == 2 * number * len(chunk)
+
+
+@pytest.mark.parametrize("holds_whole", [False, True])
+def test_streams_keep_no_room_from_others(holds_whole: bool) -> None:
+    """What many streams may take on the quick way, and do not, is there for what others hold."""
+    budget = Budget(LIMIT)
+    event = b"data: x\n\n"
+    bodies = [
+        StreamTee(Api.RESPONSES, "", LIMIT, budget, holds_whole=holds_whole) for _ in range(40)
+    ]
+    for body in bodies * 3:
+        assert body.feed_fast(event) or not body.feed(event)
+    large = StreamTee(Api.RESPONSES, "", LIMIT, budget)
+    large.feed(b"x" * (LIMIT - 40 * 6 * len(event)))
+    assert large.has_whole_body
+    for body in (large, *bodies):
+        assert (body.has_whole_body, body.too_large) == (True, False)
+        body.release()
+    assert budget.held == 0
 
 
 def test_a_body_that_stays_is_bounded() -> None:

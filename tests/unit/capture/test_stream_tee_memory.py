@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from response_store.capture.stream_tee import Budget
+from response_store.capture.budget import Budget
 
 
 def test_budget() -> None:
