@@ -392,7 +392,7 @@ def test_a_stream_of_another_service(stage: Stage) -> None:
 PAST = """
 import os, socket, time
 with socket.create_connection(("127.0.0.1", int(os.environ["PORT"]))):
-    time.sleep(2)  # nobody sees when it was seen
+    time.sleep(4)  # nobody sees when it was seen
 """
 
 

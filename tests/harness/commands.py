@@ -37,8 +37,9 @@ def on_terminal(*arguments: str, columns: int = 80) -> tuple[int, str]:
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, columns))
     process = subprocess.Popen(
-        [*PROGRAM, *arguments], stdin=slave, stdout=slave, stderr=slave, env=environment()
-    )
+        [*PROGRAM, *arguments], stdin=slave, stdout=slave, stderr=slave,
+        env=environment(PAGER="cat"),  # another one would wait for a key
+    )  # fmt: skip
     os.close(slave)
     written, deadline = b"", time.monotonic() + DEADLINE
     try:
