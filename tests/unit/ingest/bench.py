@@ -18,6 +18,7 @@ from response_store.ingest.cleaning import SharedCleaned
 from response_store.ingest.delivery import PendingChange
 from response_store.journal.directory import JournalDirectory
 from response_store.journal.frames import FrameKind
+from tests.harness.database import write_empty
 from tests.unit.ingest.proxy_side import ProxyJournal, end_frame, exchanges, make_config, rows
 
 
@@ -33,6 +34,8 @@ class Bench:
         self.counters = Counters()
         self.written: list[PendingChange] = []
         self.outstanding: set[int] | None = set()
+        if url is None and not self.path.exists():
+            write_empty(self.path)
         self.store = build_store(self.config)
         self.applier = self._applier(self.proxy.directory, self.config, self.store)
 

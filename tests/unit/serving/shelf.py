@@ -26,6 +26,7 @@ from response_store.serving.request import (
     parse_request,
 )
 from tests.fakes.recordings import TAG
+from tests.harness.database import write_empty
 from tests.harness.ports import free_port
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES
@@ -36,6 +37,7 @@ class SqliteShelf:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        write_empty(path)
         self._store = SqliteStore(SqliteTarget(path), NAMES, Durability.PROCESS)
         self._store.open()
 

@@ -19,6 +19,7 @@ from response_store.config import Durability, SqliteTarget
 from response_store.config.postgres_target import PostgresTarget
 from response_store.queries.reader import Reader
 from response_store.transfer.bulk_writer import BulkWriter
+from tests.harness.database import write_empty
 from tests.harness.postgres import PostgresDatabase
 from tests.harness.postgres_shared import target_of
 from tests.harness.records import NAMES
@@ -90,9 +91,7 @@ class SqliteFile(Filled):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.target = SqliteTarget(path)
-        store = self.store()
-        store.open()
-        store.close()
+        write_empty(path)
 
     def store(self) -> SqliteStore:
         """As an ingester writes it."""
