@@ -4,9 +4,9 @@ What follows the last whole frame is a *torn tail*: a frame that is being writte
 was killed. Bytes that are no frame but have one behind them are *damage*: they are reported and
 skipped, by looking for the next bytes that are a frame with right checksums.
 
-They are frames that came over the socket and were cleaned, and copies of frames whose segments
-are about to be dropped. Within one file seqs rise, as in a main segment: a frame with a lower one
-begins another file.
+Cleaned segments, which `CleanedWriter` writes, hold frames that came over the socket and were
+cleaned, and copies of frames whose segments are about to be dropped. Within one file seqs rise, as
+in a main segment: a frame with a lower one begins another file.
 """
 
 from __future__ import annotations

@@ -231,8 +231,8 @@ class _Layer:
 class Decoding:
     """The decoders for one body, in the order that its Content-Encoding needs.
 
-    With `stepwise` each step takes a few milliseconds at most; `feed` raises TooSlowError where
-    that can't be had. Raises EncodingError for an unknown coding, and for too many of them.
+    With `stepwise` each step takes a few milliseconds at most; `feed` raises DecodingTimeoutError
+    where that can't be had. Raises EncodingError for an unknown coding, and for too many of them.
     """
 
     def __init__(self, content_encoding: str, *, stepwise: bool = False) -> None:
@@ -287,8 +287,8 @@ def decode(
 ) -> bytes:
     """Decode a whole body, `limit` bytes of it at most, within `seconds` of processor time.
 
-    Raises EncodingError, TooLargeError, TooSlowError. A body that was cut off gives what can be
-    had of it.
+    Raises EncodingError, TooLargeError, DecodingTimeoutError. A body that was cut off gives what
+    can be had of it.
     """
     if not content_encoding:
         return _check_size(limit, b"".join(chunks))

@@ -204,7 +204,7 @@ def find_secrets(
 ) -> list[SecretMatch]:
     """Return the secrets in a text, in order; matches that overlap are one, named by the first.
 
-    Raises TooSlowError where the `deadline` passes meanwhile.
+    Raises RedactionTimeoutError where the `deadline` passes meanwhile.
 
     With a `lead` the text is a string in JSON, and also looked at behind that by patterns that say
     which part of what they match is the secret.
@@ -233,7 +233,7 @@ def merge_matches(matches: Iterable[SecretMatch]) -> list[SecretMatch]:
 
 
 def stop_at_deadline(spans: Iterable[T], deadline: Deadline | None) -> Iterator[T]:
-    """Yield as long as there is time. Raises TooSlowError."""
+    """Yield as long as there is time. Raises RedactionTimeoutError."""
     for span in spans:
         if deadline is not None and deadline.has_passed:
             raise RedactionTimeoutError
