@@ -23,6 +23,7 @@ from response_store.model.records import State
 from response_store.model.selection import Selection
 from response_store.pricing.prices import load_prices
 from response_store.queries.statistics import By
+from tests.harness.each import each
 from tests.unit.cli import rows
 from tests.unit.queries.stored import Stored
 
@@ -73,7 +74,13 @@ def test_a_pipe_gets_plain_columns(anywhere: Anywhere, run: Command) -> None:
     assert result.stdout == GOLDEN
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def some_stored(anywhere: Anywhere) -> None:
+    """Exchanges of every kind."""
+    some(anywhere)
+
+
+@each(
     ("by", "groups"),
     [
         ("host", [("api.openai.com", "5"), ("eu.api.openai.com", "1")]),
@@ -106,9 +113,8 @@ def test_a_pipe_gets_plain_columns(anywhere: Anywhere, run: Command) -> None:
                  ("2026-01-03", "1")]),
     ],
 )  # fmt: skip
-def test_groups(anywhere: Anywhere, run: Command, by: str, groups: list[tuple[str, str]]) -> None:
+def test_groups(some_stored: None, run: Command, by: str, groups: list[tuple[str, str]]) -> None:
     """What exchanges are grouped by; days are local and in their order."""
-    some(anywhere)
     found = fields(run("stats", "--by", by).stdout)
     assert [(one[0], one[1]) for one in found] == groups
 

@@ -17,6 +17,7 @@ from response_store.model.records import ExchangeRow
 from response_store.queries import exchanges, lookup, statistics
 from response_store.queries.exchanges import Cursor, Query
 from response_store.queries.schema_state import MIGRATIONS
+from tests.harness.each import each
 from tests.hypothesis_profiles import examples
 from tests.unit.queries.conftest import Anywhere
 from tests.unit.queries.stored import NAMES, Stored
@@ -135,7 +136,22 @@ def _value(name: str, kind: object) -> object:
     return float(len(name)) if "float" in str(kind) else name
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def identified(anywhere: Anywhere) -> None:
+    """Ids that begin alike, and exchanges of one response."""
+    anywhere.exchange("e-one", response_id="resp_one")
+    anywhere.exchange("e-two", response_id="resp_one_more")
+    anywhere.exchange("e-unique", response_id="resp_unique")
+    anywhere.exchange("no-response")
+    anywhere.exchange("e-wide", response_id="grün-\U0010ffff\U0010ffff")
+    anywhere.exchange("e-poll-1", response_id="polled", started_at=1.0)
+    anywhere.exchange("e-poll-2", response_id="polled", started_at=2.0)
+    anywhere.exchange("e-before", response_id="resumed", started_at=1.0, state="queued")
+    anywhere.exchange("e-whole", response_id="resumed", started_at=2.0)
+    anywhere.exchange("e-cut", response_id="resumed", started_at=3.0, state="interrupted")
+
+
+@each(
     ("identifier", "found"),
     [
         ("resp_one", "e-one"),  # the whole response id
@@ -152,19 +168,9 @@ def _value(name: str, kind: object) -> object:
     ],
 )
 def test_an_identifier_is_found(
-    anywhere: Anywhere, reader: Query, identifier: str, found: str
+    identified: None, reader: Query, identifier: str, found: str
 ) -> None:
     """A whole id wins; else the beginning of one id is enough."""
-    anywhere.exchange("e-one", response_id="resp_one")
-    anywhere.exchange("e-two", response_id="resp_one_more")
-    anywhere.exchange("e-unique", response_id="resp_unique")
-    anywhere.exchange("no-response")
-    anywhere.exchange("e-wide", response_id="grün-\U0010ffff\U0010ffff")
-    anywhere.exchange("e-poll-1", response_id="polled", started_at=1.0)
-    anywhere.exchange("e-poll-2", response_id="polled", started_at=2.0)
-    anywhere.exchange("e-before", response_id="resumed", started_at=1.0, state="queued")
-    anywhere.exchange("e-whole", response_id="resumed", started_at=2.0)
-    anywhere.exchange("e-cut", response_id="resumed", started_at=3.0, state="interrupted")
     exchange = reader.find("default", identifier).exchange
     assert exchange is not None
     assert exchange.exchange_id == found
@@ -199,12 +205,11 @@ def test_a_very_ambiguous_beginning_lists_some(anywhere: Anywhere, reader: Query
     assert str(caught.value).endswith("...")
 
 
-@pytest.mark.parametrize("identifier", ["", "nothing", "\udcff", "\U0010ffff", "a\0b", "%", "*"])
+@each("identifier", ["", "nothing", "\udcff", "\U0010ffff", "a\0b", "%", "*"])
 def test_an_unknown_identifier_is_an_error(
-    anywhere: Anywhere, reader: Query, identifier: str
+    identified: None, reader: Query, identifier: str
 ) -> None:
     """Nothing is found under an empty, unknown or impossible id, and the error says so."""
-    anywhere.exchange("e1", response_id="resp_1")
     with pytest.raises(StoreError, match="stored"):
         reader.find("default", identifier)
 

@@ -16,6 +16,7 @@ from response_store.queries.session_turns import (
     list_turns,
     resolve_selection,
 )
+from tests.harness.each import each
 from tests.unit.queries.sessions_stored import turn, work
 
 if TYPE_CHECKING:
@@ -24,7 +25,14 @@ if TYPE_CHECKING:
 WORK = SessionKey("s-work")
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def worked(anywhere: Anywhere) -> Anywhere:
+    """The database with some sessions."""
+    work(anywhere)
+    return anywhere
+
+
+@each(
     ("identifier", "key"),
     [
         ("s-work", WORK),
@@ -36,10 +44,9 @@ WORK = SessionKey("s-work")
         ("last", SessionKey("alone", True)),
     ],
 )
-def test_an_id_means_a_session(anywhere: Anywhere, identifier: str, key: SessionKey) -> None:
+def test_an_id_means_a_session(worked: Anywhere, identifier: str, key: SessionKey) -> None:
     """A session is found by its id, the beginning of it, or what is in it."""
-    work(anywhere)
-    with anywhere.open() as query:
+    with worked.open() as query:
         assert find_session(query.reader, "default", identifier) == key
 
 

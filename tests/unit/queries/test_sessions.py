@@ -10,6 +10,7 @@ from response_store.model.selection import Selection
 from response_store.queries import sessions
 from response_store.queries.exchanges import Cursor
 from response_store.queries.sessions import SessionSummary, list_sessions
+from tests.harness.each import each
 from tests.unit.queries.sessions_stored import BEGAN, turn, work
 
 if TYPE_CHECKING:
@@ -84,7 +85,14 @@ def test_a_walk_that_ends_early_goes_on(
     assert [one.session_id for one in listed(anywhere)] == ["alone", "s-work", "s-other"]
 
 
-@pytest.mark.parametrize(
+@pytest.fixture
+def worked(anywhere: Anywhere) -> Anywhere:
+    """The database with some sessions."""
+    work(anywhere)
+    return anywhere
+
+
+@each(
     ("selection", "found"),
     [
         (Selection(labels=("tidy-1",)), ["s-work"]),
@@ -98,15 +106,12 @@ def test_a_walk_that_ends_early_goes_on(
         (Selection(recorder_ids=("r1",), since=BEGAN + 360), ["alone"]),
     ],
 )
-def test_filters_choose_sessions(
-    anywhere: Anywhere, selection: Selection, found: list[str]
-) -> None:
+def test_filters_choose_sessions(worked: Anywhere, selection: Selection, found: list[str]) -> None:
     """A session with one exchange that passes is listed, and counted whole."""
-    work(anywhere)
     chosen = Selection(**{**{n: getattr(selection, n) for n in Selection.__struct_fields__},
                           "tenant": "default"})  # fmt: skip
     for limit in (1, 20):
-        listed_now = listed(anywhere, chosen, limit)
+        listed_now = listed(worked, chosen, limit)
         assert [one.session_id for one in listed_now] == found
         assert {one.turns for one in listed_now if one.session_id == "s-work"} <= {6}
 

@@ -12,6 +12,7 @@ import pytest
 
 from response_store.config import load_config
 from response_store.serving.answers import MATCHING, MAX_SHOWN, NEWEST, SHOWN, answer_command
+from tests.harness.each import each
 from tests.unit.queries.conftest import anywhere, stored  # noqa: F401 (fixtures)
 from tests.unit.queries.stored import Stored, packed
 from tests.unit.queries.stored_in_postgres import (
@@ -75,7 +76,7 @@ def test_newest(filled: Anywhere) -> None:
     assert line.endswith("gpt-5, completed, resp_1: Sunny.")
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "found"),
     [
         (["sunny"], ["resp_1"]),
