@@ -89,6 +89,7 @@ def test_a_stream(journaled: Journaled) -> None:
     assert [frame.kind for frame in journaled.read()][:1] == [FrameKind.OPEN]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("body", [ASKED, CREDENTIAL, LARGE], ids=["plain", "private", "large"])
 def test_killed_at_any_moment(journaled: Journaled, body: bytes) -> None:
     """At each moment the journal has all but the last quarter of a second."""

@@ -57,6 +57,7 @@ def completing(body: StreamTee, chunks: list[bytes]) -> list[int]:
     return [at for at, chunk in enumerate(chunks) if not body.feed_fast(chunk) and body.feed(chunk)]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("coding", ALL_CODINGS)
 @each("split", SPLITS)
 def test_terminal(coding: str, split: str) -> None:

@@ -90,6 +90,7 @@ def test_the_opt_in_does_not_admit_what_is_never_a_database(place: str) -> None:
         assert refused(place, spelling, HostPolicy.PRIVATE), ascii(spelling)
 
 
+@pytest.mark.exhaustive
 @each("place", PLACES)
 def test_a_configuration_is_judged_alike(place: str, refusal: Refusal) -> None:
     """The file and the environment go the same way, whatever the opt-in, for every place."""

@@ -72,6 +72,7 @@ def shown(config: Config) -> str:
     return f"{texts!r} {list(map(str, texts))} {listed}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("place", ["file", "environment"])
 def test_no_case_shows_its_password(place: str, load: Load) -> None:
     """Whatever becomes of it, a password in the URL is in no text that comes out."""

@@ -66,6 +66,7 @@ def test_the_example_is_the_defaults(load: Load) -> None:
     assert load(EXAMPLE) == load("")
 
 
+@pytest.mark.exhaustive
 @each("alternative", alternatives(EXAMPLE))
 def test_each_commented_alternative_loads(alternative: Alternative, load: Load) -> None:
     """Each alternative, put in the place of its key, loads and changes something."""

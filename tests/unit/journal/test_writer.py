@@ -793,6 +793,7 @@ def test_any_order_of_work_keeps_the_order_of_frames(tmp_path_factory, steps) ->
     journal.close()
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("durability", Durability)
 def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
     """A process that appends all it can is killed; every frame that it had acknowledged is read,

@@ -87,6 +87,7 @@ def test_each_body_comes_back(session: Anywhere) -> None:
                 assert unpack_body(row.request_body or b"") == turn.body
 
 
+@pytest.mark.exhaustive
 def test_all_is_as_where_it_is_written(session: Anywhere, stored_in_full: Stored) -> None:
     """What is shown of each response, served of it and indexed is the same, to the letter."""
     for number in range(len(TURNS)):

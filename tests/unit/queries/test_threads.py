@@ -96,6 +96,7 @@ def test_a_missing_link_ends_it(anywhere: Anywhere, reader: Query) -> None:
     assert continues(reader, "c") == ("a", False)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("links", "thread"),
     [

@@ -219,6 +219,7 @@ def test_a_step_takes_a_moment(running: Run) -> None:
     assert running.entries() == names
 
 
+@pytest.mark.exhaustive
 def test_a_step_is_bounded_by_number_too(running: Run) -> None:
     """Where the clock stands still, the loop gets its turn all the same."""
     names = [f"e{number:03}" for number in range(120)]
@@ -293,6 +294,7 @@ def test_it_gives_way(in_file: Run) -> None:
     assert in_file.counters.snapshot() == {}
 
 
+@pytest.mark.exhaustive
 def test_it_stops_at_once(running: Run) -> None:
     """In the middle of a long text; what is left is found by the next."""
     running.exchanges("long", output_text=LONG)

@@ -240,6 +240,7 @@ def test_the_environment_changes_nothing(
     assert "made out to localhost" in told.facts["verified"]
 
 
+@pytest.mark.exhaustive
 def test_the_example_runs(
     database: PostgresDatabase, postgres_certificates: PostgresCertificates, check: Check
 ) -> None:

@@ -189,6 +189,7 @@ def test_a_role_without_create_works_where_the_tables_are(database: PostgresData
     assert len(ids(database)) == 3
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
 def test_an_older_database_is_migrated(database: PostgresDatabase, version: int) -> None:
     """Each earlier version keeps its rows, gains what came later, and gets an id that stays."""
