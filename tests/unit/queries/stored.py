@@ -83,6 +83,7 @@ class Stored:
         values = ", ".join(f":{column}" for column in columns)
         statement = f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"
         with closing(sqlite3.connect(self.path)) as connection, connection:
+            connection.execute("PRAGMA synchronous = OFF")  # half the time
             connection.executemany(statement.format(**self._quoted), rows)
 
 
