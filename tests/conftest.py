@@ -10,6 +10,7 @@ import atexit
 import gc
 import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -150,6 +151,18 @@ def make_proxy(model_server: ModelServer, authority: Path, tmp_path: Path) -> It
     yield make
     for proxy in made:
         proxy.close()
+
+
+_folders = itertools.count(1)
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of the test's own; pytest's fixture looks through those of all tests each time."""
+    name = re.sub(r"\W", "_", request.node.name)[:30]
+    folder = tmp_path_factory.getbasetemp() / f"{name}-{next(_folders)}"
+    folder.mkdir(mode=0o700)
+    return folder
 
 
 _tenants = itertools.count(1)
