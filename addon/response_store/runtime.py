@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from response_store.diagnostics import Counters, ErrorReporter
 from response_store.errors import StoreError
-from response_store.openai_api.credentials import may_hold_credentials
 from response_store.session import CLOSE_WAIT, OPEN_WAIT, Closing, Session
 
 if TYPE_CHECKING:
@@ -58,7 +57,6 @@ class Runtime:
             return False
         if not self._has_started:
             self._has_started = True
-            may_hold_credentials(b"")  # its first call compiles, which takes milliseconds
             # What exists by now stays, so the collector need not look at it, which takes
             # milliseconds on the event loop. Once: later on traffic would wait for the first look.
             gc.collect()

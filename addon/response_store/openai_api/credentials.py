@@ -19,23 +19,18 @@ import re
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from response_store.jsontext import TooManyValuesError
 from response_store.limits import DEPTH, ECHO_BYTES, QUOTES, READ_SECONDS, SECRETS, Deadline
 
-if TYPE_CHECKING:
-    import re2
-
 MASK = b'"***"'
 # A string may lack its end where a body was cut off.
 _token = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)|[{}\[\]:,]', re.DOTALL).finditer
-# Two looks before the walk, the cheaper first: each body is searched on the event loop. RE2 takes a
-# third of the time that five calls of `bytes.find` do.
-_HINTS = (
-    rb'"(?:[aA]uthorization|headers|domain_secrets|server_url|data_sources)"|"[^"\\]{0,14}\\u00'
-)
+# Two looks before the walk, the cheaper first: do the names occur at all, then as a member's name.
+# Of each name the part that is found quickest, measured: bodies are searched before anything else.
+_HINTS = (b"uthorizatio", b"heade", b'"domain_se', b'"server_url', b'"data_sou')
+_BACKSLASH, _ESCAPE = b"\\", b"\\u00"
 _suspicious_names = re.compile(
     rb'"(?<!\\")(?:[aA]uthorization|headers|domain_secrets|server_url|data_sources|[^"\\]{0,14}\\u00[0-9a-fA-F]{2}'
     rb'[^"]{0,80})(?=")'
@@ -177,19 +172,15 @@ def _worth_finding(value: str) -> list[str]:
     return [each for each in values if len(each) >= _MIN_REPEATED]
 
 
-@cache
-def _compile_hints() -> re2._Regexp:
-    import re2  # noqa: PLC0415 - heavy: not for whoever only reads
-
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1  # a body need not be UTF-8
-    return re2.compile(_HINTS, options)
-
-
 def _is_suspicious(body: bytes, start: int, end: int) -> bool:
     """Return whether what may be a credential's name stands there; its colon may follow later."""
-    if _compile_hints().search(body, start, end) is None:
-        return False
+    find = body.find
+    for hint in _HINTS:
+        if find(hint, start, end) >= 0:
+            break
+    else:
+        if find(_BACKSLASH, start, end) < 0 or find(_ESCAPE, start, end) < 0:
+            return False
     return any(_colon(body, name.end() + 1) for name in _suspicious_names(body, start, end))
 
 
