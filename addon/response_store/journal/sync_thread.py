@@ -23,6 +23,7 @@ from response_store.journal.segments import SegmentFile
 
 _PROBLEM_SECONDS = 5.0  # for which a failed sync counts as a problem, unless one succeeds
 OnFailure = Callable[[SegmentFile], None]
+CallLater = Callable[[float, Callable[[], None]], object]  # the loop's call_later
 _Groups = dict[SegmentFile, list[Receipt]]
 
 
@@ -30,7 +31,8 @@ class SyncThread:
     """The thread, and its queue. Its methods are for the loop's thread.
 
     `on_failure` is called in the loop's thread with a segment whose sync failed: the receipts of
-    the frames that it was to cover are lost, and counted.
+    the frames that it was to cover are lost, and counted. With `call_later`, the loop's, what is
+    submitted in one turn of the loop is handed over at its end: the thread is woken once for it.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class SyncThread:
         counters: Counters,
         *,
         on_failure: OnFailure,
+        call_later: CallLater | None = None,
         sync_segment: Callable[[SegmentFile], None] = SegmentFile.sync,
         sync_entries: Callable[[Path], None] = sync_folder,
     ) -> None:
@@ -47,9 +50,11 @@ class SyncThread:
         self._receipts = receipts
         self._counters = counters
         self._on_failure = on_failure
+        self._call_later = call_later
+        self._submitted: _Groups = {}  # in this turn of the loop
         self._sync_segment = sync_segment
         self._sync_entries = sync_entries
-        self._queue: queue.SimpleQueue[tuple[SegmentFile | None, Receipt | None]]
+        self._queue: queue.SimpleQueue[tuple[SegmentFile | None, list[Receipt]]]
         self._queue = queue.SimpleQueue()
         self._next_number: int | None = None  # of the segment to be made ahead
         self._last_number = 0
@@ -68,17 +73,28 @@ class SyncThread:
 
     def submit(self, segment: SegmentFile, receipt: Receipt) -> None:
         """Have what was appended to a segment synced, and the receipt settled then."""
-        self._queue.put((segment, receipt))
+        if not self._submitted and self._call_later is not None:
+            self._call_later(0.0, self.hand_over)
+        self._submitted.setdefault(segment, []).append(receipt)
+        if self._call_later is None:
+            self.hand_over()
+
+    def hand_over(self) -> None:
+        """Hand over what was submitted, now: somebody blocks until it is synced."""
+        submitted, self._submitted = self._submitted, {}
+        for group in submitted.items():
+            self._queue.put(group)
 
     def finish(self, segment: SegmentFile) -> None:
         """Have a segment closed, after the syncs that were submitted."""
-        self._queue.put((segment, None))
+        self.hand_over()
+        self._queue.put((segment, []))
 
     def prepare(self, number: int) -> None:
         """Have the next main segment made ahead, once for each number."""
         if number != self._last_number:
             self._last_number = self._next_number = number
-            self._queue.put((None, None))
+            self._queue.put((None, []))
 
     def take_prepared(self) -> SegmentFile | None:
         """Return the segment that was made ahead, if there is one."""
@@ -89,8 +105,9 @@ class SyncThread:
 
     def close(self, seconds: float) -> bool:
         """Sync what was submitted and end, within `seconds`; return whether it has ended."""
+        self.hand_over()
         self._is_closing = True
-        self._queue.put((None, None))
+        self._queue.put((None, []))
         self._thread.join(seconds)
         ended = not self._thread.is_alive()
         if ended and (prepared := self.take_prepared()):
@@ -115,9 +132,9 @@ class SyncThread:
         finished = []
         item = self._queue.get()
         while True:
-            segment, receipt = item
-            if segment is not None and receipt is not None:
-                groups.setdefault(segment, []).append(receipt)
+            segment, receipts = item
+            if segment is not None and receipts:
+                groups.setdefault(segment, []).extend(receipts)
             elif segment is not None:
                 finished.append(segment)
             try:

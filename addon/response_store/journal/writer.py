@@ -29,10 +29,9 @@ from response_store.journal.large_frames import LargeFrames
 from response_store.journal.private_files import sync_folder
 from response_store.journal.receipts import Backlog, CallSoon, Receipt, Receipts, WaitingFrame
 from response_store.journal.segments import SegmentFile
-from response_store.journal.sync_thread import SyncThread
+from response_store.journal.sync_thread import CallLater, SyncThread
 
 logger = logging.getLogger(__name__)
-CallLater = Callable[[float, Callable[[], None]], object]  # the loop's call_later
 
 LARGE_FROM = 1 << 20
 _MIN_SEGMENT, _MAX_SEGMENT = 256 << 10, 16 << 20
@@ -118,6 +117,7 @@ class JournalWriter:
                 self._receipts,
                 counters,
                 on_failure=self._leave_unsynced,
+                call_later=call_later,
                 sync_segment=sync_segment,
                 sync_entries=sync_entries,
             )
@@ -197,6 +197,8 @@ class JournalWriter:
 
         Returns at once where a frame waits in memory: this thread alone can write it.
         """
+        if self._sync is not None:
+            self._sync.hand_over()
         return self._receipts.wait(receipts, seconds)
 
     def rotate(self) -> None:

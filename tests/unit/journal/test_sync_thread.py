@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -51,7 +52,13 @@ def disk() -> Disk:
 class Parts:
     """A sync thread and what it needs."""
 
-    def __init__(self, journal: JournalDirectory, disk: Disk, loop: EventLoop) -> None:
+    def __init__(
+        self,
+        journal: JournalDirectory,
+        disk: Disk,
+        loop: EventLoop,
+        call_later: sync_thread.CallLater | None = None,
+    ) -> None:
         self.failed: list[SegmentFile] = []
         self.counters = Counters()
         self.receipts = Receipts(loop.soon.append)
@@ -61,6 +68,7 @@ class Parts:
             self.receipts,
             self.counters,
             on_failure=self.failed.append,
+            call_later=call_later,
             sync_segment=disk.sync_segment,
             sync_entries=disk.sync_entries,
         )
@@ -189,3 +197,25 @@ def test_closing_is_bounded(parts: Parts, disk: Disk) -> None:
     disk.may_go.clear()
     parts.submit(parts.segment(), 1)
     assert not parts.thread.close(0.05)
+
+
+def test_a_turn_of_the_loop_is_handed_over_at_once(
+    journal: JournalDirectory, disk: Disk, loop: EventLoop
+) -> None:
+    """What is submitted in one turn is synced together at its end, or when somebody blocks."""
+    turns: list[Callable[[], None]] = []
+    parts = Parts(journal, disk, loop, lambda _, function: turns.append(function))
+    segment = parts.segment()
+    first = parts.submit(segment, 3)
+    assert not parts.receipts.wait(first, 0.05)
+    (end_of_turn,) = turns
+    end_of_turn()
+    assert parts.receipts.wait(first, 10.0)
+    assert disk.calls == ["entries", "1"]
+    second = parts.submit(segment, 2)
+    parts.thread.hand_over()
+    assert parts.receipts.wait(second, 10.0)
+    assert disk.calls == ["entries", "1", "1"]
+    third = parts.submit(segment, 1)
+    assert parts.thread.close(10.0)
+    assert all(receipt.done for receipt in third)

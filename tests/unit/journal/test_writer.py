@@ -821,3 +821,11 @@ def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
         assert counters.snapshot() == {}
         total += len(lines)
     assert total > 30
+
+
+def test_who_blocks_does_not_wait_for_the_end_of_the_turn(power, loop) -> None:
+    """With `durability: power` a stream's callable blocks the turn that would hand over."""
+    writer = power(call_later=loop.call_later)
+    receipts = [put(writer, key) for key in (1, 2)]
+    assert not any(receipt.is_settled for receipt in receipts)
+    assert writer.wait(receipts, 10.0)
