@@ -91,6 +91,7 @@ class Session:
             counters=counters,
             call_soon=loop.call_soon_threadsafe,
             call_later=self._call_later,
+            at_turn_end=loop.call_soon,
             on_void=self._void,
         )
         self.ingester = Supervisor(

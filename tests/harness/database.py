@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -73,7 +74,7 @@ class Database:
 
     def all_ended(self, tenant: str, count: int, timeout: float = DEADLINE) -> list[Row]:
         """The exchanges of the tenant, once there are so many and all of them have ended."""
-        deadline, pause = monotonic() + timeout, 0.002
+        deadline, pauses = monotonic() + timeout, growing_pauses()
         while True:
             rows = self.exchanges(tenant)
             states = [row["state"] for row in rows]
@@ -81,8 +82,7 @@ class Database:
                 assert len(rows) == count, f"{len(rows)} exchanges of {tenant}, not {count}"
                 return rows
             assert monotonic() < deadline, f"of {tenant}, after {timeout} s: {states}"
-            sleep(pause)
-            pause = min(1.3 * pause, 0.03)
+            sleep(next(pauses))
 
     def dump(self, tenant: str | None = None) -> str:
         """Every value of every table, blobs unpacked, as one text to search in.
@@ -103,6 +103,14 @@ class Database:
         connection = sqlite3.connect(f"file:{self.path}?mode=ro", uri=True, timeout=5)
         connection.row_factory = sqlite3.Row
         return connection
+
+
+def growing_pauses() -> Iterator[float]:
+    """Yield for how many seconds to sleep between one look and the next: ever longer."""
+    pause = 0.002
+    while True:
+        yield pause
+        pause = min(1.3 * pause, 0.03)
 
 
 def write_empty(path: Path) -> None:

@@ -30,7 +30,7 @@ from mitmproxy.certs import CertStore
 import response_store
 from response_store.mitmweb import ALL_WRITTEN
 from response_store.resources import find_script
-from tests.harness.database import Database
+from tests.harness.database import Database, growing_pauses
 from tests.harness.forked import Forked
 from tests.harness.forked import start as fork
 
@@ -72,11 +72,10 @@ def make_authority(folder: Path) -> Path:
 
 def wait_until(true: Callable[[], Any], what: str, timeout: float = 10.0) -> Any:
     """Poll until the function gives something true, and return that; ever less often."""
-    deadline, pause = monotonic() + timeout, 0.002
+    deadline, pauses = monotonic() + timeout, growing_pauses()
     while not (value := true()):
         assert monotonic() < deadline, f"{what} within {timeout} s"
-        sleep(pause)
-        pause = min(1.3 * pause, 0.03)
+        sleep(next(pauses))
     return value
 
 

@@ -41,7 +41,7 @@ This is for rows that were captured before `redact` was set, imported or copied.
 exchanges, responses and conversations is searched as at capture, and the search index is made
 anew from the rest. What can't be searched is emptied.
 
-Says how many rows there are and asks, unless --yes: removed text can't be brought back. With
+Says how many rows there are and asks, unless --yes: removed text can't be restored. With
 --dry-run it only counts what would change. Proxies can go on writing. After Ctrl-C, run the same
 command again: clean rows are not written. Open exchanges, journals and dead letters are not
 changed.

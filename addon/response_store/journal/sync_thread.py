@@ -18,12 +18,11 @@ from response_store.diagnostics import Counters
 from response_store.journal.directory import JournalDirectory, SegmentKind
 from response_store.journal.errors import JournalProblem, make_unwritable_problem
 from response_store.journal.private_files import sync_folder
-from response_store.journal.receipts import Receipt, Receipts
+from response_store.journal.receipts import CallSoon, Receipt, Receipts
 from response_store.journal.segments import SegmentFile
 
 _PROBLEM_SECONDS = 5.0  # for which a failed sync counts as a problem, unless one succeeds
 OnFailure = Callable[[SegmentFile], None]
-CallLater = Callable[[float, Callable[[], None]], object]  # the loop's call_later
 _Groups = dict[SegmentFile, list[Receipt]]
 
 
@@ -31,7 +30,7 @@ class SyncThread:
     """The thread, and its queue. Its methods are for the loop's thread.
 
     `on_failure` is called in the loop's thread with a segment whose sync failed: the receipts of
-    the frames that it was to cover are lost, and counted. With `call_later`, the loop's, what is
+    the frames that it was to cover are lost, and counted. With `call_soon`, the loop's, what is
     submitted in one turn of the loop is handed over at its end: the thread is woken once for it.
     """
 
@@ -42,7 +41,7 @@ class SyncThread:
         counters: Counters,
         *,
         on_failure: OnFailure,
-        call_later: CallLater | None = None,
+        call_soon: CallSoon | None = None,
         sync_segment: Callable[[SegmentFile], None] = SegmentFile.sync,
         sync_entries: Callable[[Path], None] = sync_folder,
     ) -> None:
@@ -50,7 +49,7 @@ class SyncThread:
         self._receipts = receipts
         self._counters = counters
         self._on_failure = on_failure
-        self._call_later = call_later
+        self._call_soon = call_soon
         self._submitted: _Groups = {}  # in this turn of the loop
         self._sync_segment = sync_segment
         self._sync_entries = sync_entries
@@ -73,10 +72,10 @@ class SyncThread:
 
     def submit(self, segment: SegmentFile, receipt: Receipt) -> None:
         """Have what was appended to a segment synced, and the receipt settled then."""
-        if not self._submitted and self._call_later is not None:
-            self._call_later(0.0, self.hand_over)
+        if not self._submitted and self._call_soon is not None:
+            self._call_soon(self.hand_over)
         self._submitted.setdefault(segment, []).append(receipt)
-        if self._call_later is None:
+        if self._call_soon is None:
             self.hand_over()
 
     def hand_over(self) -> None:

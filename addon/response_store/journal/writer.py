@@ -29,9 +29,10 @@ from response_store.journal.large_frames import LargeFrames
 from response_store.journal.private_files import sync_folder
 from response_store.journal.receipts import Backlog, CallSoon, Receipt, Receipts, WaitingFrame
 from response_store.journal.segments import SegmentFile
-from response_store.journal.sync_thread import CallLater, SyncThread
+from response_store.journal.sync_thread import SyncThread
 
 logger = logging.getLogger(__name__)
+CallLater = Callable[[float, Callable[[], None]], object]  # the loop's call_later
 
 LARGE_FROM = 1 << 20
 _MIN_SEGMENT, _MAX_SEGMENT = 256 << 10, 16 << 20
@@ -52,8 +53,9 @@ class JournalWriter:
 
     `call_soon` is the loop's `call_soon_threadsafe`: callbacks of receipts and `on_void` come that
     way. `call_later` is the loop's: with it, what waits is tried again by itself; without it the
-    owner calls `retry` once `retry_in` seconds have passed. `on_void` gets the seq of a large
-    frame that was given up.
+    owner calls `retry` once `retry_in` seconds have passed. `at_turn_end` is the loop's
+    `call_soon`: with it, what is appended in one turn of the loop is synced together. `on_void`
+    gets the seq of a large frame that was given up.
 
     `last_seq` is the last seq that was assigned, `held_bytes` what the journal's files hold as
     far as is known.
@@ -68,6 +70,7 @@ class JournalWriter:
         counters: Counters,
         call_soon: CallSoon,
         call_later: CallLater | None = None,
+        at_turn_end: CallSoon | None = None,
         on_void: Callable[[int], None] | None = None,
         large_from: int = LARGE_FROM,
         segment_bytes: int | None = None,
@@ -117,7 +120,7 @@ class JournalWriter:
                 self._receipts,
                 counters,
                 on_failure=self._leave_unsynced,
-                call_later=call_later,
+                call_soon=at_turn_end,
                 sync_segment=sync_segment,
                 sync_entries=sync_entries,
             )

@@ -11,7 +11,7 @@ import pytest
 from response_store.diagnostics import Counters
 from response_store.journal import sync_thread
 from response_store.journal.directory import JournalDirectory, SegmentKind
-from response_store.journal.receipts import Receipt, Receipts
+from response_store.journal.receipts import CallSoon, Receipt, Receipts
 from response_store.journal.segments import SegmentFile
 from response_store.journal.sync_thread import SyncThread
 from tests.unit.journal.making import EventLoop
@@ -57,7 +57,7 @@ class Parts:
         journal: JournalDirectory,
         disk: Disk,
         loop: EventLoop,
-        call_later: sync_thread.CallLater | None = None,
+        call_soon: CallSoon | None = None,
     ) -> None:
         self.failed: list[SegmentFile] = []
         self.counters = Counters()
@@ -68,7 +68,7 @@ class Parts:
             self.receipts,
             self.counters,
             on_failure=self.failed.append,
-            call_later=call_later,
+            call_soon=call_soon,
             sync_segment=disk.sync_segment,
             sync_entries=disk.sync_entries,
         )
@@ -204,7 +204,7 @@ def test_a_turn_of_the_loop_is_handed_over_at_once(
 ) -> None:
     """What is submitted in one turn is synced together at its end, or when somebody blocks."""
     turns: list[Callable[[], None]] = []
-    parts = Parts(journal, disk, loop, lambda _, function: turns.append(function))
+    parts = Parts(journal, disk, loop, turns.append)
     segment = parts.segment()
     first = parts.submit(segment, 3)
     assert not parts.receipts.wait(first, 0.05)

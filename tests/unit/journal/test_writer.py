@@ -825,7 +825,7 @@ def test_killed_at_any_moment(tmp_path: Path, durability: Durability) -> None:
 
 def test_who_blocks_does_not_wait_for_the_end_of_the_turn(power, loop) -> None:
     """With `durability: power` a stream's callable blocks the turn that would hand over."""
-    writer = power(call_later=loop.call_later)
+    writer = power(at_turn_end=loop.soon.append)
     receipts = [put(writer, key) for key in (1, 2)]
     assert not any(receipt.is_settled for receipt in receipts)
     assert writer.wait(receipts, 10.0)
