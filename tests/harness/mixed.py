@@ -131,8 +131,10 @@ def _complaints_of(group: list[Asked], rows: list[Row], stored: list[Row]) -> li
     known = {row["response_id"] for row in rows}
     told += [f"{group[0].tenant}: response {one} of no row" for one in objects.keys() - known]
     for asked in group:
-        if asked.response is not None and objects.get(asked.response["id"]) != asked.response:
-            told.append(f"{asked}: its response is not stored as the client saw it")
+        if (seen := asked.response) is not None and (one := objects.get(seen["id"])) != seen:
+            told.append(
+                f"{asked}: its response is stored as {one!r:.600}, the client saw {seen!r:.600}"
+            )
     return told
 
 
