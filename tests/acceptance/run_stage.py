@@ -95,7 +95,7 @@ class Stage:
     def processes(self) -> dict[int, str]:
         """What runs of all that was started here: process ids with their command lines."""
         found = {}
-        mark = f"TMPDIR={self.temporary}\0".encode()
+        mark = f"TMPDIR={self.temporary}".encode()  # or a folder in it
         for process in Path("/proc").glob("[0-9]*"):
             try:
                 if mark in (process / "environ").read_bytes():
