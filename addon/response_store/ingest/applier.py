@@ -96,6 +96,8 @@ class Applier:
         self._on_written = on_written
         self._hint = PositionHint(directory)
         self._known = self._hint.read()
+        # A takeover drops nothing before its end: no position of its own can be one without frames.
+        self._is_hinting = is_outstanding is not None
         self._reading: _JournalPass | None = None
         self._starved = (0, 0)  # a seq that did not fit into memory, and how often
         self._reasons: set[str] = set()
@@ -375,7 +377,8 @@ class Applier:
             raise
         for name, number in batch.counters.items():
             self._counters.add(name, number)
-        self._hint.write(self.committed)
+        if self._is_hinting:
+            self._hint.write(self.committed)
         reading.batch = Batch(reading.delivery.committed)
         reading.is_due = reading.is_uncertain = False
 

@@ -62,9 +62,11 @@ class Side:
                     return message
 
     def wait(self) -> None:
-        """Wait until the server has ended."""
-        self.thread.join(45)
-        assert not self.thread.is_alive()
+        """Wait until the server has ended, and its worker, which a process would end with it."""
+        workers = [one for one in threading.enumerate() if one.name == "response-store-worker"]
+        for thread in (self.thread, *workers):
+            thread.join(45)
+            assert not thread.is_alive()
 
     def _run(self) -> None:
         try:

@@ -16,8 +16,10 @@ import pytest
 from response_store.backends.registry import build_store
 from response_store.config import Config
 from response_store.diagnostics import Counters, ErrorReporter
+from response_store.errors import TransientStoreError
+from response_store.ingest.applier import Applier
 from response_store.ingest.takeover import Fate, FoundJournal, take_over
-from response_store.journal.directory import HEADER_NAME, JournalDirectory, build_target
+from response_store.journal.directory import HEADER_NAME, POSITION, JournalDirectory, build_target
 from response_store.journal.private_files import prepare_folder
 from tests.unit.ingest.bench import Bench
 from tests.unit.ingest.proxy_side import (
@@ -78,6 +80,20 @@ def test_an_orphan_is_applied_and_removed(config: Config, orphan: Path, tmp_path
     known = "SELECT count(*) FROM openai_exchanges_journals WHERE journal_id <> ''"
     assert rows(tmp_path / "responses.db", known) == [(0,)]
     assert sweep(config) == []
+
+
+def test_its_position_is_no_hint(
+    config: Config, orphan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is dropped before the end: what the journal lacks then, it lacked before."""
+    monkeypatch.setattr(Applier, "finish", raise_away)
+    assert fates(sweep(config)) == [Fate.UNFINISHED]
+    assert not (orphan / POSITION).exists()
+
+
+def raise_away(_: object) -> bool:
+    """Stand for a database that goes away just before the end."""
+    raise TransientStoreError("the database is away")
 
 
 def test_a_journal_with_an_owner_or_a_reader_is_left_alone(config: Config, tmp_path: Path) -> None:
