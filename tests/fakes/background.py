@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,7 +17,8 @@ class Background:
     """Plays every request about one response: it is created, retrieved, resumed, cancelled.
 
     `statuses` are those that one retrieval after the other finds; the last one stays. Streams end
-    before the event numbered `cut`, if that is given.
+    before the event numbered `cut`, if that is given. `snapshot` returns the response in a
+    state, the same whenever it is asked for: no server runs a response twice.
     """
 
     def __init__(self, response_id: str, *statuses: str, cut: int | None = None) -> None:
@@ -25,6 +27,7 @@ class Background:
         self.cut = cut
         self.asked: dict[str, Any] = {}
         self.events: list[dict[str, Any]] = []
+        self.snapshot = cache(self._make_snapshot)
 
     def __call__(self, request: Request) -> Answer:
         if request.method == "POST" and request.path.endswith("/cancel"):
@@ -36,7 +39,7 @@ class Background:
             return self._stream(int(query.get("starting_after", ["-1"])[0]) + 1)
         return json_answer(self.snapshot(self._status()))
 
-    def snapshot(self, status: str) -> dict[str, Any]:
+    def _make_snapshot(self, status: str) -> dict[str, Any]:
         """The response object in that state; the output is there once it has ended."""
         made = bodies.whole_response if status == "completed" else bodies.response
         return made(self.asked | {"background": True}, id=self.id, status=status)
