@@ -102,22 +102,6 @@ class Scenarios:
         return json_answer(bodies.whole_response(request.fields, "huge! " * 15_000))
 
 
-def rest_until_cut(proxy: Proxy, log: Path) -> list[str]:
-    """Send single requests, with rests, until the log is cut in one; return the answers' ids.
-
-    Where the machine is slow, many rows are still being indexed when the first rest begins.
-    """
-    ids: list[str] = []
-    while True:
-        try:
-            wait_until(lambda: not log.stat().st_size, "the log is written back, and cut", 10)
-            return ids
-        except AssertionError:
-            if len(ids) == 12:
-                raise
-        ids.append(exchange(proxy, asking()))
-
-
 def send_traffic(proxy: Proxy, scenarios: Scenarios, log: Path) -> set[str]:
     """Send requests of all kinds, some at once, with a rest in between; return the answers' ids."""
     kinds = [
@@ -132,7 +116,7 @@ def send_traffic(proxy: Proxy, scenarios: Scenarios, log: Path) -> set[str]:
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         ids = [answer.result() for answer in [*long, *short]]
-        ids += rest_until_cut(proxy, log)
+        wait_until(lambda: not log.stat().st_size, "the log is written back, and cut", 20)
         long = [pool.submit(exchange, proxy, asking(scenarios.long, stream=True)) for _ in "12"]
         short = [pool.submit(exchange, proxy, kind) for kind in kinds * 3]
         sockets = [pool.submit(turns, proxy, 4) for _ in "12"]

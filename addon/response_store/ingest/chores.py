@@ -61,6 +61,7 @@ class Chores:
         self._errors = errors
         self._clock = clock
         self._stopped = config.database.is_in_memory
+        self.worked_at = -inf  # when rows were indexed or pruned last, by the clock
         self._backoff = Backoff(first=0.5, cap=60.0)
         if self._stopped:
             return
@@ -185,9 +186,11 @@ class Chores:
         elif self._indexer.due() <= now and (self._pruned_last or self._retention.due() > now):
             self._pruned_last = False
             self._indexer.step()
+            self.worked_at = self._clock()
         else:  # by turns: while exchanges end, the indexer always has work
             self._pruned_last = True
             self._retention.step()
+            self.worked_at = self._clock()
 
 
 def _list_ended(items: Iterable[PendingChange]) -> list[str]:

@@ -118,7 +118,7 @@ class Worker:
         self._has_more = False
         self._is_prompt = config.acknowledge is Acknowledge.DATABASE
         self._active_at = self._unwritten_since = clock()
-        self._is_rested = False
+        self._rested_since = 0.0  # the quiet that was used to tidy up
         self._compact_at = 0.0
         self._is_compact = True  # nothing was written since segments were looked at
         self._worked_since = self._chores_at = clock()
@@ -235,7 +235,7 @@ class Worker:
         if not had_unwritten or before[1] != self._applier.committed:
             self._unwritten_since = self._clock()
         if before != (self._applier.applied, self._applier.committed):
-            self._active_at, self._is_rested, self._is_compact = self._clock(), False, False
+            self._active_at, self._is_compact = self._clock(), False
         self._store.maintain()
         self._look()
         if not has_more:
@@ -277,7 +277,6 @@ class Worker:
 
     def _rest(self) -> None:
         """Do what is due after a time without anything new."""
-        quiet = self._clock() - self._active_at
         if self._applier.has_unwritten and self._clock() >= self._unwritten_since + PERSIST_AFTER:
             self._applier.persist()
             self._look()
@@ -285,10 +284,15 @@ class Worker:
             rotated, self._rotated = self._rotated, 0
             self._applier.drop_main(rotated)
             self.bytes_on_disk = self._directory.bytes_on_disk()
-        if quiet >= REST_AFTER and not self._is_rested:
-            self._is_rested = True
+        if self._rested_since != self._quiet_since <= self._clock() - REST_AFTER:
+            self._rested_since = self._quiet_since
             self._store.rest()
             self._clear_journal()
+
+    @property
+    def _quiet_since(self) -> float:
+        """Return when something was written last, a row or what chores make of rows."""
+        return max(self._active_at, self._chores.worked_at)
 
     def _clear_journal(self) -> None:
         """Empty the journal's folder as far as all in it is in the database."""
@@ -385,8 +389,8 @@ class Worker:
             due.append(self._unwritten_since + PERSIST_AFTER)
         elif not self._is_compact:
             due.append(self._compact_at)
-        elif not self._is_rested:
-            due.append(self._active_at + REST_AFTER)
+        elif self._quiet_since != self._rested_since:
+            due.append(self._quiet_since + REST_AFTER)
         if self._left_at is not None:
             due.append(now + _OWNER_POLL_INTERVAL)
         elif self.health.ready and (chore_at := self._chores.due_at()) is not None:

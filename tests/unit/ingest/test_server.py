@@ -26,7 +26,8 @@ from response_store.ingest.channel import (
 from response_store.ingest.server import JournalBusyError, Server
 from response_store.journal.directory import JournalDirectory
 from response_store.serving.answers import StoredAnswers
-from tests.unit.ingest.proxy_side import ProxyJournal, exchanges, id_of, make_config
+from tests.harness.proxy import wait_until
+from tests.unit.ingest.proxy_side import ProxyJournal, exchanges, id_of, make_config, rows
 
 FAST = 20.0  # seconds of the server's clock in one of ours
 
@@ -115,6 +116,26 @@ def test_a_database_that_can_only_be_read(side: Side, tmp_path: Path) -> None:
         side.wait()
     assert side.error is None
     assert side.proxy.directory.path.exists()
+
+
+def test_a_copy_has_all_that_is_indexed(side: Side, tmp_path: Path) -> None:
+    """The log is written back once more where indexing has taken longer than a second of rest."""
+    side.hello()
+    side.receive(Verdict)
+    for key in range(1, 401):
+        side.proxy.exchange(key)
+    side.send(Wake())
+    database, copy = tmp_path / "responses.db", tmp_path / "copy.db"
+    indexed = "SELECT count(*) FROM openai_exchanges_search"
+
+    def count_indexed() -> int:
+        copy.write_bytes(database.read_bytes())
+        try:
+            return int(rows(copy, indexed)[0][0])
+        except sqlite3.DatabaseError:  # it is being written back
+            return 0
+
+    wait_until(lambda: count_indexed() == 400, "the copy has all", 20)
 
 
 def test_another_reader_is_not_disturbed(side: Side) -> None:
