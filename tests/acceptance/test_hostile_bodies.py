@@ -26,6 +26,7 @@ from tests.harness.costs import Costs
 from tests.harness.journals import journals_in
 from tests.harness.proxy import Proxy, wait_until
 from tests.harness.smaller_bodies import PART
+from tests.harness.work import slowness
 
 if TYPE_CHECKING:
     from tests.fakes.model_server import ModelServer
@@ -188,7 +189,16 @@ class Stage:
         if self.part > 1:
             bounds = {unit: bound / self.part + SLACK[unit] for unit, bound in BOUNDS.items()}
         added = {name: value - without.get(name, 0.0) for name, value in found.items()}
-        return {name: value for name, value in added.items() if value > bounds[name.split()[-1]]}
+        if exceeding := find_exceeding(added, bounds):
+            slow = slowness()
+            times = {unit: bound * slow for unit, bound in bounds.items() if unit != "MB"}
+            return find_exceeding(exceeding, {**bounds, **times})
+        return {}
+
+
+def find_exceeding(values: dict[str, float], bounds: dict[str, float]) -> dict[str, float]:
+    """Return the values that are above the bounds of their units, which end their names."""
+    return {name: value for name, value in values.items() if value > bounds[name.split()[-1]]}
 
 
 @pytest.fixture(scope="module", params=PARTS)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import time
 
 import pytest
 
 from response_store.redaction.known import KNOWN
 from response_store.redaction.patterns import Patterns, find_secrets, mask_matches
 from tests.harness.each import each
+from tests.harness.work import at_most, measure
 from tests.unit.redaction.keys import A20, A40, KEYS, PEM, said
 
 ALL = Patterns(KNOWN, {})
@@ -140,10 +140,9 @@ def test_lines_have_ends() -> None:
 def test_no_pattern_runs_away() -> None:
     """What takes other engines for ever is done in a moment: time is linear in the text."""
     own = Patterns(KNOWN, {"evil": "(a+)+b", "more": r"(x+x+)+y"})
-    began = time.monotonic()
-    for text in ("a" * 200_000, "x" * 200_000, ("-----BEGIN " + "PRIVATE KEY-----") * 5_000):
-        find_secrets(text.encode(), own.all)
-    assert time.monotonic() - began < 5
+    with at_most(5):
+        for text in ("a" * 200_000, "x" * 200_000, ("-----BEGIN " + "PRIVATE KEY-----") * 5_000):
+            find_secrets(text.encode(), own.all)
 
 
 MARKS = {
@@ -163,9 +162,9 @@ MARKS = {
 
 def seconds(text: bytes) -> float:
     """Return the processor time that a look takes."""
-    start = time.thread_time()
+    used = measure()
     find_secrets(text, ALL.all)
-    return time.thread_time() - start
+    return used()
 
 
 @pytest.mark.exhaustive
