@@ -183,13 +183,11 @@ class Chores:
             drain_earlier(self._earlier[-1], self._store, self._counters)
             self._earlier.pop()
             self._backoff.succeeded()
-        elif self._indexer.due() <= now and (self._pruned_last or self._retention.due() > now):
-            self._pruned_last = False
-            self._indexer.step()
-            self.worked_at = self._clock()
         else:  # by turns: while exchanges end, the indexer always has work
-            self._pruned_last = True
-            self._retention.step()
+            may_index = self._pruned_last or self._retention.due() > now
+            indexes = may_index and self._indexer.due() <= now
+            self._pruned_last = not indexes
+            (self._indexer if indexes else self._retention).step()
             self.worked_at = self._clock()
 
 

@@ -185,4 +185,4 @@ def test_a_long_input_is_paged_quickly() -> None:
     text = json.dumps([item] * 10_000)
     with at_most(2.0):
         answer = get(f"{ITEMS}?after=9000&limit=100", ServedResponse(input=text))
-    assert len(json.loads(answer.body)["data"]) == 100
+        assert len(json.loads(answer.body)["data"]) == 100
