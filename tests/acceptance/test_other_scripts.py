@@ -204,7 +204,8 @@ def test_server_replay(make_proxy: MakeProxy, model_server: ModelServer, tenant:
             fetch(proxy.port, asking(stream=streamed), tenant)
         proxy.terminate()
         flows = proxy.folder / "flows"
-    with make_proxy("replays", arguments=["-S", str(flows)]) as proxy:
+    stays = ["--set", "keepserving=true"]  # mitmdump would end once everything is replayed
+    with make_proxy("replays", arguments=["-S", str(flows), *stays]) as proxy:
         for streamed in (False, True):
             assert fetch(proxy.port, asking(stream=streamed), tenant).whole
         whole, stream = proxy.database.all_ended(tenant, 2)
