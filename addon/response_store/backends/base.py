@@ -267,11 +267,14 @@ class FileRoleLock:
         self._lock = FileLock(folder / f"upkeep-{digest}.lock", mode=0o600, thread_local=False)
 
     def acquire(self) -> bool:
-        """Return whether the lock is held; also where the file system has no locks, or no room."""
-        if self._lock.is_locked:
+        """Return whether the lock is held; also where the file system has no locks, or no room.
+
+        So too where the folder is gone: it is not made anew, as whoever moved it away could not
+        move it back then.
+        """
+        if self._lock.is_locked or not self._folder.is_dir():
             return True
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire(timeout=0)
         except Timeout:
             return False

@@ -52,8 +52,10 @@ def build(tmp_path: Path) -> Iterator[Build]:
 
     def build(stored: Anywhere, **settings: object) -> Ingester:
         stored.configure(tmp_path / "proxy.yaml", **settings)
-        made.append(Ingester(load_config(tmp_path / "proxy.yaml", {}), tmp_path / "state" / "rs"))
+        made.append(Ingester(load_config(tmp_path / "proxy.yaml", {}), tmp_path / "state"))
         return made[-1]
+
+    (tmp_path / "state").mkdir()
 
     yield build
     for each in made:
@@ -101,9 +103,7 @@ def test_the_lock_is_its_owners(stored: Stored, build: Build, tmp_path: Path) ->
     """The file is private, says nothing of the database, and is not left open for a child."""
     role = build(stored)
     assert role.is_held()
-    folder = tmp_path / "state" / "rs"
-    (lock,) = folder.iterdir()
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (lock,) = (tmp_path / "state").iterdir()
     assert stat.S_IMODE(lock.stat().st_mode) == 0o600
     assert stored.path.stem not in lock.name
     assert lock.read_bytes() == b""
@@ -134,9 +134,21 @@ def test_a_process_that_was_killed(stored: Stored, build: Build, tmp_path: Path)
 
 def test_a_folder_that_can_not_be_written(stored: Stored, build: Build, tmp_path: Path) -> None:
     """Two that index do no harm; none that does would."""
+    (tmp_path / "state").rmdir()
     (tmp_path / "state").write_text("a file")
     assert build(stored).is_held()
     assert build(stored).is_held()
+
+
+def test_a_folder_that_is_gone(stored: Stored, build: Build, tmp_path: Path) -> None:
+    """It is not made anew, or whoever moved it away could not move it back."""
+    (tmp_path / "state").rmdir()
+    ingester = build(stored)
+    assert ingester.is_held()
+    assert not (tmp_path / "state").exists()
+    (tmp_path / "state").mkdir()
+    assert ingester.is_held_later()
+    assert not build(stored).is_held()
 
 
 def test_a_connection_that_is_lost(stored_in_postgres: StoredInPostgres, build: Build) -> None:
