@@ -37,6 +37,7 @@ from tests.harness.forked import start as fork
 BIN = Path(sys.executable).parent
 PACKAGE = Path(response_store.__file__).parents[1]
 CONTROL = Path(__file__).with_name("control.py")
+PATIENT = CONTROL.with_name("patient.py")
 IN_INGESTER = Path(__file__).with_name("in_ingester")
 DATABASE = "responses.db"
 NOT_INHERITED = (
@@ -185,8 +186,9 @@ class Proxy:
                 raise
         return self
 
-    def run(self, timeout: float = 20.0) -> Finished:
-        """Start the process and wait until it ends by itself."""
+    def run(self, timeout: float = 30.0) -> Finished:
+        """Start the process and wait until it ends by itself; it waits long for its database."""
+        self._scripts.append(PATIENT)
         self.open(ready=False)
         return self.wait(timeout)
 
