@@ -7,6 +7,6 @@ import sys
 
 
 def load(loader: object) -> None:
-    """Wait up to 15 seconds, where our script could be loaded."""
+    """Wait up to 10 seconds, where our script could be loaded."""
     if runtime := sys.modules.get("response_store.runtime"):
-        runtime.OPEN_WAIT = 15.0  # type: ignore[attr-defined]
+        runtime.OPEN_WAIT = 10.0  # type: ignore[attr-defined]

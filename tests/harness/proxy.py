@@ -186,9 +186,10 @@ class Proxy:
                 raise
         return self
 
-    def run(self, timeout: float = 30.0) -> Finished:
+    def run(self, timeout: float = 20.0) -> Finished:
         """Start the process and wait until it ends by itself; it waits long for its database."""
-        self._scripts.append(PATIENT)
+        if PATIENT not in self._scripts:
+            self._scripts.append(PATIENT)
         self.open(ready=False)
         return self.wait(timeout)
 
